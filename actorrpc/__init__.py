@@ -1,0 +1,63 @@
+"""Standard gRPC served from actors, on every core, with connections that move between processes.
+
+Importing this package imports no gevent: a client program can use generated stubs with any channel,
+and a hub is patched before it gets here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from actorrpc.actor import Actor, Service, concurrent, transient
+from actorrpc.call import Call, Metadata
+from actorrpc.errors import (
+    CallCancelled,
+    CallInterrupted,
+    ConfigError,
+    DeadlineExceeded,
+    LostAttributeError,
+    RpcError,
+    StatusCode,
+)
+from actorrpc.service import Method, ServiceSpec
+
+if TYPE_CHECKING:
+    from actorrpc.app import App
+    from actorrpc.config import Config
+    from actorrpc.server import Server, serve
+
+__all__ = [
+    "Actor",
+    "App",
+    "Call",
+    "CallCancelled",
+    "CallInterrupted",
+    "Config",
+    "ConfigError",
+    "DeadlineExceeded",
+    "LostAttributeError",
+    "Metadata",
+    "Method",
+    "RpcError",
+    "Server",
+    "Service",
+    "ServiceSpec",
+    "StatusCode",
+    "concurrent",
+    "serve",
+    "transient",
+]
+
+_LAZY = {
+    "App": "actorrpc.app",
+    "Config": "actorrpc.config",
+    "Server": "actorrpc.server",
+    "serve": "actorrpc.server",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,183 @@
+"""What users subclass: ``Service`` for stateless calls, ``Actor`` for a service with state.
+
+The code generator writes a subclass of one of them for each service; users subclass that and write the
+handlers. An instance belongs to one connection. All that survives a move is ``state``; the guard in
+``__setattr__`` refuses what would be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from google.protobuf.message import Message
+
+from actorrpc.errors import LostAttributeError
+from actorrpc.service import ServiceSpec
+
+if TYPE_CHECKING:
+    from actorrpc.call import Call
+
+__all__ = ["Actor", "Host", "Service", "concurrent", "transient"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+State = TypeVar("State", bound=Message)
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+class Host(Protocol):
+    """What runs a service's instance, as the instance sees it: a connection of some hub."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def peer(self) -> str: ...
+    def calls_of(self, service: Service) -> tuple[Call[Any], ...]: ...
+    def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None: ...
+    def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None: ...
+    def publish(self, topic: str, message: Message) -> None: ...
+    def offload(self, function: Callable[[], T]) -> T: ...
+
+
+class transient(Generic[T]):  # lower case, as property and staticmethod are
+    """Declare an attribute that does not travel: ``db = actorrpc.transient(connect_db)``.
+
+    ``factory()`` makes the value when an actor first reads it, and again after each move. To share one
+    value between the actors of a hub, give a factory that remembers, such as one under
+    ``functools.cache``.
+    """
+
+    def __init__(self, factory: Callable[[], T]) -> None:
+        self._factory = factory
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> transient[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> transient[T] | T:
+        if instance is None:
+            return self
+        value = self._factory()
+        # No __set__: from now on the instance's own attribute is found first.
+        instance.__dict__[self._name] = value
+        return value
+
+
+def concurrent(handler: Handler) -> Handler:
+    """Let a method of an actor run beside the actor's other turns, and beside itself.
+
+    The handler may then see ``state`` change whenever it blocks.
+    """
+    handler.__actorrpc_concurrent__ = True  # type: ignore[attr-defined]
+    return handler
+
+
+class Service:
+    """Base of all services: its calls run concurrently, on one instance for each connection."""
+
+    __rpc__: ClassVar[ServiceSpec]
+    _settable: ClassVar[frozenset[str]] = frozenset()
+    _host: Host
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._settable = frozenset(
+            name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, transient)
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self._settable:
+            self._refuse(name)
+        self.__dict__[name] = value
+
+    def _refuse(self, name: str) -> None:
+        cls = type(self).__name__
+        raise LostAttributeError(
+            f"{cls}.{name} would be lost when the connection moves: {cls} is stateless. Declare what may be "
+            f"made anew in each hub as `{name} = actorrpc.transient(factory)`, or give the service a state "
+            "with `option (actorrpc.actor)` in its .proto"
+        )
+
+    @property
+    def connection_id(self) -> str:
+        """The connection's id, the same in every hub: what ``actorrpc connections`` shows."""
+        return self._host.id
+
+    @property
+    def calls(self) -> tuple[Call[Any], ...]:
+        """The open calls of this service on this connection, oldest first."""
+        return self._host.calls_of(self)
+
+    def subscribe(self, topic: str, call: Call[Any] | None = None) -> None:
+        """Send each message published to ``topic`` from now on out on ``call``, until the call ends.
+
+        Without a call, each message becomes a turn of the actor: ``on_topic(topic, message)``. Messages
+        come in the order in which the topic numbered them, the same for every subscriber; a move neither
+        loses nor repeats one.
+        """
+        self._host.subscribe(self, topic, call)
+
+    def unsubscribe(self, topic: str, call: Call[Any] | None = None) -> None:
+        """End a subscription; one that does not exist is ignored."""
+        self._host.unsubscribe(self, topic, call)
+
+    def publish(self, topic: str, message: Message) -> None:
+        """Send ``message`` to every subscriber of ``topic``, whichever hub it is on. Never blocks."""
+        self._host.publish(topic, message)
+
+    def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking code on the hub's thread pool and return its result; only this turn waits."""
+        return self._host.offload(lambda: function(*args, **kwargs))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.__rpc__.name}>"
+
+
+class Actor(Service, Generic[State]):
+    """A service with state: one instance for each connection, its turns one after the other.
+
+    The hooks run as turns. What a hook raises is logged; the connection lives on, except where a hook
+    says otherwise.
+    """
+
+    state: State
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "state":
+            wanted = self.__rpc__.state
+            if wanted is None or not isinstance(value, wanted):
+                raise TypeError(f"{type(self).__name__}.state must be a {wanted and wanted.__name__}: {value!r}")
+        elif name not in self._settable:
+            self._refuse(name)
+        self.__dict__[name] = value
+
+    def _refuse(self, name: str) -> None:
+        cls = type(self).__name__
+        state = self.__rpc__.state
+        raise LostAttributeError(
+            f"{cls}.{name} would be lost when the connection moves. Make it a field of "
+            f"{state.DESCRIPTOR.full_name if state else 'its state'} and use self.state.{name}, or declare "
+            f"what may be made anew in each hub as `{name} = actorrpc.transient(factory)`"
+        )
+
+    def on_connect(self) -> None:
+        """Run before the actor's first turn. If it raises, the call that came gets the error and the next
+        call tries again, with a new actor."""
+
+    def on_disconnect(self) -> None:
+        """Run once after the client's connection has gone; not when it moves, and not when a hub dies."""
+
+    def on_freeze(self) -> None:
+        """Run before each move, while ``state`` can still be changed. If it raises, nothing moves."""
+
+    def on_thaw(self) -> None:
+        """Run after ``on_freeze``, before any other turn: in the hub that now serves the connection, or
+        in the same one if the move was given up."""
+
+    def on_topic(self, topic: str, message: Any) -> None:
+        """Handle one message of a topic that the actor subscribed to without a call."""

@@ -1,0 +1,116 @@
+"""``App``: the services that a server serves, checked once, as a table from paths to handlers."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from google.protobuf.message import Message
+
+from actorrpc.actor import Actor, Service
+from actorrpc.errors import ConfigError
+from actorrpc.service import Method
+
+__all__ = ["App", "Route", "load"]
+
+
+class Route:
+    """How the calls of one method are served."""
+
+    __slots__ = ("concurrent", "end_handler", "handler", "method", "parse", "path", "service")
+
+    def __init__(self, service: type[Service], method: Method) -> None:
+        spec = service.__rpc__
+        self.service = service
+        self.method = method
+        self.path = spec.path(method)
+        #: ``handler(instance, message, call)``
+        self.handler: Callable[..., Any] = getattr(service, method.name)
+        #: ``end_handler(instance, call)``, where the client streams
+        self.end_handler: Callable[..., Any] | None = (
+            getattr(service, f"{method.name}_end") if method.client_streaming else None
+        )
+        self.parse: Callable[[bytes], Message] = method.request.FromString
+        #: Calls of it may run beside the other turns of their service.
+        self.concurrent = spec.state is None or getattr(self.handler, "__actorrpc_concurrent__", False)
+
+    def __repr__(self) -> str:
+        return f"<Route {self.path} to {self.service.__name__}.{self.method.name}>"
+
+
+class App:
+    """The services of a server: ``App([Chat, Room])``. Give classes, not instances.
+
+    Raises ConfigError, with one line that says what is wrong, for what cannot be served.
+    """
+
+    def __init__(self, services: Iterable[type[Service]]) -> None:
+        #: Service classes by full name.
+        self.services: dict[str, type[Service]] = {}
+        #: Routes by ``:path``.
+        self.routes: dict[str, Route] = {}
+        for service in services:
+            self._add(service)
+        if not self.services:
+            raise ConfigError("the app has no services: give actorrpc.App a list of service classes")
+
+    def _add(self, service: type[Service]) -> None:
+        if not (inspect.isclass(service) and issubclass(service, Service)):
+            raise ConfigError(f"{service!r} is no service: give App classes derived from generated ...Base classes")
+        spec = getattr(service, "__rpc__", None)
+        if spec is None:
+            raise ConfigError(f"{service.__name__} derives from no generated ...Base class, so it serves no methods")
+        if spec.name in self.services:
+            raise ConfigError(f"two classes serve {spec.name}: {self.services[spec.name].__name__}, {service.__name__}")
+        if (spec.state is not None) != issubclass(service, Actor):
+            raise ConfigError(f"{service.__name__}: generate {spec.name} again, its base class does not fit its state")
+        self.services[spec.name] = service
+        for method in spec.methods:
+            _check_handler(service, method.name, 3)
+            if method.client_streaming:
+                _check_handler(service, f"{method.name}_end", 2)
+            route = Route(service, method)
+            self.routes[route.path] = route
+
+    def __repr__(self) -> str:
+        return f"<App {', '.join(self.services)}: {len(self.routes)} methods>"
+
+
+def _check_handler(service: type[Service], name: str, arguments: int) -> None:
+    handler = getattr(service, name, None)
+    where = f"{service.__name__}.{name}"
+    if not callable(handler):
+        raise ConfigError(f"{where} is missing: generate {service.__rpc__.name} again")
+    if inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler):
+        raise ConfigError(f"{where} is async: actorrpc runs plain functions on gevent; drop the async")
+    try:
+        inspect.signature(handler).bind(*range(arguments))
+    except TypeError as error:
+        wanted = "(self, message, call)" if arguments == 3 else "(self, call)"
+        raise ConfigError(f"{where} must take {wanted}: {error}") from error
+
+
+def load(path: str) -> App:
+    """The app at ``package.module:attribute``, imported with the working directory on ``sys.path``.
+
+    Raises ConfigError, with one line that says what failed, for whatever goes wrong.
+    """
+    name, colon, attribute = path.partition(":")
+    if not (name and colon and attribute):
+        raise ConfigError(f"app {path!r}: give it as package.module:attribute")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = importlib.import_module(name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except ConfigError as error:
+        raise ConfigError(f"app {path!r}: {error}") from error
+    except Exception as error:  # whatever the user's module does
+        raise ConfigError(f"app {path!r} does not import: {type(error).__name__}: {error}") from error
+    if not isinstance(found, App):
+        raise ConfigError(f"app {path!r} is a {type(found).__name__}, not an actorrpc.App")
+    return found

@@ -1,0 +1,102 @@
+"""The command line's side of a broker: to ask it, and to end what a dead one has left. Imports no gevent."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from contextlib import ExitStack, suppress
+
+from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.errors import ConfigError
+from actorrpc.framing import request
+from actorrpc.pb import admin_pb2
+
+__all__ = ["NoAnswer", "ask", "stop"]
+
+#: How much longer than its drain timeout a hub may take to stop.
+GRACE = 3.0
+
+
+class NoAnswer(Exception):
+    """The broker lives and says nothing. Its text is one line for a person."""
+
+
+def ask(directory: RuntimeDir, question: admin_pb2.Request, timeout: float | None) -> admin_pb2.Reply:
+    """Return the broker's answer.
+
+    Raises ConfigError if no broker runs there, NoAnswer if one does and does not answer in time.
+    """
+    try:
+        return request(directory.socket_path, question, admin_pb2.Reply, timeout)
+    except TimeoutError:
+        raise NoAnswer(f"the broker in {directory.path} does not answer") from None
+    except OSError as error:
+        if holder := directory.holder():
+            raise NoAnswer(f"the broker in {directory.path} (pid {holder.pid}) does not answer: {error.strerror}")
+        raise ConfigError(_nobody(directory)) from None
+
+
+def _nobody(directory: RuntimeDir) -> str:
+    if orphans := directory.living_hubs():
+        pids = ", ".join(map(str, orphans.values()))
+        return (
+            f"the broker in {directory.path} is dead, and its hubs serve on (pids {pids}): "
+            f"`actorrpc stop --runtime-dir {directory.path}` ends them"
+        )
+    return f"no broker runs in {directory.path}"
+
+
+def stop(directory: RuntimeDir) -> str:
+    """Stop the broker and its hubs, or the hubs that a dead broker has left, and wait until they have gone.
+
+    Returns what was done, as a line for the user. Raises ConfigError if nothing runs there, NoAnswer if
+    the broker lives and does not stop.
+    """
+    holder = directory.last_holder()
+    patience = (holder.drain_timeout if holder else 0) + GRACE
+    try:
+        ask(directory, admin_pb2.Request(stop=admin_pb2.Request.Stop()), patience + GRACE)
+        return "stopped"
+    except ConfigError:
+        if not directory.living_hubs():
+            raise
+    with directory.claim():
+        count = _stop_orphans(directory, patience)
+    return f"stopped {count} hub{'s' * (count != 1)} of a dead broker"
+
+
+def _stop_orphans(directory: RuntimeDir, patience: float) -> int:
+    """Ask each hub to stop, and kill those that have not gone after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    with ExitStack() as opened:
+        processes = []
+        for hub, pid in directory.living_hubs().items():
+            if not pid:  # it has not been told to start, and ends by itself
+                continue
+            with suppress(ProcessLookupError):
+                process = os.pidfd_open(pid)
+                opened.callback(os.close, process)
+                # Still locked, so this is still the hub and no later process with its pid.
+                if directory.living_hubs().get(hub) == pid:
+                    processes.append(process)
+        _signal(processes, signal.SIGTERM)
+        _wait(processes, deadline)
+        _signal(processes, signal.SIGKILL)
+        _wait(processes, None)
+        return len(processes)
+
+
+def _signal(processes: list[int], signum: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(process, signum)
+
+
+def _wait(processes: list[int], deadline: float | None) -> None:
+    """Wait until the processes have ended: their pidfds become readable."""
+    for process in processes:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        poll.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000)

@@ -1,0 +1,35 @@
+"""Whether this process may have as many file descriptors as its hubs will need."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+from actorrpc.errors import ConfigError
+
+__all__ = ["check_descriptors", "needed_descriptors"]
+
+#: The broker keeps for each hub its listening socket, the link to it, and its pidfd.
+PER_HUB = 3
+#: For the lock and socket of the runtime directory, the loop's own descriptors, a few command lines that
+#: ask, and what is open while a hub starts or two hubs are introduced to each other.
+RESERVE = 32
+
+
+def needed_descriptors(hubs: int, already_open: int) -> int:
+    """What the broker needs: what is open already, three for each hub, and a reserve.
+
+    A hub starts with fewer, one link to each other hub beside its own few, and inherits the same limit.
+    """
+    return already_open + PER_HUB * hubs + RESERVE
+
+
+def check_descriptors(hubs: int) -> None:
+    """Raise ConfigError if the limit of open files does not allow so many hubs."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = needed_descriptors(hubs, len(os.listdir("/proc/self/fd")))
+    if limit != resource.RLIM_INFINITY and needed > limit:
+        raise ConfigError(
+            f"{hubs} hubs need {needed} file descriptors in the broker, and the limit is {limit}: "
+            "start fewer hubs, or raise the limit (ulimit -n)"
+        )

@@ -1,0 +1,86 @@
+"""The listening sockets: one for each hub, all on one port, made and kept by the broker.
+
+The kernel shares the connections out between them (SO_REUSEPORT). A socket's queue of connections is lost
+when its last descriptor is closed, so the broker keeps one, for the next process of that hub.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from actorrpc.errors import ConfigError
+
+__all__ = ["BACKLOG", "address_of", "open_listeners", "parse_bind"]
+
+BACKLOG = 4096
+
+
+def parse_bind(bind: str) -> tuple[str, int]:
+    """Split ``host:port`` or ``[IPv6]:port``. Raises ConfigError for anything else."""
+    host, colon, port = bind.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ConfigError(f"cannot bind to {bind!r}: write an IPv6 address as [{host}]:{port}")
+    if not (host and colon):
+        raise ConfigError(f"cannot bind to {bind!r}: write HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise ConfigError(f"cannot bind to {bind!r}: the port must be a number from 0 to 65535")
+    return host, int(port)
+
+
+def address_of(sock: socket.socket) -> str:
+    """What a socket is bound to, in the form that ``parse_bind`` reads."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextmanager
+def open_listeners(bind: str, count: int) -> Iterator[list[socket.socket]]:
+    """Listen ``count`` times on one address, until the block ends. Port 0: one free port for all.
+
+    Raises ConfigError if the address cannot be used, or is in use by anybody.
+    """
+    family, address = _resolve(bind)
+    with ExitStack() as opened:
+        try:
+            first = opened.enter_context(_bound(family, address, shared=False))
+            address = first.getsockname()
+            rest = [opened.enter_context(_bound(family, address, shared=True)) for _ in range(count - 1)]
+            for sock in (first, *rest):
+                sock.listen(BACKLOG)
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {bind}: {error.strerror}") from error
+        yield [first, *rest]
+
+
+def _resolve(bind: str) -> tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]:
+    host, port = parse_bind(bind)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"cannot bind to {bind!r}: {getattr(error, 'strerror', error)}") from error
+    family, _, _, _, address = found[0]
+    return family, address  # type: ignore[return-value]
+
+
+def _bound(family: socket.AddressFamily, address: tuple[object, ...], *, shared: bool) -> socket.socket:
+    """Bind a socket for a hub; unless ``shared``, only if nobody else is on the port.
+
+    A port may be shared by whoever set SO_REUSEPORT before binding, any program of the same user. So the
+    first socket binds without it and sets it only then, which lets in those that are bound next.
+    """
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Connections of an earlier server in TIME_WAIT shall not keep the port.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,192 @@
+"""One process of a hub, from its start to its exit, as the broker sees it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from typing import Any, Protocol
+
+from gevent import get_hub
+from gevent.event import AsyncResult
+
+from actorrpc.broker.runtime_dir import Claim
+from actorrpc.framing import close_all
+from actorrpc.ipc import Link
+from actorrpc.pb import control_pb2
+
+__all__ = ["HUB_COMMAND", "Answer", "HubProcess", "Owner"]
+
+log = logging.getLogger("actorrpc.broker")
+
+#: gevent patches before it runs the module, and the module before `actorrpc` is imported.
+HUB_COMMAND = (sys.executable, "-m", "gevent.monkey", "--module", "actorrpc.hub")
+
+#: A hub that reports its load four times a second and has not done so for this long is silent.
+SILENCE = 2.0
+
+Answer = control_pb2.MoveResult | control_pb2.Connections
+
+
+class Owner(Protocol):
+    """Who is told what becomes of a process, in the loop's callbacks: it must not block there."""
+
+    def hub_ready(self, process: HubProcess, error: str) -> None:
+        """The app is loaded, or cannot be: then the process exits next."""
+
+    def hub_moved(self, moved: control_pb2.Moved) -> None:
+        """A move has ended."""
+
+    def hub_exited(self, process: HubProcess) -> None:
+        """The last that is heard of it."""
+
+
+class HubProcess:
+    """A fresh interpreter that runs a hub. Raises OSError if it cannot be started."""
+
+    def __init__(self, hub: int, generation: int, claim: Claim, command: Sequence[str], owner: Owner) -> None:
+        self.hub = hub
+        self.generation = generation
+        self.started = time.monotonic()
+        #: The app is loaded.
+        self.ready = False
+        self.stopping = False
+        #: None while it runs; as subprocess has it, minus the signal's number for a signal.
+        self.exit_code: int | None = None
+        self.load = control_pb2.Load()
+        self._heard = 0.0
+        self._owner = owner
+        self._asked: dict[int, AsyncResult[Answer | None]] = {}
+        self._last_request = 0
+        self._popen, control = _spawn(hub, claim, command)
+        self.pid = self._popen.pid
+        self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)
+        self._pidfd = os.pidfd_open(self.pid)
+        self._exit_watcher: Any = get_hub().loop.io(self._pidfd, 1)
+        self._exit_watcher.start(self._on_exit)
+
+    @property
+    def state(self) -> str:
+        """As ``actorrpc status`` shows it. A silent hub is only silent: a blocking C call, say, not dead."""
+        if self.stopping:
+            return "stopping"
+        if not self.ready:
+            return "starting"
+        return "serving" if time.monotonic() - self._heard < SILENCE else "silent"
+
+    def send(self, message: control_pb2.ToHub, fd: int | None = None) -> None:
+        self._link.send(message, () if fd is None else (fd,))
+
+    def ask(self, question: control_pb2.ToHub) -> AsyncResult[Answer | None]:
+        """Send a Move or ListConnections. The result is None if the hub will not answer any more."""
+        result: AsyncResult[Answer | None] = AsyncResult()
+        self._last_request += 1
+        getattr(question, question.WhichOneof("kind") or "").request = self._last_request
+        # A hub that has not read the last questions gets no more of them.
+        if self._link.unsent or not self._link.send(question):
+            result.set(None)
+        else:
+            self._asked[self._last_request] = result
+        return result
+
+    def stop(self, drain_timeout: float) -> None:
+        """Let it end its calls and exit; one that does not serve yet ends at once."""
+        self.stopping = True
+        message = control_pb2.ToHub(stop=control_pb2.Stop(drain_timeout=drain_timeout))
+        if not (self.ready and self._link.send(message)):
+            self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+
+    def signal(self, signum: signal.Signals) -> None:
+        if self.exit_code is None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signum)
+
+    def describe_exit(self) -> str:
+        """How it ended: ``was killed by SIGKILL``, ``exited with status 1``."""
+        if self.exit_code is not None and self.exit_code < 0:
+            with suppress(ValueError):
+                return f"was killed by {signal.Signals(-self.exit_code).name}"
+            return f"was killed by signal {-self.exit_code}"
+        return f"exited with status {self.exit_code}"
+
+    def _on_message(self, message: control_pb2.ToBroker, fds: tuple[int, ...]) -> None:
+        close_all(fds)
+        self._heard = time.monotonic()
+        kind = message.WhichOneof("kind")
+        if kind == "load":
+            self.load = message.load
+        elif kind == "moved":
+            self._owner.hub_moved(message.moved)
+        elif kind == "ready":
+            self.ready = not message.ready.error
+            self._owner.hub_ready(self, message.ready.error)
+        elif kind == "move_result":
+            self._answer(message.move_result)
+        elif kind == "connections":
+            self._answer(message.connections)
+
+    def _answer(self, answer: Answer) -> None:
+        if (asked := self._asked.pop(answer.request, None)) is not None:
+            asked.set(answer)
+
+    def _on_link_end(self, link: Link[control_pb2.ToBroker]) -> None:
+        """The end of the link is not the end of the process; its pidfd tells that."""
+        log.debug("%r: its link has ended", self)
+        self._give_up_answers()
+
+    def _on_exit(self) -> None:
+        # None where gevent has patched subprocess and reaps, but has not yet: then we are called again.
+        if (code := self._popen.poll()) is None:
+            return
+        self.exit_code = code
+        self._exit_watcher.stop()
+        self._exit_watcher.close()
+        os.close(self._pidfd)
+        # Why it ended may still lie in the socket.
+        self._link.drain()
+        self._link.close()
+        self._give_up_answers()
+        self._owner.hub_exited(self)
+
+    def _give_up_answers(self) -> None:
+        for result in self._asked.values():
+            result.set(None)
+        self._asked.clear()
+
+    def __repr__(self) -> str:
+        state = self.state if self.exit_code is None else self.describe_exit()
+        return f"<HubProcess {self.hub} generation {self.generation} pid {self.pid}: {state}>"
+
+
+def _spawn(hub: int, claim: Claim, command: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start the process. Returns it, and our end of the link to it."""
+    with ExitStack() as on_error, ExitStack() as always:
+        ours, theirs = socket.socketpair()
+        on_error.callback(ours.close)
+        always.callback(theirs.close)
+        lock = claim.open_hub_file(hub)
+        always.callback(os.close, lock)
+        fds = (theirs.fileno(), lock)
+        # The hub starts with SIGINT blocked, and ignores it as soon as it can: Ctrl-C reaches the whole
+        # foreground group, but only the broker shall obey it.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            popen = subprocess.Popen(
+                [*command, "--control-fd", str(fds[0]), "--lock-fd", str(fds[1])],
+                pass_fds=fds,
+                stdin=subprocess.DEVNULL,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.write(lock, f"{popen.pid}\n".encode())
+        on_error.pop_all()
+        return popen, ours

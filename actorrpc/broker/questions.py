@@ -1,0 +1,100 @@
+"""What the broker asks all its hubs at once, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+
+from actorrpc.broker.process import HubProcess
+from actorrpc.pb import control_pb2
+from actorrpc.pb.control_pb2 import MoveResult
+
+__all__ = ["Verdict", "judge", "list_connections", "move"]
+
+#: How long a hub may take to list its connections.
+LISTING = 2.0
+#: How long a connection that nobody has is looked for: it may just be on its way between two hubs.
+SEARCH, SEARCH_PAUSE = 1.0, 0.05
+
+
+def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[int]]:
+    """Return the connections of all hubs in the form of ``actorrpc connections --json``, and who is silent."""
+    question = control_pb2.ToHub(list_connections=control_pb2.ListConnections())
+    asked = {process.hub: process.ask(question) for process in processes}
+    gevent.wait(list(asked.values()), timeout=LISTING)
+    rows = {}
+    for hub, result in asked.items():
+        if isinstance(answer := result.value, control_pb2.Connections):
+            rows.update({row.id: _row(hub, row) for row in answer.connections})
+    return list(rows.values()), [hub for hub, result in asked.items() if result.value is None]
+
+
+def _row(hub: int, connection: control_pb2.Connection) -> dict[str, Any]:
+    return {
+        "id": connection.id,
+        "hub": hub,
+        "peer": connection.peer,
+        "services": list(connection.services),
+        "calls": connection.calls,
+        "state_bytes": connection.state_bytes,
+        "cpu": round(connection.cpu, 4),
+        "movable": connection.movable,
+        "why": connection.why,
+    }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a wish to move a connection. ``unknown``: no hub has it."""
+
+    moved: bool
+    text: str
+    unknown: bool = False
+
+
+def move(processes: Iterable[HubProcess], connection: str, target: int, timeout: float) -> Verdict:
+    """Have the hub that serves the connection move it, within ``timeout`` seconds."""
+    asked = list(processes)
+    deadline = time.monotonic() + SEARCH
+    while True:
+        verdict = judge(_ask_to_move(asked, connection, target, timeout), connection, target)
+        if not verdict.unknown or time.monotonic() > deadline:
+            return verdict
+        gevent.sleep(SEARCH_PAUSE)
+
+
+def _ask_to_move(
+    processes: list[HubProcess], connection: str, target: int, timeout: float
+) -> dict[int, MoveResult | None]:
+    """Return what each hub answered, None for silence. Waits no longer than until one has the connection."""
+    question = control_pb2.ToHub(move=control_pb2.Move(connection=connection, target=target))
+    asked = {process.hub: process.ask(question) for process in processes}
+    for result in gevent.iwait(list(asked.values()), timeout=timeout):
+        if result.value is not None and result.value.outcome != MoveResult.UNKNOWN_CONNECTION:
+            break
+    return {hub: _as_move_result(result.value) for hub, result in asked.items()}
+
+
+def _as_move_result(value: Any) -> MoveResult | None:
+    return value if isinstance(value, MoveResult) else None
+
+
+def judge(answers: Mapping[int, MoveResult | None], connection: str, target: int) -> Verdict:
+    """What the hubs' answers, None for silence, mean together."""
+    for hub, answer in answers.items():
+        if answer is None or answer.outcome == MoveResult.UNKNOWN_CONNECTION:
+            continue
+        if answer.outcome != MoveResult.MOVED:
+            why = answer.why or f"hub {hub} has no link to hub {target}"
+            return Verdict(False, f"{connection} stays on hub {hub}: {why}")
+        if hub == target:
+            return Verdict(True, f"{connection} is already on hub {target}")
+        return Verdict(True, f"moved {connection} to hub {target}")
+    silent = [str(hub) for hub, answer in answers.items() if answer is None]
+    if silent:
+        return Verdict(False, f"no hub that answers has {connection}, and hub {', '.join(silent)} does not answer")
+    return Verdict(False, f"no such connection: {connection}", unknown=True)

@@ -1,0 +1,258 @@
+"""The runtime directory: where the command line finds a broker, and who may use it.
+
+    broker.lock    locked by the live broker; says its pid and its drain timeout
+    broker.sock    where the broker answers the command line
+    hub-N.pid      locked by the live hub N, which may outlive its broker; says its pid
+
+The locks are flocks. The kernel drops them when the process ends, however it ends, so that a pid which now
+belongs to somebody else is never mistaken for ours. Imports no gevent.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import socket
+import stat
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+
+from actorrpc.errors import ConfigError
+
+__all__ = ["Claim", "Holder", "RuntimeDir", "default_path"]
+
+#: Longer paths of unix sockets do not fit the kernel's sockaddr_un.
+MAX_SOCKET_PATH = 107
+
+LOCK, SOCKET = "broker.lock", "broker.sock"
+
+
+def default_path() -> str:
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    return os.path.join(base, "actorrpc") if base else f"/tmp/actorrpc-{os.geteuid()}"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The broker that holds a directory, or the last one that did."""
+
+    pid: int
+    drain_timeout: float
+
+
+class RuntimeDir:
+    """A runtime directory, as everybody sees it. Makes and changes nothing."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self.path = os.path.abspath(path or default_path())
+
+    @property
+    def socket_path(self) -> str:
+        """Raises ConfigError if the kernel would not take it."""
+        path = os.path.join(self.path, SOCKET)
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+            raise ConfigError(
+                f"the runtime directory's path is too long for a unix socket ({MAX_SOCKET_PATH} bytes with "
+                f"/{SOCKET}): {self.path}"
+            )
+        return path
+
+    def hub_path(self, hub: int) -> str:
+        return os.path.join(self.path, f"hub-{hub}.pid")
+
+    def holder(self) -> Holder | None:
+        """The live broker of this directory."""
+        return self.last_holder() if _is_locked(os.path.join(self.path, LOCK)) else None
+
+    def last_holder(self) -> Holder | None:
+        """The broker that last held this directory, alive or not."""
+        try:
+            with open(os.path.join(self.path, LOCK)) as file:
+                return Holder(**json.load(file))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def living_hubs(self) -> dict[int, int]:
+        """The pids of hubs that live, by hub, whether their broker does or not. A pid of 0 is not known yet."""
+        found = {}
+        for name in sorted(_names(self.path)):
+            match = re.fullmatch(r"hub-(\d+)\.pid", name)
+            if match and _is_locked(path := os.path.join(self.path, name)):
+                found[int(match[1])] = _read_pid(path)
+        return found
+
+    def claim(self) -> Claim:
+        """Make the directory if need be, and hold it until the claim is released.
+
+        Raises ConfigError if it cannot be used, is not ours alone, or is held by a live broker.
+        """
+        self.socket_path  # its length is checked before anything is made
+        for _ in range(50):
+            made = self._make()
+            if (lock := self._lock()) is not None:
+                return Claim(self, lock, made)
+            # Either a broker holds it, or a command line looks whether one does, or one has just left.
+            time.sleep(0.01)
+        holder = self.last_holder()
+        pid = f" (pid {holder.pid})" if holder else ""
+        raise ConfigError(f"the runtime directory {self.path} is in use by a live broker{pid}")
+
+    def _make(self) -> bool:
+        """Return whether the directory had to be made. Raises ConfigError if it is not safe to use."""
+        made = True
+        try:
+            os.mkdir(self.path, 0o700)
+        except FileExistsError:
+            made = False
+        except OSError as error:
+            raise ConfigError(f"cannot make the runtime directory {self.path}: {error.strerror}") from error
+        if complaint := _complaint(self.path):
+            raise ConfigError(f"the runtime directory {self.path} {complaint}")
+        return made
+
+    def _lock(self) -> int | None:
+        path = os.path.join(self.path, LOCK)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # the last broker has just removed the directory
+            return None
+        except OSError as error:
+            raise ConfigError(f"cannot use the runtime directory {self.path}: {error.strerror}") from error
+        # A broker that leaves removes its lock: then we hold a file that nobody else can find.
+        if _try_lock(fd, fcntl.LOCK_EX) and _is_file(fd, path):
+            return fd
+        os.close(fd)
+        return None
+
+    def __repr__(self) -> str:
+        return f"<RuntimeDir {self.path}>"
+
+
+class Claim:
+    """This process's hold on a runtime directory, until ``release()``; as a context manager, for a block."""
+
+    def __init__(self, directory: RuntimeDir, lock: int, made: bool) -> None:
+        self.directory = directory
+        self._lock = lock
+        self._made = made
+
+    def introduce(self, drain_timeout: float) -> None:
+        """Say who holds the directory, for whoever finds it held, or finds hubs without a broker."""
+        holder = {"pid": os.getpid(), "drain_timeout": drain_timeout}
+        os.truncate(self._lock, 0)
+        os.pwrite(self._lock, json.dumps(holder).encode(), 0)
+
+    def open_socket(self) -> socket.socket:
+        """Listen for the command line; a socket that a dead broker left is replaced."""
+        path = self.directory.socket_path
+        _remove(path)
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(path)
+        os.chmod(path, 0o600)
+        sock.listen(64)
+        return sock
+
+    def open_hub_file(self, hub: int) -> int:
+        """Return a new file's descriptor, locked for whoever has it: give it to the hub and close it.
+
+        A new file for each process, since a child of the hub's last process may hold the old one.
+        """
+        path = self.directory.hub_path(hub)
+        _remove(path)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return fd
+
+    def release(self) -> None:
+        """Remove our files, the directory too if we made it, and let go of it.
+
+        With hubs of a dead broker in it, it is left as it is.
+        """
+        if not self.directory.living_hubs():
+            self._remove_files()
+        os.close(self._lock)
+
+    def _remove_files(self) -> None:
+        path = self.directory.path
+        for name in _names(path):
+            if name == SOCKET or re.fullmatch(r"hub-\d+\.pid", name):
+                _remove(os.path.join(path, name))
+        _remove(os.path.join(path, LOCK))
+        if self._made:
+            with suppress(OSError):  # somebody else's files are in it
+                os.rmdir(path)
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return f"<Claim on {self.directory.path}>"
+
+
+def _complaint(path: str) -> str:
+    """Why a directory is not ours alone; empty if it is."""
+    found = os.stat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        return "is not a directory"
+    # The link too, if it is one: its owner may let it point elsewhere at any time.
+    if {found.st_uid, os.lstat(path).st_uid} != {os.geteuid()}:
+        return "belongs to another user"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"can be written by other users (mode {stat.S_IMODE(found.st_mode):o}): chmod 700 it"
+    return ""
+
+
+def _try_lock(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_locked(path: str) -> bool:
+    """Whether a live process has locked the file. Looks by locking it for a moment."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(fd, fcntl.LOCK_SH)
+    finally:
+        os.close(fd)
+
+
+def _is_file(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _read_pid(path: str) -> int:
+    try:
+        with open(path) as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
+
+
+def _names(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)

@@ -1,0 +1,242 @@
+"""``Call``: one RPC, as its handler sees it. It may outlive a turn, and it travels with its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from google.protobuf.message import Message
+
+from actorrpc.errors import StatusCode
+from actorrpc.wire.metadata import Metadata, encode_metadata
+from actorrpc.wire.outbound import trailers
+
+if TYPE_CHECKING:
+    from greenlet import greenlet
+
+    from actorrpc.app import Route
+    from actorrpc.wire.session import Session
+    from actorrpc.wire.stream import Stream
+
+__all__ = ["Call", "CallHost", "Metadata"]
+
+Reply = TypeVar("Reply", bound=Message)
+
+#: While more than this waits on a call for the client's window, the call's own inbound messages wait too,
+#: and an iterable that its handler returned is not pulled.
+UNSENT_HIGH = 64 * 1024
+
+
+class CallHost(Protocol):
+    """The connection, as a call sees it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def peer(self) -> str: ...
+    @property
+    def session(self) -> Session: ...
+    def changed(self) -> None: ...
+    def call_ended(self, call: Call[Any]) -> None: ...
+
+
+class Call(Generic[Reply]):
+    """One RPC. Handlers get it as their last argument; ``self.calls`` lists an actor's open ones."""
+
+    __slots__ = (
+        "_host",
+        "_metadata",
+        "_stream",
+        "_trailing",
+        "cancelled",
+        "cell",
+        "cursor",
+        "deadline",
+        "ended",
+        "held",
+        "iterator",
+        "last_iterator",
+        "pulling",
+        "request",
+        "route",
+        "runner",
+        "since",
+        "timer",
+    )
+
+    def __init__(self, host: CallHost, stream: Stream, route: Route) -> None:
+        self._host = host
+        self._stream = stream
+        self.route = route
+        #: When the call must be over, on ``time.monotonic``'s clock of this hub; None: no deadline.
+        self.deadline: float | None = None
+        #: Bytes of the handler's own that travel with the call.
+        self.cursor = b""
+        #: The client has cancelled the call, its deadline has passed, or its connection has gone.
+        self.cancelled = False
+        #: Nothing more can be sent: the call was finished, or cancelled.
+        self.ended = False
+        self._metadata: Metadata | None = None
+        self._trailing: list[tuple[bytes, bytes]] = []
+        # What the hub keeps about a call while it is open.
+        self.cell: Any = None
+        self.request: bytes | None = None
+        #: Inbound messages that wait until what was sent on the call has gone out; None: the half-close.
+        self.held: list[bytes | None] = []
+        self.iterator: Iterator[Message] | None = None
+        self.pulling = False
+        #: The iterable came from the handler of the half-close: the call ends with it.
+        self.last_iterator = False
+        #: The greenlet that runs a turn of the call, and since when.
+        self.runner: greenlet | None = None
+        self.since = 0.0
+        self.timer: Any = None
+
+    @property
+    def id(self) -> str:
+        """Unique among the calls of all hubs, and the same after a move."""
+        return f"{self._host.id}/{self._stream.id}"
+
+    @property
+    def method(self) -> str:
+        """Such as ``/chat.Chat/Listen``."""
+        return self.route.path
+
+    @property
+    def peer(self) -> str:
+        """The client's address, such as ``127.0.0.1:4242`` or ``[::1]:4242``."""
+        return self._host.peer
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the client sent with the call."""
+        if self._metadata is None:
+            self._metadata = Metadata(self._stream.head.fields)
+        return self._metadata
+
+    @property
+    def stream_id(self) -> int:
+        """The HTTP/2 stream that carries the call."""
+        return self._stream.id
+
+    @property
+    def stream(self) -> Stream:
+        """The call's state on the wire: the hub's business, not a handler's."""
+        return self._stream
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the deadline, at least 0; None if the call has none."""
+        return None if self.deadline is None else max(0.0, self.deadline - monotonic())
+
+    def send(self, message: Reply) -> None:
+        """Send one message. Never blocks: what the client's window does not take waits on the call.
+
+        When more than ``max_unsent_bytes`` would wait, the call ends with RESOURCE_EXHAUSTED instead. On
+        a call that was cancelled the message is dropped. Raises TypeError for a message of another type
+        than the method's, and RuntimeError if the handler has already finished the call.
+        """
+        if not isinstance(message, self.route.method.reply):
+            wanted = self.route.method.reply.DESCRIPTOR.full_name
+            raise TypeError(f"{self.method} replies with {wanted}, not {type(message).__name__}")
+        if self._refuses_more("send"):
+            return
+        self.send_payload(message.SerializeToString())
+
+    def send_payload(self, payload: bytes) -> None:
+        """Send a message that is serialized already. Neither its type nor the call's end is checked."""
+        stream = self._stream
+        session = self._host.session
+        limit = session.config.max_unsent_bytes
+        if stream.unsent_bytes and stream.unsent_bytes + len(payload) > limit:
+            waiting = stream.unsent_bytes
+            stream.unsent.clear()
+            stream.unsent_bytes = 0
+            self.cancelled = True
+            self.end(
+                StatusCode.RESOURCE_EXHAUSTED,
+                f"{waiting} bytes wait for the client to read them, and no more than {limit} may",
+            )
+            return
+        session.outbound.message(stream, payload)
+        self._host.changed()
+
+    def finish(self, status: StatusCode = StatusCode.OK, message: str = "") -> None:
+        """End the call with a status, after all that was sent on it.
+
+        Ignored on a call that was cancelled; raises RuntimeError if the call was finished before.
+        """
+        if not self._refuses_more("finish"):
+            self.end(StatusCode(status), message)
+
+    def send_initial_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
+        """Send the response headers now, with metadata of the handler's.
+
+        Raises ValueError or TypeError for metadata that cannot be sent, and RuntimeError if the headers
+        have gone out, which the first message or the end of the call sees to.
+        """
+        fields = encode_metadata(metadata)
+        if self._refuses_more("send metadata"):
+            return
+        if self._stream.headers_sent:
+            raise RuntimeError(f"{self.method}: the initial metadata has been sent already")
+        self._host.session.outbound.headers(self._stream, fields)
+        self._host.changed()
+
+    def set_trailing_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
+        """Give the metadata that goes out with the status. Raises as ``send_initial_metadata`` does."""
+        self._trailing = encode_metadata(metadata)
+
+    # ---- for the hub
+
+    def reply(self, message: Message) -> None:
+        """Send the single reply of a call and end it with OK."""
+        stream = self._stream
+        outbound = self._host.session.outbound
+        if self._trailing:
+            outbound.message(stream, message.SerializeToString())
+            outbound.finish(stream, trailers(StatusCode.OK, "", self._trailing))
+        else:
+            outbound.reply(stream, message.SerializeToString())
+        self.ended = True
+        self._host.call_ended(self)
+
+    def end(self, status: StatusCode, message: str = "", metadata: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """End the call; a second end is ignored."""
+        if self.ended:
+            return
+        self.ended = True
+        outbound = self._host.session.outbound
+        outbound.finish(self._stream, trailers(status, message, [*self._trailing, *metadata]))
+        self._host.changed()
+        self._host.call_ended(self)
+
+    def cancel(self) -> None:
+        """Note that the client wants no more of it: nothing is sent."""
+        if not self.ended:
+            self.cancelled = self.ended = True
+            self._host.call_ended(self)
+
+    @property
+    def congested(self) -> bool:
+        """Whether the client is so far behind that the call's own input should wait."""
+        return self._stream.unsent_bytes > UNSENT_HIGH
+
+    @property
+    def trailing(self) -> list[tuple[bytes, bytes]]:
+        return self._trailing
+
+    @trailing.setter
+    def trailing(self, fields: list[tuple[bytes, bytes]]) -> None:
+        self._trailing = fields
+
+    def _refuses_more(self, what: str) -> bool:
+        if not self.ended:
+            return False
+        if self.cancelled:
+            return True
+        raise RuntimeError(f"cannot {what}: {self.method} has been finished")
+
+    def __repr__(self) -> str:
+        state = "cancelled" if self.cancelled else "ended" if self.ended else "open"
+        return f"<Call {self.id} {self.method} {state}, {self._stream.unsent_bytes} bytes unsent>"

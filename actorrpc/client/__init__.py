@@ -1,0 +1,25 @@
+"""The client side: typed stubs over any channel. Imports neither gevent nor grpc."""
+
+from __future__ import annotations
+
+from actorrpc.client.channel import (
+    Channel,
+    MetadataPairs,
+    ReplyStream,
+    StreamStream,
+    StreamUnary,
+    Stub,
+    UnaryStream,
+    UnaryUnary,
+)
+
+__all__ = [
+    "Channel",
+    "MetadataPairs",
+    "ReplyStream",
+    "StreamStream",
+    "StreamUnary",
+    "Stub",
+    "UnaryStream",
+    "UnaryUnary",
+]

@@ -1,0 +1,199 @@
+"""What a ``.proto`` file declares, as plain data; what actorrpc cannot serve is refused here.
+
+Nothing in it knows how the generated module looks: ``render`` does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FileDescriptorProto,
+    MethodDescriptorProto,
+    ServiceDescriptorProto,
+)
+
+from actorrpc import options_pb2
+from actorrpc.actor import Actor
+from actorrpc.client import Stub
+from actorrpc.codegen.names import module_name
+from actorrpc.codegen.source import CodegenError, Source
+
+__all__ = ["MessageType", "Rpc", "Schema", "Service"]
+
+_SERVICE = FileDescriptorProto.SERVICE_FIELD_NUMBER
+_METHOD = ServiceDescriptorProto.METHOD_FIELD_NUMBER
+_OPTIONS = ServiceDescriptorProto.OPTIONS_FIELD_NUMBER
+_MESSAGE = "a message"
+_ACTOR: Any = options_pb2.actor  # protoc's stub types every extension as a plain FieldDescriptor
+
+# A name such as `state` is only annotated, and dir() does not see it. A stateless service may become an
+# actor later, so it is held to the same names.
+_RESERVED = {
+    name for base in (*Actor.__mro__, *Stub.__mro__) for name in (*dir(base), *inspect.get_annotations(base))
+}
+
+
+@dataclass(frozen=True)
+class MessageType:
+    """A message class of Python: ``path`` leads to it from ``module``, through the messages around it."""
+
+    module: str
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rpc:
+    """A method. ``path`` is the ``:path`` of its calls, such as ``/chat.Chat/Join``."""
+
+    name: str
+    path: str
+    comment: str
+    request: MessageType
+    reply: MessageType
+    client_streaming: bool
+    server_streaming: bool
+
+    @property
+    def handlers(self) -> tuple[str, ...]:
+        """The methods of the base class: one for messages, and one for the end where they are a stream."""
+        return (self.name, f"{self.name}_end") if self.client_streaming else (self.name,)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service; ``state`` is None if it is stateless."""
+
+    name: str
+    full_name: str
+    comment: str
+    rpcs: tuple[Rpc, ...]
+    state: MessageType | None
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """What a full name stands for. ``kind`` reads on from "X is"."""
+
+    kind: str
+    file: str
+    type: MessageType
+
+
+class Schema:
+    """All files that protoc read: those to generate, and all that they import."""
+
+    def __init__(self, files: Iterable[FileDescriptorProto]) -> None:
+        self._files = {file.name: file for file in files}
+        self._declared = {
+            _qualified(file, ".".join(path)): _Declared(
+                kind, file.name, MessageType(module_name(file.name, "_pb2"), path)
+            )
+            for file in self._files.values()
+            for path, kind in _declarations(file)
+        }
+
+    def services(self, name: str) -> list[Service]:
+        """Return the services of the file ``name``. Raise ``CodegenError`` for what cannot be served."""
+        file = self._files[name]
+        source = Source(file)
+        return [self._service(file, source, index) for index in range(len(file.service))]
+
+    def _service(self, file: FileDescriptorProto, source: Source, index: int) -> Service:
+        service = file.service[index]
+        full_name = _qualified(file, service.name)
+        path = (_SERVICE, index)
+        with source.blame(full_name, *path, _OPTIONS, options_pb2.ACTOR_FIELD_NUMBER):
+            state = self._state(file, service)
+        rpcs = []
+        for number, method in enumerate(service.method):
+            rpc = self._rpc(full_name, method, source.comment(*path, _METHOD, number))
+            with source.blame(f"{full_name}.{rpc.name}", *path, _METHOD, number):
+                _check_names(rpc, service)
+            rpcs.append(rpc)
+        return Service(service.name, full_name, source.comment(*path), tuple(rpcs), state)
+
+    def _rpc(self, service: str, method: MethodDescriptorProto, comment: str) -> Rpc:
+        return Rpc(
+            name=method.name,
+            path=f"/{service}/{method.name}",
+            comment=comment,
+            request=self._declared[method.input_type[1:]].type,  # protoc writes them as `.chat.Line`
+            reply=self._declared[method.output_type[1:]].type,
+            client_streaming=method.client_streaming,
+            server_streaming=method.server_streaming,
+        )
+
+    def _state(self, file: FileDescriptorProto, service: ServiceDescriptorProto) -> MessageType | None:
+        if not service.options.HasExtension(_ACTOR):
+            return None
+        option: options_pb2.ActorOptions = service.options.Extensions[_ACTOR]
+        if option.scope == options_pb2.KEY:
+            raise CodegenError("keyed actors are not in this version; remove `scope: KEY`")
+        if not option.state:
+            raise CodegenError(
+                'the actor\'s state is missing; name a message, such as `state: "chat.Session"`'
+            )
+        declared = self._declared.get(option.state)
+        if declared is None:
+            raise CodegenError(f'unknown state type "{option.state}"; {self._advice(option.state)}')
+        if declared.kind != _MESSAGE:
+            raise CodegenError(f'state type "{option.state}" is {declared.kind}, not {_MESSAGE}')
+        if declared.file not in self._imported(file):
+            raise CodegenError(
+                f'state type "{option.state}" is in {declared.file}, which {file.name} does not import'
+            )
+        return declared.type
+
+    def _advice(self, state: str) -> str:
+        """Say what to do about a state type that does not exist: mostly, its package was left out."""
+        meant = sorted(name for name in self._declared if f".{name}".endswith(f".{state.lstrip('.')}"))
+        return f'did you mean "{meant[0]}"?' if meant else "import its file and write its full name"
+
+    def _imported(self, file: FileDescriptorProto) -> set[str]:
+        """Name the file itself and all that it imports, directly or not."""
+        names, waiting = {file.name}, [file]
+        while waiting:
+            new = set(waiting.pop().dependency) - names
+            names |= new
+            waiting += [self._files[name] for name in new]
+        return names
+
+
+def _check_names(rpc: Rpc, service: ServiceDescriptorProto) -> None:
+    """Raise ``CodegenError`` if a handler's name already means something else in the base class."""
+    for handler in rpc.handlers:
+        if handler in _RESERVED:
+            raise CodegenError(f"`{handler}` is an attribute of every actor; rename this method")
+    for end in rpc.handlers[1:]:
+        if any(method.name == end for method in service.method):
+            raise CodegenError(
+                f"`{end}` handles the end of its stream and is also a method; rename one of them"
+            )
+
+
+def _qualified(file: FileDescriptorProto, name: str) -> str:
+    return f"{file.package}.{name}" if file.package else name
+
+
+def _declarations(file: FileDescriptorProto) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the path and the kind of each type and service in a file."""
+    yield from _types(file.message_type, file.enum_type, ())
+    for service in file.service:
+        yield (service.name,), "a service"
+
+
+def _types(
+    messages: Iterable[DescriptorProto], enums: Iterable[EnumDescriptorProto], outer: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    for enum in enums:
+        yield (*outer, enum.name), "an enum"
+    for message in messages:
+        path = (*outer, message.name)
+        yield path, "the entry of a map field" if message.options.map_entry else _MESSAGE
+        yield from _types(message.nested_type, message.enum_type, path)

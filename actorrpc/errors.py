@@ -1,0 +1,129 @@
+"""Every error that actorrpc raises, and the status codes of gRPC.
+
+    Exception
+    ├── RpcError                 a handler ends its call with a status, or a client's call ended so
+    ├── ConfigError              what the operator or the author of an app gave is wrong
+    ├── LostAttributeError       an actor would have lost this attribute when it moves
+    ├── ProtocolError            the peer broke HTTP/2 or gRPC
+    │   ├── ConnectionFault      the whole connection ends (GOAWAY)
+    │   └── StreamFault          one stream ends (RST_STREAM)
+    └── SnapshotError            a snapshot cannot be thawed here
+
+    BaseException
+    └── CallInterrupted          raised in a blocked handler, so that its ``finally`` blocks run
+        ├── CallCancelled        the client cancelled the call, or has gone
+        └── DeadlineExceeded     the deadline of the call has passed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+__all__ = [
+    "CallCancelled",
+    "CallInterrupted",
+    "ConfigError",
+    "ConnectionFault",
+    "DeadlineExceeded",
+    "LostAttributeError",
+    "ProtocolError",
+    "RpcError",
+    "SnapshotError",
+    "StatusCode",
+    "StreamFault",
+]
+
+
+class StatusCode(IntEnum):
+    """The status codes of gRPC, with gRPC's numbers (grpc/doc/statuscodes.md)."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class RpcError(Exception):
+    """Raise it in a handler to end the call with a status other than OK.
+
+    ``metadata`` is sent with the trailers: keys in lower case, values ``str``, or ``bytes`` for a key
+    that ends in ``-bin``.
+    """
+
+    def __init__(
+        self,
+        code: StatusCode,
+        message: str = "",
+        metadata: Mapping[str, str | bytes] | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = StatusCode(code)
+        self.message = message
+        self.metadata = dict(metadata or {})
+        if self.code is StatusCode.OK:
+            raise ValueError("RpcError needs a status other than OK; return the reply instead")
+
+    def __str__(self) -> str:
+        return f"{self.code.name}: {self.message}" if self.message else self.code.name
+
+
+class ConfigError(Exception):
+    """What the operator or the author of an app gave is wrong. Its text is one line for a person."""
+
+
+class LostAttributeError(AttributeError):
+    """An attribute was set on an actor that is neither state nor transient: a move would lose it."""
+
+
+class ProtocolError(Exception):
+    """The peer broke the protocol. ``code`` is the HTTP/2 error code that tells it so (RFC 9113, 7)."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConnectionFault(ProtocolError):
+    """The connection cannot go on: a connection error of RFC 9113, 5.4.1."""
+
+
+class StreamFault(ProtocolError):
+    """One stream cannot go on: a stream error of RFC 9113, 5.4.2."""
+
+
+class SnapshotError(Exception):
+    """A snapshot cannot be thawed here; its text says why, for the source's log."""
+
+
+class CallInterrupted(BaseException):
+    """Raised in a handler that is blocked when its call ends early.
+
+    A ``BaseException``, as ``asyncio.CancelledError`` and ``gevent.Timeout`` are, so that
+    ``except Exception`` in a handler does not swallow it.
+    """
+
+
+class CallCancelled(CallInterrupted):
+    """The client cancelled the call, or its connection has gone."""
+
+
+class DeadlineExceeded(CallInterrupted):
+    """The deadline of the call has passed."""

@@ -1,0 +1,150 @@
+"""The giving side of a handoff: from the decision to move a connection until somebody serves it again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, Protocol
+
+from actorrpc.errors import SnapshotError
+from actorrpc.handoff.states import SOURCE, SourceAction, SourceEvent, SourceState
+from actorrpc.pb import control_pb2
+
+__all__ = ["Departing", "Link", "Source", "Timer"]
+
+log = logging.getLogger("actorrpc.handoff")
+
+#: How long a target may keep silent before the connection is taken back.
+READY_TIMEOUT = 5.0
+
+
+class Link(Protocol):
+    """The way to the other hub (actorrpc.ipc.Link)."""
+
+    def send(
+        self, message: Any, fds: Sequence[int] = (), then: Callable[[], None] | None = None
+    ) -> bool: ...
+
+
+class Departing(Protocol):
+    """A connection, as its source sees it (actorrpc.hub.travel.Departure)."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def pinned(self) -> str: ...
+    @property
+    def unquiet(self) -> str: ...
+    def quiesce(self, on_quiet: Callable[[], None]) -> None: ...
+    def freeze(self) -> bytes: ...
+    def fileno(self) -> int: ...
+    def resume(self) -> None: ...
+    def release(self) -> None: ...
+
+
+class Timer(Protocol):
+    """Call a function after some seconds; returns what cancels it."""
+
+    def __call__(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]: ...
+
+
+class Source:
+    """One attempt to move one connection over one link. ``done(why)`` is called once: "" for moved."""
+
+    def __init__(
+        self,
+        connection: Departing,
+        link: Link,
+        *,
+        timer: Timer,
+        quiesce_timeout: float,
+        done: Callable[[Source, str], None],
+    ) -> None:
+        self.connection = connection
+        self.link = link
+        self.state = SourceState.QUIESCING
+        #: Seconds since it stopped reading.
+        self.began = monotonic()
+        self._timer = timer
+        self._done = done
+        self._why = ""
+        self._cancel_timer = timer(quiesce_timeout, self._stuck)
+
+    def begin(self) -> None:
+        """Quiesce. ``done`` may be called before this returns."""
+        pinned = self.connection.pinned
+        if pinned:
+            self.on(SourceEvent.STUCK, pinned)
+        else:
+            self.connection.quiesce(lambda: self.on(SourceEvent.QUIET))
+
+    def on(self, event: SourceEvent, why: str = "") -> None:
+        """Take what has happened. An event that the table has no row for is logged and ignored."""
+        step = SOURCE.get((self.state, event))
+        if step is None:
+            if self.state not in (SourceState.SERVING, SourceState.MOVED, SourceState.GONE):
+                log.error("handoff of %s: %s in state %s", self.connection.id, event.name, self.state.name)
+            return
+        self.state, action = step
+        self._why = why or self._why
+        _ACTIONS[action](self)
+
+    def _stuck(self) -> None:
+        self.on(SourceEvent.STUCK, self.connection.unquiet or "it did not come to rest in time")
+
+    def _freeze(self) -> None:
+        self._cancel_timer()
+        try:
+            snapshot = self.connection.freeze()
+        except SnapshotError as error:
+            self.on(SourceEvent.UNFIT, str(error))
+            return
+        prepare = control_pb2.Prepare(connection=self.connection.id, snapshot=snapshot)
+        offered = self.link.send(control_pb2.HubToHub(prepare=prepare), (self.connection.fileno(),))
+        if not offered:
+            self.on(SourceEvent.UNFIT, "the target hub has gone")
+            return
+        self._cancel_timer = self._timer(
+            READY_TIMEOUT, lambda: self.on(SourceEvent.OVERDUE, "the target hub did not answer")
+        )
+        self.on(SourceEvent.OFFERED)
+
+    def _commit(self) -> None:
+        # Ours is closed first: a target that is told to serve is the only holder of the socket.
+        self.connection.release()
+        self.link.send(control_pb2.HubToHub(commit=control_pb2.Commit(connection=self.connection.id)))
+        self._finish("")
+
+    def _abort(self) -> None:
+        # Not before the kernel has the ABORT may we serve: if we died with it unsent, the target would
+        # take our end for the end of a source in flight and serve the old state.
+        abort = control_pb2.Abort(connection=self.connection.id, why=self._why)
+        self.link.send(control_pb2.HubToHub(abort=abort), then=lambda: self.on(SourceEvent.ABORT_SENT))
+
+    def _resume(self) -> None:
+        self.connection.resume()
+        self._finish(self._why or "aborted")
+
+    def _forget(self) -> None:
+        self._finish(self._why or "the connection was closed")
+
+    def _wait(self) -> None:
+        pass
+
+    def _finish(self, why: str) -> None:
+        self._cancel_timer()
+        self._done(self, why)
+
+    def __repr__(self) -> str:
+        return f"<Source of {self.connection.id} {self.state.name}>"
+
+
+_ACTIONS: dict[SourceAction, Callable[[Source], None]] = {
+    SourceAction.FREEZE: Source._freeze,
+    SourceAction.WAIT: Source._wait,
+    SourceAction.RESUME: Source._resume,
+    SourceAction.COMMIT: Source._commit,
+    SourceAction.ABORT: Source._abort,
+    SourceAction.FORGET: Source._forget,
+}

@@ -1,0 +1,39 @@
+"""The program of a hub process: ``python -m gevent.monkey --module actorrpc.hub --control-fd N --lock-fd M``.
+
+The broker starts it so, because by the time this file runs ``actorrpc`` has long been imported, and gevent
+must patch first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+
+from gevent.monkey import is_module_patched
+
+from actorrpc.hub.node import Node
+from actorrpc.hub.worker import Worker
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="actorrpc.hub", description="A hub process; the broker starts it.")
+    parser.add_argument("--control-fd", type=int, required=True, help="the link to the broker")
+    parser.add_argument("--lock-fd", type=int, required=True, help="the locked file that shows this hub lives")
+    given = parser.parse_args()
+    if not is_module_patched("socket"):
+        parser.error("gevent has not patched this process: start hubs with `actorrpc serve`")
+    # Ctrl-C goes to the whole foreground group, and is the broker's business; it has blocked the signal
+    # for the time until here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    # No process that the app starts may hold the lock or the link when this one has gone.
+    os.set_inheritable(given.control_fd, False)
+    os.set_inheritable(given.lock_fd, False)
+    return Worker(socket.socket(fileno=given.control_fd), Node).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

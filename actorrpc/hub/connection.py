@@ -1,0 +1,629 @@
+"""One client connection in its hub: the only place that reads from and writes to its socket.
+
+A persistent watcher calls ``_on_readable`` in gevent's loop, which decodes what has come, hands requests
+and messages to the cells, and runs their turns. What the turns sent goes out in one ``send`` at the end.
+A handler that blocks leaves control with the loop, so the connection goes on reading meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import gevent
+from gevent import get_hub
+from google.protobuf.message import Message
+
+from actorrpc.actor import Service
+from actorrpc.call import Call
+from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
+from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
+from actorrpc.hub.turns import CONNECT, DISCONNECT, END, MESSAGE, REQUEST, THAW, Cell
+from actorrpc.wire.events import Drained, Event, Faulted, MessageReceived, RequestReceived, StreamEnded, StreamReset
+from actorrpc.wire.head import parse_timeout
+from actorrpc.wire.outbound import trailers
+from actorrpc.wire.session import Session
+
+if TYPE_CHECKING:
+    from actorrpc.hub.node import Node
+    from actorrpc.hub.topics import Subscription
+
+__all__ = ["Connection"]
+
+log = logging.getLogger("actorrpc.hub")
+
+T = TypeVar("T")
+
+#: One read; the buffer is shared, since a read and its decoding are one step of the loop.
+_READ_BYTES = 256 * 1024
+_buffer = memoryview(bytearray(_READ_BYTES))
+
+#: How long the turns of one connection may run before others get the hub.
+TURN_SLICE = 0.002
+
+#: With more than this to write and a client that does not read, the connection stops reading too.
+_BACKLOG_HIGH = 1024 * 1024
+
+#: How long a closing connection waits for the client to take the last bytes and to close.
+_LINGER = 1.0
+
+_READ, _WRITE = 1, 2
+
+
+class Connection:
+    """A socket, its session, and the services that the client has called on it."""
+
+    __slots__ = (
+        "_backlog",
+        "_busy_reported",
+        "_drop_reads",
+        "_flush_due",
+        "_linger",
+        "_on_quiet",
+        "_reader",
+        "_ready",
+        "_slice_end",
+        "_sock",
+        "_unarmed",
+        "_writer",
+        "busy",
+        "calls",
+        "cells",
+        "id",
+        "moves",
+        "node",
+        "now",
+        "paused",
+        "peer",
+        "running",
+        "runners",
+        "session",
+        "slice_over",
+        "state",
+        "subscriptions",
+        "turns",
+        "unacknowledged_publishes",
+    )
+
+    def __init__(self, node: Node, sock: socket.socket, id: str, peer: str, session: Session | None = None) -> None:
+        self.node = node
+        self.runners = node.runners
+        self.id = id
+        #: The client's address.
+        self.peer = peer
+        self.session = session or Session(node.config)
+        self.state = SERVING
+        #: Open calls by stream.
+        self.calls: dict[int, Call[Any]] = {}
+        #: Services that were called on this connection, by full name.
+        self.cells: dict[str, Cell] = {}
+        self.subscriptions: list[Subscription] = []
+        self.unacknowledged_publishes = 0
+        #: Turns so far, in all hubs, and how often it moved.
+        self.turns = 0
+        self.moves = 0
+        #: Seconds spent reading and in turns that did not block.
+        self.busy = 0.0
+        self._busy_reported = (monotonic(), 0.0)
+        #: No turn may start: the connection moves, or is closed.
+        self.paused = False
+        #: Runners in its turns.
+        self.running = 0
+        self.now = 0.0
+        self.slice_over = False
+        self._slice_end = 0.0
+        self._ready: list[Cell] = []
+        #: Calls with a deadline that came since the last flush: most have ended by then and need no timer.
+        self._unarmed: list[Call[Any]] = []
+        self._on_quiet: Callable[[], None] | None = None
+        self._flush_due = False
+        #: What the socket has not taken; nothing is asked of the session until it has.
+        self._backlog: memoryview | None = None
+        self._drop_reads = False
+        self._linger: Any = None
+        self._sock = sock
+        loop = get_hub().loop
+        self._reader = loop.io(sock.fileno(), _READ)
+        self._writer: Any = None
+
+    # ---- the life of a connection
+
+    def start(self) -> None:
+        """Serve. Called once, by whoever made it: the listener, or a handoff's target."""
+        self._reader.start(self._on_readable)
+
+    def close(self, why: str = "") -> None:
+        """End it now: the socket is closed, calls are cancelled, then ``on_disconnect`` runs."""
+        if self.state == CLOSED:
+            return
+        self.state = CLOSED
+        self.paused = False
+        self._on_quiet = None
+        self._stop_watchers()
+        try:
+            # Also where a dup of the socket is under way to another hub, the client sees the end at once.
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the client was faster
+        self._sock.close()
+        for call in list(self.calls.values()):
+            self._interrupt(call, CallCancelled("the connection has gone"))
+        for cell in self.cells.values():
+            cell.mailbox.clear()
+            cell.lane.clear()
+            if cell.connected and cell.overrides("on_disconnect"):
+                cell.mailbox.append((DISCONNECT, None, None))
+                self.ready(cell)
+        self.node.forget(self)
+
+    def let_go(self) -> None:
+        """Forget it without a word to the client: another hub serves it."""
+        self.state = CLOSED
+        self._stop_watchers()
+        self._sock.close()
+        for call in self.calls.values():
+            if call.timer is not None:
+                call.timer.close()
+        for subscription in self.subscriptions:
+            self.node.topics.unsubscribe(subscription)
+        self.node.forget(self)
+
+    def shutdown(self) -> None:
+        """Let open calls end, and the client begin no more of them; then close."""
+        self.session.shutdown()
+        self.changed()
+
+    def fileno(self) -> int:
+        """The socket's file descriptor, for a handoff."""
+        return self._sock.fileno()
+
+    def _stop_watchers(self) -> None:
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
+        if self._linger is not None:
+            self._linger.close()
+
+    # ---- bytes in
+
+    def _on_readable(self) -> None:
+        try:
+            received = self._sock.recv_into(_buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.close(str(error))
+            return
+        if not received:
+            self.close("the client has closed it")
+            return
+        if self._drop_reads:
+            return
+        began = self.now = monotonic()
+        self._slice_end = began + TURN_SLICE
+        self._flush_due = True  # by ourselves, below
+        for event in self.session.receive_data(bytes(_buffer[:received])):
+            _ON_EVENT[type(event)](self, event)
+        self._run_ready()
+        self._flush()
+        self.busy += monotonic() - began
+
+    def _on_request(self, event: RequestReceived) -> None:
+        stream = event.stream
+        route = self.node.routes.get(stream.head.path)
+        if route is None:
+            message = f"unknown method {stream.head.path}"
+            self.session.outbound.finish(stream, trailers(StatusCode.UNIMPLEMENTED, message))
+            return
+        call = self.calls[stream.id] = Call(self, stream, route)
+        name = route.service.__rpc__.name
+        call.cell = self.cells.get(name) or self._make_cell(route.service)
+        if stream.timeout:
+            self._set_deadline(call, stream.timeout)
+
+    def _make_cell(self, service: type[Service]) -> Cell:
+        cell = self.cells[service.__rpc__.name] = Cell(self, service)
+        if cell.overrides("on_connect"):
+            cell.connected = False
+            cell.mailbox.append((CONNECT, None, None))
+        return cell
+
+    def _on_message(self, event: MessageReceived) -> None:
+        stream = event.stream
+        call = self.calls.get(stream.id)
+        if call is None:  # ended by the server; the client does not know yet
+            self.session.consumed(stream, len(event.payload))
+        elif call.route.method.client_streaming:
+            call.cell.push(MESSAGE, call, event.payload)
+            self._ready.append(call.cell)
+        elif call.request is None:
+            call.request = event.payload
+        else:
+            self.session.consumed(stream, len(event.payload))
+            call.end(StatusCode.UNIMPLEMENTED, f"{call.method} takes one message, and more came")
+
+    def _on_end(self, event: StreamEnded) -> None:
+        call = self.calls.get(event.stream.id)
+        if call is None:
+            return
+        if call.route.method.client_streaming:
+            call.cell.push(END, call, None)
+        elif call.request is None:
+            call.end(StatusCode.UNIMPLEMENTED, f"{call.method} takes one message, and none came")
+            return
+        else:
+            call.cell.push(REQUEST, call, call.request)
+            call.request = None
+        self._ready.append(call.cell)
+
+    def _on_reset(self, event: StreamReset) -> None:
+        call = self.calls.get(event.stream.id)
+        if call is not None:
+            self._interrupt(call, CallCancelled("the client cancelled the call"))
+
+    def _on_drained(self, event: Drained) -> None:
+        call = self.calls.get(event.stream.id)
+        if call is None or call.runner is not None:
+            return
+        if call.iterator is not None:
+            call.cell.pull(call)
+        elif call.held:
+            call.cell.release(call)
+
+    def _on_fault(self, event: Faulted) -> None:
+        log.info("connection %s from %s: %s", self.id, self.peer, event.error)
+        self.close_politely()
+
+    def close_politely(self) -> None:
+        """Cancel what is open, write what is left, say that no more comes, and wait a moment for the client.
+
+        Closing at once, with input unread, would make the kernel drop our last words.
+        """
+        if self.state in (CLOSING, CLOSED):
+            return
+        self.state = CLOSING
+        self._drop_reads = True
+        for call in list(self.calls.values()):
+            self._interrupt(call, CallCancelled("the connection is being closed"))
+        self._linger = get_hub().loop.timer(_LINGER)
+        self._linger.start(self.close)
+        self.changed()
+
+    # ---- turns
+
+    def ready(self, cell: Cell) -> None:
+        """See to it that the cell's turns start, in the hub's greenlet."""
+        self._ready.append(cell)
+        self.changed()
+
+    def _run_ready(self) -> None:
+        ready = self._ready
+        while ready and not self.slice_over:
+            ready.pop(0).start()
+
+    def _continue(self) -> None:
+        """A new slice, after others had the hub."""
+        self.slice_over = False
+        self.now = monotonic()
+        self._slice_end = self.now + TURN_SLICE
+        self._ready.extend(cell for cell in self.cells.values() if cell.mailbox or cell.lane)
+        self._work()
+
+    def _work(self) -> None:
+        began = monotonic()
+        self._flush_due = True
+        self._run_ready()
+        self._flush()
+        self.busy += monotonic() - began
+
+    def count_turn(self) -> None:
+        """A turn has ended: count it, and end the slice when it is used up."""
+        self.turns += 1
+        now = self.now = monotonic()
+        if now > self._slice_end and not self.slice_over:
+            self.slice_over = True
+            get_hub().loop.run_callback(self._continue)
+        if self.node.config.move_every:
+            self.node.count_turn(self)
+
+    def drained(self, cell: Cell) -> None:
+        """A runner has left the cell: nothing waits there, or it may not go on."""
+        self.running -= 1
+        if self._on_quiet is not None:
+            self.notice_quiet()
+        elif (cell.mailbox or cell.lane) and not self.paused and not self.slice_over:
+            self.ready(cell)
+
+    # ---- calls
+
+    def _set_deadline(self, call: Call[Any], text: str) -> None:
+        timeout = parse_timeout(text)
+        if timeout is None:
+            call.end(StatusCode.INTERNAL, f"malformed grpc-timeout {text!r}")
+        elif timeout == 0:
+            self.expire(call)
+        else:
+            call.deadline = self.now + timeout
+            self._unarmed.append(call)
+
+    def _arm_deadlines(self) -> None:
+        now = monotonic()
+        for call in self._unarmed:
+            if call.deadline is not None and not call.ended:
+                call.timer = get_hub().loop.timer(max(0.0, call.deadline - now))
+                call.timer.start(self.expire, call)
+        self._unarmed.clear()
+
+    def expire(self, call: Call[Any]) -> None:
+        """The deadline has passed: tell the client, and interrupt the handler."""
+        if call.ended:
+            return
+        call.cancelled = True
+        call.end(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
+        self._throw(call, DeadlineExceeded(f"{call.method}: the deadline has passed"))
+
+    def _interrupt(self, call: Call[Any], error: CallCancelled) -> None:
+        call.cancel()
+        self._throw(call, error)
+
+    def _throw(self, call: Call[Any], error: BaseException) -> None:
+        runner = call.runner
+        if runner is None or runner is gevent.getcurrent():
+            return
+        if gevent.getcurrent() is self.runners.hub:
+            runner.throw(error)
+        else:
+            get_hub().loop.run_callback(_throw_later, call, runner, error)
+
+    def call_ended(self, call: Call[Any]) -> None:
+        """Drop what the hub kept for the call."""
+        self.calls.pop(call.stream_id, None)
+        if call.timer is not None:
+            call.timer.close()
+            call.timer = None
+        if call.request is not None:
+            self.session.consumed(call.stream, len(call.request))
+            call.request = None
+        for payload in call.held:
+            if payload is not None:
+                self.session.consumed(call.stream, len(payload))
+        call.held.clear()
+        if call.iterator is not None:
+            iterator, call.iterator = call.iterator, None
+            if call.runner is None and hasattr(iterator, "close"):
+                # A generator's `finally` may block, so it needs a stack.
+                get_hub().loop.run_callback(self.runners.start, lambda runner: iterator.close())
+        if self.subscriptions:
+            for subscription in [each for each in self.subscriptions if each.call is call]:
+                self._end_subscription(subscription)
+        self.changed()
+
+    def discard(self, cell: Cell, error: RpcError) -> None:
+        """Drop an actor that could not be made; its calls get the error, the next call tries again."""
+        self.cells.pop(cell.name, None)
+        for call in [call for call in self.calls.values() if call.cell is cell]:
+            call.end(error.code, error.message)
+        cell.mailbox.clear()
+        cell.lane.clear()
+
+    # ---- bytes out
+
+    def changed(self) -> None:
+        """Something may have to be written or run: look once, when the loop has come round."""
+        if not self._flush_due:
+            self._flush_due = True
+            get_hub().loop.run_callback(self._work)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        if self.state in (CLOSED, FROZEN):
+            return
+        if self._backlog is None:
+            self._send()
+        session = self.session
+        if session.outbound.drained:
+            for event in session.drain_events():
+                _ON_EVENT[type(event)](self, event)
+        if self._unarmed:
+            self._arm_deadlines()
+        if session.over and self.state == SERVING:
+            self.close_politely()
+        if self.state == CLOSING and self._backlog is None and session.outbound.idle:
+            self._half_close()
+
+    def _send(self) -> None:
+        session = self.session
+        while data := session.data_to_send():
+            try:
+                sent = self._sock.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                self.close(str(error))
+                return
+            if sent < len(data):
+                self._wait_writable(memoryview(data)[sent:])
+                return
+
+    def _wait_writable(self, backlog: memoryview) -> None:
+        self._backlog = backlog
+        if self._writer is None:
+            self._writer = get_hub().loop.io(self._sock.fileno(), _WRITE)
+        self._writer.start(self._on_writable)
+        if len(backlog) > _BACKLOG_HIGH:
+            self._reader.stop()
+
+    def _on_writable(self) -> None:
+        assert self._backlog is not None
+        try:
+            sent = self._sock.send(self._backlog)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.close(str(error))
+            return
+        if sent < len(self._backlog):
+            self._backlog = self._backlog[sent:]
+            return
+        self._backlog = None
+        self._writer.stop()
+        if not self.paused and not self._reader.active:
+            self._reader.start(self._on_readable)
+        self._flush()
+
+    def _half_close(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+
+    # ---- what services ask for (actorrpc.actor.Host)
+
+    def calls_of(self, service: Service) -> tuple[Call[Any], ...]:
+        return tuple(call for call in self.calls.values() if call.cell.instance is service)
+
+    def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
+        cell = self.cells[service.__rpc__.name]
+        if call is None and not cell.overrides("on_topic"):
+            raise TypeError(f"{type(service).__name__} subscribes to {topic!r} without a call: give it an on_topic")
+        if call is not None and not call.route.method.server_streaming:
+            raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
+        if (call is not None and call.ended) or self._subscription(cell, topic, call) or self.state == CLOSED:
+            return
+        self.subscriptions.append(self.node.topics.subscribe(self, cell, topic, call))
+
+    def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
+        subscription = self._subscription(self.cells[service.__rpc__.name], topic, call)
+        if subscription is not None:
+            self._end_subscription(subscription)
+
+    def _subscription(self, cell: Cell, topic: str, call: Call[Any] | None) -> Subscription | None:
+        for each in self.subscriptions:
+            if each.topic == topic and each.call is call and each.cell is cell:
+                return each
+        return None
+
+    def _end_subscription(self, subscription: Subscription) -> None:
+        self.subscriptions.remove(subscription)
+        self.node.topics.unsubscribe(subscription)
+
+    def publish(self, topic: str, message: Message) -> None:
+        self.unacknowledged_publishes += 1
+        self.node.topics.publish(topic, message, self._published)
+
+    def _published(self) -> None:
+        self.unacknowledged_publishes -= 1
+        self.notice_quiet()
+
+    def offload(self, function: Callable[[], T]) -> T:
+        return get_hub().threadpool.apply(function)
+
+    # ---- moving (see actorrpc.hub.travel and actorrpc.handoff)
+
+    @property
+    def pinned(self) -> str:
+        """Why the connection cannot move, however long one waits; "" if it can."""
+        if self.state in (CLOSING, CLOSED):
+            return "it is being closed"
+        for call in self.calls.values():
+            if call.iterator is not None:
+                return f"the iterable that {call.method} returned is not exhausted"
+        return ""
+
+    @property
+    def unquiet(self) -> str:
+        """What a freeze has to wait for; "" if nothing."""
+        now = monotonic()
+        for call in self.calls.values():
+            if call.runner is not None:
+                return f"handler {call.route.method.name} running for {now - call.since:.1f} s"
+        for cell in self.cells.values():
+            if cell.hook:
+                return f"{cell.hook} of {cell.name} running for {now - cell.since:.1f} s"
+        if self.running:
+            return "the handler of a call that has ended still runs"
+        if self.unacknowledged_publishes:
+            return f"{self.unacknowledged_publishes} published messages are not acknowledged"
+        for subscription in self.subscriptions:
+            if subscription.pending:
+                return f"the subscription to {subscription.topic!r} is not established"
+        return ""
+
+    def quiesce(self, on_quiet: Callable[[], None]) -> None:
+        """Stop reading and start no more turns; call ``on_quiet`` once ``unquiet`` has nothing to say."""
+        self.state = QUIESCING
+        self.paused = True
+        self._reader.stop()
+        self._on_quiet = on_quiet
+        self.notice_quiet()
+
+    def notice_quiet(self) -> None:
+        """Something that a quiesce may wait for has come about."""
+        if self._on_quiet is not None:
+            get_hub().loop.run_callback(self._check_quiet)
+
+    def _check_quiet(self) -> None:
+        if self._on_quiet is not None and not self.unquiet:
+            on_quiet, self._on_quiet = self._on_quiet, None
+            on_quiet()
+
+    def freeze(self) -> bytes:
+        """From now on nothing is written either. Returns what the socket has not taken of earlier writes."""
+        self.state = FROZEN
+        if self._writer is not None:
+            self._writer.stop()
+        return bytes(self._backlog) if self._backlog is not None else b""
+
+    def resume(self) -> None:
+        """Serve again after a quiesce or freeze that led to nothing, or for the first time after a thaw."""
+        if self.state in (CLOSING, CLOSED):
+            return
+        self.state = SERVING
+        self.paused = False
+        self._on_quiet = None
+        self._reader.start(self._on_readable)
+        if self._backlog is not None:
+            self._writer.start(self._on_writable)
+        for subscription in self.subscriptions:
+            self.node.topics.catch_up(subscription)
+        self._ready.extend(self.cells.values())
+        self.changed()
+
+    def thaw_hooks(self) -> None:
+        """Queue on_thaw, before all other turns."""
+        for cell in self.cells.values():
+            if cell.connected and cell.overrides("on_thaw"):
+                cell.mailbox.appendleft((THAW, None, None))
+
+    def thawed(self, call: Call[Any]) -> None:
+        """Take up a call of a snapshot."""
+        self.calls[call.stream_id] = call
+        self._unarmed.append(call)
+
+    def cpu_share(self) -> float:
+        """The share of one core that it took since this was last asked."""
+        now = monotonic()
+        since, busy = self._busy_reported
+        self._busy_reported = (now, self.busy)
+        return (self.busy - busy) / max(now - since, 1e-6)
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.id} {self.peer} {self.state}, {len(self.calls)} calls, {self.turns} turns>"
+
+
+def _throw_later(call: Call[Any], runner: Any, error: BaseException) -> None:
+    if call.runner is runner:
+        runner.throw(error)
+
+
+_ON_EVENT: dict[type[Event], Callable[[Connection, Any], None]] = {
+    RequestReceived: Connection._on_request,
+    MessageReceived: Connection._on_message,
+    StreamEnded: Connection._on_end,
+    StreamReset: Connection._on_reset,
+    Drained: Connection._on_drained,
+    Faulted: Connection._on_fault,
+}

@@ -1,0 +1,307 @@
+"""What one hub process, or one embedded server, serves: its connections, listeners, and links to other hubs."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any
+
+from gevent import get_hub
+
+from actorrpc.app import App
+from actorrpc.config import Config
+from actorrpc.errors import StatusCode
+from actorrpc.handoff.source import Source
+from actorrpc.handoff.states import SourceEvent, TargetEvent
+from actorrpc.handoff.target import Target
+from actorrpc.hub.connection import Connection
+from actorrpc.hub.listener import Listener, PlainSocket
+from actorrpc.hub.runners import Runners
+from actorrpc.hub.topics import Topics
+from actorrpc.hub.travel import Arrival, Departure, thaw
+from actorrpc.ipc import Link
+from actorrpc.pb import control_pb2
+
+__all__ = ["Node"]
+
+log = logging.getLogger("actorrpc.hub")
+
+MoveResult = control_pb2.MoveResult
+
+
+class Node:
+    """One hub. It lives in the greenlets of the gevent hub that made it."""
+
+    def __init__(
+        self,
+        app: App,
+        config: Config,
+        *,
+        hub: int = 0,
+        generation: int = 1,
+        on_moved: Callable[[control_pb2.Moved], None] | None = None,
+    ) -> None:
+        self.app = app
+        self.routes = app.routes
+        self.config = config
+        self.hub = hub
+        self.generation = generation
+        self.runners = Runners()
+        self.topics = Topics(hub, generation, self._send_to_hub)
+        self.connections: dict[str, Connection] = {}
+        self._on_moved = on_moved
+        self._accepted = 0
+        self._ended_turns = 0
+        self._listeners: list[Listener] = []
+        self._links: dict[int, Link[control_pb2.HubToHub]] = {}
+        self._sources: dict[str, Source] = {}
+        self._targets: dict[str, Target] = {}
+        self._stopped: Callable[[], None] | None = None
+        self._stop_timer: Any = None
+
+    # ---- connections
+
+    def listen(self, sock: socket.socket) -> None:
+        """Accept connections from a listening socket, which is the node's from now on."""
+        self._listeners.append(Listener(sock, self._accept, self._has_room))
+
+    def _has_room(self) -> bool:
+        limit = self.config.max_connections
+        return not limit or len(self.connections) < limit
+
+    def _accept(self, sock: socket.socket, peer: str) -> None:
+        self._accepted += 1
+        connection = Connection(self, sock, f"{self.hub}-{self.generation}-{self._accepted}", peer)
+        self.connections[connection.id] = connection
+        connection.start()
+
+    def adopt(self, connection: Connection) -> None:
+        """Take a connection that another hub has handed over."""
+        self.connections[connection.id] = connection
+        if self._stopped is not None:
+            connection.shutdown()
+
+    def forget(self, connection: Connection) -> None:
+        """A connection has been closed, or has moved."""
+        if self.connections.get(connection.id) is connection:
+            del self.connections[connection.id]
+            self._ended_turns += connection.turns
+        source = self._sources.get(connection.id)
+        if source is not None and source.connection.connection is connection:
+            source.on(SourceEvent.CLOSED)
+        for listener in self._listeners:
+            listener.resume()
+        self._check_stopped()
+
+    @property
+    def connection_count(self) -> int:
+        return len(self.connections)
+
+    @property
+    def turns(self) -> int:
+        """Turns of the connections that were served here."""
+        return self._ended_turns + sum(connection.turns for connection in self.connections.values())
+
+    def list_connections(self) -> list[control_pb2.Connection]:
+        """What `actorrpc connections` shows."""
+        return [_describe(connection) for connection in self.connections.values()]
+
+    # ---- links to other hubs
+
+    def add_peer(self, hub: int, sock: socket.socket) -> None:
+        """Take a link to another hub, which replaces an earlier one to a process that has died."""
+        old = self._links.get(hub)
+        if old is not None and not old.closed:
+            old.drain()
+            old.close()
+            self._lost(hub, old)
+        self._links[hub] = link = Link(
+            sock,
+            control_pb2.HubToHub,
+            lambda message, fds: self._on_message(hub, link, message, fds),
+            lambda link: self._lost(hub, link),
+        )
+
+    def set_homes(self, homes: Sequence[int], version: int) -> None:
+        """Learn which hubs are the homes of which topics."""
+        self.topics.set_homes(list(homes))
+
+    def _send_to_hub(self, hub: int, message: control_pb2.HubToHub) -> None:
+        link = self._links.get(hub)
+        if link is not None:
+            link.send(message)
+
+    def _lost(self, hub: int, link: Link[control_pb2.HubToHub]) -> None:
+        """The process at the other end is dead: settle the handoffs that were under way between us."""
+        for source in [source for source in self._sources.values() if source.link is link]:
+            source.on(SourceEvent.LINK_LOST, f"hub {hub} has died")
+        for id, target in [item for item in self._targets.items() if item[1].link is link]:
+            del self._targets[id]
+            target.on(TargetEvent.LINK_LOST)
+        if self._links.get(hub) is link:
+            del self._links[hub]
+            self.topics.hub_died(hub)
+
+    def _on_message(
+        self, hub: int, link: Link[control_pb2.HubToHub], message: control_pb2.HubToHub, fds: tuple[int, ...]
+    ) -> None:
+        if self.topics.receive(hub, message):
+            return
+        kind = message.WhichOneof("kind")
+        if kind == "prepare":
+            self._on_prepare(link, message.prepare, fds)
+        elif kind in _TO_SOURCE:
+            body = getattr(message, kind)
+            source = self._sources.get(body.connection)
+            if source is not None:
+                source.on(_TO_SOURCE[kind], getattr(body, "why", ""))
+        elif kind in _TO_TARGET:
+            target = self._targets.pop(getattr(message, kind).connection, None)
+            if target is not None:
+                target.on(_TO_TARGET[kind])
+        self._check_stopped()
+
+    # ---- moving
+
+    def move(self, connection_id: str, target: int, done: Callable[[control_pb2.MoveResult], None]) -> None:
+        """Move a connection to another hub; ``done`` gets the outcome, perhaps before this returns."""
+        connection = self.connections.get(connection_id)
+        if connection is None:
+            done(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why=f"no connection {connection_id} here"))
+        elif target == self.hub:
+            done(MoveResult(outcome=MoveResult.MOVED, why=f"already on hub {target}"))
+        elif target not in self._links:
+            done(MoveResult(outcome=MoveResult.UNKNOWN_HUB, why=f"hub {target} is not there"))
+        elif connection_id in self._sources:
+            done(MoveResult(outcome=MoveResult.ABORTED, why="the connection is being moved already"))
+        else:
+            self._begin_move(connection, target, done)
+
+    def _begin_move(
+        self, connection: Connection, target: int, done: Callable[[control_pb2.MoveResult], None]
+    ) -> None:
+        def finished(source: Source, why: str) -> None:
+            self._sources.pop(connection.id, None)
+            pause = 0.0 if why else (monotonic() - source.began) * 1000
+            if self._on_moved is not None:
+                self._on_moved(
+                    control_pb2.Moved(connection=connection.id, target=target, aborted=why, pause_ms=pause)
+                )
+            done(MoveResult(outcome=MoveResult.ABORTED if why else MoveResult.MOVED, why=why))
+            self._check_stopped()
+
+        source = self._sources[connection.id] = Source(
+            Departure(connection),
+            self._links[target],
+            timer=_timer,
+            quiesce_timeout=self.config.quiesce_timeout,
+            done=finished,
+        )
+        source.begin()
+
+    def _on_prepare(
+        self, link: Link[control_pb2.HubToHub], prepare: control_pb2.Prepare, fds: tuple[int, ...]
+    ) -> None:
+        target = Target(prepare.connection, link)
+        target.prepare(lambda: self._thaw(prepare, fds))
+        if target.waiting:
+            self._targets[prepare.connection] = target
+
+    def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
+        if not fds:
+            raise OSError("the hub is out of file descriptors")
+        sock = PlainSocket(fileno=fds[0])
+        try:
+            if self._stopped is not None:
+                raise RuntimeError("the hub is stopping")
+            return Arrival(thaw(self, prepare.snapshot, sock))
+        except BaseException:
+            sock.close()
+            raise
+
+    def count_turn(self, connection: Connection) -> None:
+        """Under `--move-every N`: after N turns, send a connection on to the next hub."""
+        if connection.turns % self.config.move_every == 0 and connection.id not in self._sources:
+            get_hub().loop.run_callback(self._move_on, connection)
+
+    def _move_on(self, connection: Connection) -> None:
+        hubs = sorted(self._links)
+        if hubs and self.connections.get(connection.id) is connection:
+            target = next((hub for hub in hubs if hub > self.hub), hubs[0])
+            self.move(connection.id, target, lambda result: None)
+
+    # ---- the end
+
+    def stop(self, drain_timeout: float, done: Callable[[], None]) -> None:
+        """Accept no more, tell every client so, let open calls end for at most ``drain_timeout`` seconds.
+
+        ``done`` is called when the last connection has been closed. A second call is ignored.
+        """
+        if self._stopped is not None:
+            return
+        self._stopped = done
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        self._stop_timer = get_hub().loop.timer(drain_timeout)
+        self._stop_timer.start(self._end_all)
+        for connection in list(self.connections.values()):
+            connection.shutdown()
+        self._check_stopped()
+
+    def _end_all(self) -> None:
+        for source in list(self._sources.values()):
+            source.on(SourceEvent.OVERDUE, "the hub is stopping")
+        for connection in list(self.connections.values()):
+            for call in list(connection.calls.values()):
+                call.end(StatusCode.UNAVAILABLE, "the server is shutting down")
+            connection.close_politely()
+
+    def _check_stopped(self) -> None:
+        if self._stopped is None or self.connections or self._sources or self._targets:
+            return
+        done, self._stopped = self._stopped, lambda: None
+        if self._stop_timer is not None:
+            self._stop_timer.close()
+            self._stop_timer = None
+        self.close()
+        done()
+
+    def close(self) -> None:
+        """Release what a node without connections still has."""
+        self.topics.close()
+        for link in self._links.values():
+            link.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Node hub {self.hub}.{self.generation}, {len(self.connections)} connections, "
+            f"{len(self._sources)} leaving, {len(self._targets)} arriving>"
+        )
+
+
+def _timer(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+    timer = get_hub().loop.timer(seconds)
+    timer.start(function)
+    return timer.close
+
+
+def _describe(connection: Connection) -> control_pb2.Connection:
+    why = connection.pinned or connection.unquiet
+    cells = connection.cells.values()
+    return control_pb2.Connection(
+        id=connection.id,
+        peer=connection.peer,
+        services=sorted(connection.cells),
+        calls=len(connection.calls),
+        state_bytes=sum(cell.state_bytes for cell in cells),
+        cpu=connection.cpu_share(),
+        movable=not why,
+        why=why,
+    )
+
+
+_TO_SOURCE = {"prepared": SourceEvent.READY, "refused": SourceEvent.REFUSED}
+_TO_TARGET = {"commit": TargetEvent.COMMIT, "abort": TargetEvent.ABORT}

@@ -1,0 +1,70 @@
+"""Runner greenlets: stacks that handlers run on, kept for the next turn.
+
+A runner is a raw greenlet whose parent is gevent's hub. The hub's callbacks switch into it; where a
+handler blocks, or when the work is done, control is back in the callback. An idle connection needs none.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import gevent
+from greenlet import greenlet
+
+__all__ = ["Runner", "Runners"]
+
+log = logging.getLogger("actorrpc.hub")
+
+#: Stacks kept for reuse; more than that many handlers at once make new ones, which then go.
+_KEEP = 256
+
+
+class Runner(greenlet):
+    """One stack. It does one job after another, and waits in the pool between them."""
+
+    def __init__(self, pool: Runners) -> None:
+        super().__init__(parent=pool.hub)
+        self._pool = pool
+        self.job: Callable[[Runner], None] | None = None
+
+    def run(self) -> None:
+        pool = self._pool
+        while True:
+            job, self.job = self.job, None
+            if job is not None:
+                try:
+                    job(self)
+                except Exception:
+                    log.exception("a turn failed outside of its handler")
+                job = None
+            if not pool.keep(self):
+                return
+            # Only a new job ends the wait: a stray switch from a waiter of an earlier turn must not.
+            while self.job is None:
+                pool.hub.switch()
+
+
+class Runners:
+    """The pool. Used from the callbacks of one gevent hub."""
+
+    def __init__(self) -> None:
+        self.hub = gevent.get_hub()
+        self._free: list[Runner] = []
+
+    def start(self, job: Callable[[Runner], None]) -> None:
+        """Run ``job(runner)`` until it blocks or ends. Call it in the hub's greenlet only: it is where
+        control falls back to when the job blocks."""
+        runner = self._free.pop() if self._free else Runner(self)
+        runner.job = job
+        runner.switch()
+
+    def keep(self, runner: Runner) -> bool:
+        """Take back an idle runner; False if there are enough."""
+        if len(self._free) >= _KEEP:
+            return False
+        self._free.append(runner)
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Runners {len(self._free)} free>"

@@ -1,0 +1,234 @@
+"""A connection as a ``ConnectionSnapshot``, and back: what travels, and what a target refuses.
+
+``freeze`` changes nothing but the connection's state, so that an aborted move just resumes.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
+
+from actorrpc.call import Call
+from actorrpc.errors import SnapshotError
+from actorrpc.hub.connection import Connection
+from actorrpc.hub.runners import Runner
+from actorrpc.hub.state import FROZEN, QUIESCING
+from actorrpc.hub.topics import Subscription
+from actorrpc.hub.turns import Cell
+from actorrpc.pb import snapshot_pb2
+from actorrpc.wire.session import Session
+
+if TYPE_CHECKING:
+    from actorrpc.hub.node import Node
+
+__all__ = ["FORMAT", "Arrival", "Departure", "freeze", "thaw"]
+
+#: The format of the snapshots that this version writes, and the only one it reads.
+FORMAT = 1
+
+
+class Departure:
+    """A connection about to move, as ``actorrpc.handoff.source`` sees it: with the actors' hooks."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.id = connection.id
+        self._hooks_began = False
+        self._hook_failed = ""
+
+    @property
+    def pinned(self) -> str:
+        return self.connection.pinned
+
+    @property
+    def unquiet(self) -> str:
+        return self.connection.unquiet
+
+    def quiesce(self, on_quiet: Callable[[], None]) -> None:
+        cells = [cell for cell in self.connection.cells.values() if cell.connected and cell.overrides("on_freeze")]
+        if not cells:
+            self.connection.quiesce(on_quiet)
+            return
+
+        def run_hooks() -> None:
+            self._hooks_began = True
+            self.connection.runners.start(lambda runner: self._run_hooks(runner, cells, on_quiet))
+
+        self.connection.quiesce(run_hooks)
+
+    def _run_hooks(self, runner: Runner, cells: list[Cell], on_quiet: Callable[[], None]) -> None:
+        connection = self.connection
+        for cell in cells:
+            # As a turn: should the move be given up meanwhile, the actor's next turn waits for the hook.
+            cell.running = True
+            connection.running += 1
+            try:
+                if not cell.run_hook("on_freeze"):
+                    self._hook_failed = f"on_freeze of {cell.name} raised"
+            finally:
+                cell.running = False
+                connection.drained(cell)
+        if connection.state == QUIESCING:
+            connection.quiesce(on_quiet)  # what the hooks published must be acknowledged
+
+    def freeze(self) -> bytes:
+        if self._hook_failed:
+            raise SnapshotError(self._hook_failed)
+        return freeze(self.connection)
+
+    def fileno(self) -> int:
+        return self.connection.fileno()
+
+    def resume(self) -> None:
+        if self._hooks_began:
+            self.connection.thaw_hooks()
+        self.connection.resume()
+
+    def release(self) -> None:
+        self.connection.let_go()
+
+
+class Arrival:
+    """A thawed connection, as ``actorrpc.handoff.target`` sees it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        for subscription in connection.subscriptions:
+            connection.node.topics.thaw(subscription)
+
+    def serve(self) -> None:
+        self.connection.thaw_hooks()
+        self.connection.node.adopt(self.connection)
+        self.connection.resume()
+
+    def discard(self) -> None:
+        self.connection.let_go()
+
+
+def freeze(connection: Connection) -> bytes:
+    """The serialized snapshot of a quiet connection, which is frozen from now on.
+
+    Raises SnapshotError if it is too large to move, or being closed.
+    """
+    unsent = connection.freeze()
+    snapshot = snapshot_pb2.ConnectionSnapshot(
+        format=FORMAT,
+        id=connection.id,
+        peer=connection.peer,
+        session=connection.session.freeze(unsent),
+        calls=[_freeze_call(call) for call in connection.calls.values()],
+        actors=[cell.freeze() for cell in connection.cells.values()],
+        subscriptions=[_freeze_subscription(each) for each in connection.subscriptions],
+        turns=connection.turns,
+        moves=connection.moves,
+    )
+    data = snapshot.SerializeToString()
+    limit = connection.node.config.max_state_bytes
+    if len(data) > limit:
+        raise SnapshotError(f"its state takes {len(data)} bytes, over the limit of {limit}")
+    return data
+
+
+def thaw(node: Node, data: bytes, sock: socket.socket) -> Connection:
+    """The connection of a snapshot, frozen: it serves when ``resume`` is called.
+
+    Raises SnapshotError for a snapshot that this hub cannot serve.
+    """
+    try:
+        snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)
+    except DecodeError as error:
+        raise SnapshotError("it is no snapshot") from error
+    if snapshot.format != FORMAT:
+        raise SnapshotError(f"snapshot format {snapshot.format}, where this hub reads {FORMAT}")
+    session = Session.thaw(snapshot.session, node.config)
+    connection = Connection(node, sock, snapshot.id, snapshot.peer, session)
+    try:
+        _fill(connection, snapshot)
+    except BaseException:
+        connection.let_go()
+        raise
+    return connection
+
+
+def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot) -> None:
+    connection.state = FROZEN
+    connection.paused = True
+    connection.turns = snapshot.turns
+    connection.moves = snapshot.moves + 1
+    for actor in snapshot.actors:
+        connection.cells[actor.service] = _thaw_cell(connection, actor)
+    for each in snapshot.calls:
+        connection.thawed(_thaw_call(connection, each))
+    for actor in snapshot.actors:
+        connection.cells[actor.service].thaw_turns(actor, connection.calls)
+    connection.subscriptions.extend(_thaw_subscription(connection, each) for each in snapshot.subscriptions)
+
+
+def _freeze_call(call: Call[Any]) -> snapshot_pb2.CallSnapshot:
+    return snapshot_pb2.CallSnapshot(
+        stream=call.stream_id,
+        time_remaining=call.time_remaining(),
+        cursor=call.cursor,
+        held=[payload for payload in call.held if payload is not None],
+        held_end=None in call.held,
+        request=call.request,
+        trailing_metadata=[snapshot_pb2.HeaderField(name=name, value=value) for name, value in call.trailing],
+    )
+
+
+def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot) -> Call[Any]:
+    stream = connection.session.streams.get(snapshot.stream)
+    if stream is None:
+        raise SnapshotError(f"a call on stream {snapshot.stream}, which is not open")
+    route = connection.node.routes.get(stream.head.path)
+    if route is None:
+        raise SnapshotError(f"{stream.head.path} is not served here")
+    cell = connection.cells.get(route.service.__rpc__.name)
+    if cell is None:
+        raise SnapshotError(f"a call of {stream.head.path} without its service")
+    call: Call[Any] = Call(connection, stream, route)
+    call.cell = cell
+    call.cursor = snapshot.cursor
+    call.held.extend(snapshot.held)
+    if snapshot.held_end:
+        call.held.append(None)
+    if snapshot.HasField("request"):
+        call.request = snapshot.request
+    if snapshot.HasField("time_remaining"):
+        call.deadline = monotonic() + snapshot.time_remaining
+    call.trailing = [(field.name, field.value) for field in snapshot.trailing_metadata]
+    return call
+
+
+def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> Cell:
+    service = connection.node.app.services.get(snapshot.service)
+    if service is None:
+        raise SnapshotError(f"{snapshot.service} is not served here")
+    if snapshot.HasField("state") != (service.__rpc__.state is not None):
+        raise SnapshotError(f"{snapshot.service} has state on one side only")
+    try:
+        return Cell(connection, service, snapshot.state if snapshot.HasField("state") else None)
+    except DecodeError as error:
+        raise SnapshotError(f"the state of {snapshot.service} does not parse") from error
+
+
+def _freeze_subscription(subscription: Subscription) -> snapshot_pb2.SubscriptionSnapshot:
+    return snapshot_pb2.SubscriptionSnapshot(
+        topic=subscription.topic,
+        stream=subscription.call.stream_id if subscription.call is not None else 0,
+        service=subscription.cell.name,
+        epoch=subscription.epoch,
+        sequence=subscription.sequence,
+    )
+
+
+def _thaw_subscription(connection: Connection, snapshot: snapshot_pb2.SubscriptionSnapshot) -> Subscription:
+    cell = connection.cells.get(snapshot.service)
+    call = connection.calls.get(snapshot.stream)
+    if cell is None or (snapshot.stream and call is None):
+        raise SnapshotError(f"a subscription to {snapshot.topic!r} of nothing that travels with it")
+    return Subscription(connection, cell, snapshot.topic, call, snapshot.epoch, snapshot.sequence)

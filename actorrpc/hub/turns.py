@@ -1,0 +1,341 @@
+"""Turns: the mailbox of one service on one connection, and how each turn runs.
+
+A turn is one message handled, or a hook. Turns of an actor never overlap: one runner drains the mailbox.
+Turns of concurrent methods, and of services without state, go to the ``lane``: when one of them blocks,
+another runner goes on with the next. Messages of one call stay in order in either.
+
+Where a call cannot take its next message yet (its last turn still runs, its iterable is not exhausted, or
+its client is far behind), the message moves from the queue to ``call.held`` and back again later.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import DecodeError, Message
+
+from actorrpc.actor import Actor, Service
+from actorrpc.call import Call
+from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
+from actorrpc.hub.runners import Runner
+from actorrpc.pb import snapshot_pb2
+from actorrpc.pb.snapshot_pb2 import TurnSnapshot
+from actorrpc.wire.metadata import encode_metadata
+
+if TYPE_CHECKING:
+    from actorrpc.hub.connection import Connection
+
+__all__ = ["Cell", "Turn"]
+
+log = logging.getLogger("actorrpc.hub")
+
+# Kinds of turns. The first four travel; a connection with one of the others waiting does not.
+REQUEST = TurnSnapshot.REQUEST  #: the one request of a unary or server-streaming call
+MESSAGE = TurnSnapshot.MESSAGE  #: one message of a client-streaming or bidirectional call
+END = TurnSnapshot.END  #: the client half-closed such a call
+TOPIC = TurnSnapshot.TOPIC  #: one message of a topic, for the actor itself
+PULL = 10  #: the next reply of an iterable
+CONNECT = 11  #: on_connect
+DISCONNECT = 12  #: on_disconnect
+THAW = 13  #: on_thaw
+
+#: ``(kind, call, payload)``; a TOPIC's payload is ``(topic, type name, bytes)``.
+Turn = tuple[int, Any, Any]
+
+
+class Cell:
+    """One service on one connection: its instance, its waiting turns, and whether one runs."""
+
+    __slots__ = ("connected", "connection", "hook", "instance", "lane", "mailbox", "running", "since")
+
+    def __init__(self, connection: Connection, service: type[Service], state: bytes | None = None) -> None:
+        """Make the instance. Raises DecodeError for a ``state`` that is none of the service's."""
+        self.connection = connection
+        self.mailbox: deque[Turn] = deque()
+        self.lane: deque[Turn] = deque()
+        #: A runner drains the mailbox.
+        self.running = False
+        #: on_connect has run, so that other turns may.
+        self.connected = True
+        #: The hook or topic turn that runs, for `actorrpc connections`, and since when.
+        self.hook = ""
+        self.since = 0.0
+        instance = self.instance = service.__new__(service)
+        instance.__dict__["_host"] = connection
+        kind = service.__rpc__.state
+        if kind is not None:
+            instance.__dict__["state"] = kind() if state is None else kind.FromString(state)
+        instance.__init__()  # type: ignore[misc]  # after the host, so that it may use the actor's API
+
+    @property
+    def name(self) -> str:
+        """The service's full name."""
+        return self.instance.__rpc__.name
+
+    @property
+    def state_bytes(self) -> int:
+        """The size of the state, serialized."""
+        return self.instance.state.ByteSize() if isinstance(self.instance, Actor) else 0
+
+    def overrides(self, hook: str) -> bool:
+        """Whether the user's class has the hook: the empty ones cost no turn."""
+        return isinstance(self.instance, Actor) and getattr(type(self.instance), hook) is not getattr(Actor, hook)
+
+    # ---- queueing and draining
+
+    def push(self, kind: int, call: Call[Any], payload: Any) -> None:
+        """Queue a turn of a call; the connection starts it when it next looks."""
+        (self.lane if call.route.concurrent else self.mailbox).append((kind, call, payload))
+
+    def start(self) -> None:
+        """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
+        connection = self.connection
+        if self.mailbox and not self.running and not connection.paused:
+            self.running = True
+            connection.running += 1
+            connection.runners.start(self._drain_mailbox)
+        while self.lane and self.connected and not connection.paused and not connection.slice_over:
+            connection.running += 1
+            connection.runners.start(self._drain_lane)
+
+    def _drain_mailbox(self, runner: Runner) -> None:
+        try:
+            self._drain(self.mailbox, runner)
+        finally:
+            self.running = False
+            self.connection.drained(self)
+
+    def _drain_lane(self, runner: Runner) -> None:
+        try:
+            if self.connected:
+                self._drain(self.lane, runner)
+        finally:
+            self.connection.drained(self)
+
+    def _drain(self, queue: deque[Turn], runner: Runner) -> None:
+        connection = self.connection
+        while queue and not connection.paused and not connection.slice_over:
+            kind, call, payload = queue.popleft()
+            if call is None:
+                self._own_turn(kind, payload)
+            else:
+                self._call_turn(kind, call, payload, runner)
+            connection.count_turn()
+
+    # ---- turns of calls
+
+    def _call_turn(self, kind: int, call: Call[Any], payload: Any, runner: Runner) -> None:
+        if call.ended:
+            self._drop(call, payload)
+            return
+        if call.runner is not None or (kind != PULL and (call.iterator is not None or call.congested)):
+            call.held.append(payload)
+            return
+        now = self.connection.now
+        if call.deadline is not None and now >= call.deadline:
+            self.connection.expire(call)
+            return
+        call.runner = runner
+        call.since = now
+        try:
+            _TURNS[kind](self, call, payload)
+        except RpcError as error:
+            self._fail(call, error)
+        except CallInterrupted:
+            call.end(StatusCode.CANCELLED, "the handler was interrupted")  # unless its call ended before
+        except Exception:
+            log.exception("%s raised, for call %s", call.method, call.id)
+            call.end(StatusCode.UNKNOWN, "the handler failed")
+        finally:
+            call.runner = None
+            if call.held:
+                self.release(call)
+
+    def release(self, call: Call[Any]) -> None:
+        """Put what the call held back at the front of its queue, if it can take it now."""
+        if call.iterator is None and not call.congested:
+            queue = self.lane if call.route.concurrent else self.mailbox
+            queue.extendleft((END if held is None else MESSAGE, call, held) for held in reversed(call.held))
+            call.held.clear()
+            self.connection.ready(self)
+
+    def _drop(self, call: Call[Any], payload: bytes | None) -> None:
+        if payload:
+            self.connection.session.consumed(call.stream, len(payload))
+
+    def _fail(self, call: Call[Any], error: RpcError) -> None:
+        try:
+            metadata = encode_metadata(error.metadata)
+        except (TypeError, ValueError):
+            log.exception("%s raised an RpcError whose metadata cannot be sent", call.method)
+            metadata = []
+        call.end(error.code, error.message, metadata)
+
+    def _parse(self, call: Call[Any], payload: bytes) -> Message:
+        self.connection.session.consumed(call.stream, len(payload))
+        try:
+            return call.route.parse(payload)
+        except DecodeError:
+            wanted = call.route.method.request.DESCRIPTOR.full_name
+            raise RpcError(StatusCode.INTERNAL, f"the message is no {wanted}") from None
+
+    def _request(self, call: Call[Any], payload: bytes) -> None:
+        route = call.route
+        result = route.handler(self.instance, self._parse(call, payload), call)
+        if route.method.server_streaming:
+            self._answer_stream(call, result)
+        else:
+            self._answer(call, result)
+
+    def _message(self, call: Call[Any], payload: bytes) -> None:
+        route = call.route
+        result = route.handler(self.instance, self._parse(call, payload), call)
+        if route.method.server_streaming:
+            self._answer_stream(call, result)
+        elif result is not None:
+            raise TypeError(f"{call.method} takes a stream: return its reply from {route.method.name}_end")
+
+    def _end(self, call: Call[Any], payload: None) -> None:
+        route = call.route
+        assert route.end_handler is not None
+        result = route.end_handler(self.instance, call)
+        if not route.method.server_streaming:
+            self._answer(call, result)
+        elif result is not None:
+            call.last_iterator = True
+            self._answer_stream(call, result)
+
+    def _answer(self, call: Call[Any], reply: object) -> None:
+        if call.ended:
+            return
+        if not isinstance(reply, call.route.method.reply):
+            wanted = call.route.method.reply.DESCRIPTOR.full_name
+            raise TypeError(f"{call.method} must return a {wanted}, not {type(reply).__name__}")
+        call.reply(reply)
+
+    def _answer_stream(self, call: Call[Any], replies: Any) -> None:
+        if replies is not None and not call.ended:
+            call.iterator = iter(replies)
+            self.pull(call)
+
+    def pull(self, call: Call[Any]) -> None:
+        """Queue the turn that takes the next reply of the call's iterable, if none is queued."""
+        if not call.pulling:
+            call.pulling = True
+            self.push(PULL, call, None)
+            self.connection.ready(self)
+
+    def _pull(self, call: Call[Any], payload: None) -> None:
+        call.pulling = False
+        assert call.iterator is not None
+        try:
+            reply = next(call.iterator)
+        except StopIteration:
+            call.iterator = None
+            if (call.last_iterator or not call.route.method.client_streaming) and not call.ended:
+                call.finish()
+            return
+        call.send(reply)
+        if not call.congested and not call.ended:
+            self.pull(call)
+
+    # ---- turns of the actor's own
+
+    def _own_turn(self, kind: int, payload: Any) -> None:
+        if kind == TOPIC:
+            topic, type_name, message = payload
+            self.run_hook("on_topic", topic, message_class(type_name).FromString(message))
+        elif kind == CONNECT:
+            self._connect()
+        elif kind == DISCONNECT:
+            self.run_hook("on_disconnect")
+        elif kind == THAW:
+            self.run_hook("on_thaw")
+
+    def _connect(self) -> None:
+        try:
+            self._hook("on_connect")
+        except RpcError as error:
+            self.connection.discard(self, error)
+        except Exception:
+            log.exception("on_connect of %s raised, on connection %s", self.name, self.connection.id)
+            self.connection.discard(self, RpcError(StatusCode.UNKNOWN, "the actor could not be made"))
+        else:
+            self.connected = True
+
+    def run_hook(self, name: str, *args: Any) -> bool:
+        """Run a hook; what it raises is logged. Whether it raised nothing."""
+        try:
+            self._hook(name, *args)
+        except Exception:
+            log.exception("%s of %s raised, on connection %s", name, self.name, self.connection.id)
+            return False
+        return True
+
+    def _hook(self, name: str, *args: Any) -> None:
+        self.hook, self.since = name, monotonic()
+        try:
+            getattr(self.instance, name)(*args)
+        finally:
+            self.hook = ""
+
+    # ---- moving
+
+    def freeze(self) -> snapshot_pb2.ActorSnapshot:
+        """The state, and the turns that wait."""
+        instance = self.instance
+        return snapshot_pb2.ActorSnapshot(
+            service=self.name,
+            state=instance.state.SerializeToString() if isinstance(instance, Actor) else None,
+            connected=self.connected,
+            mailbox=[_freeze_turn(turn) for turn in self.mailbox if turn[0] <= TOPIC],
+            concurrent=[_freeze_turn(turn) for turn in self.lane],
+        )
+
+    def thaw_turns(self, snapshot: snapshot_pb2.ActorSnapshot, calls: dict[int, Call[Any]]) -> None:
+        """Queue the turns of a snapshot."""
+        self.connected = snapshot.connected
+        if not self.connected:
+            self.mailbox.append((CONNECT, None, None))
+        self.mailbox.extend(_thaw_turn(turn, calls) for turn in snapshot.mailbox)
+        self.lane.extend(_thaw_turn(turn, calls) for turn in snapshot.concurrent)
+
+    def __repr__(self) -> str:
+        return f"<Cell {self.name} {len(self.mailbox)}+{len(self.lane)} turns wait{', running' * self.running}>"
+
+
+def _freeze_turn(turn: Turn) -> TurnSnapshot:
+    kind, call, payload = turn
+    if kind == TOPIC:
+        topic, type_name, message = payload
+        return TurnSnapshot(kind=TOPIC, topic=topic, type=type_name, payload=message)
+    return TurnSnapshot(kind=kind, stream=call.stream_id, payload=payload or b"")
+
+
+def _thaw_turn(turn: TurnSnapshot, calls: dict[int, Call[Any]]) -> Turn:
+    if turn.kind == TOPIC:
+        return TOPIC, None, (turn.topic, turn.type, turn.payload)
+    call = calls.get(turn.stream)
+    if call is None:
+        raise SnapshotError(f"a turn of stream {turn.stream}, which has no call")
+    return turn.kind, call, None if turn.kind == END else turn.payload
+
+
+@cache
+def message_class(name: str) -> type[Message]:
+    """The class of a message type that the app has imported, by its full name. Raises KeyError."""
+    return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(name))
+
+
+_TURNS: dict[int, Callable[[Cell, Call[Any], Any], None]] = {
+    REQUEST: Cell._request,
+    MESSAGE: Cell._message,
+    END: Cell._end,
+    PULL: Cell._pull,
+}

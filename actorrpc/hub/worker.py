@@ -1,0 +1,181 @@
+"""A hub process between its broker and its node: it obeys the one and runs the other.
+
+The broker may fall silent or die at any moment; the hub serves on, and never waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gevent import get_hub
+from gevent.event import AsyncResult, Event
+
+from actorrpc.app import load
+from actorrpc.config import Config
+from actorrpc.errors import ConfigError
+from actorrpc.framing import close_all
+from actorrpc.hub.load import LoadMeter
+from actorrpc.ipc import Link
+from actorrpc.log import log_to_stderr
+from actorrpc.pb import control_pb2
+
+if TYPE_CHECKING:
+    from actorrpc.hub.node import Node
+
+__all__ = ["Worker"]
+
+log = logging.getLogger("actorrpc.hub")
+
+TICK = 0.05
+TICKS_PER_REPORT = 5
+# A broker that does not read (it is stopped, or stuck) is told no more than this.
+MAX_UNREAD_REPORTS = 64 * 1024
+
+
+class Worker:
+    """One hub process. ``control`` is its end of the link to the broker."""
+
+    _node: Node
+    _meter: LoadMeter
+
+    def __init__(self, control: socket.socket, make_node: Callable[..., Node]) -> None:
+        self._make_node = make_node
+        #: The first message and the descriptor with it; None if the broker has gone before.
+        self._start: AsyncResult[tuple[control_pb2.Start, int] | None] = AsyncResult()
+        #: The listening socket, until it is the node's.
+        self._listener: socket.socket | None = None
+        self._stopping = False
+        self._stopped = Event()
+        self._ticks = 0
+        self._watchers: list[Any] = []
+        self._handlers: dict[str, Callable[..., None]] = {
+            "start": self._on_start,
+            "peer": self._on_peer,
+            "homes": self._on_homes,
+            "move": self._on_move,
+            "list_connections": self._on_list_connections,
+            "stop": self._on_stop,
+        }
+        self._link = Link(control, control_pb2.ToHub, self._on_message, self._on_broker_gone)
+
+    def run(self) -> int:
+        """Serve until told to stop. Returns the process's exit status."""
+        started = self._start.get()
+        if started is None:
+            return 1
+        start, listener = started
+        log_to_stderr(f"hub {start.hub}")
+        try:
+            app = load(start.app)
+        except ConfigError as error:
+            return self._refuse(str(error))
+        config = Config.from_message(start.config)
+        self._node = self._make_node(
+            app, config, hub=start.hub, generation=start.generation, on_moved=self._report_moved
+        )
+        self._listener = socket.socket(fileno=listener)
+        self._watch(config.drain_timeout)
+        if not self._link.send(control_pb2.ToBroker(ready=control_pb2.Ready())):
+            self._listen()
+        self._stopped.wait()
+        return 0
+
+    def _refuse(self, error: str) -> int:
+        told = Event()
+        if self._link.send(control_pb2.ToBroker(ready=control_pb2.Ready(error=error)), then=told.set):
+            told.wait(1)
+        return 1
+
+    def _watch(self, drain_timeout: float) -> None:
+        """From here on SIGTERM is a wish; before, it ends the process, which has nothing to finish."""
+        loop = get_hub().loop
+        self._meter = LoadMeter(TICK, time.monotonic(), time.process_time())
+        timer, terminate = loop.timer(TICK, TICK), loop.signal(signal.SIGTERM)
+        timer.start(self._tick)
+        terminate.start(self._stop, drain_timeout)
+        self._watchers = [timer, terminate]
+
+    def _listen(self) -> None:
+        if self._listener is not None:
+            self._node.listen(self._listener)
+            self._listener = None
+
+    def _stop(self, drain_timeout: float) -> None:
+        if self._stopping:
+            return
+        self._stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        self._node.stop(drain_timeout, self._stopped.set)
+
+    def _on_message(self, message: control_pb2.ToHub, fds: tuple[int, ...]) -> None:
+        kind = message.WhichOneof("kind")
+        if kind not in self._handlers:
+            log.warning("the broker said what this version does not know")
+            close_all(fds)
+        elif kind in ("start", "peer") and not fds:
+            log.error("out of file descriptors: no room for the socket that came with %s", kind)
+        else:
+            self._handlers[kind](getattr(message, kind), *fds)
+
+    def _on_start(self, start: control_pb2.Start, listener: int) -> None:
+        self._start.set((start, listener))
+
+    def _on_peer(self, peer: control_pb2.Peer, fd: int) -> None:
+        self._node.add_peer(peer.hub, socket.socket(fileno=fd))
+
+    def _on_homes(self, homes: control_pb2.Homes) -> None:
+        self._node.set_homes(homes.homes, homes.version)
+        self._listen()
+
+    def _on_move(self, move: control_pb2.Move) -> None:
+        def answer(result: control_pb2.MoveResult) -> None:
+            result.request = move.request
+            self._link.send(control_pb2.ToBroker(move_result=result))
+
+        self._node.move(move.connection, move.target, answer)
+
+    def _on_list_connections(self, question: control_pb2.ListConnections) -> None:
+        answer = control_pb2.Connections(
+            request=question.request, connections=self._node.list_connections()
+        )
+        self._link.send(control_pb2.ToBroker(connections=answer))
+
+    def _on_stop(self, stop: control_pb2.Stop) -> None:
+        self._stop(stop.drain_timeout)
+
+    def _on_broker_gone(self, link: Link[control_pb2.ToHub]) -> None:
+        if not self._start.ready():
+            self._start.set(None)
+        elif not self._stopping:
+            log.warning("the broker has gone; this hub serves on")
+            self._listen()
+
+    def _tick(self) -> None:
+        self._meter.tick(time.monotonic())
+        self._ticks += 1
+        if self._ticks % TICKS_PER_REPORT == 0:
+            self._report_load()
+
+    def _report_load(self) -> None:
+        cpu, lag_ms = self._meter.take(time.monotonic(), time.process_time())
+        load = control_pb2.Load(
+            connections=self._node.connection_count, cpu=cpu, lag_ms=lag_ms, turns=self._node.turns
+        )
+        self._report(control_pb2.ToBroker(load=load))
+
+    def _report_moved(self, moved: control_pb2.Moved) -> None:
+        self._report(control_pb2.ToBroker(moved=moved))
+
+    def _report(self, message: control_pb2.ToBroker) -> None:
+        if self._link.unsent < MAX_UNREAD_REPORTS:
+            self._link.send(message)
+
+    def __repr__(self) -> str:
+        state = "stopping" if self._stopping else "serving" if self._watchers else "starting"
+        return f"<Worker {state}, {self._ticks} ticks, {self._link!r}>"

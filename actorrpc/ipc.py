@@ -1,0 +1,299 @@
+"""``Link``: messages with file descriptors between processes, on the gevent loop.
+
+All that the broker and the hubs say to each other goes through links; ``framing`` tells how it lies on the
+socket.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from gevent import get_hub
+from gevent.monkey import get_original
+from google.protobuf.message import DecodeError, Message
+
+from actorrpc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
+
+__all__ = ["Link"]
+
+log = logging.getLogger("actorrpc.ipc")
+
+Inbound = TypeVar("Inbound", bound=Message)
+
+_PlainSocket: type[socket.socket] = get_original("socket", "socket")
+_ANCILLARY = socket.CMSG_SPACE(MAX_FDS * array("i").itemsize)
+# Bytes read or written in one callback of the loop; about what the kernel buffers for a unix socket.
+_PORTION = 256 * 1024
+# The kernel takes nothing now, and the socket will not say when it does: too many descriptors are under
+# way between processes (the limit is the sender's RLIMIT_NOFILE), or memory is short.
+_CROWDED = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
+_CROWDED_PAUSE = 0.02
+
+
+@dataclass
+class _Outgoing:
+    """What is left of a frame that waits for the kernel. ``fds`` are our own dups, until they are sent."""
+
+    rest: memoryview
+    fds: tuple[int, ...]
+    then: Callable[[], None] | None
+
+    def release(self) -> None:
+        close_all(self.fds)
+        self.fds = ()
+
+
+class Link(Generic[Inbound]):
+    """Frames in both directions over a connected unix stream socket, on the gevent loop of its thread.
+
+    ``on_message(message, fds)`` is called in the loop's callback for each frame in order: it must not
+    block. The descriptors are close-on-exec and belong to it from then on. They come all, or, when this
+    process was out of descriptors, not at all. What it raises is logged.
+
+    ``on_close(link)`` is called once, when the other side has closed or the stream broke, after all
+    complete frames have been delivered; not after ``close()``. The link takes the descriptor out of ``sock``
+    and owns it.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        inbound: type[Inbound],
+        on_message: Callable[[Inbound, tuple[int, ...]], None],
+        on_close: Callable[[Link[Inbound]], None],
+        *,
+        max_frame: int = MAX_FRAME,
+    ) -> None:
+        # A plain socket also in a patched process: one that is really closed by close().
+        self._sock = _PlainSocket(fileno=sock.detach())
+        self._sock.setblocking(False)
+        self._fd = self._sock.fileno()
+        self._inbound = inbound
+        self._on_message = on_message
+        self._on_close = on_close
+        self._max_frame = max_frame
+        self._frames = FrameReader(max_frame)
+        self._queue: deque[_Outgoing] = deque()
+        self._unsent = 0
+        self._closed = False
+        # The other side takes nothing more; what it said before may still have to be read.
+        self._deaf = False
+        self._loop = get_hub().loop
+        self._reader: Any = self._loop.io(self._fd, 1)
+        self._writer: Any = self._loop.io(self._fd, 2)
+        self._pause: Any = None
+        self._reader.start(self._read)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait for the kernel to take them."""
+        return self._unsent
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def send(
+        self, message: Message, fds: Sequence[int] = (), then: Callable[[], None] | None = None
+    ) -> bool:
+        """Send one frame, now as far as the kernel takes it, the rest from the loop. Never blocks.
+
+        ``then()`` is called when the kernel has taken the last byte, perhaps before this returns, and
+        never if the link ends first. The caller keeps its descriptors, and may close them at once.
+
+        Returns False, and does nothing, on a link that has ended. Raises ValueError if the message or the
+        number of descriptors is too large, OSError if a descriptor is bad or cannot be kept for later;
+        then nothing has been sent.
+        """
+        data = memoryview(encode(message, len(fds), self._max_frame))
+        if self._closed or self._deaf:
+            return False
+        try:
+            taken = 0 if self._queue else self._write(data, fds)
+        except ConnectionError:
+            self._go_deaf()
+            return False
+        if taken == len(data):
+            _run(then)
+        else:
+            self._enqueue(_Outgoing(data[taken:], () if taken else _dup_all(fds), then))
+        return True
+
+    def drain(self) -> None:
+        """Deliver at once what has already arrived; for when the process at the other end has died."""
+        while not self._closed and self._read():
+            pass
+
+    def close(self) -> None:
+        """End the link. What waits to be sent is dropped; ``on_close`` is not called."""
+        if self._closed:
+            return
+        self._closed = True
+        self._drop_unsent()
+        self._reader.stop()
+        self._reader.close()
+        self._writer.close()
+        self._frames.close()
+        self._sock.close()
+
+    def _read(self) -> bool:
+        """Read one portion and deliver its frames. Returns False when nothing is there."""
+        try:
+            chunk, ancillary, flags, _ = self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if not isinstance(error, ConnectionError):
+                log.error("%r cannot read: %s", self, error)
+            self._end()
+            return False
+        if not chunk:
+            self._end()
+            return False
+        self._frames.receive(chunk, _received(ancillary), truncated=bool(flags & socket.MSG_CTRUNC))
+        self._deliver()
+        return True
+
+    def _deliver(self) -> None:
+        try:
+            # A callback may close the link; then the rest is nobody's.
+            while not self._closed and (frame := self._frames.next_frame()):
+                self._deliver_one(*frame)
+        except BrokenFrame as error:
+            log.error("%r broke: %s", self, error)
+            self._end()
+
+    def _deliver_one(self, payload: bytes, fds: tuple[int, ...]) -> None:
+        try:
+            message = self._inbound.FromString(payload)
+        except DecodeError as error:
+            log.error("%r ignores a frame that is no %s: %s", self, self._inbound.__name__, error)
+            close_all(fds)
+            return
+        try:
+            self._on_message(message, fds)
+        except Exception:
+            log.exception("%r: error in the handling of a message", self)
+
+    def _end(self) -> None:
+        if self._closed:
+            return
+        self.close()
+        try:
+            self._on_close(self)
+        except Exception:
+            log.exception("%r: error in the handling of its end", self)
+
+    def _enqueue(self, frame: _Outgoing) -> None:
+        if not self._queue and not self._pause:
+            self._writer.start(self._on_writable)
+        self._queue.append(frame)
+        self._unsent += len(frame.rest)
+
+    def _write(self, data: memoryview, fds: Sequence[int]) -> int:
+        """Return how many bytes the kernel took, 0 for not now; the descriptors go with the first byte."""
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+        try:
+            return self._sock.sendmsg([data[:_PORTION]], rights, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno not in _CROWDED:
+                raise
+            self._wait_for_room()
+            return 0
+
+    def _wait_for_room(self) -> None:
+        if self._pause is None:
+            self._pause = self._loop.timer(_CROWDED_PAUSE)
+            self._pause.start(self._resume)
+
+    def _on_writable(self) -> None:
+        budget = _PORTION
+        try:
+            while self._queue and budget > 0:
+                taken = self._write(self._queue[0].rest, self._queue[0].fds)
+                if not taken:
+                    break
+                budget -= taken
+                self._advance(taken)
+        except OSError as error:
+            if not isinstance(error, ConnectionError):
+                log.error("%r cannot write: %s", self, error)
+            self._go_deaf()
+        if not self._closed and (self._pause or not self._queue):
+            self._writer.stop()
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._writer.start(self._on_writable)
+
+    def _advance(self, taken: int) -> None:
+        """Count what the kernel took of the first frame."""
+        first = self._queue[0]
+        first.release()
+        first.rest = first.rest[taken:]
+        self._unsent -= taken
+        if first.rest:
+            return
+        self._queue.popleft()
+        _run(first.then)
+
+    def _go_deaf(self) -> None:
+        """The other side takes nothing more; read what it has said, then end as at EOF."""
+        self._deaf = True
+        self._drop_unsent()
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def _drop_unsent(self) -> None:
+        for frame in self._queue:
+            frame.release()
+        self._queue.clear()
+        self._unsent = 0
+        self._writer.stop()
+        if self._pause:
+            self._pause.stop()
+            self._pause = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "ending" if self._deaf else "open"
+        return f"<Link {state} fd={self._fd} for {self._inbound.__name__}: {len(self._queue)} frames unsent>"
+
+
+def _received(ancillary: list[tuple[int, int, bytes]]) -> array[int]:
+    """The descriptors among what recvmsg returned."""
+    fds = array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return fds
+
+
+def _dup_all(fds: Iterable[int]) -> tuple[int, ...]:
+    kept: list[int] = []
+    try:
+        for fd in fds:
+            kept.append(os.dup(fd))
+    except OSError:
+        close_all(kept)
+        raise
+    return tuple(kept)
+
+
+def _run(then: Callable[[], None] | None) -> None:
+    if then is None:
+        return
+    try:
+        then()
+    except Exception:
+        log.exception("error in what follows a sent message")

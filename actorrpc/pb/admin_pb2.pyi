@@ -1,0 +1,48 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Request(_message.Message):
+    __slots__ = ("status", "connections", "move", "stop")
+    class Status(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class Connections(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class Move(_message.Message):
+        __slots__ = ("connection", "hub")
+        CONNECTION_FIELD_NUMBER: _ClassVar[int]
+        HUB_FIELD_NUMBER: _ClassVar[int]
+        connection: str
+        hub: int
+        def __init__(self, connection: _Optional[str] = ..., hub: _Optional[int] = ...) -> None: ...
+    class Stop(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    MOVE_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    status: Request.Status
+    connections: Request.Connections
+    move: Request.Move
+    stop: Request.Stop
+    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ...) -> None: ...
+
+class Reply(_message.Message):
+    __slots__ = ("error", "bad_request", "json", "done", "warnings")
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    BAD_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    error: str
+    bad_request: bool
+    json: str
+    done: str
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, error: _Optional[str] = ..., bad_request: bool = ..., json: _Optional[str] = ..., done: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -1,0 +1,315 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ToHub(_message.Message):
+    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop")
+    START_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    HOMES_FIELD_NUMBER: _ClassVar[int]
+    MOVE_FIELD_NUMBER: _ClassVar[int]
+    LIST_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    start: Start
+    peer: Peer
+    homes: Homes
+    move: Move
+    list_connections: ListConnections
+    stop: Stop
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ...) -> None: ...
+
+class Start(_message.Message):
+    __slots__ = ("hub", "generation", "app", "config")
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    APP_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    hub: int
+    generation: int
+    app: str
+    config: Config
+    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[Config, _Mapping]] = ...) -> None: ...
+
+class Config(_message.Message):
+    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "move_every", "stream_window_bytes", "connection_window_bytes")
+    MAX_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENT_STREAMS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RECEIVE_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_UNSENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_HEADER_LIST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    QUIESCE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MOVE_EVERY_FIELD_NUMBER: _ClassVar[int]
+    STREAM_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    max_connections: int
+    max_concurrent_streams: int
+    max_receive_message_bytes: int
+    max_unsent_bytes: int
+    max_header_list_bytes: int
+    max_state_bytes: int
+    quiesce_timeout: float
+    drain_timeout: float
+    move_every: int
+    stream_window_bytes: int
+    connection_window_bytes: int
+    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., move_every: _Optional[int] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ...) -> None: ...
+
+class Peer(_message.Message):
+    __slots__ = ("hub", "generation")
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    hub: int
+    generation: int
+    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ...) -> None: ...
+
+class Homes(_message.Message):
+    __slots__ = ("version", "homes")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    HOMES_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    homes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Move(_message.Message):
+    __slots__ = ("request", "connection", "target")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    connection: str
+    target: int
+    def __init__(self, request: _Optional[int] = ..., connection: _Optional[str] = ..., target: _Optional[int] = ...) -> None: ...
+
+class ListConnections(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    def __init__(self, request: _Optional[int] = ...) -> None: ...
+
+class Stop(_message.Message):
+    __slots__ = ("drain_timeout",)
+    DRAIN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    drain_timeout: float
+    def __init__(self, drain_timeout: _Optional[float] = ...) -> None: ...
+
+class ToBroker(_message.Message):
+    __slots__ = ("ready", "load", "move_result", "connections", "moved")
+    READY_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    MOVE_RESULT_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
+    ready: Ready
+    load: Load
+    move_result: MoveResult
+    connections: Connections
+    moved: Moved
+    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ...) -> None: ...
+
+class Ready(_message.Message):
+    __slots__ = ("error",)
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    error: str
+    def __init__(self, error: _Optional[str] = ...) -> None: ...
+
+class Load(_message.Message):
+    __slots__ = ("connections", "cpu", "lag_ms", "turns")
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    CPU_FIELD_NUMBER: _ClassVar[int]
+    LAG_MS_FIELD_NUMBER: _ClassVar[int]
+    TURNS_FIELD_NUMBER: _ClassVar[int]
+    connections: int
+    cpu: float
+    lag_ms: float
+    turns: int
+    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ...) -> None: ...
+
+class MoveResult(_message.Message):
+    __slots__ = ("request", "outcome", "why")
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        MOVED: _ClassVar[MoveResult.Outcome]
+        ABORTED: _ClassVar[MoveResult.Outcome]
+        UNKNOWN_CONNECTION: _ClassVar[MoveResult.Outcome]
+        UNKNOWN_HUB: _ClassVar[MoveResult.Outcome]
+    MOVED: MoveResult.Outcome
+    ABORTED: MoveResult.Outcome
+    UNKNOWN_CONNECTION: MoveResult.Outcome
+    UNKNOWN_HUB: MoveResult.Outcome
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    outcome: MoveResult.Outcome
+    why: str
+    def __init__(self, request: _Optional[int] = ..., outcome: _Optional[_Union[MoveResult.Outcome, str]] = ..., why: _Optional[str] = ...) -> None: ...
+
+class Moved(_message.Message):
+    __slots__ = ("connection", "target", "aborted", "pause_ms")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    ABORTED_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_MS_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    target: int
+    aborted: str
+    pause_ms: float
+    def __init__(self, connection: _Optional[str] = ..., target: _Optional[int] = ..., aborted: _Optional[str] = ..., pause_ms: _Optional[float] = ...) -> None: ...
+
+class Connections(_message.Message):
+    __slots__ = ("request", "connections")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    connections: _containers.RepeatedCompositeFieldContainer[Connection]
+    def __init__(self, request: _Optional[int] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ...) -> None: ...
+
+class Connection(_message.Message):
+    __slots__ = ("id", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPU_FIELD_NUMBER: _ClassVar[int]
+    MOVABLE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    peer: str
+    services: _containers.RepeatedScalarFieldContainer[str]
+    calls: int
+    state_bytes: int
+    cpu: float
+    movable: bool
+    why: str
+    def __init__(self, id: _Optional[str] = ..., peer: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., cpu: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ...) -> None: ...
+
+class HubToHub(_message.Message):
+    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver")
+    PREPARE_FIELD_NUMBER: _ClassVar[int]
+    PREPARED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    ABORT_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
+    UNSUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    DELIVER_FIELD_NUMBER: _ClassVar[int]
+    prepare: Prepare
+    prepared: Prepared
+    refused: Refused
+    commit: Commit
+    abort: Abort
+    subscribe: Subscribe
+    subscribed: Subscribed
+    unsubscribe: Unsubscribe
+    publish: Publish
+    published: Published
+    deliver: Deliver
+    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ...) -> None: ...
+
+class Prepare(_message.Message):
+    __slots__ = ("connection", "snapshot")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    snapshot: bytes
+    def __init__(self, connection: _Optional[str] = ..., snapshot: _Optional[bytes] = ...) -> None: ...
+
+class Prepared(_message.Message):
+    __slots__ = ("connection",)
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    def __init__(self, connection: _Optional[str] = ...) -> None: ...
+
+class Refused(_message.Message):
+    __slots__ = ("connection", "why")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    why: str
+    def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class Commit(_message.Message):
+    __slots__ = ("connection",)
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    def __init__(self, connection: _Optional[str] = ...) -> None: ...
+
+class Abort(_message.Message):
+    __slots__ = ("connection", "why")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    why: str
+    def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+
+class Subscribe(_message.Message):
+    __slots__ = ("topic", "epoch", "sequence")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    epoch: str
+    sequence: int
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class Subscribed(_message.Message):
+    __slots__ = ("topic", "epoch", "sequence", "head", "kept")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    epoch: str
+    sequence: int
+    head: int
+    kept: int
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., head: _Optional[int] = ..., kept: _Optional[int] = ...) -> None: ...
+
+class Unsubscribe(_message.Message):
+    __slots__ = ("topic",)
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    def __init__(self, topic: _Optional[str] = ...) -> None: ...
+
+class Publish(_message.Message):
+    __slots__ = ("topic", "request", "type", "payload")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    request: int
+    type: str
+    payload: bytes
+    def __init__(self, topic: _Optional[str] = ..., request: _Optional[int] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ...) -> None: ...
+
+class Published(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    def __init__(self, request: _Optional[int] = ...) -> None: ...
+
+class Deliver(_message.Message):
+    __slots__ = ("topic", "epoch", "sequence", "type", "payload")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    epoch: str
+    sequence: int
+    type: str
+    payload: bytes
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ...) -> None: ...

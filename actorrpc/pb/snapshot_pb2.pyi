@@ -1,0 +1,181 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ConnectionSnapshot(_message.Message):
+    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves")
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    ACTORS_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    TURNS_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    format: int
+    id: str
+    peer: str
+    session: SessionSnapshot
+    calls: _containers.RepeatedCompositeFieldContainer[CallSnapshot]
+    actors: _containers.RepeatedCompositeFieldContainer[ActorSnapshot]
+    subscriptions: _containers.RepeatedCompositeFieldContainer[SubscriptionSnapshot]
+    turns: int
+    moves: int
+    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ...) -> None: ...
+
+class SessionSnapshot(_message.Message):
+    __slots__ = ("partial_input", "unsent_output", "preface_left", "settings_received", "hpack_entries", "hpack_max_size", "continuation_stream", "continuation_end_stream", "continuation_block", "send_window", "receive_window", "receive_unacknowledged", "peer_initial_window", "peer_max_frame_size", "last_stream", "goaway_sent", "goaway_received", "streams", "held", "goaway_ping_sent", "table_announced")
+    PARTIAL_INPUT_FIELD_NUMBER: _ClassVar[int]
+    UNSENT_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    PREFACE_LEFT_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    HPACK_ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    HPACK_MAX_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_STREAM_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_END_STREAM_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_BLOCK_FIELD_NUMBER: _ClassVar[int]
+    SEND_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    RECEIVE_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    RECEIVE_UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    PEER_INITIAL_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    PEER_MAX_FRAME_SIZE_FIELD_NUMBER: _ClassVar[int]
+    LAST_STREAM_FIELD_NUMBER: _ClassVar[int]
+    GOAWAY_SENT_FIELD_NUMBER: _ClassVar[int]
+    GOAWAY_RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    GOAWAY_PING_SENT_FIELD_NUMBER: _ClassVar[int]
+    TABLE_ANNOUNCED_FIELD_NUMBER: _ClassVar[int]
+    partial_input: bytes
+    unsent_output: bytes
+    preface_left: int
+    settings_received: bool
+    hpack_entries: _containers.RepeatedCompositeFieldContainer[HeaderField]
+    hpack_max_size: int
+    continuation_stream: int
+    continuation_end_stream: bool
+    continuation_block: bytes
+    send_window: int
+    receive_window: int
+    receive_unacknowledged: int
+    peer_initial_window: int
+    peer_max_frame_size: int
+    last_stream: int
+    goaway_sent: bool
+    goaway_received: bool
+    streams: _containers.RepeatedCompositeFieldContainer[StreamSnapshot]
+    held: int
+    goaway_ping_sent: bool
+    table_announced: bool
+    def __init__(self, partial_input: _Optional[bytes] = ..., unsent_output: _Optional[bytes] = ..., preface_left: _Optional[int] = ..., settings_received: bool = ..., hpack_entries: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., hpack_max_size: _Optional[int] = ..., continuation_stream: _Optional[int] = ..., continuation_end_stream: bool = ..., continuation_block: _Optional[bytes] = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., peer_initial_window: _Optional[int] = ..., peer_max_frame_size: _Optional[int] = ..., last_stream: _Optional[int] = ..., goaway_sent: bool = ..., goaway_received: bool = ..., streams: _Optional[_Iterable[_Union[StreamSnapshot, _Mapping]]] = ..., held: _Optional[int] = ..., goaway_ping_sent: bool = ..., table_announced: bool = ...) -> None: ...
+
+class HeaderField(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: bytes
+    value: bytes
+    def __init__(self, name: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
+
+class StreamSnapshot(_message.Message):
+    __slots__ = ("id", "headers", "remote_closed", "headers_sent", "send_window", "receive_window", "receive_unacknowledged", "partial_message", "unsent", "trailers", "held")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_SENT_FIELD_NUMBER: _ClassVar[int]
+    SEND_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    RECEIVE_WINDOW_FIELD_NUMBER: _ClassVar[int]
+    RECEIVE_UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    UNSENT_FIELD_NUMBER: _ClassVar[int]
+    TRAILERS_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    headers: _containers.RepeatedCompositeFieldContainer[HeaderField]
+    remote_closed: bool
+    headers_sent: bool
+    send_window: int
+    receive_window: int
+    receive_unacknowledged: int
+    partial_message: bytes
+    unsent: bytes
+    trailers: bytes
+    held: int
+    def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ...) -> None: ...
+
+class CallSnapshot(_message.Message):
+    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    TIME_REMAINING_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    HELD_END_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_METADATA_FIELD_NUMBER: _ClassVar[int]
+    TRAILING_METADATA_FIELD_NUMBER: _ClassVar[int]
+    stream: int
+    time_remaining: float
+    cursor: bytes
+    held: _containers.RepeatedScalarFieldContainer[bytes]
+    held_end: bool
+    request: bytes
+    initial_metadata: _containers.RepeatedCompositeFieldContainer[HeaderField]
+    trailing_metadata: _containers.RepeatedCompositeFieldContainer[HeaderField]
+    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ...) -> None: ...
+
+class ActorSnapshot(_message.Message):
+    __slots__ = ("service", "state", "connected", "mailbox", "concurrent")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    MAILBOX_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENT_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    state: bytes
+    connected: bool
+    mailbox: _containers.RepeatedCompositeFieldContainer[TurnSnapshot]
+    concurrent: _containers.RepeatedCompositeFieldContainer[TurnSnapshot]
+    def __init__(self, service: _Optional[str] = ..., state: _Optional[bytes] = ..., connected: bool = ..., mailbox: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., concurrent: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ...) -> None: ...
+
+class TurnSnapshot(_message.Message):
+    __slots__ = ("kind", "stream", "payload", "topic", "type")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REQUEST: _ClassVar[TurnSnapshot.Kind]
+        MESSAGE: _ClassVar[TurnSnapshot.Kind]
+        END: _ClassVar[TurnSnapshot.Kind]
+        TOPIC: _ClassVar[TurnSnapshot.Kind]
+    REQUEST: TurnSnapshot.Kind
+    MESSAGE: TurnSnapshot.Kind
+    END: TurnSnapshot.Kind
+    TOPIC: TurnSnapshot.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    kind: TurnSnapshot.Kind
+    stream: int
+    payload: bytes
+    topic: str
+    type: str
+    def __init__(self, kind: _Optional[_Union[TurnSnapshot.Kind, str]] = ..., stream: _Optional[int] = ..., payload: _Optional[bytes] = ..., topic: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+
+class SubscriptionSnapshot(_message.Message):
+    __slots__ = ("topic", "stream", "service", "epoch", "sequence")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    stream: int
+    service: str
+    epoch: str
+    sequence: int
+    def __init__(self, topic: _Optional[str] = ..., stream: _Optional[int] = ..., service: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...

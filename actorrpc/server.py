@@ -1,0 +1,76 @@
+"""``Server``: serve an app from a gevent program's own process, without a broker.
+
+``serve`` starts a broker and hubs instead; it is what `actorrpc serve` calls.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+
+from gevent.event import Event
+
+from actorrpc.app import App
+from actorrpc.broker.listeners import address_of, open_listeners
+from actorrpc.broker.serve import serve
+from actorrpc.config import Config
+from actorrpc.hub.node import Node
+
+__all__ = ["Server", "serve"]
+
+
+class Server:
+    """Serve ``app`` in this process, in gevent's loop: it runs whenever the program's greenlets wait.
+
+        with actorrpc.Server(app, bind="127.0.0.1:0") as server:
+            print(server.address)
+            server.wait()
+
+    Raises ConfigError if it cannot listen. Handlers that wait cooperate with the rest of the program only
+    if its standard library is patched (``gevent.monkey.patch_all``) or they use gevent's own.
+    """
+
+    def __init__(self, app: App, bind: str = "127.0.0.1:0", *, config: Config | None = None) -> None:
+        self._config = config or Config()
+        self._node = Node(app, self._config)
+        self._sockets = ExitStack()
+        self._stopped = Event()
+        try:
+            (sock,) = self._sockets.enter_context(open_listeners(bind, 1))
+        except BaseException:
+            self._node.close()
+            raise
+        #: Where it listens, such as ``127.0.0.1:50051``.
+        self.address = address_of(sock)
+        self._node.listen(sock.dup())
+
+    @property
+    def connection_count(self) -> int:
+        """Connections that are open now."""
+        return self._node.connection_count
+
+    def stop(self, drain_timeout: float | None = None) -> None:
+        """Accept no more, let open calls end for at most ``drain_timeout`` seconds, and wait for that.
+
+        The default is the config's ``drain_timeout``. A second call only waits.
+        """
+        timeout = self._config.drain_timeout if drain_timeout is None else drain_timeout
+        self._sockets.close()
+        self._node.stop(timeout, self._stopped.set)
+        self._stopped.wait()
+
+    def wait(self) -> None:
+        """Wait until another greenlet, or a signal handler, has called ``stop``."""
+        self._stopped.wait()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._stopped.is_set() else "serving"
+        return f"<Server {self.address} {state}, {self.connection_count} connections>"

@@ -1,0 +1,45 @@
+"""What a ``.proto`` declares, as data: services, methods, and how their messages are read and written.
+
+Generated code builds these; nothing here imports gevent, so that a client program can use the same
+generated file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+__all__ = ["Method", "ServiceSpec"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of a service. ``request`` and ``reply`` are Protobuf message classes."""
+
+    name: str
+    request: type[Message]
+    reply: type[Message]
+    client_streaming: bool = False
+    server_streaming: bool = False
+
+    @property
+    def shape(self) -> str:
+        """``unary_unary``, ``unary_stream``, ``stream_unary`` or ``stream_stream``: grpcio's names."""
+        return f"{'stream' if self.client_streaming else 'unary'}_{'stream' if self.server_streaming else 'unary'}"
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """A service: its full name, its methods, and the message class of its actor's state.
+
+    ``state`` is None for a stateless service, whose calls run concurrently.
+    """
+
+    name: str
+    methods: tuple[Method, ...]
+    state: type[Message] | None = None
+
+    def path(self, method: Method) -> str:
+        """The ``:path`` of a call, such as ``/chat.Chat/Join`` (gRPC over HTTP/2, "Requests")."""
+        return f"/{self.name}/{method.name}"

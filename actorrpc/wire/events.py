@@ -1,0 +1,82 @@
+"""What a session reports: events, in the order in which the peer caused them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actorrpc.errors import ConnectionFault
+
+if TYPE_CHECKING:
+    from actorrpc.wire.stream import Stream
+
+__all__ = ["Drained", "Event", "Faulted", "MessageReceived", "RequestReceived", "StreamEnded", "StreamReset"]
+
+
+class Event:
+    """Base of all events."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        values = (f"{name}={getattr(self, name)!r}" for base in type(self).__mro__ for name in _slots(base))
+        return f"{type(self).__name__}({', '.join(values)})"
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    return getattr(cls, "__slots__", ())
+
+
+class RequestReceived(Event):
+    """A call has begun: ``stream.head`` and ``stream.timeout`` say which."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+
+class MessageReceived(Event):
+    """A whole message of a call. Say ``session.consumed(stream, len(payload))`` when it has been taken."""
+
+    __slots__ = ("payload", "stream")
+
+    def __init__(self, stream: Stream, payload: bytes) -> None:
+        self.stream = stream
+        self.payload = payload
+
+
+class StreamEnded(Event):
+    """The client has half-closed: no more messages come."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+
+class StreamReset(Event):
+    """The call is over: the client cancelled it, or broke the protocol on its stream."""
+
+    __slots__ = ("code", "stream")
+
+    def __init__(self, stream: Stream, code: int) -> None:
+        self.stream = stream
+        self.code = code
+
+
+class Drained(Event):
+    """All that was sent on the call has gone out, after some of it had to wait."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+
+
+class Faulted(Event):
+    """The connection cannot go on. Send what is left in ``data_to_send`` and close it."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: ConnectionFault) -> None:
+        self.error = error

@@ -1,0 +1,305 @@
+"""HPACK (RFC 7541): a decoder made for blocks that repeat, and an encoder without state.
+
+A gRPC client sends the same headers with each call. Once its table is warm, a block is a few index bytes
+and leaves the table as it is: such a block is looked up whole, until the table changes. A client that
+sets a deadline has one new literal in each block, which often goes into the table: then fields are
+decoded one by one, and only Huffman-coded strings that were not seen before cost more than a look-up.
+(`hpack`'s decoder needed several times the time of all the rest of a call; its Huffman tables are used.)
+
+The encoder uses the static table and literals only: it has nothing to freeze.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hpack.exceptions import HPACKDecodingError
+from hpack.huffman_table import decode_huffman
+
+from actorrpc.errors import ConnectionFault
+from actorrpc.wire.frames import ErrorCode
+
+__all__ = ["DEFAULT_TABLE_SIZE", "Decoder", "Field", "encode", "encode_field"]
+
+Field = tuple[str, str]
+
+#: SETTINGS_HEADER_TABLE_SIZE where nobody says otherwise (RFC 9113, 6.5.2).
+DEFAULT_TABLE_SIZE = 4096
+
+#: What an entry counts beyond its name and value (RFC 7541, 4.1).
+_ENTRY_OVERHEAD = 32
+
+#: RFC 7541, appendix A. Index 0 is not used.
+_STATIC: tuple[Field, ...] = (
+    ("", ""),
+    (":authority", ""),
+    (":method", "GET"),
+    (":method", "POST"),
+    (":path", "/"),
+    (":path", "/index.html"),
+    (":scheme", "http"),
+    (":scheme", "https"),
+    (":status", "200"),
+    (":status", "204"),
+    (":status", "206"),
+    (":status", "304"),
+    (":status", "400"),
+    (":status", "404"),
+    (":status", "500"),
+    ("accept-charset", ""),
+    ("accept-encoding", "gzip, deflate"),
+    ("accept-language", ""),
+    ("accept-ranges", ""),
+    ("accept", ""),
+    ("access-control-allow-origin", ""),
+    ("age", ""),
+    ("allow", ""),
+    ("authorization", ""),
+    ("cache-control", ""),
+    ("content-disposition", ""),
+    ("content-encoding", ""),
+    ("content-language", ""),
+    ("content-length", ""),
+    ("content-location", ""),
+    ("content-range", ""),
+    ("content-type", ""),
+    ("cookie", ""),
+    ("date", ""),
+    ("etag", ""),
+    ("expect", ""),
+    ("expires", ""),
+    ("from", ""),
+    ("host", ""),
+    ("if-match", ""),
+    ("if-modified-since", ""),
+    ("if-none-match", ""),
+    ("if-range", ""),
+    ("if-unmodified-since", ""),
+    ("last-modified", ""),
+    ("link", ""),
+    ("location", ""),
+    ("max-forwards", ""),
+    ("proxy-authenticate", ""),
+    ("proxy-authorization", ""),
+    ("range", ""),
+    ("referer", ""),
+    ("refresh", ""),
+    ("retry-after", ""),
+    ("server", ""),
+    ("set-cookie", ""),
+    ("strict-transport-security", ""),
+    ("transfer-encoding", ""),
+    ("user-agent", ""),
+    ("vary", ""),
+    ("via", ""),
+    ("www-authenticate", ""),
+)
+_STATIC_LAST = len(_STATIC) - 1
+_STATIC_NAMES = {name: index for index, (name, _) in reversed(list(enumerate(_STATIC))) if index}
+_STATIC_FIELDS = {field: index for index, field in enumerate(_STATIC) if index}
+
+#: Huffman-coded strings already decoded, shared by all connections; a pure memo, emptied when full.
+_huffman_memo: dict[bytes, str] = {}
+_HUFFMAN_MEMO_ENTRIES = 4096
+_HUFFMAN_MEMO_STRING = 256
+
+#: Whole blocks that one decoder remembers while its table does not change.
+_BLOCK_MEMO_ENTRIES = 32
+_BLOCK_MEMO_BYTES = 512
+
+
+class Decoder:
+    """The decoding side of one connection.
+
+    Strings are ISO 8859-1, one character for each byte: what a value may hold is for gRPC to say.
+    """
+
+    __slots__ = ("_blocks", "entries", "limit", "max_size", "size")
+
+    def __init__(self, limit: int = DEFAULT_TABLE_SIZE) -> None:
+        #: The dynamic table, newest entry last.
+        self.entries: list[Field] = []
+        self.size = 0
+        #: The size that the peer chose, at most ``limit``, which is our SETTINGS_HEADER_TABLE_SIZE.
+        self.max_size = limit
+        self.limit = limit
+        self._blocks: dict[bytes, tuple[Field, ...]] = {}
+
+    def decode(self, block: bytes) -> tuple[Field, ...]:
+        """The fields of a complete header block, in order.
+
+        Raises ConnectionFault with COMPRESSION_ERROR (RFC 9113, 4.3) for anything RFC 7541 forbids.
+        The fields are no more than ``len(block)``, each shared with the table: memory stays bounded.
+        """
+        fields = self._blocks.get(block)
+        if fields is not None:
+            return fields
+        try:
+            return self._decode(block)
+        except (IndexError, HPACKDecodingError) as error:
+            raise _compression_error("a header block that ends early or names no entry") from error
+
+    def _decode(self, block: bytes) -> tuple[Field, ...]:
+        # Plain and long on purpose: with a deadline on each call, every call comes through here.
+        fields: list[Field] = []
+        changed = False
+        position = 0
+        end = len(block)
+        while position < end:
+            byte = block[position]
+            position += 1
+            if byte & 0x80:  # indexed field (6.1)
+                index = byte & 0x7F
+                if index == 0x7F:
+                    index, position = _integer(block, position, 0x7F)
+                fields.append(_STATIC[index] if 0 < index <= _STATIC_LAST else self._entry(index))
+                continue
+            if byte & 0x40:  # literal with incremental indexing (6.2.1)
+                index = byte & 0x3F
+                prefix = 0x3F
+            elif byte & 0x20:  # dynamic table size update (6.3)
+                index = byte & 0x1F
+                if index == 0x1F:
+                    index, position = _integer(block, position, 0x1F)
+                if fields:
+                    raise _compression_error("a table size update after a field")
+                self._resize(index)
+                changed = True
+                continue
+            else:  # literal without indexing, or never indexed (6.2.2, 6.2.3)
+                index = byte & 0x0F
+                prefix = 0x0F
+            if index == prefix:
+                index, position = _integer(block, position, prefix)
+            if index:
+                name = _STATIC[index][0] if index <= _STATIC_LAST else self._entry(index)[0]
+            else:
+                name, position = _string(block, position)
+            value, position = _string(block, position)
+            field = (name, value)
+            fields.append(field)
+            if byte & 0x40:
+                self._insert(field)
+                changed = True
+        decoded = tuple(fields)
+        if changed:
+            self._blocks.clear()
+        elif end <= _BLOCK_MEMO_BYTES:
+            if len(self._blocks) >= _BLOCK_MEMO_ENTRIES:
+                self._blocks.clear()
+            self._blocks[block] = decoded
+        return decoded
+
+    def _entry(self, index: int) -> Field:
+        offset = index - _STATIC_LAST
+        if not 0 < offset <= len(self.entries):
+            raise IndexError(index)
+        return self.entries[-offset]
+
+    def _insert(self, field: Field) -> None:
+        size = len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
+        self.entries.append(field)
+        self.size += size
+        if self.size > self.max_size:
+            self._evict()
+
+    def _resize(self, size: int) -> None:
+        if size > self.limit:
+            raise _compression_error(f"a table of {size} bytes, over the limit of {self.limit}")
+        self.max_size = size
+        self._evict()
+
+    def _evict(self) -> None:
+        """Drop the oldest entries until the table fits (RFC 7541, 4.3 and 4.4)."""
+        entries = self.entries
+        gone = 0
+        size = self.size
+        while size > self.max_size:
+            name, value = entries[gone]
+            size -= len(name) + len(value) + _ENTRY_OVERHEAD
+            gone += 1
+        del entries[:gone]
+        self.size = size
+
+    def restore(self, entries: Iterable[Field], max_size: int) -> None:
+        """Take over the table of another decoder (see ``entries`` and ``max_size``)."""
+        self.max_size = max_size
+        for field in entries:
+            self._insert(field)
+
+    def __repr__(self) -> str:
+        return f"<Decoder {len(self.entries)} entries, {self.size} of {self.max_size} bytes>"
+
+
+def _integer(block: bytes, position: int, prefix: int) -> tuple[int, int]:
+    """An integer whose prefix was full (RFC 7541, 5.1), and the position behind it."""
+    value = prefix
+    shift = 0
+    while True:
+        byte = block[position]
+        position += 1
+        value += (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value, position
+        shift += 7
+        if shift > 28:
+            raise _compression_error("an integer of more than 32 bits")
+
+
+def _string(block: bytes, position: int) -> tuple[str, int]:
+    """A string literal (RFC 7541, 5.2), and the position behind it."""
+    byte = block[position]
+    length = byte & 0x7F
+    position += 1
+    if length == 0x7F:
+        length, position = _integer(block, position, 0x7F)
+    end = position + length
+    if end > len(block):
+        raise IndexError(end)
+    raw = block[position:end]
+    if not byte & 0x80:
+        return raw.decode("latin-1"), end
+    text = _huffman_memo.get(raw)
+    if text is None:
+        text = decode_huffman(raw).decode("latin-1")
+        if length <= _HUFFMAN_MEMO_STRING:
+            if len(_huffman_memo) >= _HUFFMAN_MEMO_ENTRIES:
+                _huffman_memo.clear()
+            _huffman_memo[raw] = text
+    return text, end
+
+
+def _compression_error(what: str) -> ConnectionFault:
+    return ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"HPACK: {what}")
+
+
+def encode_field(name: bytes, value: bytes) -> bytes:
+    """One field: indexed where the static table has it whole, else a literal that no table keeps."""
+    index = _STATIC_FIELDS.get((name.decode("latin-1"), value.decode("latin-1")))
+    if index is not None:
+        return bytes((0x80 | index,))
+    index = _STATIC_NAMES.get(name.decode("latin-1"))
+    if index is not None:
+        return _encode_integer(index, 0x0F, 0) + _encode_string(value)
+    return b"\x00" + _encode_string(name) + _encode_string(value)
+
+
+def encode(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A header block."""
+    return b"".join(encode_field(name, value) for name, value in fields)
+
+
+def _encode_string(text: bytes) -> bytes:
+    return _encode_integer(len(text), 0x7F, 0) + text
+
+
+def _encode_integer(value: int, prefix: int, pattern: int) -> bytes:
+    if value < prefix:
+        return bytes((pattern | value,))
+    out = bytearray((pattern | prefix,))
+    value -= prefix
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

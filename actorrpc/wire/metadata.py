@@ -1,0 +1,105 @@
+"""gRPC metadata: what users see of headers and trailers (PROTOCOL-HTTP2, "Requests", Custom-Metadata)."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote_from_bytes
+
+from actorrpc.wire.hpack import Field
+
+__all__ = ["Metadata", "encode_metadata", "percent_encode"]
+
+Value = str | bytes
+
+_NAME = re.compile(r"[0-9a-z_.-]+")
+_PRINTABLE = re.compile(r"[ -~]*")
+
+#: Header names that are the protocol's, not the user's.
+_RESERVED = frozenset(
+    ("connection", "content-type", "host", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade")
+)
+#: What `quote_from_bytes` leaves as it is, beyond letters and digits: all of %x20-7E but "%".
+_UNENCODED = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+class Metadata(Mapping[str, Value]):
+    """Read-only metadata: keys in lower case; values ``str``, or ``bytes`` where the key ends in ``-bin``.
+
+    A key may come more than once: ``metadata[key]`` and ``get`` give its first value, ``get_all`` all.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        self._values: dict[str, list[Value]] = {}
+        for name, value in fields:
+            if name[0] == ":" or name in _RESERVED or (name.startswith("grpc-") and not name.endswith("-bin")):
+                continue
+            self._values.setdefault(name, []).extend(_decode(name, value))
+
+    def __getitem__(self, key: str) -> Value:
+        return self._values[key][0]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get_all(self, key: str) -> tuple[Value, ...]:
+        """All values of a key, in the order received; empty if there is none."""
+        return tuple(self._values.get(key, ()))
+
+    def __repr__(self) -> str:
+        return f"Metadata({self._values!r})"
+
+
+def _decode(name: str, value: str) -> list[Value]:
+    if not name.endswith("-bin"):
+        return [value]
+    return [_decode_base64(part.strip()) for part in value.split(",")]
+
+
+def _decode_base64(text: str) -> bytes:
+    """Padded or not (both must be accepted). What is not base64 is thrown away rather than refused."""
+    try:
+        return b64decode(text + "=" * (-len(text) % 4))
+    except (Base64Error, ValueError):
+        return b""
+
+
+def encode_metadata(metadata: Mapping[str, Value | Iterable[Value]]) -> list[tuple[bytes, bytes]]:
+    """Metadata as header fields. A value may be a list or tuple of values: the key is then repeated.
+
+    Raises ValueError for a name that is reserved or not in the form of "Header-Name", and for a ``str``
+    that is not printable ASCII; TypeError for a value of the wrong type.
+    """
+    fields = []
+    for name, value in metadata.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"metadata key {name!r}: use lower-case letters, digits, '_', '-' and '.'")
+        if name in _RESERVED or (name.startswith("grpc-") and name != "grpc-status-details-bin"):
+            raise ValueError(f"metadata key {name!r} is reserved for the protocol")
+        values = value if isinstance(value, (list, tuple)) else (value,)
+        fields.extend((name.encode(), _encode(name, each)) for each in values)
+    return fields
+
+
+def _encode(name: str, value: object) -> bytes:
+    if name.endswith("-bin"):
+        if not isinstance(value, bytes):
+            raise TypeError(f"metadata key {name!r} ends in -bin: its value must be bytes, not {value!r}")
+        return b64encode(value).rstrip(b"=")
+    if not isinstance(value, str):
+        raise TypeError(f"metadata key {name!r}: its value must be str, not {value!r} (bytes need a -bin key)")
+    if not _PRINTABLE.fullmatch(value):
+        raise ValueError(f"metadata key {name!r}: {value!r} is not printable ASCII (use a -bin key)")
+    return value.strip(" ").encode()
+
+
+def percent_encode(message: str) -> bytes:
+    """A status message as ``grpc-message`` carries it: UTF-8, percent-encoded ("Percent-Encoded")."""
+    return quote_from_bytes(message.encode("utf-8", "replace"), safe=_UNENCODED).encode()

@@ -1,0 +1,275 @@
+"""The sending half of a session: response headers, messages and trailers, within the peer's windows.
+
+What a window or the transport does not take yet waits on its stream, and streams take turns. Call
+``take`` when the transport can accept more: it returns at most a little over ``PORTION`` bytes of DATA.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+from actorrpc.errors import StatusCode
+from actorrpc.wire.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_HEADER,
+    HEADERS,
+    MAX_WINDOW,
+    ErrorCode,
+    header_frames,
+    rst_stream,
+)
+from actorrpc.wire.hpack import encode
+from actorrpc.wire.metadata import percent_encode
+from actorrpc.wire.stream import MESSAGE_PREFIX, Stream
+
+__all__ = ["Outbound", "trailers"]
+
+#: DATA that is turned into frames before the transport has taken it.
+PORTION = 256 * 1024
+
+_RESPONSE_HEADERS = encode([(b":status", b"200"), (b"content-type", b"application/grpc")])
+_OK_TRAILERS = encode([(b"grpc-status", b"0")])
+
+# A whole unary reply but for the message: HEADERS, the DATA frame's header, the message's prefix.
+_REPLY = struct.Struct(f">BHBBL{len(_RESPONSE_HEADERS)}sBHBBLBL")
+_OK = struct.Struct(f">BHBBL{len(_OK_TRAILERS)}s")
+
+
+def trailers(
+    status: StatusCode, message: str = "", metadata: Iterable[tuple[bytes, bytes]] = ()
+) -> bytes:
+    """The header block that ends a call (PROTOCOL-HTTP2, "Trailers")."""
+    if status is StatusCode.OK and not message and not metadata:
+        return _OK_TRAILERS
+    fields = [(b"grpc-status", b"%d" % status)]
+    if message:
+        fields.append((b"grpc-message", percent_encode(message)))
+    return encode([*fields, *metadata])
+
+
+class Outbound:
+    """What goes out on one connection. ``streams`` is the session's own: a finished stream leaves it."""
+
+    __slots__ = (
+        "_blocked",
+        "_chunks",
+        "_pending",
+        "drained",
+        "peer_initial_window",
+        "peer_max_frame_size",
+        "send_window",
+        "streams",
+        "table_announced",
+    )
+
+    def __init__(self, streams: dict[int, Stream]) -> None:
+        self.streams = streams
+        self.send_window = 65_535
+        self.peer_initial_window = 65_535
+        self.peer_max_frame_size = 16_384
+        #: The first header block tells the peer that our table has no room (RFC 7541, 4.2). Whatever
+        #: size it sets after that, there is nothing left to shrink, so nothing more to announce.
+        self.table_announced = False
+        #: Streams whose last waiting byte has become a frame since the session last looked.
+        self.drained: list[Stream] = []
+        self._chunks: list[bytes] = []
+        self._pending = 0
+        #: Streams that wait for the connection's window or for the transport, in the order of their turns.
+        self._blocked: dict[int, Stream] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether ``take`` would return nothing."""
+        return not self._chunks and (not self._blocked or self.send_window <= 0)
+
+    def control(self, frames: bytes) -> None:
+        """Queue frames that no window limits."""
+        self._chunks.append(frames)
+
+    def headers(self, stream: Stream, metadata: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        """Send the response headers, if they have not gone out yet."""
+        if not stream.headers_sent and not stream.closed:
+            stream.headers_sent = True
+            self._header_block(stream, _RESPONSE_HEADERS + encode(metadata), end_stream=False)
+
+    def message(self, stream: Stream, payload: bytes) -> None:
+        """Send one message, after the response headers; it waits on the stream while it must."""
+        if stream.closed:
+            return
+        if not stream.headers_sent:
+            self.headers(stream)
+        framed = b"\0" + len(payload).to_bytes(4, "big") + payload
+        length = len(framed)
+        if (
+            not stream.unsent
+            and length <= stream.send_window
+            and length <= self.send_window
+            and length <= self.peer_max_frame_size
+            and self._pending < PORTION
+        ):
+            stream.send_window -= length
+            self.send_window -= length
+            self._pending += length
+            self._chunks.append(FRAME_HEADER.pack(length >> 16, length & 0xFFFF, DATA, 0, stream.id) + framed)
+            return
+        stream.unsent.append(framed)
+        stream.unsent_bytes += length
+        self._pump(stream)
+
+    def reply(self, stream: Stream, payload: bytes) -> None:
+        """Send the one message of a call and end it with OK: headers, message and trailers in one piece."""
+        length = len(payload) + MESSAGE_PREFIX
+        if (
+            stream.headers_sent
+            or stream.closed
+            or not self.table_announced
+            or not stream.remote_closed
+            or length > stream.send_window
+            or length > self.send_window
+            or length > self.peer_max_frame_size
+            or self._pending >= PORTION
+        ):
+            self.message(stream, payload)
+            self.finish(stream, _OK_TRAILERS)
+            return
+        self.send_window -= length
+        self._pending += length
+        id = stream.id
+        self._chunks.append(
+            _REPLY.pack(
+                0, len(_RESPONSE_HEADERS), HEADERS, END_HEADERS, id, _RESPONSE_HEADERS,
+                length >> 16, length & 0xFFFF, DATA, 0, id, 0, length - MESSAGE_PREFIX,
+            )  # fmt: skip
+            + payload
+            + _OK.pack(0, len(_OK_TRAILERS), HEADERS, END_HEADERS | END_STREAM, id, _OK_TRAILERS)
+        )
+        stream.closed = True
+        del self.streams[id]
+
+    def finish(self, stream: Stream, block: bytes) -> None:
+        """End the call with the trailers ``block``, once all its messages have gone out."""
+        if stream.closed or stream.trailers is not None:
+            return
+        stream.trailers = block
+        if not stream.unsent:
+            self._end(stream)
+
+    def reset(self, stream: Stream, code: int) -> None:
+        """End the stream at once; what waits on it is dropped."""
+        if not stream.closed:
+            self._chunks.append(rst_stream(stream.id, code))
+            self.forget(stream)
+
+    def forget(self, stream: Stream) -> None:
+        """Take a stream out: the peer has reset it, or it has ended."""
+        stream.closed = True
+        stream.unsent.clear()
+        stream.unsent_bytes = 0
+        stream.partial.clear()
+        self._blocked.pop(stream.id, None)
+        self.streams.pop(stream.id, None)
+
+    def refuse(self, stream: Stream, http: int) -> None:
+        """Answer a request that is no gRPC call with a bare HTTP status."""
+        stream.headers_sent = True
+        stream.trailers = b""
+        self._header_block(stream, encode([(b":status", b"%d" % http)]), end_stream=True)
+        self._close(stream)
+
+    def window_opened(self, stream: Stream | None, increment: int) -> bool:
+        """Apply a WINDOW_UPDATE to a stream, or to the connection; False if the window is now too large."""
+        if stream is None:
+            self.send_window += increment
+            return self.send_window <= MAX_WINDOW
+        stream.send_window += increment
+        if stream.unsent:
+            self._pump(stream)
+        return stream.send_window <= MAX_WINDOW
+
+    def take(self) -> bytes:
+        """The next bytes for the transport; b"" if there are none."""
+        if self._blocked:
+            self._pump_blocked()
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self._pending = 0
+        return data
+
+    def framed(self) -> bytes:
+        """What ``take`` would return, without turning more of what waits into frames."""
+        return b"".join(self._chunks)
+
+    def thawed(self, stream: Stream) -> None:
+        """Take up a stream with what was waiting on it."""
+        if stream.unsent and stream.send_window > 0:
+            self._blocked[stream.id] = stream
+
+    def _pump_blocked(self) -> None:
+        """Give each waiting stream one frame at a time, so that none starves another."""
+        while self._blocked and self.send_window > 0 and self._pending < PORTION:
+            id, stream = next(iter(self._blocked.items()))
+            del self._blocked[id]
+            self._pump(stream, frames=1)
+
+    def _pump(self, stream: Stream, frames: int = -1) -> None:
+        while stream.unsent and frames:
+            if stream.send_window <= 0:
+                return  # the stream's WINDOW_UPDATE comes back here
+            room = min(stream.send_window, self.send_window, self.peer_max_frame_size)
+            if room <= 0 or self._pending >= PORTION:
+                break
+            self._data_frame(stream, room)
+            frames -= 1
+        if stream.unsent:
+            self._blocked[stream.id] = stream
+        elif stream.trailers is not None:
+            self._end(stream)
+        else:
+            self.drained.append(stream)
+
+    def _data_frame(self, stream: Stream, room: int) -> None:
+        chunk = stream.unsent[0]
+        length = len(chunk)
+        if length > room:
+            rest = memoryview(chunk)
+            chunk, stream.unsent[0] = rest[:room], rest[room:]
+            length = room
+        else:
+            stream.unsent.popleft()
+        stream.unsent_bytes -= length
+        stream.send_window -= length
+        self.send_window -= length
+        self._pending += length
+        self._chunks.append(FRAME_HEADER.pack(length >> 16, length & 0xFFFF, DATA, 0, stream.id))
+        self._chunks.append(chunk)
+
+    def _end(self, stream: Stream) -> None:
+        block = stream.trailers or b""
+        if not stream.headers_sent:  # Trailers-Only
+            stream.headers_sent = True
+            block = _RESPONSE_HEADERS + block
+        self._header_block(stream, block, end_stream=True)
+        self._close(stream)
+
+    def _close(self, stream: Stream) -> None:
+        # The client may still be sending: tell it that nobody listens (PROTOCOL-HTTP2, "Early Server Closure").
+        if not stream.remote_closed:
+            self._chunks.append(rst_stream(stream.id, ErrorCode.NO_ERROR))
+        self.forget(stream)
+
+    def _header_block(self, stream: Stream, block: bytes, *, end_stream: bool) -> None:
+        if not self.table_announced:
+            self.table_announced = True
+            block = b"\x20" + block
+        self._chunks.append(
+            header_frames(stream.id, block, end_stream=end_stream, max_frame_size=self.peer_max_frame_size)
+        )
+
+    def __repr__(self) -> str:
+        return f"<Outbound window {self.send_window}, {self._pending} bytes framed, {len(self._blocked)} blocked>"

@@ -1,0 +1,615 @@
+"""The HTTP/2 + gRPC session of one connection, server role: bytes in, events out, bytes out.
+
+Sans-IO: it knows no socket and no clock. The owner
+
+- gives what it has received to ``receive_data`` and handles the events, in order;
+- sends messages and trailers through ``outbound``;
+- says ``consumed`` when a message has left its mailbox, which lets the client send more;
+- writes what ``data_to_send`` returns, whenever the transport can take it.
+
+All state is plain data: ``freeze`` gives it as a message, ``thaw`` makes the same session of it in
+another process, at whatever byte the first one stopped.
+"""
+
+from __future__ import annotations
+
+from actorrpc.config import Config
+from actorrpc.errors import ConnectionFault, SnapshotError, StatusCode, StreamFault
+from actorrpc.pb import snapshot_pb2
+from actorrpc.wire import frames
+from actorrpc.wire.events import Drained, Event, Faulted, MessageReceived, RequestReceived, StreamEnded, StreamReset
+from actorrpc.wire.frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_HEADER,
+    GOAWAY,
+    HEADERS,
+    MAX_WINDOW,
+    PADDED,
+    PING,
+    PREFACE,
+    PRIORITY,
+    PRIORITY_FLAG,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    ErrorCode,
+    Setting,
+)
+from actorrpc.wire.head import RequestHead, parse_head
+from actorrpc.wire.hpack import Decoder, Field
+from actorrpc.wire.outbound import Outbound, trailers
+from actorrpc.wire.preface import BadPreface
+from actorrpc.wire.stream import MESSAGE_PREFIX, Stream, freeze_fields, thaw_fields
+
+__all__ = ["Session"]
+
+#: Our SETTINGS_MAX_FRAME_SIZE: the smallest that RFC 9113, 6.5.2 allows, and its default.
+_MAX_FRAME_SIZE = 16_384
+_GOAWAY_PING = b"goaway\0\0"
+
+#: What a waiting message counts beyond its own bytes: without it, empty messages would cost nothing.
+_MESSAGE_OVERHEAD = 64
+
+
+class Session:
+    """One connection as the protocol sees it. See the module's docstring for what its owner does."""
+
+    __slots__ = (
+        "_continuation",
+        "_goaway_ping_sent",
+        "_goaway_sent",
+        "_held",
+        "_last_fields",
+        "_last_head",
+        "_partial",
+        "_preface_left",
+        "_receive_unacknowledged",
+        "_receive_window",
+        "_settings_received",
+        "config",
+        "decoder",
+        "faulted",
+        "goaway_received",
+        "last_stream",
+        "outbound",
+        "streams",
+    )
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        #: Open streams by id.
+        self.streams: dict[int, Stream] = {}
+        self.outbound = Outbound(self.streams)
+        self.decoder = Decoder()
+        self.last_stream = 0
+        self.goaway_received = False
+        self.faulted = False
+        self._goaway_sent = False
+        self._goaway_ping_sent = False
+        self._settings_received = False
+        self._preface_left = len(PREFACE)
+        self._partial = b""
+        #: A header block that has begun: its stream, whether END_STREAM was set, the block so far.
+        self._continuation: tuple[int, bool, bytes] | None = None
+        self._receive_window = 65_535
+        self._receive_unacknowledged = 0
+        #: Bytes of whole messages that have been reported and not consumed, on all streams.
+        self._held = 0
+        self._last_fields: tuple[Field, ...] = ()
+        self._last_head: tuple[RequestHead, str] | None = None
+
+    # ---- bytes in
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take bytes from the client and return what they caused.
+
+        Never raises for what a client may send: a broken connection ends with a ``Faulted`` event, after
+        which input is ignored.
+        """
+        events: list[Event] = []
+        if self.faulted:
+            return events
+        try:
+            if self._preface_left:
+                data = self._receive_preface(data)
+            if self._partial:
+                data = self._partial + data
+            self._partial = data[self._receive_frames(data, events) :]
+        except ConnectionFault as error:
+            self._fault(error, events)
+        outbound = self.outbound
+        if outbound.drained:
+            self._report_drained(events)
+        return events
+
+    def data_to_send(self) -> bytes:
+        """The next bytes for the transport, a bounded portion; b"" if there are none.
+
+        Call it when the transport can take more. It may cause ``Drained`` events: ask ``drain_events``.
+        """
+        return self.outbound.take()
+
+    def drain_events(self) -> list[Event]:
+        """Events caused by ``data_to_send``."""
+        events: list[Event] = []
+        self._report_drained(events)
+        return events
+
+    def consumed(self, stream: Stream, length: int) -> None:
+        """A reported message of ``length`` bytes has been taken by its handler, or dropped."""
+        length += _MESSAGE_OVERHEAD
+        self._held -= length
+        stream.held -= length
+        if stream.receive_unacknowledged and not stream.closed:
+            self._acknowledge_stream(stream)
+        if self._receive_unacknowledged:
+            self._acknowledge_connection()
+
+    def shutdown(self) -> None:
+        """Tell the client to begin no more calls: the two-step GOAWAY of RFC 9113, 6.8.
+
+        Calls it has begun meanwhile are still served; the PING's answer says that no more can be on
+        their way.
+        """
+        if not self._goaway_sent and not self._goaway_ping_sent and not self.faulted:
+            self._goaway_ping_sent = True
+            self.outbound.control(
+                frames.goaway(MAX_WINDOW, ErrorCode.NO_ERROR, b"shutting down")
+                + frames.frame(PING, 0, 0, _GOAWAY_PING)
+            )
+
+    @property
+    def over(self) -> bool:
+        """Whether the client can begin no more calls, and all have ended."""
+        return self._goaway_sent and not self.streams
+
+    # ---- the preface and the frames
+
+    def _receive_preface(self, data: bytes) -> bytes:
+        left = self._preface_left
+        expected = PREFACE[-left:]
+        if data[:left] != expected[: len(data)]:
+            raise BadPreface(PREFACE[:-left] + data)
+        self._preface_left = max(0, left - len(data))
+        if self._preface_left == 0:
+            self._send_settings()
+        return data[left:]
+
+    def _send_settings(self) -> None:
+        config = self.config
+        values = {
+            Setting.MAX_CONCURRENT_STREAMS: config.max_concurrent_streams,
+            Setting.INITIAL_WINDOW_SIZE: config.stream_window_bytes,
+            Setting.MAX_HEADER_LIST_SIZE: config.max_header_list_bytes,
+        }
+        self.outbound.control(frames.settings(values))
+        increment = config.connection_window_bytes - self._receive_window
+        if increment:
+            self._receive_window = config.connection_window_bytes
+            self.outbound.control(frames.window_update(0, increment))
+
+    def _receive_frames(self, data: bytes, events: list[Event]) -> int:
+        """Handle the complete frames of ``data``; return where the first incomplete one begins."""
+        position = 0
+        end = len(data)
+        unpack = FRAME_HEADER.unpack_from
+        while end - position >= 9:
+            high, low, type_, flags, id = unpack(data, position)
+            length = high << 16 | low
+            if length > _MAX_FRAME_SIZE:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
+            begin = position + 9
+            if end - begin < length:
+                break
+            position = begin + length
+            id &= 0x7FFF_FFFF
+            if self._continuation is not None and type_ != CONTINUATION:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a frame inside a header block")
+            if not self._settings_received and type_ != SETTINGS:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a frame before SETTINGS")
+            try:
+                if type_ == DATA:
+                    self._on_data(id, flags, data[begin:position], events)
+                elif type_ == HEADERS:
+                    self._on_headers(id, flags, data[begin:position], events)
+                else:
+                    handler = _HANDLERS.get(type_)
+                    if handler is not None:  # unknown types are ignored (RFC 9113, 4.1)
+                        handler(self, id, flags, data[begin:position], events)
+            except StreamFault as fault:
+                self._reset(id, fault.code, events)
+        return position
+
+    # ---- requests
+
+    def _on_headers(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if flags & PADDED:
+            payload = _strip_padding(payload)
+        if flags & PRIORITY_FLAG:
+            if len(payload) < 5:
+                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS too short for its priority")
+            payload = payload[5:]
+        if not id & 1:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS on stream {id}")
+        if flags & END_HEADERS:
+            self._on_header_block(id, bool(flags & END_STREAM), payload, events)
+        else:
+            self._continuation = (id, bool(flags & END_STREAM), payload)
+
+    def _on_continuation(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if self._continuation is None or self._continuation[0] != id:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of no header block")
+        _, end_stream, block = self._continuation
+        block += payload
+        # Skipping a block would leave the HPACK table unknown, so an endless one ends the connection.
+        if len(block) > self.config.max_header_list_bytes + _MAX_FRAME_SIZE:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block over the limit")
+        if not flags & END_HEADERS:
+            self._continuation = (id, end_stream, block)
+            return
+        self._continuation = None
+        self._on_header_block(id, end_stream, block, events)
+
+    def _on_header_block(self, id: int, end_stream: bool, block: bytes, events: list[Event]) -> None:
+        fields = self.decoder.decode(block)  # whatever becomes of the stream, the table must follow
+        if id > self.last_stream:
+            self.last_stream = id
+            self._open(id, end_stream, fields, events)
+            return
+        stream = self.streams.get(id)
+        if stream is None:
+            return  # it has ended or was reset, which the client may not know yet (RFC 9113, 5.1)
+        if stream.remote_closed:
+            raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
+        if not end_stream:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a second HEADERS without END_STREAM")
+        self._half_close(stream, events)
+
+    def _open(self, id: int, end_stream: bool, fields: tuple[Field, ...], events: list[Event]) -> None:
+        if self._goaway_sent or len(self.streams) >= self.config.max_concurrent_streams:
+            raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls, or shutting down")
+        if fields is not self._last_fields or self._last_head is None:
+            self._last_head = parse_head(fields)
+            self._last_fields = fields
+        head, timeout = self._last_head
+        outbound = self.outbound
+        stream = Stream(id, head, timeout, outbound.peer_initial_window, self.config.stream_window_bytes)
+        self.streams[id] = stream
+        if head.refusal is not None or head.size > self.config.max_header_list_bytes:
+            stream.remote_closed = end_stream
+            self._refuse_request(stream)
+            return
+        events.append(RequestReceived(stream))
+        if end_stream:
+            self._half_close(stream, events)
+
+    def _refuse_request(self, stream: Stream) -> None:
+        refusal = stream.head.refusal
+        if refusal is None:
+            message = f"the headers take {stream.head.size} bytes, over the limit of {self.config.max_header_list_bytes}"
+            self.outbound.finish(stream, trailers(StatusCode.RESOURCE_EXHAUSTED, message))
+        elif refusal.http != 200:
+            self.outbound.refuse(stream, refusal.http)
+        else:
+            accepted = [(b"grpc-accept-encoding", b"identity")]
+            self.outbound.finish(stream, trailers(refusal.status, refusal.message, accepted))
+
+    def _half_close(self, stream: Stream, events: list[Event]) -> None:
+        if stream.partial_size:
+            self._refuse_message(stream, StatusCode.INTERNAL, "the call ended inside a message", events)
+            return
+        stream.remote_closed = True
+        events.append(StreamEnded(stream))
+
+    # ---- messages and the windows of the receiving direction
+
+    def _on_data(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        length = len(payload)
+        self._receive_window -= length
+        if self._receive_window < 0:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection's window")
+        # Padding counts for the windows (RFC 9113, 6.9.1), whatever becomes of the stream.
+        self._receive_unacknowledged += length
+        try:
+            stream = self.streams.get(id)
+            if stream is None:
+                if id > self.last_stream or not id & 1:
+                    raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"DATA on idle stream {id}")
+                return
+            if stream.remote_closed:
+                raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA after END_STREAM")
+            stream.receive_window -= length
+            if stream.receive_window < 0:
+                raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window")
+            if flags & PADDED:
+                payload = _strip_padding(payload)
+            if payload:
+                self._receive_message_data(stream, payload, events)
+            if flags & END_STREAM:
+                if not stream.closed:
+                    self._half_close(stream, events)
+            else:
+                stream.receive_unacknowledged += length
+                self._acknowledge_stream(stream)
+        finally:
+            self._acknowledge_connection()
+
+    def _receive_message_data(self, stream: Stream, data: bytes, events: list[Event]) -> None:
+        if not stream.partial and len(data) >= MESSAGE_PREFIX:
+            # The usual case, and the only one that matters for speed: whole messages in one frame.
+            if not data[0] and int.from_bytes(data[1:5], "big") + MESSAGE_PREFIX == len(data):
+                self._report_message(stream, data[MESSAGE_PREFIX:], events)
+                return
+        stream.partial.append(data)
+        stream.partial_size += len(data)
+        while stream.partial_size >= stream.wanted:
+            whole = stream.partial[0] if len(stream.partial) == 1 else b"".join(stream.partial)
+            if stream.wanted == MESSAGE_PREFIX and not self._check_prefix(stream, whole, events):
+                return
+            wanted = stream.wanted = MESSAGE_PREFIX + int.from_bytes(whole[1:5], "big")
+            if len(whole) < wanted:
+                stream.partial = [whole]
+                return
+            rest = whole[wanted:]
+            stream.partial = [rest] if rest else []
+            stream.partial_size = len(rest)
+            stream.wanted = MESSAGE_PREFIX
+            self._report_message(stream, whole[MESSAGE_PREFIX:wanted], events)
+            if stream.closed:
+                return
+
+    def _check_prefix(self, stream: Stream, prefix: bytes, events: list[Event]) -> bool:
+        limit = self.config.max_receive_message_bytes
+        length = int.from_bytes(prefix[1:5], "big")
+        if prefix[0] > 1:
+            self._refuse_message(stream, StatusCode.INTERNAL, f"a message with flags {prefix[0]:#x}", events)
+        elif length > limit:
+            message = f"a message of {length} bytes, over the limit of {limit}"
+            self._refuse_message(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
+        elif prefix[0]:
+            message = "a compressed message in a call without grpc-encoding"
+            self._refuse_message(stream, StatusCode.INTERNAL, message, events)
+        return not stream.closed
+
+    def _report_message(self, stream: Stream, payload: bytes, events: list[Event]) -> None:
+        length = len(payload)
+        if length > self.config.max_receive_message_bytes:
+            message = f"a message of {length} bytes, over the limit of {self.config.max_receive_message_bytes}"
+            self._refuse_message(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
+            return
+        self._held += length + _MESSAGE_OVERHEAD
+        stream.held += length + _MESSAGE_OVERHEAD
+        events.append(MessageReceived(stream, payload))
+
+    def _refuse_message(self, stream: Stream, status: StatusCode, message: str, events: list[Event]) -> None:
+        """End a call whose client broke gRPC's framing or a limit; its handler hears of a cancellation."""
+        stream.unsent.clear()
+        stream.trailers = None
+        self.outbound.finish(stream, trailers(status, message))
+        events.append(StreamReset(stream, ErrorCode.CANCEL))
+
+    def _acknowledge_stream(self, stream: Stream) -> None:
+        """Open the stream's window again, unless its handler has half a window of messages to take.
+
+        An incomplete message is acknowledged as it comes: it may be larger than the window.
+        """
+        half = self.config.stream_window_bytes >> 1
+        if stream.receive_unacknowledged >= half and stream.held <= half and not stream.remote_closed:
+            stream.receive_window += stream.receive_unacknowledged
+            self.outbound.control(frames.window_update(stream.id, stream.receive_unacknowledged))
+            stream.receive_unacknowledged = 0
+
+    def _acknowledge_connection(self) -> None:
+        """As for a stream. Only a whole window of messages that wait holds back the other streams."""
+        window = self.config.connection_window_bytes
+        if self._receive_unacknowledged >= window >> 1 and self._held <= window:
+            self._receive_window += self._receive_unacknowledged
+            self.outbound.control(frames.window_update(0, self._receive_unacknowledged))
+            self._receive_unacknowledged = 0
+
+    # ---- control frames
+
+    def _on_settings(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if id or len(payload) % 6 or (flags & ACK and payload):
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "malformed SETTINGS")
+        if flags & ACK:
+            return
+        self._settings_received = True
+        for start in range(0, len(payload), 6):
+            key = int.from_bytes(payload[start : start + 2], "big")
+            self._apply_setting(key, int.from_bytes(payload[start + 2 : start + 6], "big"))
+        self.outbound.control(frames.frame(SETTINGS, ACK, 0))
+
+    def _apply_setting(self, key: int, value: int) -> None:
+        outbound = self.outbound
+        if key == Setting.INITIAL_WINDOW_SIZE:
+            if value > MAX_WINDOW:
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"SETTINGS_INITIAL_WINDOW_SIZE {value}")
+            change = value - outbound.peer_initial_window
+            outbound.peer_initial_window = value
+            for stream in list(self.streams.values()):  # RFC 9113, 6.9.2; a window may become negative
+                if not outbound.window_opened(stream, change):
+                    raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS overflow a window")
+        elif key == Setting.MAX_FRAME_SIZE:
+            if not 16_384 <= value <= 16_777_215:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"SETTINGS_MAX_FRAME_SIZE {value}")
+            outbound.peer_max_frame_size = value
+        elif key == Setting.ENABLE_PUSH and value > 1:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"SETTINGS_ENABLE_PUSH {value}")
+
+    def _on_ping(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if id:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"PING of {len(payload)} bytes")
+        if not flags & ACK:
+            self.outbound.control(frames.frame(PING, ACK, 0, payload))
+        elif self._goaway_ping_sent and payload == _GOAWAY_PING:
+            self._goaway_ping_sent = False
+            self._goaway_sent = True
+            self.outbound.control(frames.goaway(self.last_stream, ErrorCode.NO_ERROR))
+
+    def _on_window_update(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(payload)} bytes")
+        stream = self.streams.get(id) if id else None
+        if id and stream is None:
+            if id > self.last_stream:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"WINDOW_UPDATE on idle stream {id}")
+            return
+        fault = StreamFault if id else ConnectionFault
+        increment = int.from_bytes(payload, "big") & MAX_WINDOW
+        if not increment:
+            raise fault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        if not self.outbound.window_opened(stream, increment):
+            raise fault(ErrorCode.FLOW_CONTROL_ERROR, "WINDOW_UPDATE overflows the window")
+
+    def _on_rst_stream(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"RST_STREAM of {len(payload)} bytes")
+        if not id & 1 or id > self.last_stream:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"RST_STREAM on idle stream {id}")
+        stream = self.streams.get(id)
+        if stream is not None:
+            self.outbound.forget(stream)
+            events.append(StreamReset(stream, int.from_bytes(payload, "big")))
+
+    def _on_priority(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        # Deprecated (RFC 9113, 5.3.2): checked, not followed.
+        if not id:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
+        if len(payload) != 5:
+            raise StreamFault(ErrorCode.FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
+
+    def _on_goaway(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        if id or len(payload) < 8:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "malformed GOAWAY")
+        self.goaway_received = True
+
+    def _on_push_promise(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
+
+    # ---- ends
+
+    def _reset(self, id: int, code: int, events: list[Event]) -> None:
+        stream = self.streams.get(id)
+        if stream is None:
+            self.outbound.control(frames.rst_stream(id, code))
+        else:
+            self.outbound.reset(stream, code)
+            events.append(StreamReset(stream, code))
+
+    def _fault(self, error: ConnectionFault, events: list[Event]) -> None:
+        self.faulted = True
+        self._partial = b""
+        if isinstance(error, BadPreface):
+            self.outbound.control(error.answer)
+        else:
+            self.outbound.control(frames.goaway(self.last_stream, error.code, error.message.encode()))
+        events.append(Faulted(error))
+
+    def _report_drained(self, events: list[Event]) -> None:
+        drained = self.outbound.drained
+        events.extend(Drained(stream) for stream in drained if not stream.closed)
+        drained.clear()
+
+    # ---- moving
+
+    def freeze(self, unsent: bytes = b"") -> snapshot_pb2.SessionSnapshot:
+        """All of it, as a message. ``unsent`` is what ``data_to_send`` gave and the transport did not take.
+
+        Raises SnapshotError if the connection has faulted.
+        """
+        if self.faulted:
+            raise SnapshotError("the connection is being closed")
+        continuation = self._continuation or (0, False, b"")
+        outbound = self.outbound
+        return snapshot_pb2.SessionSnapshot(
+            partial_input=self._partial,
+            unsent_output=unsent + outbound.framed(),
+            preface_left=self._preface_left,
+            settings_received=self._settings_received,
+            hpack_entries=freeze_fields(tuple(self.decoder.entries)),
+            hpack_max_size=self.decoder.max_size,
+            continuation_stream=continuation[0],
+            continuation_end_stream=continuation[1],
+            continuation_block=continuation[2],
+            send_window=outbound.send_window,
+            receive_window=self._receive_window,
+            receive_unacknowledged=self._receive_unacknowledged,
+            held=self._held,
+            peer_initial_window=outbound.peer_initial_window,
+            peer_max_frame_size=outbound.peer_max_frame_size,
+            table_announced=outbound.table_announced,
+            last_stream=self.last_stream,
+            goaway_ping_sent=self._goaway_ping_sent,
+            goaway_sent=self._goaway_sent,
+            goaway_received=self.goaway_received,
+            streams=[stream.freeze() for stream in self.streams.values()],
+        )
+
+    @classmethod
+    def thaw(cls, snapshot: snapshot_pb2.SessionSnapshot, config: Config) -> Session:
+        """The session that ``freeze`` saw. Raises SnapshotError for what no session could have been."""
+        session = cls(config)
+        try:
+            session._restore(snapshot)
+        except (ConnectionFault, StreamFault, ValueError) as error:
+            raise SnapshotError(f"a session that cannot be: {error}") from error
+        return session
+
+    def _restore(self, snapshot: snapshot_pb2.SessionSnapshot) -> None:
+        self._partial = snapshot.partial_input
+        self._preface_left = snapshot.preface_left
+        self._settings_received = snapshot.settings_received
+        self.decoder.restore(thaw_fields(snapshot.hpack_entries), snapshot.hpack_max_size)
+        if snapshot.continuation_stream:
+            self._continuation = (
+                snapshot.continuation_stream,
+                snapshot.continuation_end_stream,
+                snapshot.continuation_block,
+            )
+        self._receive_window = snapshot.receive_window
+        self._receive_unacknowledged = snapshot.receive_unacknowledged
+        self._held = snapshot.held
+        self.last_stream = snapshot.last_stream
+        self._goaway_ping_sent = snapshot.goaway_ping_sent
+        self._goaway_sent = snapshot.goaway_sent
+        self.goaway_received = snapshot.goaway_received
+        outbound = self.outbound
+        outbound.send_window = snapshot.send_window
+        outbound.peer_initial_window = snapshot.peer_initial_window
+        outbound.peer_max_frame_size = snapshot.peer_max_frame_size
+        outbound.table_announced = snapshot.table_announced
+        for each in snapshot.streams:
+            stream = self.streams[each.id] = Stream.thaw(each)
+            outbound.thawed(stream)
+        if snapshot.unsent_output:
+            outbound.control(snapshot.unsent_output)
+
+    def __repr__(self) -> str:
+        return f"<Session {len(self.streams)} streams, last {self.last_stream}, {self._held} bytes held>"
+
+
+def _strip_padding(payload: bytes) -> bytes:
+    """What is left of a padded payload (RFC 9113, 6.1)."""
+    if not payload or payload[0] >= len(payload):
+        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "padding longer than its frame")
+    return payload[1 : len(payload) - payload[0]]
+
+
+_HANDLERS = {
+    PRIORITY: Session._on_priority,
+    RST_STREAM: Session._on_rst_stream,
+    SETTINGS: Session._on_settings,
+    PUSH_PROMISE: Session._on_push_promise,
+    PING: Session._on_ping,
+    GOAWAY: Session._on_goaway,
+    WINDOW_UPDATE: Session._on_window_update,
+    CONTINUATION: Session._on_continuation,
+}

@@ -1,0 +1,113 @@
+"""One HTTP/2 stream: the state of a call on the wire. Plain data; only the session changes it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from actorrpc.pb import snapshot_pb2
+from actorrpc.wire.head import RequestHead, parse_head
+
+__all__ = ["Stream", "thaw_fields", "freeze_fields"]
+
+#: Compressed-Flag and Message-Length (PROTOCOL-HTTP2, "Length-Prefixed-Message").
+MESSAGE_PREFIX = 5
+
+
+class Stream:
+    """State of one stream. It leaves ``session.streams`` when both sides are closed, or at a reset."""
+
+    __slots__ = (
+        "closed",
+        "head",
+        "headers_sent",
+        "held",
+        "id",
+        "partial",
+        "partial_size",
+        "receive_unacknowledged",
+        "receive_window",
+        "remote_closed",
+        "send_window",
+        "timeout",
+        "trailers",
+        "unsent",
+        "unsent_bytes",
+        "wanted",
+    )
+
+    def __init__(self, id: int, head: RequestHead, timeout: str, send_window: int, receive_window: int) -> None:
+        self.id = id
+        self.head = head
+        #: The text of ``grpc-timeout``; "" if there was none.
+        self.timeout = timeout
+        self.send_window = send_window
+        self.receive_window = receive_window
+        self.receive_unacknowledged = 0
+        #: Bytes of whole messages that have been reported and not consumed.
+        self.held = 0
+        #: Pieces of the message being received, and how many bytes the pieces must come to.
+        self.partial: list[bytes] = []
+        self.partial_size = 0
+        self.wanted = MESSAGE_PREFIX
+        #: gRPC-framed messages that wait for a window or for the transport.
+        self.unsent: deque[bytes] = deque()
+        self.unsent_bytes = 0
+        #: The header block that ends the stream, once all is sent.
+        self.trailers: bytes | None = None
+        self.headers_sent = False
+        self.remote_closed = False
+        #: The stream is over, on both sides: what is sent on it goes nowhere.
+        self.closed = False
+
+    def freeze(self) -> snapshot_pb2.StreamSnapshot:
+        return snapshot_pb2.StreamSnapshot(
+            id=self.id,
+            headers=freeze_fields(self.head.fields),
+            remote_closed=self.remote_closed,
+            headers_sent=self.headers_sent,
+            send_window=self.send_window,
+            receive_window=self.receive_window,
+            receive_unacknowledged=self.receive_unacknowledged,
+            held=self.held,
+            partial_message=b"".join(self.partial),
+            unsent=b"".join(self.unsent),
+            trailers=self.trailers or b"",
+        )
+
+    @classmethod
+    def thaw(cls, snapshot: snapshot_pb2.StreamSnapshot) -> Stream:
+        head, _ = parse_head(thaw_fields(snapshot.headers))
+        stream = cls(snapshot.id, head, "", snapshot.send_window, snapshot.receive_window)
+        stream.receive_unacknowledged = snapshot.receive_unacknowledged
+        stream.held = snapshot.held
+        stream.remote_closed = snapshot.remote_closed
+        stream.headers_sent = snapshot.headers_sent
+        stream.trailers = snapshot.trailers or None
+        if snapshot.unsent:
+            stream.unsent.append(snapshot.unsent)
+            stream.unsent_bytes = len(snapshot.unsent)
+        if snapshot.partial_message:
+            stream.partial.append(snapshot.partial_message)
+            stream.partial_size = len(snapshot.partial_message)
+            if stream.partial_size >= MESSAGE_PREFIX:
+                stream.wanted = MESSAGE_PREFIX + int.from_bytes(snapshot.partial_message[1:5], "big")
+        return stream
+
+    def __repr__(self) -> str:
+        return (
+            f"<Stream {self.id} {self.head.path} windows {self.send_window}/{self.receive_window}"
+            f"{', half-closed' if self.remote_closed else ''}{', closed' if self.closed else ''}"
+            f", {self.partial_size} bytes partial, {self.unsent_bytes} unsent>"
+        )
+
+
+def freeze_fields(fields: tuple[tuple[str, str], ...]) -> list[snapshot_pb2.HeaderField]:
+    return [
+        snapshot_pb2.HeaderField(name=name.encode("latin-1"), value=value.encode("latin-1"))
+        for name, value in fields
+    ]
+
+
+def thaw_fields(fields: Iterable[snapshot_pb2.HeaderField]) -> tuple[tuple[str, str], ...]:
+    return tuple((field.name.decode("latin-1"), field.value.decode("latin-1")) for field in fields)

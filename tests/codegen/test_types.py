@@ -1,0 +1,188 @@
+"""mypy --strict over generated modules, and over right and wrong programs that use them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from .programs import ROOT, modules_of, python
+
+# The modules of protoc's own generator are imported here, not under test.
+CONFIG = """\
+[mypy]
+strict = True
+follow_imports = silent
+follow_imports_for_stubs = True
+
+# grpcio brings no types.
+[mypy-grpc.*]
+ignore_missing_imports = True
+"""
+
+RIGHT = """
+    from __future__ import annotations
+
+    from collections.abc import Iterable, Iterator
+
+    import actorrpc
+    import grpc
+    from chat_actorrpc import ChatBase, ChatStub
+    from chat_pb2 import JoinReply, JoinRequest, Line, ListenRequest, SayReply, Session
+
+
+    class Chat(ChatBase):
+        state: Session
+        db = actorrpc.transient(dict[str, int])
+
+        def Join(self, request: JoinRequest, call: actorrpc.Call[JoinReply]) -> JoinReply:
+            self.state.nick = request.nick
+            return JoinReply(members=[self.state.nick])
+
+        def Listen(self, request: ListenRequest, call: actorrpc.Call[Line]) -> None:
+            self.subscribe(f"room/{request.room}", call)
+
+        def Dictate(self, message: Line, call: actorrpc.Call[SayReply]) -> None:
+            self.state.nick += message.text
+
+        def Dictate_end(self, call: actorrpc.Call[SayReply]) -> SayReply:
+            return SayReply()
+
+        def Talk(self, message: Line, call: actorrpc.Call[Line]) -> None:
+            call.send(Line(text=message.text.upper()))
+
+        def Talk_end(self, call: actorrpc.Call[Line]) -> None:
+            call.finish()
+
+
+    class Generous(ChatBase):
+        def Listen(self, request: ListenRequest, call: actorrpc.Call[Line]) -> Iterator[Line]:
+            yield Line(text=request.room)
+
+        def Talk(self, message: Line, call: actorrpc.Call[Line]) -> list[Line]:
+            return [message]
+
+
+    class Untyped(ChatBase):
+        state: Session
+
+        def Join(self, request, call):  # type: ignore[no-untyped-def]
+            return JoinReply()
+
+
+    def use(lines: Iterable[Line]) -> str:
+        with grpc.insecure_channel("127.0.0.1:50051") as channel:
+            stub = ChatStub(channel)
+            reply: JoinReply = stub.Join(JoinRequest(nick="ada"), timeout=1, metadata=[("a", "b"), ("c-bin", b"d")])
+            said: SayReply = stub.Dictate(lines)
+            heard: list[Line] = list(stub.Listen(ListenRequest(), timeout=0.5))
+            talk = stub.Talk(iter([Line()]))
+            first: Line = next(talk)
+            talk.cancel()
+            return reply.members[0] + first.text + str(said) + heard[0].text
+
+
+    app = actorrpc.App([Chat, Generous, Untyped])
+"""
+
+# Each line with `# error: CODE` is one, and no other line is.
+WRONG = """
+    from __future__ import annotations
+
+    from collections.abc import Iterable
+
+    import actorrpc
+    import grpc
+    from chat_actorrpc import ChatBase, ChatStub
+    from chat_pb2 import JoinReply, JoinRequest, Line, ListenRequest, SayReply, Session
+    from odd_names_actorrpc import OddsStub
+    from odd_names_pb2 import Odd, OddsBase
+
+
+    class Chat(ChatBase):
+        state: JoinReply  # error: assignment
+
+        def Join(self, request: JoinRequest, call: actorrpc.Call[JoinReply]) -> SayReply:  # error: override
+            return SayReply()
+
+        def Say(self, request: JoinRequest, call: actorrpc.Call[SayReply]) -> SayReply:  # error: override
+            return SayReply()
+
+        def Listen(self, request: ListenRequest, call: actorrpc.Call[Line]) -> Line:  # error: override
+            return Line()
+
+        def Dictate_end(self, call: actorrpc.Call[SayReply]) -> None:  # error: override
+            return None
+
+        def Talk(self, message: Line, call: actorrpc.Call[Line]) -> None:
+            call.send(message.text)  # error: arg-type
+
+
+    class Typo(ChatBase):
+        def Join(self, request: JoinRequest, call: actorrpc.Call[JoinReply]) -> JoinReply:
+            self.state.nik = "ada"  # error: attr-defined
+            return JoinReply()
+
+
+    stub = ChatStub(grpc.insecure_channel("127.0.0.1:50051"))
+    stub.Join(Line())  # error: arg-type
+    stub.Join(JoinRequest(), timeout="1")  # error: arg-type
+    stub.Join(JoinRequest(), metadata={"a": "b"})  # error: arg-type
+    stub.Joyn(JoinRequest())  # error: attr-defined
+    line: Line = stub.Join(JoinRequest())  # error: assignment
+    stub.Dictate(Line())  # error: arg-type
+    stub.Dictate([JoinRequest()])  # error: list-item
+    lines: Iterable[JoinReply] = stub.Listen(ListenRequest())  # error: assignment
+    ChatStub("127.0.0.1:50051")  # error: arg-type
+
+    odds = OddsStub(grpc.insecure_channel("127.0.0.1:50051"))
+    odds.Iterable(Odd())
+    odds.print(Odd()).missing  # error: attr-defined
+    odds.match(OddsBase())  # error: arg-type
+"""
+
+
+@pytest.fixture(scope="session")
+def mypy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for programs to check; its runs of mypy share a cache."""
+    folder = tmp_path_factory.mktemp("types")
+    (folder / "mypy.ini").write_text(CONFIG)
+    return folder
+
+
+def mypy(folder: Path, generated: Path, *files: Path) -> str:
+    done = python(
+        *("-m", "mypy", "--config-file", folder / "mypy.ini", "--cache-dir", folder / "cache"),
+        *("--hide-error-context", "--no-color-output", "--no-error-summary", *files),
+        cwd=folder,
+        environment={"MYPYPATH": f"{generated}{os.pathsep}{ROOT}"},
+    )
+    assert done.returncode in (0, 1) and not done.stderr, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_generated_modules(generated: Path, mypy_folder: Path) -> None:
+    assert mypy(mypy_folder, generated, *(generated / name for name in modules_of(generated))) == ""
+
+
+def test_right_programs(generated: Path, mypy_folder: Path) -> None:
+    program = mypy_folder / "right.py"
+    program.write_text(dedent(RIGHT))
+    assert mypy(mypy_folder, generated, program) == ""
+
+
+def test_wrong_programs(generated: Path, mypy_folder: Path) -> None:
+    program = mypy_folder / "wrong.py"
+    program.write_text(dedent(WRONG))
+    expected = [
+        (number, line.rpartition("# error: ")[2])
+        for number, line in enumerate(program.read_text().splitlines(), start=1)
+        if "# error: " in line
+    ]
+    found = re.findall(
+        r"^wrong.py:(\d+): error: .*\[([a-z-]+)\]$", mypy(mypy_folder, generated, program), re.M
+    )
+    assert [(int(number), code) for number, code in found] == expected

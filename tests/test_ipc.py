@@ -1,0 +1,572 @@
+"""Links between processes: framing as tables, then pairs of sockets in memory, then hypothesis."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import resource
+import socket
+import subprocess
+import sys
+import textwrap
+from array import array
+from collections.abc import Callable, Iterator
+from threading import Thread
+
+import gevent
+import pytest
+from gevent.event import Event
+from gevent.queue import Empty, Queue
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actorrpc import framing
+from actorrpc.framing import BrokenFrame, FrameReader, encode
+from actorrpc.ipc import Link
+from actorrpc.pb.control_pb2 import Peer, Prepare, ToHub
+
+WAIT = 10
+
+
+class End:
+    """One end of a link, which keeps what comes."""
+
+    def __init__(self, sock: socket.socket, **options: int) -> None:
+        self.received: Queue[tuple[Prepare, tuple[int, ...]]] = Queue()
+        self.ended = Event()
+        self.ends = 0
+        self.link = Link(sock, Prepare, self.on_message, self._on_end, **options)
+
+    def on_message(self, message: Prepare, fds: tuple[int, ...]) -> None:
+        self.received.put((message, fds))
+
+    def _on_end(self, link: Link[Prepare]) -> None:
+        assert link is self.link
+        self.ends += 1
+        self.ended.set()
+
+    def next(self) -> tuple[Prepare, tuple[int, ...]]:
+        return self.received.get(timeout=WAIT)
+
+    def next_text(self) -> str:
+        message, fds = self.next()
+        assert fds == ()
+        return message.connection
+
+
+def open_fds() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def text(value: str) -> Prepare:
+    return Prepare(connection=value)
+
+
+def number(fd: int) -> int:
+    """The number of a descriptor's file, so that a dup can be told."""
+    try:
+        return os.fstat(fd).st_ino
+    finally:
+        os.close(fd)
+
+
+@pytest.fixture(autouse=True)
+def no_descriptor_leaks() -> Iterator[None]:
+    gevent.sleep(0)  # the loop makes its own descriptors
+    before = open_fds()
+    yield
+    assert open_fds() == before
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[End, End]]:
+    left, right = (End(sock) for sock in socket.socketpair())
+    yield left, right
+    left.link.close()
+    right.link.close()
+
+
+@pytest.fixture
+def wire() -> Iterator[tuple[socket.socket, End]]:
+    """A plain socket, to write to as a test likes, and a link."""
+    plain, linked = socket.socketpair()
+    end = End(linked)
+    with plain:
+        yield plain, end
+    end.link.close()
+
+
+def send_with_fds(sock: socket.socket, data: bytes, fds: list[int]) -> None:
+    sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))])
+
+
+# Frames
+
+
+def test_a_frame_is_length_count_payload() -> None:
+    payload = text("x").SerializeToString()
+    assert encode(text("x"), 2) == len(payload).to_bytes(4, "big") + b"\x02" + payload
+
+
+@pytest.mark.parametrize("cut", range(len(encode(text("0-1-7"), 1) + encode(text("second")))))
+def test_frames_split_at_every_offset(cut: int) -> None:
+    stream = encode(text("0-1-7"), 1) + encode(text("second"))
+    reader, frames = FrameReader(), []
+    for chunk, fds in ((stream[:cut], [77] if cut else []), (stream[cut:], [] if cut else [77])):
+        reader.receive(chunk, fds)
+        while frame := reader.next_frame():
+            frames.append(frame)
+    assert [(text("0-1-7").SerializeToString(), (77,)), (text("second").SerializeToString(), ())] == frames
+
+
+def test_the_reader_refuses_a_frame_at_its_header() -> None:
+    reader = FrameReader(max_frame=10)
+    reader.receive((11).to_bytes(4, "big") + b"\x00")
+    with pytest.raises(BrokenFrame, match="11 bytes; at most 10"):
+        reader.next_frame()
+
+
+def test_the_reader_refuses_a_frame_without_its_descriptors() -> None:
+    reader = FrameReader()
+    kept = os.open("/dev/null", os.O_RDONLY)
+    reader.receive(encode(text("x"), 2), [kept])
+    with pytest.raises(BrokenFrame, match="1 of its 2 descriptors"):
+        reader.next_frame()
+
+
+def test_lost_descriptors_leave_the_next_frames_alone() -> None:
+    reader = FrameReader()
+    first, second = (os.open("/dev/null", os.O_RDONLY) for _ in range(2))
+    reader.receive(encode(text("a"), 3), [first], truncated=True)
+    reader.receive(encode(text("b"), 1), [second])
+    assert reader.next_frame() == (text("a").SerializeToString(), ())
+    assert reader.next_frame() == (text("b").SerializeToString(), (second,))
+    os.close(second)
+
+
+# Links
+
+
+def test_messages_arrive_in_order_both_ways(pair: tuple[End, End]) -> None:
+    left, right = pair
+    for n in range(100):
+        assert left.link.send(text(f"l{n}"))
+        assert right.link.send(text(f"r{n}"))
+    assert [right.next_text() for _ in range(100)] == [f"l{n}" for n in range(100)]
+    assert [left.next_text() for _ in range(100)] == [f"r{n}" for n in range(100)]
+
+
+def test_descriptors_arrive_usable_and_close_on_exec(pair: tuple[End, End]) -> None:
+    left, right = pair
+    read, write = os.pipe()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        left.link.send(text("pipe and socket"), [write, theirs.fileno()])
+        os.close(write)
+        _, (write, sock) = right.next()
+        assert fcntl.fcntl(write, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+        assert fcntl.fcntl(sock, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+        os.write(write, b"through the pipe")
+        os.write(sock, b"through the socket")
+        assert os.read(read, 99) == b"through the pipe"
+        assert ours.recv(99) == b"through the socket"
+    for fd in (read, write, sock):
+        os.close(fd)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])
+def test_any_chunking_keeps_descriptors_with_their_frames(wire: tuple[socket.socket, End], size: int) -> None:
+    plain, end = wire
+    with open("/dev/null") as null, open("/dev/zero") as zero:
+        wanted = {"null": os.fstat(null.fileno()).st_ino, "zero": os.fstat(zero.fileno()).st_ino}
+        for name, file in (("null", null), ("plain", None), ("zero", zero)):
+            data = encode(text(name), 0 if file is None else 1)
+            if file is not None:
+                send_with_fds(plain, data[:1], [file.fileno()])
+                data = data[1:]
+            for at in range(0, len(data), size):
+                plain.sendall(data[at : at + size])
+                gevent.sleep(0)
+    for name in ("null", "plain", "zero"):
+        message, fds = end.next()
+        assert message.connection == name
+        assert [number(fd) for fd in fds] == ([wanted[name]] if name in wanted else [])
+
+
+def test_descriptors_of_the_second_of_two_coalesced_frames(wire: tuple[socket.socket, End]) -> None:
+    plain, end = wire
+    with open("/dev/null") as null:
+        send_with_fds(plain, encode(text("first")) + encode(text("second"), 1), [null.fileno()])
+        assert end.next_text() == "first"
+        _, (fd,) = end.next()
+        assert number(fd) == os.fstat(null.fileno()).st_ino
+
+
+def test_descriptors_of_two_frames_that_came_at_once(wire: tuple[socket.socket, End]) -> None:
+    plain, end = wire
+    with open("/dev/null") as null, open("/dev/zero") as zero:
+        frames = encode(text("first"), 1) + encode(text("second"), 1)
+        send_with_fds(plain, frames, [null.fileno(), zero.fileno()])
+        for file in (null, zero):
+            _, (fd,) = end.next()
+            assert number(fd) == os.fstat(file.fileno()).st_ino
+
+
+def small_buffers() -> tuple[socket.socket, socket.socket]:
+    left, right = socket.socketpair()
+    left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    return left, right
+
+
+def test_a_queued_frame_keeps_its_descriptors_until_they_are_sent() -> None:
+    left, right = (End(sock) for sock in small_buffers())
+    big = Prepare(connection="big", snapshot=bytes(1_000_000))
+    before = open_fds()
+    with open("/dev/null") as null:
+        inode = os.fstat(null.fileno()).st_ino
+        left.link.send(big, [null.fileno()])
+        left.link.send(text("queued"), [null.fileno(), null.fileno()])
+    assert left.link.unsent > 900_000
+    assert open_fds() == before + 2, "the first went with its first byte; two are kept for the second"
+    message, fds = right.next()
+    assert message == big
+    assert [number(fd) for fd in fds] == [inode]
+    message, fds = right.next()
+    assert [number(fd) for fd in fds] == [inode, inode]
+    assert left.link.unsent == 0
+    assert open_fds() == before
+    left.link.close()
+    right.link.close()
+
+
+def test_then_is_called_when_the_last_byte_is_with_the_kernel() -> None:
+    left, right = (End(sock) for sock in small_buffers())
+    taken = []
+    left.link.send(text("at once"), then=lambda: taken.append("at once"))
+    assert taken == ["at once"]
+    left.link.send(Prepare(snapshot=bytes(100_000)), then=lambda: taken.append("big"))
+    left.link.send(text("after"), then=lambda: taken.append("after"))
+    assert taken == ["at once"]
+    for _ in range(3):
+        right.next()
+    assert taken == ["at once", "big", "after"]
+    left.link.close()
+    right.link.close()
+
+
+def test_then_is_never_called_when_the_link_breaks_first() -> None:
+    sock, other = small_buffers()
+    left = End(sock)
+    left.link.send(Prepare(snapshot=bytes(100_000)), then=lambda: pytest.fail("called"))
+    other.close()
+    assert left.ended.wait(WAIT)
+    assert left.link.send(text("late")) is False
+    assert left.link.unsent == 0
+
+
+def test_then_may_send_and_may_close() -> None:
+    left, right = (End(sock) for sock in small_buffers())
+
+    def more() -> None:
+        left.link.send(text("more"), then=left.link.close)
+
+    left.link.send(Prepare(connection="big", snapshot=bytes(100_000)), then=more)
+    assert right.next()[0].connection == "big"
+    assert right.next_text() == "more"
+    assert right.ended.wait(WAIT)
+    assert left.ends == 0, "close() is no end that needs telling"
+    right.link.close()
+
+
+def test_a_frame_of_64_megabytes(pair: tuple[End, End]) -> None:
+    left, right = pair
+    big = Prepare(connection="big", snapshot=os.urandom(1024) * (64 * 1024))
+    left.link.send(big)
+    assert right.next()[0] == big
+
+
+def test_too_large_a_message_is_refused_before_anything_is_written() -> None:
+    left, right = (End(sock, max_frame=100) for sock in socket.socketpair())
+    with pytest.raises(ValueError, match="at most 100"):
+        left.link.send(Prepare(snapshot=bytes(200)))
+    with pytest.raises(ValueError, match="300 descriptors"):
+        left.link.send(text("x"), [0] * 300)
+    left.link.send(text("fits"))
+    assert right.next_text() == "fits"
+    left.link.close()
+    right.link.close()
+
+
+def test_a_bad_descriptor_is_the_callers_error(pair: tuple[End, End]) -> None:
+    left, right = pair
+    with pytest.raises(OSError) as raised:
+        left.link.send(text("x"), [9999])
+    assert raised.value.errno == errno.EBADF
+    left.link.send(text("still there"))
+    assert right.next_text() == "still there"
+
+
+def test_what_was_sent_before_the_end_is_delivered_first() -> None:
+    left, right = (End(sock) for sock in socket.socketpair())
+    for n in range(50):
+        right.link.send(text(str(n)))
+    right.link.close()
+    # The write fails, but that must not hide what the other side said before it went.
+    assert left.link.send(text("x")) is False
+    assert left.ended.wait(WAIT)
+    assert [left.next_text() for _ in range(50)] == [str(n) for n in range(50)]
+    assert left.ends == 1
+
+
+def test_the_end_in_mid_frame_closes_unclaimed_descriptors(wire: tuple[socket.socket, End]) -> None:
+    plain, end = wire
+    with open("/dev/null") as null:
+        send_with_fds(plain, encode(text("never whole"), 1)[:-1], [null.fileno()])
+    plain.close()
+    assert end.ended.wait(WAIT)
+    assert end.received.empty()
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 5, b"GET / HTTP/1.1\r\n\r\n", encode(text("x"), 9)])
+def test_garbage_ends_the_link(
+    wire: tuple[socket.socket, End], garbage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain, end = wire
+    plain.sendall(encode(text("good")) + garbage)
+    assert end.ended.wait(WAIT)
+    assert end.next_text() == "good"
+    assert "broke" in caplog.text
+
+
+def test_a_payload_that_does_not_parse_is_skipped(
+    wire: tuple[socket.socket, End], caplog: pytest.LogCaptureFixture
+) -> None:
+    plain, end = wire
+    with open("/dev/null") as null:
+        send_with_fds(plain, b"\0\0\0\1\1\xff" + encode(text("next")), [null.fileno()])
+    assert end.next_text() == "next"
+    assert "no Prepare" in caplog.text
+
+
+def test_an_exception_in_on_message_breaks_nothing(
+    pair: tuple[End, End], caplog: pytest.LogCaptureFixture
+) -> None:
+    left, right = pair
+    heard: Queue[str] = Queue()
+
+    def on_message(message: Prepare, fds: tuple[int, ...]) -> None:
+        heard.put(message.connection)
+        raise RuntimeError(f"cannot bear {message.connection}")
+
+    right.link._on_message = on_message
+    left.link.send(text("one"))
+    left.link.send(text("two"))
+    assert [heard.get(timeout=WAIT), heard.get(timeout=WAIT)] == ["one", "two"]
+    assert "cannot bear one" in caplog.text
+    assert not right.link.closed
+
+
+def test_close_within_on_message_drops_the_rest(pair: tuple[End, End]) -> None:
+    left, right = pair
+    heard = []
+
+    def on_message(message: Prepare, fds: tuple[int, ...]) -> None:
+        heard.append(message.connection)
+        right.link.close()
+
+    right.link._on_message = on_message
+    with open("/dev/null") as null:
+        left.link.send(text("one"))
+        left.link.send(text("two"), [null.fileno()])
+    assert left.ended.wait(WAIT)
+    assert heard == ["one"]
+    assert right.ends == 0
+
+
+def test_close_drops_what_waits_and_its_descriptors() -> None:
+    sock, other = small_buffers()
+    left = End(sock)
+    with other, open("/dev/null") as null:
+        left.link.send(Prepare(snapshot=bytes(100_000)))
+        left.link.send(text("queued"), [null.fileno()])
+        left.link.close()
+        left.link.close()
+        assert left.link.send(text("x")) is False
+        assert left.ends == 0
+
+
+def test_drain_delivers_what_is_there_and_the_end() -> None:
+    left, right = (End(sock) for sock in socket.socketpair())
+    left.link.send(text("last words"))
+    left.link.close()
+    right.link.drain()
+    assert right.received.get_nowait()[0].connection == "last words"
+    assert right.ends == 1
+
+
+def test_a_crowded_kernel_is_asked_again(pair: tuple[End, End]) -> None:
+    left, right = pair
+    real, refusals = left.link._sock, [errno.ETOOMANYREFS] * 3
+
+    class Crowded:
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+        def sendmsg(self, *args: object) -> int:
+            if refusals:
+                raise OSError(refusals.pop(), "too many references")
+            return real.sendmsg(*args)  # type: ignore[arg-type]
+
+    left.link._sock = Crowded()  # type: ignore[assignment]
+    with open("/dev/null") as null:
+        left.link.send(text("one"), [null.fileno()])
+    left.link.send(text("two"))
+    message, (fd,) = right.next()
+    os.close(fd)
+    assert message.connection == "one"
+    assert right.next_text() == "two"
+    assert not refusals
+
+
+def test_a_process_out_of_descriptors_hears_the_message_without_them() -> None:
+    program = """
+        import os, resource, socket
+        from gevent.event import AsyncResult
+        from actorrpc.ipc import Link
+        from actorrpc.pb.control_pb2 import Prepare
+        heard = [AsyncResult(), AsyncResult()]
+        results = iter(heard)
+        def on_message(message, fds):
+            next(results).set((message.connection, len(fds)))
+        left, right = socket.socketpair()
+        receiver = Link(right, Prepare, on_message, print)
+        sender = Link(left, Prepare, on_message, print)
+        full = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        try:
+            while True:
+                full.append(os.dup(0))
+        except OSError:
+            os.close(full.pop())
+        sender.send(Prepare(connection="two"), [0, 0])
+        print(heard[0].get(timeout=10))
+        os.close(full.pop())
+        sender.send(Prepare(connection="one"), [0])
+        print(heard[1].get(timeout=10))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout == "('two', 0)\n('one', 1)\n", done.stderr
+
+
+def test_repr_tells_the_state(pair: tuple[End, End]) -> None:
+    left, _ = pair
+    assert repr(left.link).startswith("<Link open fd=")
+    left.link.close()
+    assert repr(left.link).startswith("<Link closed")
+
+
+def test_a_slow_reader_never_blocks_the_sender_nor_the_loop(pair: tuple[End, End]) -> None:
+    left, right = pair
+    right.link._reader.stop()
+    for _ in range(20):
+        left.link.send(Prepare(snapshot=bytes(1_000_000)))
+    assert left.link.unsent > 19_000_000
+    gevent.sleep(0)
+    right.link._reader.start(right.link._read)
+    assert sum(len(right.next()[0].snapshot) for _ in range(20)) == 20_000_000
+
+
+frames_strategy = st.lists(st.tuples(st.binary(max_size=300), st.integers(0, 3)), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(frames=frames_strategy, cuts=st.lists(st.integers(1, 200), min_size=1, max_size=20))
+def test_any_frames_in_any_chunks(frames: list[tuple[bytes, int]], cuts: list[int]) -> None:
+    """A writer between the two ends cuts and joins as it likes; each frame still has its own files."""
+    plain, linked = socket.socketpair()
+    end = End(linked)
+    files = [os.memfd_create("numbered") for _ in range(3)]
+    inodes = [os.fstat(fd).st_ino for fd in files]
+    stream, rights = b"", {}
+    for payload, count in frames:
+        if count:
+            rights[len(stream)] = files[:count]
+        stream += encode(Prepare(snapshot=payload), count)
+    at = 0
+    for step in range(len(stream)):
+        if at >= len(stream):
+            break
+        # A chunk may hold the starts of several frames, but Linux passes one set of descriptors with it.
+        stop = min([at + cuts[step % len(cuts)], *(start for start in rights if start > at)])
+        carried = rights.get(at, [])
+        send_with_fds(plain, stream[at:stop], carried) if carried else plain.sendall(stream[at:stop])
+        at = stop
+        if step % 3 == 0:
+            gevent.sleep(0)
+    plain.close()
+    assert end.ended.wait(WAIT)
+    for payload, count in frames:
+        message, fds = end.next()
+        assert (message.snapshot, [number(fd) for fd in fds]) == (payload, inodes[:count])
+    with pytest.raises(Empty):
+        end.received.get_nowait()
+    for fd in files:
+        os.close(fd)
+
+
+# The blocking side
+
+
+def answering(path: str, answer: Callable[[socket.socket], None]) -> Thread:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+
+    def run() -> None:
+        conn, _ = listener.accept()
+        with conn, listener:
+            answer(conn)
+
+    thread = Thread(target=run)
+    thread.start()
+    return thread
+
+
+def test_request_sends_and_reads_whole_frames(tmp_path: object) -> None:
+    path = f"{tmp_path}/sock"
+    big = Prepare(snapshot=bytes(1_000_000))
+    asked = []
+
+    def answer(conn: socket.socket) -> None:
+        reader = FrameReader()
+        while not (frame := reader.next_frame()):
+            reader.receive(conn.recv(10))
+        asked.append(ToHub.FromString(frame[0]))
+        conn.sendall(encode(big))
+
+    thread = answering(path, answer)
+    assert framing.request(path, ToHub(peer=Peer(hub=3)), Prepare, WAIT) == big
+    thread.join()
+    assert asked[0].peer.hub == 3
+
+
+def test_request_tells_an_early_end_and_silence(tmp_path: object) -> None:
+    thread = answering(f"{tmp_path}/a", lambda conn: conn.sendall(b"\0\0"))
+    with pytest.raises(ConnectionError):
+        framing.request(f"{tmp_path}/a", text("x"), Prepare, WAIT)
+    thread.join()
+    thread = answering(f"{tmp_path}/b", lambda conn: conn.recv(99) and conn.recv(99))
+    with pytest.raises(TimeoutError):
+        framing.request(f"{tmp_path}/b", text("x"), Prepare, 0.05)
+    thread.join()
+    with pytest.raises(FileNotFoundError):
+        framing.request(f"{tmp_path}/c", text("x"), Prepare, WAIT)
+
+
+def test_the_command_lines_half_imports_no_gevent() -> None:
+    check = "import sys, actorrpc.framing; sys.exit('gevent' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
