@@ -34,18 +34,9 @@ def ask(directory: RuntimeDir, question: admin_pb2.Request, timeout: float | Non
         raise NoAnswer(f"the broker in {directory.path} does not answer") from None
     except OSError as error:
         if holder := directory.holder():
-            raise NoAnswer(f"the broker in {directory.path} (pid {holder.pid}) does not answer: {error.strerror}")
-        raise ConfigError(_nobody(directory)) from None
-
-
-def _nobody(directory: RuntimeDir) -> str:
-    if orphans := directory.living_hubs():
-        pids = ", ".join(map(str, orphans.values()))
-        return (
-            f"the broker in {directory.path} is dead, and its hubs serve on (pids {pids}): "
-            f"`actorrpc stop --runtime-dir {directory.path}` ends them"
-        )
-    return f"no broker runs in {directory.path}"
+            who = f"the broker in {directory.path} (pid {holder.pid})"
+            raise NoAnswer(f"{who} does not answer: {error.strerror}") from None
+        raise ConfigError(directory.describe_orphans() or f"no broker runs in {directory.path}") from None
 
 
 def stop(directory: RuntimeDir) -> str:

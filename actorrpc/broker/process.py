@@ -9,19 +9,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any, Protocol
 
 from gevent import get_hub
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
 
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.framing import close_all
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
 
-__all__ = ["HUB_COMMAND", "Answer", "HubProcess", "Owner"]
+__all__ = ["HUB_COMMAND", "Answer", "HubProcess", "Owner", "introduce"]
 
 log = logging.getLogger("actorrpc.broker")
 
@@ -64,10 +64,9 @@ class HubProcess:
         self._owner = owner
         self._asked: dict[int, AsyncResult[Answer | None]] = {}
         self._last_request = 0
-        self._popen, control = _spawn(hub, claim, command)
+        self._popen, self._pidfd, control = _spawn(hub, claim, command)
         self.pid = self._popen.pid
         self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)
-        self._pidfd = os.pidfd_open(self.pid)
         self._exit_watcher: Any = get_hub().loop.io(self._pidfd, 1)
         self._exit_watcher.start(self._on_exit)
 
@@ -80,8 +79,11 @@ class HubProcess:
             return "starting"
         return "serving" if time.monotonic() - self._heard < SILENCE else "silent"
 
-    def send(self, message: control_pb2.ToHub, fd: int | None = None) -> None:
-        self._link.send(message, () if fd is None else (fd,))
+    def send(
+        self, message: control_pb2.ToHub, fd: int | None = None, then: Callable[[], None] | None = None
+    ) -> bool:
+        """Send a message, as ``Link.send`` does."""
+        return self._link.send(message, () if fd is None else (fd,), then)
 
     def ask(self, question: control_pb2.ToHub) -> AsyncResult[Answer | None]:
         """Send a Move or ListConnections. The result is None if the hub will not answer any more."""
@@ -100,12 +102,12 @@ class HubProcess:
         self.stopping = True
         message = control_pb2.ToHub(stop=control_pb2.Stop(drain_timeout=drain_timeout))
         if not (self.ready and self._link.send(message)):
-            self.signal(signal.SIGTERM)
+            self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        self.signal(signal.SIGKILL)
+        self._signal(signal.SIGKILL)
 
-    def signal(self, signum: signal.Signals) -> None:
+    def _signal(self, signum: signal.Signals) -> None:
         if self.exit_code is None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signum)
@@ -167,26 +169,55 @@ class HubProcess:
         return f"<HubProcess {self.hub} generation {self.generation} pid {self.pid}: {state}>"
 
 
-def _spawn(hub: int, claim: Claim, command: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start the process. Returns it, and our end of the link to it."""
+def introduce(one: HubProcess, other: HubProcess) -> None:
+    """Give two hubs a link to each other.
+
+    Waits, for at most a second in all, until the kernel has taken it: many hubs would otherwise leave more
+    descriptors under way than the broker may have.
+    """
+    left, right = socket.socketpair()
+    with left, right:
+        taken = [_send_peer(one, other, left.fileno()), _send_peer(other, one, right.fileno())]
+    for event in taken:
+        event.wait(0.5)
+
+
+def _send_peer(to: HubProcess, peer: HubProcess, fd: int) -> Event:
+    taken = Event()
+    message = control_pb2.ToHub(peer=control_pb2.Peer(hub=peer.hub, generation=peer.generation))
+    if not to.send(message, fd, then=taken.set):
+        taken.set()
+    return taken
+
+
+def _spawn(
+    hub: int, claim: Claim, command: Sequence[str]
+) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
+    """Start the process. Returns it, its pidfd, and our end of the link to it."""
     with ExitStack() as on_error, ExitStack() as always:
         ours, theirs = socket.socketpair()
         on_error.callback(ours.close)
         always.callback(theirs.close)
         lock = claim.open_hub_file(hub)
         always.callback(os.close, lock)
-        fds = (theirs.fileno(), lock)
-        # The hub starts with SIGINT blocked, and ignores it as soon as it can: Ctrl-C reaches the whole
-        # foreground group, but only the broker shall obey it.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            popen = subprocess.Popen(
-                [*command, "--control-fd", str(fds[0]), "--lock-fd", str(fds[1])],
-                pass_fds=fds,
-                stdin=subprocess.DEVNULL,
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        popen = _popen(command, theirs.fileno(), lock)
+        on_error.callback(popen.wait)
+        on_error.callback(popen.kill)
         os.write(lock, f"{popen.pid}\n".encode())
+        pidfd = os.pidfd_open(popen.pid)
         on_error.pop_all()
-        return popen, ours
+        return popen, pidfd, ours
+
+
+def _popen(command: Sequence[str], control: int, lock: int) -> subprocess.Popen[bytes]:
+    # Ctrl-C reaches the whole foreground group, and only the broker shall obey it: the hub starts with
+    # SIGINT blocked, and ignores it as soon as it can.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        return subprocess.Popen(
+            [*command, "--control-fd", str(control), "--lock-fd", str(lock)],
+            pass_fds=(control, lock),
+            stdin=subprocess.DEVNULL,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

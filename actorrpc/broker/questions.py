@@ -9,7 +9,7 @@ from typing import Any
 
 import gevent
 
-from actorrpc.broker.process import HubProcess
+from actorrpc.broker.process import Answer, HubProcess
 from actorrpc.pb import control_pb2
 from actorrpc.pb.control_pb2 import MoveResult
 
@@ -22,7 +22,7 @@ SEARCH, SEARCH_PAUSE = 1.0, 0.05
 
 
 def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[int]]:
-    """Return the connections of all hubs in the form of ``actorrpc connections --json``, and who is silent."""
+    """Return the rows of ``actorrpc connections --json``, and the hubs that do not answer."""
     question = control_pb2.ToHub(list_connections=control_pb2.ListConnections())
     asked = {process.hub: process.ask(question) for process in processes}
     gevent.wait(list(asked.values()), timeout=LISTING)
@@ -74,27 +74,35 @@ def _ask_to_move(
     question = control_pb2.ToHub(move=control_pb2.Move(connection=connection, target=target))
     asked = {process.hub: process.ask(question) for process in processes}
     for result in gevent.iwait(list(asked.values()), timeout=timeout):
-        if result.value is not None and result.value.outcome != MoveResult.UNKNOWN_CONNECTION:
+        if _knows(result.value):
             break
-    return {hub: _as_move_result(result.value) for hub, result in asked.items()}
+    return {
+        hub: result.value if isinstance(result.value, MoveResult) else None for hub, result in asked.items()
+    }
 
 
-def _as_move_result(value: Any) -> MoveResult | None:
-    return value if isinstance(value, MoveResult) else None
+def _knows(answer: Answer | None) -> bool:
+    """Whether the hub that answered has the connection."""
+    return isinstance(answer, MoveResult) and answer.outcome != MoveResult.UNKNOWN_CONNECTION
 
 
 def judge(answers: Mapping[int, MoveResult | None], connection: str, target: int) -> Verdict:
     """What the hubs' answers, None for silence, mean together."""
-    for hub, answer in answers.items():
-        if answer is None or answer.outcome == MoveResult.UNKNOWN_CONNECTION:
-            continue
-        if answer.outcome != MoveResult.MOVED:
-            why = answer.why or f"hub {hub} has no link to hub {target}"
-            return Verdict(False, f"{connection} stays on hub {hub}: {why}")
-        if hub == target:
-            return Verdict(True, f"{connection} is already on hub {target}")
-        return Verdict(True, f"moved {connection} to hub {target}")
-    silent = [str(hub) for hub, answer in answers.items() if answer is None]
+    # The target last: it may have been asked when the connection had just come.
+    for hub in sorted(answers, key=lambda hub: hub == target):
+        if (answer := answers[hub]) is not None and _knows(answer):
+            return _verdict(hub, answer, connection, target)
+    silent = ", ".join(str(hub) for hub, answer in answers.items() if answer is None)
     if silent:
-        return Verdict(False, f"no hub that answers has {connection}, and hub {', '.join(silent)} does not answer")
+        return Verdict(False, f"{connection} is on no hub that answers, and hub {silent} does not")
     return Verdict(False, f"no such connection: {connection}", unknown=True)
+
+
+def _verdict(hub: int, answer: MoveResult, connection: str, target: int) -> Verdict:
+    """What the answer of the hub that has the connection means."""
+    if answer.outcome != MoveResult.MOVED:
+        why = answer.why or f"hub {hub} has no link to hub {target}"
+        return Verdict(False, f"{connection} stays on hub {hub}: {why}")
+    if hub == target:
+        return Verdict(True, f"{connection} is already on hub {target}")
+    return Verdict(True, f"moved {connection} to hub {target}")

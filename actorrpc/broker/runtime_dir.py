@@ -77,7 +77,7 @@ class RuntimeDir:
             return None
 
     def living_hubs(self) -> dict[int, int]:
-        """The pids of hubs that live, by hub, whether their broker does or not. A pid of 0 is not known yet."""
+        """The pids of the hubs that live, with a broker or without; 0 for one that is just starting."""
         found = {}
         for name in sorted(_names(self.path)):
             match = re.fullmatch(r"hub-(\d+)\.pid", name)
@@ -85,12 +85,22 @@ class RuntimeDir:
                 found[int(match[1])] = _read_pid(path)
         return found
 
+    def describe_orphans(self) -> str:
+        """Say which hubs a dead broker has left, and what to do, as a line for the user; empty if none."""
+        if not (hubs := self.living_hubs()):
+            return ""
+        pids = ", ".join(map(str, hubs.values()))
+        return (
+            f"hubs of a dead broker serve on in {self.path} (pids {pids}): "
+            f"`actorrpc stop --runtime-dir {self.path}` ends them"
+        )
+
     def claim(self) -> Claim:
         """Make the directory if need be, and hold it until the claim is released.
 
         Raises ConfigError if it cannot be used, is not ours alone, or is held by a live broker.
         """
-        self.socket_path  # its length is checked before anything is made
+        _ = self.socket_path  # its length is checked before anything is made
         for _ in range(50):
             made = self._make()
             if (lock := self._lock()) is not None:
@@ -141,7 +151,12 @@ class Claim:
         self._made = made
 
     def introduce(self, drain_timeout: float) -> None:
-        """Say who holds the directory, for whoever finds it held, or finds hubs without a broker."""
+        """Say who holds the directory, for whoever finds it held, or finds hubs without a broker.
+
+        Raises ConfigError if there are such hubs now.
+        """
+        if orphans := self.directory.describe_orphans():
+            raise ConfigError(orphans)
         holder = {"pid": os.getpid(), "drain_timeout": drain_timeout}
         os.truncate(self._lock, 0)
         os.pwrite(self._lock, json.dumps(holder).encode(), 0)
@@ -200,7 +215,10 @@ class Claim:
 
 def _complaint(path: str) -> str:
     """Why a directory is not ours alone; empty if it is."""
-    found = os.stat(path)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return "is a link to nothing"
     if not stat.S_ISDIR(found.st_mode):
         return "is not a directory"
     # The link too, if it is one: its owner may let it point elsewhere at any time.

@@ -21,7 +21,7 @@ from google.protobuf.descriptor_pb2 import (
 from actorrpc import options_pb2
 from actorrpc.actor import Actor
 from actorrpc.client import Stub
-from actorrpc.codegen.names import module_name
+from actorrpc.codegen.names import is_plain, module_name
 from actorrpc.codegen.source import CodegenError, Source
 
 __all__ = ["MessageType", "Rpc", "Schema", "Service"]
@@ -108,6 +108,9 @@ class Schema:
         service = file.service[index]
         full_name = _qualified(file, service.name)
         path = (_SERVICE, index)
+        with source.blame(full_name, *path):
+            if not is_plain(service.name + "Base"):
+                raise CodegenError("Python mangles names that begin with `__`; rename this service")
         with source.blame(full_name, *path, _OPTIONS, options_pb2.ACTOR_FIELD_NUMBER):
             state = self._state(file, service)
         rpcs = []
@@ -152,8 +155,10 @@ class Schema:
 
     def _advice(self, state: str) -> str:
         """Say what to do about a state type that does not exist: mostly, its package was left out."""
-        meant = sorted(name for name in self._declared if f".{name}".endswith(f".{state.lstrip('.')}"))
-        return f'did you mean "{meant[0]}"?' if meant else "import its file and write its full name"
+        end = f".{state.lstrip('.')}"
+        messages = sorted(name for name, declared in self._declared.items() if declared.kind == _MESSAGE)
+        meant = next((name for name in messages if f".{name}".endswith(end)), None)
+        return f'did you mean "{meant}"?' if meant else "import its file and write its full name"
 
     def _imported(self, file: FileDescriptorProto) -> set[str]:
         """Name the file itself and all that it imports, directly or not."""

@@ -53,6 +53,8 @@ class Imports:
         if path not in self._names:
             target = path.rpartition(".")[2]
             self._names[path] = self.fresh(_identifier(target), _identifier(path))
+            if not is_importable(path):
+                self.use("importlib")
         return self._names[path]
 
     def fresh(self, *wanted: str) -> str:
@@ -62,17 +64,17 @@ class Imports:
         return name
 
     def blocks(self) -> list[list[str]]:
-        """Return the lines that import all this: the standard library, the rest, and by ``importlib``."""
+        """Return the lines that import all this: of the standard library, of others, and by ``importlib``."""
         standard: list[str] = []
         rest: list[str] = []
         loaded: list[str] = []
-        for path in sorted(self._names):
-            if not is_importable(path):
-                loader = self.use("importlib")
-                loaded.append(f"{self._names[path]} = {loader}.import_module({json.dumps(path)})")
         for path, name in self._names.items():
-            if is_importable(path):
-                (standard if path in _STANDARD else rest).append(_statement(path, name))
+            if not is_importable(path):
+                loaded.append(f"{name} = {self._names['importlib']}.import_module({json.dumps(path)})")
+            elif path in _STANDARD:
+                standard.append(_statement(path, name))
+            else:
+                rest.append(_statement(path, name))
         return [sorted(block, key=_statement_order) for block in (standard, rest, loaded) if block]
 
 

@@ -47,9 +47,8 @@ def docstring(text: str) -> str:
     """Write ``text`` as a docstring that evaluates to it, line for line, whatever is in it."""
     escaped = "".join(_escape(char) for char in text)
     escaped = re.sub(r'"""|^"|"$', lambda quotes: quotes.group().replace('"', r"\""), escaped)
-    if "\n" in escaped or len(escaped) > _WIDTH - 14:
-        escaped += "\n"
-    return f'"""{escaped}"""'
+    end = "\n" if "\n" in escaped else ""
+    return f'"""{escaped}{end}"""'
 
 
 def _comment(text: str) -> list[str]:

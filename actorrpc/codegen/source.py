@@ -19,6 +19,8 @@ class CodegenError(Exception):
 
 
 class Source:
+    """The comments and places of one file; it has none if protoc sent no source info."""
+
     def __init__(self, file: FileDescriptorProto) -> None:
         self._file = file.name
         self._locations = {tuple(location.path): location for location in file.source_code_info.location}

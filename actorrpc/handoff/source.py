@@ -64,7 +64,7 @@ class Source:
         self.connection = connection
         self.link = link
         self.state = SourceState.QUIESCING
-        #: Seconds since it stopped reading.
+        #: When it began to hold back turns, on the monotonic clock.
         self.began = monotonic()
         self._timer = timer
         self._done = done

@@ -21,7 +21,7 @@ from actorrpc.hub.worker import Worker
 def main() -> int:
     parser = argparse.ArgumentParser(prog="actorrpc.hub", description="A hub process; the broker starts it.")
     parser.add_argument("--control-fd", type=int, required=True, help="the link to the broker")
-    parser.add_argument("--lock-fd", type=int, required=True, help="the locked file that shows this hub lives")
+    parser.add_argument("--lock-fd", type=int, required=True, help="the locked file of a hub that lives")
     given = parser.parse_args()
     if not is_module_patched("socket"):
         parser.error("gevent has not patched this process: start hubs with `actorrpc serve`")

@@ -553,10 +553,12 @@ class Connection:
         return ""
 
     def quiesce(self, on_quiet: Callable[[], None]) -> None:
-        """Stop reading and start no more turns; call ``on_quiet`` once ``unquiet`` has nothing to say."""
+        """Start no more turns; call ``on_quiet`` once ``unquiet`` has nothing to say.
+
+        It goes on reading, so that a PING is answered and a cancellation heard while a handler blocks.
+        """
         self.state = QUIESCING
         self.paused = True
-        self._reader.stop()
         self._on_quiet = on_quiet
         self.notice_quiet()
 
@@ -571,8 +573,9 @@ class Connection:
             on_quiet()
 
     def freeze(self) -> bytes:
-        """From now on nothing is written either. Returns what the socket has not taken of earlier writes."""
+        """From now on nothing is read or written. Returns what the socket has not taken of earlier writes."""
         self.state = FROZEN
+        self._reader.stop()
         if self._writer is not None:
             self._writer.stop()
         return bytes(self._backlog) if self._backlog is not None else b""

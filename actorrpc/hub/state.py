@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["CLOSED", "CLOSING", "FROZEN", "QUIESCING", "SERVING"]
 
 SERVING = "serving"
-#: It is about to move: no turn starts, nothing is read, and running turns are waited for.
+#: It is about to move: no turn starts, and the running ones are waited for.
 QUIESCING = "quiescing"
 #: Its snapshot has been taken, or it has been made of one: nothing happens to it.
 FROZEN = "frozen"

@@ -189,6 +189,12 @@ class Outbound:
             self._pump(stream)
         return stream.send_window <= MAX_WINDOW
 
+    def pump_all(self) -> None:
+        """Send what waits on any stream and may go now: the peer's settings have changed."""
+        for stream in list(self.streams.values()):
+            if stream.unsent:
+                self._pump(stream)
+
     def take(self) -> bytes:
         """The next bytes for the transport; b"" if there are none."""
         if self._blocked:

@@ -423,7 +423,9 @@ class Session:
         for start in range(0, len(payload), 6):
             key = int.from_bytes(payload[start : start + 2], "big")
             self._apply_setting(key, int.from_bytes(payload[start + 2 : start + 6], "big"))
+        # What the new settings allow goes out behind the ACK: a client counts by the old ones until then.
         self.outbound.control(frames.frame(SETTINGS, ACK, 0))
+        self.outbound.pump_all()
 
     def _apply_setting(self, key: int, value: int) -> None:
         outbound = self.outbound
@@ -432,8 +434,9 @@ class Session:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"SETTINGS_INITIAL_WINDOW_SIZE {value}")
             change = value - outbound.peer_initial_window
             outbound.peer_initial_window = value
-            for stream in list(self.streams.values()):  # RFC 9113, 6.9.2; a window may become negative
-                if not outbound.window_opened(stream, change):
+            for stream in self.streams.values():  # RFC 9113, 6.9.2; a window may become negative
+                stream.send_window += change
+                if stream.send_window > MAX_WINDOW:
                     raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS overflow a window")
         elif key == Setting.MAX_FRAME_SIZE:
             if not 16_384 <= value <= 16_777_215:

@@ -36,8 +36,8 @@ def test_imported_files_give_no_module(tmp_path: Path) -> None:
 
 def test_it_needs_no_source_info(tmp_path: Path) -> None:
     request = request_for(GOLDEN, tmp_path, "chat.proto")
-    for file in request.proto_file:
-        file.ClearField("source_code_info")
+    for described in request.proto_file:
+        described.ClearField("source_code_info")
     (file,) = plugin.respond(request).file
     compile(file.content, file.name, "exec")
 
@@ -50,7 +50,8 @@ def test_one_bad_file_stops_all(tmp_path: Path) -> None:
         'syntax = "proto3"; message B {} service Bad { rpc state(B) returns (B); }'
     )
     answer = plugin.respond(request_for(tmp_path, tmp_path, "good.proto", "bad.proto"))
-    assert answer.error and not answer.file
+    assert answer.error
+    assert not answer.file
 
 
 @pytest.mark.parametrize("parameter", ["async", "paths=source_relative", ","])
@@ -80,7 +81,8 @@ def test_other_input_is_refused() -> None:
         capture_output=True,
     )
     assert (done.returncode, done.stdout) == (1, b"")
-    assert b"not a CodeGeneratorRequest" in done.stderr and b"Traceback" not in done.stderr
+    assert b"not a CodeGeneratorRequest" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_it_needs_no_gevent() -> None:

@@ -1,4 +1,4 @@
-"""What is refused: each with one line that names the place, the service and the method, and nothing written."""
+"""What is refused: with one line that names the place, the service and the method, and nothing written."""
 
 from __future__ import annotations
 
@@ -133,6 +133,15 @@ def test_these_attributes_are_among_them() -> None:
     } <= ATTRIBUTES
 
 
+def test_no_service_has_a_name_that_python_mangles() -> None:
+    request = service_with("Do")
+    request.proto_file[0].service[0].name = "__S"
+    assert (
+        respond(request).error
+        == "a.proto: __S: Python mangles names that begin with `__`; rename this service"
+    )
+
+
 def test_an_end_beside_a_unary_method_is_fine() -> None:
     assert not respond(service_with("Talk", "Talk_end")).error
 
@@ -155,7 +164,11 @@ def test_a_state_may_be_imported_by_an_import(tmp_path: Path) -> None:
 
 
 def test_protoc_own_errors_come_as_they_are(tmp_path: Path) -> None:
-    (tmp_path / "bad.proto").write_text('syntax = "proto3";\nservice S { message M {}\nservice S { rpc A(B) returns (M); }\n')
+    (tmp_path / "bad.proto").write_text('syntax = "proto3"; service S { rpc A(S) returns (B); }')
     done = by_command(tmp_path, tmp_path / "out", "bad.proto")
-    assert (done.returncode, done.stderr) == (2, f'{tmp_path}/bad.proto:2:19: "B" is not defined.\n')
+    assert done.returncode == 2
+    assert [line.rpartition("bad.proto:")[2] for line in done.stderr.splitlines()] == [
+        '1:38: "S" is not a message type.',
+        '1:50: "B" is not defined.',
+    ]
     assert not (tmp_path / "out").exists()

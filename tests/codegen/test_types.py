@@ -30,6 +30,7 @@ RIGHT = """
 
     import actorrpc
     import grpc
+    from actorrpc.client import MetadataPairs
     from chat_actorrpc import ChatBase, ChatStub
     from chat_pb2 import JoinReply, JoinRequest, Line, ListenRequest, SayReply, Session
 
@@ -76,7 +77,8 @@ RIGHT = """
     def use(lines: Iterable[Line]) -> str:
         with grpc.insecure_channel("127.0.0.1:50051") as channel:
             stub = ChatStub(channel)
-            reply: JoinReply = stub.Join(JoinRequest(nick="ada"), timeout=1, metadata=[("a", "b"), ("c-bin", b"d")])
+            metadata: MetadataPairs = [("a", "b"), ("c-bin", b"d")]
+            reply: JoinReply = stub.Join(JoinRequest(nick="ada"), timeout=1, metadata=metadata)
             said: SayReply = stub.Dictate(lines)
             heard: list[Line] = list(stub.Listen(ListenRequest(), timeout=0.5))
             talk = stub.Talk(iter([Line()]))
@@ -154,9 +156,10 @@ def mypy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mypy(folder: Path, generated: Path, *files: Path) -> str:
+    options = ["--hide-error-context", "--no-color-output", "--no-error-summary"]
     done = python(
-        *("-m", "mypy", "--config-file", folder / "mypy.ini", "--cache-dir", folder / "cache"),
-        *("--hide-error-context", "--no-color-output", "--no-error-summary", *files),
+        *("-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", "cache", *options),
+        *files,
         cwd=folder,
         environment={"MYPYPATH": f"{generated}{os.pathsep}{ROOT}"},
     )

@@ -12,8 +12,7 @@ from actorrpc import client
 class TheServiceThatIsServedByAnActorAndHasAVeryLongNameBase(
     actorrpc.Actor[wrapped_pb2.TheRequestThatIsAlsoTheStateOfTheActorAndHasAVeryLongName],
 ):
-    """Three quotes: \"\"\", four: \"\"\"", a backslash: \\, an escape: \\n \\x41 \\N{BULLET}, and at the end a "quote\"
-    """
+    """Three quotes: \"\"\", four: \"\"\"", a backslash: \\, an escape: \\n \\x41 \\N{BULLET}, and at the end a "quote\""""
 
     __rpc__ = actorrpc.ServiceSpec(
         "a.package.whose.name.goes.on.and.on.until.no.line.of.python.can.hold.what.it.names.TheServiceThatIsServedByAnActorAndHasAVeryLongName",
@@ -81,8 +80,7 @@ class TheServiceThatIsServedByAnActorAndHasAVeryLongNameBase(
         request: wrapped_pb2.TheRequestThatIsAlsoTheStateOfTheActorAndHasAVeryLongName,
         call: actorrpc.Call[wrapped_pb2.TheReplyThatAnswersTheRequestThatHasAVeryLongName],
     ) -> wrapped_pb2.TheReplyThatAnswersTheRequestThatHasAVeryLongName:
-        """One line that is longer than any line of Python should be, and which is nevertheless left as it was written.
-        """
+        """One line that is longer than any line of Python should be, and which is nevertheless left as it was written."""
         raise actorrpc.RpcError(
             actorrpc.StatusCode.UNIMPLEMENTED,
             "/a.package.whose.name.goes.on.and.on.until.no.line.of.python.can.hold.what.it.names.TheServiceThatIsServedByAnActorAndHasAVeryLongName/Tell is not implemented",

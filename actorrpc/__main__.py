@@ -1,0 +1,6 @@
+"""``python -m actorrpc``: the command line."""
+
+from actorrpc.cli import main
+
+if __name__ == "__main__":
+    main()

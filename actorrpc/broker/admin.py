@@ -1,0 +1,129 @@
+"""Answers the command line, over the socket in the runtime directory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+from types import TracebackType
+from typing import Any
+
+import gevent
+from gevent import get_hub
+
+from actorrpc.broker.questions import list_connections, move
+from actorrpc.broker.supervisor import Supervisor
+from actorrpc.framing import close_all
+from actorrpc.ipc import Link
+from actorrpc.pb.admin_pb2 import Reply, Request
+
+__all__ = ["Admin"]
+
+log = logging.getLogger("actorrpc.broker")
+
+#: How much longer than a freeze may take the answer to a Move may.
+MOVE_GRACE = 5.0
+#: Command lines at once: what the reserve of descriptors allows for.
+MAX_LINKS = 16
+
+
+class Admin:
+    """Accepts command lines and answers each, in a greenlet of its own, until the block ends.
+
+    Who asked to stop is answered at the end of the block: by then all else has been cleaned up.
+    """
+
+    def __init__(self) -> None:
+        self._supervisor: Supervisor
+        self._listener: socket.socket | None = None
+        self._accept_watcher: Any = None
+        self._links: set[Link[Request]] = set()
+        self._stoppers: list[Link[Request]] = []
+
+    def serve(self, listener: socket.socket, supervisor: Supervisor) -> None:
+        """Begin to answer. The listener is closed at the end of the block."""
+        self._supervisor = supervisor
+        self._listener = listener
+        listener.setblocking(False)
+        self._accept_watcher = get_hub().loop.io(listener.fileno(), 1)
+        self._accept_watcher.start(self._on_connection)
+
+    def _on_connection(self) -> None:
+        assert self._listener is not None
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as error:
+            log.warning("cannot accept a command line: %s", error)
+            return
+        if len(self._links) == MAX_LINKS:
+            sock.close()
+            return
+
+        def on_request(request: Request, fds: tuple[int, ...]) -> None:
+            close_all(fds)
+            self._on_request(link, request)
+
+        link = Link(sock, Request, on_request, self._links.discard)
+        self._links.add(link)
+
+    def _on_request(self, link: Link[Request], request: Request) -> None:
+        if request.WhichOneof("kind") == "stop":
+            self._stoppers.append(link)
+            self._supervisor.stop_soon()
+        else:
+            gevent.spawn(self._answer, link, request)
+
+    def _answer(self, link: Link[Request], request: Request) -> None:
+        try:
+            reply = self._reply_to(request)
+        except Exception as error:
+            log.exception("error in answering the command line")
+            reply = Reply(error=f"the broker failed: {error!r}")
+        link.send(reply)
+
+    def _reply_to(self, request: Request) -> Reply:
+        kind = request.WhichOneof("kind")
+        if kind == "status":
+            return Reply(json=json.dumps(self._supervisor.status()))
+        if kind == "connections":
+            return self._connections()
+        if kind == "move":
+            return self._move(request.move.connection, request.move.hub)
+        return Reply(error="this broker does not know the question: its version is another", bad_request=True)
+
+    def _connections(self) -> Reply:
+        rows, silent = list_connections(self._supervisor.serving)
+        warnings = [f"hub {hub} does not answer; its connections are not listed" for hub in silent]
+        return Reply(json=json.dumps(rows), warnings=warnings)
+
+    def _move(self, connection: str, target: int) -> Reply:
+        states = {row["id"]: row["state"] for row in self._supervisor.status()["hubs"]}
+        if target not in states:
+            last = len(states) - 1
+            return Reply(error=f"no such hub: {target} (there are hubs 0 to {last})", bad_request=True)
+        if states[target] not in ("serving", "silent"):
+            return Reply(error=f"hub {target} is {states[target]}")
+        timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
+        verdict = move(self._supervisor.serving, connection, target, timeout)
+        if verdict.moved:
+            return Reply(done=verdict.text)
+        return Reply(error=verdict.text, bad_request=verdict.unknown)
+
+    def __enter__(self) -> Admin:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._accept_watcher is not None:
+            self._accept_watcher.stop()
+            self._accept_watcher.close()
+        if self._listener is not None:
+            self._listener.close()
+        for link in self._stoppers:
+            link.send(Reply(done="stopped"))
+        for link in self._links:
+            link.close()
+
+    def __repr__(self) -> str:
+        return f"<Admin with {len(self._links)} command lines, {len(self._stoppers)} waiting for the end>"

@@ -1,0 +1,56 @@
+"""A hub's place in the broker: it stays when the hub's process dies, and the next process takes it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+
+from actorrpc.broker.process import HubProcess
+
+__all__ = ["Hub", "restart_delay"]
+
+#: A process that ends sooner than this after its start has died quickly.
+QUICK = 10.0
+FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
+
+
+def restart_delay(quick_deaths: int) -> float:
+    """Return the seconds to wait after so many quick deaths in a row: 0, then 0.1, doubling up to 10."""
+    if quick_deaths == 0:
+        return 0.0
+    return float(min(FIRST_DELAY * 2 ** min(quick_deaths - 1, 30), LONGEST_DELAY))
+
+
+class Hub:
+    """Hub ``id`` and the socket that its processes listen on, one after the other."""
+
+    def __init__(self, id: int, listener: socket.socket) -> None:
+        self.id = id
+        self.listener = listener
+        self.generation = 0
+        self.process: HubProcess | None = None
+        self._quick_deaths = 0
+
+    def next_start(self) -> float:
+        """Count the death of the process. Returns in how many seconds to start the next."""
+        lived = time.monotonic() - self.process.started if self.process else 0.0
+        self._quick_deaths = self._quick_deaths + 1 if lived < QUICK else 0
+        self.process = None
+        return restart_delay(self._quick_deaths)
+
+    def row(self) -> dict[str, Any]:
+        """The form of ``actorrpc status --json``. Without a process the pid is null."""
+        process = self.process
+        return {
+            "id": self.id,
+            "pid": process.pid if process else None,
+            "generation": self.generation,
+            "state": process.state if process else "restarting",
+            "connections": process.load.connections if process else 0,
+            "cpu": round(process.load.cpu, 4) if process else 0.0,
+            "lag_ms": round(process.load.lag_ms, 3) if process else 0.0,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Hub {self.id} generation {self.generation}: {self.process!r}>"

@@ -1,0 +1,68 @@
+"""``serve``: a broker and its hubs, from the command line or from Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from signal import SIGINT, SIGTERM
+
+from actorrpc.broker.admin import Admin
+from actorrpc.broker.limits import check_descriptors
+from actorrpc.broker.listeners import open_listeners
+from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.signals import caught
+from actorrpc.broker.supervisor import Plan, Supervisor
+from actorrpc.config import Config
+from actorrpc.errors import ConfigError
+
+__all__ = ["run_broker", "serve", "usable_cores"]
+
+
+def usable_cores() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def serve(
+    app: str,
+    *,
+    bind: str = "127.0.0.1:50051",
+    hubs: int | None = None,
+    runtime_dir: str | None = None,
+    config: Config | None = None,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Start a broker here and hubs beside it, and block until they have been stopped.
+
+    ``app`` is ``"package.module:attribute"``, found from the working directory. ``hubs`` is the number of
+    usable cores unless given. ``on_ready(address)`` is called when all hubs serve. In the main thread
+    SIGTERM and SIGINT stop the server; ``actorrpc stop`` does from anywhere.
+
+    Raises ConfigError, with one line that says what is wrong, if it cannot start; then nothing is left.
+    """
+    count = usable_cores() if hubs is None else hubs
+    run_broker(Plan(app, config or Config()), bind, count, RuntimeDir(runtime_dir), on_ready)
+
+
+def run_broker(
+    plan: Plan, bind: str, hubs: int, directory: RuntimeDir, on_ready: Callable[[str], None] | None
+) -> None:
+    """As ``serve``, with all that can be given."""
+    _check(plan, hubs)
+    with Admin() as admin, directory.claim() as claim:
+        claim.introduce(plan.config.drain_timeout)
+        with open_listeners(bind, hubs) as listeners:
+            supervisor = Supervisor(plan, claim, listeners)
+            admin.serve(claim.open_socket(), supervisor)
+            with caught({SIGTERM: supervisor.stop_soon, SIGINT: supervisor.interrupt}):
+                supervisor.run(lambda: on_ready(supervisor.address) if on_ready else None)
+
+
+def _check(plan: Plan, hubs: int) -> None:
+    if hubs < 1:
+        raise ConfigError(f"at least one hub is needed, not {hubs}")
+    check_descriptors(hubs)
+    try:
+        plan.config.to_message()
+    except ValueError as error:
+        raise ConfigError(f"a limit is too large: {error}") from error

@@ -1,0 +1,238 @@
+"""The supervisor: starts the hubs, joins them together, starts again those that die, and stops them all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import gevent
+from gevent.queue import Empty, Queue
+
+from actorrpc.broker.homes import SLOTS, assign
+from actorrpc.broker.hub import Hub
+from actorrpc.broker.listeners import address_of
+from actorrpc.broker.moves import MoveStatistics
+from actorrpc.broker.process import HUB_COMMAND, HubProcess, introduce
+from actorrpc.broker.runtime_dir import Claim
+from actorrpc.config import Config
+from actorrpc.errors import ConfigError
+from actorrpc.pb import control_pb2
+
+__all__ = ["Plan", "Supervisor"]
+
+log = logging.getLogger("actorrpc.broker")
+
+#: How much longer than the drain timeout a hub may take to stop before it is killed.
+GRACE = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the hubs are to serve, and how their processes are started."""
+
+    app: str
+    config: Config = field(default_factory=Config)
+    command: Sequence[str] = HUB_COMMAND
+
+
+class Supervisor:
+    """Runs the hubs, one for each listening socket.
+
+    Whatever happens, a signal, a hub's word or its death, only puts an event in the queue. ``run`` takes
+    them out one by one, so that all changes are made in one place and none during another.
+    """
+
+    def __init__(self, plan: Plan, claim: Claim, listeners: Sequence[socket.socket]) -> None:
+        self._plan = plan
+        self._claim = claim
+        self._hubs = [Hub(id, listener) for id, listener in enumerate(listeners)]
+        #: Processes that have links to each other.
+        self._joined: list[HubProcess] = []
+        #: Slots of topics; -1: no hub yet.
+        self._homes = [-1] * SLOTS
+        self._homes_version = 0
+        self._announced = False
+        self._stopping = False
+        self._events: Queue[Callable[[], None]] = Queue()
+        self.address = address_of(listeners[0])
+        self.moves = MoveStatistics()
+
+    @property
+    def processes(self) -> list[HubProcess]:
+        return [hub.process for hub in self._hubs if hub.process]
+
+    @property
+    def serving(self) -> list[HubProcess]:
+        """The processes that can be asked something."""
+        return [process for process in self._joined if process.exit_code is None]
+
+    @property
+    def config(self) -> Config:
+        return self._plan.config
+
+    def status(self) -> dict[str, Any]:
+        """The form of ``actorrpc status --json``."""
+        return {
+            "address": self.address,
+            "broker_pid": os.getpid(),
+            "hubs": [hub.row() for hub in self._hubs],
+            "moves": self.moves.summary(),
+        }
+
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Start the hubs, call ``on_ready`` when all serve, and return when they have been stopped.
+
+        Raises ConfigError if a hub cannot start at first. No process is left, whatever is raised.
+        """
+        try:
+            for hub in self._hubs:
+                self._start(hub)
+            self._until(lambda: self._stopping or self._all_ready())
+            if not self._stopping:
+                self._join(self.processes)
+                self._announced = True
+                on_ready()
+                self._until(lambda: self._stopping)
+        finally:
+            self._stop_all()
+
+    # Called from the loop's callbacks and other greenlets: each only puts an event in the queue.
+
+    def stop_soon(self) -> None:
+        """Stop gracefully."""
+        self._events.put(self._begin_to_stop)
+
+    def interrupt(self) -> None:
+        """Stop gracefully; at once when it is stopping already."""
+        self._events.put(lambda: self._kill_all() if self._stopping else self._begin_to_stop())
+
+    def hub_ready(self, process: HubProcess, error: str) -> None:
+        self._events.put(partial(self._on_ready, process, error))
+
+    def hub_exited(self, process: HubProcess) -> None:
+        self._events.put(partial(self._on_exit, process))
+
+    def hub_moved(self, moved: control_pb2.Moved) -> None:
+        self.moves.record(moved)
+
+    # Events
+
+    def _until(self, reached: Callable[[], bool], seconds: float | None = None) -> bool:
+        """Handle events until ``reached()``. Returns False if that takes longer than ``seconds``."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while not reached():
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            try:
+                event = self._events.get(timeout=left)
+            except Empty:
+                return False
+            self._handle(event)
+        return True
+
+    def _handle(self, event: Callable[[], None]) -> None:
+        try:
+            event()
+        except Exception:
+            if not (self._announced or self._stopping):
+                raise
+            log.exception("error in the broker, which goes on")
+
+    def _on_ready(self, process: HubProcess, error: str) -> None:
+        if self._stopping:
+            return
+        if error and not self._announced:
+            raise ConfigError(error)
+        if error:
+            log.error("hub %d cannot start: %s", process.hub, error)
+        elif self._announced and process.exit_code is None:
+            self._join([process])
+            log.info("hub %d serves again (pid %d)", process.hub, process.pid)
+
+    def _on_exit(self, process: HubProcess) -> None:
+        hub = self._hubs[process.hub]
+        if self._stopping:
+            hub.process = None
+            return
+        if not self._announced:
+            raise ConfigError(f"hub {hub.id} {process.describe_exit()} while it was starting")
+        log.warning("hub %d (pid %d) %s", hub.id, process.pid, process.describe_exit())
+        if process in self._joined:
+            self._joined.remove(process)
+            self._assign_homes()
+        self._start_later(hub)
+
+    def _begin_to_stop(self) -> None:
+        self._stopping = True
+
+    # Actions
+
+    def _start(self, hub: Hub) -> None:
+        """Start the hub's next process. Raises ConfigError at first; later it is tried again."""
+        if self._stopping:
+            return
+        hub.generation += 1
+        try:
+            hub.process = HubProcess(hub.id, hub.generation, self._claim, self._plan.command, self)
+        except OSError as error:
+            if not self._announced:
+                raise ConfigError(f"cannot start hub {hub.id}: {error.strerror}") from error
+            log.error("cannot start hub %d: %s", hub.id, error)
+            self._start_later(hub)
+            return
+        start = control_pb2.Start(
+            hub=hub.id, generation=hub.generation, app=self._plan.app, config=self.config.to_message()
+        )
+        hub.process.send(control_pb2.ToHub(start=start), hub.listener.fileno())
+
+    def _start_later(self, hub: Hub) -> None:
+        delay = hub.next_start()
+        log.info("hub %d starts again in %.1f s", hub.id, delay)
+        gevent.spawn_later(delay, self._events.put, partial(self._start, hub))
+
+    def _all_ready(self) -> bool:
+        return all(hub.process and hub.process.ready for hub in self._hubs)
+
+    def _join(self, processes: Sequence[HubProcess]) -> None:
+        """Link processes to all others and to each other; then topics may have their homes with them."""
+        for process in processes:
+            for other in self._joined:
+                introduce(process, other)
+            self._joined.append(process)
+        self._assign_homes()
+
+    def _assign_homes(self) -> None:
+        self._homes = assign(self._homes, [process.hub for process in self._joined])
+        self._homes_version += 1
+        homes = control_pb2.Homes(version=self._homes_version, homes=self._homes)
+        for process in self._joined:
+            process.send(control_pb2.ToHub(homes=homes))
+
+    def _stop_all(self) -> None:
+        self._stopping = True
+        # From now on the kernel refuses connections that no hub would accept any more.
+        for hub in self._hubs:
+            hub.listener.close()
+        drain_timeout = self.config.drain_timeout if self._announced else 0.0
+        for process in self.processes:
+            process.stop(drain_timeout)
+        if not self._until(self._all_gone, drain_timeout + GRACE):
+            log.warning("killing hubs that do not stop: %s", self.processes)
+            self._kill_all()
+            self._until(self._all_gone)
+
+    def _kill_all(self) -> None:
+        for process in self.processes:
+            process.kill()
+
+    def _all_gone(self) -> bool:
+        return not self.processes
+
+    def __repr__(self) -> str:
+        state = "stopping" if self._stopping else "running" if self._announced else "starting"
+        return f"<Supervisor of {self.address} {state}: {self._hubs}>"

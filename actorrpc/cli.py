@@ -1,0 +1,241 @@
+"""The command line: ``actorrpc serve``, and what asks a running server.
+
+Only ``serve`` imports gevent; the rest must start quickly. Exit status 2 says that what was given is wrong,
+1 that it was right and could not be done.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+import click
+
+from actorrpc.config import Config
+from actorrpc.errors import ConfigError
+from actorrpc.pb.admin_pb2 import Reply, Request
+
+__all__ = ["cli", "main"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+#: A broker that lives answers in milliseconds, once it has waited two seconds for silent hubs at most.
+ANSWER_TIMEOUT = 10.0
+MOVE_TIMEOUT = 60.0
+
+_CONFIG_HELP = {
+    "max_connections": "Connections that one hub serves; more wait. 0: no limit.",
+    "max_concurrent_streams": "Open calls on one connection.",
+    "max_receive_message_bytes": "The largest message a client may send.",
+    "max_unsent_bytes": "What may wait on one call for the client's window.",
+    "max_header_list_bytes": "The largest header list.",
+    "max_state_bytes": "The largest snapshot that a connection may travel as.",
+    "quiesce_timeout": "Seconds that a move waits for running turns.",
+    "drain_timeout": "Seconds that a stopping hub lets open calls run.",
+    "move_every": "Move each connection after this many turns; for tests. 0: never.",
+    "stream_window_bytes": "Flow-control window of a call.",
+    "connection_window_bytes": "Flow-control window of a connection.",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, and exit. Whatever is wrong is told in one line on standard error."""
+    try:
+        status = cli.main(arguments, prog_name="actorrpc", standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except click.Abort:
+        sys.exit(130)
+    sys.exit(status)
+
+
+def _fail(message: str, status: int) -> None:
+    print("actorrpc: error:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(status)
+
+
+class Failure(click.ClickException):
+    """What was asked is right, and cannot be done."""
+
+    exit_code = 1
+
+
+def seconds(value: str) -> float:
+    """Read a time. Raises click.BadParameter for what float() takes and no timer does."""
+    try:
+        read = float(value)
+    except ValueError:
+        read = math.nan
+    if not (math.isfinite(read) and read >= 0):
+        raise click.BadParameter(f"{value!r} is no number of seconds")
+    return read
+
+
+def config_options(command: Command) -> Command:
+    """Give a command an option for each field of Config."""
+    for field in reversed(fields(Config)):
+        command = click.option(
+            f"--{field.name.replace('_', '-')}",
+            type=seconds if isinstance(field.default, float) else click.IntRange(min=0, max=2**32 - 1),
+            default=field.default,
+            show_default=True,
+            help=_CONFIG_HELP[field.name],
+        )(command)
+    return command
+
+
+runtime_dir_option = click.option(
+    "--runtime-dir",
+    metavar="DIR",
+    help="Where the broker and this command find each other.  "
+    "[default: $XDG_RUNTIME_DIR/actorrpc or /tmp/actorrpc-UID]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        try:
+            print("actorrpc", version("actorrpc"))
+        except PackageNotFoundError:
+            print("actorrpc, not installed")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version)
+def cli() -> None:
+    """Serve standard gRPC from actors, on every core."""
+
+
+@cli.command()
+@click.argument("app")
+@click.option("--bind", default="127.0.0.1:50051", show_default=True, help="HOST:PORT or [IPv6]:PORT.")
+@click.option("--hubs", type=int, help="How many hub processes.  [default: usable cores]")
+@click.option("--accept", type=click.Choice(["reuseport"]), default="reuseport", help="Who accepts.")
+@click.option("--policy", type=click.Choice(["none"]), default="none", help="What moves connections.")
+@runtime_dir_option
+@config_options
+def serve(
+    app: str, bind: str, hubs: int | None, accept: str, policy: str, runtime_dir: str | None, **limits: Any
+) -> None:
+    """Serve APP, given as package.module:attribute, until stopped."""
+    from actorrpc.broker.serve import serve, usable_cores
+    from actorrpc.log import log_to_stderr
+
+    log_to_stderr("broker")
+    count = usable_cores() if hubs is None else hubs
+
+    def on_ready(address: str) -> None:
+        print(f"ready on {address} ({count} hub{'s' * (count != 1)})", flush=True)
+
+    serve(app, bind=bind, hubs=count, runtime_dir=runtime_dir, config=Config(**limits), on_ready=on_ready)
+
+
+@cli.command()
+@json_option
+@runtime_dir_option
+def status(as_json: bool, runtime_dir: str | None) -> None:
+    """Show the hubs and how busy they are."""
+    reply = _ask(runtime_dir, Request(status=Request.Status()))
+    if as_json:
+        print(reply.json)
+        return
+    found = json.loads(reply.json)
+    moves = found["moves"]
+    print(f"serving on {found['address']}, broker {found['broker_pid']}")
+    print(
+        f"moves: {moves['done']} done, {moves['aborted']} aborted, "
+        f"pause {moves['pause_ms_p50']} ms (p99 {moves['pause_ms_p99']} ms)"
+    )
+    _print_table(("id", "pid", "generation", "state", "connections", "cpu", "lag_ms"), found["hubs"])
+
+
+@cli.command()
+@json_option
+@runtime_dir_option
+def connections(as_json: bool, runtime_dir: str | None) -> None:
+    """List the connections of all hubs."""
+    reply = _ask(runtime_dir, Request(connections=Request.Connections()))
+    if as_json:
+        print(reply.json)
+        return
+    columns = ("id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why")
+    _print_table(columns, json.loads(reply.json))
+
+
+@cli.command()
+@click.argument("connection")
+@click.argument("hub", type=click.IntRange(min=0, max=2**32 - 1))
+@runtime_dir_option
+def move(connection: str, hub: int, runtime_dir: str | None) -> None:
+    """Move CONNECTION to HUB, while its client goes on."""
+    request = Request(move=Request.Move(connection=connection, hub=hub))
+    print(_ask(runtime_dir, request, MOVE_TIMEOUT).done)
+
+
+@cli.command()
+@runtime_dir_option
+def stop(runtime_dir: str | None) -> None:
+    """Stop the server, and wait until it has stopped.
+
+    Where the broker is dead, the hubs that it has left are stopped.
+    """
+    from actorrpc.broker.console import NoAnswer
+    from actorrpc.broker.console import stop as stop_all
+    from actorrpc.broker.runtime_dir import RuntimeDir
+
+    try:
+        print(stop_all(RuntimeDir(runtime_dir)))
+    except NoAnswer as error:
+        raise Failure(str(error)) from error
+
+
+@cli.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def protoc(arguments: tuple[str, ...]) -> Any:
+    """Generate Python code from .proto files."""
+    from actorrpc.protoc import main as protoc
+
+    return protoc.main(arguments, prog_name="actorrpc protoc", standalone_mode=False)
+
+
+def _ask(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIMEOUT) -> Reply:
+    """Return the broker's answer, after its warnings. Raises what ends the command if it is an error."""
+    from actorrpc.broker.console import NoAnswer, ask
+    from actorrpc.broker.runtime_dir import RuntimeDir
+
+    try:
+        reply = ask(RuntimeDir(runtime_dir), request, timeout)
+    except NoAnswer as error:
+        raise Failure(str(error)) from error
+    for warning in reply.warnings:
+        print("actorrpc: warning:", warning, file=sys.stderr)
+    if reply.error:
+        raise ConfigError(reply.error) if reply.bad_request else Failure(reply.error)
+    return reply
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    lines = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ",".join(value)
+    return "-" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Clients that make a load: programs of their own, written by others wherever possible."""

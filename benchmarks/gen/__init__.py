@@ -1,0 +1,1 @@
+"""Generated from bench.proto; README.md says how."""

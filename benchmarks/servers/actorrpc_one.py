@@ -1,0 +1,40 @@
+"""The services on actorrpc, in one process as `actorrpc.Server` serves them."""
+
+# ruff: noqa: E402 - the standard library is patched before anything is imported that might keep a part of it
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys
+
+from gevent.socket import wait_read
+
+import actorrpc
+from benchmarks.gen.bench_actorrpc import CounterBase, EchoBase
+from benchmarks.gen.bench_pb2 import Count, Note
+
+
+class Echo(EchoBase):
+    def Say(self, request: Note, call: actorrpc.Call[Note]) -> Note:
+        return Note(number=request.number, text=request.text)
+
+
+class Counter(CounterBase):
+    def Add(self, request: Note, call: actorrpc.Call[Count]) -> Count:
+        self.state.calls += 1
+        return self.state
+
+
+def main() -> None:
+    app = actorrpc.App([Echo, Counter])
+    with actorrpc.Server(app, bind="127.0.0.1:0") as server:
+        print(f"ready {server.address}", flush=True)
+        wait_read(sys.stdin.fileno())
+        server.stop(drain_timeout=0)
+
+
+if __name__ == "__main__":
+    main()

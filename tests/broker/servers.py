@@ -1,0 +1,165 @@
+"""Real servers for tests: ``actorrpc serve`` in a process group of its own, watched from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from tests.apps.shapes_actorrpc import StatefulStub
+from tests.apps.shapes_pb2 import Item
+
+ROOT = Path(__file__).parents[2]
+ACTORRPC = (sys.executable, "-W", "error", "-m", "actorrpc")
+APP = "tests.apps.shapes:app"
+PATIENCE = 20.0
+
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found]) -> Found:
+    """Look until something true is found."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain"
+        time.sleep(0.01)
+    return found
+
+
+def actorrpc(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a command line to its end."""
+    return subprocess.run(
+        [*ACTORRPC, *map(str, arguments)], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=60
+    )
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+
+
+def group_members(group: int) -> list[int]:
+    """The live processes of a process group."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            stat = Path("/proc", entry, "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(stat[2]) == group and stat[0] != "Z":
+            found.append(int(entry))
+    return found
+
+
+class ServerProcess:
+    """``actorrpc serve`` with a runtime directory under ``folder``; ready when made, unless ``ready=False``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *options: object,
+        app: str = APP,
+        hubs: int = 2,
+        bind: str = "127.0.0.1:0",
+        cwd: Path = ROOT,
+        ready: bool = True,
+        program: Sequence[str] = (*ACTORRPC, "serve"),
+    ) -> None:
+        self.folder = folder
+        self.runtime_dir = folder / "run"
+        self.address = ""
+        self._errors = (folder / "stderr").open("w")
+        arguments = (app, "--bind", bind, "--hubs", hubs, "--runtime-dir", self.runtime_dir, *options)
+        self.process = subprocess.Popen(
+            [*program, *map(str, arguments)],
+            cwd=cwd,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+        if ready:
+            self.address = self.read_line().split()[2]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def errors(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    def read_line(self) -> str:
+        """The next line of standard output; empty at its end."""
+        assert self.process.stdout is not None
+        line = b""
+        deadline = time.monotonic() + PATIENCE
+        while not line.endswith(b"\n"):
+            left = max(deadline - time.monotonic(), 0)
+            assert select.select([self.process.stdout], [], [], left)[0], f"no line came: {self.errors}"
+            if not (byte := os.read(self.process.stdout.fileno(), 1)):
+                break
+            line += byte
+        return line.decode()
+
+    def ask(self, *command: object) -> subprocess.CompletedProcess[str]:
+        return actorrpc(*command, "--runtime-dir", self.runtime_dir)
+
+    def status(self) -> dict[str, Any]:
+        done = self.ask("status", "--json")
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def hub(self, id: int) -> dict[str, Any]:
+        row: dict[str, Any] = self.status()["hubs"][id]
+        return row
+
+    def connections(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.ask("connections", "--json").stdout)
+        return found
+
+    def wait(self) -> int:
+        return self.process.wait(PATIENCE)
+
+    def clean(self) -> list[int]:
+        """End whatever of it still runs. Returns what was left when the broker had ended."""
+        if self.process.poll() is None:
+            os.kill(self.pid, signal.SIGCONT)
+            self.process.terminate()
+            self.wait()
+        left = group_members(self.pid)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not group_members(self.pid))
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._errors.close()
+        return left
+
+
+class Client:
+    """One connection of a real client that counts its calls, as its actor does."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+        self._stub = StatefulStub(self._channel)
+        self.calls = 0
+
+    def call(self) -> None:
+        self.calls += 1
+        reply = self._stub.Unary(Item(), timeout=PATIENCE, wait_for_ready=True)  # type: ignore[call-arg]
+        assert reply.number == self.calls
+
+    def close(self) -> None:
+        self._channel.close()

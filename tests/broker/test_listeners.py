@@ -1,0 +1,97 @@
+"""Binding: what may be written, and that a port is never shared with a stranger."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from actorrpc.broker.listeners import address_of, open_listeners, parse_bind
+from actorrpc.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("bind", "wanted"),
+    [
+        ("127.0.0.1:50051", ("127.0.0.1", 50051)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:80", ("::1", 80)),
+        ("0.0.0.0:65535", ("0.0.0.0", 65535)),
+    ],
+)
+def test_parse_bind(bind: str, wanted: tuple[str, int]) -> None:
+    assert parse_bind(bind) == wanted
+
+
+@pytest.mark.parametrize(
+    ("bind", "complaint"),
+    [
+        ("", "write HOST:PORT"),
+        ("50051", "write HOST:PORT"),
+        (":50051", "write HOST:PORT"),
+        ("[]:50051", "write HOST:PORT"),
+        ("localhost", "write HOST:PORT"),
+        ("::1:50051", r"write an IPv6 address as \[::1\]:50051"),
+        ("localhost:", "from 0 to 65535"),
+        ("localhost:http", "from 0 to 65535"),
+        ("localhost:-1", "from 0 to 65535"),
+        ("localhost:65536", "from 0 to 65535"),
+        ("localhost: 80", "from 0 to 65535"),
+        ("localhost:٨٠", "from 0 to 65535"),
+    ],
+)
+def test_parse_bind_complains(bind: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse_bind(bind)
+
+
+@pytest.mark.parametrize("bind", ["192.0.2.1:0", "a..b:0", f"{'x' * 99}:0"])
+def test_an_address_that_is_not_ours(bind: str) -> None:
+    with pytest.raises(ConfigError, match="cannot (bind to|listen on)"), open_listeners(bind, 1):
+        pass
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_all_share_one_free_port_and_all_get_connections(host: str) -> None:
+    with open_listeners(f"{host}:0", 4) as listeners:
+        address, *others = [address_of(listener) for listener in listeners]
+        assert others == [address] * 3
+        assert parse_bind(address)[1] > 0
+        clients = [socket.create_connection(parse_bind(address)) for _ in range(200)]
+        accepted = []
+        for listener in listeners:
+            listener.setblocking(False)
+            accepted.append(0)
+            while True:
+                try:
+                    listener.accept()[0].close()
+                except BlockingIOError:
+                    break
+                accepted[-1] += 1
+        assert sum(accepted) == 200
+        assert min(accepted) > 0
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("options", [(), (socket.SO_REUSEADDR,), (socket.SO_REUSEPORT, socket.SO_REUSEADDR)])
+@pytest.mark.parametrize("host", ["127.0.0.1", ""])
+def test_a_port_in_use_by_anybody(options: tuple[int, ...], host: str) -> None:
+    with socket.socket() as stranger:
+        for option in options:
+            stranger.setsockopt(socket.SOL_SOCKET, option, 1)
+        stranger.bind((host, 0))
+        stranger.listen()
+        bind = f"127.0.0.1:{stranger.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=f"cannot listen on {bind}: Address already in use"):
+            with open_listeners(bind, 2):
+                pass
+
+
+def test_a_port_with_connections_in_time_wait_is_free() -> None:
+    with open_listeners("127.0.0.1:0", 2) as listeners:
+        address = address_of(listeners[0])
+        client = socket.create_connection(parse_bind(address))
+    client.close()
+    with open_listeners(address, 2) as listeners:
+        assert address_of(listeners[1]) == address

@@ -1,0 +1,115 @@
+"""What the broker makes of its hubs' answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from gevent.event import AsyncResult
+
+from actorrpc.broker import questions
+from actorrpc.broker.process import Answer
+from actorrpc.broker.questions import Verdict, judge
+from actorrpc.pb.control_pb2 import Connection, Connections, MoveResult, ToHub
+
+UNKNOWN = MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION)
+MOVED = MoveResult(outcome=MoveResult.MOVED)
+
+
+def aborted(why: str) -> MoveResult:
+    return MoveResult(outcome=MoveResult.ABORTED, why=why)
+
+
+@pytest.mark.parametrize(
+    ("answers", "wanted"),
+    [
+        ({0: MOVED, 1: UNKNOWN}, Verdict(True, "moved 0-1-7 to hub 1")),
+        ({0: MOVED, 1: None}, Verdict(True, "moved 0-1-7 to hub 1")),
+        ({0: UNKNOWN, 1: MOVED}, Verdict(True, "0-1-7 is already on hub 1")),
+        ({1: MOVED, 2: MOVED}, Verdict(True, "moved 0-1-7 to hub 1")),
+        ({0: aborted("a turn runs"), 1: UNKNOWN}, Verdict(False, "0-1-7 stays on hub 0: a turn runs")),
+        (
+            {0: MoveResult(outcome=MoveResult.UNKNOWN_HUB), 1: UNKNOWN},
+            Verdict(False, "0-1-7 stays on hub 0: hub 0 has no link to hub 1"),
+        ),
+        ({0: UNKNOWN, 1: UNKNOWN}, Verdict(False, "no such connection: 0-1-7", unknown=True)),
+        ({0: None, 1: UNKNOWN}, Verdict(False, "0-1-7 is on no hub that answers, and hub 0 does not")),
+    ],
+)
+def test_judge(answers: dict[int, MoveResult | None], wanted: Verdict) -> None:
+    assert judge(answers, "0-1-7", 1) == wanted
+
+
+class FakeProcess:
+    """A hub that answers with what it is given; None: never."""
+
+    def __init__(self, hub: int, *answers: Answer | None) -> None:
+        self.hub = hub
+        self.asked: list[ToHub] = []
+        self._answers = list(answers)
+
+    def ask(self, question: ToHub) -> AsyncResult[Answer | None]:
+        self.asked.append(question)
+        result: AsyncResult[Answer | None] = AsyncResult()
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if answer is not None:
+            result.set(answer)
+        return result
+
+
+Move = Callable[..., Verdict]
+
+
+@pytest.fixture
+def move() -> Move:
+    def ask(*processes: FakeProcess, timeout: float = 0.05) -> Verdict:
+        return questions.move(processes, "0-1-7", 1, timeout)  # type: ignore[arg-type]
+
+    return ask
+
+
+def test_a_connection_that_moves_meanwhile_is_looked_for_again(move: Move) -> None:
+    source, target = FakeProcess(0, UNKNOWN, UNKNOWN, MOVED), FakeProcess(1, UNKNOWN)
+    assert move(source, target).moved
+    assert len(source.asked) == 3
+    assert source.asked[0].move.connection == "0-1-7"
+    assert source.asked[0].move.target == 1
+
+
+def test_a_connection_that_nobody_has_is_unknown_after_a_while(
+    move: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "SEARCH", 0.1)
+    assert move(FakeProcess(0, UNKNOWN), FakeProcess(1, UNKNOWN)).unknown
+
+
+def test_an_answer_is_not_held_up_by_a_silent_hub(move: Move) -> None:
+    assert move(FakeProcess(0, MOVED), FakeProcess(1, None), timeout=60).moved
+
+
+def test_silence_is_bounded(move: Move) -> None:
+    verdict = move(FakeProcess(0, None), FakeProcess(1, UNKNOWN))
+    assert verdict == Verdict(False, "0-1-7 is on no hub that answers, and hub 0 does not")
+
+
+def test_connections_of_all_hubs_but_the_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "LISTING", 0.05)
+    one = Connection(id="0-1-1", peer="127.0.0.1:9", services=["a.B"], calls=2, state_bytes=3, cpu=0.5)
+    two = Connection(id="1-1-1", movable=True)
+    processes = [
+        FakeProcess(0, Connections(connections=[one])),
+        FakeProcess(1, None),
+        FakeProcess(2, Connections(connections=[two, one])),  # one has just moved from hub 0
+    ]
+    rows, silent = questions.list_connections(processes)  # type: ignore[arg-type]
+    assert silent == [1]
+    assert rows == [
+        {
+            "id": "0-1-1", "hub": 2, "peer": "127.0.0.1:9", "services": ["a.B"], "calls": 2,
+            "state_bytes": 3, "cpu": 0.5, "movable": False, "why": "",
+        },
+        {
+            "id": "1-1-1", "hub": 2, "peer": "", "services": [], "calls": 0,
+            "state_bytes": 0, "cpu": 0.0, "movable": True, "why": "",
+        },
+    ]  # fmt: skip

@@ -1,0 +1,244 @@
+"""A hub's process between its broker and its node, with a fake node and the test for a broker."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+from gevent.queue import Queue
+
+from actorrpc.app import App
+from actorrpc.config import Config
+from actorrpc.hub.worker import MAX_UNREAD_REPORTS, Worker
+from actorrpc.ipc import Link
+from actorrpc.pb.control_pb2 import (
+    Connection,
+    Homes,
+    ListConnections,
+    Move,
+    Moved,
+    MoveResult,
+    Peer,
+    Start,
+    Stop,
+    ToBroker,
+    ToHub,
+)
+from tests.broker.servers import APP, PATIENCE
+
+
+class FakeNode:
+    """Does what a node is asked, at once, and remembers it."""
+
+    connection_count = 3
+    turns = 42
+
+    def __init__(
+        self, app: App, config: Config, *, hub: int, generation: int, on_moved: Callable[[Moved], None]
+    ) -> None:
+        self.made_with = (app, config, hub, generation)
+        self.on_moved = on_moved
+        self.heard: list[Any] = []
+        self.stopped: Callable[[], None] | None = None
+
+    def listen(self, sock: socket.socket) -> None:
+        self.heard.append("listen")
+        sock.close()
+
+    def add_peer(self, hub: int, sock: socket.socket) -> None:
+        self.heard.append(("peer", hub))
+        sock.sendall(b"hello")
+        sock.close()
+
+    def set_homes(self, homes: Sequence[int], version: int) -> None:
+        self.heard.append(("homes", list(homes), version))
+
+    def move(self, connection_id: str, target: int, done: Callable[[MoveResult], None]) -> None:
+        done(MoveResult(outcome=MoveResult.ABORTED, why=f"{connection_id} not to {target}"))
+
+    def list_connections(self) -> list[Connection]:
+        return [Connection(id="0-1-1")]
+
+    def stop(self, drain_timeout: float, done: Callable[[], None]) -> None:
+        self.heard.append(("stop", drain_timeout))
+        self.stopped = done
+
+
+class Broker:
+    """The other end of the link, and the worker in a greenlet."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.heard: Queue[ToBroker] = Queue()
+        self.hub_gone = Event()
+        self.link = Link(ours, ToBroker, lambda message, fds: self.heard.put(message), lambda _: self.hub_gone.set())
+        self.nodes: list[FakeNode] = []
+        self.worker = Worker(theirs, self._make_node)
+        self.status = gevent.spawn(self.worker.run)
+
+    def _make_node(self, *args: Any, **named: Any) -> Any:
+        self.nodes.append(FakeNode(*args, **named))
+        return self.nodes[-1]
+
+    @property
+    def node(self) -> FakeNode:
+        return self.nodes[0]
+
+    def start(self, app: str = APP) -> ToBroker:
+        config = Config(max_connections=9).to_message()
+        with socket.socket() as listener:
+            start = Start(hub=2, generation=5, app=app, config=config)
+            self.link.send(ToHub(start=start), [listener.fileno()])
+        return self.hear("ready")
+
+    def hear(self, kind: str) -> ToBroker:
+        while True:
+            message = self.heard.get(timeout=PATIENCE)
+            if message.WhichOneof("kind") == kind:
+                return message
+
+    def until_heard(self, *wanted: Any) -> None:
+        """Wait until the node has heard exactly this."""
+        with gevent.Timeout(PATIENCE):
+            while self.node.heard != list(wanted):
+                gevent.sleep(0.001)
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    logger = logging.getLogger("actorrpc")
+    before = (logger.level, logger.propagate, logger.handlers)
+    broker = Broker()
+    yield broker
+    broker.status.kill()
+    for watcher in broker.worker._watchers:
+        watcher.close()
+    broker.worker._link.close()
+    if broker.worker._listener is not None:
+        broker.worker._listener.close()
+    broker.link.close()
+    logger.level, logger.propagate, logger.handlers = before
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker) -> None:
+    assert broker.start().ready.error == ""
+    app, config, hub, generation = broker.node.made_with
+    assert (config.max_connections, hub, generation) == (9, 2, 5)
+    assert "shapes.Stateful" in app.services
+    assert broker.node.heard == []
+    left, right = socket.socketpair()
+    with left, right:
+        broker.link.send(ToHub(peer=Peer(hub=1)), [right.fileno()])
+        for version in (1, 2):
+            broker.link.send(ToHub(homes=Homes(version=version, homes=[1, 2])))
+        broker.until_heard(("peer", 1), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2))
+        assert left.recv(9) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("app", "complaint"),
+    [
+        ("nonsense", "give it as package.module:attribute"),
+        ("no.such.module:app", "ModuleNotFoundError"),
+        ("tests.apps.shapes:nothing", "AttributeError"),
+        ("os:path", "not an actorrpc.App"),
+    ],
+)
+def test_an_app_that_cannot_be_served_is_told_and_ends_the_process(
+    broker: Broker, app: str, complaint: str
+) -> None:
+    error = broker.start(app).ready.error
+    assert app in error
+    assert complaint in error
+    assert "\n" not in error
+    assert broker.status.get(timeout=PATIENCE) == 1
+    assert broker.nodes == []
+
+
+def test_questions_are_answered_with_their_numbers(broker: Broker) -> None:
+    broker.start()
+    broker.link.send(ToHub(move=Move(request=7, connection="0-1-1", target=1)))
+    broker.link.send(ToHub(list_connections=ListConnections(request=8)))
+    result = broker.hear("move_result").move_result
+    assert result == MoveResult(request=7, outcome=MoveResult.ABORTED, why="0-1-1 not to 1")
+    answer = broker.hear("connections").connections
+    assert (answer.request, [connection.id for connection in answer.connections]) == (8, ["0-1-1"])
+
+
+def test_load_and_moves_are_reported(broker: Broker) -> None:
+    broker.start()
+    broker.node.on_moved(Moved(connection="0-1-1", pause_ms=1.5))
+    assert broker.hear("moved").moved.pause_ms == 1.5
+    load = broker.hear("load").load
+    assert (load.connections, load.turns) == (3, 42)
+    assert 0 <= load.cpu < 2
+    assert 0 <= load.lag_ms < 10_000
+
+
+def test_the_lag_tells_of_a_turn_that_held_the_loop(broker: Broker) -> None:
+    broker.start()
+    broker.hear("load")
+    gevent.get_hub().loop.run_callback(time.sleep, 0.3)
+    assert max(broker.hear("load").load.lag_ms for _ in range(3)) > 100
+
+
+def test_stop_and_the_end(broker: Broker) -> None:
+    broker.start()
+    broker.link.send(ToHub(stop=Stop(drain_timeout=1.5)))
+    broker.link.send(ToHub(stop=Stop(drain_timeout=9)))
+    broker.until_heard(("stop", 1.5))
+    assert not broker.status.ready()
+    assert broker.node.stopped is not None
+    broker.node.stopped()
+    assert broker.status.get(timeout=PATIENCE) == 0
+
+
+def test_sigterm_is_a_stop_with_the_hubs_own_drain_timeout(broker: Broker) -> None:
+    broker.start()
+    os.kill(os.getpid(), signal.SIGTERM)
+    broker.until_heard(("stop", Config().drain_timeout))
+
+
+def test_a_broker_that_dies_before_start_ends_the_hub(broker: Broker) -> None:
+    broker.link.close()
+    assert broker.status.get(timeout=PATIENCE) == 1
+
+
+def test_a_broker_that_dies_later_is_not_missed(broker: Broker) -> None:
+    broker.start()
+    broker.link.close()
+    broker.until_heard("listen")
+    broker.node.on_moved(Moved())
+    assert not broker.status.ready()
+
+
+def test_a_broker_that_does_not_read_is_told_no_more(broker: Broker) -> None:
+    broker.start()
+    broker.link._reader.stop()
+    for _ in range(3000):
+        broker.node.on_moved(Moved(connection="0-1-1", aborted="x" * 500))
+    assert MAX_UNREAD_REPORTS < broker.worker._link.unsent < MAX_UNREAD_REPORTS + 1000
+
+
+def test_what_this_version_does_not_know_is_passed_over(broker: Broker) -> None:
+    broker.start()
+    with open("/dev/null") as null:
+        broker.link.send(ToHub(), [null.fileno()])
+    broker.link.send(ToHub(peer=Peer(hub=1)))  # its descriptor was lost
+    broker.link.send(ToHub(homes=Homes(version=1, homes=[0])))
+    broker.until_heard(("homes", [0], 1), "listen")
+
+
+def test_repr_tells_the_state(broker: Broker) -> None:
+    assert repr(broker.worker).startswith("<Worker starting, 0 ticks")
+    broker.start()
+    assert repr(broker.worker).startswith("<Worker serving")

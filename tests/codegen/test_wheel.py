@@ -1,0 +1,113 @@
+"""A wheel of this tree holds what code generation needs, as regular files, and works where it is unpacked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+TREE = Path(__file__).parents[2]
+PROTO = (
+    'syntax = "proto3"; import "actorrpc/options.proto"; message M {} service S { rpc Do(M) returns (M); }'
+)
+
+
+def can_build() -> bool:
+    """Tell whether this environment can build wheels itself; setuptools 70.1 learnt it."""
+    try:
+        return int(version("setuptools").split(".")[0]) > 70
+    except PackageNotFoundError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a wheel from a copy, so that the build leaves nothing in the tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "tree"
+    ignored = shutil.ignore_patterns(
+        ".*", "__pycache__", "*.egg-info", "build", "dist", "tests", "node_modules"
+    )
+    shutil.copytree(TREE, copy, symlinks=True, ignore=ignored)
+    isolation = ["--no-build-isolation"] if can_build() else []
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            *isolation,
+            "--wheel-dir",
+            folder,
+            copy,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "actorrpc/py.typed",
+        "actorrpc/options_pb2.py",
+        "actorrpc/options_pb2.pyi",
+        "actorrpc/pb/snapshot_pb2.py",
+        "actorrpc/pb/snapshot_pb2.pyi",
+        "actorrpc/protoc.py",
+        "actorrpc/codegen/plugin.py",
+        "actorrpc/client/channel.py",
+    ],
+)
+def test_it_holds(name: str, wheel: Path) -> None:
+    assert name in ZipFile(wheel).namelist()
+
+
+def test_it_holds_every_generated_module(wheel: Path) -> None:
+    generated = {
+        str(path.relative_to(TREE))
+        for path in (TREE / "actorrpc").rglob("*_pb2.py*")
+        if path.suffix != ".pyc"
+    }
+    assert generated <= set(ZipFile(wheel).namelist())
+
+
+def test_options_proto_is_a_regular_file(wheel: Path) -> None:
+    """In the tree it is a link to ``protos``, which no wheel has."""
+    archive = ZipFile(wheel)
+    entry = archive.getinfo("actorrpc/include/actorrpc/options.proto")
+    assert stat.S_ISREG(entry.external_attr >> 16)
+    assert archive.read(entry) == (TREE / "protos" / "actorrpc" / "options.proto").read_bytes()
+
+
+def test_it_names_the_plugin(wheel: Path) -> None:
+    archive = ZipFile(wheel)
+    (entry,) = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
+    assert "protoc-gen-actorrpc = actorrpc.codegen.plugin:main" in archive.read(entry).decode()
+
+
+def test_it_generates_where_it_is_unpacked(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    ZipFile(wheel).extractall(site)
+    (tmp_path / "s.proto").write_text(PROTO)
+    done = subprocess.run(
+        [sys.executable, "-m", "actorrpc.protoc", "--out", "out", "s.proto"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "s_actorrpc.py").is_file()
