@@ -65,7 +65,8 @@ class Supervisor:
 
     @property
     def processes(self) -> list[HubProcess]:
-        return [hub.process for hub in self._hubs if hub.process]
+        """Those that run."""
+        return [hub.process for hub in self._hubs if hub.process and hub.process.exit_code is None]
 
     @property
     def serving(self) -> list[HubProcess]:
@@ -157,7 +158,6 @@ class Supervisor:
     def _on_exit(self, process: HubProcess) -> None:
         hub = self._hubs[process.hub]
         if self._stopping:
-            hub.process = None
             return
         if not self._announced:
             raise ConfigError(f"hub {hub.id} {process.describe_exit()} while it was starting")

@@ -124,6 +124,8 @@ class Cell:
             kind, call, payload = queue.popleft()
             if call is None:
                 self._own_turn(kind, payload)
+                if kind != TOPIC:
+                    continue  # a hook is no message: it does not count
             else:
                 self._call_turn(kind, call, payload, runner)
             connection.count_turn()
@@ -134,7 +136,8 @@ class Cell:
         if call.ended:
             self._drop(call, payload)
             return
-        if call.runner is not None or (kind != PULL and (call.iterator is not None or call.congested)):
+        # What is held goes first: the client may have read some, but not all, of what was in the way.
+        if call.runner is not None or (kind != PULL and (call.held or call.iterator is not None or call.congested)):
             call.held.append(payload)
             return
         now = self.connection.now

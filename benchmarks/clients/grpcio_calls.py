@@ -25,7 +25,7 @@ from benchmarks.gen.bench_pb2_grpc import CounterStub, EchoStub
 
 SHORTEST, LONGEST = 10.0, 36_000.0
 
-#: Calls ``say(timeout)`` and raises ValueError for a wrong reply.
+#: Makes one call with a timeout; raises grpc.RpcError if it fails, and ValueError for a wrong reply.
 Caller = Callable[["float | None"], Awaitable[None]]
 
 
@@ -64,8 +64,8 @@ def timeouts(deadlines: bool) -> Iterator[float | None]:
 
 def connections_to(port: int) -> int:
     """Established TCP connections from this machine to a port of it, as the kernel counts them."""
-    table = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    rows = (line.split() for line in table)
+    tables = (Path("/proc/net", name).read_text() for name in ("tcp", "tcp6"))
+    rows = (line.split() for table in tables for line in table.splitlines())
     return sum(remote.endswith(f":{port:04X}") and state == "01" for _, _, remote, state, *_ in rows)
 
 

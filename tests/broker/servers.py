@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 
 import grpc
 
+from actorrpc.broker import console
+from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.pb.admin_pb2 import Request
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
 
@@ -112,13 +115,16 @@ class ServerProcess:
             line += byte
         return line.decode()
 
-    def ask(self, *command: object) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: object) -> subprocess.CompletedProcess[str]:
+        """Run a command line that asks this server."""
         return actorrpc(*command, "--runtime-dir", self.runtime_dir)
 
+    def ask(self, request: Request) -> Any:
+        """Ask as the command line does, without the time that a process takes."""
+        return json.loads(console.ask(RuntimeDir(str(self.runtime_dir)), request, PATIENCE).json)
+
     def status(self) -> dict[str, Any]:
-        done = self.ask("status", "--json")
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
+        found: dict[str, Any] = self.ask(Request(status=Request.Status()))
         return found
 
     def hub(self, id: int) -> dict[str, Any]:
@@ -126,7 +132,7 @@ class ServerProcess:
         return row
 
     def connections(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.ask("connections", "--json").stdout)
+        found: list[dict[str, Any]] = self.ask(Request(connections=Request.Connections()))
         return found
 
     def wait(self) -> int:
@@ -160,6 +166,11 @@ class Client:
         self.calls += 1
         reply = self._stub.Unary(Item(), timeout=PATIENCE, wait_for_ready=True)  # type: ignore[call-arg]
         assert reply.number == self.calls
+
+    def begin_slow_call(self, seconds: float) -> Any:
+        """Begin a call whose handler sleeps. Returns its future once the server has it, if it connects."""
+        self.calls += 1
+        return self._stub.Unary.future(Item(sleep=seconds), timeout=PATIENCE, wait_for_ready=True)
 
     def close(self) -> None:
         self._channel.close()

@@ -1,0 +1,64 @@
+"""What the operating system says a process has used: CPU time and memory, from /proc.
+
+A process here means itself and all its descendants.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+__all__ = ["TICK", "cpu_seconds", "memory_bytes"]
+
+#: The resolution of ``cpu_seconds``: Linux counts in these, so a difference of two readings is off by less
+#: than one of them.
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time so far, user and system, of the process, its threads and its descendants, dead or alive.
+
+    ``utime``, ``stime``, ``cutime`` and ``cstime`` of /proc/PID/stat (proc(5)); the last two hold what
+    descendants used that have been waited for, so that nothing is counted twice. Raises ProcessLookupError
+    if there is no such process.
+    """
+    stats = _stats()
+    if pid not in stats:
+        raise ProcessLookupError(f"no process {pid}")
+    return sum(sum(map(int, stats[each][11:15])) for each in _family(pid, stats)) * TICK
+
+
+def memory_bytes(pid: int) -> int:
+    """Memory that is the process's own: anonymous pages, which hold heaps and stacks, and what of them is
+    swapped out.
+
+    ``Anonymous`` and ``Swap`` of /proc/PID/smaps_rollup. Program text and libraries are left out: whether
+    those pages count as shared or private changes with what else runs on the machine.
+    """
+    total = 0
+    for each in _family(pid, _stats()):
+        lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()[1:]
+        fields = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
+        total += (fields["Anonymous"] + fields["Swap"]) * 1024
+    return total
+
+
+def _stats() -> dict[int, list[str]]:
+    """Fields of /proc/PID/stat from ``state`` on, for each process."""
+    stats = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                text = (entry / "stat").read_text()
+            except OSError:
+                continue  # it has ended meanwhile
+            # The command's name stands in brackets and may hold spaces and brackets itself.
+            stats[int(entry.name)] = text.rpartition(")")[2].split()
+    return stats
+
+
+def _family(pid: int, stats: dict[int, list[str]]) -> list[int]:
+    family = [pid]
+    for parent in family:  # grows as it goes
+        family += [each for each, fields in stats.items() if int(fields[1]) == parent]
+    return family

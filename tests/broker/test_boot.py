@@ -1,0 +1,110 @@
+"""Servers that cannot start: one clear line, exit status 2, and nothing left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.broker.servers import ServerProcess, group_members, until
+
+Serve = Callable[..., ServerProcess]
+
+
+def fails(server: ServerProcess, *complaints: str) -> None:
+    """The server says one line with all of ``complaints``, and leaves nothing."""
+    assert server.read_line() == ""
+    assert server.wait() == 2
+    errors = server.errors
+    assert errors.startswith("actorrpc: error: ")
+    assert errors.count("\n") == 1
+    for complaint in complaints:
+        assert complaint in errors
+    assert group_members(server.pid) == []
+    assert not server.runtime_dir.exists()
+
+
+def module(server_folder: Path, source: str) -> dict[str, object]:
+    """Options of a server whose app is the module ``broken``, in a working directory of its own."""
+    (server_folder / "broken.py").write_text(source)
+    return {"app": "broken:app", "cwd": server_folder, "ready": False}
+
+
+@pytest.mark.parametrize(
+    ("app", "complaint"),
+    [
+        ("nonsense", "give it as package.module:attribute"),
+        ("no_such_module:app", "No module named 'no_such_module'"),
+        ("tests.apps.shapes:nothing", "has no attribute 'nothing'"),
+        ("os:path", "not an actorrpc.App"),
+    ],
+)
+def test_an_app_that_cannot_be_served(serve: Serve, app: str, complaint: str) -> None:
+    fails(serve(app=app, ready=False), app, complaint)
+
+
+def test_an_app_whose_module_raises(serve: Serve, tmp_path: Path) -> None:
+    fails(serve(**module(tmp_path, "raise ValueError('two\\nlines')")), "ValueError: two lines")
+
+
+def test_an_app_without_services(serve: Serve, tmp_path: Path) -> None:
+    fails(serve(**module(tmp_path, "import actorrpc\napp = actorrpc.App([])")), "no services")
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("import os; os._exit(3)", "exited with status 3 while it was starting"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL while it was starting"),
+    ],
+)
+def test_a_hub_that_dies_at_start(serve: Serve, tmp_path: Path, source: str, complaint: str) -> None:
+    fails(serve(**module(tmp_path, source)), complaint)
+
+
+def test_hubs_that_still_import_are_ended_with_the_one_that_failed(serve: Serve, tmp_path: Path) -> None:
+    """The first hub to come fails, the other one would sleep for long."""
+    source = """
+import os, time
+try:
+    os.mkdir("first")
+except FileExistsError:
+    time.sleep(1000)
+while len(os.listdir("server-0/run")) < 4:  # the other one has been started
+    time.sleep(0.01)
+raise RuntimeError("the first fails")
+"""
+    fails(serve(**module(tmp_path, source)), "the first fails")
+
+
+@pytest.mark.parametrize("bind", ["nonsense", "::1:0", "127.0.0.1:65536", "192.0.2.1:0"])
+def test_an_address_that_cannot_be_bound(serve: Serve, bind: str) -> None:
+    fails(serve(bind=bind, ready=False), bind)
+
+
+def test_a_port_in_use(serve: Serve) -> None:
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        bind = f"127.0.0.1:{stranger.getsockname()[1]}"
+        fails(serve(bind=bind, ready=False), f"cannot listen on {bind}: Address already in use")
+
+
+@pytest.mark.parametrize("hubs", [0, -3])
+def test_too_few_hubs(serve: Serve, hubs: int) -> None:
+    fails(serve(hubs=hubs, ready=False), f"at least one hub is needed, not {hubs}")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_hubs_start(serve: Serve, tmp_path: Path, signum: signal.Signals) -> None:
+    options = module(tmp_path, "import os, time\nos.mkdir('importing')\ntime.sleep(1000)")
+    server = serve(**options, hubs=1)
+    until((tmp_path / "importing").exists)
+    os.kill(server.pid, signum)
+    assert server.wait() == 0
+    assert server.errors == ""
