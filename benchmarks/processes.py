@@ -14,7 +14,16 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, NamedTuple, NoReturn
 
-__all__ = ["BenchmarkError", "Cores", "Server", "allow_descriptors", "end_on_sigterm", "python", "run", "server"]
+__all__ = [
+    "BenchmarkError",
+    "Cores",
+    "Server",
+    "allow_descriptors",
+    "end_on_sigterm",
+    "python",
+    "run",
+    "server",
+]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _START_TIMEOUT = 30.0
@@ -79,10 +88,14 @@ def server(module: str, core: int | None) -> Iterator[Server]:
 
 
 def run(command: Sequence[str], core: int | None, timeout: float) -> str:
-    """Run a client on a core and return what it printed. Raises BenchmarkError if it fails or takes too long."""
+    """Run a client on a core and return what it printed.
+
+    Raises BenchmarkError, with what it said, if it fails or has not ended after ``timeout`` seconds.
+    """
+    environment = _environment()
     try:
         with _on(core):
-            done = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=timeout)
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"{' '.join(command)} has not ended after {timeout:.0f} s") from None
     if done.returncode:
@@ -102,7 +115,7 @@ def allow_descriptors(count: int) -> None:
     if soft == unlimited or soft >= count:
         return
     if hard != unlimited and hard < count:
-        raise BenchmarkError(f"{count} open files are needed and ulimit -Hn allows {hard}: ask for fewer connections")
+        raise BenchmarkError(f"it takes {count} open files, and ulimit -Hn allows {hard}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 

@@ -1,6 +1,7 @@
 """The services on actorrpc, in one process as `actorrpc.Server` serves them."""
 
-# ruff: noqa: E402 - the standard library is patched before anything is imported that might keep a part of it
+# The standard library is patched before anything is imported that might keep a part of it.
+# ruff: noqa: E402
 
 from __future__ import annotations
 

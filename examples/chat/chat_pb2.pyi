@@ -70,14 +70,16 @@ class Line(_message.Message):
     def __init__(self, by: _Optional[_Union[Member, _Mapping]] = ..., text: _Optional[str] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("nick", "room", "announced")
+    __slots__ = ("nick", "room", "call", "announced")
     NICK_FIELD_NUMBER: _ClassVar[int]
     ROOM_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     ANNOUNCED_FIELD_NUMBER: _ClassVar[int]
     nick: str
     room: str
+    call: str
     announced: bool
-    def __init__(self, nick: _Optional[str] = ..., room: _Optional[str] = ..., announced: bool = ...) -> None: ...
+    def __init__(self, nick: _Optional[str] = ..., room: _Optional[str] = ..., call: _Optional[str] = ..., announced: bool = ...) -> None: ...
 
 class RollCall(_message.Message):
     __slots__ = ("caller", "newcomer")

@@ -146,7 +146,7 @@ def test_a_second_ctrl_c_kills_at_once(serve: Serve, connect: Connect) -> None:
     server = serve("--drain-timeout", 1000)
     client = connect(server.address)
     client.call()
-    client.begin_slow_call(seconds=1000)
+    call = client.begin_slow_call(seconds=1000)  # kept, or it is cancelled
     until(lambda: any(row["calls"] for row in server.connections()))
     os.kill(server.pid, signal.SIGINT)
     until(lambda: {row["state"] for row in server.status()["hubs"]} == {"stopping"})

@@ -1,0 +1,1 @@
+"""A chat server whose rooms span hubs, a client for the terminal, and a demo of moves under load."""
