@@ -59,16 +59,100 @@ def measure(name: str, warm_up: int, connections: int, batches: int, cores: Core
     """Open connections to a new server and weigh them. Raises BenchmarkError if one of them fails."""
     with server(SERVERS[name], cores.server) as running, ExitStack() as opened:
         opening = record_opening(running.address, cores.client)
-        usage = Usage(name, len(opening), [])
-        before = 0
-        for size in (warm_up, *[connections // batches] * batches):
-            batch = [IdleConnection(running.address, opening) for _ in range(size)]
-            for connection in batch:
-                opened.callback(connection.close)
+        connected: list[IdleConnection] = []
+        weights = []
+        size = connections // batches
+        for wanted in range(warm_up, warm_up + size * batches + 1, size):
+            while len(connected) < wanted:
+                connected.append(IdleConnection(running.address, opening))
+                opened.callback(connected[-1].close)
+            for connection in connected:
                 connection.answer()
-            after = _memory_at_rest(running.pid)
-            if before:
-                usage.batches.append((after - before) / size)
-            before = after
-        print(f"{name}: {warm_up} + {connections} connections weighed", file=sys.stderr, flush=True)
-        return usage
+            weights.append(_memory_at_rest(running.pid))
+        print(f"{name}: {len(connected)} connections opened", file=sys.stderr, flush=True)
+        return Usage(name, len(opening), [(b - a) / size for a, b in zip(weights, weights[1:], strict=False)])
+
+
+def _memory_at_rest(pid: int) -> int:
+    """The server's memory once it no longer changes: threads that made the last replies may still tidy up."""
+    readings = [memory_bytes(pid)]
+    deadline = monotonic() + _REST_TIMEOUT
+    while len(readings) < _SAME or len(set(readings[-_SAME:])) > 1:
+        if monotonic() > deadline:
+            raise BenchmarkError("the server's memory keeps changing while all its connections are idle")
+        sleep(_DISTANCE)
+        readings.append(memory_bytes(pid))
+    return readings[-1]
+
+
+def table(usages: list[Usage], cores: Cores) -> str:
+    """A line for each server."""
+    rows = [("server", "bytes per connection", "mean", "client's opening")]
+    for usage in usages:
+        spread = f"{usage.median:7,.0f}  ({min(usage.batches):,.0f}–{max(usage.batches):,.0f})"
+        rows.append((usage.server, spread, f"{mean(usage.batches):,.0f}", f"{usage.opening} bytes"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    batches = len(usages[0].batches)
+    title = f"Memory per idle connection: median (lowest–highest) and mean of {batches} batches"
+    return "\n".join([f"{title}; {cores}.", *lines])
+
+
+def document(usages: list[Usage], ratio: float) -> dict[str, Any]:
+    """For JSON. Sizes are in bytes."""
+    results = [
+        {
+            "server": usage.server,
+            "opening": usage.opening,
+            "bytes_per_connection": {
+                "median": usage.median,
+                "mean": mean(usage.batches),
+                "batches": usage.batches,
+            },
+        }
+        for usage in usages
+    ]
+    return {"ratio": ratio, "met": ratio < 1, "results": results}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Memory per idle connection: actorrpc, with an actor on each, beside grpcio.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--connections", type=int, default=2000, metavar="N", help="connections that are weighed")
+    add("--batches", type=int, default=10, metavar="N", help="batches in which they come")
+    add("--warm-up", type=int, default=300, metavar="N", help="connections before them, not weighed")
+    add("--json", action="store_true", help="print JSON")
+    add("--no-verdict", action="store_true", help="also end with status 0 if actorrpc needs more")
+    options = parser.parse_args()
+    if options.warm_up < 1 or options.batches < 1 or options.connections < options.batches:
+        parser.error("it takes a connection to warm up, a batch, and a connection for each batch")
+    return options
+
+
+def main() -> int:
+    options = _options()
+    end_on_sigterm()
+    cores = Cores.choose()
+    try:
+        allow_descriptors(options.warm_up + options.connections + _OTHER_DESCRIPTORS)
+        usages = [
+            measure(name, options.warm_up, options.connections, options.batches, cores) for name in SERVERS
+        ]
+    except BenchmarkError as error:
+        print(f"idle: {error}", file=sys.stderr)
+        return 2
+    rival, ours = usages
+    ratio = ours.median / rival.median
+    if options.json:
+        print(json.dumps(document(usages, ratio), indent=2))
+    else:
+        outcome = "met" if ratio < 1 else "MISSED"
+        print(table(usages, cores), f"Goal, less than grpcio: {outcome}, at {ratio:.3f} of it.", sep="\n")
+    return 1 if ratio >= 1 and not options.no_verdict else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

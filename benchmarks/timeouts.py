@@ -28,7 +28,8 @@ def changes(server: str, core: int | None) -> float:
         if frame.type == Type.HEADERS:
             if not frame.flags & END_HEADERS:
                 raise BenchmarkError("a header block in several frames, which this check does not read")
-            values += [value for name, value in decoder.decode(frame.payload) if name == "grpc-timeout"]
+            fields = decoder.decode(frame.payload, raw=True)
+            values += [value for name, value in fields if name == b"grpc-timeout"]
     if len(values) != _CALLS:
         raise BenchmarkError(f"{len(values)} of {_CALLS} calls had a grpc-timeout")
     share = sum(a != b for a, b in zip(values, values[1:], strict=False)) / (_CALLS - 1)

@@ -145,8 +145,8 @@ class Supervisor:
             log.exception("error in the broker, which goes on")
 
     def _on_ready(self, process: HubProcess, error: str) -> None:
-        if self._stopping:
-            return
+        if self._stopping or process in self._joined:
+            return  # or it was among the first, which are joined as soon as all are ready
         if error and not self._announced:
             raise ConfigError(error)
         if error:

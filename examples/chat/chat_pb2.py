@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from actorrpc import options_pb2 as actorrpc_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65xamples/chat/chat.proto\x12\x04\x63hat\x1a\x16\x61\x63torrpc/options.proto\")\n\x0bJoinRequest\x12\x0c\n\x04nick\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\t\"\x1a\n\nSayRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\"\n\n\x08SayReply\"\x0c\n\nWhoRequest\"\n\n\x08WhoReply\"\x0e\n\x0cLeaveRequest\"\x0c\n\nLeaveReply\"\xa8\x01\n\x05\x45vent\x12\x1f\n\x07welcome\x18\x01 \x01(\x0b\x32\x0c.chat.MemberH\x00\x12\x1a\n\x04said\x18\x02 \x01(\x0b\x32\n.chat.LineH\x00\x12\x1e\n\x06joined\x18\x03 \x01(\x0b\x32\x0c.chat.MemberH\x00\x12\x1c\n\x04left\x18\x04 \x01(\x0b\x32\x0c.chat.MemberH\x00\x12\x1c\n\x04here\x18\x05 \x01(\x0b\x32\x0c.chat.MemberH\x00\x42\x06\n\x04kind\"\"\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04nick\x18\x02 \x01(\t\".\n\x04Line\x12\x18\n\x02\x62y\x18\x01 \x01(\x0b\x32\x0c.chat.Member\x12\x0c\n\x04text\x18\x02 \x01(\t\"F\n\x07Session\x12\x0c\n\x04nick\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x03 \x01(\t\x12\x11\n\tannounced\x18\x04 \x01(\x08\":\n\x08RollCall\x12\x1c\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32\x0c.chat.Member\x12\x10\n\x08newcomer\x18\x02 \x01(\x08\"+\n\tNickTaken\x12\x1e\n\x08newcomer\x18\x01 \x01(\x0b\x32\x0c.chat.Member2\xc5\x01\n\x04\x43hat\x12(\n\x04Join\x12\x11.chat.JoinRequest\x1a\x0b.chat.Event0\x01\x12\'\n\x03Say\x12\x10.chat.SayRequest\x1a\x0e.chat.SayReply\x12\'\n\x03Who\x12\x10.chat.WhoRequest\x1a\x0e.chat.WhoReply\x12-\n\x05Leave\x12\x12.chat.LeaveRequest\x1a\x10.chat.LeaveReply\x1a\x12\xa2\x85\x19\x0e\n\x0c\x63hat.Sessionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65xamples/chat/chat.proto\x12\x04\x63hat\x1a\x16\x61\x63torrpc/options.proto\")\n\x0bJoinRequest\x12\x0c\n\x04nick\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\t\"\x1a\n\nSayRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\"\n\n\x08SayReply\"\x0c\n\nWhoRequest\"\n\n\x08WhoReply\"\x0e\n\x0cLeaveRequest\"\x0c\n\nLeaveReply\"\xa8\x01\n\x05\x45vent\x12\x1f\n\x07welcome\x18\x01 \x01(\x0b\x32\x0c.chat.MemberH\x00\x12\x1a\n\x04said\x18\x02 \x01(\x0b\x32\n.chat.LineH\x00\x12\x1e\n\x06joined\x18\x03 \x01(\x0b\x32\x0c.chat.MemberH\x00\x12\x1c\n\x04left\x18\x04 \x01(\x0b\x32\x0c.chat.MemberH\x00\x12\x1c\n\x04here\x18\x05 \x01(\x0b\x32\x0c.chat.MemberH\x00\x42\x06\n\x04kind\"\"\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04nick\x18\x02 \x01(\t\".\n\x04Line\x12\x18\n\x02\x62y\x18\x01 \x01(\x0b\x32\x0c.chat.Member\x12\x0c\n\x04text\x18\x02 \x01(\t\"U\n\x07Session\x12\x0c\n\x04nick\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x03 \x01(\t\x12\r\n\x05named\x18\x04 \x01(\x08\x12\x11\n\tannounced\x18\x05 \x01(\x08\"!\n\x05\x43laim\x12\x18\n\x02\x62y\x18\x01 \x01(\x0b\x32\x0c.chat.Member\"%\n\tNickTaken\x12\x18\n\x02\x62y\x18\x01 \x01(\x0b\x32\x0c.chat.Member\"$\n\x08RollCall\x12\x18\n\x02\x62y\x18\x01 \x01(\x0b\x32\x0c.chat.Member2\xc5\x01\n\x04\x43hat\x12(\n\x04Join\x12\x11.chat.JoinRequest\x1a\x0b.chat.Event0\x01\x12\'\n\x03Say\x12\x10.chat.SayRequest\x1a\x0e.chat.SayReply\x12\'\n\x03Who\x12\x10.chat.WhoRequest\x1a\x0e.chat.WhoReply\x12-\n\x05Leave\x12\x12.chat.LeaveRequest\x1a\x10.chat.LeaveReply\x1a\x12\xa2\x85\x19\x0e\n\x0c\x63hat.Sessionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,11 +55,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINE']._serialized_start=404
   _globals['_LINE']._serialized_end=450
   _globals['_SESSION']._serialized_start=452
-  _globals['_SESSION']._serialized_end=522
-  _globals['_ROLLCALL']._serialized_start=524
-  _globals['_ROLLCALL']._serialized_end=582
-  _globals['_NICKTAKEN']._serialized_start=584
-  _globals['_NICKTAKEN']._serialized_end=627
-  _globals['_CHAT']._serialized_start=630
-  _globals['_CHAT']._serialized_end=827
+  _globals['_SESSION']._serialized_end=537
+  _globals['_CLAIM']._serialized_start=539
+  _globals['_CLAIM']._serialized_end=572
+  _globals['_NICKTAKEN']._serialized_start=574
+  _globals['_NICKTAKEN']._serialized_end=611
+  _globals['_ROLLCALL']._serialized_start=613
+  _globals['_ROLLCALL']._serialized_end=649
+  _globals['_CHAT']._serialized_start=652
+  _globals['_CHAT']._serialized_end=849
 # @@protoc_insertion_point(module_scope)

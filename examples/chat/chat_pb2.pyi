@@ -70,27 +70,33 @@ class Line(_message.Message):
     def __init__(self, by: _Optional[_Union[Member, _Mapping]] = ..., text: _Optional[str] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("nick", "room", "call", "announced")
+    __slots__ = ("nick", "room", "call", "named", "announced")
     NICK_FIELD_NUMBER: _ClassVar[int]
     ROOM_FIELD_NUMBER: _ClassVar[int]
     CALL_FIELD_NUMBER: _ClassVar[int]
+    NAMED_FIELD_NUMBER: _ClassVar[int]
     ANNOUNCED_FIELD_NUMBER: _ClassVar[int]
     nick: str
     room: str
     call: str
+    named: bool
     announced: bool
-    def __init__(self, nick: _Optional[str] = ..., room: _Optional[str] = ..., call: _Optional[str] = ..., announced: bool = ...) -> None: ...
+    def __init__(self, nick: _Optional[str] = ..., room: _Optional[str] = ..., call: _Optional[str] = ..., named: bool = ..., announced: bool = ...) -> None: ...
 
-class RollCall(_message.Message):
-    __slots__ = ("caller", "newcomer")
-    CALLER_FIELD_NUMBER: _ClassVar[int]
-    NEWCOMER_FIELD_NUMBER: _ClassVar[int]
-    caller: Member
-    newcomer: bool
-    def __init__(self, caller: _Optional[_Union[Member, _Mapping]] = ..., newcomer: bool = ...) -> None: ...
+class Claim(_message.Message):
+    __slots__ = ("by",)
+    BY_FIELD_NUMBER: _ClassVar[int]
+    by: Member
+    def __init__(self, by: _Optional[_Union[Member, _Mapping]] = ...) -> None: ...
 
 class NickTaken(_message.Message):
-    __slots__ = ("newcomer",)
-    NEWCOMER_FIELD_NUMBER: _ClassVar[int]
-    newcomer: Member
-    def __init__(self, newcomer: _Optional[_Union[Member, _Mapping]] = ...) -> None: ...
+    __slots__ = ("by",)
+    BY_FIELD_NUMBER: _ClassVar[int]
+    by: Member
+    def __init__(self, by: _Optional[_Union[Member, _Mapping]] = ...) -> None: ...
+
+class RollCall(_message.Message):
+    __slots__ = ("by",)
+    BY_FIELD_NUMBER: _ClassVar[int]
+    by: Member
+    def __init__(self, by: _Optional[_Union[Member, _Mapping]] = ...) -> None: ...

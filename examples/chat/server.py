@@ -4,19 +4,21 @@ Each connection is an actor, a member of one room at most. No list of members is
 can be wrong when a hub dies: whoever wants to know who is here calls the roll, and the living answer.
 
     room/R      what the members of room R hear: their Join calls are subscribed to it
-    roll/R      roll calls: the members' actors are subscribed to it, and answer
+    roll/R      claims to nicks, and roll calls: the members' actors are subscribed to it, and answer
     inbox/R/C   the answers for connection C, which its Join call hears too
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import actorrpc
 from actorrpc import RpcError, StatusCode
 from examples.chat.chat_actorrpc import ChatBase
 from examples.chat.chat_pb2 import (
+    Claim,
     Event,
     JoinRequest,
     LeaveReply,
@@ -62,7 +64,7 @@ class Chat(ChatBase):
 
     def Who(self, request: WhoRequest, call: actorrpc.Call[WhoReply]) -> WhoReply:
         self._check_member()
-        self.publish(self._roll, RollCall(caller=self._me))
+        self.publish(self._roll, RollCall(by=self._me))
         return WhoReply()
 
     def Leave(self, request: LeaveRequest, call: actorrpc.Call[LeaveReply]) -> LeaveReply:
@@ -75,28 +77,33 @@ class Chat(ChatBase):
     def on_topic(self, topic: str, message: Any) -> None:
         if topic == self._inbox:
             self.unsubscribe(self._inbox)
-            self.publish(self._roll, RollCall(caller=self._me, newcomer=True))
+            self.publish(self._roll, Claim(by=self._me))
         elif topic == self._roll and self._join_call is None:
             self._leave()  # the client has cancelled its Join and said nothing
-        elif topic == self._roll and isinstance(message, RollCall):
-            self._answer(message)
-        elif topic == self._roll and message == NickTaken(newcomer=self._me):
-            self._leave(StatusCode.ALREADY_EXISTS, f"{self.state.nick} is somebody else in {self.state.room}")
+        elif topic == self._roll:
+            _ON_ROLL[type(message)](self, message.by)
 
-    def _answer(self, roll_call: RollCall) -> None:
-        caller = roll_call.caller
-        if roll_call.newcomer and caller == self._me:
+    def _on_claim(self, newcomer: Member) -> None:
+        """All see the claims in one order, so the first to claim a nick has it."""
+        if newcomer == self._me:
+            self.state.named = True
+            self.publish(self._roll, RollCall(by=self._me))
+        elif newcomer.nick == self.state.nick and self.state.named:
+            self.publish(self._roll, NickTaken(by=newcomer))
+
+    def _on_nick_taken(self, newcomer: Member) -> None:
+        if newcomer == self._me:
+            self._leave(StatusCode.ALREADY_EXISTS, f"the nick {self.state.nick} is taken in {self.state.room}")
+
+    def _on_roll_call(self, caller: Member) -> None:
+        if caller == self._me and not self.state.announced:
             self._announce()
-        if not self.state.announced:
-            return
-        if roll_call.newcomer and caller.nick == self.state.nick and caller != self._me:
-            self.publish(self._roll, NickTaken(newcomer=caller))  # all see claims in one order: the first wins
-        else:
+        if self.state.announced:
             self.publish(_inbox(self.state.room, caller.id), Event(here=self._me))
 
     def _announce(self) -> None:
-        """Be a member: from now on the actor hears every roll call, so nobody who is announced is missed."""
-        if (call := self._join_call) is not None and not self.state.announced:
+        """Be a member. Whoever is announced hears every roll call from now on, and is missed in none."""
+        if (call := self._join_call) is not None:
             self.state.announced = True
             call.send(Event(welcome=self._me))
             self.publish(self._room, Event(joined=self._me))
@@ -146,5 +153,11 @@ def _check_name(what: str, name: str) -> None:
     if not NAME.fullmatch(name):
         raise RpcError(StatusCode.INVALID_ARGUMENT, f"a {what} has 1 to 24 letters, digits, '_', '.' and '-'")
 
+
+_ON_ROLL: dict[type, Callable[[Chat, Member], None]] = {
+    Claim: Chat._on_claim,
+    NickTaken: Chat._on_nick_taken,
+    RollCall: Chat._on_roll_call,
+}
 
 app = actorrpc.App([Chat])

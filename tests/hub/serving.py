@@ -51,7 +51,7 @@ class Hubs:
             for node in self.nodes:
                 node.set_homes(range(count), 1)
             listener = socket.create_server(("127.0.0.1", 0))
-            self.address = "127.0.0.1:{}".format(listener.getsockname()[1])
+            self.address = f"127.0.0.1:{listener.getsockname()[1]}"
             self.nodes[0].listen(listener)
         except BaseException as error:
             self._error = error

@@ -1,195 +1,27 @@
-"""All four shapes of calls, with and without state, on one hub, and on two between which each turn moves it."""
+"""All shapes of calls against hubs in this process: on one, and on two between which turns move it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import grpc
 import pytest
 
 from tests.apps.shapes import app
-from tests.apps.shapes_actorrpc import StatefulStub, StatelessStub
-from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
+from tests.hub.serving import serving
+from tests.shapes_contract import ShapesContract
 
 
 @pytest.fixture(scope="module", params=[0, 1, 3], ids=["still", "moved-every-turn", "moved-every-third"])
-def hubs(request: pytest.FixtureRequest) -> Iterator[Hubs]:
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
     with serving(app, 2, move_every=request.param) as hubs:
-        yield hubs
-        if request.param:
-            assert any(not moved.aborted for moved in hubs.moved)
+        yield hubs.address
+        assert any(not moved.aborted for moved in hubs.moved) == bool(request.param)
 
 
 @pytest.fixture
-def channel(hubs: Hubs) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(
-        hubs.address,
-        options=[
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.use_local_subchannel_pool", 1),
-        ],
-    ) as channel:
-        yield channel
+def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    return lambda: caplog.text
 
 
-@pytest.fixture(params=[StatelessStub, StatefulStub], ids=["stateless", "stateful"])
-def stub(request: pytest.FixtureRequest, channel: grpc.Channel) -> StatelessStub | StatefulStub:
-    return request.param(channel)
-
-
-def items(count: int, **fields: object) -> Iterator[Item]:
-    return (Item(number=number, **fields) for number in range(count))
-
-
-def numbers(replies: Iterator[Item]) -> list[int]:
-    return [reply.number for reply in replies]
-
-
-def test_unary(stub):
-    assert stub.Unary(Item(number=1)).number == 1
-
-
-def test_server_streaming(stub):
-    assert numbers(stub.Expand(Item(number=200))) == list(range(200))
-
-
-def test_server_streaming_nothing(stub):
-    assert numbers(stub.Expand(Item(number=0))) == []
-
-
-def test_client_streaming_stateless(channel):
-    assert StatelessStub(channel).Collect(items(100)).number == sum(range(100))
-
-
-def test_client_streaming_stateful(channel):
-    assert StatefulStub(channel).Collect(items(100)).number == 100
-
-
-def test_client_streaming_nothing(stub):
-    assert stub.Collect(iter(())).number == 0
-
-
-def test_bidirectional(stub):
-    assert numbers(stub.Talk(items(500))) == list(range(500))
-
-
-def test_bidirectional_ping_pong(stub):
-    """Each message is sent only when the one before was answered."""
-    import queue
-
-    outgoing: queue.Queue[Item | None] = queue.Queue()
-    replies = stub.Talk(iter(outgoing.get, None))
-    for number in range(50):
-        outgoing.put(Item(number=number))
-        assert next(replies).number == number
-    outgoing.put(None)
-    assert numbers(replies) == []
-
-
-@pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 65_536, 3_000_000])
-def test_message_sizes(channel, size):
-    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
-    assert StatelessStub(channel).Unary(Item(body=body)).body == body
-
-
-def test_large_stream(channel):
-    """More than any window, with a client that reads at its own pace."""
-    body = b"z" * 100_000
-    replies = StatelessStub(channel).Expand(Item(number=100, body=body))
-    assert [(reply.number, len(reply.body)) for reply in replies] == [(n, len(body)) for n in range(100)]
-
-
-def test_state_is_the_connections(channel, hubs):
-    stub = StatefulStub(channel)
-    assert [stub.Unary(Item()).number for _ in range(30)] == list(range(1, 31))
-    with grpc.insecure_channel(hubs.address, options=[("grpc.use_local_subchannel_pool", 1)]) as other:
-        assert StatefulStub(other).Unary(Item()).number == 1
-
-
-def test_a_thousand_calls_at_once(stub):
-    futures = [stub.Unary.future(Item(number=number)) for number in range(1000)]
-    replies = sorted(future.result().number for future in futures)
-    assert replies in (list(range(1000)), list(range(1, 1001)))
-
-
-def test_metadata(channel):
-    metadata = [("initial", "one"), ("trailing-bin", b"\0\xff"), ("trailing-bin", b"two")]
-    _, call = StatelessStub(channel).Unary.with_call(Item(), metadata=metadata)
-    assert ("initial", "one") in [tuple(pair) for pair in call.initial_metadata()]
-    assert [value for key, value in call.trailing_metadata() if key == "trailing-bin"] == [b"\0\xff", b"two"]
-
-
-@pytest.mark.parametrize("status", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
-def test_statuses(channel, status):
-    with pytest.raises(grpc.RpcError) as caught:
-        StatelessStub(channel).Unary(Item(status=status.value[0], text="ünï% \n code"))
-    assert caught.value.code() is status
-    assert caught.value.details() == "ünï% \n code"
-    assert ("why", "asked for") in [tuple(pair) for pair in caught.value.trailing_metadata()]
-
-
-def test_error_after_replies(channel):
-    def requests() -> Iterator[Item]:
-        yield Item(number=1)
-        yield Item(status=5, text="no")
-
-    replies = StatelessStub(channel).Talk(requests())
-    assert next(replies).number == 1
-    with pytest.raises(grpc.RpcError) as caught:
-        next(replies)
-    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-
-
-def test_a_bug_is_unknown_and_its_words_stay_here(stub, caplog):
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.Unary(Item(text="bug"))
-    assert caught.value.code() is grpc.StatusCode.UNKNOWN
-    assert "secret" not in caught.value.details()
-    assert "the secret of the handler" in caplog.text
-    assert stub.Unary(Item(number=1)).number == 1  # the connection lives on
-
-
-def test_deadline_interrupts_a_blocked_handler(stub):
-    began = time.monotonic()
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.Unary(Item(sleep=30), timeout=0.3)
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert stub.Unary(Item(number=1), timeout=10).number == 1  # the actor is free at once
-    assert time.monotonic() - began < 10
-
-
-def test_cancellation_interrupts_a_blocked_handler(stub):
-    blocked = stub.Unary.future(Item(sleep=30))
-    assert stub.Talk.__class__  # the channel is up
-    blocked.cancel()
-    assert stub.Unary(Item(number=1), timeout=10).number == 1
-
-
-def test_cancelling_a_stream(stub):
-    replies = stub.Talk(items(10_000_000))
-    assert next(replies).number == 0
-    replies.cancel()
-    assert stub.Collect(iter(()), timeout=10).number >= 0
-
-
-def test_unknown_method(channel):
-    with pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary("/shapes.Stateless/Nope")(b"")
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert "/shapes.Stateless/Nope" in caught.value.details()
-
-
-def test_bytes_that_are_no_message(channel):
-    with pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary("/shapes.Stateless/Unary")(b"\xff\xff\xff")
-    assert caught.value.code() is grpc.StatusCode.INTERNAL
-
-
-def test_message_over_the_limit(channel):
-    with pytest.raises(grpc.RpcError) as caught:
-        StatelessStub(channel).Unary(Item(body=b"x" * (4 * 1024 * 1024 + 1)))
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert StatelessStub(channel).Unary(Item(number=3)).number == 3
+class TestShapes(ShapesContract):
+    """Its tests are the contract's."""

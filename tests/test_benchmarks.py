@@ -1,0 +1,176 @@
+"""The benchmarks with tiny parameters: they run to their end, and report all they say they report.
+
+How fast anything is, is not tested here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("grpc")
+
+from benchmarks.accounting import cpu_seconds, memory_bytes
+from benchmarks.comparison import Comparison, Result
+from benchmarks.idle import Usage
+from benchmarks.idle import table as idle_table
+from benchmarks.loads import LOADS, check_h2load
+from benchmarks.processes import BenchmarkError, Cores, server
+
+ROOT = Path(__file__).parents[1]
+SERVERS = ["grpcio", "grpcio.aio", "actorrpc"]
+
+REPORT = """\
+finished in 81.68ms, 3672.76 req/s, 238.22KB/s
+requests: 300 total, 300 started, 300 done, 300 succeeded, 0 failed, 0 errored, 0 timeout
+status codes: 300 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 19.46KB (19925) total, 1.17KB (1200) headers (space savings 95.12%), 4.10KB (4200) data
+"""
+
+
+def benchmark(program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"benchmarks.{program}", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+    )
+
+
+def report(program: str, *arguments: str) -> dict[str, Any]:
+    done = benchmark(program, "--json", "--no-verdict", *arguments)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert isinstance(document, dict)
+    return document
+
+
+def test_unary_reports_each_server_under_each_load() -> None:
+    loads = [load for load in LOADS if load.deadlines or shutil.which("h2load")]
+    only = [f"--only={load.name}" for load in loads]
+    found = report("unary", "--rounds=1", "--calls=300", "--least-cpu=0", *only)
+    assert found["goal"] == 0.2 and found["met"] in (True, False)
+    assert 0 < found["tick"] <= 0.01
+    assert found["timeout_changes"] > 0.9
+    results = found["results"]
+    assert [(each["load"], each["server"]) for each in results] == [
+        (load.name, name) for load in loads for name in SERVERS
+    ]
+    for each in results:
+        cost = each["cpu_per_call"]
+        assert each["calls"] == 300 and len(cost["rounds"]) == 1
+        assert cost["lowest"] <= cost["median"] <= cost["highest"] < 0.1
+        assert each["ratio"] is not None
+
+
+def test_unary_says_where_h2load_is_found() -> None:
+    done = benchmark("unary", PATH="")
+    assert done.returncode == 2
+    assert done.stdout == "" and len(done.stderr.splitlines()) == 1
+    assert "nghttp2-client" in done.stderr
+
+
+def test_idle_reports_both_servers() -> None:
+    found = report("idle", "--connections=40", "--batches=4", "--warm-up=10")
+    assert found["met"] is (found["ratio"] < 1)
+    assert [each["server"] for each in found["results"]] == ["grpcio", "actorrpc"]
+    for each in found["results"]:
+        assert each["opening"] > 100
+        assert len(each["bytes_per_connection"]["batches"]) == 4
+        assert each["bytes_per_connection"]["mean"] < 1_000_000
+
+
+def test_idle_prints_a_table() -> None:
+    usages = [Usage("grpcio", 342, [18e3, 19e3, 17e3]), Usage("actorrpc", 341, [6e3, 6e3, 9e3])]
+    title, head, grpcio, actorrpc = idle_table(usages, Cores(1, 0)).splitlines()
+    assert title == (
+        "Memory per idle connection: median (lowest–highest) and mean of 3 batches; "
+        "server on core 1, client on core 0."
+    )
+    assert head.split("  ")[0] == "server"
+    assert grpcio.split() == ["grpcio", "18,000", "(17,000–19,000)", "18,000", "342", "bytes"]
+    assert actorrpc.split() == ["actorrpc", "6,000", "(6,000–9,000)", "7,000", "341", "bytes"]
+
+
+def comparison(ours: float, sync: float | None = 2e-4, aio: float | None = 3e-4) -> Comparison:
+    costs = {"grpcio": sync, "grpcio.aio": aio, "actorrpc": ours}
+    results = {
+        (name, LOADS[0].name): Result(name, LOADS[0], [2 * cost, cost, 0.5 * cost], 3)
+        for name, cost in costs.items()
+        if cost is not None
+    }
+    return Comparison(Cores(None, None), 1.0, results, 0.99)
+
+
+def test_unary_prints_a_table() -> None:
+    title, head, *rows, tick, deadlines = comparison(4.1e-5).table().splitlines()
+    assert "of 3 rounds; one core" in title and "µs per call" in head
+    assert [row.split() for row in rows] == [
+        ["50", "×", "1", "grpcio", "200.0", "(100.0–400.0)", "1.000"],
+        ["50", "×", "1", "grpcio.aio", "300.0", "(150.0–600.0)", "1.500"],
+        ["50", "×", "1", "actorrpc", "41.0", "(20.5–82.0)", "0.205"],
+    ]
+    assert tick.startswith("Clock tick") and "99% of calls" in deadlines
+
+
+def test_the_goal_is_a_fifth_of_the_better_grpcio() -> None:
+    assert comparison(3.9e-5).met is True
+    assert comparison(4.1e-5).met is False
+    assert comparison(4.1e-5, sync=4e-4).met is True
+    assert comparison(4.1e-5, sync=None).met is None
+    assert [comparison(3.9e-5).verdict()[-4:], comparison(4.1e-5).verdict()[-7:]] == ["met.", "MISSED."]
+
+
+def test_a_report_of_h2load_is_believed_only_if_every_call_was_answered() -> None:
+    check_h2load(REPORT, 300)
+    for wrong in (
+        REPORT.replace("300 succeeded, 0 failed", "299 succeeded, 1 failed"),
+        REPORT.replace("300 2xx, 0 3xx, 0 4xx", "299 2xx, 0 3xx, 1 4xx"),
+        REPORT.replace("(4200) data", "(4186) data"),  # one of them was an error in the trailers
+        REPORT.replace("300 total, 300 started, 300 done, 300", "200 total, 200 started, 200 done, 200"),
+        "",
+    ):
+        with pytest.raises(BenchmarkError):
+            check_h2load(wrong, 300)
+
+
+def test_accounting_counts_descendants() -> None:
+    """CPU of a child that was waited for, and memory of one that lives."""
+    burn = "import time\nwhile time.process_time() < 0.2: pass"
+    hold = "held = b'x' * 30_000_000; print('held', flush=True); input()"
+    script = f"""
+import subprocess, sys
+for each in ({burn!r}, {hold!r}):
+    subprocess.run([sys.executable, "-c", each])
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert 0.19 <= cpu_seconds(process.pid) < 10
+        assert 30_000_000 < memory_bytes(process.pid) < 300_000_000
+        process.communicate(b"\n")
+    with pytest.raises(ProcessLookupError):
+        cpu_seconds(process.pid)
+
+
+def test_a_server_ends_with_its_block_and_with_its_benchmark() -> None:
+    with pytest.raises(KeyError), server("grpcio_aio", None) as running:
+        raise KeyError
+    assert not Path(f"/proc/{running.pid}").exists()
+
+    script = """
+import os
+from benchmarks.processes import server
+with server("actorrpc_one", None) as running:
+    os.kill(os.getpid(), 9)
+"""
+    # The server has the pipe of stderr too: there is no timeout only if both have gone.
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.PIPE, timeout=30)
+    assert done.returncode == -9 and done.stderr == b""
