@@ -16,7 +16,7 @@ from actorrpc.pb import admin_pb2
 __all__ = ["NoAnswer", "ask", "stop"]
 
 #: How much longer than its drain timeout a hub may take to stop.
-GRACE = 3.0
+GRACE = 2.0
 
 
 class NoAnswer(Exception):

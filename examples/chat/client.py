@@ -11,8 +11,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import grpc
 
@@ -22,9 +21,11 @@ from examples.chat.terminal import Terminal, printable
 
 __all__ = ["main"]
 
-HELP = "/who  who is here    /join ROOM  go to another room    /quit  leave"
+HELP = "/who: who is here, /join ROOM: go elsewhere, /quit: leave"
 
-#: How long a server may take to answer, at first and after the connection was lost.
+HINT = "This starts one: actorrpc serve examples.chat.server:app --hubs 2"
+
+#: How long a server may take to answer, and to come back when the connection was lost.
 PATIENCE = 5.0
 REJOIN_PATIENCE = 30.0
 #: How long to wait for more answers to a roll call before the names are printed.
@@ -67,8 +68,10 @@ class Conversation:
     def begin(self) -> None:
         """Enter the room. Raises Refused."""
         self._thread.start()
-        if not self._welcome.wait(PATIENCE) or self.refusal:
-            raise Refused(self.refusal or "the server does not answer")
+        if not self._welcome.wait(PATIENCE):
+            raise Refused("the server does not answer")
+        if self.refusal:
+            raise Refused(self.refusal)
 
     def say(self, text: str) -> None:
         """Say a line; nothing happens to an empty one. Raises grpc.RpcError."""
@@ -86,10 +89,12 @@ class Conversation:
         self._chat.Who(WhoRequest(), timeout=PATIENCE)
 
     def join(self, room: str) -> None:
-        """Go to another room: the thread joins it when the old call has ended. Raises grpc.RpcError."""
+        """Go to another room, or back if it does not let us in. Raises grpc.RpcError."""
         self._room = room
         self._calling_roll = True
-        self._chat.Leave(LeaveRequest(), timeout=PATIENCE)
+        self._welcome.clear()
+        self._chat.Leave(LeaveRequest(), timeout=PATIENCE)  # the thread joins when the old call has ended
+        self._welcome.wait(PATIENCE)
 
     def end(self) -> None:
         """Leave, when all that we said and asked has come back."""
@@ -108,9 +113,8 @@ class Conversation:
                 self._join_once()
         except Refused as refused:
             self.refusal = str(refused)
-            interrupt = self._welcome.is_set()
             self._welcome.set()
-            if interrupt:  # the main thread reads the terminal
+            if self._home:  # the main thread reads the terminal
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _join_once(self) -> None:
@@ -124,7 +128,9 @@ class Conversation:
         """Say why the call has ended, and choose where to go next. Raises Refused if that is nowhere."""
         if self._leaving:
             return
-        if error.code() in LOST and self._home:
+        if error.code() in LOST and not self._home:
+            raise Refused(f"no chat server answers. {HINT}")
+        if error.code() in LOST:
             self._notice(f"lost {self._room} ({_reason(error)}); joining again")
             _wait_for_server(self._channel, REJOIN_PATIENCE)
         elif self._home not in ("", self._room):
@@ -139,8 +145,8 @@ class Conversation:
             self._show_line(event.said)
         elif kind == "welcome":
             self._id = event.welcome.id
+            self._notice(f"you are {self._nick} in {self._room}" + ("" if self._home else f"  ({HELP})"))
             self._home = self._room
-            self._notice(f"you are {self._nick} in {self._room} ({HELP})")
             self._welcome.set()
         elif kind == "here":
             self._gather(event.here)
@@ -180,7 +186,7 @@ def main() -> int:
     options = _parse()
     terminal = Terminal()
     try:
-        with _connected(options.address) as channel:
+        with grpc.insecure_channel(options.address) as channel:
             conversation = Conversation(channel, options.nick, options.room, terminal)
             conversation.begin()
             try:
@@ -190,7 +196,7 @@ def main() -> int:
                     raise Refused(conversation.refusal) from None
             conversation.end()
     except Refused as refused:
-        print(f"chat: {refused}", file=sys.stderr)
+        print(f"chat: {options.address}: {refused}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -215,21 +221,11 @@ def _converse(conversation: Conversation, terminal: Terminal) -> None:
             terminal.print(terminal.paint.dim(f"* not done: {_reason(error)}"))
 
 
-@contextmanager
-def _connected(address: str) -> Iterator[grpc.Channel]:
-    """Connect. Raises Refused if no server is there."""
-    with grpc.insecure_channel(address) as channel:
-        _wait_for_server(channel, PATIENCE)
-        yield channel
-
-
 def _wait_for_server(channel: grpc.Channel, seconds: float) -> None:
     try:
         grpc.channel_ready_future(channel).result(seconds)
     except grpc.FutureTimeoutError:
-        raise Refused(
-            "no server is there; this starts one: actorrpc serve examples.chat.server:app --hubs 2"
-        ) from None
+        raise Refused(f"the server has not come back. {HINT}") from None
 
 
 def _reason(error: grpc.RpcError) -> str:

@@ -93,7 +93,7 @@ class Chat(ChatBase):
 
     def _on_nick_taken(self, newcomer: Member) -> None:
         if newcomer == self._me:
-            self._leave(StatusCode.ALREADY_EXISTS, f"the nick {self.state.nick} is taken in {self.state.room}")
+            self._leave(StatusCode.ALREADY_EXISTS, f"the nick {newcomer.nick} is taken in {self.state.room}")
 
     def _on_roll_call(self, caller: Member) -> None:
         if caller == self._me and not self.state.announced:

@@ -23,7 +23,7 @@ _NICKS = ("31", "32", "33", "34", "35", "36", "91", "92", "94", "95", "96")
 
 
 def printable(text: str) -> str:
-    """Text that does nothing to a terminal but show: no escape sequences, line ends, or changes of direction."""
+    """Text that a terminal only shows: without escape sequences, line ends, or changes of direction."""
     return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
@@ -71,7 +71,7 @@ class Terminal:
             sys.stdout.flush()
 
     def lines(self) -> Iterator[str]:
-        """Yield what is typed, until the end of the input. What was typed is erased: it comes back as said."""
+        """Yield what is typed, until the end of the input. It is erased, since it comes back as said."""
         if not self.interactive:
             yield from (line.rstrip("\n") for line in sys.stdin)
             return

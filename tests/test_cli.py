@@ -1,0 +1,216 @@
+"""The command line where no server is needed: what it refuses, and how it tells."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from click.testing import CliRunner
+
+from actorrpc import framing
+from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.cli import cli, main
+from actorrpc.config import Config
+from actorrpc.pb.admin_pb2 import Reply, Request
+
+Broker = Callable[[Reply], list[Request]]
+
+
+@pytest.fixture
+def runtime_dir(tmp_path: Path) -> str:
+    return str(tmp_path / "run")
+
+
+@pytest.fixture
+def broker(runtime_dir: str) -> Iterator[Broker]:
+    """A broker that gives one reply."""
+    with ExitStack() as opened:
+
+        def start(reply: Reply) -> list[Request]:
+            listener = opened.enter_context(opened.enter_context(RuntimeDir(runtime_dir).claim()).open_socket())
+            asked: list[Request] = []
+
+            def answer() -> None:
+                conn, _ = listener.accept()
+                with conn:
+                    reader = framing.FrameReader()
+                    while not (frame := reader.next_frame()):
+                        reader.receive(conn.recv(4096))
+                    asked.append(Request.FromString(frame[0]))
+                    conn.sendall(framing.encode(reply))
+
+            thread = Thread(target=answer)
+            thread.start()
+            opened.callback(thread.join)
+            return asked
+
+        yield start
+
+
+def run(*arguments: str) -> int:
+    """Run the command line here. Returns its exit status."""
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    return int(raised.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((), "Missing command."),
+        (("bogus",), "No such command 'bogus'."),
+        (("serve",), "Missing argument 'APP'."),
+        (("serve", "a:b", "--hubs", "many"), "Invalid value for '--hubs': 'many' is not a valid integer."),
+        (("serve", "a:b", "--hubs", "0"), "at least one hub is needed, not 0"),
+        (("serve", "a:b", "--bind", "nowhere"), "cannot bind to 'nowhere': write HOST:PORT"),
+        (("serve", "a:b", "--accept", "acceptor"), "Invalid value for '--accept': 'acceptor' is not 'reuseport'."),
+        (("serve", "a:b", "--policy", "greedy"), "Invalid value for '--policy': 'greedy' is not 'none'."),
+        (("serve", "a:b", "--drain-timeout", "nan"), "Invalid value for '--drain-timeout': 'nan' is no number"),
+        (("serve", "a:b", "--drain-timeout", "-1"), "Invalid value for '--drain-timeout': '-1' is no number"),
+        (("serve", "a:b", "--quiesce-timeout", "x"), "Invalid value for '--quiesce-timeout': 'x' is no number"),
+        (("serve", "a:b", "--max-connections", "-1"), "Invalid value for '--max-connections': -1 is not in the range"),
+        (("serve", "a:b", "--max-unsent-bytes", str(2**32)), "Invalid value for '--max-unsent-bytes'"),
+        (("serve", "a:b", "--stream-window-bytes", "1"), "stream_window_bytes must be from 65,535"),
+        (("status",), "no broker runs in "),
+        (("connections",), "no broker runs in "),
+        (("stop",), "no broker runs in "),
+        (("move", "0-1-1", "1"), "no broker runs in "),
+        (("move", "0-1-1"), "Missing argument 'HUB'."),
+        (("move", "0-1-1", "-1"), "No such option"),
+        (("status", "--runtime-dir", f"/tmp/{'x' * 120}"), "too long for a unix socket"),
+        (("protoc",), "Missing argument 'PROTO...'."),
+    ],
+)
+def test_wrong_words_get_one_line(
+    arguments: tuple[str, ...],
+    error: str,
+    runtime_dir: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", os.path.dirname(runtime_dir))
+    assert run(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("actorrpc: error: ")
+    assert error in err
+    assert err.count("\n") == 1
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (("--help",), ("serve", "-h"), ("protoc", "--help"), ("--version",)):
+        assert run(*arguments) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith(("Usage: actorrpc", "actorrpc"))
+        assert err == ""
+
+
+def test_every_limit_is_an_option() -> None:
+    text = CliRunner().invoke(cli, ["serve", "--help"]).output
+    for field in fields(Config):
+        assert f"--{field.name.replace('_', '-')}" in text
+
+
+def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    served = []
+
+    def serve(app: str, **given: object) -> None:
+        served.append((app, given))
+        on_ready = given["on_ready"]
+        assert callable(on_ready)
+        on_ready("127.0.0.1:1")
+
+    monkeypatch.setattr("actorrpc.broker.serve.serve", serve)
+    monkeypatch.setattr("actorrpc.log.log_to_stderr", lambda role: None)
+    assert run("serve", "a:b", "--hubs", "1", "--move-every", "3", "--drain-timeout", "0.5") == 0
+    assert capsys.readouterr().out == "ready on 127.0.0.1:1 (1 hub)\n"
+    ((app, given),) = served
+    assert app == "a:b"
+    assert (given["bind"], given["hubs"], given["runtime_dir"]) == ("127.0.0.1:50051", 1, None)
+    assert given["config"] == Config(move_every=3, drain_timeout=0.5)
+
+
+def test_json_is_passed_on_and_warnings_go_to_standard_error(
+    broker: Broker, runtime_dir: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = broker(Reply(json='[{"id": "0-1-1"}]', warnings=["hub 1 is silent"]))
+    assert run("connections", "--json", "--runtime-dir", runtime_dir) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == [{"id": "0-1-1"}]
+    assert err == "actorrpc: warning: hub 1 is silent\n"
+    assert asked[0].WhichOneof("kind") == "connections"
+
+
+def test_a_table(broker: Broker, runtime_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {
+        "id": "0-1-12", "hub": 0, "peer": "127.0.0.1:9", "services": ["a.A", "b.B"], "calls": 1,
+        "state_bytes": 12, "cpu": 0.25, "movable": False, "why": "handler Lookup running for 3.2 s",
+    }  # fmt: skip
+    broker(Reply(json=json.dumps([row])))
+    assert run("connections", "--runtime-dir", runtime_dir) == 0
+    assert capsys.readouterr().out == (
+        "id      hub  peer         services  calls  state_bytes  cpu   movable  why\n"
+        "0-1-12  0    127.0.0.1:9  a.A,b.B   1      12           0.25  no       handler Lookup running for 3.2 s\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "out", "err"),
+    [
+        (Reply(done="moved 0-1-7 to hub 1"), 0, "moved 0-1-7 to hub 1\n", ""),
+        (Reply(error="a turn runs"), 1, "", "actorrpc: error: a turn runs\n"),
+        (Reply(error="no such hub: 7", bad_request=True), 2, "", "actorrpc: error: no such hub: 7\n"),
+    ],
+)
+def test_what_the_broker_says_of_a_move(
+    broker: Broker, runtime_dir: str, capsys: pytest.CaptureFixture[str],
+    reply: Reply, status: int, out: str, err: str,
+) -> None:  # fmt: skip
+    asked = broker(reply)
+    assert run("move", "0-1-7", "1", "--runtime-dir", runtime_dir) == status
+    assert capsys.readouterr() == (out, err)
+    assert (asked[0].move.connection, asked[0].move.hub) == ("0-1-7", 1)
+
+
+def test_a_broker_that_hangs_up(runtime_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with RuntimeDir(runtime_dir).claim() as claim, claim.open_socket() as listener:
+        claim.introduce(0)
+        thread = Thread(target=lambda: listener.accept()[0].close())
+        thread.start()
+        assert run("status", "--runtime-dir", runtime_dir) == 1
+        thread.join()
+    assert f"the broker in {runtime_dir} (pid {os.getpid()}) does not answer" in capsys.readouterr().err
+
+
+def test_a_broker_that_does_not_answer(
+    runtime_dir: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actorrpc.broker.console.GRACE", 0.05)
+    with RuntimeDir(runtime_dir).claim() as claim, claim.open_socket() as listener:
+        claim.introduce(0)
+        assert isinstance(listener, socket.socket)
+        assert run("stop", "--runtime-dir", runtime_dir) == 1
+    assert capsys.readouterr().err == f"actorrpc: error: the broker in {runtime_dir} does not answer\n"
+
+
+def test_asking_imports_no_gevent_and_no_grpc(runtime_dir: str) -> None:
+    program = f"""
+import sys
+sys.argv = ["actorrpc", "status", "--runtime-dir", {runtime_dir!r}]
+from actorrpc.cli import main
+try:
+    main()
+finally:
+    print([name for name in ("gevent", "grpc") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "[]\n")

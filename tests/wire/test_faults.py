@@ -1,0 +1,98 @@
+"""Bad frames, one by one: the exact answer, and that nothing else suffers."""
+
+from __future__ import annotations
+
+import pytest
+
+from actorrpc.errors import SnapshotError
+
+from . import raw
+from .faults import FAULTS, Fault
+from .owner import Owner
+from .view import View
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_fault(fault: Fault) -> None:
+    owner = Owner(fault.config)
+    owner.feed(fault.before)
+    owner.sent.clear()
+    owner.feed(fault.bad + raw.frame(raw.PING, 0, 0, b"are you?"))
+    view = answer_of(owner)
+    if fault.goaway is not None:
+        opened = [int(event.split()[0]) for event in owner.events if " request " in event]
+        code, _, last = view.goaway.partition(" after ")
+        assert int(code) == fault.goaway and int(last) >= max(opened, default=0)
+        assert view.control[-1].startswith("goaway") and not view.streams
+        assert owner.events[-1] == f"fault {fault.goaway}"
+    else:
+        stream, code = fault.reset or (0, 0)
+        assert view.streams == ({stream: [("reset", code)]} if fault.reset else {})
+        assert view.control[-1] == "ping ack are you?"
+        assert "goaway" not in view.goaway and not owner.session.faulted
+
+
+def answer_of(owner: Owner) -> View:
+    """What was sent since the preface, which a View wants to see."""
+    return View(raw.settings() + bytes(owner.sent))
+
+
+def test_a_reset_stream_is_gone_and_its_call_cancelled() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent")) + raw.headers(3, raw.request("Silent")))
+    owner.feed(raw.window_update(1, 0))
+    assert owner.events[2:] == ["1 reset 1"]
+    assert list(owner.session.streams) == [3]
+
+
+def test_after_a_fault_nothing_is_read_and_nothing_moves() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.frame(raw.PING, 0, 1, bytes(8)))
+    events, sent = owner.events[:], bytes(owner.sent)
+    owner.feed(raw.headers(1, raw.request("Unary"), raw.END_HEADERS | raw.END_STREAM))
+    assert (owner.events, bytes(owner.sent)) == (events, sent)
+    with pytest.raises(SnapshotError, match="being closed"):
+        owner.session.freeze()
+
+
+def test_what_came_before_a_fault_in_the_same_bytes_is_reported() -> None:
+    owner = Owner()
+    call = raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(b"hi"), raw.END_STREAM)
+    owner.feed(raw.OPEN + call + raw.frame(raw.PING, 0, 0, b""))
+    assert owner.events == ["1 request Silent", "1 message hi", "1 end", "fault 6"]
+
+
+def test_empty_continuations_cost_nothing_that_stays() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent"), 0))
+    owner.feed(raw.frame(raw.CONTINUATION, 0, 1) * 10_000)
+    assert len(owner.session.freeze().continuation_block) == len(raw.block(raw.request("Silent")))
+    owner.feed(raw.frame(raw.CONTINUATION, raw.END_HEADERS, 1))
+    assert owner.events == ["1 request Silent"]
+
+
+def test_a_settings_frame_changes_each_window_once() -> None:
+    # 2,730 changes of 1,000 windows in a frame of 16 kB would cost the hub a second.
+    owner = Owner()
+    calls = b"".join(raw.headers(1 + 2 * n, raw.request("Silent")) for n in range(100))
+    owner.feed(raw.OPEN + calls)
+    changes = [(raw.INITIAL_WINDOW_SIZE, n) for n in range(1000)]
+    touched = []
+    stream = owner.session.streams[1]
+    owner.feed(raw.settings(*changes))
+    touched.append(stream.send_window)
+    assert touched == [999]
+
+
+def test_the_last_stream_of_a_goaway_never_grows() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Shutdown")))
+    ping = next(line for line in View(bytes(owner.sent)).control if line.startswith("ping"))
+    owner.feed(raw.frame(raw.PING, raw.ACK, 0, ping.removeprefix("ping ").encode("latin-1")))
+    refused = raw.headers(3, raw.request("Silent")) + raw.data(3, b"abc") + raw.window_update(3, 5)
+    owner.feed(refused + raw.frame(raw.RST_STREAM, 0, 3, bytes(4)))
+    assert not owner.session.faulted
+    owner.feed(raw.frame(raw.PING, 0, 1, bytes(8)))
+    sent = View(bytes(owner.sent))
+    assert [line for line in sent.control if "goaway" in line][1:] == ["goaway 0 after 1", "goaway 1 after 1"]
+    assert sent.brief() == {3: "reset 7"}
