@@ -40,7 +40,7 @@ from actorrpc.wire.frames import (
     ErrorCode,
     Setting,
 )
-from actorrpc.wire.head import RequestHead, parse_head
+from actorrpc.wire.head import RequestHead, check_trailers, parse_head
 from actorrpc.wire.hpack import Decoder, Field
 from actorrpc.wire.outbound import Outbound, trailers
 from actorrpc.wire.preface import BadPreface
@@ -54,6 +54,10 @@ _GOAWAY_PING = b"goaway\0\0"
 
 #: What a waiting message counts beyond its own bytes: without it, empty messages would cost nothing.
 _MESSAGE_OVERHEAD = 64
+
+
+#: Pieces of a message are joined up to this size: a client may send it by the byte, and each object costs 40.
+_PIECE_BYTES = 4096
 
 
 class Session:
@@ -157,6 +161,8 @@ class Session:
         their way.
         """
         if not self._goaway_sent and not self._goaway_ping_sent and not self.faulted:
+            if self._preface_left:
+                self._send_settings()  # they must be the first frame (RFC 9113, 3.4)
             self._goaway_ping_sent = True
             self.outbound.control(
                 frames.goaway(MAX_WINDOW, ErrorCode.NO_ERROR, b"shutting down")
@@ -176,7 +182,7 @@ class Session:
         if data[:left] != expected[: len(data)]:
             raise BadPreface(PREFACE[:-left] + data)
         self._preface_left = max(0, left - len(data))
-        if self._preface_left == 0:
+        if self._preface_left == 0 and not self._goaway_ping_sent:  # see `shutdown`
             self._send_settings()
         return data[left:]
 
@@ -225,6 +231,10 @@ class Session:
                 self._reset(id, fault.code, events)
         return position
 
+    def _is_idle(self, id: int) -> bool:
+        """Whether the client has never begun this stream. It may begin, and reset, any that our GOAWAY left out."""
+        return not id & 1 or (id > self.last_stream and not self._goaway_sent)
+
     # ---- requests
 
     def _on_headers(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
@@ -258,21 +268,28 @@ class Session:
     def _on_header_block(self, id: int, end_stream: bool, block: bytes, events: list[Event]) -> None:
         fields = self.decoder.decode(block)  # whatever becomes of the stream, the table must follow
         if id > self.last_stream:
+            if self._goaway_sent:  # which named the last stream for good (RFC 9113, 6.8)
+                raise StreamFault(ErrorCode.REFUSED_STREAM, "shutting down")
             self.last_stream = id
             self._open(id, end_stream, fields, events)
             return
         stream = self.streams.get(id)
         if stream is None:
-            return  # it has ended or was reset, which the client may not know yet (RFC 9113, 5.1)
+            # It has ended or was reset, which the client may not know yet (RFC 9113, 5.1): then these
+            # are trailers. A request here would wait for its answer for ever.
+            if fields and fields[0][0][:1] == ":":
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a request on stream {id}, after {self.last_stream}")
+            return
         if stream.remote_closed:
             raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
         if not end_stream:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a second HEADERS without END_STREAM")
+        check_trailers(fields)
         self._half_close(stream, events)
 
     def _open(self, id: int, end_stream: bool, fields: tuple[Field, ...], events: list[Event]) -> None:
-        if self._goaway_sent or len(self.streams) >= self.config.max_concurrent_streams:
-            raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls, or shutting down")
+        if len(self.streams) >= self.config.max_concurrent_streams:
+            raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
         if fields is not self._last_fields or self._last_head is None:
             self._last_head = parse_head(fields)
             self._last_fields = fields
@@ -300,10 +317,10 @@ class Session:
             self.outbound.finish(stream, trailers(refusal.status, refusal.message, accepted))
 
     def _half_close(self, stream: Stream, events: list[Event]) -> None:
+        stream.remote_closed = True
         if stream.partial_size:
             self._refuse_message(stream, StatusCode.INTERNAL, "the call ended inside a message", events)
             return
-        stream.remote_closed = True
         events.append(StreamEnded(stream))
 
     # ---- messages and the windows of the receiving direction
@@ -318,7 +335,7 @@ class Session:
         try:
             stream = self.streams.get(id)
             if stream is None:
-                if id > self.last_stream or not id & 1:
+                if self._is_idle(id):
                     raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"DATA on idle stream {id}")
                 return
             if stream.remote_closed:
@@ -328,12 +345,16 @@ class Session:
                 raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window")
             if flags & PADDED:
                 payload = _strip_padding(payload)
-            if payload:
-                self._receive_message_data(stream, payload, events)
             if flags & END_STREAM:
+                stream.remote_closed = True  # first: a stream that both have ended takes no RST_STREAM
+                if payload:
+                    self._receive_message_data(stream, payload, events)
                 if not stream.closed:
                     self._half_close(stream, events)
-            else:
+                return
+            if payload:
+                self._receive_message_data(stream, payload, events)
+            if not stream.closed:
                 stream.receive_unacknowledged += length
                 self._acknowledge_stream(stream)
         finally:
@@ -345,7 +366,10 @@ class Session:
             if not data[0] and int.from_bytes(data[1:5], "big") + MESSAGE_PREFIX == len(data):
                 self._report_message(stream, data[MESSAGE_PREFIX:], events)
                 return
-        stream.partial.append(data)
+        if stream.partial and len(stream.partial[-1]) < _PIECE_BYTES:
+            stream.partial[-1] += data
+        else:
+            stream.partial.append(data)
         stream.partial_size += len(data)
         while stream.partial_size >= stream.wanted:
             whole = stream.partial[0] if len(stream.partial) == 1 else b"".join(stream.partial)
@@ -415,29 +439,38 @@ class Session:
     # ---- control frames
 
     def _on_settings(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
-        if id or len(payload) % 6 or (flags & ACK and payload):
+        if id:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if len(payload) % 6 or (flags & ACK and payload):
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "malformed SETTINGS")
         if flags & ACK:
             return
         self._settings_received = True
+        outbound = self.outbound
+        initial_window = outbound.peer_initial_window
         for start in range(0, len(payload), 6):
             key = int.from_bytes(payload[start : start + 2], "big")
             self._apply_setting(key, int.from_bytes(payload[start + 2 : start + 6], "big"))
+        # Once, however often the frame changes it: it may do so thousands of times, on a thousand streams.
+        self._resize_windows(outbound.peer_initial_window - initial_window)
         # What the new settings allow goes out behind the ACK: a client counts by the old ones until then.
-        self.outbound.control(frames.frame(SETTINGS, ACK, 0))
-        self.outbound.pump_all()
+        outbound.control(frames.frame(SETTINGS, ACK, 0))
+        outbound.pump_all()
+
+    def _resize_windows(self, change: int) -> None:
+        """Follow SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113, 6.9.2). A window may become negative."""
+        if change:
+            for stream in self.streams.values():
+                stream.send_window += change
+                if stream.send_window > MAX_WINDOW:
+                    raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS overflow a window")
 
     def _apply_setting(self, key: int, value: int) -> None:
         outbound = self.outbound
         if key == Setting.INITIAL_WINDOW_SIZE:
             if value > MAX_WINDOW:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"SETTINGS_INITIAL_WINDOW_SIZE {value}")
-            change = value - outbound.peer_initial_window
             outbound.peer_initial_window = value
-            for stream in self.streams.values():  # RFC 9113, 6.9.2; a window may become negative
-                stream.send_window += change
-                if stream.send_window > MAX_WINDOW:
-                    raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS overflow a window")
         elif key == Setting.MAX_FRAME_SIZE:
             if not 16_384 <= value <= 16_777_215:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"SETTINGS_MAX_FRAME_SIZE {value}")
@@ -462,7 +495,7 @@ class Session:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(payload)} bytes")
         stream = self.streams.get(id) if id else None
         if id and stream is None:
-            if id > self.last_stream:
+            if self._is_idle(id):
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"WINDOW_UPDATE on idle stream {id}")
             return
         fault = StreamFault if id else ConnectionFault
@@ -475,7 +508,7 @@ class Session:
     def _on_rst_stream(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
         if len(payload) != 4:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"RST_STREAM of {len(payload)} bytes")
-        if not id & 1 or id > self.last_stream:
+        if self._is_idle(id):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"RST_STREAM on idle stream {id}")
         stream = self.streams.get(id)
         if stream is not None:
@@ -487,11 +520,14 @@ class Session:
         if not id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
         if len(payload) != 5:
-            raise StreamFault(ErrorCode.FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
+            fault = StreamFault if id in self.streams else ConnectionFault  # no other stream takes a RST_STREAM
+            raise fault(ErrorCode.FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
 
     def _on_goaway(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
-        if id or len(payload) < 8:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "malformed GOAWAY")
+        if id:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
+        if len(payload) < 8:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"GOAWAY of {len(payload)} bytes")
         self.goaway_received = True
 
     def _on_push_promise(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
@@ -601,7 +637,9 @@ class Session:
 
 def _strip_padding(payload: bytes) -> bytes:
     """What is left of a padded payload (RFC 9113, 6.1)."""
-    if not payload or payload[0] >= len(payload):
+    if not payload:
+        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a padded frame without the length of its padding")
+    if payload[0] >= len(payload):
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "padding longer than its frame")
     return payload[1 : len(payload) - payload[0]]
 
