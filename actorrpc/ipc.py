@@ -102,9 +102,7 @@ class Link(Generic[Inbound]):
     def closed(self) -> bool:
         return self._closed
 
-    def send(
-        self, message: Message, fds: Sequence[int] = (), then: Callable[[], None] | None = None
-    ) -> bool:
+    def send(self, message: Message, fds: Sequence[int] = (), then: Callable[[], None] | None = None) -> bool:
         """Send one frame, now as far as the kernel takes it, the rest from the loop. Never blocks.
 
         ``then()`` is called when the kernel has taken the last byte, perhaps before this returns, and

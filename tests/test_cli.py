@@ -36,7 +36,9 @@ def broker(runtime_dir: str) -> Iterator[Broker]:
     with ExitStack() as opened:
 
         def start(reply: Reply) -> list[Request]:
-            listener = opened.enter_context(opened.enter_context(RuntimeDir(runtime_dir).claim()).open_socket())
+            listener = opened.enter_context(
+                opened.enter_context(RuntimeDir(runtime_dir).claim()).open_socket()
+            )
             asked: list[Request] = []
 
             def answer() -> None:
@@ -72,12 +74,24 @@ def run(*arguments: str) -> int:
         (("serve", "a:b", "--hubs", "many"), "Invalid value for '--hubs': 'many' is not a valid integer."),
         (("serve", "a:b", "--hubs", "0"), "at least one hub is needed, not 0"),
         (("serve", "a:b", "--bind", "nowhere"), "cannot bind to 'nowhere': write HOST:PORT"),
-        (("serve", "a:b", "--accept", "acceptor"), "Invalid value for '--accept': 'acceptor' is not 'reuseport'."),
+        (
+            ("serve", "a:b", "--accept", "acceptor"),
+            "Invalid value for '--accept': 'acceptor' is not 'reuseport'.",
+        ),
         (("serve", "a:b", "--policy", "greedy"), "Invalid value for '--policy': 'greedy' is not 'none'."),
-        (("serve", "a:b", "--drain-timeout", "nan"), "Invalid value for '--drain-timeout': 'nan' is no number"),
+        (
+            ("serve", "a:b", "--drain-timeout", "nan"),
+            "Invalid value for '--drain-timeout': 'nan' is no number",
+        ),
         (("serve", "a:b", "--drain-timeout", "-1"), "Invalid value for '--drain-timeout': '-1' is no number"),
-        (("serve", "a:b", "--quiesce-timeout", "x"), "Invalid value for '--quiesce-timeout': 'x' is no number"),
-        (("serve", "a:b", "--max-connections", "-1"), "Invalid value for '--max-connections': -1 is not in the range"),
+        (
+            ("serve", "a:b", "--quiesce-timeout", "x"),
+            "Invalid value for '--quiesce-timeout': 'x' is no number",
+        ),
+        (
+            ("serve", "a:b", "--max-connections", "-1"),
+            "Invalid value for '--max-connections': -1 is not in the range",
+        ),
         (("serve", "a:b", "--max-unsent-bytes", str(2**32)), "Invalid value for '--max-unsent-bytes'"),
         (("serve", "a:b", "--stream-window-bytes", "1"), "stream_window_bytes must be from 65,535"),
         (("status",), "no broker runs in "),

@@ -1,8 +1,8 @@
-"""One client connection in its hub: the only place that reads from and writes to its socket.
+"""One client connection in its hub: its session, the services called on it, and their open calls.
 
-A persistent watcher calls ``_on_readable`` in gevent's loop, which decodes what has come, hands requests
-and messages to the cells, and runs their turns. What the turns sent goes out in one ``send`` at the end.
-A handler that blocks leaves control with the loop, so the connection goes on reading meanwhile.
+What the transport has read is decoded in gevent's loop; requests and messages go to the cells, and their
+turns run at once. What the turns sent goes out in one ``send`` at the end. A handler that blocks leaves
+control with the loop, so the connection goes on reading meanwhile.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import logging
 import socket
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import get_hub
-from google.protobuf.message import Message
 
 from actorrpc.actor import Service
 from actorrpc.call import Call
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
+from actorrpc.hub.host import ServiceHost
+from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
+from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import CONNECT, DISCONNECT, END, MESSAGE, REQUEST, THAW, Cell
 from actorrpc.wire.events import Drained, Event, Faulted, MessageReceived, RequestReceived, StreamEnded, StreamReset
 from actorrpc.wire.head import parse_timeout
@@ -29,49 +31,33 @@ from actorrpc.wire.session import Session
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
-    from actorrpc.hub.topics import Subscription
 
 __all__ = ["Connection"]
 
 log = logging.getLogger("actorrpc.hub")
 
-T = TypeVar("T")
-
-#: One read; the buffer is shared, since a read and its decoding are one step of the loop.
-_READ_BYTES = 256 * 1024
-_buffer = memoryview(bytearray(_READ_BYTES))
-
 #: How long the turns of one connection may run before others get the hub.
 TURN_SLICE = 0.002
 
-#: With more than this to write and a client that does not read, the connection stops reading too.
-_BACKLOG_HIGH = 1024 * 1024
-
 #: How long a closing connection waits for the client to take the last bytes and to close.
-_LINGER = 1.0
-
-_READ, _WRITE = 1, 2
+LINGER = 1.0
 
 
 class Connection:
     """A socket, its session, and the services that the client has called on it."""
 
     __slots__ = (
-        "_backlog",
+        "_busy",
         "_busy_reported",
-        "_drop_reads",
-        "_flush_due",
         "_linger",
         "_on_quiet",
-        "_reader",
         "_ready",
         "_slice_end",
-        "_sock",
         "_unarmed",
-        "_writer",
-        "busy",
+        "_work_due",
         "calls",
         "cells",
+        "host",
         "id",
         "moves",
         "node",
@@ -83,9 +69,8 @@ class Connection:
         "session",
         "slice_over",
         "state",
-        "subscriptions",
+        "transport",
         "turns",
-        "unacknowledged_publishes",
     )
 
     def __init__(self, node: Node, sock: socket.socket, id: str, peer: str, session: Session | None = None) -> None:
@@ -100,13 +85,12 @@ class Connection:
         self.calls: dict[int, Call[Any]] = {}
         #: Services that were called on this connection, by full name.
         self.cells: dict[str, Cell] = {}
-        self.subscriptions: list[Subscription] = []
-        self.unacknowledged_publishes = 0
+        self.host = ServiceHost(self)
         #: Turns so far, in all hubs, and how often it moved.
         self.turns = 0
         self.moves = 0
         #: Seconds spent reading and in turns that did not block.
-        self.busy = 0.0
+        self._busy = 0.0
         self._busy_reported = (monotonic(), 0.0)
         #: No turn may start: the connection moves, or is closed.
         self.paused = False
@@ -119,21 +103,15 @@ class Connection:
         #: Calls with a deadline that came since the last flush: most have ended by then and need no timer.
         self._unarmed: list[Call[Any]] = []
         self._on_quiet: Callable[[], None] | None = None
-        self._flush_due = False
-        #: What the socket has not taken; nothing is asked of the session until it has.
-        self._backlog: memoryview | None = None
-        self._drop_reads = False
+        self._work_due = False
         self._linger: Any = None
-        self._sock = sock
-        loop = get_hub().loop
-        self._reader = loop.io(sock.fileno(), _READ)
-        self._writer: Any = None
+        self.transport = Transport(sock, self._on_bytes, self.close, self.changed)
 
     # ---- the life of a connection
 
     def start(self) -> None:
         """Serve. Called once, by whoever made it: the listener, or a handoff's target."""
-        self._reader.start(self._on_readable)
+        self.transport.start()
 
     def close(self, why: str = "") -> None:
         """End it now: the socket is closed, calls are cancelled, then ``on_disconnect`` runs."""
@@ -142,74 +120,61 @@ class Connection:
         self.state = CLOSED
         self.paused = False
         self._on_quiet = None
-        self._stop_watchers()
-        try:
-            # Also where a dup of the socket is under way to another hub, the client sees the end at once.
-            self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the client was faster
-        self._sock.close()
+        self._stop_lingering()
+        self.transport.close()
         for call in list(self.calls.values()):
             self._interrupt(call, CallCancelled("the connection has gone"))
+        self.host.end_subscriptions()
         for cell in self.cells.values():
             cell.mailbox.clear()
             cell.lane.clear()
             if cell.connected and cell.overrides("on_disconnect"):
                 cell.mailbox.append((DISCONNECT, None, None))
                 self.ready(cell)
-        self.node.forget(self)
+        self.node.forget(self, finished=self._finished)
 
     def let_go(self) -> None:
         """Forget it without a word to the client: another hub serves it."""
         self.state = CLOSED
-        self._stop_watchers()
-        self._sock.close()
+        self._stop_lingering()
+        self.transport.let_go()
         for call in self.calls.values():
             if call.timer is not None:
                 call.timer.close()
-        for subscription in self.subscriptions:
-            self.node.topics.unsubscribe(subscription)
+        self.host.end_subscriptions()
         self.node.forget(self)
+
+    @property
+    def _finished(self) -> bool:
+        """Closed, and nothing of it runs or waits to run."""
+        return not self.running and not any(cell.mailbox for cell in self.cells.values())
 
     def shutdown(self) -> None:
         """Let open calls end, and the client begin no more of them; then close."""
         self.session.shutdown()
         self.changed()
 
-    def fileno(self) -> int:
-        """The socket's file descriptor, for a handoff."""
-        return self._sock.fileno()
-
-    def _stop_watchers(self) -> None:
-        self._reader.close()
-        if self._writer is not None:
-            self._writer.close()
+    def _stop_lingering(self) -> None:
         if self._linger is not None:
             self._linger.close()
 
-    # ---- bytes in
+    # ---- what the client does
 
-    def _on_readable(self) -> None:
-        try:
-            received = self._sock.recv_into(_buffer)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self.close(str(error))
-            return
-        if not received:
-            self.close("the client has closed it")
-            return
-        if self._drop_reads:
+    def _on_bytes(self, data: bytes) -> None:
+        if self.state == CLOSING:
             return
         began = self.now = monotonic()
         self._slice_end = began + TURN_SLICE
-        self._flush_due = True  # by ourselves, below
-        for event in self.session.receive_data(bytes(_buffer[:received])):
-            _ON_EVENT[type(event)](self, event)
+        self._work_due = True  # by ourselves, below
+        try:
+            for event in self.session.receive_data(data):
+                _ON_EVENT[type(event)](self, event)
+        except Exception:
+            log.exception("connection %s is closed: what the client sent could not be handled", self.id)
+            self.close()
         self._run_ready()
         self._flush()
-        self.busy += monotonic() - began
+        self._busy += monotonic() - began
 
     def _on_request(self, event: RequestReceived) -> None:
         stream = event.stream
@@ -219,8 +184,15 @@ class Connection:
             self.session.outbound.finish(stream, trailers(StatusCode.UNIMPLEMENTED, message))
             return
         call = self.calls[stream.id] = Call(self, stream, route)
-        name = route.service.__rpc__.name
-        call.cell = self.cells.get(name) or self._make_cell(route.service)
+        cell = self.cells.get(route.service.__rpc__.name)
+        if cell is None:
+            try:
+                cell = self._make_cell(route.service)
+            except Exception:
+                log.exception("%s could not be made, on connection %s", route.service.__name__, self.id)
+                call.end(StatusCode.UNKNOWN, "the service could not be made")
+                return
+        call.cell = cell
         if stream.timeout:
             self._set_deadline(call, stream.timeout)
 
@@ -285,10 +257,9 @@ class Connection:
         if self.state in (CLOSING, CLOSED):
             return
         self.state = CLOSING
-        self._drop_reads = True
         for call in list(self.calls.values()):
             self._interrupt(call, CallCancelled("the connection is being closed"))
-        self._linger = get_hub().loop.timer(_LINGER)
+        self._linger = get_hub().loop.timer(LINGER)
         self._linger.start(self.close)
         self.changed()
 
@@ -314,10 +285,10 @@ class Connection:
 
     def _work(self) -> None:
         began = monotonic()
-        self._flush_due = True
+        self._work_due = True
         self._run_ready()
         self._flush()
-        self.busy += monotonic() - began
+        self._busy += monotonic() - began
 
     def count_turn(self) -> None:
         """A turn has ended: count it, and end the slice when it is used up."""
@@ -332,6 +303,8 @@ class Connection:
     def drained(self, cell: Cell) -> None:
         """A runner has left the cell: nothing waits there, or it may not go on."""
         self.running -= 1
+        if self.state == CLOSED and self._finished:
+            self.node.finished(self)
         if self._on_quiet is not None:
             self.notice_quiet()
         elif (cell.mailbox or cell.lane) and not self.paused and not self.slice_over:
@@ -396,9 +369,8 @@ class Connection:
             if call.runner is None and hasattr(iterator, "close"):
                 # A generator's `finally` may block, so it needs a stack.
                 get_hub().loop.run_callback(self.runners.start, lambda runner: iterator.close())
-        if self.subscriptions:
-            for subscription in [each for each in self.subscriptions if each.call is call]:
-                self._end_subscription(subscription)
+        if self.host.subscriptions:
+            self.host.end_subscriptions(call)
         self.changed()
 
     def discard(self, cell: Cell, error: RpcError) -> None:
@@ -413,17 +385,19 @@ class Connection:
 
     def changed(self) -> None:
         """Something may have to be written or run: look once, when the loop has come round."""
-        if not self._flush_due:
-            self._flush_due = True
+        if not self._work_due:
+            self._work_due = True
             get_hub().loop.run_callback(self._work)
 
     def _flush(self) -> None:
-        self._flush_due = False
+        self._work_due = False
         if self.state in (CLOSED, FROZEN):
             return
-        if self._backlog is None:
-            self._send()
         session = self.session
+        transport = self.transport
+        while transport.ready and (data := session.data_to_send()):
+            if not transport.send(data):
+                break
         if session.outbound.drained:
             for event in session.drain_events():
                 _ON_EVENT[type(event)](self, event)
@@ -431,129 +405,13 @@ class Connection:
             self._arm_deadlines()
         if session.over and self.state == SERVING:
             self.close_politely()
-        if self.state == CLOSING and self._backlog is None and session.outbound.idle:
-            self._half_close()
-
-    def _send(self) -> None:
-        session = self.session
-        while data := session.data_to_send():
-            try:
-                sent = self._sock.send(data)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError as error:
-                self.close(str(error))
-                return
-            if sent < len(data):
-                self._wait_writable(memoryview(data)[sent:])
-                return
-
-    def _wait_writable(self, backlog: memoryview) -> None:
-        self._backlog = backlog
-        if self._writer is None:
-            self._writer = get_hub().loop.io(self._sock.fileno(), _WRITE)
-        self._writer.start(self._on_writable)
-        if len(backlog) > _BACKLOG_HIGH:
-            self._reader.stop()
-
-    def _on_writable(self) -> None:
-        assert self._backlog is not None
-        try:
-            sent = self._sock.send(self._backlog)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self.close(str(error))
-            return
-        if sent < len(self._backlog):
-            self._backlog = self._backlog[sent:]
-            return
-        self._backlog = None
-        self._writer.stop()
-        if not self.paused and not self._reader.active:
-            self._reader.start(self._on_readable)
-        self._flush()
-
-    def _half_close(self) -> None:
-        try:
-            self._sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.close()
-
-    # ---- what services ask for (actorrpc.actor.Host)
-
-    def calls_of(self, service: Service) -> tuple[Call[Any], ...]:
-        return tuple(call for call in self.calls.values() if call.cell.instance is service)
-
-    def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
-        cell = self.cells[service.__rpc__.name]
-        if call is None and not cell.overrides("on_topic"):
-            raise TypeError(f"{type(service).__name__} subscribes to {topic!r} without a call: give it an on_topic")
-        if call is not None and not call.route.method.server_streaming:
-            raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
-        if (call is not None and call.ended) or self._subscription(cell, topic, call) or self.state == CLOSED:
-            return
-        self.subscriptions.append(self.node.topics.subscribe(self, cell, topic, call))
-
-    def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
-        subscription = self._subscription(self.cells[service.__rpc__.name], topic, call)
-        if subscription is not None:
-            self._end_subscription(subscription)
-
-    def _subscription(self, cell: Cell, topic: str, call: Call[Any] | None) -> Subscription | None:
-        for each in self.subscriptions:
-            if each.topic == topic and each.call is call and each.cell is cell:
-                return each
-        return None
-
-    def _end_subscription(self, subscription: Subscription) -> None:
-        self.subscriptions.remove(subscription)
-        self.node.topics.unsubscribe(subscription)
-
-    def publish(self, topic: str, message: Message) -> None:
-        self.unacknowledged_publishes += 1
-        self.node.topics.publish(topic, message, self._published)
-
-    def _published(self) -> None:
-        self.unacknowledged_publishes -= 1
-        self.notice_quiet()
-
-    def offload(self, function: Callable[[], T]) -> T:
-        return get_hub().threadpool.apply(function)
+        if self.state == CLOSING and transport.ready and session.outbound.idle:
+            transport.half_close()
 
     # ---- moving (see actorrpc.hub.travel and actorrpc.handoff)
 
-    @property
-    def pinned(self) -> str:
-        """Why the connection cannot move, however long one waits; "" if it can."""
-        if self.state in (CLOSING, CLOSED):
-            return "it is being closed"
-        for call in self.calls.values():
-            if call.iterator is not None:
-                return f"the iterable that {call.method} returned is not exhausted"
-        return ""
-
-    @property
-    def unquiet(self) -> str:
-        """What a freeze has to wait for; "" if nothing."""
-        now = monotonic()
-        for call in self.calls.values():
-            if call.runner is not None:
-                return f"handler {call.route.method.name} running for {now - call.since:.1f} s"
-        for cell in self.cells.values():
-            if cell.hook:
-                return f"{cell.hook} of {cell.name} running for {now - cell.since:.1f} s"
-        if self.running:
-            return "the handler of a call that has ended still runs"
-        if self.unacknowledged_publishes:
-            return f"{self.unacknowledged_publishes} published messages are not acknowledged"
-        for subscription in self.subscriptions:
-            if subscription.pending:
-                return f"the subscription to {subscription.topic!r} is not established"
-        return ""
-
     def quiesce(self, on_quiet: Callable[[], None]) -> None:
-        """Start no more turns; call ``on_quiet`` once ``unquiet`` has nothing to say.
+        """Start no more turns; call ``on_quiet`` once nothing has to be waited for (``why_unquiet``).
 
         It goes on reading, so that a PING is answered and a cancellation heard while a handler blocks.
         """
@@ -568,17 +426,14 @@ class Connection:
             get_hub().loop.run_callback(self._check_quiet)
 
     def _check_quiet(self) -> None:
-        if self._on_quiet is not None and not self.unquiet:
+        if self._on_quiet is not None and not why_unquiet(self):
             on_quiet, self._on_quiet = self._on_quiet, None
             on_quiet()
 
     def freeze(self) -> bytes:
         """From now on nothing is read or written. Returns what the socket has not taken of earlier writes."""
         self.state = FROZEN
-        self._reader.stop()
-        if self._writer is not None:
-            self._writer.stop()
-        return bytes(self._backlog) if self._backlog is not None else b""
+        return self.transport.freeze()
 
     def resume(self) -> None:
         """Serve again after a quiesce or freeze that led to nothing, or for the first time after a thaw."""
@@ -587,10 +442,8 @@ class Connection:
         self.state = SERVING
         self.paused = False
         self._on_quiet = None
-        self._reader.start(self._on_readable)
-        if self._backlog is not None:
-            self._writer.start(self._on_writable)
-        for subscription in self.subscriptions:
+        self.transport.start()
+        for subscription in self.host.subscriptions:
             self.node.topics.catch_up(subscription)
         self._ready.extend(self.cells.values())
         self.changed()
@@ -610,8 +463,8 @@ class Connection:
         """The share of one core that it took since this was last asked."""
         now = monotonic()
         since, busy = self._busy_reported
-        self._busy_reported = (now, self.busy)
-        return (self.busy - busy) / max(now - since, 1e-6)
+        self._busy_reported = (now, self._busy)
+        return (self._busy - busy) / max(now - since, 1e-6)
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} {self.peer} {self.state}, {len(self.calls)} calls, {self.turns} turns>"

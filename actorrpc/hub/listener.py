@@ -6,6 +6,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from gevent import get_hub
 from gevent.monkey import get_original
@@ -39,8 +40,8 @@ class Listener:
         self._room = room
         self._crowded = False
         loop = get_hub().loop
-        self._watcher = loop.io(self._sock.fileno(), 1)
-        self._pause = loop.timer(_CROWDED_PAUSE)
+        self._watcher: Any = loop.io(self._sock.fileno(), 1)
+        self._pause: Any = loop.timer(_CROWDED_PAUSE)
         self._watcher.start(self._on_readable)
 
     @property

@@ -18,6 +18,7 @@ from actorrpc.handoff.states import SourceEvent, TargetEvent
 from actorrpc.handoff.target import Target
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.listener import Listener, PlainSocket
+from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.runners import Runners
 from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, thaw
@@ -29,6 +30,9 @@ __all__ = ["Node"]
 log = logging.getLogger("actorrpc.hub")
 
 MoveResult = control_pb2.MoveResult
+
+#: What a stopping node allows, after the drain timeout, for last words and for handlers to end.
+STOP_GRACE = 3.0
 
 
 class Node:
@@ -51,6 +55,8 @@ class Node:
         self.runners = Runners()
         self.topics = Topics(hub, generation, self._send_to_hub)
         self.connections: dict[str, Connection] = {}
+        #: Closed connections whose last turns, such as on_disconnect, still run.
+        self._finishing: set[Connection] = set()
         self._on_moved = on_moved
         self._accepted = 0
         self._ended_turns = 0
@@ -60,6 +66,8 @@ class Node:
         self._targets: dict[str, Target] = {}
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
+        #: The drain timeout is over.
+        self._ending = False
 
     # ---- connections
 
@@ -80,19 +88,27 @@ class Node:
     def adopt(self, connection: Connection) -> None:
         """Take a connection that another hub has handed over."""
         self.connections[connection.id] = connection
-        if self._stopped is not None:
+        if self._ending:
+            self._end(connection)
+        elif self._stopped is not None:
             connection.shutdown()
 
-    def forget(self, connection: Connection) -> None:
-        """A connection has been closed, or has moved."""
+    def forget(self, connection: Connection, *, finished: bool = True) -> None:
+        """A connection has been closed, or has moved. If its last turns still run, ``finished`` follows."""
+        if not finished:
+            self._finishing.add(connection)
         if self.connections.get(connection.id) is connection:
             del self.connections[connection.id]
             self._ended_turns += connection.turns
-        source = self._sources.get(connection.id)
-        if source is not None and source.connection.connection is connection:
-            source.on(SourceEvent.CLOSED)
+            if connection.id in self._sources:
+                self._sources[connection.id].on(SourceEvent.CLOSED)
         for listener in self._listeners:
             listener.resume()
+        self._check_stopped()
+
+    def finished(self, connection: Connection) -> None:
+        """The last turn of a closed connection has ended."""
+        self._finishing.discard(connection)
         self._check_stopped()
 
     @property
@@ -190,6 +206,8 @@ class Node:
                     control_pb2.Moved(connection=connection.id, target=target, aborted=why, pause_ms=pause)
                 )
             done(MoveResult(outcome=MoveResult.ABORTED if why else MoveResult.MOVED, why=why))
+            if why and self._ending:
+                self._end(connection)
             self._check_stopped()
 
         source = self._sources[connection.id] = Source(
@@ -254,13 +272,25 @@ class Node:
     def _end_all(self) -> None:
         for source in list(self._sources.values()):
             source.on(SourceEvent.OVERDUE, "the hub is stopping")
+        self._ending = True
         for connection in list(self.connections.values()):
-            for call in list(connection.calls.values()):
-                call.end(StatusCode.UNAVAILABLE, "the server is shutting down")
-            connection.close_politely()
+            if connection.id not in self._sources:  # else when its handoff has been settled
+                self._end(connection)
+        self._stop_timer = get_hub().loop.timer(STOP_GRACE)
+        self._stop_timer.start(self._finish)
+
+    def _end(self, connection: Connection) -> None:
+        for call in list(connection.calls.values()):
+            call.end(StatusCode.UNAVAILABLE, "the server is shutting down")
+        connection.close_politely()
 
     def _check_stopped(self) -> None:
-        if self._stopped is None or self.connections or self._sources or self._targets:
+        if self.connections or self._sources or self._targets or self._finishing:
+            return
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._stopped is None:
             return
         done, self._stopped = self._stopped, lambda: None
         if self._stop_timer is not None:
@@ -289,7 +319,7 @@ def _timer(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
 
 
 def _describe(connection: Connection) -> control_pb2.Connection:
-    why = connection.pinned or connection.unquiet
+    why = why_pinned(connection) or why_unquiet(connection)
     cells = connection.cells.values()
     return control_pb2.Connection(
         id=connection.id,

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from actorrpc.call import Call
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.connection import Connection
+from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import FROZEN, QUIESCING
 from actorrpc.hub.topics import Subscription
@@ -42,11 +43,11 @@ class Departure:
 
     @property
     def pinned(self) -> str:
-        return self.connection.pinned
+        return why_pinned(self.connection)
 
     @property
     def unquiet(self) -> str:
-        return self.connection.unquiet
+        return why_unquiet(self.connection)
 
     def quiesce(self, on_quiet: Callable[[], None]) -> None:
         cells = [cell for cell in self.connection.cells.values() if cell.connected and cell.overrides("on_freeze")]
@@ -81,7 +82,7 @@ class Departure:
         return freeze(self.connection)
 
     def fileno(self) -> int:
-        return self.connection.fileno()
+        return self.connection.transport.fileno()
 
     def resume(self) -> None:
         if self._hooks_began:
@@ -97,7 +98,7 @@ class Arrival:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        for subscription in connection.subscriptions:
+        for subscription in connection.host.subscriptions:
             connection.node.topics.thaw(subscription)
 
     def serve(self) -> None:
@@ -122,7 +123,7 @@ def freeze(connection: Connection) -> bytes:
         session=connection.session.freeze(unsent),
         calls=[_freeze_call(call) for call in connection.calls.values()],
         actors=[cell.freeze() for cell in connection.cells.values()],
-        subscriptions=[_freeze_subscription(each) for each in connection.subscriptions],
+        subscriptions=[_freeze_subscription(each) for each in connection.host.subscriptions],
         turns=connection.turns,
         moves=connection.moves,
     )
@@ -165,7 +166,7 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot) -> 
         connection.thawed(_thaw_call(connection, each))
     for actor in snapshot.actors:
         connection.cells[actor.service].thaw_turns(actor, connection.calls)
-    connection.subscriptions.extend(_thaw_subscription(connection, each) for each in snapshot.subscriptions)
+    connection.host.subscriptions.extend(_thaw_subscription(connection, each) for each in snapshot.subscriptions)
 
 
 def _freeze_call(call: Call[Any]) -> snapshot_pb2.CallSnapshot:

@@ -67,7 +67,7 @@ class Cell:
         self.hook = ""
         self.since = 0.0
         instance = self.instance = service.__new__(service)
-        instance.__dict__["_host"] = connection
+        instance.__dict__["_host"] = connection.host
         kind = service.__rpc__.state
         if kind is not None:
             instance.__dict__["state"] = kind() if state is None else kind.FromString(state)

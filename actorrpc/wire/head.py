@@ -13,9 +13,9 @@ from actorrpc.errors import StatusCode, StreamFault
 from actorrpc.wire.frames import ErrorCode
 from actorrpc.wire.hpack import Field
 
-__all__ = ["Refusal", "RequestHead", "parse_head", "parse_timeout"]
+__all__ = ["Refusal", "RequestHead", "check_trailers", "parse_head", "parse_timeout"]
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110, 5.6.2) in lower case
+_NAME = re.compile(r":?[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110, 5.6.2) in lower case
 _BAD_VALUE = re.compile(r"[\0\r\n]|^[ \t]|[ \t]$")
 _PSEUDO = frozenset((":method", ":scheme", ":path", ":authority"))
 _CONNECTION_SPECIFIC = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
@@ -62,9 +62,11 @@ def parse_head(fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
     """
     timeout = ""
     for position, (name, value) in enumerate(fields):
-        if name == "grpc-timeout":
+        if name == "grpc-timeout" and 1 < len(value) < 10:  # of another length, it is left in and refused
             timeout = value
             fields = fields[:position] + fields[position + 1 :]
+            if position < len(_PSEUDO) and fields[position:] and fields[position][0][:1] == ":":
+                raise _malformed("pseudo-header after grpc-timeout")
             break
     head = _memo.get(fields)
     if head is None:
@@ -83,28 +85,43 @@ def parse_timeout(text: str) -> float | None:
     return int(text[:-1]) * _UNITS[text[-1]]
 
 
+def check_trailers(fields: tuple[Field, ...]) -> None:
+    """Raise StreamFault for malformed trailers (RFC 9113, 8.1). What they say is nothing to gRPC."""
+    for field in dict.fromkeys(fields):
+        _check(field)
+        if field[0][:1] == ":":
+            raise _malformed(f"pseudo-header {field[0]!r} in trailers")
+
+
 def _parse(fields: tuple[Field, ...]) -> RequestHead:
     pseudo: dict[str, str] = {}
     ordinary: dict[str, str] = {}
     size = 0
+    for field in dict.fromkeys(fields):  # once each: a block can repeat a field of 4 kB 16,000 times
+        _check(field)
     for name, value in fields:
         size += len(name) + len(value) + 32
-        if name[:1] == ":":
-            if ordinary or name in pseudo or name not in _PSEUDO:
-                raise _malformed(f"pseudo-header {name!r} that is late, repeated or unknown")
+        if name[:1] != ":":
+            ordinary[name] = value
+        elif ordinary or name in pseudo or name not in _PSEUDO:
+            raise _malformed(f"pseudo-header {name!r} that is late, repeated or unknown")
+        else:
             pseudo[name] = value
-            continue
-        if not _NAME.fullmatch(name):
-            raise _malformed(f"header name {name!r}")
-        if name in _CONNECTION_SPECIFIC or (name == "te" and value != "trailers"):
-            raise _malformed(f"connection-specific header {name!r}")
-        if _BAD_VALUE.search(value):
-            raise _malformed(f"value of header {name!r}")
-        ordinary[name] = value
     method, path = pseudo.get(":method"), pseudo.get(":path")
-    if not method or not path or ":scheme" not in pseudo:
+    if not method or not path or not pseudo.get(":scheme"):
         raise _malformed("request without :method, :scheme or :path")
     return RequestHead(fields, path, size, _refusal(method, ordinary))
+
+
+def _check(field: Field) -> None:
+    """Raise StreamFault for a field that HTTP/2 forbids anywhere (RFC 9113, 8.2)."""
+    name, value = field
+    if not _NAME.fullmatch(name):
+        raise _malformed(f"header name {name!r}")
+    if name in _CONNECTION_SPECIFIC or (name == "te" and value != "trailers"):
+        raise _malformed(f"connection-specific header {name!r}")
+    if _BAD_VALUE.search(value):
+        raise _malformed(f"value of header {name!r}")
 
 
 def _malformed(what: str) -> StreamFault:
@@ -118,8 +135,8 @@ def _refusal(method: str, headers: dict[str, str]) -> Refusal | None:
     if not content_type.startswith("application/grpc") or content_type[16:17] not in ("", "+", ";"):
         return Refusal(415, StatusCode.INTERNAL, f"not a gRPC content-type: {content_type!r}")
     if "grpc-timeout" in headers:
-        return Refusal(200, StatusCode.INTERNAL, "grpc-timeout was sent more than once")
+        return Refusal(200, StatusCode.INTERNAL, "grpc-timeout is malformed, or was sent more than once")
     encoding = headers.get("grpc-encoding", "identity")
     if encoding != "identity":
-        return Refusal(200, StatusCode.UNIMPLEMENTED, f"grpc-encoding {encoding!r} is not supported: use identity")
+        return Refusal(200, StatusCode.UNIMPLEMENTED, f"grpc-encoding {encoding[:32]!r} is not supported: use identity")
     return None

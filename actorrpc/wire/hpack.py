@@ -222,8 +222,8 @@ class Decoder:
         self.size = size
 
     def restore(self, entries: Iterable[Field], max_size: int) -> None:
-        """Take over the table of another decoder (see ``entries`` and ``max_size``)."""
-        self.max_size = max_size
+        """Take over the table of another decoder (see ``entries`` and ``max_size``). Raises ConnectionFault."""
+        self._resize(max_size)
         for field in entries:
             self._insert(field)
 

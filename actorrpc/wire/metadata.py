@@ -19,7 +19,17 @@ _PRINTABLE = re.compile(r"[ -~]*")
 
 #: Header names that are the protocol's, not the user's.
 _RESERVED = frozenset(
-    ("connection", "content-type", "host", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade")
+    (
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    )
 )
 #: What `quote_from_bytes` leaves as it is, beyond letters and digits: all of %x20-7E but "%".
 _UNENCODED = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
@@ -77,7 +87,7 @@ def encode_metadata(metadata: Mapping[str, Value | Iterable[Value]]) -> list[tup
     Raises ValueError for a name that is reserved or not in the form of "Header-Name", and for a ``str``
     that is not printable ASCII; TypeError for a value of the wrong type.
     """
-    fields = []
+    fields: list[tuple[bytes, bytes]] = []
     for name, value in metadata.items():
         if not _NAME.fullmatch(name):
             raise ValueError(f"metadata key {name!r}: use lower-case letters, digits, '_', '-' and '.'")
@@ -101,5 +111,13 @@ def _encode(name: str, value: object) -> bytes:
 
 
 def percent_encode(message: str) -> bytes:
-    """A status message as ``grpc-message`` carries it: UTF-8, percent-encoded ("Percent-Encoded")."""
-    return quote_from_bytes(message.encode("utf-8", "replace"), safe=_UNENCODED).encode()
+    """A status message as ``grpc-message`` carries it: UTF-8, percent-encoded ("Percent-Encoded").
+
+    A space at either end is encoded too: a header value may not begin or end with one (RFC 9113, 8.2.1).
+    """
+    text = quote_from_bytes(message.encode("utf-8", "replace"), safe=_UNENCODED)
+    if text[:1] == " ":
+        text = "%20" + text[1:]
+    if text[-1:] == " ":
+        text = text[:-1] + "%20"
+    return text.encode()

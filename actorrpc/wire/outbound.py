@@ -105,6 +105,7 @@ class Outbound:
         length = len(framed)
         if (
             not stream.unsent
+            and not self._blocked
             and length <= stream.send_window
             and length <= self.send_window
             and length <= self.peer_max_frame_size
@@ -117,7 +118,7 @@ class Outbound:
             return
         stream.unsent.append(framed)
         stream.unsent_bytes += length
-        self._pump(stream)
+        self._send_waiting(stream)
 
     def reply(self, stream: Stream, payload: bytes) -> None:
         """Send the one message of a call and end it with OK: headers, message and trailers in one piece."""
@@ -130,6 +131,7 @@ class Outbound:
             or length > stream.send_window
             or length > self.send_window
             or length > self.peer_max_frame_size
+            or self._blocked
             or self._pending >= PORTION
         ):
             self.message(stream, payload)
@@ -185,15 +187,18 @@ class Outbound:
             self.send_window += increment
             return self.send_window <= MAX_WINDOW
         stream.send_window += increment
-        if stream.unsent:
-            self._pump(stream)
-        return stream.send_window <= MAX_WINDOW
+        if stream.send_window > MAX_WINDOW:
+            return False
+        if stream.unsent and self._send_waiting(stream):
+            self.drained.append(stream)
+        return True
 
-    def pump_all(self) -> None:
-        """Send what waits on any stream and may go now: the peer's settings have changed."""
-        for stream in list(self.streams.values()):
-            if stream.unsent:
-                self._pump(stream)
+    def windows_resized(self, change: int) -> bool:
+        """Apply a change of SETTINGS_INITIAL_WINDOW_SIZE to all streams; False if a window is now too large.
+
+        A window may become negative (RFC 9113, 6.9.2).
+        """
+        return not change or all([self.window_opened(stream, change) for stream in list(self.streams.values())])
 
     def take(self) -> bytes:
         """The next bytes for the transport; b"" if there are none."""
@@ -221,12 +226,21 @@ class Outbound:
         while self._blocked and self.send_window > 0 and self._pending < PORTION:
             id, stream = next(iter(self._blocked.items()))
             del self._blocked[id]
-            self._pump(stream, frames=1)
+            if self._pump(stream, frames=1):
+                self.drained.append(stream)
 
-    def _pump(self, stream: Stream, frames: int = -1) -> None:
+    def _send_waiting(self, stream: Stream) -> bool:
+        """Send what waits on a stream, behind the streams that wait already. Whether all has gone out."""
+        if self._blocked:
+            self._blocked[stream.id] = stream
+            return False
+        return self._pump(stream)
+
+    def _pump(self, stream: Stream, frames: int = -1) -> bool:
+        """Send what waits on a stream, as far as it may go. Whether all has gone out, and the call goes on."""
         while stream.unsent and frames:
             if stream.send_window <= 0:
-                return  # the stream's WINDOW_UPDATE comes back here
+                return False  # the stream's WINDOW_UPDATE comes back here
             room = min(stream.send_window, self.send_window, self.peer_max_frame_size)
             if room <= 0 or self._pending >= PORTION:
                 break
@@ -234,10 +248,11 @@ class Outbound:
             frames -= 1
         if stream.unsent:
             self._blocked[stream.id] = stream
-        elif stream.trailers is not None:
+            return False
+        if stream.trailers is not None:
             self._end(stream)
-        else:
-            self.drained.append(stream)
+            return False
+        return True
 
     def _data_frame(self, stream: Stream, room: int) -> None:
         chunk = stream.unsent[0]

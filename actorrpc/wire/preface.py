@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from actorrpc.errors import ConnectionFault
 from actorrpc.wire.frames import ErrorCode, goaway
 
 __all__ = ["BadPreface"]
 
-_HTTP1 = re.compile(rb"[A-Z]{1,16}( |$)")
 _HTTP1_BODY = b"This port speaks gRPC over HTTP/2 with prior knowledge.\n"
 _HTTP1_REPLY = (
     b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\nconnection: close\r\n"
@@ -20,13 +17,16 @@ _TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
 
 
 class BadPreface(ConnectionFault):
-    """The first bytes were not HTTP/2's. ``answer`` is what to send before closing; no frame goes first."""
+    """The first bytes were not HTTP/2's. ``answer`` is what to send before closing; no frame goes first.
+
+    The first byte decides on it, so that it does not depend on how many came at once.
+    """
 
     def __init__(self, received: bytes) -> None:
         if received[:1] == b"\x16":
             what, self.answer = "TLS, where this port has none", _TLS_ALERT
-        elif _HTTP1.match(received):
-            what, self.answer = "HTTP/1.x", _HTTP1_REPLY
+        elif received[:1].isupper():  # as each of HTTP's methods does; or a person, who can read it
+            what, self.answer = f"{received[:16]!r}, as HTTP/1.x does", _HTTP1_REPLY
         else:
             what, self.answer = f"{received[:16]!r}", goaway(0, ErrorCode.PROTOCOL_ERROR, b"not HTTP/2")
         super().__init__(ErrorCode.PROTOCOL_ERROR, f"the client does not speak HTTP/2: it sent {what}")

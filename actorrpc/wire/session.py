@@ -451,19 +451,11 @@ class Session:
         for start in range(0, len(payload), 6):
             key = int.from_bytes(payload[start : start + 2], "big")
             self._apply_setting(key, int.from_bytes(payload[start + 2 : start + 6], "big"))
-        # Once, however often the frame changes it: it may do so thousands of times, on a thousand streams.
-        self._resize_windows(outbound.peer_initial_window - initial_window)
-        # What the new settings allow goes out behind the ACK: a client counts by the old ones until then.
+        # Behind the ACK goes what the new settings allow: a client counts by the old ones until then.
         outbound.control(frames.frame(SETTINGS, ACK, 0))
-        outbound.pump_all()
-
-    def _resize_windows(self, change: int) -> None:
-        """Follow SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113, 6.9.2). A window may become negative."""
-        if change:
-            for stream in self.streams.values():
-                stream.send_window += change
-                if stream.send_window > MAX_WINDOW:
-                    raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS overflow a window")
+        # Once, however often the frame changes it: it may do so thousands of times, on a thousand streams.
+        if not outbound.windows_resized(outbound.peer_initial_window - initial_window):
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS overflow a window")
 
     def _apply_setting(self, key: int, value: int) -> None:
         outbound = self.outbound

@@ -40,7 +40,7 @@ class Refused(Exception):
 
 
 class Conversation:
-    """One person's membership in a room: a thread prints what happens there, and joins again if it is lost."""
+    """One person's membership in a room: a thread prints what happens there, and joins again when it must."""
 
     def __init__(self, channel: grpc.Channel, nick: str, room: str, terminal: Terminal) -> None:
         self._channel = channel
@@ -234,7 +234,9 @@ def _reason(error: grpc.RpcError) -> str:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m examples.chat.client", description="Chat in a terminal.")
-    parser.add_argument("address", nargs="?", default="127.0.0.1:50051", help="where the server is [%(default)s]")
+    parser.add_argument(
+        "address", nargs="?", default="127.0.0.1:50051", help="where the server is [%(default)s]"
+    )
     parser.add_argument("--nick", default=_own_name(), help="your name [%(default)s]")
     parser.add_argument("--room", default="lobby", help="where to go first [%(default)s]")
     return parser.parse_args()

@@ -16,10 +16,12 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
     """Start servers, each in a folder of its own; nothing may be left of them when their broker has ended."""
     servers: list[ServerProcess] = []
 
-    def start(*options: object, **named: Any) -> ServerProcess:
+    def start(*options: object, ready: bool = True, **named: Any) -> ServerProcess:
         folder = tmp_path / f"server-{len(servers)}"
         folder.mkdir()
         servers.append(server := ServerProcess(folder, *options, **named))
+        if ready:
+            server.until_ready()
         return server
 
     yield start
@@ -31,8 +33,12 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server of two hubs for the tests of a module that do it no harm."""
     server = ServerProcess(tmp_path_factory.mktemp("server"))
-    yield server
-    assert server.clean() == []
+    try:
+        server.until_ready()
+        yield server
+    finally:
+        left = server.clean()
+    assert left == []
 
 
 @pytest.fixture

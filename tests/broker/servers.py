@@ -22,7 +22,7 @@ from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
 
 ROOT = Path(__file__).parents[2]
-ACTORRPC = (sys.executable, "-W", "error", "-m", "actorrpc")
+ACTORRPC = (sys.executable, "-m", "actorrpc")
 APP = "tests.apps.shapes:app"
 PATIENCE = 20.0
 
@@ -41,12 +41,19 @@ def until(look: Callable[[], Found]) -> Found:
 def actorrpc(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run a command line to its end."""
     return subprocess.run(
-        [*ACTORRPC, *map(str, arguments)], cwd=cwd, env=environment(), capture_output=True, text=True, timeout=60
+        [*ACTORRPC, *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    """For a process that finds the package, and in which warnings are errors, as they are in tests."""
+    warnings = "error,ignore:Protobuf gencode version:UserWarning"
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": warnings}
 
 
 def group_members(group: int) -> list[int]:
@@ -65,7 +72,7 @@ def group_members(group: int) -> list[int]:
 
 
 class ServerProcess:
-    """``actorrpc serve`` with a runtime directory under ``folder``; ready when made, unless ``ready=False``."""
+    """``actorrpc serve`` with a runtime directory under ``folder``."""
 
     def __init__(
         self,
@@ -75,7 +82,6 @@ class ServerProcess:
         hubs: int = 2,
         bind: str = "127.0.0.1:0",
         cwd: Path = ROOT,
-        ready: bool = True,
         program: Sequence[str] = (*ACTORRPC, "serve"),
     ) -> None:
         self.folder = folder
@@ -91,8 +97,11 @@ class ServerProcess:
             stderr=self._errors,
             start_new_session=True,
         )
-        if ready:
-            self.address = self.read_line().split()[2]
+
+    def until_ready(self) -> None:
+        line = self.read_line()
+        assert line.startswith("ready on "), self.errors
+        self.address = line.split()[2]
 
     @property
     def pid(self) -> int:

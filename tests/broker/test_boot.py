@@ -59,7 +59,10 @@ def test_an_app_without_services(serve: Serve, tmp_path: Path) -> None:
     ("source", "complaint"),
     [
         ("import os; os._exit(3)", "exited with status 3 while it was starting"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL while it was starting"),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+            "was killed by SIGKILL while it was starting",
+        ),
     ],
 )
 def test_a_hub_that_dies_at_start(serve: Serve, tmp_path: Path, source: str, complaint: str) -> None:

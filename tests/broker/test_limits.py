@@ -32,7 +32,12 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 os.execv(sys.executable, {[*ACTORRPC, "serve", APP, "--hubs", "20", "--runtime-dir", str(tmp_path / "run")]})
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert done.returncode == 2
     assert done.stderr.startswith("actorrpc: error: 20 hubs need ")

@@ -29,5 +29,8 @@ def test_old_pauses_are_forgotten() -> None:
     for pause in [1000.0] * 50 + [1.0] * KEPT_PAUSES:
         moves.record(Moved(pause_ms=pause))
     assert moves.summary() == {
-        "done": KEPT_PAUSES + 50, "aborted": 0, "pause_ms_p50": 1.0, "pause_ms_p99": 1.0
+        "done": KEPT_PAUSES + 50,
+        "aborted": 0,
+        "pause_ms_p50": 1.0,
+        "pause_ms_p99": 1.0,
     }

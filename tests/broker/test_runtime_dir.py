@@ -121,7 +121,10 @@ def test_the_living_hubs_of_a_dead_broker_keep_it(path: Path) -> None:
     assert directory.living_hubs() == {}
     with holding(held_by_hub(path, 11)) as pid:
         assert directory.living_hubs() == {11: pid}
-        with directory.claim() as claim, pytest.raises(ConfigError, match=rf"\(pids {pid}\).*actorrpc stop --run"):
+        with (
+            directory.claim() as claim,
+            pytest.raises(ConfigError, match=rf"\(pids {pid}\).*actorrpc stop --run"),
+        ):
             claim.introduce(1)
         assert (path / "hub-11.pid").exists()
     with directory.claim() as claim:

@@ -167,6 +167,7 @@ def test_a_hub_that_is_killed_starts_again_and_the_other_does_not(serve: Serve, 
     assert server.hub(0)["pid"] == survivor["pid"]
     assert server.hub(0)["connections"] >= on_survivor
     assert f"hub 1 (pid {victim['pid']}) was killed by SIGKILL" in server.errors
+
     # The new hub accepts, and has its links: what it accepts can move to the other.
     def accepted_by_reborn() -> list[str]:
         connect(server.address).call()
@@ -280,7 +281,7 @@ FROM_PYTHON = """
     import signal, sys, threading
     import actorrpc
     before = signal.getsignal(signal.SIGINT)
-    given = dict(bind="127.0.0.1:0", hubs=1, runtime_dir=sys.argv[5], on_ready=lambda address: print("on", "x", address, flush=True))
+    given = dict(bind="127.0.0.1:0", hubs=1, runtime_dir=sys.argv[7], on_ready=lambda address: print("ready on", address, flush=True))
     MAIN
     assert signal.getsignal(signal.SIGINT) is before
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -296,8 +297,8 @@ FROM_PYTHON = """
     ],
 )
 def test_serve_from_python(serve: Serve, connect: Connect, call: str) -> None:
-    program = textwrap.dedent(FROM_PYTHON).replace("MAIN", call).replace("sys.argv[5]", "sys.argv[7]")
-    server = serve(program=(sys.executable, "-W", "error", "-c", program), hubs=1)
+    program = textwrap.dedent(FROM_PYTHON).replace("MAIN", call)
+    server = serve(program=(sys.executable, "-c", program), hubs=1)
     connect(server.address).call()
     assert server.run("stop").stdout == "stopped\n"
     assert server.read_line() == "returned\n"
@@ -314,6 +315,10 @@ def test_serve_from_python_says_what_is_wrong() -> None:
             print(error)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, env=environment(), capture_output=True, text=True
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
     )
     assert done.stdout == "at least one hub is needed, not 0\n"

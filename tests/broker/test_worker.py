@@ -79,7 +79,9 @@ class Broker:
         ours, theirs = socket.socketpair()
         self.heard: Queue[ToBroker] = Queue()
         self.hub_gone = Event()
-        self.link = Link(ours, ToBroker, lambda message, fds: self.heard.put(message), lambda _: self.hub_gone.set())
+        self.link = Link(
+            ours, ToBroker, lambda message, fds: self.heard.put(message), lambda _: self.hub_gone.set()
+        )
         self.nodes: list[FakeNode] = []
         self.worker = Worker(theirs, self._make_node)
         self.status = gevent.spawn(self.worker.run)

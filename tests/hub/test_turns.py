@@ -162,6 +162,24 @@ def test_hooks_run_in_order_and_see_the_state():
     assert log == ["connect", "turn hello", "disconnect hello"]
 
 
+def test_stopping_waits_for_on_disconnect():
+    log: list[str] = []
+
+    class Slow(StatefulBase):
+        def on_disconnect(self):
+            gevent.sleep(0.1)
+            log.append("disconnect")
+
+        def Unary(self, request, call):
+            return request
+
+    with serving(actorrpc.App([Slow])) as hubs:
+        channel = connect(hubs)
+        StatefulStub(channel).Unary(Item())
+    channel.close()
+    assert log == ["disconnect"]
+
+
 def test_on_connect_that_raises_fails_the_call_and_the_next_call_tries_again():
     attempts: list[int] = []
 
@@ -429,8 +447,10 @@ def test_calls_lists_the_open_ones():
 
     with serving(actorrpc.App([Lister])) as hubs, connect(hubs) as channel:
         stub = StatefulStub(channel)
-        open_calls = [stub.Listen(Item()) for _ in range(3)]
-        assert sorted(next(call).number for call in open_calls) == [1, 2, 3]
+        open_calls = []
+        for count in (1, 2, 3):
+            open_calls.append(stub.Listen(Item()))
+            assert next(open_calls[-1]).number == count
         assert stub.Unary(Item()).number == 1
         for call in open_calls:
             assert next(call).text == "/shapes.Stateful/Listen"

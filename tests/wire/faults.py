@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from actorrpc.config import Config
 
@@ -65,9 +65,12 @@ CLOSED = CALL + frame(RST_STREAM, 0, 1, b"\0\0\0\x08")
 #: A header block of stream 1 has begun.
 IN_BLOCK = OPEN + headers(1, SILENT, 0)
 
-SMALL = Config(stream_window_bytes=65_535, connection_window_bytes=65_535)
-FULL = b"".join(data(1, b"\0\0\1\0\0" + bytes(16_379) if not n else bytes(16_384 - (n == 3))) for n in range(4))
-NO_INCREMENT = b"\0\0\0\0"
+#: Messages that nobody takes, more than any of these windows.
+SMALL = Config(stream_window_bytes=65_535, connection_window_bytes=200_000)
+SMALLER = Config(stream_window_bytes=200_000, connection_window_bytes=65_535)
+HELD = OPEN + headers(1, request("Hold"))
+FLOOD = data(1, message(bytes(16_379))) * 20
+
 MOST = 2**31 - 1
 
 
@@ -89,7 +92,7 @@ FAULTS = [
         ("DATA on stream 0", CALL, data(0, b"x")),
         ("DATA on an idle stream", CALL, data(3, b"x")),
         ("DATA on a stream of the server's", CALL + headers(5, SILENT), data(2, b"x")),
-        ("DATA padded beyond its end", CALL, data(1, b"\x03abc", PADDED)),
+        ("DATA padded beyond its end", CALL, data(1, b"\x04abc", PADDED)),
         ("DATA of padding length only", CALL, data(1, b"\x01", PADDED)),
         ("DATA as the first frame", PREFACE, data(1, b"x")),
         ("HEADERS on stream 0", OPEN, headers(0, SILENT)),
@@ -192,14 +195,8 @@ FAULTS = [
         ("PING's acknowledgement that nobody awaits", OPEN, frame(PING, ACK, 0, bytes(8))),
         ("GOAWAY with debug data", CALL, frame(GOAWAY, 0, 0, bytes(8) + b"so long")),
     ),
-    Fault(
-        "DATA beyond the stream's window",
-        CALL + FULL,
-        data(1, b"x"),
-        reset=(1, FLOW_CONTROL_ERROR),
-        config=replace(SMALL, connection_window_bytes=200_000),
-    ),
-    Fault("DATA beyond the connection's window", CALL + FULL, data(1, b"x"), goaway=FLOW_CONTROL_ERROR, config=SMALL),
+    Fault("DATA beyond the stream's window", HELD, FLOOD, reset=(1, FLOW_CONTROL_ERROR), config=SMALL),
+    Fault("DATA beyond the connection's window", HELD, FLOOD, goaway=FLOW_CONTROL_ERROR, config=SMALLER),
     Fault(
         "more streams than allowed",
         OPEN + headers(1, SILENT),

@@ -1,0 +1,94 @@
+"""What the services of a connection ask of it: topics, the thread pool, their open calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gevent import get_hub
+from google.protobuf.message import Message
+
+from actorrpc.actor import Service
+from actorrpc.call import Call
+from actorrpc.hub.state import CLOSED
+
+if TYPE_CHECKING:
+    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.topics import Subscription
+    from actorrpc.hub.turns import Cell
+
+__all__ = ["ServiceHost"]
+
+T = TypeVar("T")
+
+
+class ServiceHost:
+    """The ``actorrpc.actor.Host`` of one connection."""
+
+    __slots__ = ("_connection", "subscriptions", "unacknowledged")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.subscriptions: list[Subscription] = []
+        #: Publications that their topics' homes have not numbered yet.
+        self.unacknowledged = 0
+
+    @property
+    def id(self) -> str:
+        return self._connection.id
+
+    @property
+    def peer(self) -> str:
+        return self._connection.peer
+
+    def calls_of(self, service: Service) -> tuple[Call[Any], ...]:
+        return tuple(call for call in self._connection.calls.values() if call.cell.instance is service)
+
+    def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
+        connection = self._connection
+        cell = connection.cells[service.__rpc__.name]
+        if call is None and not cell.overrides("on_topic"):
+            raise TypeError(f"{type(service).__name__} subscribes to {topic!r} without a call: give it an on_topic")
+        if call is not None and not call.route.method.server_streaming:
+            raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
+        if (call is not None and call.ended) or connection.state == CLOSED or self._find(cell, topic, call):
+            return
+        self.subscriptions.append(connection.node.topics.subscribe(connection, cell, topic, call))
+
+    def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
+        subscription = self._find(self._connection.cells[service.__rpc__.name], topic, call)
+        if subscription is not None:
+            self._end(subscription)
+
+    def _find(self, cell: Cell, topic: str, call: Call[Any] | None) -> Subscription | None:
+        for each in self.subscriptions:
+            if each.topic == topic and each.call is call and each.cell is cell:
+                return each
+        return None
+
+    def _end(self, subscription: Subscription) -> None:
+        self.subscriptions.remove(subscription)
+        self._connection.node.topics.unsubscribe(subscription)
+
+    def end_subscriptions(self, call: Call[Any] | None = None) -> None:
+        """End those of a call, or all."""
+        for subscription in [each for each in self.subscriptions if call is None or each.call is call]:
+            self._end(subscription)
+
+    def publish(self, topic: str, message: Message) -> None:
+        self.unacknowledged += 1
+        try:
+            self._connection.node.topics.publish(topic, message, self._published)
+        except BaseException:
+            self.unacknowledged -= 1
+            raise
+
+    def _published(self) -> None:
+        self.unacknowledged -= 1
+        self._connection.notice_quiet()
+
+    def offload(self, function: Callable[[], T]) -> T:
+        return get_hub().threadpool.apply(function)
+
+    def __repr__(self) -> str:
+        return f"<ServiceHost of {self.id}, {len(self.subscriptions)} subscriptions>"

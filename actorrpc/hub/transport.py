@@ -1,0 +1,154 @@
+"""The bytes of one connection: a plain socket in gevent's loop. The only recv and send on it are here.
+
+A connection does not know what its bytes go through; another transport (TLS) needs the same methods, and a
+freeze of its own.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from gevent import get_hub
+
+__all__ = ["Transport"]
+
+#: One read. The buffer is shared, since a read and its decoding are one step of the loop.
+READ_BYTES = 256 * 1024
+_buffer = memoryview(bytearray(READ_BYTES))
+
+#: With more than this to write and a client that does not read, nothing is read from it either.
+BACKLOG_HIGH = 1024 * 1024
+
+_READ, _WRITE = 1, 2
+
+
+class Transport:
+    """A connected, non-blocking socket.
+
+    ``on_bytes(data)`` is called in the loop for what has come, ``on_end(why)`` when the client has closed
+    or the socket failed, and ``on_writable()`` when it has taken all that waited.
+    """
+
+    __slots__ = ("_backlog", "_on_bytes", "_on_end", "_on_writable", "_reader", "_reading", "_sock", "_writer")
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        on_bytes: Callable[[bytes], None],
+        on_end: Callable[[str], None],
+        on_writable: Callable[[], None],
+    ) -> None:
+        self._sock = sock
+        self._on_bytes = on_bytes
+        self._on_end = on_end
+        self._on_writable = on_writable
+        self._reader = get_hub().loop.io(sock.fileno(), _READ)
+        self._reading = False
+        self._writer: Any = None
+        #: What the socket has not taken.
+        self._backlog: memoryview | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether ``send`` may be called: nothing waits."""
+        return self._backlog is None
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def start(self) -> None:
+        """Read, and write what waits."""
+        self._reading = True
+        if self._backlog is not None:
+            self._wait_writable()
+        if self._backlog is None or len(self._backlog) <= BACKLOG_HIGH:
+            self._reader.start(self._readable)
+
+    def freeze(self) -> bytes:
+        """Read and write nothing until the next ``start``. Returns what waits to be written."""
+        self._reading = False
+        self._reader.stop()
+        if self._writer is not None:
+            self._writer.stop()
+        return b"" if self._backlog is None else bytes(self._backlog)
+
+    def send(self, data: bytes) -> bool:
+        """Write; whether the socket has taken all. If not, the rest waits and ``on_writable`` follows."""
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError as error:
+            self._on_end(str(error))
+            return False
+        if sent == len(data):
+            return True
+        self._backlog = memoryview(data)[sent:]
+        self._wait_writable()
+        if len(self._backlog) > BACKLOG_HIGH:
+            self._reader.stop()
+        return False
+
+    def half_close(self) -> None:
+        """Tell the client that nothing more comes."""
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            self._on_end(str(error))
+
+    def close(self) -> None:
+        """End the connection, also where a dup of the socket is under way to another process."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the client was faster
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close this process's descriptor only: the connection goes on in another one."""
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
+        self._sock.close()
+
+    def _readable(self) -> None:
+        try:
+            received = self._sock.recv_into(_buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._on_end(str(error))
+            return
+        if received:
+            self._on_bytes(bytes(_buffer[:received]))
+        else:
+            self._on_end("the client has closed it")
+
+    def _wait_writable(self) -> None:
+        if self._writer is None:
+            self._writer = get_hub().loop.io(self._sock.fileno(), _WRITE)
+        self._writer.start(self._writable)
+
+    def _writable(self) -> None:
+        assert self._backlog is not None
+        try:
+            sent = self._sock.send(self._backlog)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._on_end(str(error))
+            return
+        if sent < len(self._backlog):
+            self._backlog = self._backlog[sent:]
+            return
+        self._backlog = None
+        self._writer.stop()
+        if self._reading:
+            self._reader.start(self._readable)
+        self._on_writable()
+
+    def __repr__(self) -> str:
+        waiting = 0 if self._backlog is None else len(self._backlog)
+        return f"<Transport fd {self._sock.fileno()}, {waiting} bytes wait>"

@@ -1,0 +1,249 @@
+"""Heads of requests: what is malformed, what is refused and how, and what a call is told of the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from actorrpc.config import Config
+from actorrpc.wire import head
+from actorrpc.wire.head import parse_timeout
+
+from . import raw
+from .faults import PROTOCOL_ERROR
+from .owner import Owner
+from .view import View
+
+Fields = list[tuple[str, str]]
+BOTH = raw.END_HEADERS | raw.END_STREAM
+
+
+def changed(change: dict[str, str | None], *extra: tuple[str, str]) -> Fields:
+    """A good head with some values changed, fields left out (None), and more at the end."""
+    fields = [(name, change.get(name, value)) for name, value in raw.request("Unary", *extra)]
+    return [(name, value) for name, value in fields if value is not None]
+
+
+GOOD = raw.request("Unary")
+
+MALFORMED: dict[str, Fields] = {
+    "nothing": [],
+    "no :method": changed({":method": None}),
+    "no :scheme": changed({":scheme": None}),
+    "no :path": changed({":path": None}),
+    "empty :method": changed({":method": ""}),
+    "empty :scheme": changed({":scheme": ""}),
+    "empty :path": changed({":path": ""}),
+    "CONNECT, without :scheme and :path": [(":method", "CONNECT"), (":authority", "x:1")],
+    "repeated :path": [(":path", "/a.B/C"), *GOOD],
+    ":status": [(":status", "200"), *GOOD],
+    "unknown pseudo-header": [(":what", "x"), *GOOD],
+    "pseudo-header at the end": [*GOOD, (":authority", "x")],
+    "pseudo-header after grpc-timeout": [("grpc-timeout", "1S"), *GOOD],
+    "pseudo-header after grpc-timeout in their midst": [*GOOD[:2], ("grpc-timeout", "1S"), *GOOD[2:]],
+    "empty name": [*GOOD, ("", "x")],
+    "upper-case name": [*GOOD, ("X-Id", "1")],
+    "upper-case pseudo-header": [(":Path", "/a.B/C"), *GOOD],
+    "name with a space": [*GOOD, ("x id", "1")],
+    "name with a colon": [*GOOD, ("x:id", "1")],
+    "name with NUL": [*GOOD, ("x\0", "1")],
+    "name beyond ASCII": [*GOOD, ("x\xe9", "1")],
+    "value with NUL": [*GOOD, ("x", "a\0b")],
+    "value with CR": [*GOOD, ("x", "a\rb")],
+    "value with LF": [*GOOD, ("x", "a\nb")],
+    "value that ends in LF": [*GOOD, ("x", "a\n")],
+    "value that begins with a space": [*GOOD, ("x", " a")],
+    "value that ends with a tab": [*GOOD, ("x", "a\t")],
+    ":path with LF": changed({":path": "/a.B/C\nx"}),
+    ":authority with a space": [(":authority", "a "), *GOOD],
+    "te: gzip": changed({"te": "gzip"}),
+    **{
+        f"{name}, which is for HTTP/1.1": [*GOOD, (name, "x")]
+        for name in ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
+    },
+}
+
+
+@pytest.mark.parametrize("fields", MALFORMED.values(), ids=MALFORMED)
+def test_malformed(fields: Fields) -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, fields, BOTH) + raw.headers(3, GOOD, BOTH))
+    assert owner.events == ["3 request Unary", "3 end"]
+    assert View(owner.sent).streams[1] == [("reset", PROTOCOL_ERROR)]
+
+
+@pytest.mark.parametrize("fields", MALFORMED.values(), ids=MALFORMED)
+def test_malformed_is_not_remembered_as_good(fields: Fields) -> None:
+    test_malformed(fields)
+    test_malformed(fields)
+
+
+ACCEPTED: dict[str, Fields] = {
+    "as grpcio sends it": GOOD,
+    "over TLS, by its own word": changed({":scheme": "https"}),
+    "without te": changed({"te": None}),
+    ":authority and host": [(":authority", "a:1"), *GOOD, ("host", "b:2")],
+    "content-type with a codec": changed({"content-type": "application/grpc+proto"}),
+    "content-type with a parameter": changed({"content-type": "application/grpc;charset=utf-8"}),
+    "grpc-encoding: identity": [*GOOD, ("grpc-encoding", "identity")],
+    "grpc-accept-encoding": [*GOOD, ("grpc-accept-encoding", "identity, deflate, gzip")],
+    "a value beyond ASCII": [*GOOD, ("x", "caf\xe9")],
+    "an empty value": [*GOOD, ("x", "")],
+    "all characters of a name": [*GOOD, ("!#$%&'*+-.^_`|~09az", "1")],
+    "content-length, which says nothing here": [*GOOD, ("content-length", "77")],
+}
+
+
+@pytest.mark.parametrize("fields", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepted(fields: Fields) -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, fields, BOTH))
+    assert owner.events == ["1 request Unary", "1 end"]
+    assert View(owner.sent).brief() == {1: "200, , status 0"}
+
+
+LONG = ("x-long", "x" * 16_000)
+REFUSED: dict[str, tuple[Fields, str]] = {
+    "GET": (changed({":method": "GET"}), "405"),
+    "post": (changed({":method": "post"}), "405"),
+    "no content-type": (changed({"content-type": None}), "415"),
+    "JSON": (changed({"content-type": "application/json"}), "415"),
+    "gRPC-Web": (changed({"content-type": "application/grpc-web"}), "415"),
+    "gzip": ([*GOOD, ("grpc-encoding", "gzip")], "200, status 12"),
+    "an encoding with a long name": ([*GOOD, ("grpc-encoding", "z" * 2000)], "200, status 12"),
+    "two timeouts": ([*GOOD, ("grpc-timeout", "1S"), ("grpc-timeout", "2S")], "200, status 13"),
+    "an empty timeout": ([*GOOD, ("grpc-timeout", "")], "200, status 13"),
+    "a long timeout": ([*GOOD, ("grpc-timeout", "1" * 16_000)], "200, status 13"),
+    "headers over the limit": ([*GOOD, LONG, ("x-id", "x" * 400)], "200, status 8"),
+}
+
+
+@pytest.mark.parametrize("ended", (False, True), ids=("open", "ended"))
+@pytest.mark.parametrize(("fields", "answer"), REFUSED.values(), ids=REFUSED)
+def test_refused(fields: Fields, answer: str, ended: bool) -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, fields, BOTH if ended else raw.END_HEADERS))
+    assert owner.events == [] and not owner.session.streams
+    assert View(owner.sent).brief() == {1: answer if ended else f"{answer}, reset 0"}
+    assert len(owner.sent) < 300
+
+
+def test_a_refused_encoding_says_what_is_accepted() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, [*GOOD, ("grpc-encoding", "br")], BOTH))
+    [(_, fields)] = View(owner.sent).streams[1]
+    assert dict(fields)[b"grpc-accept-encoding"] == b"identity"
+    assert b"'br' is not supported" in dict(fields)[b"grpc-message"]
+
+
+def test_the_limit_counts_as_rfc_9113_does() -> None:
+    size = sum(len(name) + len(value) + 32 for name, value in GOOD)
+    for limit, answer in ((size - 1, "200, status 8"), (size, "200, , status 0")):
+        owner = Owner(Config(max_header_list_bytes=limit))
+        owner.feed(raw.OPEN + raw.headers(1, GOOD, BOTH))
+        assert View(owner.sent).brief() == {1: answer}
+
+
+def test_a_small_block_that_stands_for_much_is_checked_once_for_each_field() -> None:
+    owner = Owner()
+    stored = b"\x40" + raw.literal("x") + raw.literal("v" * 4000)
+    owner.feed(raw.OPEN + raw.frame(raw.HEADERS, BOTH, 1, raw.block(GOOD) + stored))
+    checks = 0
+
+    class Counting:
+        def search(self, value: str) -> None:
+            nonlocal checks
+            checks += 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(head, "_BAD_VALUE", Counting())
+        owner.feed(raw.frame(raw.HEADERS, BOTH, 3, raw.block(GOOD) + b"\xbe" * 16_000))
+    assert checks == len(GOOD) + 1
+    assert View(owner.sent).brief()[3] == "200, status 8"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1H", 3600.0), ("2M", 120.0), ("3S", 3.0), ("4m", 0.004), ("5u", 5e-6), ("6n", 6e-9),
+        ("0S", 0.0), ("00000001S", 1.0), ("99999999H", 99999999 * 3600.0),
+    ],
+)  # fmt: skip
+def test_timeouts(text: str, seconds: float) -> None:
+    assert parse_timeout(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "S", "1", "1s", "1 S", " 1S", "1S ", "1S\n", "-1S", "+1S", "1.5S", "0x1S", "1_0S", "\u0661S", "123456789S"])
+def test_no_timeouts(text: str) -> None:
+    assert parse_timeout(text) is None
+
+
+def test_the_timeout_comes_with_its_call_and_the_head_is_shared() -> None:
+    owner = Owner()
+    for stream, text in ((1, "1S"), (3, "250m"), (5, "1S")):
+        owner.feed((raw.OPEN if stream == 1 else b"") + raw.headers(stream, raw.request("Silent", ("grpc-timeout", text))))
+    streams = owner.session.streams
+    assert [stream.timeout for stream in streams.values()] == ["1S", "250m", "1S"]
+    assert streams[1].head is streams[3].head
+
+
+def test_the_memo_of_heads_is_bounded() -> None:
+    head._memo.clear()
+    owner = Owner(Config(max_concurrent_streams=10_000))
+    calls = (raw.headers(1 + 2 * n, raw.request("Silent", ("x-id", str(n)))) for n in range(1500))
+    owner.feed(raw.OPEN + b"".join(calls))
+    assert len(owner.session.streams) == 1500
+    assert 0 < len(head._memo) <= head._MEMO_ENTRIES
+    owner.feed(raw.headers(3001, raw.request("Silent", ("x-id", "x" * 2048))))
+    assert all(each.size <= head._MEMO_BYTES for each in head._memo.values())
+
+
+MESSAGES: dict[str, tuple[bytes, str]] = {
+    "compressed, though no encoding was agreed": (raw.message(b"x", flags=1), "200, status 13, reset 0"),
+    "with flags that mean nothing": (raw.message(b"x", flags=2), "200, status 13, reset 0"),
+    "over the limit": (raw.message(bytes(101)), "200, status 8, reset 0"),
+    "over the limit, by its prefix alone": (raw.message(bytes(101))[:5], "200, status 8, reset 0"),
+    "as long as four bytes can say": (b"\0\xff\xff\xff\xff", "200, status 8, reset 0"),
+    "at the limit": (raw.message(bytes(100)), ""),
+}
+
+
+@pytest.mark.parametrize("whole", (True, False), ids=("in one frame", "byte by byte"))
+@pytest.mark.parametrize(("data", "answer"), MESSAGES.values(), ids=MESSAGES)
+def test_messages(data: bytes, answer: str, whole: bool) -> None:
+    owner = Owner(Config(max_receive_message_bytes=100))
+    pieces = [data] if whole else [bytes((byte,)) for byte in data]
+    good = raw.data(1, raw.message(b"good"))
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent")) + good + b"".join(raw.data(1, each) for each in pieces))
+    assert View(owner.sent).brief() == ({1: answer} if answer else {})
+    assert owner.events[:2] == ["1 request Silent", "1 message good"]
+    assert owner.events[2:] == (["1 reset 8"] if answer else ["1 message 100 bytes"])
+
+
+@pytest.mark.parametrize("end", ("DATA", "empty DATA", "trailers"))
+@pytest.mark.parametrize("part", (1, 4, 5, 9))
+def test_a_call_that_ends_inside_a_message(end: str, part: int) -> None:
+    owner = Owner()
+    started = raw.message(b"hello")[:part]
+    tail = {
+        "DATA": raw.data(1, started, raw.END_STREAM),
+        "empty DATA": raw.data(1, started) + raw.data(1, b"", raw.END_STREAM),
+        "trailers": raw.data(1, started) + raw.headers(1, [("x-sum", "1")], BOTH),
+    }
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent")) + tail[end])
+    assert owner.events == ["1 request Silent", "1 reset 8"]
+    assert View(owner.sent).brief() == {1: "200, status 13"}  # no RST_STREAM: both sides have ended it
+
+
+def test_a_refused_message_in_the_last_frame_takes_no_reset() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(b"x", 1), raw.END_STREAM))
+    assert View(owner.sent).brief() == {1: "200, status 13"}
+
+
+def test_a_refused_message_ends_a_call_that_waits_to_send() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.settings((raw.INITIAL_WINDOW_SIZE, 8)) + raw.headers(1, raw.request("Echo")))
+    owner.feed(raw.data(1, raw.message(b"hello")) + raw.data(1, raw.message(b"bad", 1)))
+    assert View(owner.sent).streams[1][0][0] == "headers"
+    assert View(owner.sent).streams[1][2][0] == "trailers"
+    assert not owner.session.streams
