@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import get_hub
+from greenlet import greenlet
 
 from actorrpc.actor import Service
 from actorrpc.call import Call
@@ -470,8 +471,8 @@ class Connection:
         return f"<Connection {self.id} {self.peer} {self.state}, {len(self.calls)} calls, {self.turns} turns>"
 
 
-def _throw_later(call: Call[Any], runner: Any, error: BaseException) -> None:
-    if call.runner is runner:
+def _throw_later(call: Call[Any], runner: greenlet, error: BaseException) -> None:
+    if call.runner is not None and call.runner is runner:
         runner.throw(error)
 
 

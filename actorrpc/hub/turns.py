@@ -314,6 +314,7 @@ class Cell:
 
 
 def _freeze_turn(turn: Turn) -> TurnSnapshot:
+    kind: Any
     kind, call, payload = turn
     if kind == TOPIC:
         topic, type_name, message = payload

@@ -75,7 +75,7 @@ class Outbound:
         self.table_announced = False
         #: Streams whose last waiting byte has become a frame since the session last looked.
         self.drained: list[Stream] = []
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes | memoryview] = []
         self._pending = 0
         #: Streams that wait for the connection's window or for the transport, in the order of their turns.
         self._blocked: dict[int, Stream] = {}
@@ -207,7 +207,7 @@ class Outbound:
         chunks = self._chunks
         if not chunks:
             return b""
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        data = b"".join(chunks)
         chunks.clear()
         self._pending = 0
         return data

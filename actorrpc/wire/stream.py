@@ -51,7 +51,7 @@ class Stream:
         self.partial_size = 0
         self.wanted = MESSAGE_PREFIX
         #: gRPC-framed messages that wait for a window or for the transport.
-        self.unsent: deque[bytes] = deque()
+        self.unsent: deque[bytes | memoryview] = deque()
         self.unsent_bytes = 0
         #: The header block that ends the stream, once all is sent.
         self.trailers: bytes | None = None

@@ -66,11 +66,7 @@ class Screen:
             self._write([])
         elif time.monotonic() - self._last_shown >= INTERVAL:
             self._last_shown = time.monotonic()
-            parts = [
-                f"hub {hub.id} {self._bar(hub.share, PLAIN_BAR)} {hub.cpu:4.0%} {len(hub.nicks):2} conn."
-                for hub in hubs
-            ]
-            self._write([f"{self._clock()}  {'   '.join(parts)}   {footer}"])
+            self._write([f"{self._clock()}  {'   '.join(map(self._short, hubs))}   {footer}"])
 
     def verdict(self, text: str, good: bool) -> None:
         """Say how it ended; the hubs stay where they were."""
@@ -93,6 +89,9 @@ class Screen:
         nicks = " ".join(hub.nicks)
         room = _columns() - len(head) - 1
         return self._paint(head, colour) + (nicks if len(nicks) <= room else f"{nicks[: room - 1]}…")
+
+    def _short(self, hub: HubRow) -> str:
+        return f"hub {hub.id} {self._bar(hub.share, PLAIN_BAR)} {hub.cpu:4.0%} {len(hub.nicks):2} conn."
 
     def _bar(self, share: float, width: int) -> str:
         full = min(round(share * width), width)

@@ -101,7 +101,7 @@ def test_accepted(fields: Fields) -> None:
     assert View(owner.sent).brief() == {1: "200, , status 0"}
 
 
-LONG = ("x-long", "x" * 16_000)
+LONG = ("x-long", "x" * 16_120)
 REFUSED: dict[str, tuple[Fields, str]] = {
     "GET": (changed({":method": "GET"}), "405"),
     "post": (changed({":method": "post"}), "405"),
@@ -113,7 +113,7 @@ REFUSED: dict[str, tuple[Fields, str]] = {
     "two timeouts": ([*GOOD, ("grpc-timeout", "1S"), ("grpc-timeout", "2S")], "200, status 13"),
     "an empty timeout": ([*GOOD, ("grpc-timeout", "")], "200, status 13"),
     "a long timeout": ([*GOOD, ("grpc-timeout", "1" * 16_000)], "200, status 13"),
-    "headers over the limit": ([*GOOD, LONG, ("x-id", "x" * 400)], "200, status 8"),
+    "headers over the limit": ([*GOOD, LONG], "200, status 8"),
 }
 
 
@@ -243,7 +243,7 @@ def test_a_refused_message_in_the_last_frame_takes_no_reset() -> None:
 def test_a_refused_message_ends_a_call_that_waits_to_send() -> None:
     owner = Owner()
     owner.feed(raw.OPEN + raw.settings((raw.INITIAL_WINDOW_SIZE, 8)) + raw.headers(1, raw.request("Echo")))
-    owner.feed(raw.data(1, raw.message(b"hello")) + raw.data(1, raw.message(b"bad", 1)))
-    assert View(owner.sent).streams[1][0][0] == "headers"
-    assert View(owner.sent).streams[1][2][0] == "trailers"
+    owner.feed(raw.data(1, raw.message(b"hello")))
+    owner.feed(raw.data(1, raw.message(b"bad", 1)))
+    assert View(owner.sent).brief() == {1: "200, part of a message, status 13, reset 0"}
     assert not owner.session.streams

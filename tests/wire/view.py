@@ -21,7 +21,8 @@ class View:
     has their sums.
     """
 
-    def __init__(self, data: bytes, max_frame_size: int = 16_384) -> None:
+    def __init__(self, sent: bytes | bytearray, max_frame_size: int = 16_384) -> None:
+        data = bytes(sent)
         self.streams: dict[int, list[tuple[str, object]]] = {}
         self.control: list[str] = []
         self.granted: Counter[int] = Counter()
