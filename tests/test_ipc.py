@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import logging
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -521,7 +519,7 @@ def test_any_frames_in_any_chunks(frames: list[tuple[bytes, int]], cuts: list[in
 # The blocking side
 
 
-def answering(path: str, answer: Callable[[socket.socket], None]) -> Thread:
+def answering(path: str, answer: Callable[[socket.socket], object]) -> Thread:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()

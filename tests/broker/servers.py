@@ -179,7 +179,8 @@ class Client:
     def begin_slow_call(self, seconds: float) -> Any:
         """Begin a call whose handler sleeps. Returns its future once the server has it, if it connects."""
         self.calls += 1
-        return self._stub.Unary.future(Item(sleep=seconds), timeout=PATIENCE, wait_for_ready=True)
+        begin: Any = self._stub.Unary
+        return begin.future(Item(sleep=seconds), timeout=PATIENCE, wait_for_ready=True)
 
     def close(self) -> None:
         self._channel.close()

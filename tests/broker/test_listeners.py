@@ -47,7 +47,7 @@ def test_parse_bind_complains(bind: str, complaint: str) -> None:
 
 @pytest.mark.parametrize("bind", ["192.0.2.1:0", "a..b:0", f"{'x' * 99}:0"])
 def test_an_address_that_is_not_ours(bind: str) -> None:
-    with pytest.raises(ConfigError, match="cannot (bind to|listen on)"), open_listeners(bind, 1):
+    with pytest.raises(ConfigError, match=r"cannot (bind to|listen on)"), open_listeners(bind, 1):
         pass
 
 
@@ -83,9 +83,9 @@ def test_a_port_in_use_by_anybody(options: tuple[int, ...], host: str) -> None:
         stranger.bind((host, 0))
         stranger.listen()
         bind = f"127.0.0.1:{stranger.getsockname()[1]}"
-        with pytest.raises(ConfigError, match=f"cannot listen on {bind}: Address already in use"):
-            with open_listeners(bind, 2):
-                pass
+        in_use = f"cannot listen on {bind}: Address already in use"
+        with pytest.raises(ConfigError, match=in_use), open_listeners(bind, 2):
+            pass
 
 
 def test_a_port_with_connections_in_time_wait_is_free() -> None:

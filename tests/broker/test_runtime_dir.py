@@ -180,12 +180,12 @@ def test_it_must_be_a_directory(path: Path) -> None:
     path.write_text("")
     with pytest.raises(ConfigError, match="is not a directory"):
         RuntimeDir(str(path)).claim()
-    with pytest.raises(ConfigError, match="cannot make the runtime directory .*: Not a directory"):
+    with pytest.raises(ConfigError, match=r"cannot make the runtime directory .*: Not a directory"):
         RuntimeDir(str(path / "below")).claim()
 
 
 def test_its_parent_must_exist(path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot make the runtime directory .*: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot make the runtime directory .*: No such file"):
         RuntimeDir(str(path / "below")).claim()
 
 

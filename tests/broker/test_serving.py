@@ -146,10 +146,11 @@ def test_a_second_ctrl_c_kills_at_once(serve: Serve, connect: Connect) -> None:
     server = serve("--drain-timeout", 1000)
     client = connect(server.address)
     client.call()
-    call = client.begin_slow_call(seconds=1000)  # kept, or it is cancelled
+    call = client.begin_slow_call(seconds=1000)
     until(lambda: any(row["calls"] for row in server.connections()))
     os.kill(server.pid, signal.SIGINT)
     until(lambda: {row["state"] for row in server.status()["hubs"]} == {"stopping"})
+    assert not call.done()
     os.kill(server.pid, signal.SIGINT)
     assert server.wait() == 0
 
@@ -281,7 +282,10 @@ FROM_PYTHON = """
     import signal, sys, threading
     import actorrpc
     before = signal.getsignal(signal.SIGINT)
-    given = dict(bind="127.0.0.1:0", hubs=1, runtime_dir=sys.argv[7], on_ready=lambda address: print("ready on", address, flush=True))
+    def on_ready(address):
+        print("ready on", address, flush=True)
+    def serve():
+        actorrpc.serve(sys.argv[1], bind="127.0.0.1:0", hubs=1, runtime_dir=sys.argv[7], on_ready=on_ready)
     MAIN
     assert signal.getsignal(signal.SIGINT) is before
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -292,8 +296,8 @@ FROM_PYTHON = """
 @pytest.mark.parametrize(
     "call",
     [
-        "actorrpc.serve(sys.argv[1], **given)",
-        "thread = threading.Thread(target=actorrpc.serve, args=sys.argv[1:2], kwargs=given); thread.start(); thread.join()",
+        "serve()",
+        "thread = threading.Thread(target=serve); thread.start(); thread.join()",
     ],
 )
 def test_serve_from_python(serve: Serve, connect: Connect, call: str) -> None:
