@@ -31,8 +31,9 @@ Inbound = TypeVar("Inbound", bound=Message)
 
 _PlainSocket: type[socket.socket] = get_original("socket", "socket")
 _ANCILLARY = socket.CMSG_SPACE(MAX_FDS * array("i").itemsize)
-# Bytes read or written in one callback of the loop; about what the kernel buffers for a unix socket.
-_PORTION = 256 * 1024
+# Bytes read or written in one callback of the loop. A small message takes 10 µs with buffers of up to
+# 128 KiB, and 26 µs with 256: malloc gets those from the kernel, and gives them back, each time.
+_PORTION = 64 * 1024
 # The kernel takes nothing now, and the socket will not say when it does: too many descriptors are under
 # way between processes (the limit is the sender's RLIMIT_NOFILE), or memory is short.
 _CROWDED = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)

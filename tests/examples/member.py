@@ -1,8 +1,9 @@
-"""A member of a chat room, as tests see it: plain grpcio, and everything waits for an event, never for time."""
+"""A member of a chat room, as tests see it: plain grpcio; what it waits for is an event, never time."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from queue import Empty, Queue
 from types import TracebackType
 from typing import Any, Protocol
@@ -33,9 +34,10 @@ class Enter(Protocol):
 class Member:
     """A connection. ``join`` enters a room; ``next`` takes the events one by one."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, options: Sequence[tuple[str, Any]] = ()) -> None:
         self.id = ""
-        self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+        own = ("grpc.use_local_subchannel_pool", 1)
+        self.channel = grpc.insecure_channel(address, options=[own, *options])
         self.chat = ChatStub(self.channel)
         self.call: Any = None
         self._events: Queue[Event | Ended] = Queue()
@@ -110,4 +112,4 @@ def _hear(call: Any, events: Queue[Event | Ended]) -> None:
             events.put(event)
         events.put(Ended(call.code(), call.details()))
     except grpc.RpcError as error:
-        events.put(Ended(error.code(), error.details()))  # type: ignore[attr-defined]
+        events.put(Ended(error.code(), error.details()))

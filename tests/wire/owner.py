@@ -65,10 +65,17 @@ class Owner:
         for event in self.session.drain_events():
             self._handle(event)
 
-    def consume(self, id: int) -> None:
-        """Take all messages that the call holds."""
+    def output(self) -> bytes:
+        """What has been sent since this was last asked."""
+        data = bytes(self.sent)
+        self.sent.clear()
+        return data
+
+    def consume(self, id: int, count: int = 1 << 30) -> None:
+        """Take messages that the call holds, all of them if it is not told how many."""
         call = self.calls[id]
-        while call.held:
+        while call.held and count:
+            count -= 1
             payload = call.held.pop(0)
             call.received += payload
             self.session.consumed(call.stream, len(payload))
@@ -117,7 +124,7 @@ class Owner:
             self._on_end(self.calls[id])
         else:
             self.events.append(f"{id} reset {event.code}")
-            self._drop(id)
+            self.drop(id)
 
     def _on_request(self, call: Call, text: str) -> None:
         self.events.append(text)
@@ -128,7 +135,7 @@ class Owner:
             outbound.headers(call.stream, [(b"greeting", b"hello")])
         elif call.method == "Fail":
             outbound.finish(call.stream, trailers(StatusCode.NOT_FOUND, "no such thing"))
-            self._drop(call.stream.id)
+            self.drop(call.stream.id)
 
     def _on_message(self, call: Call, payload: bytes) -> None:
         id = call.stream.id
@@ -140,7 +147,7 @@ class Owner:
             self.session.outbound.message(call.stream, payload)
         elif call.method == "Early":
             self.session.outbound.finish(call.stream, trailers(StatusCode.RESOURCE_EXHAUSTED, "enough"))
-            self._drop(id)
+            self.drop(id)
 
     def _on_end(self, call: Call) -> None:
         id = call.stream.id
@@ -158,9 +165,10 @@ class Owner:
         elif call.method != "Echo":
             outbound.reply(call.stream, call.received)
         outbound.finish(call.stream, OK)
-        self._drop(id)
+        self.drop(id)
 
-    def _drop(self, id: int) -> None:
+    def drop(self, id: int) -> None:
+        """Forget a call that has been finished, with the messages that it held."""
         call = self.calls.pop(id)
         for payload in call.held:
             self.session.consumed(call.stream, len(payload))

@@ -82,8 +82,8 @@ class Peer:
     def call(self, method: str, *messages: bytes, extra: Iterable[tuple[str, str]] = (), pad: int | None = None) -> int:
         """A whole call: its head, one DATA frame for each message, END_STREAM on the last."""
         stream = self.begin(method, *extra, end=not messages)
-        for message in messages:
-            self.h2.send_data(stream, raw.message(message), end_stream=message is messages[-1], pad_length=pad)
+        for left, message in zip(reversed(range(len(messages))), messages, strict=True):
+            self.h2.send_data(stream, raw.message(message), end_stream=not left, pad_length=pad)
         return stream
 
     def send(self, stream: int, data: bytes, *, end: bool = False, pad: int | None = None) -> None:

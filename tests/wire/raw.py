@@ -47,6 +47,7 @@ def request(method: str, *extra: tuple[str, str]) -> list[tuple[str, str]]:
         (":method", "POST"),
         (":scheme", "http"),
         (":path", f"/test.Test/{method}"),
+        (":authority", "test"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
         *extra,
