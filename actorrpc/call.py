@@ -51,12 +51,13 @@ class Call(Generic[Reply]):
         "_trailing",
         "cancelled",
         "cell",
-        "cursor",
+        "_cursor",
         "deadline",
         "ended",
         "held",
         "iterator",
         "last_iterator",
+        "moved",
         "pulling",
         "request",
         "route",
@@ -71,12 +72,13 @@ class Call(Generic[Reply]):
         self.route = route
         #: When the call must be over, on ``time.monotonic``'s clock of this hub; None: no deadline.
         self.deadline: float | None = None
-        #: Bytes of the handler's own that travel with the call.
-        self.cursor = b""
+        self._cursor = b""
         #: The client has cancelled the call, its deadline has passed, or its connection has gone.
         self.cancelled = False
         #: Nothing more can be sent: the call was finished, or cancelled.
         self.ended = False
+        #: The connection was handed to another hub: this object is only what is left of it here.
+        self.moved = False
         self._metadata: Metadata | None = None
         self._trailing: list[tuple[bytes, bytes]] = []
         # What the hub keeps about a call while it is open.
@@ -92,6 +94,17 @@ class Call(Generic[Reply]):
         self.runner: greenlet | None = None
         self.since = 0.0
         self.timer: Any = None
+
+    @property
+    def cursor(self) -> bytes:
+        """Bytes of the handler's own that travel with the call. Raises TypeError if set to anything else."""
+        return self._cursor
+
+    @cursor.setter
+    def cursor(self, value: bytes) -> None:
+        if not isinstance(value, bytes):
+            raise TypeError(f"call.cursor must be bytes, not {type(value).__name__}")
+        self._cursor = value
 
     @property
     def id(self) -> str:
@@ -167,7 +180,7 @@ class Call(Generic[Reply]):
         Ignored on a call that was cancelled; raises RuntimeError if the call was finished before.
         """
         if not self._refuses_more("finish"):
-            self.end(StatusCode(status), message)
+            self.end(StatusCode(status), str(message))
 
     def send_initial_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
         """Send the response headers now, with metadata of the handler's.
@@ -233,6 +246,11 @@ class Call(Generic[Reply]):
     def _refuses_more(self, what: str) -> bool:
         if not self.ended:
             return False
+        if self.moved:
+            raise RuntimeError(
+                f"cannot {what}: {self.method} is served by another hub now. A greenlet of your own does not "
+                "move with its call: send from turns, or subscribe the call to a topic"
+            )
         if self.cancelled:
             return True
         raise RuntimeError(f"cannot {what}: {self.method} has been finished")

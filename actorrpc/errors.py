@@ -72,7 +72,7 @@ class RpcError(Exception):
     ) -> None:
         super().__init__(code, message)
         self.code = StatusCode(code)
-        self.message = message
+        self.message = str(message)
         self.metadata = dict(metadata or {})
         if self.code is StatusCode.OK:
             raise ValueError("RpcError needs a status other than OK; return the reply instead")

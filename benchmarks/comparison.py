@@ -74,7 +74,7 @@ class Comparison:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         rounds = len(next(iter(self.results.values())).rounds)
-        title = f"Server CPU per unary call: median (lowest–highest) of {rounds} rounds"
+        title = f"Server CPU per unary call: median (lowest–highest) of {rounds} round{'s' * (rounds > 1)}"
         lines.insert(0, f"{title}; {self.cores}.")
         lines.append(
             f"Clock tick {TICK * 1e3:g} ms; at least {self.least_cpu:g} s of server CPU in each measurement."

@@ -25,7 +25,7 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
 from benchmarks.accounting import memory_bytes
-from benchmarks.processes import BenchmarkError, Cores, allow_descriptors, end_on_sigterm, server
+from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm, server
 from benchmarks.replay import IdleConnection, record_opening
 
 #: Names of servers, and their programs in benchmarks/servers.
@@ -55,10 +55,10 @@ class Usage:
         return median(self.batches)
 
 
-def measure(name: str, warm_up: int, connections: int, batches: int, cores: Cores) -> Usage:
+def measure(name: str, warm_up: int, connections: int, batches: int) -> Usage:
     """Open connections to a new server and weigh them. Raises BenchmarkError if one of them fails."""
-    with server(SERVERS[name], cores.server) as running, ExitStack() as opened:
-        opening = record_opening(running.address, cores.client)
+    with server(SERVERS[name]) as running, ExitStack() as opened:
+        opening = record_opening(running.address)
         connected: list[IdleConnection] = []
         weights = []
         size = connections // batches
@@ -85,7 +85,7 @@ def _memory_at_rest(pid: int) -> int:
     return readings[-1]
 
 
-def table(usages: list[Usage], cores: Cores) -> str:
+def table(usages: list[Usage]) -> str:
     """A line for each server."""
     rows = [("server", "bytes per connection", "mean", "client's opening")]
     for usage in usages:
@@ -95,7 +95,7 @@ def table(usages: list[Usage], cores: Cores) -> str:
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     batches = len(usages[0].batches)
     title = f"Memory per idle connection: median (lowest–highest) and mean of {batches} batches"
-    return "\n".join([f"{title}; {cores}.", *lines])
+    return "\n".join([f"{title}.", *lines])
 
 
 def document(usages: list[Usage], ratio: float) -> dict[str, Any]:
@@ -135,12 +135,9 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     options = _options()
     end_on_sigterm()
-    cores = Cores.choose()
     try:
         allow_descriptors(options.warm_up + options.connections + _OTHER_DESCRIPTORS)
-        usages = [
-            measure(name, options.warm_up, options.connections, options.batches, cores) for name in SERVERS
-        ]
+        usages = [measure(name, options.warm_up, options.connections, options.batches) for name in SERVERS]
     except BenchmarkError as error:
         print(f"idle: {error}", file=sys.stderr)
         return 2
@@ -150,7 +147,7 @@ def main() -> int:
         print(json.dumps(document(usages, ratio), indent=2))
     else:
         outcome = "met" if ratio < 1 else "MISSED"
-        print(table(usages, cores), f"Goal, less than grpcio: {outcome}, at {ratio:.3f} of it.", sep="\n")
+        print(table(usages), f"Goal, less than grpcio: {outcome}, at {ratio:.3f} of it.", sep="\n")
     return 1 if ratio >= 1 and not options.no_verdict else 0
 
 

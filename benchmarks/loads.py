@@ -65,7 +65,7 @@ class Load:
             body.write_bytes(_ECHO)
             command = ["h2load", f"-n{calls}", f"-c{self.connections}", f"-m{self.in_flight}", f"-d{body}"]
             command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]
-            check_h2load(run([*command, f"http://{address}/bench.Echo/Say"], core, _TIMEOUT), calls)
+            check_h2load(run([*command, f"http://{address}/bench.Echo/Say"], core, timeout=_TIMEOUT), calls)
 
 
 LOADS = (
@@ -102,4 +102,4 @@ def check_h2load(report: str, calls: int) -> None:
 
 def _client(address: str, core: int | None, *arguments: str) -> None:
     command = python("benchmarks.clients.grpcio_calls", address, f"--text={_REQUEST.text}", *arguments)
-    run(command, core, _TIMEOUT)
+    run(command, core, timeout=_TIMEOUT)

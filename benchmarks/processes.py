@@ -60,11 +60,12 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def server(module: str, core: int | None) -> Iterator[Server]:
-    """Run a program of benchmarks/servers on a core, from its ready line to the end of the block.
+def server(module: str, core: int | None = None) -> Iterator[Server]:
+    """Run a program of benchmarks/servers from its ready line to the end of the block.
 
-    It is told to end by the end of its standard input, which also comes if this process dies, and killed
-    if it does not obey. Raises BenchmarkError if it does not get ready.
+    It runs on one core if that is given. It is told to end by the end of its standard input, which also
+    comes if this process dies, and killed if it does not obey. Raises BenchmarkError if it does not get
+    ready.
     """
     with _on(core):
         process = subprocess.Popen(
@@ -87,8 +88,8 @@ def server(module: str, core: int | None) -> Iterator[Server]:
         process.stdout.close()
 
 
-def run(command: Sequence[str], core: int | None, timeout: float) -> str:
-    """Run a client on a core and return what it printed.
+def run(command: Sequence[str], core: int | None = None, *, timeout: float) -> str:
+    """Run a client, on one core if that is given, and return what it printed.
 
     Raises BenchmarkError, with what it said, if it fails or has not ended after ``timeout`` seconds.
     """

@@ -25,11 +25,11 @@ _READ_BYTES = 65536
 _CARRIES_END = (Type.DATA, Type.HEADERS)
 
 
-def record_opening(server: str, core: int | None) -> bytes:
+def record_opening(server: str) -> bytes:
     """What a grpcio client sends to a server until its first call, to Counter.Add, is on its way."""
     with recording(server) as recorded:
         command = python("benchmarks.clients.grpcio_calls", recorded.address, "--service=Counter")
-        run(command, core, timeout=30)
+        run(command, timeout=30)
     return _opening(recorded)
 
 

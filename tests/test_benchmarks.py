@@ -87,11 +87,8 @@ def test_idle_reports_both_servers() -> None:
 
 def test_idle_prints_a_table() -> None:
     usages = [Usage("grpcio", 342, [18e3, 19e3, 17e3]), Usage("actorrpc", 341, [6e3, 6e3, 9e3])]
-    title, head, grpcio, actorrpc = idle_table(usages, Cores(1, 0)).splitlines()
-    assert title == (
-        "Memory per idle connection: median (lowest–highest) and mean of 3 batches; "
-        "server on core 1, client on core 0."
-    )
+    title, head, grpcio, actorrpc = idle_table(usages).splitlines()
+    assert title == "Memory per idle connection: median (lowest–highest) and mean of 3 batches."
     assert head.split("  ")[0] == "server"
     assert grpcio.split() == ["grpcio", "18,000", "(17,000–19,000)", "18,000", "342", "bytes"]
     assert actorrpc.split() == ["actorrpc", "6,000", "(6,000–9,000)", "7,000", "341", "bytes"]
@@ -161,14 +158,14 @@ for each in ({burn!r}, {hold!r}):
 
 
 def test_a_server_ends_with_its_block_and_with_its_benchmark() -> None:
-    with pytest.raises(KeyError), server("grpcio_aio", None) as running:
+    with pytest.raises(KeyError), server("grpcio_aio") as running:
         raise KeyError
     assert not Path(f"/proc/{running.pid}").exists()
 
     script = """
 import os
 from benchmarks.processes import server
-with server("actorrpc_one", None) as running:
+with server("actorrpc_one") as running:
     os.kill(os.getpid(), 9)
 """
     # The server has the pipe of stderr too: there is no timeout only if both have gone.

@@ -197,7 +197,7 @@ def test_what_the_broker_says_of_a_move(
 
 def test_a_broker_that_hangs_up(runtime_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
     with RuntimeDir(runtime_dir).claim() as claim, claim.open_socket() as listener:
-        claim.introduce(0)
+        claim.announce(0)
         thread = Thread(target=lambda: listener.accept()[0].close())
         thread.start()
         assert run("status", "--runtime-dir", runtime_dir) == 1
@@ -210,7 +210,7 @@ def test_a_broker_that_does_not_answer(
 ) -> None:
     monkeypatch.setattr("actorrpc.broker.console.GRACE", 0.05)
     with RuntimeDir(runtime_dir).claim() as claim, claim.open_socket() as listener:
-        claim.introduce(0)
+        claim.announce(0)
         assert isinstance(listener, socket.socket)
         assert run("stop", "--runtime-dir", runtime_dir) == 1
     assert capsys.readouterr().err == f"actorrpc: error: the broker in {runtime_dir} does not answer\n"

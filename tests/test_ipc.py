@@ -1,4 +1,4 @@
-"""Links between processes: framing as tables, then pairs of sockets in memory, then hypothesis."""
+"""Links between processes: pairs of sockets with real descriptors, then any frames in any chunks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import subprocess
 import sys
 import textwrap
 from array import array
-from collections.abc import Callable, Iterator
-from threading import Thread
+from collections.abc import Iterator
 
 import gevent
 import pytest
@@ -20,10 +19,9 @@ from gevent.queue import Empty, Queue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc import framing
-from actorrpc.framing import BrokenFrame, FrameReader, encode
+from actorrpc.framing import encode
 from actorrpc.ipc import Link
-from actorrpc.pb.control_pb2 import Peer, Prepare, ToHub
+from actorrpc.pb.control_pb2 import Prepare
 
 WAIT = 10
 
@@ -98,53 +96,6 @@ def wire() -> Iterator[tuple[socket.socket, End]]:
 
 def send_with_fds(sock: socket.socket, data: bytes, fds: list[int]) -> None:
     sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))])
-
-
-# Frames
-
-
-def test_a_frame_is_length_count_payload() -> None:
-    payload = text("x").SerializeToString()
-    assert encode(text("x"), 2) == len(payload).to_bytes(4, "big") + b"\x02" + payload
-
-
-@pytest.mark.parametrize("cut", range(len(encode(text("0-1-7"), 1) + encode(text("second")))))
-def test_frames_split_at_every_offset(cut: int) -> None:
-    stream = encode(text("0-1-7"), 1) + encode(text("second"))
-    reader, frames = FrameReader(), []
-    for chunk, fds in ((stream[:cut], [77] if cut else []), (stream[cut:], [] if cut else [77])):
-        reader.receive(chunk, fds)
-        while frame := reader.next_frame():
-            frames.append(frame)
-    assert [(text("0-1-7").SerializeToString(), (77,)), (text("second").SerializeToString(), ())] == frames
-
-
-def test_the_reader_refuses_a_frame_at_its_header() -> None:
-    reader = FrameReader(max_frame=10)
-    reader.receive((11).to_bytes(4, "big") + b"\x00")
-    with pytest.raises(BrokenFrame, match="11 bytes; at most 10"):
-        reader.next_frame()
-
-
-def test_the_reader_refuses_a_frame_without_its_descriptors() -> None:
-    reader = FrameReader()
-    kept = os.open("/dev/null", os.O_RDONLY)
-    reader.receive(encode(text("x"), 2), [kept])
-    with pytest.raises(BrokenFrame, match="1 of its 2 descriptors"):
-        reader.next_frame()
-
-
-def test_lost_descriptors_leave_the_next_frames_alone() -> None:
-    reader = FrameReader()
-    first, second = (os.open("/dev/null", os.O_RDONLY) for _ in range(2))
-    reader.receive(encode(text("a"), 3), [first], truncated=True)
-    reader.receive(encode(text("b"), 1), [second])
-    assert reader.next_frame() == (text("a").SerializeToString(), ())
-    assert reader.next_frame() == (text("b").SerializeToString(), (second,))
-    os.close(second)
-
-
-# Links
 
 
 def test_messages_arrive_in_order_both_ways(pair: tuple[End, End]) -> None:
@@ -514,57 +465,3 @@ def test_any_frames_in_any_chunks(frames: list[tuple[bytes, int]], cuts: list[in
         end.received.get_nowait()
     for fd in files:
         os.close(fd)
-
-
-# The blocking side
-
-
-def answering(path: str, answer: Callable[[socket.socket], object]) -> Thread:
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen()
-
-    def run() -> None:
-        conn, _ = listener.accept()
-        with conn, listener:
-            answer(conn)
-
-    thread = Thread(target=run)
-    thread.start()
-    return thread
-
-
-def test_request_sends_and_reads_whole_frames(tmp_path: object) -> None:
-    path = f"{tmp_path}/sock"
-    big = Prepare(snapshot=bytes(1_000_000))
-    asked = []
-
-    def answer(conn: socket.socket) -> None:
-        reader = FrameReader()
-        while not (frame := reader.next_frame()):
-            reader.receive(conn.recv(10))
-        asked.append(ToHub.FromString(frame[0]))
-        conn.sendall(encode(big))
-
-    thread = answering(path, answer)
-    assert framing.request(path, ToHub(peer=Peer(hub=3)), Prepare, WAIT) == big
-    thread.join()
-    assert asked[0].peer.hub == 3
-
-
-def test_request_tells_an_early_end_and_silence(tmp_path: object) -> None:
-    thread = answering(f"{tmp_path}/a", lambda conn: conn.sendall(b"\0\0"))
-    with pytest.raises(ConnectionError):
-        framing.request(f"{tmp_path}/a", text("x"), Prepare, WAIT)
-    thread.join()
-    thread = answering(f"{tmp_path}/b", lambda conn: conn.recv(99) and conn.recv(99))
-    with pytest.raises(TimeoutError):
-        framing.request(f"{tmp_path}/b", text("x"), Prepare, 0.05)
-    thread.join()
-    with pytest.raises(FileNotFoundError):
-        framing.request(f"{tmp_path}/c", text("x"), Prepare, WAIT)
-
-
-def test_the_command_lines_half_imports_no_gevent() -> None:
-    check = "import sys, actorrpc.framing; sys.exit('gevent' in sys.modules)"
-    subprocess.run([sys.executable, "-c", check], check=True)

@@ -25,6 +25,8 @@ log = logging.getLogger("actorrpc.broker")
 MOVE_GRACE = 5.0
 #: Command lines at once: what the reserve of descriptors allows for.
 MAX_LINKS = 16
+#: How long to accept nothing after a failure.
+PAUSE = 1.0
 
 
 class Admin:
@@ -37,6 +39,7 @@ class Admin:
         self._supervisor: Supervisor
         self._listener: socket.socket | None = None
         self._accept_watcher: Any = None
+        self._pause: Any = None
         self._links: set[Link[Request]] = set()
         self._stoppers: list[Link[Request]] = []
 
@@ -45,15 +48,23 @@ class Admin:
         self._supervisor = supervisor
         self._listener = listener
         listener.setblocking(False)
-        self._accept_watcher = get_hub().loop.io(listener.fileno(), 1)
+        loop = get_hub().loop
+        self._accept_watcher = loop.io(listener.fileno(), 1)
+        self._pause = loop.timer(PAUSE, PAUSE)
+        self._accept()
+
+    def _accept(self) -> None:
+        self._pause.stop()
         self._accept_watcher.start(self._on_connection)
 
     def _on_connection(self) -> None:
         assert self._listener is not None
         try:
             sock, _ = self._listener.accept()
-        except OSError as error:
+        except OSError as error:  # out of descriptors, say
             log.warning("cannot accept a command line: %s", error)
+            self._accept_watcher.stop()
+            self._pause.start(self._accept)
             return
         if len(self._links) == MAX_LINKS:
             sock.close()
@@ -101,7 +112,7 @@ class Admin:
         if target not in states:
             last = len(states) - 1
             return Reply(error=f"no such hub: {target} (there are hubs 0 to {last})", bad_request=True)
-        if states[target] not in ("serving", "silent"):
+        if states[target] != "serving":
             return Reply(error=f"hub {target} is {states[target]}")
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
         verdict = move(self._supervisor.serving, connection, target, timeout)
@@ -115,11 +126,9 @@ class Admin:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._accept_watcher is not None:
-            self._accept_watcher.stop()
-            self._accept_watcher.close()
-        if self._listener is not None:
-            self._listener.close()
+        for resource in (self._accept_watcher, self._pause, self._listener):
+            if resource is not None:
+                resource.close()
         for link in self._stoppers:
             link.send(Reply(done="stopped"))
         for link in self._links:

@@ -9,6 +9,7 @@ import time
 from contextlib import ExitStack, suppress
 
 from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.framing import request
 from actorrpc.pb import admin_pb2
@@ -46,7 +47,7 @@ def stop(directory: RuntimeDir) -> str:
     the broker lives and does not stop.
     """
     holder = directory.last_holder()
-    patience = (holder.drain_timeout if holder else 0) + GRACE
+    patience = (holder or Config()).drain_timeout + GRACE
     try:
         ask(directory, admin_pb2.Request(stop=admin_pb2.Request.Stop()), patience + GRACE)
         return "stopped"

@@ -89,7 +89,8 @@ class HubProcess:
         """Send a Move or ListConnections. The result is None if the hub will not answer any more."""
         result: AsyncResult[Answer | None] = AsyncResult()
         self._last_request += 1
-        getattr(question, question.WhichOneof("kind") or "").request = self._last_request
+        body = question.move if question.HasField("move") else question.list_connections
+        body.request = self._last_request
         # A hub that has not read the last questions gets no more of them.
         if self._link.unsent or not self._link.send(question):
             result.set(None)

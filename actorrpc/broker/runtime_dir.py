@@ -45,7 +45,7 @@ class Holder:
 
 
 class RuntimeDir:
-    """A runtime directory, as everybody sees it. Makes and changes nothing."""
+    """A runtime directory, as everybody sees it."""
 
     def __init__(self, path: str | None = None) -> None:
         self.path = os.path.abspath(path or default_path())
@@ -79,11 +79,14 @@ class RuntimeDir:
     def living_hubs(self) -> dict[int, int]:
         """The pids of the hubs that live, with a broker or without; 0 for one that is just starting."""
         found = {}
-        for name in sorted(_names(self.path)):
+        for name in _names(self.path):
             match = re.fullmatch(r"hub-(\d+)\.pid", name)
             if match and _is_locked(path := os.path.join(self.path, name)):
-                found[int(match[1])] = _read_pid(path)
-        return found
+                pid = _read_pid(path)
+                # A process that the app has forked may hold the lock of a hub that is dead.
+                if pid == 0 or os.path.exists(f"/proc/{pid}"):
+                    found[int(match[1])] = pid
+        return dict(sorted(found.items()))
 
     def describe_orphans(self) -> str:
         """Say which hubs a dead broker has left, and what to do, as a line for the user; empty if none."""
@@ -102,7 +105,7 @@ class RuntimeDir:
         """
         _ = self.socket_path  # its length is checked before anything is made
         for _ in range(50):
-            made = self._make()
+            made = self.make()
             if (lock := self._lock()) is not None:
                 return Claim(self, lock, made)
             # Either a broker holds it, or a command line looks whether one does, or one has just left.
@@ -111,8 +114,8 @@ class RuntimeDir:
         pid = f" (pid {holder.pid})" if holder else ""
         raise ConfigError(f"the runtime directory {self.path} is in use by a live broker{pid}")
 
-    def _make(self) -> bool:
-        """Return whether the directory had to be made. Raises ConfigError if it is not safe to use."""
+    def make(self) -> bool:
+        """Return whether the directory had to be made. Raises ConfigError if it is not ours alone."""
         made = True
         try:
             os.mkdir(self.path, 0o700)
@@ -150,7 +153,7 @@ class Claim:
         self._lock = lock
         self._made = made
 
-    def introduce(self, drain_timeout: float) -> None:
+    def announce(self, drain_timeout: float) -> None:
         """Say who holds the directory, for whoever finds it held, or finds hubs without a broker.
 
         Raises ConfigError if there are such hubs now.
@@ -174,8 +177,10 @@ class Claim:
     def open_hub_file(self, hub: int) -> int:
         """Return a new file's descriptor, locked for whoever has it: give it to the hub and close it.
 
-        A new file for each process, since a child of the hub's last process may hold the old one.
+        A new file for each process, since a child of the hub's last process may hold the old one. Raises
+        OSError or ConfigError if that cannot be done.
         """
+        self.directory.make()  # something may have tidied up /tmp
         path = self.directory.hub_path(hub)
         _remove(path)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

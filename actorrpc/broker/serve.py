@@ -11,11 +11,11 @@ from actorrpc.broker.limits import check_descriptors
 from actorrpc.broker.listeners import open_listeners
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.broker.signals import caught
-from actorrpc.broker.supervisor import Plan, Supervisor
+from actorrpc.broker.supervisor import Supervisor
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 
-__all__ = ["run_broker", "serve", "usable_cores"]
+__all__ = ["serve", "usable_cores"]
 
 
 def usable_cores() -> int:
@@ -41,28 +41,22 @@ def serve(
     Raises ConfigError, with one line that says what is wrong, if it cannot start; then nothing is left.
     """
     count = usable_cores() if hubs is None else hubs
-    run_broker(Plan(app, config or Config()), bind, count, RuntimeDir(runtime_dir), on_ready)
-
-
-def run_broker(
-    plan: Plan, bind: str, hubs: int, directory: RuntimeDir, on_ready: Callable[[str], None] | None
-) -> None:
-    """As ``serve``, with all that can be given."""
-    _check(plan, hubs)
-    with Admin() as admin, directory.claim() as claim:
-        claim.introduce(plan.config.drain_timeout)
-        with open_listeners(bind, hubs) as listeners:
-            supervisor = Supervisor(plan, claim, listeners)
+    config = config or Config()
+    _check(count, config)
+    with Admin() as admin, RuntimeDir(runtime_dir).claim() as claim:
+        claim.announce(config.drain_timeout)
+        with open_listeners(bind, count) as listeners:
+            supervisor = Supervisor(app, config, claim, listeners)
             admin.serve(claim.open_socket(), supervisor)
             with caught({SIGTERM: supervisor.stop_soon, SIGINT: supervisor.interrupt}):
                 supervisor.run(lambda: on_ready(supervisor.address) if on_ready else None)
 
 
-def _check(plan: Plan, hubs: int) -> None:
+def _check(hubs: int, config: Config) -> None:
     if hubs < 1:
         raise ConfigError(f"at least one hub is needed, not {hubs}")
     check_descriptors(hubs)
     try:
-        plan.config.to_message()
+        config.to_message()
     except ValueError as error:
         raise ConfigError(f"a limit is too large: {error}") from error

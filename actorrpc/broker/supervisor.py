@@ -7,7 +7,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
 
-__all__ = ["Plan", "Supervisor"]
+__all__ = ["Supervisor"]
 
 log = logging.getLogger("actorrpc.broker")
 
@@ -32,24 +31,16 @@ log = logging.getLogger("actorrpc.broker")
 GRACE = 2.0
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the hubs are to serve, and how their processes are started."""
-
-    app: str
-    config: Config = field(default_factory=Config)
-    command: Sequence[str] = HUB_COMMAND
-
-
 class Supervisor:
-    """Runs the hubs, one for each listening socket.
+    """Runs the hubs that serve ``app``, one for each listening socket.
 
     Whatever happens, a signal, a hub's word or its death, only puts an event in the queue. ``run`` takes
     them out one by one, so that all changes are made in one place and none during another.
     """
 
-    def __init__(self, plan: Plan, claim: Claim, listeners: Sequence[socket.socket]) -> None:
-        self._plan = plan
+    def __init__(self, app: str, config: Config, claim: Claim, listeners: Sequence[socket.socket]) -> None:
+        self.config = config
+        self._app = app
         self._claim = claim
         self._hubs = [Hub(id, listener) for id, listener in enumerate(listeners)]
         #: Processes that have links to each other.
@@ -72,10 +63,6 @@ class Supervisor:
     def serving(self) -> list[HubProcess]:
         """The processes that can be asked something."""
         return [process for process in self._joined if process.exit_code is None]
-
-    @property
-    def config(self) -> Config:
-        return self._plan.config
 
     def status(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``."""
@@ -103,14 +90,12 @@ class Supervisor:
         finally:
             self._stop_all()
 
-    # Called from the loop's callbacks and other greenlets: each only puts an event in the queue.
-
     def stop_soon(self) -> None:
-        """Stop gracefully."""
+        """Stop gracefully. This and what follows may be called at any time, and from the loop's callbacks."""
         self._events.put(self._begin_to_stop)
 
     def interrupt(self) -> None:
-        """Stop gracefully; at once when it is stopping already."""
+        """Stop gracefully; at once if it is stopping already."""
         self._events.put(lambda: self._kill_all() if self._stopping else self._begin_to_stop())
 
     def hub_ready(self, process: HubProcess, error: str) -> None:
@@ -121,8 +106,6 @@ class Supervisor:
 
     def hub_moved(self, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)
-
-    # Events
 
     def _until(self, reached: Callable[[], bool], seconds: float | None = None) -> bool:
         """Handle events until ``reached()``. Returns False if that takes longer than ``seconds``."""
@@ -170,23 +153,21 @@ class Supervisor:
     def _begin_to_stop(self) -> None:
         self._stopping = True
 
-    # Actions
-
     def _start(self, hub: Hub) -> None:
         """Start the hub's next process. Raises ConfigError at first; later it is tried again."""
         if self._stopping:
             return
         hub.generation += 1
         try:
-            hub.process = HubProcess(hub.id, hub.generation, self._claim, self._plan.command, self)
-        except OSError as error:
+            hub.process = HubProcess(hub.id, hub.generation, self._claim, HUB_COMMAND, self)
+        except (OSError, ConfigError) as error:
             if not self._announced:
-                raise ConfigError(f"cannot start hub {hub.id}: {error.strerror}") from error
+                raise ConfigError(f"cannot start hub {hub.id}: {error}") from error
             log.error("cannot start hub %d: %s", hub.id, error)
             self._start_later(hub)
             return
         start = control_pb2.Start(
-            hub=hub.id, generation=hub.generation, app=self._plan.app, config=self.config.to_message()
+            hub=hub.id, generation=hub.generation, app=self._app, config=self.config.to_message()
         )
         hub.process.send(control_pb2.ToHub(start=start), hub.listener.fileno())
 
@@ -202,7 +183,10 @@ class Supervisor:
         """Link processes to all others and to each other; then topics may have their homes with them."""
         for process in processes:
             for other in self._joined:
-                introduce(process, other)
+                try:
+                    introduce(process, other)
+                except OSError as error:
+                    log.error("hubs %d and %d get no link: %s", process.hub, other.hub, error)
             self._joined.append(process)
         self._assign_homes()
 

@@ -100,6 +100,10 @@ class Source:
         except SnapshotError as error:
             self.on(SourceEvent.UNFIT, str(error))
             return
+        except Exception as error:  # a state that does not serialize, for one
+            log.exception("connection %s cannot be frozen", self.connection.id)
+            self.on(SourceEvent.UNFIT, f"{type(error).__name__}: {error}")
+            return
         prepare = control_pb2.Prepare(connection=self.connection.id, snapshot=snapshot)
         offered = self.link.send(control_pb2.HubToHub(prepare=prepare), (self.connection.fileno(),))
         if not offered:

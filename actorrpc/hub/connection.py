@@ -40,6 +40,9 @@ log = logging.getLogger("actorrpc.hub")
 #: How long the turns of one connection may run before others get the hub.
 TURN_SLICE = 0.002
 
+#: With more than this to write and a client that does not read, nothing is read from it either.
+OUTPUT_HIGH = 1024 * 1024
+
 #: How long a closing connection waits for the client to take the last bytes and to close.
 LINGER = 1.0
 
@@ -123,12 +126,9 @@ class Connection:
         self._on_quiet = None
         self._stop_lingering()
         self.transport.close()
-        for call in list(self.calls.values()):
-            self._interrupt(call, CallCancelled("the connection has gone"))
+        self._interrupt_all(CallCancelled("the connection has gone"))
         self.host.end_subscriptions()
         for cell in self.cells.values():
-            cell.mailbox.clear()
-            cell.lane.clear()
             if cell.connected and cell.overrides("on_disconnect"):
                 cell.mailbox.append((DISCONNECT, None, None))
                 self.ready(cell)
@@ -140,9 +140,11 @@ class Connection:
         self._stop_lingering()
         self.transport.let_go()
         for call in self.calls.values():
+            call.ended = call.moved = True
             if call.timer is not None:
                 call.timer.close()
         self.host.end_subscriptions()
+        self.host.moved = True
         self.node.forget(self)
 
     @property
@@ -170,11 +172,13 @@ class Connection:
         try:
             for event in self.session.receive_data(data):
                 _ON_EVENT[type(event)](self, event)
+            self._run_ready()
+            self._flush()
         except Exception:
             log.exception("connection %s is closed: what the client sent could not be handled", self.id)
             self.close()
-        self._run_ready()
-        self._flush()
+        finally:
+            self._work_due = False
         self._busy += monotonic() - began
 
     def _on_request(self, event: RequestReceived) -> None:
@@ -189,7 +193,7 @@ class Connection:
         if cell is None:
             try:
                 cell = self._make_cell(route.service)
-            except Exception:
+            except BaseException:
                 log.exception("%s could not be made, on connection %s", route.service.__name__, self.id)
                 call.end(StatusCode.UNKNOWN, "the service could not be made")
                 return
@@ -258,8 +262,7 @@ class Connection:
         if self.state in (CLOSING, CLOSED):
             return
         self.state = CLOSING
-        for call in list(self.calls.values()):
-            self._interrupt(call, CallCancelled("the connection is being closed"))
+        self._interrupt_all(CallCancelled("the connection is being closed"))
         self._linger = get_hub().loop.timer(LINGER)
         self._linger.start(self.close)
         self.changed()
@@ -287,8 +290,11 @@ class Connection:
     def _work(self) -> None:
         began = monotonic()
         self._work_due = True
-        self._run_ready()
-        self._flush()
+        try:
+            self._run_ready()
+            self._flush()
+        finally:
+            self._work_due = False
         self._busy += monotonic() - began
 
     def count_turn(self) -> None:
@@ -324,11 +330,13 @@ class Connection:
             self._unarmed.append(call)
 
     def _arm_deadlines(self) -> None:
+        loop = get_hub().loop
         now = monotonic()
         for call in self._unarmed:
             if call.deadline is not None and not call.ended:
-                call.timer = get_hub().loop.timer(max(0.0, call.deadline - now))
-                call.timer.start(self.expire, call)
+                call.timer = loop.timer(max(0.0, call.deadline - now))
+                # The loop's own clock is as old as this step; by it the timer would be early.
+                call.timer.start(self.expire, call, update=True)
         self._unarmed.clear()
 
     def expire(self, call: Call[Any]) -> None:
@@ -338,6 +346,25 @@ class Connection:
         call.cancelled = True
         call.end(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
         self._throw(call, DeadlineExceeded(f"{call.method}: the deadline has passed"))
+
+    def _interrupt_all(self, error: CallCancelled) -> None:
+        """Cancel every call, then interrupt the handlers: no turn of another may begin in between."""
+        calls = list(self.calls.values())
+        for call in calls:
+            call.cancel()
+        for cell in self.cells.values():
+            cell.drop_ended()
+        for call in calls:
+            self._throw(call, error)
+
+    def end_calls(self, status: StatusCode, message: str) -> None:
+        """End every call with a status, and interrupt its handler."""
+        calls = list(self.calls.values())
+        for call in calls:
+            call.cancelled = True
+            call.end(status, message)
+        for call in calls:
+            self._throw(call, CallCancelled(message))
 
     def _interrupt(self, call: Call[Any], error: CallCancelled) -> None:
         call.cancel()
@@ -365,11 +392,8 @@ class Connection:
             if payload is not None:
                 self.session.consumed(call.stream, len(payload))
         call.held.clear()
-        if call.iterator is not None:
-            iterator, call.iterator = call.iterator, None
-            if call.runner is None and hasattr(iterator, "close"):
-                # A generator's `finally` may block, so it needs a stack.
-                get_hub().loop.run_callback(self.runners.start, lambda runner: iterator.close())
+        if call.iterator is not None and call.runner is None:
+            call.cell.close_iterator(call)
         if self.host.subscriptions:
             self.host.end_subscriptions(call)
         self.changed()
@@ -379,16 +403,18 @@ class Connection:
         self.cells.pop(cell.name, None)
         for call in [call for call in self.calls.values() if call.cell is cell]:
             call.end(error.code, error.message)
-        cell.mailbox.clear()
-        cell.lane.clear()
+        cell.drop_ended()
+        self.host.end_subscriptions(cell=cell)
 
     # ---- bytes out
 
     def changed(self) -> None:
         """Something may have to be written or run: look once, when the loop has come round."""
         if not self._work_due:
+            if get_hub() is not self.runners.hub:
+                raise RuntimeError("a call or actor was used from another thread: use it in the hub's greenlets")
             self._work_due = True
-            get_hub().loop.run_callback(self._work)
+            self.runners.hub.loop.run_callback(self._work)
 
     def _flush(self) -> None:
         self._work_due = False
@@ -408,6 +434,8 @@ class Connection:
             self.close_politely()
         if self.state == CLOSING and transport.ready and session.outbound.idle:
             transport.half_close()
+        if not transport.ready and session.outbound.pending > OUTPUT_HIGH:
+            transport.stop_reading()  # until the client has taken what waits
 
     # ---- moving (see actorrpc.hub.travel and actorrpc.handoff)
 
@@ -453,6 +481,7 @@ class Connection:
         """Queue on_thaw, before all other turns."""
         for cell in self.cells.values():
             if cell.connected and cell.overrides("on_thaw"):
+                cell.thawing = True
                 cell.mailbox.appendleft((THAW, None, None))
 
     def thawed(self, call: Call[Any]) -> None:

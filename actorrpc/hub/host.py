@@ -25,11 +25,13 @@ T = TypeVar("T")
 class ServiceHost:
     """The ``actorrpc.actor.Host`` of one connection."""
 
-    __slots__ = ("_connection", "subscriptions", "unacknowledged")
+    __slots__ = ("_connection", "moved", "subscriptions", "unacknowledged")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.subscriptions: list[Subscription] = []
+        #: Another hub serves the connection: what is left of its actors here must do nothing more.
+        self.moved = False
         #: Publications that their topics' homes have not numbered yet.
         self.unacknowledged = 0
 
@@ -46,7 +48,10 @@ class ServiceHost:
 
     def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
         connection = self._connection
-        cell = connection.cells[service.__rpc__.name]
+        self._check("subscribe")
+        cell = connection.cells.get(service.__rpc__.name)
+        if cell is None or cell.instance is not service:
+            raise RuntimeError(f"{type(service).__name__} cannot subscribe before it is made: use on_connect")
         if call is None and not cell.overrides("on_topic"):
             raise TypeError(f"{type(service).__name__} subscribes to {topic!r} without a call: give it an on_topic")
         if call is not None and not call.route.method.server_streaming:
@@ -56,9 +61,18 @@ class ServiceHost:
         self.subscriptions.append(connection.node.topics.subscribe(connection, cell, topic, call))
 
     def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
-        subscription = self._find(self._connection.cells[service.__rpc__.name], topic, call)
+        self._check("unsubscribe")
+        cell = self._connection.cells.get(service.__rpc__.name)
+        subscription = None if cell is None else self._find(cell, topic, call)
         if subscription is not None:
             self._end(subscription)
+
+    def _check(self, what: str) -> None:
+        if self.moved:
+            raise RuntimeError(
+                f"cannot {what}: connection {self.id} is served by another hub now. A greenlet of your own "
+                "does not move with its actor"
+            )
 
     def _find(self, cell: Cell, topic: str, call: Call[Any] | None) -> Subscription | None:
         for each in self.subscriptions:
@@ -70,12 +84,14 @@ class ServiceHost:
         self.subscriptions.remove(subscription)
         self._connection.node.topics.unsubscribe(subscription)
 
-    def end_subscriptions(self, call: Call[Any] | None = None) -> None:
-        """End those of a call, or all."""
-        for subscription in [each for each in self.subscriptions if call is None or each.call is call]:
-            self._end(subscription)
+    def end_subscriptions(self, call: Call[Any] | None = None, cell: Cell | None = None) -> None:
+        """End those of a call, those of a service, or all."""
+        for subscription in list(self.subscriptions):
+            if (call is None or subscription.call is call) and (cell is None or subscription.cell is cell):
+                self._end(subscription)
 
     def publish(self, topic: str, message: Message) -> None:
+        self._check("publish")
         self.unacknowledged += 1
         try:
             self._connection.node.topics.publish(topic, message, self._published)

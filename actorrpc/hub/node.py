@@ -31,6 +31,9 @@ log = logging.getLogger("actorrpc.hub")
 
 MoveResult = control_pb2.MoveResult
 
+#: What a message to another hub may hold beyond a snapshot.
+FRAME_OVERHEAD = 16 * 1024 * 1024
+
 #: What a stopping node allows, after the drain timeout, for last words and for handlers to end.
 STOP_GRACE = 3.0
 
@@ -138,6 +141,7 @@ class Node:
             control_pb2.HubToHub,
             lambda message, fds: self._on_message(hub, link, message, fds),
             lambda link: self._lost(hub, link),
+            max_frame=self.config.max_state_bytes + FRAME_OVERHEAD,
         )
 
     def set_homes(self, homes: Sequence[int], version: int) -> None:
@@ -280,8 +284,7 @@ class Node:
         self._stop_timer.start(self._finish)
 
     def _end(self, connection: Connection) -> None:
-        for call in list(connection.calls.values()):
-            call.end(StatusCode.UNAVAILABLE, "the server is shutting down")
+        connection.end_calls(StatusCode.UNAVAILABLE, "the server is shutting down")
         connection.close_politely()
 
     def _check_stopped(self) -> None:

@@ -20,7 +20,7 @@ def why_pinned(connection: Connection) -> str:
     for call in connection.calls.values():
         if call.iterator is not None:
             return f"the iterable that {call.method} returned is not exhausted"
-    return ""
+    return next(filter(None, (cell.busy_with for cell in connection.cells.values())), "")
 
 
 def why_unquiet(connection: Connection) -> str:

@@ -35,14 +35,18 @@ class Runner(greenlet):
             if job is not None:
                 try:
                     job(self)
-                except Exception:
+                except BaseException:  # whatever it is, the next job needs this stack
                     log.exception("a turn failed outside of its handler")
                 job = None
             if not pool.keep(self):
                 return
-            # Only a new job ends the wait: a stray switch from a waiter of an earlier turn must not.
+            # Only a new job ends the wait: not a stray switch from a waiter of an earlier turn, nor a
+            # timeout that a handler started and never cancelled.
             while self.job is None:
-                pool.hub.switch()
+                try:
+                    pool.hub.switch()
+                except BaseException as error:
+                    log.warning("%r came for a turn that has ended", error)
 
 
 class Runners:

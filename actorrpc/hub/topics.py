@@ -90,9 +90,16 @@ class Subscription:
             log.error("topic %r: a %s was published, and %s sends %s", self.topic, entry.type, self.call.method, wanted)
             self.call.end(StatusCode.INTERNAL, "a topic carried a message of another type")
 
-    def lost(self) -> None:
-        """Messages after the position are kept no more: say so, rather than skip them silently."""
-        log.error("subscription to %r on connection %s fell too far behind", self.topic, self.connection.id)
+    def lost(self, kept: int) -> None:
+        """Messages after the position are kept no more, those after ``kept`` are: say so, and go on there.
+
+        A call ends with DATA_LOSS rather than skip messages silently; an actor can only be told in the log.
+        """
+        log.error(
+            "subscription to %r on connection %s fell too far behind: messages %d to %d are lost",
+            self.topic, self.connection.id, self.sequence + 1, kept,
+        )  # fmt: skip
+        self.sequence = kept
         if self.call is not None:
             self.call.end(StatusCode.DATA_LOSS, f"messages of {self.topic!r} were lost")
 
@@ -254,10 +261,11 @@ class Topics:
 
     def _on_publish(self, source: int, message: control_pb2.HubToHub) -> None:
         publish = message.publish
-        topic_log = self._logs.get(publish.topic)
-        delivery = _deliver(publish.topic, topic_log.epoch, topic_log.append(publish.type, publish.payload))
-        for hub in sorted(topic_log.subscribers):
-            self._send_to(hub, delivery)
+        topic_log = self._logs.logs.get(publish.topic)
+        if topic_log is not None:  # else nobody subscribes, nor is a subscriber on its way
+            delivery = _deliver(publish.topic, topic_log.epoch, topic_log.append(publish.type, publish.payload))
+            for hub in sorted(topic_log.subscribers):
+                self._send_to(hub, delivery)
         self._send_to(source, control_pb2.HubToHub(published=control_pb2.Published(request=publish.request)))
 
     # As a subscriber or publisher.
@@ -280,8 +288,8 @@ class Topics:
         if subscription.epoch != answer.epoch:
             subscription.epoch, subscription.sequence = answer.epoch, 0
         if subscription.sequence < answer.kept:
-            subscription.lost()
-        elif subscription.sequence < answer.sequence:
+            subscription.lost(answer.kept)
+        if subscription.sequence < answer.sequence:
             self._ask(subscription)  # it is behind the one that asked
 
     def _on_deliver(self, source: int, message: control_pb2.HubToHub) -> None:

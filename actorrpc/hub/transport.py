@@ -6,6 +6,8 @@ freeze of its own.
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -17,9 +19,6 @@ __all__ = ["Transport"]
 #: One read. The buffer is shared, since a read and its decoding are one step of the loop.
 READ_BYTES = 256 * 1024
 _buffer = memoryview(bytearray(READ_BYTES))
-
-#: With more than this to write and a client that does not read, nothing is read from it either.
-BACKLOG_HIGH = 1024 * 1024
 
 _READ, _WRITE = 1, 2
 
@@ -63,8 +62,7 @@ class Transport:
         self._reading = True
         if self._backlog is not None:
             self._wait_writable()
-        if self._backlog is None or len(self._backlog) <= BACKLOG_HIGH:
-            self._reader.start(self._readable)
+        self._reader.start(self._readable)
 
     def freeze(self) -> bytes:
         """Read and write nothing until the next ``start``. Returns what waits to be written."""
@@ -87,9 +85,11 @@ class Transport:
             return True
         self._backlog = memoryview(data)[sent:]
         self._wait_writable()
-        if len(self._backlog) > BACKLOG_HIGH:
-            self._reader.stop()
         return False
+
+    def stop_reading(self) -> None:
+        """Read nothing until all that waits has been written."""
+        self._reader.stop()
 
     def half_close(self) -> None:
         """Tell the client that nothing more comes."""
@@ -104,10 +104,14 @@ class Transport:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # the client was faster
-        self.let_go()
+        self._release()
 
     def let_go(self) -> None:
         """Close this process's descriptor only: the connection goes on in another one."""
+        _unregister(self._sock.fileno())
+        self._release()
+
+    def _release(self) -> None:
         self._reader.close()
         if self._writer is not None:
             self._writer.close()
@@ -152,3 +156,19 @@ class Transport:
     def __repr__(self) -> str:
         waiting = 0 if self._backlog is None else len(self._backlog)
         return f"<Transport fd {self._sock.fileno()}, {waiting} bytes wait>"
+
+
+def _unregister(fd: int) -> None:
+    """Take a descriptor out of the loop's epoll set.
+
+    libev leaves that to the kernel, which does it when the last descriptor of the socket is closed. But a
+    moved socket lives on elsewhere: each packet from the client would wake this process, and make libev
+    build its epoll set anew.
+    """
+    epoll = select.epoll.fromfd(os.dup(get_hub().loop.fileno()))
+    try:
+        epoll.unregister(fd)
+    except OSError:
+        pass  # it was never registered
+    finally:
+        epoll.close()

@@ -39,6 +39,7 @@ class Departure:
         self.connection = connection
         self.id = connection.id
         self._hooks_began = False
+        self._given_up = False
         self._hook_failed = ""
 
     @property
@@ -64,6 +65,8 @@ class Departure:
     def _run_hooks(self, runner: Runner, cells: list[Cell], on_quiet: Callable[[], None]) -> None:
         connection = self.connection
         for cell in cells:
+            if self._given_up:
+                return
             # As a turn: should the move be given up meanwhile, the actor's next turn waits for the hook.
             cell.running = True
             connection.running += 1
@@ -73,18 +76,21 @@ class Departure:
             finally:
                 cell.running = False
                 connection.drained(cell)
-        if connection.state == QUIESCING:
+        if not self._given_up and connection.state == QUIESCING:
             connection.quiesce(on_quiet)  # what the hooks published must be acknowledged
 
     def freeze(self) -> bytes:
-        if self._hook_failed:
-            raise SnapshotError(self._hook_failed)
+        # A turn that was waited for may have left something that does not travel.
+        obstacle = self._hook_failed or why_pinned(self.connection)
+        if obstacle:
+            raise SnapshotError(obstacle)
         return freeze(self.connection)
 
     def fileno(self) -> int:
         return self.connection.transport.fileno()
 
     def resume(self) -> None:
+        self._given_up = True
         if self._hooks_began:
             self.connection.thaw_hooks()
         self.connection.resume()
@@ -116,6 +122,8 @@ def freeze(connection: Connection) -> bytes:
     Raises SnapshotError if it is too large to move, or being closed.
     """
     unsent = connection.freeze()
+    for cell in connection.cells.values():
+        cell.drop_ended()
     snapshot = snapshot_pb2.ConnectionSnapshot(
         format=FORMAT,
         id=connection.id,

@@ -17,6 +17,7 @@ from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import gevent
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
@@ -44,6 +45,7 @@ PULL = 10  #: the next reply of an iterable
 CONNECT = 11  #: on_connect
 DISCONNECT = 12  #: on_disconnect
 THAW = 13  #: on_thaw
+CLOSE = 14  #: an iterable of a call that has ended; the payload is the iterable
 
 #: ``(kind, call, payload)``; a TOPIC's payload is ``(topic, type name, bytes)``.
 Turn = tuple[int, Any, Any]
@@ -52,7 +54,7 @@ Turn = tuple[int, Any, Any]
 class Cell:
     """One service on one connection: its instance, its waiting turns, and whether one runs."""
 
-    __slots__ = ("connected", "connection", "hook", "instance", "lane", "mailbox", "running", "since")
+    __slots__ = ("connected", "connection", "hook", "instance", "lane", "mailbox", "running", "since", "thawing")
 
     def __init__(self, connection: Connection, service: type[Service], state: bytes | None = None) -> None:
         """Make the instance. Raises DecodeError for a ``state`` that is none of the service's."""
@@ -63,6 +65,8 @@ class Cell:
         self.running = False
         #: on_connect has run, so that other turns may.
         self.connected = True
+        #: on_thaw has to run before the lane's turns may.
+        self.thawing = False
         #: The hook or topic turn that runs, for `actorrpc connections`, and since when.
         self.hook = ""
         self.since = 0.0
@@ -100,9 +104,13 @@ class Cell:
             self.running = True
             connection.running += 1
             connection.runners.start(self._drain_mailbox)
-        while self.lane and self.connected and not connection.paused and not connection.slice_over:
+        while self.lane and self._lane_open and not connection.paused and not connection.slice_over:
             connection.running += 1
             connection.runners.start(self._drain_lane)
+
+    @property
+    def _lane_open(self) -> bool:
+        return self.connected and not self.thawing
 
     def _drain_mailbox(self, runner: Runner) -> None:
         try:
@@ -113,7 +121,7 @@ class Cell:
 
     def _drain_lane(self, runner: Runner) -> None:
         try:
-            if self.connected:
+            if self._lane_open:
                 self._drain(self.lane, runner)
         finally:
             self.connection.drained(self)
@@ -142,21 +150,21 @@ class Cell:
             return
         now = self.connection.now
         if call.deadline is not None and now >= call.deadline:
+            self._drop(call, payload)
             self.connection.expire(call)
             return
         call.runner = runner
         call.since = now
         try:
             _TURNS[kind](self, call, payload)
-        except RpcError as error:
+        except BaseException as error:
             self._fail(call, error)
-        except CallInterrupted:
-            call.end(StatusCode.CANCELLED, "the handler was interrupted")  # unless its call ended before
-        except Exception:
-            log.exception("%s raised, for call %s", call.method, call.id)
-            call.end(StatusCode.UNKNOWN, "the handler failed")
         finally:
             call.runner = None
+            if call.ended and call.iterator is not None:
+                self.close_iterator(call)
+            # What a handler set in its context is not for the next call on this stack to see.
+            runner.gr_context = None
             if call.held:
                 self.release(call)
 
@@ -169,16 +177,36 @@ class Cell:
             self.connection.ready(self)
 
     def _drop(self, call: Call[Any], payload: bytes | None) -> None:
-        if payload:
+        if payload is not None:
             self.connection.session.consumed(call.stream, len(payload))
 
-    def _fail(self, call: Call[Any], error: RpcError) -> None:
-        try:
-            metadata = encode_metadata(error.metadata)
-        except (TypeError, ValueError):
-            log.exception("%s raised an RpcError whose metadata cannot be sent", call.method)
-            metadata = []
-        call.end(error.code, error.message, metadata)
+    def drop_ended(self) -> None:
+        """Take the turns of calls that have ended out of the queues."""
+        for queue in (self.mailbox, self.lane):
+            turns = list(queue)
+            queue.clear()
+            for turn in turns:
+                _, call, payload = turn
+                if call is not None and call.ended:
+                    self._drop(call, payload)
+                else:
+                    queue.append(turn)
+
+    def _fail(self, call: Call[Any], error: BaseException) -> None:
+        """End a call whose handler raised; also SystemExit or a gevent.Timeout ends no more than that."""
+        if isinstance(error, RpcError):
+            try:
+                call.end(error.code, error.message, encode_metadata(error.metadata))
+                return
+            except (AttributeError, TypeError, ValueError):  # a subclass without code, bad metadata
+                log.exception("%s raised an RpcError that cannot be sent", call.method)
+        elif isinstance(error, CallInterrupted):
+            call.end(StatusCode.CANCELLED, "the handler was interrupted")  # unless its call ended before
+            return
+        log.error("%s raised, for call %s", call.method, call.id, exc_info=error)
+        call.end(StatusCode.UNKNOWN, "the handler failed")
+        if isinstance(error, KeyboardInterrupt):
+            pass_to_main(error)
 
     def _parse(self, call: Call[Any], payload: bytes) -> Message:
         self.connection.session.consumed(call.stream, len(payload))
@@ -260,24 +288,52 @@ class Cell:
             self.run_hook("on_disconnect")
         elif kind == THAW:
             self.run_hook("on_thaw")
+            self.thawing = False
+        elif kind == CLOSE:
+            self._close(payload)
 
     def _connect(self) -> None:
         try:
             self._hook("on_connect")
         except RpcError as error:
             self.connection.discard(self, error)
-        except Exception:
+        except BaseException as error:
             log.exception("on_connect of %s raised, on connection %s", self.name, self.connection.id)
             self.connection.discard(self, RpcError(StatusCode.UNKNOWN, "the actor could not be made"))
+            if isinstance(error, KeyboardInterrupt):
+                pass_to_main(error)
         else:
             self.connected = True
+
+    def close_iterator(self, call: Call[Any]) -> None:
+        """Close the iterable of a call that has ended, as a turn: a generator's ``finally`` blocks run."""
+        if call.iterator is not None and hasattr(call.iterator, "close"):
+            self.mailbox.append((CLOSE, None, call.iterator))
+            self.connection.ready(self)
+        call.iterator = None
+
+    def _close(self, iterator: Any) -> None:
+        try:
+            iterator.close()
+        except BaseException:
+            log.exception("closing an iterable of %s raised, on connection %s", self.name, self.connection.id)
+
+    @property
+    def busy_with(self) -> str:
+        """A waiting turn that does not travel, for people; "" if there is none."""
+        kinds = {turn[0] for turn in self.mailbox}
+        if THAW in kinds or self.thawing:
+            return f"on_thaw of {self.name} has not run yet"
+        return f"an iterable of {self.name} is being closed" if CLOSE in kinds else ""
 
     def run_hook(self, name: str, *args: Any) -> bool:
         """Run a hook; what it raises is logged. Whether it raised nothing."""
         try:
             self._hook(name, *args)
-        except Exception:
+        except BaseException as error:
             log.exception("%s of %s raised, on connection %s", name, self.name, self.connection.id)
+            if isinstance(error, KeyboardInterrupt):
+                pass_to_main(error)
             return False
         return True
 
@@ -287,6 +343,7 @@ class Cell:
             getattr(self.instance, name)(*args)
         finally:
             self.hook = ""
+            gevent.getcurrent().gr_context = None
 
     # ---- moving
 
@@ -311,6 +368,12 @@ class Cell:
 
     def __repr__(self) -> str:
         return f"<Cell {self.name} {len(self.mailbox)}+{len(self.lane)} turns wait{', running' * self.running}>"
+
+
+def pass_to_main(error: KeyboardInterrupt) -> None:
+    """Raise Ctrl-C where it belongs, in the program's main greenlet, when the loop comes round."""
+    hub = gevent.get_hub()
+    hub.loop.run_callback(hub.parent.throw, error)
 
 
 def _freeze_turn(turn: Turn) -> TurnSnapshot:

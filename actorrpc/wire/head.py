@@ -18,7 +18,9 @@ __all__ = ["Refusal", "RequestHead", "check_trailers", "parse_head", "parse_time
 _NAME = re.compile(r":?[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110, 5.6.2) in lower case
 _BAD_VALUE = re.compile(r"[\0\r\n]|^[ \t]|[ \t]$")
 _PSEUDO = frozenset((":method", ":scheme", ":path", ":authority"))
-_CONNECTION_SPECIFIC = frozenset(("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"))
+_CONNECTION_SPECIFIC = frozenset(
+    ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
+)
 
 #: Seconds in each TimeoutUnit (PROTOCOL-HTTP2, "Timeout").
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
@@ -138,5 +140,7 @@ def _refusal(method: str, headers: dict[str, str]) -> Refusal | None:
         return Refusal(200, StatusCode.INTERNAL, "grpc-timeout is malformed, or was sent more than once")
     encoding = headers.get("grpc-encoding", "identity")
     if encoding != "identity":
-        return Refusal(200, StatusCode.UNIMPLEMENTED, f"grpc-encoding {encoding[:32]!r} is not supported: use identity")
+        return Refusal(
+            200, StatusCode.UNIMPLEMENTED, f"grpc-encoding {encoding[:32]!r} is not supported: use identity"
+        )
     return None

@@ -222,7 +222,7 @@ class Decoder:
         self.size = size
 
     def restore(self, entries: Iterable[Field], max_size: int) -> None:
-        """Take over the table of another decoder (see ``entries`` and ``max_size``). Raises ConnectionFault."""
+        """Take over ``entries`` and ``max_size`` of another decoder. Raises ConnectionFault if it cannot."""
         self._resize(max_size)
         for field in entries:
             self._insert(field)

@@ -46,7 +46,11 @@ class Metadata(Mapping[str, Value]):
     def __init__(self, fields: Iterable[Field]) -> None:
         self._values: dict[str, list[Value]] = {}
         for name, value in fields:
-            if name[0] == ":" or name in _RESERVED or (name.startswith("grpc-") and not name.endswith("-bin")):
+            if (
+                name[0] == ":"
+                or name in _RESERVED
+                or (name.startswith("grpc-") and not name.endswith("-bin"))
+            ):
                 continue
             self._values.setdefault(name, []).extend(_decode(name, value))
 
@@ -104,7 +108,9 @@ def _encode(name: str, value: object) -> bytes:
             raise TypeError(f"metadata key {name!r} ends in -bin: its value must be bytes, not {value!r}")
         return b64encode(value).rstrip(b"=")
     if not isinstance(value, str):
-        raise TypeError(f"metadata key {name!r}: its value must be str, not {value!r} (bytes need a -bin key)")
+        raise TypeError(
+            f"metadata key {name!r}: its value must be str, not {value!r} (bytes need a -bin key)"
+        )
     if not _PRINTABLE.fullmatch(value):
         raise ValueError(f"metadata key {name!r}: {value!r} is not printable ASCII (use a -bin key)")
     return value.strip(" ").encode()

@@ -38,9 +38,7 @@ _REPLY = struct.Struct(f">BHBBL{len(_RESPONSE_HEADERS)}sBHBBLBL")
 _OK = struct.Struct(f">BHBBL{len(_OK_TRAILERS)}s")
 
 
-def trailers(
-    status: StatusCode, message: str = "", metadata: Iterable[tuple[bytes, bytes]] = ()
-) -> bytes:
+def trailers(status: StatusCode, message: str = "", metadata: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
     """The header block that ends a call (PROTOCOL-HTTP2, "Trailers")."""
     if status is StatusCode.OK and not message and not metadata:
         return _OK_TRAILERS
@@ -85,8 +83,14 @@ class Outbound:
         """Whether ``take`` would return nothing."""
         return not self._chunks and (not self._blocked or self.send_window <= 0)
 
+    @property
+    def pending(self) -> int:
+        """Bytes of frames that the transport has not been given yet."""
+        return self._pending
+
     def control(self, frames: bytes) -> None:
         """Queue frames that no window limits."""
+        self._pending += len(frames)
         self._chunks.append(frames)
 
     def headers(self, stream: Stream, metadata: Iterable[tuple[bytes, bytes]] = ()) -> None:
@@ -140,14 +144,12 @@ class Outbound:
         self.send_window -= length
         self._pending += length
         id = stream.id
-        self._chunks.append(
-            _REPLY.pack(
-                0, len(_RESPONSE_HEADERS), HEADERS, END_HEADERS, id, _RESPONSE_HEADERS,
-                length >> 16, length & 0xFFFF, DATA, 0, id, 0, length - MESSAGE_PREFIX,
-            )  # fmt: skip
-            + payload
-            + _OK.pack(0, len(_OK_TRAILERS), HEADERS, END_HEADERS | END_STREAM, id, _OK_TRAILERS)
-        )
+        begin = _REPLY.pack(
+            0, len(_RESPONSE_HEADERS), HEADERS, END_HEADERS, id, _RESPONSE_HEADERS,
+            length >> 16, length & 0xFFFF, DATA, 0, id, 0, length - MESSAGE_PREFIX,
+        )  # fmt: skip
+        end = _OK.pack(0, len(_OK_TRAILERS), HEADERS, END_HEADERS | END_STREAM, id, _OK_TRAILERS)
+        self._chunks.append(begin + payload + end)
         stream.closed = True
         del self.streams[id]
 
@@ -162,7 +164,7 @@ class Outbound:
     def reset(self, stream: Stream, code: int) -> None:
         """End the stream at once; what waits on it is dropped."""
         if not stream.closed:
-            self._chunks.append(rst_stream(stream.id, code))
+            self.control(rst_stream(stream.id, code))
             self.forget(stream)
 
     def forget(self, stream: Stream) -> None:
@@ -198,7 +200,7 @@ class Outbound:
 
         A window may become negative (RFC 9113, 6.9.2).
         """
-        return not change or all([self.window_opened(stream, change) for stream in list(self.streams.values())])
+        return not change or all(self.window_opened(each, change) for each in list(self.streams.values()))
 
     def take(self) -> bytes:
         """The next bytes for the transport; b"" if there are none."""
@@ -237,7 +239,7 @@ class Outbound:
         return self._pump(stream)
 
     def _pump(self, stream: Stream, frames: int = -1) -> bool:
-        """Send what waits on a stream, as far as it may go. Whether all has gone out, and the call goes on."""
+        """Send what waits on a stream, as far as it may go. Whether all is out, and the call goes on."""
         while stream.unsent and frames:
             if stream.send_window <= 0:
                 return False  # the stream's WINDOW_UPDATE comes back here
@@ -279,18 +281,19 @@ class Outbound:
         self._close(stream)
 
     def _close(self, stream: Stream) -> None:
-        # The client may still be sending: tell it that nobody listens (PROTOCOL-HTTP2, "Early Server Closure").
+        # The client may still be sending: tell it that nobody listens ("Early Server Closure").
         if not stream.remote_closed:
-            self._chunks.append(rst_stream(stream.id, ErrorCode.NO_ERROR))
+            self.control(rst_stream(stream.id, ErrorCode.NO_ERROR))
         self.forget(stream)
 
     def _header_block(self, stream: Stream, block: bytes, *, end_stream: bool) -> None:
         if not self.table_announced:
             self.table_announced = True
             block = b"\x20" + block
-        self._chunks.append(
+        self.control(
             header_frames(stream.id, block, end_stream=end_stream, max_frame_size=self.peer_max_frame_size)
         )
 
     def __repr__(self) -> str:
-        return f"<Outbound window {self.send_window}, {self._pending} bytes framed, {len(self._blocked)} blocked>"
+        blocked = f"{len(self._blocked)} blocked"
+        return f"<Outbound window {self.send_window}, {self._pending} bytes framed, {blocked}>"

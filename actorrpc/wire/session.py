@@ -17,7 +17,15 @@ from actorrpc.config import Config
 from actorrpc.errors import ConnectionFault, SnapshotError, StatusCode, StreamFault
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire import frames
-from actorrpc.wire.events import Drained, Event, Faulted, MessageReceived, RequestReceived, StreamEnded, StreamReset
+from actorrpc.wire.events import (
+    Drained,
+    Event,
+    Faulted,
+    MessageReceived,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+)
 from actorrpc.wire.frames import (
     ACK,
     CONTINUATION,
@@ -48,8 +56,9 @@ from actorrpc.wire.stream import MESSAGE_PREFIX, Stream, freeze_fields, thaw_fie
 
 __all__ = ["Session"]
 
-#: Our SETTINGS_MAX_FRAME_SIZE: the smallest that RFC 9113, 6.5.2 allows, and its default.
+#: Our SETTINGS_MAX_FRAME_SIZE: the smallest that RFC 9113, 6.5.2 allows, and its default; and the largest.
 _MAX_FRAME_SIZE = 16_384
+_MAX_FRAME_SIZE_EVER = 16_777_215
 _GOAWAY_PING = b"goaway\0\0"
 
 #: What a waiting message counts beyond its own bytes: without it, empty messages would cost nothing.
@@ -232,7 +241,7 @@ class Session:
         return position
 
     def _is_idle(self, id: int) -> bool:
-        """Whether the client has never begun this stream. It may begin, and reset, any that our GOAWAY left out."""
+        """Whether the client has never begun this stream. Of those that our GOAWAY left out, who knows."""
         return not id & 1 or (id > self.last_stream and not self._goaway_sent)
 
     # ---- requests
@@ -278,7 +287,9 @@ class Session:
             # It has ended or was reset, which the client may not know yet (RFC 9113, 5.1): then these
             # are trailers. A request here would wait for its answer for ever.
             if fields and fields[0][0][:1] == ":":
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a request on stream {id}, after {self.last_stream}")
+                raise ConnectionFault(
+                    ErrorCode.PROTOCOL_ERROR, f"a request on stream {id}, after {self.last_stream}"
+                )
             return
         if stream.remote_closed:
             raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
@@ -308,7 +319,8 @@ class Session:
     def _refuse_request(self, stream: Stream) -> None:
         refusal = stream.head.refusal
         if refusal is None:
-            message = f"the headers take {stream.head.size} bytes, over the limit of {self.config.max_header_list_bytes}"
+            limit = self.config.max_header_list_bytes
+            message = f"the headers take {stream.head.size} bytes, over the limit of {limit}"
             self.outbound.finish(stream, trailers(StatusCode.RESOURCE_EXHAUSTED, message))
         elif refusal.http != 200:
             self.outbound.refuse(stream, refusal.http)
@@ -361,11 +373,15 @@ class Session:
             self._acknowledge_connection()
 
     def _receive_message_data(self, stream: Stream, data: bytes, events: list[Event]) -> None:
-        if not stream.partial and len(data) >= MESSAGE_PREFIX:
-            # The usual case, and the only one that matters for speed: whole messages in one frame.
-            if not data[0] and int.from_bytes(data[1:5], "big") + MESSAGE_PREFIX == len(data):
-                self._report_message(stream, data[MESSAGE_PREFIX:], events)
-                return
+        # The usual case, and the only one that matters for speed: a whole message in one frame.
+        if (
+            not stream.partial
+            and len(data) >= MESSAGE_PREFIX
+            and not data[0]
+            and int.from_bytes(data[1:5], "big") + MESSAGE_PREFIX == len(data)
+        ):
+            self._report_message(stream, data[MESSAGE_PREFIX:], events)
+            return
         if stream.partial and len(stream.partial[-1]) < _PIECE_BYTES:
             stream.partial[-1] += data
         else:
@@ -403,7 +419,8 @@ class Session:
     def _report_message(self, stream: Stream, payload: bytes, events: list[Event]) -> None:
         length = len(payload)
         if length > self.config.max_receive_message_bytes:
-            message = f"a message of {length} bytes, over the limit of {self.config.max_receive_message_bytes}"
+            limit = self.config.max_receive_message_bytes
+            message = f"a message of {length} bytes, over the limit of {limit}"
             self._refuse_message(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
             return
         self._held += length + _MESSAGE_OVERHEAD
@@ -464,7 +481,7 @@ class Session:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"SETTINGS_INITIAL_WINDOW_SIZE {value}")
             outbound.peer_initial_window = value
         elif key == Setting.MAX_FRAME_SIZE:
-            if not 16_384 <= value <= 16_777_215:
+            if not _MAX_FRAME_SIZE <= value <= _MAX_FRAME_SIZE_EVER:
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"SETTINGS_MAX_FRAME_SIZE {value}")
             outbound.peer_max_frame_size = value
         elif key == Setting.ENABLE_PUSH and value > 1:
@@ -512,7 +529,8 @@ class Session:
         if not id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
         if len(payload) != 5:
-            fault = StreamFault if id in self.streams else ConnectionFault  # no other stream takes a RST_STREAM
+            # A stream that is not open takes no RST_STREAM.
+            fault = StreamFault if id in self.streams else ConnectionFault
             raise fault(ErrorCode.FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
 
     def _on_goaway(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
@@ -595,6 +613,10 @@ class Session:
         return session
 
     def _restore(self, snapshot: snapshot_pb2.SessionSnapshot) -> None:
+        if snapshot.preface_left > len(PREFACE):
+            raise ValueError(f"{snapshot.preface_left} bytes of the preface are awaited")
+        if not _MAX_FRAME_SIZE <= snapshot.peer_max_frame_size <= _MAX_FRAME_SIZE_EVER:
+            raise ValueError(f"the peer's frames hold {snapshot.peer_max_frame_size} bytes")
         self._partial = snapshot.partial_input
         self._preface_left = snapshot.preface_left
         self._settings_received = snapshot.settings_received
@@ -618,6 +640,8 @@ class Session:
         outbound.peer_max_frame_size = snapshot.peer_max_frame_size
         outbound.table_announced = snapshot.table_announced
         for each in snapshot.streams:
+            if not each.id & 1 or each.id > self.last_stream or each.id in self.streams:
+                raise ValueError(f"stream {each.id}, where the last is {self.last_stream}, or twice")
             stream = self.streams[each.id] = Stream.thaw(each)
             outbound.thawed(stream)
         if snapshot.unsent_output:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.head import RequestHead, parse_head
 
-__all__ = ["Stream", "thaw_fields", "freeze_fields"]
+__all__ = ["Stream", "freeze_fields", "thaw_fields"]
 
 #: Compressed-Flag and Message-Length (PROTOCOL-HTTP2, "Length-Prefixed-Message").
 MESSAGE_PREFIX = 5
@@ -36,7 +36,9 @@ class Stream:
         "wanted",
     )
 
-    def __init__(self, id: int, head: RequestHead, timeout: str, send_window: int, receive_window: int) -> None:
+    def __init__(
+        self, id: int, head: RequestHead, timeout: str, send_window: int, receive_window: int
+    ) -> None:
         self.id = id
         self.head = head
         #: The text of ``grpc-timeout``; "" if there was none.

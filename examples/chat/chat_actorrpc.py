@@ -27,9 +27,9 @@ class ChatBase(actorrpc.Actor[chat_pb2.Session]):
         request: chat_pb2.JoinRequest,
         call: actorrpc.Call[chat_pb2.Event],
     ) -> Iterable[chat_pb2.Event] | None:
-        """Enter a room and hear what happens there; the call is the membership. Wait for the `welcome` before
-        saying something. Another Join on the same connection changes rooms. Ends with ALREADY_EXISTS if a
-        member of the room turns out to bear the nick.
+        """Enter a room and hear what happens there; the call is the membership. The first event is `welcome`; you
+        are a member when you hear that you joined. Another Join on the same connection changes rooms. Ends with
+        ALREADY_EXISTS if a member of the room turns out to bear the nick.
         """
         raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/chat.Chat/Join is not implemented")
 

@@ -50,14 +50,15 @@ class Conversation:
         self._terminal = terminal
         self._paint = terminal.paint
         self._id = ""
-        #: The last room that let us in.
-        self._home = ""
+        self._entered = False
+        #: The room that we came from, where to go back if this one does not keep us.
+        self._before = ""
         self._here: dict[str, str] = {}
         #: What has not come back yet: lines, and the answers to a roll call, which joining is one too.
         self._unheard = 0
         self._calling_roll = True
         self._heard = threading.Condition()
-        self._welcome = threading.Event()
+        self._joined = threading.Event()
         self._leaving = False
         #: Why the conversation is over, if it is.
         self.refusal = ""
@@ -68,7 +69,7 @@ class Conversation:
     def begin(self) -> None:
         """Enter the room. Raises Refused."""
         self._thread.start()
-        if not self._welcome.wait(PATIENCE):
+        if not self._joined.wait(PATIENCE):
             raise Refused("the server does not answer")
         if self.refusal:
             raise Refused(self.refusal)
@@ -90,14 +91,16 @@ class Conversation:
 
     def join(self, room: str) -> None:
         """Go to another room, or back if it does not let us in. Raises grpc.RpcError."""
-        self._room = room
+        self._before, self._room = self._room, room
         self._calling_roll = True
-        self._welcome.clear()
+        self._joined.clear()
         self._chat.Leave(LeaveRequest(), timeout=PATIENCE)  # the thread joins when the old call has ended
-        self._welcome.wait(PATIENCE)
+        self._joined.wait(PATIENCE)
 
     def end(self) -> None:
-        """Leave, when all that we said and asked has come back."""
+        """Leave, when all that we said and asked has come back. Raises Refused if we are out already."""
+        if self.refusal:
+            raise Refused(self.refusal)
         with self._heard:
             self._heard.wait_for(lambda: self._unheard <= 0 and not self._calling_roll, PATIENCE)
         self._leaving = True
@@ -113,8 +116,8 @@ class Conversation:
                 self._join_once()
         except Refused as refused:
             self.refusal = str(refused)
-            self._welcome.set()
-            if self._home:  # the main thread reads the terminal
+            self._joined.set()
+            if self._entered:  # the main thread reads the terminal
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _join_once(self) -> None:
@@ -128,14 +131,15 @@ class Conversation:
         """Say why the call has ended, and choose where to go next. Raises Refused if that is nowhere."""
         if self._leaving:
             return
-        if error.code() in LOST and not self._home:
+        if error.code() in LOST and not self._entered:
             raise Refused(f"no chat server answers. {HINT}")
         if error.code() in LOST:
             self._notice(f"lost {self._room} ({_reason(error)}); joining again")
+            self._count(-self._unheard)  # it may never come back
             _wait_for_server(self._channel, REJOIN_PATIENCE)
-        elif self._home not in ("", self._room):
-            self._notice(f"{_reason(error)}; back to {self._home}")
-            self._room = self._home
+        elif self._before:
+            self._notice(f"{_reason(error)}; back to {self._before}")
+            self._room, self._before = self._before, ""
         else:
             raise Refused(_reason(error))
 
@@ -145,12 +149,13 @@ class Conversation:
             self._show_line(event.said)
         elif kind == "welcome":
             self._id = event.welcome.id
-            self._notice(f"you are {self._nick} in {self._room}" + ("" if self._home else f"  ({HELP})"))
-            self._home = self._room
-            self._welcome.set()
+        elif kind == "joined" and event.joined.id == self._id:
+            self._notice(f"you are {self._nick} in {self._room}" + ("" if self._entered else f"  ({HELP})"))
+            self._entered = True
+            self._joined.set()
         elif kind == "here":
             self._gather(event.here)
-        elif kind == "joined" and event.joined.id != self._id:
+        elif kind == "joined":
             self._notice(f"{printable(event.joined.nick)} joined")
         elif kind == "left":
             self._notice(f"{printable(event.left.nick)} left")
@@ -185,21 +190,18 @@ class Conversation:
 def main() -> int:
     options = _parse()
     terminal = Terminal()
-    try:
-        with grpc.insecure_channel(options.address) as channel:
-            conversation = Conversation(channel, options.nick, options.room, terminal)
+    with grpc.insecure_channel(options.address) as channel:
+        conversation = Conversation(channel, options.nick, options.room, terminal)
+        try:
             conversation.begin()
-            try:
+            with suppress(KeyboardInterrupt):
                 _converse(conversation, terminal)
-            except KeyboardInterrupt:
-                if conversation.refusal:
-                    raise Refused(conversation.refusal) from None
             conversation.end()
-    except Refused as refused:
-        print(f"chat: {options.address}: {refused}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+        except (Refused, KeyboardInterrupt) as error:
+            if not (reason := conversation.refusal or str(error)):
+                return 130
+            print(f"chat: {options.address}: {reason}", file=sys.stderr)
+            return 1
     return 0
 
 

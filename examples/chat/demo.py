@@ -142,8 +142,8 @@ class Demo:
                 except TimeoutError as error:
                     errors.append(str(error))
                 tally += check(chatter.heard, said, members[0].heard)
-        for error in errors:
-            self._screen.tell(error)
+        for text in errors:
+            self._screen.tell(text)
         moves = self._server.status()["moves"]
         good = tally.flawless and not errors and moves["done"] > 0
         self._screen.verdict(

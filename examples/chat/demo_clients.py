@@ -34,7 +34,7 @@ class Chatter:
     def __init__(self, address: str, nick: str, room: str, pace: float) -> None:
         self.nick = nick
         self.room = room
-        #: Its connection, as ``actorrpc connections`` shows it; known once it is welcome.
+        #: Its connection, as ``actorrpc connections`` shows it; known once it has joined.
         self.id = ""
         self.said = 0
         self.heard: list[tuple[str, int]] = []
@@ -44,6 +44,7 @@ class Chatter:
         # Channels of one process share their connections otherwise, and would be one actor.
         self._channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
         self._chat = ChatStub(self._channel)
+        self._joined = False
         self._present: set[str] = set()
         self._changed = threading.Condition()
         self._hush = threading.Event()
@@ -51,9 +52,9 @@ class Chatter:
         self._mouth = threading.Thread(target=self._talk, daemon=True)
 
     def join(self) -> None:
-        """Enter the room. Raises TimeoutError if there is no welcome."""
+        """Enter the room. Raises TimeoutError if that does not come about."""
         self._ears.start()
-        self._wait_until("is not welcome", lambda: bool(self.id))
+        self._wait_until("has not joined", lambda: self._joined)
 
     def wait_for(self, nicks: set[str]) -> None:
         """Wait until all of ``nicks`` are in the room. Raises TimeoutError."""
@@ -109,6 +110,7 @@ class Chatter:
             self.id = event.welcome.id
         elif kind == "joined":
             self._present.add(event.joined.nick)
+            self._joined |= event.joined.id == self.id
         elif kind == "here":
             self._present.add(event.here.nick)
 

@@ -51,7 +51,7 @@ class Chat(ChatBase):
         # A subscription begins when the topic's hub has heard of it. What the actor publishes to the same
         # topic comes after that: once it has come back (on_topic), no answer can be missed.
         self.subscribe(self._inbox)
-        self.publish(self._inbox, Event(here=self._me))
+        self.publish(self._inbox, Event(welcome=self._me))
 
     def Say(self, request: SayRequest, call: actorrpc.Call[SayReply]) -> SayReply:
         self._check_member()
@@ -103,10 +103,8 @@ class Chat(ChatBase):
 
     def _announce(self) -> None:
         """Be a member. Whoever is announced hears every roll call from now on, and is missed in none."""
-        if (call := self._join_call) is not None:
-            self.state.announced = True
-            call.send(Event(welcome=self._me))
-            self.publish(self._room, Event(joined=self._me))
+        self.state.announced = True
+        self.publish(self._room, Event(joined=self._me))
 
     def _leave(self, status: StatusCode = StatusCode.OK, why: str = "") -> None:
         """Leave the room, if in one, and tell those who stay. The Join call ends with ``status``."""
@@ -122,7 +120,9 @@ class Chat(ChatBase):
 
     def _check_member(self) -> None:
         if not self.state.announced or self._join_call is None:
-            raise RpcError(StatusCode.FAILED_PRECONDITION, "join a room first, and wait for its welcome")
+            raise RpcError(
+                StatusCode.FAILED_PRECONDITION, "join a room first, and wait to hear that you joined"
+            )
 
     @property
     def _join_call(self) -> actorrpc.Call[Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -40,7 +41,7 @@ def held_by_broker(path: Path) -> str:
     return (
         "from actorrpc.broker.runtime_dir import RuntimeDir\n"
         f"claim = RuntimeDir({str(path)!r}).claim()\n"
-        "claim.introduce(1.5)\n"
+        "claim.announce(1.5)\n"
         "sock = claim.open_socket()"
     )
 
@@ -65,7 +66,7 @@ def test_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_is_made_for_us_alone_and_removed(path: Path) -> None:
     directory = RuntimeDir(str(path))
     with directory.claim() as claim:
-        claim.introduce(2.5)
+        claim.announce(2.5)
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert directory.holder() == Holder(os.getpid(), 2.5)
         with claim.open_socket():
@@ -108,7 +109,7 @@ def test_what_a_dead_broker_left_is_taken_over(path: Path) -> None:
     assert directory.holder() is None
     assert directory.last_holder() == Holder(pid, 1.5)
     with directory.claim() as claim:
-        claim.introduce(0)
+        claim.announce(0)
         with claim.open_socket(), socket.socket(socket.AF_UNIX) as client:
             client.connect(directory.socket_path)
 
@@ -125,10 +126,10 @@ def test_the_living_hubs_of_a_dead_broker_keep_it(path: Path) -> None:
             directory.claim() as claim,
             pytest.raises(ConfigError, match=rf"\(pids {pid}\).*actorrpc stop --run"),
         ):
-            claim.introduce(1)
+            claim.announce(1)
         assert (path / "hub-11.pid").exists()
     with directory.claim() as claim:
-        claim.introduce(1)
+        claim.announce(1)
 
 
 def test_a_hub_file_is_locked_for_whoever_has_it(path: Path) -> None:
@@ -136,16 +137,36 @@ def test_a_hub_file_is_locked_for_whoever_has_it(path: Path) -> None:
     with directory.claim() as claim:
         first = claim.open_hub_file(0)
         assert directory.living_hubs() == {0: 0}
-        os.write(first, b"123\n")
-        assert directory.living_hubs() == {0: 123}
+        os.write(first, f"{os.getpid()}\n".encode())
+        assert directory.living_hubs() == {0: os.getpid()}
         heir = os.dup(first)
         os.close(first)
-        assert directory.living_hubs() == {0: 123}
+        assert directory.living_hubs() == {0: os.getpid()}
         # A child of the dead hub may still hold the old file: the next process has a new one.
         second = claim.open_hub_file(0)
         os.close(second)
         assert directory.living_hubs() == {}
         os.close(heir)
+
+
+def test_a_lock_that_a_forked_child_holds_is_no_living_hub(path: Path) -> None:
+    path.mkdir(0o700)
+    with holding(held_by_hub(path, 0)), holding("") as gone:
+        assert RuntimeDir(str(path)).living_hubs().keys() == {0}
+        (path / "hub-0.pid").write_text(f"{gone}\n")
+        assert RuntimeDir(str(path)).living_hubs() == {0: gone}
+    with holding(held_by_hub(path, 0)):
+        (path / "hub-0.pid").write_text(f"{gone}\n")
+        assert RuntimeDir(str(path)).living_hubs() == {}
+
+
+def test_a_directory_that_was_tidied_away_is_made_again(path: Path) -> None:
+    directory = RuntimeDir(str(path))
+    with directory.claim() as claim:
+        shutil.rmtree(path)
+        os.close(claim.open_hub_file(0))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert not path.exists()
 
 
 def test_others_may_not_write_to_it(path: Path) -> None:

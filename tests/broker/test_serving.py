@@ -118,6 +118,7 @@ def test_stop(serve: Serve, hubs: int) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
     assert not server.runtime_dir.exists()
     assert server.wait() == 0
+    assert server.errors == ""
     host, _, port = server.address.partition(":")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)))
@@ -158,6 +159,7 @@ def test_a_second_ctrl_c_kills_at_once(serve: Serve, connect: Connect) -> None:
 def test_a_hub_that_is_killed_starts_again_and_the_other_does_not(serve: Serve, connect: Connect) -> None:
     server = serve()
     survivor, victim = server.status()["hubs"]
+    descriptors = len(os.listdir(f"/proc/{server.pid}/fd"))
     clients = [connect(server.address) for _ in range(8)]
     for client in clients:
         client.call()
@@ -168,6 +170,8 @@ def test_a_hub_that_is_killed_starts_again_and_the_other_does_not(serve: Serve, 
     assert server.hub(0)["pid"] == survivor["pid"]
     assert server.hub(0)["connections"] >= on_survivor
     assert f"hub 1 (pid {victim['pid']}) was killed by SIGKILL" in server.errors
+
+    until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) <= descriptors)
 
     # The new hub accepts, and has its links: what it accepts can move to the other.
     def accepted_by_reborn() -> list[str]:
@@ -215,6 +219,8 @@ def test_a_frozen_hub_is_silent_and_not_dead(serve: Serve) -> None:
     frozen = server.hub(1)["pid"]
     os.kill(frozen, signal.SIGSTOP)
     until(lambda: server.hub(1)["state"] == "silent")
+    done = server.run("move", "0-1-1", 1)
+    assert (done.returncode, done.stderr) == (1, "actorrpc: error: hub 1 is silent\n")
     done = server.run("connections", "--json")
     assert done.stderr == "actorrpc: warning: hub 1 does not answer; its connections are not listed\n"
     assert done.stdout == "[]\n"
@@ -298,6 +304,7 @@ FROM_PYTHON = """
     [
         "serve()",
         "thread = threading.Thread(target=serve); thread.start(); thread.join()",
+        "import gevent.monkey; gevent.monkey.patch_all(); serve()",
     ],
 )
 def test_serve_from_python(serve: Serve, connect: Connect, call: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from examples.chat.demo_server import Server
 
 from .member import Enter, Member
 
+_rooms = count(1)
+
 ROOT = Path(actorrpc.__file__).parents[1]
 
 
@@ -21,9 +24,8 @@ ROOT = Path(actorrpc.__file__).parents[1]
 def _tested_package() -> Iterator[None]:
     """Have every process import what is tested, from whichever folder it runs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        )
+        paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
         yield
 
 
@@ -35,14 +37,14 @@ def server(_tested_package: None) -> Iterator[Server]:
 
 
 @pytest.fixture
-def enter(server: Server, request: pytest.FixtureRequest) -> Iterator[Enter]:
+def enter(server: Server) -> Iterator[Enter]:
     """Enter a room of the test's own, unless another is given; all leave at the end of the test."""
+    own = f"room-{next(_rooms)}"
     with ExitStack() as members:
 
         def enter(nick: str, room: str = "", address: str = server.address) -> Member:
             member = members.enter_context(Member(address))
-            member.join(nick, room or f"room-{abs(hash(request.node.name)) % 10**9}")
-            member.next("welcome")
+            member.enter(nick, room or own)
             return member
 
         yield enter

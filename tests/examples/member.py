@@ -32,7 +32,7 @@ class Enter(Protocol):
 
 
 class Member:
-    """A connection. ``join`` enters a room; ``next`` takes the events one by one."""
+    """A connection. ``enter`` enters a room; ``next`` takes the events of a kind one by one."""
 
     def __init__(self, address: str, options: Sequence[tuple[str, Any]] = ()) -> None:
         self.id = ""
@@ -41,11 +41,13 @@ class Member:
         self.chat = ChatStub(self.channel)
         self.call: Any = None
         self._events: Queue[Event | Ended] = Queue()
+        self._unread: list[Event] = []
 
     def join(self, nick: str, room: str) -> None:
         """Begin a Join whose events are heard from now on, and no others'."""
         self.call = self.chat.Join(JoinRequest(nick=nick, room=room))
         self._events = Queue()
+        self._unread = []
         threading.Thread(target=_hear, args=(self.call, self._events), daemon=True).start()
 
     def say(self, text: str) -> None:
@@ -57,21 +59,32 @@ class Member:
     def leave(self) -> None:
         self.chat.Leave(LeaveRequest(), timeout=PATIENCE)
 
-    def next(self, kind: str) -> Any:
-        """Skip to the next event of a kind, and return it. Raises Ended if the call ends before."""
-        while True:
-            event = self.take()
-            if event.WhichOneof("kind") == kind:
-                if kind == "welcome":
-                    self.id = event.welcome.id
-                return getattr(event, kind)
+    def enter(self, nick: str, room: str) -> None:
+        """Join, and wait until that is done."""
+        self.join(nick, room)
+        self.wait_until_joined()
 
-    def take(self) -> Event:
-        """Return the next event of any kind. Raises Ended at the end of the call."""
+    def wait_until_joined(self) -> None:
+        """Learn one's id, and wait until the room has been told. Raises Ended."""
+        self.id = self.next("welcome").id
+        while self.next("joined").id != self.id:
+            pass
+
+    def next(self, kind: str) -> Any:
+        """Return the next event of a kind; the others stay. Raises Ended if the call ends before."""
+        for event in self._unread:
+            if event.WhichOneof("kind") == kind:
+                self._unread.remove(event)
+                return getattr(event, kind)
+        while (event := self._take()).WhichOneof("kind") != kind:
+            self._unread.append(event)
+        return getattr(event, kind)
+
+    def _take(self) -> Event:
         try:
             event = self._events.get(timeout=PATIENCE)
         except Empty:
-            raise AssertionError(f"nothing came within {PATIENCE} s") from None
+            raise AssertionError(f"nothing came within {PATIENCE} s, after {self._unread}") from None
         if isinstance(event, Ended):
             raise event
         return event
@@ -93,7 +106,7 @@ class Member:
         """Wait for the end of the call."""
         try:
             while True:
-                self.take()
+                self._take()
         except Ended as end:
             return end
 

@@ -6,6 +6,10 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import repeat
+from queue import Queue
 from threading import Event, Thread
 
 import grpc
@@ -16,7 +20,7 @@ from examples.chat.chat_pb2 import Member as Somebody
 from examples.chat.demo_proof import check
 from examples.chat.demo_server import Server
 
-from .member import Ended, Enter, Member
+from .member import Enter, Member
 
 Status = grpc.StatusCode
 
@@ -72,9 +76,9 @@ def test_no_line_is_lost_or_doubled_by_moves(server: Server, enter: Enter) -> No
     for thread in threads:
         thread.start()
     try:
-        for target in (0, 1, 0, 1):
-            for member in members.values():
-                server.move(member.id, target)
+        with ThreadPoolExecutor(len(members)) as pool:
+            for target in (0, 1, 0, 1):
+                list(pool.map(server.move, [member.id for member in members.values()], repeat(target)))
     finally:
         hush.set()
         for thread in threads:
@@ -113,7 +117,6 @@ def test_a_newcomer_hears_who_is_here(server: Server, enter: Enter) -> None:
 def test_joining_and_leaving_is_told(server: Server, enter: Enter) -> None:
     ada, bob = enter("ada"), enter("bob")
     spread(server, [ada, bob])
-    assert ada.next("joined").id == ada.id
     assert (joined := ada.next("joined")).nick == "bob" and joined.id == bob.id
     bob.leave()
     assert bob.end().code is Status.OK
@@ -133,61 +136,41 @@ def test_a_nick_belongs_to_who_claimed_it_first(server: Server, enter: Enter) ->
             other.join("ada", "lobby")
             end = other.end()
             assert (end.code, end.details) == (Status.ALREADY_EXISTS, "the nick ada is taken in lobby")
-            other.join("ada2", "lobby")
-            other.next("welcome")
+            other.enter("ada2", "lobby")
     enter("ada", "elsewhere")
     ada.say("still here")
     assert ada.lines(1) == [("ada", "still here")]
 
 
 def test_one_of_those_who_claim_a_nick_at_once_gets_it(server: Server) -> None:
-    rivals = [Member(server.address) for _ in range(6)]
-    try:
+    ended: Queue[Member] = Queue()
+    with ExitStack() as stack:
+        rivals = {stack.enter_context(Member(server.address)) for _ in range(6)}
         for rival in rivals:
             grpc.channel_ready_future(rival.channel).result(15)
         for rival in rivals:
             rival.join("ada", "arena")
-        # Each knows that it has lost, or hears the winner's line.
-        outcomes = []
-        for rival in rivals:
-            try:
-                rival.next("welcome")
-                rival.say("mine")
-                outcomes.append(rival.next("said").text)
-            except Ended as end:
-                outcomes.append(end.code.name)
-            except grpc.RpcError:
-                outcomes.append(rival.end().code.name)
-        assert outcomes.count("ALREADY_EXISTS") >= 5 - outcomes.count("mine")
-        last = Member(server.address)
-        rivals.append(last)
-        last.join("witness", "arena")
-        last.next("welcome")
-        last.say("who is left?")
-        last.lines(1)
-        last.who()
-        nicks = sorted(last.here(2).values())
-        assert nicks == ["ada", "witness"]
-    finally:
-        for rival in rivals:
-            rival.channel.close()
+            rival.call.add_done_callback(lambda _, rival=rival: ended.put(rival))
+        losers = {ended.get(timeout=15) for _ in range(5)}
+        assert {loser.end().code for loser in losers} == {Status.ALREADY_EXISTS}
+        (winner,) = rivals - losers
+        winner.wait_until_joined()
+        winner.say("mine")
+        assert winner.lines(1) == [("ada", "mine")]
 
 
 def test_joining_again_changes_rooms(server: Server, enter: Enter) -> None:
     ada, bob = enter("ada", "hall"), enter("bob", "yard")
     stays = enter("cy", "hall")
     first = ada.call
-    ada.join("ada", "yard")
-    ada.next("welcome")
+    ada.enter("ada", "yard")
     assert first.code() is Status.OK
     assert stays.next("left").id == ada.id
-    assert bob.next("joined").nick == "bob"
     assert bob.next("joined").id == ada.id
     stays.say("in the hall")
     ada.say("in the yard")
     assert ada.lines(1) == bob.lines(1) == [("ada", "in the yard")]
-    ada.join("ada", "yard")  # once more, into the same room
-    ada.next("welcome")
+    ada.enter("ada", "yard")  # once more, into the same room
     assert bob.next("left").id == bob.next("joined").id == ada.id
     ada.join("ada", "no such/room")
     assert ada.end().code is Status.INVALID_ARGUMENT
@@ -235,8 +218,7 @@ def test_a_slow_reader_loses_its_call_and_disturbs_nobody() -> None:
         Member(server.address) as ada,
         Member(server.address, narrow) as bob,
     ):
-        ada.join("ada", "lobby")
-        assert ada.next("joined").nick == "ada"
+        ada.enter("ada", "lobby")
         unread = bob.chat.Join(JoinRequest(nick="bob", room="lobby"), timeout=30)
         assert ada.next("joined").nick == "bob"
         line = "x" * 1000
@@ -254,14 +236,12 @@ def test_a_slow_reader_loses_its_call_and_disturbs_nobody() -> None:
 def test_after_a_crash_only_the_living_answer() -> None:
     with Server() as server, Member(server.address) as ada, Member(server.address) as bob:
         for member, nick, hub in ((ada, "ada", 0), (bob, "bob", 1)):
-            member.join(nick, "lobby")
-            member.next("welcome")
+            member.enter(nick, "lobby")
             server.move(member.id, hub)
         dead = bob.id
         os.kill(server.status()["hubs"][1]["pid"], signal.SIGKILL)
         assert bob.end().code is Status.UNAVAILABLE
-        bob.join("bob", "lobby")  # nobody objects: the other bob is dead
-        bob.next("welcome")
+        bob.enter("bob", "lobby")  # nobody objects: the other bob is dead
         assert bob.here(2) == {ada.id: "ada", bob.id: "bob"}
         assert bob.id != dead
         ada.say("hello again")

@@ -63,6 +63,8 @@ class Served:
 
     def close(self) -> str:
         """Stop it, and return what it logged."""
+        if self.process.poll() is not None:
+            self.cli("stop")  # its hubs may live on
         pids = [hub["pid"] for hub in self.status()["hubs"]] if self.process.poll() is None else []
         try:
             self.process.send_signal(signal.SIGTERM)

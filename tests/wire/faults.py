@@ -42,6 +42,9 @@ PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = 0x1, 0x3, 
 REFUSED_STREAM, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 0x7, 0x9, 0xB
 
 
+CONFIG = Config()
+
+
 @dataclass(frozen=True)
 class Fault:
     """``bad`` comes after ``before``. The answer: GOAWAY with ``goaway``, or RST_STREAM, or nothing."""
@@ -51,7 +54,7 @@ class Fault:
     bad: bytes
     goaway: int | None = None
     reset: tuple[int, int] | None = None
-    config: Config = Config()
+    config: Config = CONFIG
 
     def __str__(self) -> str:
         return self.name
@@ -104,12 +107,20 @@ FAULTS = [
         ("PRIORITY on stream 0", OPEN, frame(PRIORITY, 0, 0, bytes(5))),
         ("RST_STREAM on stream 0", OPEN, frame(RST_STREAM, 0, 0, bytes(4))),
         ("RST_STREAM on an idle stream", CALL, frame(RST_STREAM, 0, 3, bytes(4))),
-        ("RST_STREAM on a stream of the server's", CALL + headers(5, SILENT), frame(RST_STREAM, 0, 2, bytes(4))),
+        (
+            "RST_STREAM on a stream of the server's",
+            CALL + headers(5, SILENT),
+            frame(RST_STREAM, 0, 2, bytes(4)),
+        ),
         ("SETTINGS on a stream", CALL, frame(SETTINGS, 0, 1)),
         ("SETTINGS: ENABLE_PUSH of 2", OPEN, settings((ENABLE_PUSH, 2))),
         ("SETTINGS: MAX_FRAME_SIZE too small", OPEN, settings((MAX_FRAME_SIZE, 16_383))),
         ("SETTINGS: MAX_FRAME_SIZE too large", OPEN, settings((MAX_FRAME_SIZE, 1 << 24))),
-        ("SETTINGS: the acknowledgement as the first frame", PREFACE, frame(SETTINGS, ACK, 0) + frame(PING, 0, 0, bytes(8))),
+        (
+            "SETTINGS: the acknowledgement as the first frame",
+            PREFACE,
+            frame(SETTINGS, ACK, 0) + frame(PING, 0, 0, bytes(8)),
+        ),
         ("PUSH_PROMISE", CALL, frame(PUSH_PROMISE, END_HEADERS, 1, b"\0\0\0\2" + block(SILENT))),
         ("PING on a stream", CALL, frame(PING, 0, 1, bytes(8))),
         ("GOAWAY on a stream", CALL, frame(GOAWAY, 0, 1, bytes(8))),
@@ -120,7 +131,11 @@ FAULTS = [
         ("CONTINUATION of nothing", CALL, frame(CONTINUATION, END_HEADERS, 1)),
         ("CONTINUATION on stream 0", IN_BLOCK, frame(CONTINUATION, END_HEADERS, 0)),
         ("CONTINUATION on another stream", IN_BLOCK, frame(CONTINUATION, END_HEADERS, 3)),
-        ("CONTINUATION after END_HEADERS", IN_BLOCK + frame(CONTINUATION, END_HEADERS, 1), frame(CONTINUATION, END_HEADERS, 1)),
+        (
+            "CONTINUATION after END_HEADERS",
+            IN_BLOCK + frame(CONTINUATION, END_HEADERS, 1),
+            frame(CONTINUATION, END_HEADERS, 1),
+        ),
         ("DATA inside a header block", IN_BLOCK, data(1, b"")),
         ("HEADERS inside a header block", IN_BLOCK, headers(1, SILENT)),
         ("PING inside a header block", IN_BLOCK, frame(PING, 0, 0, bytes(8))),
@@ -133,7 +148,11 @@ FAULTS = [
         ("DATA beyond SETTINGS_MAX_FRAME_SIZE", CALL, data(1, bytes(16_385))[:9]),
         ("HEADERS without the length of its padding", OPEN, frame(HEADERS, PADDED | END_HEADERS, 1)),
         ("HEADERS too short for its priority", OPEN, frame(HEADERS, HAS_PRIORITY | END_HEADERS, 1, bytes(4))),
-        ("HEADERS whose padding leaves no priority", OPEN, frame(HEADERS, PADDED | HAS_PRIORITY | END_HEADERS, 1, b"\2" + bytes(6))),
+        (
+            "HEADERS whose padding leaves no priority",
+            OPEN,
+            frame(HEADERS, PADDED | HAS_PRIORITY | END_HEADERS, 1, b"\2" + bytes(6)),
+        ),
         ("HEADERS beyond SETTINGS_MAX_FRAME_SIZE", OPEN, frame(HEADERS, 0, 1, bytes(16_385))[:9]),
         ("PRIORITY of 4 bytes on an idle stream", CALL, frame(PRIORITY, 0, 3, bytes(4))),
         ("RST_STREAM of 3 bytes", CALL, frame(RST_STREAM, 0, 1, bytes(3))),
@@ -145,15 +164,27 @@ FAULTS = [
         ("GOAWAY of 7 bytes", OPEN, frame(GOAWAY, 0, 0, bytes(7))),
         ("WINDOW_UPDATE of 3 bytes", CALL, frame(WINDOW_UPDATE, 0, 1, bytes(3))),
         ("WINDOW_UPDATE of 5 bytes", OPEN, frame(WINDOW_UPDATE, 0, 0, bytes(5))),
-        ("a frame of unknown type beyond SETTINGS_MAX_FRAME_SIZE", OPEN, frame(0xFA, 0, 0, bytes(16_385))[:9]),
+        (
+            "a frame of unknown type beyond SETTINGS_MAX_FRAME_SIZE",
+            OPEN,
+            frame(0xFA, 0, 0, bytes(16_385))[:9],
+        ),
         ("a first frame beyond SETTINGS_MAX_FRAME_SIZE", PREFACE, frame(SETTINGS, 0, 0, bytes(16_386))[:9]),
     ),
     *_goaway(
         FLOW_CONTROL_ERROR,
         ("SETTINGS: INITIAL_WINDOW_SIZE too large", OPEN, settings((INITIAL_WINDOW_SIZE, 1 << 31))),
-        ("SETTINGS: a stream's window too large", CALL + window_update(1, 9), settings((INITIAL_WINDOW_SIZE, MOST))),
+        (
+            "SETTINGS: a stream's window too large",
+            CALL + window_update(1, 9),
+            settings((INITIAL_WINDOW_SIZE, MOST)),
+        ),
         ("WINDOW_UPDATE: the connection's window too large", OPEN, window_update(0, MOST)),
-        ("WINDOW_UPDATE: too large in two steps", OPEN + window_update(0, MOST - 65_535), window_update(0, 1)),
+        (
+            "WINDOW_UPDATE: too large in two steps",
+            OPEN + window_update(0, MOST - 65_535),
+            window_update(0, 1),
+        ),
     ),
     *_goaway(
         COMPRESSION_ERROR,
@@ -167,7 +198,11 @@ FAULTS = [
         ("HEADERS again, without END_STREAM", CALL, headers(1, [("x-more", "1")])),
         ("HEADERS that are a second request", CALL, headers(1, SILENT, END_HEADERS | END_STREAM)),
         ("trailers with an upper-case name", CALL, headers(1, [("X-Sum", "1")], END_HEADERS | END_STREAM)),
-        ("trailers with connection: close", CALL, headers(1, [("connection", "close")], END_HEADERS | END_STREAM)),
+        (
+            "trailers with connection: close",
+            CALL,
+            headers(1, [("connection", "close")], END_HEADERS | END_STREAM),
+        ),
         ("WINDOW_UPDATE of 0 on a stream", CALL, window_update(1, 0)),
     ),
     *_reset(

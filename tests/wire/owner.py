@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.pb import snapshot_pb2
-from actorrpc.wire.events import Drained, Event, Faulted, MessageReceived, RequestReceived, StreamEnded, StreamReset
+from actorrpc.wire.events import (
+    Drained,
+    Event,
+    Faulted,
+    MessageReceived,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+)
 from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
 from actorrpc.wire.stream import Stream

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import hpack
 
@@ -16,8 +17,21 @@ from actorrpc.config import Config
 from . import raw
 from .owner import Owner
 from .peer import Peer
-from .raw import ACK, CONTINUATION, END_HEADERS, END_STREAM, HAS_PRIORITY, HEADERS, OPEN, PADDED, PING, RST_STREAM
+from .raw import (
+    ACK,
+    CONTINUATION,
+    END_HEADERS,
+    END_STREAM,
+    HAS_PRIORITY,
+    HEADERS,
+    OPEN,
+    PADDED,
+    PING,
+    RST_STREAM,
+)
 from .view import View
+
+CONFIG = Config()
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,7 @@ class Scenario:
     events: str
     seen: dict[int, str]
     goaway: str = ""
-    config: Config = Config()
+    config: Config = CONFIG
     max_frame_size: int = 16_384
 
     def __str__(self) -> str:
@@ -38,16 +52,19 @@ class Scenario:
 
 SCENARIOS: list[Scenario] = []
 
+Steps = bytes | tuple[bytes, ...]
 
-def scenario(*, events: str = "", seen: dict[int, str] | None = None, **options: object) -> Callable[[Callable[[], object]], None]:
-    """Add what the decorated function returns: the bytes of one step, or the steps."""
 
-    def add(function: Callable[[], object]) -> None:
-        steps = function()
-        name = function.__name__.strip("_").replace("_", " ")
-        assert isinstance(steps, (bytes, tuple))
+def scenario(
+    *, events: str = "", seen: dict[int, str] | None = None, **options: Any
+) -> Callable[[Callable[[], Steps]], None]:
+    """Add the scenario whose steps the decorated function makes; its name is the function's."""
+
+    def add(make: Callable[[], Steps]) -> None:
+        steps = make()
+        name = make.__name__.replace("_", " ")
         SCENARIOS.append(
-            Scenario(name, steps if isinstance(steps, tuple) else (steps,), events, seen or {}, **options)  # type: ignore[arg-type]
+            Scenario(name, (steps,) if isinstance(steps, bytes) else steps, events, seen or {}, **options)
         )
 
     return add
@@ -133,8 +150,8 @@ def messages_that_cross_frames() -> bytes:
 
 
 @scenario(
-    events="1 request Echo; 3 request Echo; 1 message a; 3 message x; 5 request Unary; 1 message b; 5 message u; 5 end; "
-    "3 message y; 3 end; 1 end",
+    events="1 request Echo; 3 request Echo; 1 message a; 3 message x; 5 request Unary; 1 message b; "
+    "5 message u; 5 end; 3 message y; 3 end; 1 end",
     seen={1: "200, a, b, status 0", 3: "200, x, y, status 0", 5: "200, u, status 0"},
 )
 def interleaved_calls() -> bytes:
@@ -160,7 +177,9 @@ def server_streaming() -> bytes:
     return peer.take()
 
 
-@scenario(events="1 request Hold; 1 message a; 1 message b; 1 message c; 1 end", seen={1: "200, abc, status 0"})
+@scenario(
+    events="1 request Hold; 1 message a; 1 message b; 1 message c; 1 end", seen={1: "200, abc, status 0"}
+)
 def messages_that_wait_in_the_mailbox() -> bytes:
     peer = Peer()
     peer.call("Hold", b"a", b"b", b"c")
@@ -244,7 +263,9 @@ def pings_and_what_has_no_meaning_in_between() -> bytes:
     peer = Peer()
     id = peer.begin("Unary")
     peer.h2.ping(b"12345678")
-    noise = raw.frame(PING, ACK, 0, b"whatever") + raw.frame(0xFA, 0xFF, id, b"unknown") + raw.frame(0xFB, 0, 0)
+    noise = (
+        raw.frame(PING, ACK, 0, b"whatever") + raw.frame(0xFA, 0xFF, id, b"unknown") + raw.frame(0xFB, 0, 0)
+    )
     sent = peer.take() + noise
     peer.send(id, raw.message(b"a"), end=True)
     peer.h2.ping(b"87654321")
@@ -274,14 +295,17 @@ def a_table_that_shrinks_to_nothing_and_grows_again() -> bytes:
         for size in sizes:
             encoder.header_table_size = size
         fields = raw.request("Silent", ("x-id", "aaaa"), ("authorization", "secret"))
-        sensitive = [hpack.NeverIndexedHeaderTuple(*field) if field[0] == "authorization" else field for field in fields]
+        sensitive = [
+            hpack.NeverIndexedHeaderTuple(*field) if field[0] == "authorization" else field
+            for field in fields
+        ]
         sent += raw.frame(HEADERS, END_HEADERS | END_STREAM, id, encoder.encode(sensitive, huffman=id != 3))
     return sent
 
 
 @scenario(
     events="; ".join(f"{id} request Unary; {id} message m; {id} end" for id in (1, 3, 5)),
-    seen={id: "200, m, status 0" for id in (1, 3, 5)},
+    seen=dict.fromkeys((1, 3, 5), "200, m, status 0"),
 )
 def a_client_without_a_table() -> tuple[bytes, ...]:
     peer = Peer(header_table_size=0)
@@ -300,7 +324,10 @@ def a_client_without_a_table() -> tuple[bytes, ...]:
 
 @scenario(
     events="1 request Burst; 1 message 3x20; 1 end; 3 request Unary; 3 message hello; 3 end",
-    seen={1: "200, " + "0" * 20 + ", " + "1" * 20 + ", " + "2" * 20 + ", status 0", 3: "200, hello, status 0"},
+    seen={
+        1: "200, " + "0" * 20 + ", " + "1" * 20 + ", " + "2" * 20 + ", status 0",
+        3: "200, hello, status 0",
+    },
 )
 def windows_of_a_few_bytes() -> tuple[bytes, ...]:
     peer = Peer(initial_window_size=7)
@@ -430,14 +457,22 @@ def shutdown_in_two_steps() -> tuple[bytes, ...]:
 @scenario(
     events="7 request Silent; 9 request Silent; 7 message good; 7 reset 8; 9 message x; 9 reset 8",
     seen={
-        1: "405, reset 0", 3: "415", 5: "200, status 12", 7: "200, status 8, reset 0", 9: "200, status 13, reset 0",
-        11: "reset 1", 13: "200, status 8",
+        1: "405, reset 0",
+        3: "415",
+        5: "200, status 12",
+        7: "200, status 8, reset 0",
+        9: "200, status 13, reset 0",
+        11: "reset 1",
+        13: "200, status 8",
     },
     config=Config(max_receive_message_bytes=10, max_header_list_bytes=300),
 )  # fmt: skip
 def refusals() -> bytes:
     both = END_HEADERS | END_STREAM
-    json = [(name, "application/json" if name == "content-type" else value) for name, value in raw.request("Unary")]
+    json = [
+        (name, "application/json" if name == "content-type" else value)
+        for name, value in raw.request("Unary")
+    ]
     return (
         OPEN
         + raw.headers(1, [(":method", "GET"), *raw.request("Unary")[1:]])

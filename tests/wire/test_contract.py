@@ -23,7 +23,9 @@ from .scenarios import SCENARIOS, Scenario
 from .view import View
 
 #: Cuts in the first bytes, the preface and SETTINGS, are tried once for all: they are the same everywhere.
-FAULT_SCENARIOS = [Scenario(f"fault: {each}", (each.before, each.bad), "", {}, config=each.config) for each in FAULTS]
+FAULT_SCENARIOS = [
+    Scenario(f"fault: {each}", (each.before, each.bad), "", {}, config=each.config) for each in FAULTS
+]
 
 #: Longer conversations are cut at some hundred places: near all ends of frames, and else evenly.
 FEW = 600
@@ -32,7 +34,9 @@ FEW = 600
 class Run:
     """One run of a scenario, cut at ``cuts``, perhaps with a move at each piece's end."""
 
-    def __init__(self, scenario: Scenario, cuts: Collection[int], *, move: bool = False, accepts: int = 1 << 30) -> None:
+    def __init__(
+        self, scenario: Scenario, cuts: Collection[int], *, move: bool = False, accepts: int = 1 << 30
+    ) -> None:
         owner = self.owner = Owner(scenario.config, accepts)
         #: Whether some message was waiting for its window at a move.
         self.waited = False

@@ -29,8 +29,7 @@ def test_fault(fault: Fault) -> None:
         assert view.control[-1].startswith("goaway") and not view.streams
         assert owner.events[-1] == f"fault {fault.goaway}"
     else:
-        stream, code = fault.reset or (0, 0)
-        assert view.streams == ({stream: [("reset", code)]} if fault.reset else {})
+        assert view.streams == ({fault.reset[0]: [("reset", fault.reset[1])]} if fault.reset else {})
         assert view.control[-1] == "ping ack are you?"
         assert not view.goaway and not owner.session.faulted
 
@@ -100,5 +99,8 @@ def test_the_last_stream_of_a_goaway_never_grows() -> None:
     assert not owner.session.faulted
     owner.feed(raw.frame(raw.PING, 0, 1, bytes(8)))
     sent = View(bytes(owner.sent))
-    assert [line for line in sent.control if line.startswith("goaway")][1:] == ["goaway 0 after 1", "goaway 1 after 1"]
+    assert [line for line in sent.control if line.startswith("goaway")][1:] == [
+        "goaway 0 after 1",
+        "goaway 1 after 1",
+    ]
     assert sent.brief() == {3: "reset 7"}

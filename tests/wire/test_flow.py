@@ -18,7 +18,9 @@ from .peer import Peer
 from .view import View
 
 STREAM = st.integers(0, 2)
-SIZES = st.one_of(st.integers(0, 40), st.integers(0, 40_000), st.sampled_from([16_379, 16_380, 65_530, 100_000]))
+SIZES = st.one_of(
+    st.integers(0, 40), st.integers(0, 40_000), st.sampled_from([16_379, 16_380, 65_530, 100_000])
+)
 
 # ---- to the client
 
@@ -32,7 +34,6 @@ class ToClient:
         self.ids = [self.peer.begin("Silent", end=True) for _ in range(3)]
         self.wanted: dict[int, list[bytes]] = {id: [] for id in self.ids}
         self.finished: set[int] = set()
-        self.on_the_way = b""
         self.deliver()
 
     def send(self, index: int, size: int) -> None:
@@ -57,14 +58,21 @@ class ToClient:
         self.peer.h2.increment_flow_control_window(size + 1)
 
     def set_window(self, _: object, size: int) -> None:
-        self.peer.h2.update_settings({raw.INITIAL_WINDOW_SIZE: size})
+        self._set(raw.INITIAL_WINDOW_SIZE, size)
 
     def set_frame(self, _: object, size: int) -> None:
-        self.peer.h2.update_settings({raw.MAX_FRAME_SIZE: 16_384 + size})
+        self._set(raw.MAX_FRAME_SIZE, 16_384 + size)
+
+    def _set(self, key: int, value: int) -> None:
+        if self.unacknowledged:  # `h2` counts wrong with two SETTINGS on the way
+            self.deliver()
+        self.unacknowledged = True
+        self.peer.h2.update_settings({key: value})
 
     def deliver(self, *_: object) -> None:
         self.owner.feed(self.peer.take())
         self.read()
+        self.unacknowledged = False
 
     def read(self, *_: object) -> None:
         self.owner.flush()
@@ -74,11 +82,25 @@ class ToClient:
         self.owner.move()
 
 
-TO_CLIENT = ["send", "send", "finish", "open", "open_connection", "set_window", "set_frame", "deliver", "read", "move"]
+TO_CLIENT = [
+    "send",
+    "send",
+    "finish",
+    "open",
+    "open_connection",
+    "set_window",
+    "set_frame",
+    "deliver",
+    "read",
+    "move",
+]
 
 
 @settings(max_examples=200)
-@given(st.sampled_from([0, 1, 100, 65_535, 200_000]), st.lists(st.tuples(st.sampled_from(TO_CLIENT), STREAM, SIZES), max_size=40))
+@given(
+    st.sampled_from([0, 1, 100, 65_535, 200_000]),
+    st.lists(st.tuples(st.sampled_from(TO_CLIENT), STREAM, SIZES), max_size=40),
+)
 def test_all_arrives_and_no_window_is_overstepped(initial: int, actions: list[tuple[str, int, int]]) -> None:
     to_client = ToClient(initial)
     for action, index, size in actions:
@@ -150,7 +172,7 @@ def test_short_replies_do_not_starve_a_long_one(method: str, turns: int) -> None
     peer.h2.increment_flow_control_window(1 << 20)
     owner.feed(peer.take())
     peer.receive(owner.output())
-    assert {reply.status for id, reply in peer.replies.items() if id not in (long, short)} == {0}
+    assert {reply.status for id, reply in peer.replies.items() if id not in (long, short)} <= {0}
 
 
 def test_a_stream_whose_own_window_is_shut_holds_up_no_other() -> None:
@@ -236,8 +258,12 @@ def test_drained_is_not_said_of_a_call_that_ended() -> None:
 # ---- to the server
 
 WINDOW = 65_535
-BOTH_SMALL = Config(stream_window_bytes=WINDOW, connection_window_bytes=WINDOW, max_receive_message_bytes=150_000)
-WIDE = Config(stream_window_bytes=WINDOW, connection_window_bytes=3 * WINDOW, max_receive_message_bytes=150_000)
+BOTH_SMALL = Config(
+    stream_window_bytes=WINDOW, connection_window_bytes=WINDOW, max_receive_message_bytes=150_000
+)
+WIDE = Config(
+    stream_window_bytes=WINDOW, connection_window_bytes=3 * WINDOW, max_receive_message_bytes=150_000
+)
 
 
 class ToServer:
@@ -308,7 +334,10 @@ TO_SERVER = ["offer", "push", "push", "consume", "deliver", "move"]
 
 
 @settings(max_examples=120)
-@given(st.sampled_from([BOTH_SMALL, WIDE]), st.lists(st.tuples(st.sampled_from(TO_SERVER), STREAM, SIZES), max_size=50))
+@given(
+    st.sampled_from([BOTH_SMALL, WIDE]),
+    st.lists(st.tuples(st.sampled_from(TO_SERVER), STREAM, SIZES), max_size=50),
+)
 def test_a_client_that_is_heard_is_never_stuck(config: Config, actions: list[tuple[str, int, int]]) -> None:
     to_server = ToServer(config)
     for action, index, size in actions:

@@ -173,7 +173,26 @@ def test_timeouts(text: str, seconds: float) -> None:
     assert parse_timeout(text) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "S", "1", "1s", "1 S", " 1S", "1S ", "1S\n", "-1S", "+1S", "1.5S", "0x1S", "1_0S", "\u0661S", "123456789S"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "S",
+        "1",
+        "1s",
+        "1 S",
+        " 1S",
+        "1S ",
+        "1S\n",
+        "-1S",
+        "+1S",
+        "1.5S",
+        "0x1S",
+        "1_0S",
+        "\u0661S",
+        "123456789S",
+    ],
+)
 def test_no_timeouts(text: str) -> None:
     assert parse_timeout(text) is None
 
@@ -181,7 +200,10 @@ def test_no_timeouts(text: str) -> None:
 def test_the_timeout_comes_with_its_call_and_the_head_is_shared() -> None:
     owner = Owner()
     for stream, text in ((1, "1S"), (3, "250m"), (5, "1S")):
-        owner.feed((raw.OPEN if stream == 1 else b"") + raw.headers(stream, raw.request("Silent", ("grpc-timeout", text))))
+        owner.feed(
+            (raw.OPEN if stream == 1 else b"")
+            + raw.headers(stream, raw.request("Silent", ("grpc-timeout", text)))
+        )
     streams = owner.session.streams
     assert [stream.timeout for stream in streams.values()] == ["1S", "250m", "1S"]
     assert streams[1].head is streams[3].head
@@ -214,7 +236,12 @@ def test_messages(data: bytes, answer: str, whole: bool) -> None:
     owner = Owner(Config(max_receive_message_bytes=100))
     pieces = [data] if whole else [bytes((byte,)) for byte in data]
     good = raw.data(1, raw.message(b"good"))
-    owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent")) + good + b"".join(raw.data(1, each) for each in pieces))
+    owner.feed(
+        raw.OPEN
+        + raw.headers(1, raw.request("Silent"))
+        + good
+        + b"".join(raw.data(1, each) for each in pieces)
+    )
     assert View(owner.sent).brief() == ({1: answer} if answer else {})
     assert owner.events[:2] == ["1 request Silent", "1 message good"]
     assert owner.events[2:] == (["1 reset 8"] if answer else ["1 message 100 bytes"])
@@ -237,7 +264,9 @@ def test_a_call_that_ends_inside_a_message(end: str, part: int) -> None:
 
 def test_a_refused_message_in_the_last_frame_takes_no_reset() -> None:
     owner = Owner()
-    owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(b"x", 1), raw.END_STREAM))
+    owner.feed(
+        raw.OPEN + raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(b"x", 1), raw.END_STREAM)
+    )
     assert View(owner.sent).brief() == {1: "200, status 13"}
 
 

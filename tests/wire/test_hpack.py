@@ -33,7 +33,9 @@ GZIP = [
 #: Appendix C: the limit of the table, then blocks of one connection, each with its fields and the table's
 #: size and number of entries after it.
 EXAMPLES: dict[str, tuple[int, list[tuple[str, list[tuple[str, str]], int, int]]]] = {
-    "C.2.1": (4096, [("400a637573746f6d2d6b65790d637573746f6d2d686561646572", [("custom-key", "custom-header")], 55, 1)]),
+    "C.2.1": (4096, [
+        ("400a637573746f6d2d6b65790d637573746f6d2d686561646572", [("custom-key", "custom-header")], 55, 1),
+    ]),
     "C.2.2": (4096, [("040c2f73616d706c652f70617468", [(":path", "/sample/path")], 0, 0)]),
     "C.2.3": (4096, [("100870617373776f726406736563726574", [("password", "secret")], 0, 0)]),
     "C.2.4": (4096, [("82", [(":method", "GET")], 0, 0)]),
@@ -66,7 +68,9 @@ EXAMPLES: dict[str, tuple[int, list[tuple[str, list[tuple[str, str]], int, int]]
 
 
 @pytest.mark.parametrize(("limit", "blocks"), EXAMPLES.values(), ids=EXAMPLES)
-def test_the_examples_of_the_rfc(limit: int, blocks: list[tuple[str, list[tuple[str, str]], int, int]]) -> None:
+def test_the_examples_of_the_rfc(
+    limit: int, blocks: list[tuple[str, list[tuple[str, str]], int, int]]
+) -> None:
     decoder = Decoder(limit)
     for block, fields, size, entries in blocks:
         assert decoder.decode(bytes.fromhex(block)) == tuple(fields)
@@ -111,7 +115,11 @@ def test_it_decodes_what_hpack_encodes(steps: list[tuple[str, Any, Any]]) -> Non
         elif step == "move":
             moved = Decoder()
             moved.restore(decoder.entries, decoder.max_size)
-            assert (moved.entries, moved.size, moved.max_size) == (decoder.entries, decoder.size, decoder.max_size)
+            assert (moved.entries, moved.size, moved.max_size) == (
+                decoder.entries,
+                decoder.size,
+                decoder.max_size,
+            )
             decoder = moved
         else:
             if step == "again":
@@ -121,9 +129,14 @@ def test_it_decodes_what_hpack_encodes(steps: list[tuple[str, Any, Any]]) -> Non
             earlier.append(what)
             block = encoder.encode([_sensitive(*field) for field in what], huffman=huffman)
             assert decoder.decode(block) == tuple((name, value) for name, value, _ in what)
-            table = [(name.decode(), value.decode("latin-1")) for name, value in encoder.header_table.dynamic_entries]
+            table = [
+                (name.decode(), value.decode("latin-1"))
+                for name, value in encoder.header_table.dynamic_entries
+            ]
             assert decoder.entries[::-1] == table
-            assert decoder.size == sum(len(name) + len(value) + 32 for name, value in table) <= decoder.max_size
+            assert (
+                decoder.size == sum(len(name) + len(value) + 32 for name, value in table) <= decoder.max_size
+            )
 
 
 def _sensitive(name: str, value: str, never: bool) -> hpack.HeaderTuple:
@@ -157,7 +170,12 @@ def test_what_the_static_table_has_whole_takes_a_byte() -> None:
 
 
 @settings(max_examples=300)
-@given(FIELDS, st.booleans(), st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=3), st.integers(0, 200))
+@given(
+    FIELDS,
+    st.booleans(),
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=3),
+    st.integers(0, 200),
+)
 def test_it_judges_broken_blocks_as_hpack_does(
     fields: list[tuple[str, str, bool]], huffman: bool, changes: list[tuple[int, int]], cut: int
 ) -> None:
@@ -169,7 +187,10 @@ def test_it_judges_broken_blocks_as_hpack_does(
     library = hpack.Decoder(max_header_list_size=1 << 30)
     decoder = Decoder()
     try:
-        expected = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in library.decode(wrong, raw=True))
+        expected = tuple(
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in library.decode(wrong, raw=True)
+        )
     except hpack.HPACKError:
         with pytest.raises(ConnectionFault) as raised:
             decoder.decode(wrong)

@@ -44,7 +44,9 @@ class View:
 
     def _frame(self, type_: int, flags: int, stream: int, payload: bytes) -> None:
         if not self.control:
-            assert (type_, flags) == (raw.SETTINGS, 0) or type_ == raw.GOAWAY, "the first frame is not SETTINGS"
+            assert (type_, flags) == (raw.SETTINGS, 0) or type_ == raw.GOAWAY, (
+                "the first frame is not SETTINGS"
+            )
         assert (self._block is None) or (type_ == raw.CONTINUATION and stream == self._block[0])
         if stream == 0:
             self._connection_frame(type_, flags, payload)

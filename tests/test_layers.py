@@ -1,0 +1,151 @@
+"""Who may import whom: the session is pure, imports go one way, and nothing is pickled.
+
+Read from the source, so that an import inside a function counts too. What stands under
+``if TYPE_CHECKING`` is left out: it is gone when the program runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import actorrpc
+
+PACKAGE = Path(actorrpc.__file__).parent
+
+#: From the bottom up: each may import what stands below it, and what it is made of. Those on one line do
+#: not know each other. A new module or package must be given its place here.
+LAYERS: list[set[str]] = [
+    {"errors", "log", "options_pb2", "pb"},
+    {"config", "framing", "service"},
+    {"ipc", "wire"},
+    {"actor", "call"},
+    {"app", "client", "handoff"},
+    {"codegen", "hub", "broker"},
+    {"protoc", "server"},
+    {"cli", "testing"},
+    {"__init__", "__main__"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+#: What the layers alone would allow. The broker and the hub meet in `ipc`, its framing, and its messages:
+#: the broker knows of no app, and the session of nothing but itself.
+FORBIDDEN = {
+    "broker": {"actor", "app", "call", "client", "handoff", "service", "wire"},
+    "wire": {"framing", "log", "options_pb2"},
+}
+
+#: The session knows no I/O, no clock and no other thread of control.
+IMPURE = {
+    "asyncio", "concurrent", "datetime", "gevent", "greenlet", "logging", "multiprocessing", "os", "random",
+    "select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time",
+}  # fmt: skip
+PICKLES = {"cloudpickle", "copyreg", "dill", "joblib", "marshal", "pickle", "shelve"}
+
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if not path.stem.endswith("_pb2"))
+every_source = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+
+
+def imports(path: Path) -> set[str]:
+    """The full names of the modules that a source imports, wherever in it."""
+    module = ("actorrpc", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return set(_imports(ast.parse(path.read_text()), module))
+
+
+def _imports(node: ast.AST, module: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        children: list[ast.AST] = list(node.orelse)
+    else:
+        children = list(ast.iter_child_nodes(node))
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = ".".join(module[: -node.level]) + "." * bool(node.module) if node.level else ""
+        # `from actorrpc import x` may import the module x.
+        yield from (f"{base}{node.module or ''}.{alias.name}".replace("..", ".") for alias in node.names)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+        yield from (str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant))
+    for child in children:
+        yield from _imports(child, module)
+
+
+def part(name: str) -> str | None:
+    """The part of actorrpc that a full module name belongs to; None if it is of another package."""
+    first, *rest = name.split(".")
+    if first != "actorrpc":
+        return None
+    return rest[0] if rest and rest[0] in LEVEL else "__init__"
+
+
+def test_each_part_has_its_place() -> None:
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in SOURCES}
+    assert parts <= set(LEVEL), "give each new part its place in LAYERS"
+
+
+@every_source
+def test_imports_go_one_way(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for name in imports(path):
+        other = part(name)
+        if other is None or other == own:
+            continue
+        assert LEVEL[other] < LEVEL[own], f"{own} stands below {other}, or beside it"
+        assert other not in FORBIDDEN.get(own, ()), f"{own} must not know {other}"
+
+
+@every_source
+def test_nothing_is_pickled(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & PICKLES
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if "wire" in path.parts], ids=lambda path: path.name
+)
+def test_the_session_is_pure(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & IMPURE
+    calls = {
+        ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+    }
+    assert not calls & {
+        "open",
+        "print",
+        "exec",
+        "eval",
+        "__import__",
+        "import_module",
+        "importlib.import_module",
+    }
+
+
+def test_the_session_needs_no_gevent_to_be_imported() -> None:
+    program = "import sys, actorrpc.wire.session; print(sorted({'gevent', 'greenlet'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+# ---- the reader of imports itself
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import a.b", {"a.b"}),
+        ("from a import b", {"a.b"}),
+        ("from . import b", {"actorrpc.wire.b"}),
+        ("from .x import b", {"actorrpc.wire.x.b"}),
+        ("from ..hub import b", {"actorrpc.hub.b"}),
+        ("def f():\n    if x:\n        import a", {"a"}),
+        ("try:\n    import a\nexcept ImportError:\n    import b", {"a", "b"}),
+        ("if TYPE_CHECKING:\n    import a\nelse:\n    import b", {"b"}),
+        ("if typing.TYPE_CHECKING:\n    import a", set()),
+        ("importlib.import_module('a.b')", {"a.b"}),
+        ("__import__('a')", {"a"}),
+    ],
+)
+def test_imports_are_found(source: str, found: set[str]) -> None:
+    assert set(_imports(ast.parse(source), ("actorrpc", "wire", "session"))) == found
