@@ -8,7 +8,7 @@ handlers. An instance belongs to one connection. All that survives a move is ``s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
 from google.protobuf.message import Message
 
@@ -38,6 +38,25 @@ class Host(Protocol):
     def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None: ...
     def publish(self, topic: str, message: Message) -> None: ...
     def offload(self, function: Callable[[], T]) -> T: ...
+
+
+class _Moved:
+    """What stands in for the state of an actor that has left this hub."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        self._refuse()
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise RuntimeError(
+            "the actor is served by another hub now, and its state with it. A greenlet of your own does not "
+            "move with its actor: do the work in turns"
+        )
+
+
+MOVED = _Moved()
 
 
 class transient(Generic[T]):  # lower case, as property and staticmethod are

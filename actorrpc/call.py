@@ -38,6 +38,7 @@ class CallHost(Protocol):
     @property
     def session(self) -> Session: ...
     def changed(self) -> None: ...
+    def check_thread(self) -> None: ...
     def call_ended(self, call: Call[Any]) -> None: ...
 
 
@@ -147,11 +148,14 @@ class Call(Generic[Reply]):
 
         When more than ``max_unsent_bytes`` would wait, the call ends with RESOURCE_EXHAUSTED instead. On
         a call that was cancelled the message is dropped. Raises TypeError for a message of another type
-        than the method's, and RuntimeError if the handler has already finished the call.
+        than the method's, and RuntimeError if the handler has already finished the call, if the method has
+        a single reply, in another thread than the hub's, and once the call has moved to another hub.
         """
         if not isinstance(message, self.route.method.reply):
             wanted = self.route.method.reply.DESCRIPTOR.full_name
             raise TypeError(f"{self.method} replies with {wanted}, not {type(message).__name__}")
+        if not self.route.method.server_streaming:
+            raise RuntimeError(f"{self.method} has a single reply: return it from the handler")
         if self._refuses_more("send"):
             return
         self.send_payload(message.SerializeToString())
@@ -177,8 +181,11 @@ class Call(Generic[Reply]):
     def finish(self, status: StatusCode = StatusCode.OK, message: str = "") -> None:
         """End the call with a status, after all that was sent on it.
 
-        Ignored on a call that was cancelled; raises RuntimeError if the call was finished before.
+        Ignored on a call that was cancelled; raises RuntimeError if the call was finished before, and for
+        OK where the method has a single reply, which the handler returns.
         """
+        if status == StatusCode.OK and not self.route.method.server_streaming:
+            raise RuntimeError(f"{self.method} has a single reply: return it from the handler")
         if not self._refuses_more("finish"):
             self.end(StatusCode(status), str(message))
 
@@ -244,6 +251,7 @@ class Call(Generic[Reply]):
         self._trailing = fields
 
     def _refuses_more(self, what: str) -> bool:
+        self._host.check_thread()
         if not self.ended:
             return False
         if self.moved:

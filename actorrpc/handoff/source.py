@@ -105,7 +105,11 @@ class Source:
             self.on(SourceEvent.UNFIT, f"{type(error).__name__}: {error}")
             return
         prepare = control_pb2.Prepare(connection=self.connection.id, snapshot=snapshot)
-        offered = self.link.send(control_pb2.HubToHub(prepare=prepare), (self.connection.fileno(),))
+        try:
+            offered = self.link.send(control_pb2.HubToHub(prepare=prepare), (self.connection.fileno(),))
+        except (OSError, ValueError) as error:  # out of descriptors, or too large for a frame
+            self.on(SourceEvent.UNFIT, f"it cannot be sent: {error}")
+            return
         if not offered:
             self.on(SourceEvent.UNFIT, "the target hub has gone")
             return

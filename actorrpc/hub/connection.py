@@ -24,7 +24,7 @@ from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
-from actorrpc.hub.turns import CONNECT, DISCONNECT, END, MESSAGE, REQUEST, THAW, Cell
+from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell
 from actorrpc.wire.events import Drained, Event, Faulted, MessageReceived, RequestReceived, StreamEnded, StreamReset
 from actorrpc.wire.head import parse_timeout
 from actorrpc.wire.outbound import trailers
@@ -129,9 +129,8 @@ class Connection:
         self._interrupt_all(CallCancelled("the connection has gone"))
         self.host.end_subscriptions()
         for cell in self.cells.values():
-            if cell.connected and cell.overrides("on_disconnect"):
-                cell.mailbox.append((DISCONNECT, None, None))
-                self.ready(cell)
+            cell.keep_last_turns()
+            self.ready(cell)
         self.node.forget(self, finished=self._finished)
 
     def let_go(self) -> None:
@@ -143,6 +142,8 @@ class Connection:
             call.ended = call.moved = True
             if call.timer is not None:
                 call.timer.close()
+        for cell in self.cells.values():
+            cell.leave()
         self.host.end_subscriptions()
         self.host.moved = True
         self.node.forget(self)
@@ -406,13 +407,15 @@ class Connection:
         cell.drop_ended()
         self.host.end_subscriptions(cell=cell)
 
+    def check_thread(self) -> None:
+        """Raise RuntimeError in any other thread than the hub's: nothing here is locked."""
+        self.runners.check_thread()
+
     # ---- bytes out
 
     def changed(self) -> None:
         """Something may have to be written or run: look once, when the loop has come round."""
         if not self._work_due:
-            if get_hub() is not self.runners.hub:
-                raise RuntimeError("a call or actor was used from another thread: use it in the hub's greenlets")
             self._work_due = True
             self.runners.hub.loop.run_callback(self._work)
 

@@ -44,7 +44,8 @@ class ServiceHost:
         return self._connection.peer
 
     def calls_of(self, service: Service) -> tuple[Call[Any], ...]:
-        return tuple(call for call in self._connection.calls.values() if call.cell.instance is service)
+        calls = self._connection.calls.values()
+        return tuple(call for call in calls if call.cell is not None and call.cell.instance is service)
 
     def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
         connection = self._connection
@@ -67,7 +68,15 @@ class ServiceHost:
         if subscription is not None:
             self._end(subscription)
 
+    def catch_up(self) -> None:
+        """The actors' mailboxes have room again for what their topics have held back."""
+        for subscription in self.subscriptions:
+            if subscription.behind:
+                subscription.behind = False
+                self._connection.node.topics.catch_up(subscription)
+
     def _check(self, what: str) -> None:
+        self._connection.check_thread()
         if self.moved:
             raise RuntimeError(
                 f"cannot {what}: connection {self.id} is served by another hub now. A greenlet of your own "

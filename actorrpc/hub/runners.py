@@ -10,7 +10,11 @@ import logging
 from collections.abc import Callable
 
 import gevent
+from gevent.monkey import get_original
 from greenlet import greenlet
+
+# The thread's own, also in a patched process, where the module has the greenlet's.
+_get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 
 __all__ = ["Runner", "Runners"]
 
@@ -54,6 +58,7 @@ class Runners:
 
     def __init__(self) -> None:
         self.hub = gevent.get_hub()
+        self._thread = _get_ident()
         self._free: list[Runner] = []
 
     def start(self, job: Callable[[Runner], None]) -> None:
@@ -62,6 +67,11 @@ class Runners:
         runner = self._free.pop() if self._free else Runner(self)
         runner.job = job
         runner.switch()
+
+    def check_thread(self) -> None:
+        """Raise RuntimeError if the caller runs in another thread."""
+        if _get_ident() != self._thread:
+            raise RuntimeError("calls and actors are for the hub's own greenlets, not for other threads")
 
     def keep(self, runner: Runner) -> bool:
         """Take back an idle runner; False if there are enough."""

@@ -12,7 +12,7 @@ __all__ = ["Entry", "TopicLog", "TopicLogs"]
 KEEP_MESSAGES = 4096
 KEEP_BYTES = 4 * 1024 * 1024
 
-#: How long a topic without subscribers is remembered, in seconds: longer than any handoff takes.
+#: How long a message, and a topic without subscribers, is kept, in seconds: longer than any handoff takes.
 LINGER = 60.0
 
 
@@ -23,6 +23,8 @@ class Entry:
     sequence: int
     type: str
     payload: bytes
+    #: When it was numbered, on the monotonic clock of its home.
+    at: float = 0.0
 
 
 @dataclass
@@ -41,15 +43,23 @@ class TopicLog:
         """Messages after this number can still be had."""
         return self.head - len(self.entries)
 
-    def append(self, type: str, payload: bytes) -> Entry:
+    def append(self, type: str, payload: bytes, now: float = 0.0) -> Entry:
         """Number a message and keep it; the oldest go when there are too many."""
         self.head += 1
-        entry = Entry(self.head, type, payload)
+        entry = Entry(self.head, type, payload, now)
         self.entries.append(entry)
         self.size += len(payload)
         while len(self.entries) > KEEP_MESSAGES or (self.size > KEEP_BYTES and len(self.entries) > 1):
-            self.size -= len(self.entries.popleft().payload)
+            self._drop_oldest()
         return entry
+
+    def drop_before(self, time: float) -> None:
+        """Drop what was numbered earlier."""
+        while self.entries and self.entries[0].at < time:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self.size -= len(self.entries.popleft().payload)
 
     def start_for(self, epoch: str, sequence: int) -> int:
         """The number after which a subscriber that stands at a position gets messages.
@@ -91,8 +101,9 @@ class TopicLogs:
             log.subscribers.discard(hub)
 
     def sweep(self, now: float) -> None:
-        """Drop the topics that have had no subscribers for ``LINGER`` seconds."""
+        """Drop messages, and topics without subscribers, that are older than ``LINGER`` seconds."""
         for topic, log in list(self.logs.items()):
+            log.drop_before(now - LINGER)
             if log.subscribers:
                 log.idle_since = None
             elif log.idle_since is None:

@@ -41,6 +41,9 @@ log = logging.getLogger("actorrpc.hub")
 #: Publications that may wait for an answer, when the home of their topics cannot be reached.
 MAX_UNACKNOWLEDGED = 100_000
 
+#: Turns in an actor's mailbox beyond which its topics wait at their homes.
+MAX_WAITING = 1024
+
 _SWEEP_INTERVAL = 10.0
 
 #: Send a message to another hub; what cannot be sent because the hub is dead is dropped.
@@ -50,7 +53,7 @@ SendToHub = Callable[[int, control_pb2.HubToHub], None]
 class Subscription:
     """A position in a topic, for one call or actor."""
 
-    __slots__ = ("call", "cell", "connection", "epoch", "sequence", "topic")
+    __slots__ = ("behind", "call", "cell", "connection", "epoch", "sequence", "topic")
 
     def __init__(
         self,
@@ -68,6 +71,8 @@ class Subscription:
         self.epoch = epoch
         #: The last message it was given.
         self.sequence = sequence
+        #: The actor's mailbox is full, so that messages have been left at the home.
+        self.behind = False
 
     @property
     def pending(self) -> bool:
@@ -77,6 +82,9 @@ class Subscription:
     def take(self, entry: Entry) -> None:
         """Hand on the message after the position; ignore every other."""
         if entry.sequence != self.sequence + 1 or self.connection.state == FROZEN:
+            return
+        if self.call is None and len(self.cell.mailbox) >= MAX_WAITING:
+            self.behind = True  # the home keeps them meanwhile
             return
         self.sequence = entry.sequence
         if self.call is None:
@@ -263,7 +271,7 @@ class Topics:
         publish = message.publish
         topic_log = self._logs.logs.get(publish.topic)
         if topic_log is not None:  # else nobody subscribes, nor is a subscriber on its way
-            delivery = _deliver(publish.topic, topic_log.epoch, topic_log.append(publish.type, publish.payload))
+            delivery = _deliver(publish.topic, topic_log.epoch, topic_log.append(publish.type, publish.payload, monotonic()))
             for hub in sorted(topic_log.subscribers):
                 self._send_to(hub, delivery)
         self._send_to(source, control_pb2.HubToHub(published=control_pb2.Published(request=publish.request)))

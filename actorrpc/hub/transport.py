@@ -7,12 +7,12 @@ freeze of its own.
 from __future__ import annotations
 
 import os
-import select
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from gevent import get_hub
+from gevent.monkey import get_original
 
 __all__ = ["Transport"]
 
@@ -21,6 +21,9 @@ READ_BYTES = 256 * 1024
 _buffer = memoryview(bytearray(READ_BYTES))
 
 _READ, _WRITE = 1, 2
+
+# gevent takes it out of a patched process's select module.
+_epoll: Any = get_original("select", "epoll")
 
 
 class Transport:
@@ -165,7 +168,8 @@ def _unregister(fd: int) -> None:
     moved socket lives on elsewhere: each packet from the client would wake this process, and make libev
     build its epoll set anew.
     """
-    epoll = select.epoll.fromfd(os.dup(get_hub().loop.fileno()))
+    loop: Any = get_hub().loop
+    epoll = _epoll.fromfd(os.dup(loop.fileno()))
     try:
         epoll.unregister(fd)
     except OSError:

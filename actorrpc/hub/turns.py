@@ -21,10 +21,11 @@ import gevent
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
-from actorrpc.actor import Actor, Service
+from actorrpc.actor import MOVED, Actor, Service
 from actorrpc.call import Call
 from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
 from actorrpc.hub.runners import Runner
+from actorrpc.hub.state import CLOSED
 from actorrpc.pb import snapshot_pb2
 from actorrpc.pb.snapshot_pb2 import TurnSnapshot
 from actorrpc.wire.metadata import encode_metadata
@@ -160,13 +161,16 @@ class Cell:
         except BaseException as error:
             self._fail(call, error)
         finally:
-            call.runner = None
-            if call.ended and call.iterator is not None:
-                self.close_iterator(call)
             # What a handler set in its context is not for the next call on this stack to see.
             runner.gr_context = None
-            if call.held:
-                self.release(call)
+            self._leave_turn(call)
+
+    def _leave_turn(self, call: Call[Any]) -> None:
+        call.runner = None
+        if call.ended and call.iterator is not None:
+            self.close_iterator(call)
+        if call.held:
+            self.release(call)
 
     def release(self, call: Call[Any]) -> None:
         """Put what the call held back at the front of its queue, if it can take it now."""
@@ -179,6 +183,19 @@ class Cell:
     def _drop(self, call: Call[Any], payload: bytes | None) -> None:
         if payload is not None:
             self.connection.session.consumed(call.stream, len(payload))
+
+    def keep_last_turns(self) -> None:
+        """The client has gone: what is left to run is what closes iterables, and on_disconnect."""
+        last = [turn for turn in self.mailbox if turn[0] == CLOSE]
+        if self.connected and self.overrides("on_disconnect"):
+            last.append((DISCONNECT, None, None))
+        self.mailbox.clear()
+        self.mailbox.extend(last)
+        self.lane.clear()
+
+    def leave(self) -> None:
+        """The actor lives in another hub now: nobody here may use what is left of it."""
+        self.instance.__dict__["state"] = MOVED
 
     def drop_ended(self) -> None:
         """Take the turns of calls that have ended out of the queues."""
@@ -196,10 +213,10 @@ class Cell:
         """End a call whose handler raised; also SystemExit or a gevent.Timeout ends no more than that."""
         if isinstance(error, RpcError):
             try:
-                call.end(error.code, error.message, encode_metadata(error.metadata))
+                call.end(error.code, error.message, self._error_metadata(call, error))
                 return
-            except (AttributeError, TypeError, ValueError):  # a subclass without code, bad metadata
-                log.exception("%s raised an RpcError that cannot be sent", call.method)
+            except AttributeError:  # a subclass that did not call our __init__
+                pass
         elif isinstance(error, CallInterrupted):
             call.end(StatusCode.CANCELLED, "the handler was interrupted")  # unless its call ended before
             return
@@ -207,6 +224,13 @@ class Cell:
         call.end(StatusCode.UNKNOWN, "the handler failed")
         if isinstance(error, KeyboardInterrupt):
             pass_to_main(error)
+
+    def _error_metadata(self, call: Call[Any], error: RpcError) -> list[tuple[bytes, bytes]]:
+        try:
+            return encode_metadata(error.metadata)
+        except (TypeError, ValueError):
+            log.exception("%s raised an RpcError with metadata that cannot be sent", call.method)
+            return []
 
     def _parse(self, call: Call[Any], payload: bytes) -> Message:
         self.connection.session.consumed(call.stream, len(payload))
@@ -282,6 +306,8 @@ class Cell:
         if kind == TOPIC:
             topic, type_name, message = payload
             self.run_hook("on_topic", topic, message_class(type_name).FromString(message))
+            if not self.mailbox:
+                self.connection.host.catch_up()
         elif kind == CONNECT:
             self._connect()
         elif kind == DISCONNECT:
@@ -304,6 +330,8 @@ class Cell:
                 pass_to_main(error)
         else:
             self.connected = True
+            if self.connection.state == CLOSED:  # the client has gone meanwhile
+                self.keep_last_turns()
 
     def close_iterator(self, call: Call[Any]) -> None:
         """Close the iterable of a call that has ended, as a turn: a generator's ``finally`` blocks run."""
@@ -372,7 +400,7 @@ class Cell:
 
 def pass_to_main(error: KeyboardInterrupt) -> None:
     """Raise Ctrl-C where it belongs, in the program's main greenlet, when the loop comes round."""
-    hub = gevent.get_hub()
+    hub: Any = gevent.get_hub()
     hub.loop.run_callback(hub.parent.throw, error)
 
 

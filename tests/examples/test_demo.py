@@ -9,6 +9,8 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,48 +22,58 @@ from examples.chat.demo_server import CommandFailed, Server
 
 from .conftest import ROOT
 
-DEMO = (sys.executable, "-m", "examples.chat.demo")
 PATIENCE = 60.0
 SAID = {"ada": 3, "bob": 1}
 HEARD = [("ada", 1), ("bob", 1), ("ada", 2), ("ada", 3)]
 
 
+@contextmanager
+def demo(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the demo for the length of the block. What it started ends too, also where the block fails."""
+    command = [sys.executable, "-m", "examples.chat.demo", *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as running:
+        try:
+            yield running
+        finally:
+            running.terminate()  # it ends its server; killed, it could not
+            try:
+                running.communicate(timeout=PATIENCE)
+            finally:
+                running.kill()
+
+
 def test_the_demo_proves_its_point() -> None:
-    done = subprocess.run(
-        [*DEMO, "--seconds", "3"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "\x1b" not in done.stdout
+    with demo("--seconds", "3") as running:
+        out, error = running.communicate(timeout=PATIENCE)
+    assert (running.returncode, error) == (0, ""), out
+    assert "\x1b" not in out
     found = re.search(
         r"^12 clients, ([\d,]+) lines seen, 0 lost, 0 doubled, 0 out of order, "
         r"(\d+) moves, median pause [\d.]+ ms$",
-        done.stdout,
+        out,
         re.MULTILINE,
     )
-    assert found, done.stdout
+    assert found, out
     assert int(found[1].replace(",", "")) > 100
     assert int(found[2]) > 0
     for hub in (0, 1):
-        assert re.search(rf"hub {hub} \(pid \d+\)", done.stdout)
+        assert re.search(rf"hub {hub} \(pid \d+\)", out)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_no_process_is_left_when_it_is_interrupted(number: signal.Signals, status: int) -> None:
-    with subprocess.Popen(DEMO, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
-        assert demo.stdout is not None and demo.stderr is not None
-        try:
-            for line in demo.stdout:
-                if "serving on" in line:
-                    pids = [int(pid) for pid in re.findall(r"pid (\d+)", line)]
-                if "All go onto hub" in line:
-                    break
-            hubs = [os.pidfd_open(pid) for pid in pids]
-            demo.send_signal(number)
-            # Its clients leave politely: all of what it still says has to be read.
-            demo.communicate(timeout=PATIENCE)
-        finally:
-            demo.kill()
-    assert demo.returncode == status
+    with demo() as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if "serving on" in line:
+                pids = [int(pid) for pid in re.findall(r"pid (\d+)", line)]
+            if "All go onto hub" in line:
+                break
+        hubs = [os.pidfd_open(pid) for pid in pids]
+        running.send_signal(number)
+        running.communicate(timeout=PATIENCE)  # what it still says is read, so that it can say it
+    assert running.returncode == status
     assert len(hubs) == 2
     for hub in hubs:  # readable: the process has ended
         assert select.select([hub], [], [], 0)[0] == [hub]

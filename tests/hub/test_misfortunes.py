@@ -12,6 +12,7 @@ from typing import Any
 
 import gevent
 import grpc
+import hpack
 import pytest
 
 import actorrpc
@@ -53,13 +54,9 @@ def _bad_error() -> None:
     raise Half
 
 
-def _bad_metadata() -> None:
-    raise actorrpc.RpcError(actorrpc.StatusCode.NOT_FOUND, "m", {"Upper": "case"})
-
-
 @pytest.mark.parametrize(
     "misdeed",
-    [_timeout, _blocked_timeout, _greenlet_exit, sys.exit, _bad_error, _bad_metadata],
+    [_timeout, _blocked_timeout, _greenlet_exit, sys.exit, _bad_error],
     ids=lambda function: function.__name__,
 )
 def test_whatever_a_handler_raises_ends_its_call_only(misdeed):
@@ -80,7 +77,8 @@ def test_whatever_a_handler_raises_ends_its_call_only(misdeed):
 def test_error_messages_of_any_kind_arrive(message):
     class Bad(StatefulBase):
         def Unary(self, request, call):
-            raise actorrpc.RpcError(actorrpc.StatusCode.NOT_FOUND, message)
+            metadata = {"Upper": "case"} if message is None else {}  # which cannot be sent
+            raise actorrpc.RpcError(actorrpc.StatusCode.NOT_FOUND, message, metadata)
 
     with serving(actorrpc.App([Bad])) as hubs, connect(hubs) as channel:
         assert code_of(StatefulStub(channel).Unary.future(Item())) is grpc.StatusCode.NOT_FOUND
@@ -202,7 +200,7 @@ def test_use_from_another_thread_is_an_error():
 
     with serving(actorrpc.App([Threaded])) as hubs, connect(hubs) as channel:
         list(StatefulStub(channel).Listen(Item()))
-        assert "from another thread" in str(errors.get(timeout=10))
+        assert "not for other threads" in str(errors.get(timeout=10))
 
 
 def test_windows_are_given_back_for_messages_that_no_handler_took():
@@ -373,8 +371,6 @@ def test_a_subscription_that_fell_behind_says_so_and_an_actor_goes_on(monkeypatc
 
 @pytest.mark.parametrize("flood", ["ping", "unknown method"])
 def test_a_client_that_asks_and_never_reads_is_not_read_either(flood):
-    import hpack
-
     with serving(app) as hubs:
         host, _, port = hubs.address.rpartition(":")
         with socket.create_connection((host, int(port))) as sock:
@@ -400,3 +396,88 @@ def test_a_client_that_asks_and_never_reads_is_not_read_either(flood):
             assert hubs.ask(lambda: connection.session.outbound.pending) < 12_000_000
             with connect(hubs) as channel:
                 assert StatelessStub(channel).Unary(Item(number=1), timeout=10).number == 1
+
+
+def test_a_client_that_leaves_early_leaves_nothing_behind():
+    log: list[str] = []
+    go: list[int] = []
+
+    class Slow(StatefulBase):
+        def on_connect(self):
+            log.append("connect")
+            while not go:
+                gevent.sleep(0.001)
+
+        def on_disconnect(self):
+            log.append("disconnect")
+
+    head = b"\0\0\0\4\0\0\0\0\0"
+    with serving(actorrpc.App([Slow])) as hubs:
+        fields = [(":method", "POST"), (":scheme", "http"), (":path", "/shapes.Stateful/Unary")]
+        block = hpack.Encoder().encode([*fields, ("content-type", "application/grpc"), ("te", "trailers")])
+        request = len(block).to_bytes(3, "big") + b"\1\4\0\0\0\1" + block
+        host, _, port = hubs.address.rpartition(":")
+        node = hubs.nodes[0]
+        for whole in (False, True):  # before the message has come, and while on_connect runs
+            with socket.create_connection((host, int(port))) as sock:
+                sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + head + request)
+                hubs.wait_for(lambda: any(c.calls for c in node.connections.values()))
+                if whole:
+                    sock.sendall(b"\0\0\5\0\1\0\0\0\1\0\0\0\0\0")
+                    hubs.wait_for(lambda: log)
+            hubs.wait_for(lambda: not node.connections)
+        go.append(1)
+        hubs.wait_for(lambda: not node._finishing)
+        assert log == ["connect", "disconnect"]
+
+
+@pytest.mark.parametrize("what", ["send", "finish"])
+def test_a_single_reply_is_returned_not_sent(what, caplog):
+    class Wrong(StatefulBase):
+        def Unary(self, request, call):
+            call.send(request) if what == "send" else call.finish()
+            return request
+
+    with serving(actorrpc.App([Wrong])) as hubs, connect(hubs) as channel:
+        call = StatefulStub(channel).Unary.future(Item(), timeout=10)
+        assert code_of(call) is grpc.StatusCode.UNKNOWN
+        assert "has a single reply: return it" in caplog.text
+
+
+def test_a_slow_actor_leaves_its_topics_messages_at_their_home(monkeypatch):
+    monkeypatch.setattr("actorrpc.hub.topics.MAX_WAITING", 10)
+    go: list[int] = []
+
+    class Slow(StatefulBase):
+        def Unary(self, request, call):
+            self.subscribe("busy")
+            return request
+
+        def on_topic(self, topic, message):
+            while not go:
+                gevent.sleep(0.001)
+            self.state.notes.append(str(message.number))
+
+        @actorrpc.concurrent
+        def Beside(self, request, call):
+            for number in range(request.number):
+                self.publish("busy", Item(number=number))
+            return Item(number=len(self.state.notes))
+
+    with serving(actorrpc.App([Slow])) as hubs, connect(hubs) as channel:
+        stub = StatefulStub(channel)
+        stub.Unary(Item())
+        stub.Beside(Item(number=100))
+        cell = hubs.connection().cells["shapes.Stateful"]
+        assert hubs.ask(lambda: len(cell.mailbox)) <= 10
+        go.append(1)
+        hubs.wait_for(lambda: len(cell.instance.state.notes) == 100)
+        assert list(cell.instance.state.notes) == [str(number) for number in range(100)]
+
+
+def test_old_messages_of_a_topic_are_dropped():
+    log = topic_log.TopicLog("e")
+    for number in range(5):
+        log.append("t", b"x", now=float(number))
+    log.drop_before(3.0)
+    assert (log.kept, log.size) == (3, 2)

@@ -135,6 +135,18 @@ def test_the_table_is_given_up_once_in_the_first_block_of_all() -> None:
     assert blocks[9:11] == b"\x20\x88"
 
 
+def test_pending_tells_how_much_there_is_to_take() -> None:
+    owner = opened()
+    outbound, stream = owner.session.outbound, owner.calls[1].stream
+    assert outbound.pending == 0
+    outbound.message(stream, bytes(1000))
+    outbound.finish(stream, OK)
+    owner.session.receive_data(raw.frame(raw.PING, 0, 0, bytes(8)) + raw.window_update(1, 0))
+    framed = outbound.framed()
+    assert len(framed) - 9 <= outbound.pending <= len(framed)  # give or take the header of a DATA frame
+    assert outbound.take() == framed and outbound.pending == 0
+
+
 def test_idle_tells_whether_there_is_anything_to_take() -> None:
     owner = opened(settings=raw.settings((raw.INITIAL_WINDOW_SIZE, 3)))
     outbound, stream = owner.session.outbound, owner.calls[1].stream

@@ -206,7 +206,7 @@ def test_the_target_may_have_smaller_limits() -> None:
 def test_everything_long_lived_says_what_it_is() -> None:
     session = Session.thaw(frozen(), Config())
     assert repr(session) == "<Session 1 streams, last 1, 0 bytes held>"
-    assert repr(session.outbound) == "<Outbound window 65532, 0 bytes framed, 0 blocked>"
+    assert repr(session.outbound) == "<Outbound window 65532, 6 bytes framed, 0 blocked>"
     assert repr(session.streams[1]) == (
         "<Stream 1 /test.Test/Echo windows 0/262127, 7 bytes partial, 7 unsent>"
     )
