@@ -170,7 +170,9 @@ class Actor(Service, Generic[State]):
         if name == "state":
             wanted = self.__rpc__.state
             if wanted is None or not isinstance(value, wanted):
-                raise TypeError(f"{type(self).__name__}.state must be a {wanted and wanted.__name__}: {value!r}")
+                raise TypeError(
+                    f"{type(self).__name__}.state must be a {wanted and wanted.__name__}: {value!r}"
+                )
         elif name not in self._settable:
             self._refuse(name)
         self.__dict__[name] = value

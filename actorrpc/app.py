@@ -59,14 +59,22 @@ class App:
 
     def _add(self, service: type[Service]) -> None:
         if not (inspect.isclass(service) and issubclass(service, Service)):
-            raise ConfigError(f"{service!r} is no service: give App classes derived from generated ...Base classes")
+            raise ConfigError(
+                f"{service!r} is no service: give App classes derived from generated ...Base classes"
+            )
         spec = getattr(service, "__rpc__", None)
         if spec is None:
-            raise ConfigError(f"{service.__name__} derives from no generated ...Base class, so it serves no methods")
+            raise ConfigError(
+                f"{service.__name__} derives from no generated ...Base class, so it serves no methods"
+            )
         if spec.name in self.services:
-            raise ConfigError(f"two classes serve {spec.name}: {self.services[spec.name].__name__}, {service.__name__}")
+            raise ConfigError(
+                f"two classes serve {spec.name}: {self.services[spec.name].__name__}, {service.__name__}"
+            )
         if (spec.state is not None) != issubclass(service, Actor):
-            raise ConfigError(f"{service.__name__}: generate {spec.name} again, its base class does not fit its state")
+            raise ConfigError(
+                f"{service.__name__}: generate {spec.name} again, its base class does not fit its state"
+            )
         self.services[spec.name] = service
         for method in spec.methods:
             _check_handler(service, method.name, 3)

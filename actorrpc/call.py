@@ -46,13 +46,13 @@ class Call(Generic[Reply]):
     """One RPC. Handlers get it as their last argument; ``self.calls`` lists an actor's open ones."""
 
     __slots__ = (
+        "_cursor",
         "_host",
         "_metadata",
         "_stream",
         "_trailing",
         "cancelled",
         "cell",
-        "_cursor",
         "deadline",
         "ended",
         "held",
@@ -221,7 +221,9 @@ class Call(Generic[Reply]):
         self.ended = True
         self._host.call_ended(self)
 
-    def end(self, status: StatusCode, message: str = "", metadata: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    def end(
+        self, status: StatusCode, message: str = "", metadata: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
         """End the call; a second end is ignored."""
         if self.ended:
             return

@@ -1,18 +1,18 @@
 """Every error that actorrpc raises, and the status codes of gRPC.
 
-    Exception
-    ├── RpcError                 a handler ends its call with a status, or a client's call ended so
-    ├── ConfigError              what the operator or the author of an app gave is wrong
-    ├── LostAttributeError       an actor would have lost this attribute when it moves
-    ├── ProtocolError            the peer broke HTTP/2 or gRPC
-    │   ├── ConnectionFault      the whole connection ends (GOAWAY)
-    │   └── StreamFault          one stream ends (RST_STREAM)
-    └── SnapshotError            a snapshot cannot be thawed here
+Exception
+├── RpcError                 a handler ends its call with a status, or a client's call ended so
+├── ConfigError              what the operator or the author of an app gave is wrong
+├── LostAttributeError       an actor would have lost this attribute when it moves
+├── ProtocolError            the peer broke HTTP/2 or gRPC
+│   ├── ConnectionFault      the whole connection ends (GOAWAY)
+│   └── StreamFault          one stream ends (RST_STREAM)
+└── SnapshotError            a snapshot cannot be thawed here
 
-    BaseException
-    └── CallInterrupted          raised in a blocked handler, so that its ``finally`` blocks run
-        ├── CallCancelled        the client cancelled the call, or has gone
-        └── DeadlineExceeded     the deadline of the call has passed
+BaseException
+└── CallInterrupted          raised in a blocked handler, so that its ``finally`` blocks run
+    ├── CallCancelled        the client cancelled the call, or has gone
+    └── DeadlineExceeded     the deadline of the call has passed
 """
 
 from __future__ import annotations

@@ -26,7 +26,8 @@ class Method:
     @property
     def shape(self) -> str:
         """``unary_unary``, ``unary_stream``, ``stream_unary`` or ``stream_stream``: grpcio's names."""
-        return f"{'stream' if self.client_streaming else 'unary'}_{'stream' if self.server_streaming else 'unary'}"
+        sides = (self.client_streaming, self.server_streaming)
+        return "_".join("stream" if streaming else "unary" for streaming in sides)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import json
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
 from time import monotonic, sleep
@@ -70,7 +71,7 @@ def measure(name: str, warm_up: int, connections: int, batches: int) -> Usage:
                 connection.answer()
             weights.append(_memory_at_rest(running.pid))
         print(f"{name}: {len(connected)} connections opened", file=sys.stderr, flush=True)
-        return Usage(name, len(opening), [(b - a) / size for a, b in zip(weights, weights[1:], strict=False)])
+        return Usage(name, len(opening), [(b - a) / size for a, b in pairwise(weights)])
 
 
 def _memory_at_rest(pid: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hpack import Decoder
 
 from benchmarks.http2 import END_HEADERS, Type
@@ -32,7 +34,7 @@ def changes(server: str, core: int | None) -> float:
             values += [value for name, value in fields if name == b"grpc-timeout"]
     if len(values) != _CALLS:
         raise BenchmarkError(f"{len(values)} of {_CALLS} calls had a grpc-timeout")
-    share = sum(a != b for a, b in zip(values, values[1:], strict=False)) / (_CALLS - 1)
+    share = sum(a != b for a, b in pairwise(values)) / (_CALLS - 1)
     if share < 0.9:
         raise BenchmarkError(f"only {share:.0%} of the calls had another grpc-timeout than the call before")
     return share

@@ -22,9 +22,7 @@ READY_TIMEOUT = 5.0
 class Link(Protocol):
     """The way to the other hub (actorrpc.ipc.Link)."""
 
-    def send(
-        self, message: Any, fds: Sequence[int] = (), then: Callable[[], None] | None = None
-    ) -> bool: ...
+    def send(self, message: Any, fds: Sequence[int] = (), then: Callable[[], None] | None = None) -> bool: ...
 
 
 class Departing(Protocol):

@@ -26,7 +26,16 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-__all__ = ["SOURCE", "TARGET", "SourceAction", "SourceEvent", "SourceState", "TargetAction", "TargetEvent", "TargetState"]
+__all__ = [
+    "SOURCE",
+    "TARGET",
+    "SourceAction",
+    "SourceEvent",
+    "SourceState",
+    "TargetAction",
+    "TargetEvent",
+    "TargetState",
+]
 
 
 class SourceState(Enum):

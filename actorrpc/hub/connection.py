@@ -25,7 +25,15 @@ from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell
-from actorrpc.wire.events import Drained, Event, Faulted, MessageReceived, RequestReceived, StreamEnded, StreamReset
+from actorrpc.wire.events import (
+    Drained,
+    Event,
+    Faulted,
+    MessageReceived,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+)
 from actorrpc.wire.head import parse_timeout
 from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
@@ -68,8 +76,8 @@ class Connection:
         "now",
         "paused",
         "peer",
-        "running",
         "runners",
+        "running",
         "session",
         "slice_over",
         "state",
@@ -77,7 +85,9 @@ class Connection:
         "turns",
     )
 
-    def __init__(self, node: Node, sock: socket.socket, id: str, peer: str, session: Session | None = None) -> None:
+    def __init__(
+        self, node: Node, sock: socket.socket, id: str, peer: str, session: Session | None = None
+    ) -> None:
         self.node = node
         self.runners = node.runners
         self.id = id

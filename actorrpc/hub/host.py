@@ -54,7 +54,9 @@ class ServiceHost:
         if cell is None or cell.instance is not service:
             raise RuntimeError(f"{type(service).__name__} cannot subscribe before it is made: use on_connect")
         if call is None and not cell.overrides("on_topic"):
-            raise TypeError(f"{type(service).__name__} subscribes to {topic!r} without a call: give it an on_topic")
+            raise TypeError(
+                f"{type(service).__name__} subscribes to {topic!r} without a call: give it an on_topic"
+            )
         if call is not None and not call.route.method.server_streaming:
             raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
         if (call is not None and call.ended) or connection.state == CLOSED or self._find(cell, topic, call):

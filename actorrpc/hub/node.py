@@ -1,4 +1,4 @@
-"""What one hub process, or one embedded server, serves: its connections, listeners, and links to other hubs."""
+"""What one hub process, or one embedded server, serves: connections, listeners, links to other hubs."""
 
 from __future__ import annotations
 

@@ -95,7 +95,13 @@ class Subscription:
         if entry.type == wanted:
             self.call.send_payload(entry.payload)
         else:
-            log.error("topic %r: a %s was published, and %s sends %s", self.topic, entry.type, self.call.method, wanted)
+            log.error(
+                "topic %r: a %s was published, and %s sends %s",
+                self.topic,
+                entry.type,
+                self.call.method,
+                wanted,
+            )
             self.call.end(StatusCode.INTERNAL, "a topic carried a message of another type")
 
     def lost(self, kept: int) -> None:
@@ -147,7 +153,9 @@ class Topics:
 
     # ---- subscribing
 
-    def subscribe(self, connection: Connection, cell: Cell, topic: str, call: Call[Any] | None) -> Subscription:
+    def subscribe(
+        self, connection: Connection, cell: Cell, topic: str, call: Call[Any] | None
+    ) -> Subscription:
         """Begin a subscription at what is published from now on."""
         subscription = Subscription(connection, cell, topic, call)
         feed = self._join(subscription)
@@ -165,7 +173,11 @@ class Topics:
     def catch_up(self, subscription: Subscription) -> None:
         """Have the home send what came after the position, if this hub's feed is beyond it."""
         feed = self._feeds.get(subscription.topic)
-        if feed is not None and feed.epoch and (subscription.epoch, subscription.sequence) != (feed.epoch, feed.head):
+        if (
+            feed is not None
+            and feed.epoch
+            and (subscription.epoch, subscription.sequence) != (feed.epoch, feed.head)
+        ):
             self._ask(subscription)
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -205,7 +217,10 @@ class Topics:
             raise RpcError(StatusCode.UNAVAILABLE, f"the home of topic {topic!r} does not answer")
         request = next(self._requests)
         publish = control_pb2.Publish(
-            topic=topic, request=request, type=message.DESCRIPTOR.full_name, payload=message.SerializeToString()
+            topic=topic,
+            request=request,
+            type=message.DESCRIPTOR.full_name,
+            payload=message.SerializeToString(),
         )
         self._unacknowledged[request] = (publish, acknowledged)
         self._send(topic, control_pb2.HubToHub(publish=publish))
@@ -217,7 +232,7 @@ class Topics:
         return self._homes[crc32(topic.encode()) % len(self._homes)]
 
     def set_homes(self, homes: Sequence[int]) -> None:
-        """Learn which hub is whose home. Topics whose home has changed are subscribed to and published anew."""
+        """Learn which hub is whose home; what is under way to a home that has changed is sent again."""
         before = {topic: self.home_of(topic) for topic in self._feeds}
         waiting = [(entry, self.home_of(entry[0].topic)) for entry in self._unacknowledged.values()]
         self._homes = homes
@@ -258,7 +273,11 @@ class Topics:
         topic_log.subscribers.add(source)
         start = topic_log.start_for(request.epoch, request.sequence)
         answer = control_pb2.Subscribed(
-            topic=request.topic, epoch=topic_log.epoch, sequence=start, head=topic_log.head, kept=topic_log.kept
+            topic=request.topic,
+            epoch=topic_log.epoch,
+            sequence=start,
+            head=topic_log.head,
+            kept=topic_log.kept,
         )
         self._send_to(source, control_pb2.HubToHub(subscribed=answer))
         for entry in topic_log.after(start):
@@ -271,7 +290,9 @@ class Topics:
         publish = message.publish
         topic_log = self._logs.logs.get(publish.topic)
         if topic_log is not None:  # else nobody subscribes, nor is a subscriber on its way
-            delivery = _deliver(publish.topic, topic_log.epoch, topic_log.append(publish.type, publish.payload, monotonic()))
+            delivery = _deliver(
+                publish.topic, topic_log.epoch, topic_log.append(publish.type, publish.payload, monotonic())
+            )
             for hub in sorted(topic_log.subscribers):
                 self._send_to(hub, delivery)
         self._send_to(source, control_pb2.HubToHub(published=control_pb2.Published(request=publish.request)))
@@ -317,7 +338,9 @@ class Topics:
             waiting[1]()
 
     def __repr__(self) -> str:
-        return f"<Topics {len(self._feeds)} feeds, {len(self._unacknowledged)} unacknowledged, {self._logs!r}>"
+        return (
+            f"<Topics {len(self._feeds)} feeds, {len(self._unacknowledged)} unacknowledged, {self._logs!r}>"
+        )
 
 
 def _deliver(topic: str, epoch: str, entry: Entry) -> control_pb2.HubToHub:

@@ -33,7 +33,16 @@ class Transport:
     or the socket failed, and ``on_writable()`` when it has taken all that waited.
     """
 
-    __slots__ = ("_backlog", "_on_bytes", "_on_end", "_on_writable", "_reader", "_reading", "_sock", "_writer")
+    __slots__ = (
+        "_backlog",
+        "_on_bytes",
+        "_on_end",
+        "_on_writable",
+        "_reader",
+        "_reading",
+        "_sock",
+        "_writer",
+    )
 
     def __init__(
         self,

@@ -51,7 +51,9 @@ class Departure:
         return why_unquiet(self.connection)
 
     def quiesce(self, on_quiet: Callable[[], None]) -> None:
-        cells = [cell for cell in self.connection.cells.values() if cell.connected and cell.overrides("on_freeze")]
+        cells = [
+            cell for cell in self.connection.cells.values() if cell.connected and cell.overrides("on_freeze")
+        ]
         if not cells:
             self.connection.quiesce(on_quiet)
             return
@@ -174,7 +176,9 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot) -> 
         connection.thawed(_thaw_call(connection, each))
     for actor in snapshot.actors:
         connection.cells[actor.service].thaw_turns(actor, connection.calls)
-    connection.host.subscriptions.extend(_thaw_subscription(connection, each) for each in snapshot.subscriptions)
+    connection.host.subscriptions.extend(
+        _thaw_subscription(connection, each) for each in snapshot.subscriptions
+    )
 
 
 def _freeze_call(call: Call[Any]) -> snapshot_pb2.CallSnapshot:

@@ -55,7 +55,17 @@ Turn = tuple[int, Any, Any]
 class Cell:
     """One service on one connection: its instance, its waiting turns, and whether one runs."""
 
-    __slots__ = ("connected", "connection", "hook", "instance", "lane", "mailbox", "running", "since", "thawing")
+    __slots__ = (
+        "connected",
+        "connection",
+        "hook",
+        "instance",
+        "lane",
+        "mailbox",
+        "running",
+        "since",
+        "thawing",
+    )
 
     def __init__(self, connection: Connection, service: type[Service], state: bytes | None = None) -> None:
         """Make the instance. Raises DecodeError for a ``state`` that is none of the service's."""
@@ -90,7 +100,9 @@ class Cell:
 
     def overrides(self, hook: str) -> bool:
         """Whether the user's class has the hook: the empty ones cost no turn."""
-        return isinstance(self.instance, Actor) and getattr(type(self.instance), hook) is not getattr(Actor, hook)
+        return isinstance(self.instance, Actor) and getattr(type(self.instance), hook) is not getattr(
+            Actor, hook
+        )
 
     # ---- queueing and draining
 
@@ -146,7 +158,9 @@ class Cell:
             self._drop(call, payload)
             return
         # What is held goes first: the client may have read some, but not all, of what was in the way.
-        if call.runner is not None or (kind != PULL and (call.held or call.iterator is not None or call.congested)):
+        if call.runner is not None or (
+            kind != PULL and (call.held or call.iterator is not None or call.congested)
+        ):
             call.held.append(payload)
             return
         now = self.connection.now
@@ -395,7 +409,9 @@ class Cell:
         self.lane.extend(_thaw_turn(turn, calls) for turn in snapshot.concurrent)
 
     def __repr__(self) -> str:
-        return f"<Cell {self.name} {len(self.mailbox)}+{len(self.lane)} turns wait{', running' * self.running}>"
+        return (
+            f"<Cell {self.name} {len(self.mailbox)}+{len(self.lane)} turns wait{', running' * self.running}>"
+        )
 
 
 def pass_to_main(error: KeyboardInterrupt) -> None:

@@ -34,6 +34,8 @@ GATHER, SPREAD = 0.1, 0.4
 HUBS = 2
 #: The hub that all go to.
 HOT = 0
+#: Seconds that the last lines may take to be heard.
+LAST_LINES = 10.0
 #: Seconds between two looks at the server, at least.
 LOOK = 0.8
 #: Hubs whose loads differ by less than this share of both are left as they are.
@@ -131,17 +133,19 @@ class Demo:
         for chatter in self._chatters:
             chatter.stop_talking()
         self._screen.tell("All are silent. Has everybody heard everything?")
+        deadline = time.monotonic() + LAST_LINES
+        for chatter in self._chatters:
+            room = [other for other in self._chatters if other.room == chatter.room]
+            chatter.wait_for_lines(sum(other.said for other in room), deadline)
+        for chatter in self._chatters:
+            chatter.leave()
         tally = Tally()
-        errors = []
-        for room in ROOMS:
-            members = [chatter for chatter in self._chatters if chatter.room == room]
+        for name in ROOMS:
+            members = [chatter for chatter in self._chatters if chatter.room == name]
             said = {chatter.nick: chatter.said for chatter in members}
             for chatter in members:
-                try:
-                    chatter.wait_for_lines(sum(said.values()))
-                except TimeoutError as error:
-                    errors.append(str(error))
                 tally += check(chatter.heard, said, members[0].heard)
+        errors = [text for chatter in self._chatters for text in chatter.errors]
         for text in errors:
             self._screen.tell(text)
         moves = self._server.status()["moves"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import cycle
@@ -60,9 +61,11 @@ class Chatter:
         """Wait until all of ``nicks`` are in the room. Raises TimeoutError."""
         self._wait_until("misses somebody", lambda: nicks <= self._present)
 
-    def wait_for_lines(self, count: int) -> None:
-        """Wait until ``count`` lines have been heard. Raises TimeoutError."""
-        self._wait_until("misses lines", lambda: len(self.heard) >= count)
+    def wait_for_lines(self, count: int, deadline: float) -> None:
+        """Wait until ``count`` lines have been heard, or ``deadline`` on ``time.monotonic``'s clock."""
+        with self._changed:
+            seconds = max(0.0, deadline - time.monotonic())
+            self._changed.wait_for(lambda: self.errors or len(self.heard) >= count, seconds)
 
     def start_talking(self) -> None:
         self._mouth.start()
@@ -74,9 +77,9 @@ class Chatter:
             self._mouth.join(TIMEOUT)
 
     def leave(self) -> None:
-        """Leave the room and close the connection."""
+        """Leave the room and close the connection; all that was heard is in ``heard``. May be repeated."""
         self._hush.set()
-        if self.id:
+        if self._ears.is_alive():
             with suppress(grpc.RpcError):
                 self._chat.Leave(LeaveRequest(), timeout=TIMEOUT)
             self._ears.join(TIMEOUT)

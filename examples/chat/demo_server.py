@@ -125,14 +125,17 @@ class Server:
         return done.stdout
 
     def _run_unchecked(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._actorrpc(*arguments),
-            cwd=self._folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_PATIENCE,
-        )
+        try:
+            return subprocess.run(
+                self._actorrpc(*arguments),
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            raise CommandFailed(f"actorrpc {arguments[0]} does not end") from None
 
     def _actorrpc(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "actorrpc", *arguments, "--runtime-dir", str(self._runtime_dir)]

@@ -132,7 +132,7 @@ def test_a_connection_comes_back_from_a_target_that_is_silent(server):
 
 @pytest.mark.parametrize("victim", [0, 1], ids=["source", "target"])
 def test_a_hub_killed_while_connections_move_leaves_no_client_hanging(victim):
-    """Whatever the step: each call ends or is answered, and a dead connection's client hears of it at once."""
+    """Whatever the step: each call ends or is answered, and a dead connection's client hears of it."""
     with served("--move-every", "1") as server:
         options = [("grpc.use_local_subchannel_pool", 1)]
         channels = [grpc.insecure_channel(server.address, options=options) for _ in range(4)]

@@ -58,7 +58,6 @@ def test_grpcio_channels(generated: Path) -> None:
 def test_the_client_package_needs_no_runtime() -> None:
     done = python(
         "-c",
-        "import sys, actorrpc.client\n"
-        "assert not {'gevent', 'grpc'} & set(sys.modules)",
+        "import sys, actorrpc.client\nassert not {'gevent', 'grpc'} & set(sys.modules)",
     )
     assert done.returncode == 0, done.stderr

@@ -215,11 +215,16 @@ def test_windows_are_given_back_for_messages_that_no_handler_took():
             gevent.sleep(request.sleep)
             return request
 
-    with serving(actorrpc.App([Refusing, Slow]), connection_window_bytes=200_000) as hubs, connect(hubs) as channel:
+    with (
+        serving(actorrpc.App([Refusing, Slow]), connection_window_bytes=200_000) as hubs,
+        connect(hubs) as channel,
+    ):
         for _ in range(40):
             call = StatefulStub(channel).Unary.future(Item(body=b"x" * 50_000))
             assert code_of(call) is grpc.StatusCode.UNAUTHENTICATED
-        slow = [StatelessStub(channel).Unary.future(Item(sleep=1, body=b"x"), timeout=0.05) for _ in range(50)]
+        slow = [
+            StatelessStub(channel).Unary.future(Item(sleep=1, body=b"x"), timeout=0.05) for _ in range(50)
+        ]
         empty = [StatelessStub(channel).Unary.future(Item(), timeout=0.05) for _ in range(50)]
         for call in slow + empty:
             code_of(call)
@@ -388,7 +393,9 @@ def test_a_client_that_asks_and_never_reads_is_not_read_either(flood):
                         frames = []
                         for _ in range(1000):
                             block = encoder.encode(fields)
-                            frames.append(len(block).to_bytes(3, "big") + b"\1\5" + stream.to_bytes(4, "big") + block)
+                            frames.append(
+                                len(block).to_bytes(3, "big") + b"\1\5" + stream.to_bytes(4, "big") + block
+                            )
                             stream += 2
                         data = b"".join(frames)
                     sock.sendall(data)

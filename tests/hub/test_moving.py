@@ -230,7 +230,9 @@ def test_a_target_that_does_not_serve_the_service_refuses_and_the_client_notices
         stub = StatefulStub(channel)
         stub.Unary(Item())
         other = actorrpc.App([Plain])
-        hubs.ask(lambda: (setattr(hubs.nodes[1], "app", other), setattr(hubs.nodes[1], "routes", other.routes)))
+        hubs.ask(
+            lambda: (setattr(hubs.nodes[1], "app", other), setattr(hubs.nodes[1], "routes", other.routes))
+        )
         result = hubs.move(1)
         assert result.outcome == result.ABORTED
         assert "shapes.Stateful is not served here" in result.why

@@ -234,7 +234,7 @@ def test_what_a_move_would_lose_is_refused_at_once():
             assert caught.value.code() is grpc.StatusCode.UNKNOWN
         notes = StatefulStub(channel).Notes(Item())
         assert (notes.number, notes.text) == (7, "{'also': 'fine'}")
-    with pytest.raises(actorrpc.LostAttributeError, match="shapes.Tally.*self.state.nick.*transient"):
+    with pytest.raises(actorrpc.LostAttributeError, match=r"shapes\.Tally.*self\.state\.nick.*transient"):
         actor = Careless.__new__(Careless)
         actor.nick = "ada"
 
@@ -248,17 +248,18 @@ def test_a_client_that_does_not_read_ends_its_call_only(hubs):
         def Unary(self, request, call):
             return request
 
-    with serving(actorrpc.App([Pusher]), max_unsent_bytes=1_000_000) as hubs:
-        with connect(hubs, ("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536)) as channel:
-            stub = StatefulStub(channel)
-            replies = stub.Listen(Item())
-            assert stub.Unary(Item(number=1), timeout=10).number == 1
-            with pytest.raises(grpc.RpcError) as caught:
-                for _ in replies:
-                    pass
-            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert "bytes wait for the client" in caught.value.details()
-            assert stub.Unary(Item(number=2), timeout=10).number == 2
+    options = ("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536)
+    app = actorrpc.App([Pusher])
+    with serving(app, max_unsent_bytes=1_000_000) as hubs, connect(hubs, *options) as channel:
+        stub = StatefulStub(channel)
+        replies = stub.Listen(Item())
+        assert stub.Unary(Item(number=1), timeout=10).number == 1
+        with pytest.raises(grpc.RpcError) as caught:
+            for _ in replies:
+                pass
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "bytes wait for the client" in caught.value.details()
+        assert stub.Unary(Item(number=2), timeout=10).number == 2
 
 
 def test_replies_that_the_client_does_not_read_hold_back_its_requests(hubs):

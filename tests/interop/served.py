@@ -27,7 +27,17 @@ class Served:
     def __init__(self, *options: str, app: str = "tests.apps.shapes:app", hubs: int = 2) -> None:
         self.runtime_dir = Path(tempfile.mkdtemp(prefix="actorrpc-"))
         self.log = self.runtime_dir / "log"
-        command = [sys.executable, "-m", "actorrpc", "serve", app, "--bind", "127.0.0.1:0", "--hubs", str(hubs)]
+        command = [
+            sys.executable,
+            "-m",
+            "actorrpc",
+            "serve",
+            app,
+            "--bind",
+            "127.0.0.1:0",
+            "--hubs",
+            str(hubs),
+        ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--runtime-dir", str(self.runtime_dir / "run"), *options],
@@ -45,7 +55,14 @@ class Served:
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command against this server."""
-        command = [sys.executable, "-m", "actorrpc", *arguments, "--runtime-dir", str(self.runtime_dir / "run")]
+        command = [
+            sys.executable,
+            "-m",
+            "actorrpc",
+            *arguments,
+            "--runtime-dir",
+            str(self.runtime_dir / "run"),
+        ]
         return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=WAIT)
 
     def status(self) -> dict[str, Any]:

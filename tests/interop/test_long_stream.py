@@ -20,5 +20,7 @@ def test_nothing_is_lost_doubled_or_reordered():
             assert reply.number == expected
         assert expected == MESSAGES - 1
         assert stub.Notes(Item()).number == MESSAGES, "the actor's own count"
-        moves = server.wait_for(lambda: moves if (moves := server.status()["moves"])["done"] >= MOVES else None)
+        moves = server.wait_for(
+            lambda: moves if (moves := server.status()["moves"])["done"] >= MOVES else None
+        )
         assert moves["aborted"] == 0

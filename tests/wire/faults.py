@@ -215,6 +215,7 @@ FAULTS = [
     *_reset(FRAME_SIZE_ERROR, ("PRIORITY of 4 bytes", CALL, frame(PRIORITY, 0, 1, bytes(4)))),
     *_nothing(
         ("an acknowledgement of SETTINGS", OPEN, frame(SETTINGS, ACK, 0)),
+        ("SETTINGS: ENABLE_PUSH of 1", OPEN, settings((ENABLE_PUSH, 1))),
         ("a setting of unknown number", OPEN, settings((0xFFFF, 7))),
         ("the largest window", OPEN, settings((INITIAL_WINDOW_SIZE, MOST)) + window_update(0, MOST - 65_535)),
         ("PRIORITY on an idle stream", CALL, frame(PRIORITY, 0, 7, bytes(5))),

@@ -4,7 +4,7 @@ What must be equal whatever the cut: the events that a hub acts on, in order; on
 fields, the bytes of its DATA and how it ended; the control frames but WINDOW_UPDATE, in order. What may
 differ: how DATA is divided into frames and how streams interleave with each other and with control frames,
 since a session answers what it has read before it reads on; and how WINDOW_UPDATEs are divided, since they
-depend on when messages are consumed. (tests/wire/test_flow.py checks their sums.)
+depend on when messages are consumed. (test_flow_to_server.py checks their sums.)
 
 What must be equal between a session that moved and one that stayed, given the same pieces: every byte of
 output, and everything in the next snapshot. There is one exception: of messages that wait for a window a

@@ -113,6 +113,7 @@ REFUSED: dict[str, tuple[Fields, str]] = {
     "an encoding with a long name": ([*GOOD, ("grpc-encoding", "z" * 2000)], "200, status 12"),
     "two timeouts": ([*GOOD, ("grpc-timeout", "1S"), ("grpc-timeout", "2S")], "200, status 13"),
     "an empty timeout": ([*GOOD, ("grpc-timeout", "")], "200, status 13"),
+    "a timeout of nine digits": ([*GOOD, ("grpc-timeout", "123456789S")], "200, status 13"),
     "a long timeout": ([*GOOD, ("grpc-timeout", "1" * 16_000)], "200, status 13"),
     "headers over the limit": ([*GOOD, LONG], "200, status 8"),
 }

@@ -1,28 +1,21 @@
-"""Flow control, with `h2` as the client: it raises where a window is overstepped."""
+"""Flow control to the client, which is `h2`: it raises where a window is overstepped."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.config import Config
 from actorrpc.wire.outbound import PORTION
-from actorrpc.wire.session import Session
 
 from . import raw
 from .owner import OK, Owner
 from .peer import Peer
-from .view import View
 
 STREAM = st.integers(0, 2)
 SIZES = st.one_of(
     st.integers(0, 40), st.integers(0, 40_000), st.sampled_from([16_379, 16_380, 65_530, 100_000])
 )
-
-# ---- to the client
 
 
 class ToClient:
@@ -155,6 +148,19 @@ def test_streams_that_wait_for_the_connection_take_turns(moved: bool) -> None:
         assert len(turns) == 3 and max(turns) - min(turns) <= 1
 
 
+def test_the_connection_window_may_open_by_the_byte() -> None:
+    peer, owner, [id] = connected("Silent", initial_window_size=1 << 20)
+    owner.session.outbound.message(owner.session.streams[id], bytes(65_540))
+    owner.flush()
+    peer.receive(owner.output())
+    for _ in range(10):
+        peer.h2.increment_flow_control_window(1)
+        owner.feed(peer.take())
+        assert data_frames(owner.sent)[id] == [1]
+        peer.receive(owner.output())
+    assert peer.replies[id].messages == [bytes(65_540)]
+
+
 @pytest.mark.parametrize(("method", "turns"), [("Echo", 24), ("Unary", 5)])
 def test_short_replies_do_not_starve_a_long_one(method: str, turns: int) -> None:
     peer, owner, [long, short] = connected("Silent", "Echo", initial_window_size=1 << 20)
@@ -253,176 +259,3 @@ def test_drained_is_not_said_of_a_call_that_ended() -> None:
     outbound.message(stream, b"nobody listens")
     outbound.reply(stream, b"nobody listens")
     assert outbound.take() == b""
-
-
-# ---- to the server
-
-WINDOW = 65_535
-BOTH_SMALL = Config(
-    stream_window_bytes=WINDOW, connection_window_bytes=WINDOW, max_receive_message_bytes=150_000
-)
-WIDE = Config(
-    stream_window_bytes=WINDOW, connection_window_bytes=3 * WINDOW, max_receive_message_bytes=150_000
-)
-
-
-class ToServer:
-    """A client that sends on three calls as far as it may, and a server that takes messages when told."""
-
-    def __init__(self, config: Config) -> None:
-        self.peer, self.owner = Peer(), Owner(config)
-        self.ids = [self.peer.begin("Hold") for _ in range(3)]
-        self.offered: dict[int, list[bytes]] = {id: [] for id in self.ids}
-        self.rest = dict.fromkeys(self.ids, b"")
-        self.sent: Counter[int] = Counter()
-        self.deliver()
-
-    def offer(self, index: int, size: int) -> None:
-        id = self.ids[index]
-        self.offered[id].append(bytes((len(self.offered[id]) % 251,)) * size)
-        self.rest[id] += raw.message(self.offered[id][-1])
-
-    def push(self, index: int, size: int) -> None:
-        id = self.ids[index]
-        pad = size % 7 or None
-        room = min(size + 1, self.peer.room(id) - 8)
-        if self.rest[id] and room > 0:
-            data, self.rest[id] = self.rest[id][:room], self.rest[id][room:]
-            self.peer.send(id, data, pad=pad)
-            self.sent[id] += len(data) + (pad + 1 if pad else 0)
-
-    def consume(self, index: int, size: int) -> None:
-        self.owner.consume(self.ids[index], 1 + size % 3)
-        self.deliver()
-
-    def deliver(self, *_: object) -> None:
-        before = len(self.owner.sent)
-        self.owner.feed(self.peer.take())
-        self.peer.receive(bytes(self.owner.sent[before:]))
-        self.check()
-
-    def move(self, *_: object) -> None:
-        self.deliver()
-        self.owner.move()
-
-    def check(self) -> None:
-        """Nothing is acknowledged that was not received; what waits is bounded."""
-        granted = View(self.owner.sent).granted
-        assert all(granted[id] <= self.sent[id] for id in self.ids)
-        assert granted[0] - (self.owner.config.connection_window_bytes - 65_535) <= self.sent.total()
-        assert held(self.owner.session) <= bound(self.owner.config, 3)
-
-
-def held(session: Session) -> int:
-    """Bytes of messages that a session has received and its owner has not taken, and of their parts."""
-    assert session._held == sum(stream.held for stream in session.streams.values())
-    return session._held + sum(stream.partial_size for stream in session.streams.values())
-
-
-def bound(config: Config, streams: int) -> int:
-    """What a client can make a session hold, in the terms of `held`.
-
-    While half a window waits, a stream acknowledges nothing, so after that comes at most a window more, in
-    messages that each count 64 bytes beyond their 5 on the wire. One message on each stream may be larger.
-    """
-    stream, connection = config.stream_window_bytes, config.connection_window_bytes
-    largest = config.max_receive_message_bytes + 64 + 16_384
-    return min(streams * stream * 2, connection * 2) * (5 + 64) // 5 + streams * largest
-
-
-TO_SERVER = ["offer", "push", "push", "consume", "deliver", "move"]
-
-
-@settings(max_examples=120)
-@given(
-    st.sampled_from([BOTH_SMALL, WIDE]),
-    st.lists(st.tuples(st.sampled_from(TO_SERVER), STREAM, SIZES), max_size=50),
-)
-def test_a_client_that_is_heard_is_never_stuck(config: Config, actions: list[tuple[str, int, int]]) -> None:
-    to_server = ToServer(config)
-    for action, index, size in actions:
-        getattr(to_server, action)(index, size)
-    for _ in range(200):
-        for index in range(3):
-            to_server.push(index, 1 << 20)
-        to_server.deliver()
-        for id in to_server.ids:
-            to_server.owner.consume(id)
-        to_server.deliver()
-    assert not any(to_server.rest.values()), "the client waits for a window that nobody opens"
-    received = [to_server.owner.calls[id].received for id in to_server.ids]
-    assert received == [b"".join(to_server.offered[id]) for id in to_server.ids]
-    assert held(to_server.owner.session) == 0
-
-
-@pytest.mark.parametrize("config", (BOTH_SMALL, WIDE), ids=("one window", "a wider connection"))
-@pytest.mark.parametrize("size", (0, 1, 100, 10_000, 40_000, 149_000))
-def test_a_client_that_is_not_heard_is_held_back(config: Config, size: int) -> None:
-    to_server = ToServer(config)
-    more = raw.message(bytes(size))
-    for id in to_server.ids:
-        to_server.rest[id] = more * (2_000_000 // len(more))
-    while True:
-        before = to_server.sent.total()
-        for index in range(3):
-            to_server.push(index, 1 << 20)
-        to_server.deliver()
-        if to_server.sent.total() == before:
-            break
-    session = to_server.owner.session
-    assert all(to_server.rest.values()) and held(session) > config.stream_window_bytes / 2
-    waiting = Session.thaw(session.freeze(), config)
-    assert (held(waiting), len(waiting.streams)) == (held(session), 3)
-    for id in to_server.ids:
-        to_server.owner.consume(id)
-    to_server.deliver()
-    assert to_server.peer.room(to_server.ids[0]) > 0
-
-
-def test_a_stream_that_is_not_heard_holds_up_no_other() -> None:
-    to_server = ToServer(WIDE)
-    silent, other = to_server.ids[:2]
-    to_server.rest[silent] = raw.message(bytes(1000)) * 500
-    to_server.rest[other] = raw.message(bytes(1000)) * 500
-    for _ in range(100):
-        to_server.push(0, 1 << 20)
-        to_server.push(1, 1 << 20)
-        to_server.deliver()
-        to_server.owner.consume(other)
-        to_server.deliver()
-    assert to_server.rest[silent] and not to_server.rest[other]
-
-
-def test_messages_of_a_call_that_ended_give_the_window_back() -> None:
-    to_server = ToServer(BOTH_SMALL)
-    owner = to_server.owner
-    for _ in range(8):
-        id = to_server.peer.begin("Hold")
-        for _ in range(3):
-            to_server.peer.send(id, raw.message(bytes(10_000)))
-            to_server.sent[id] += 10_005
-        to_server.deliver()
-        call = owner.calls[id]
-        owner.session.outbound.finish(call.stream, OK)
-        owner.drop(id)
-        to_server.deliver()
-    assert owner.session._held == 0
-    assert to_server.peer.h2.remote_flow_control_window(to_server.ids[0]) >= 0
-
-
-def test_the_pieces_of_a_message_are_joined_as_they_come() -> None:
-    owner = Owner()
-    owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(bytes(60_000))[:5]))
-    owner.feed(raw.data(1, b"xy") * 25_000)
-    stream = owner.session.streams[1]
-    assert stream.partial_size == 50_005 and len(stream.partial) < 20
-    owner.feed(raw.data(1, b"x" * 10_000))
-    assert owner.events[-1] == "1 message 60000 bytes"
-
-
-def test_padding_counts_for_the_windows() -> None:
-    owner = Owner(BOTH_SMALL)
-    owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent")))
-    owner.feed(raw.data(1, b"\xff" + bytes(255), raw.PADDED) * 200)
-    granted = View(owner.sent).granted
-    assert 51_200 - WINDOW // 2 <= granted[0] == granted[1] <= 51_200
