@@ -131,6 +131,7 @@ class Connection:
         """End it now: the socket is closed, calls are cancelled, then ``on_disconnect`` runs."""
         if self.state == CLOSED:
             return
+        log.debug("connection %s from %s ends: %s", self.id, self.peer, why or "closed by this server")
         self.state = CLOSED
         self.paused = False
         self._on_quiet = None
@@ -190,6 +191,8 @@ class Connection:
             self.close()
         finally:
             self._work_due = False
+            if self._ready:  # since it was closed meanwhile, or its slice is used up
+                self.changed()
         self._busy += monotonic() - began
 
     def _on_request(self, event: RequestReceived) -> None:
@@ -306,6 +309,8 @@ class Connection:
             self._flush()
         finally:
             self._work_due = False
+            if self._ready:  # since it was closed meanwhile, or its slice is used up
+                self.changed()
         self._busy += monotonic() - began
 
     def count_turn(self) -> None:
