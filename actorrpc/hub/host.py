@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +11,7 @@ from google.protobuf.message import Message
 
 from actorrpc.actor import Service
 from actorrpc.call import Call
+from actorrpc.errors import RpcError
 from actorrpc.hub.state import CLOSED
 
 if TYPE_CHECKING:
@@ -19,13 +21,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ServiceHost"]
 
+log = logging.getLogger("actorrpc.hub")
+
 T = TypeVar("T")
 
 
 class ServiceHost:
     """The ``actorrpc.actor.Host`` of one connection."""
 
-    __slots__ = ("_connection", "moved", "subscriptions", "unacknowledged")
+    __slots__ = ("_connection", "_waiting", "moved", "subscriptions", "unacknowledged")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -34,6 +38,9 @@ class ServiceHost:
         self.moved = False
         #: Publications that their topics' homes have not numbered yet.
         self.unacknowledged = 0
+        #: Those of them that have not been sent: an answer to one of them must not come before a
+        #: subscription that was made earlier is in force.
+        self._waiting: list[tuple[str, str, bytes]] = []
 
     @property
     def id(self) -> str:
@@ -94,6 +101,8 @@ class ServiceHost:
     def _end(self, subscription: Subscription) -> None:
         self.subscriptions.remove(subscription)
         self._connection.node.topics.unsubscribe(subscription)
+        if self._waiting:
+            self.settled()
 
     def end_subscriptions(self, call: Call[Any] | None = None, cell: Cell | None = None) -> None:
         """End those of a call, those of a service, or all."""
@@ -103,12 +112,36 @@ class ServiceHost:
 
     def publish(self, topic: str, message: Message) -> None:
         self._check("publish")
+        publication = (topic, message.DESCRIPTOR.full_name, message.SerializeToString())
+        if self._waiting or self._subscribing:
+            self.unacknowledged += 1
+            self._waiting.append(publication)
+        else:
+            self._send(publication)
+
+    @property
+    def _subscribing(self) -> bool:
+        return any(subscription.pending for subscription in self.subscriptions)
+
+    def _send(self, publication: tuple[str, str, bytes]) -> None:
         self.unacknowledged += 1
         try:
-            self._connection.node.topics.publish(topic, message, self._published)
+            self._connection.node.topics.publish(*publication, self._published)
         except BaseException:
             self.unacknowledged -= 1
             raise
+
+    def settled(self) -> None:
+        """A subscription is in force, or has ended: send what waited, unless another is pending."""
+        if not self._subscribing:
+            waiting, self._waiting = self._waiting, []
+            for publication in waiting:
+                self.unacknowledged -= 1
+                try:
+                    self._send(publication)
+                except RpcError as error:
+                    log.error("a publication to %r is lost: %s", publication[0], error)
+        self._connection.notice_quiet()
 
     def _published(self) -> None:
         self.unacknowledged -= 1

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import gevent
-from google.protobuf.message import Message
 
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.state import FROZEN
@@ -208,7 +207,7 @@ class Topics:
 
     # ---- publishing
 
-    def publish(self, topic: str, message: Message, acknowledged: Callable[[], None]) -> None:
+    def publish(self, topic: str, type: str, payload: bytes, acknowledged: Callable[[], None]) -> None:
         """Publish; ``acknowledged`` is called when the home has numbered the message, perhaps at once.
 
         Raises RpcError with UNAVAILABLE while too many publications wait for a home that is gone.
@@ -216,12 +215,7 @@ class Topics:
         if len(self._unacknowledged) >= MAX_UNACKNOWLEDGED:
             raise RpcError(StatusCode.UNAVAILABLE, f"the home of topic {topic!r} does not answer")
         request = next(self._requests)
-        publish = control_pb2.Publish(
-            topic=topic,
-            request=request,
-            type=message.DESCRIPTOR.full_name,
-            payload=message.SerializeToString(),
-        )
+        publish = control_pb2.Publish(topic=topic, request=request, type=type, payload=payload)
         self._unacknowledged[request] = (publish, acknowledged)
         self._send(topic, control_pb2.HubToHub(publish=publish))
 
@@ -312,7 +306,7 @@ class Topics:
     def _place(self, subscription: Subscription, answer: control_pb2.Subscribed) -> None:
         if subscription.pending:
             subscription.epoch, subscription.sequence = answer.epoch, answer.head
-            subscription.connection.notice_quiet()
+            subscription.connection.host.settled()
             return
         if subscription.epoch != answer.epoch:
             subscription.epoch, subscription.sequence = answer.epoch, 0

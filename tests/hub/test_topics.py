@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
+import actorrpc
 from actorrpc.hub.topic_log import KEEP_MESSAGES, LINGER, TopicLog, TopicLogs
 from tests.apps.shapes import app
-from tests.apps.shapes_actorrpc import StatefulStub
+from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.hub.serving import Hubs, serving
 
@@ -141,6 +142,42 @@ def test_unacknowledged_publications_hold_a_connection_and_then_let_it_go():
         assert result.why == "1 published messages are not acknowledged"
         hubs.ask(lambda: (hubs.nodes[0]._links.__setitem__(2, link), hubs.nodes[0].set_homes([0], 2)))
         assert not hubs.move(1).why
+
+
+def test_an_answer_never_comes_before_the_subscription_that_awaits_it():
+    """Subscribe to a topic of one's own, then ask on another one: with three hubs, each way is different."""
+
+    class Asking(StatefulBase):
+        def Unary(self, request, call):
+            self.subscribe("roll")
+            return request
+
+        def Publish(self, request, call):
+            own = f"{self.connection_id} {request.number}"
+            self.subscribe(own)
+            self.publish("roll", Item(text=own))
+            return request
+
+        def on_topic(self, topic, message):
+            if topic == "roll":
+                self.publish(message.text, Item())
+            else:
+                self.state.count += 1
+
+        def Notes(self, request, call):
+            return Item(number=self.state.count)
+
+    rounds = 60
+    with serving(actorrpc.App([Asking]), 3) as hubs, connect(hubs) as asker, connect(hubs) as answerer:
+        StatefulStub(asker).Notes(Item())
+        StatefulStub(answerer).Unary(Item())
+        for hub, id in zip((1, 2), ids(hubs), strict=True):
+            assert not hubs.move(hub, id).why
+        for number in range(rounds):
+            StatefulStub(asker).Publish(Item(number=number))
+        connections = hubs.ask(lambda: [c for node in hubs.nodes for c in node.connections.values()])
+        counts = [cell.instance.state for c in connections for cell in c.cells.values()]
+        hubs.wait_for(lambda: any(state.count == rounds for state in counts))
 
 
 # ---- the log

@@ -6,6 +6,7 @@ from typing import Any
 
 import hpack
 import pytest
+from hpack.table import HeaderTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +76,14 @@ def test_the_examples_of_the_rfc(
     for block, fields, size, entries in blocks:
         assert decoder.decode(bytes.fromhex(block)) == tuple(fields)
         assert (decoder.size, len(decoder.entries)) == (size, entries)
+
+
+def test_the_static_table() -> None:
+    table = [(name.decode(), value.decode()) for name, value in HeaderTable.STATIC_TABLE]
+    assert Decoder().decode(bytes(0x80 | index for index in range(1, 62))) == tuple(table)
+    for index, (name, _) in enumerate(table, 1):
+        prefix = bytes((index,)) if index < 15 else bytes((15, index - 15))
+        assert Decoder().decode(prefix + b"\x01v") == ((name, "v"),)
 
 
 def test_the_integers_of_the_rfc() -> None:
@@ -258,6 +267,18 @@ def test_blocks_cut_anywhere(name: str) -> None:
 
 
 # ---- the table and the memos
+
+
+def test_each_entry_has_its_index_and_nothing_else_has_one() -> None:
+    decoder = Decoder()
+    decoder.decode(b"".join(b"\x40\x01%c\x01v" % letter for letter in range(97, 97 + 100)))
+    assert len(decoder.entries) == 100
+    for index in range(100):
+        code = bytes((0x80 | 62 + index,)) if index < 65 else bytes((0xFF, 62 + index - 127))
+        assert decoder.decode(code) == ((chr(97 + 99 - index), "v"),)
+    for code in (b"\x80", b"\xff\x23", b"\xff\x24"):
+        with pytest.raises(ConnectionFault):
+            decoder.decode(code)
 
 
 def test_an_entry_larger_than_the_table_empties_it() -> None:

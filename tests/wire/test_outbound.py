@@ -75,6 +75,20 @@ def test_replies_of_all_sizes(size: int, first: bool) -> None:
     assert peer.replies[id].status == 0 and peer.replies[id].ended
 
 
+def test_replies_keep_to_the_connection_window() -> None:
+    peer, owner = Peer(), Owner()
+    ids = [peer.call("Unary", bytes(1000)) for _ in range(60)] + [peer.call("Unary", bytes(9000))]
+    owner.feed(peer.take())
+    more = [peer.call("Unary", bytes(n)) for n in (0, 1, 2000)]
+    owner.feed(peer.take())
+    peer.receive(owner.output())
+    assert peer.h2.remote_flow_control_window(ids[-1]) == 0
+    peer.h2.increment_flow_control_window(20_000)
+    owner.feed(peer.take())
+    peer.receive(owner.output())
+    assert [len(peer.replies[id].messages[0]) for id in ids + more] == [1000] * 60 + [9000, 0, 1, 2000]
+
+
 def test_messages_and_a_status() -> None:
     owner = opened()
     outbound, stream = owner.session.outbound, owner.calls[1].stream
@@ -145,6 +159,16 @@ def test_pending_tells_how_much_there_is_to_take() -> None:
     framed = outbound.framed()
     assert len(framed) - 9 <= outbound.pending <= len(framed)  # give or take the header of a DATA frame
     assert outbound.take() == framed and outbound.pending == 0
+
+
+def test_not_idle_with_one_byte_of_the_connection_window() -> None:
+    owner = opened(settings=raw.settings((raw.INITIAL_WINDOW_SIZE, 1 << 20)))
+    outbound = owner.session.outbound
+    outbound.message(owner.calls[1].stream, bytes(65_540))
+    owner.flush()
+    assert outbound.idle
+    owner.session.receive_data(raw.window_update(0, 1))
+    assert not outbound.idle and len(outbound.take()) == 10 and outbound.idle
 
 
 def test_idle_tells_whether_there_is_anything_to_take() -> None:
