@@ -129,7 +129,7 @@ def test_a_client_that_is_not_heard_is_held_back(config: Config, size: int) -> N
     to_server = ToServer(config)
     more = raw.message(bytes(size))
     for id in to_server.ids:
-        to_server.rest[id] = more * (1_000_000 // len(more))
+        to_server.rest[id] = more * max(8, 250_000 // len(more))
     push_all(to_server)
     session = to_server.owner.session
     assert all(to_server.rest.values()) and held(session) > config.stream_window_bytes / 2
@@ -192,6 +192,16 @@ def test_the_pieces_of_a_message_are_joined_as_they_come() -> None:
     assert stream.partial_size == 50_005 and len(stream.partial) < 20
     owner.feed(raw.data(1, b"x" * 10_000))
     assert owner.events[-1] == "1 message 60000 bytes"
+
+
+def test_a_stream_that_the_client_has_ended_needs_no_window() -> None:
+    owner = Owner(BOTH_SMALL)
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Hold")))
+    frames = [raw.data(1, raw.message(bytes(16_379))) for _ in range(3)]
+    owner.feed(b"".join(frames) + raw.data(1, b"", raw.END_STREAM))
+    assert owner.events[-1] == "1 end" and not owner.calls
+    granted = View(owner.sent).granted
+    assert granted[0] == 2 * 16_384 and granted[1] == 0
 
 
 def test_padding_counts_for_the_windows() -> None:

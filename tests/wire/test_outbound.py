@@ -77,16 +77,19 @@ def test_replies_of_all_sizes(size: int, first: bool) -> None:
 
 def test_replies_keep_to_the_connection_window() -> None:
     peer, owner = Peer(), Owner()
-    ids = [peer.call("Unary", bytes(1000)) for _ in range(60)] + [peer.call("Unary", bytes(9000))]
+    sizes = [1000] * 65 + [205, 0, 1, 2000]  # with their prefixes, 65 and a half of them fit
+    ids = [peer.begin("Silent", end=True) for _ in sizes]
     owner.feed(peer.take())
-    more = [peer.call("Unary", bytes(n)) for n in (0, 1, 2000)]
-    owner.feed(peer.take())
+    for id, size in zip(ids, sizes, strict=True):
+        owner.session.outbound.reply(owner.calls[id].stream, bytes(size))
+        owner.drop(id)
+    owner.flush()
     peer.receive(owner.output())
     assert peer.h2.remote_flow_control_window(ids[-1]) == 0
     peer.h2.increment_flow_control_window(20_000)
     owner.feed(peer.take())
     peer.receive(owner.output())
-    assert [len(peer.replies[id].messages[0]) for id in ids + more] == [1000] * 60 + [9000, 0, 1, 2000]
+    assert [len(peer.replies[id].messages[0]) for id in ids] == sizes
 
 
 def test_messages_and_a_status() -> None:
@@ -102,10 +105,19 @@ def test_messages_and_a_status() -> None:
     ]
 
 
-def test_a_status_alone_is_one_block() -> None:
+@pytest.mark.parametrize(
+    ("block", "fields"),
+    [
+        (trailers(StatusCode.OK), [(b"grpc-status", b"0")]),
+        (trailers(StatusCode.NOT_FOUND), [(b"grpc-status", b"5")]),
+        (trailers(StatusCode.OK, "fine"), [(b"grpc-status", b"0"), (b"grpc-message", b"fine")]),
+        (trailers(StatusCode.OK, "", [(b"x", b"1")]), [(b"grpc-status", b"0"), (b"x", b"1")]),
+    ],
+)
+def test_a_status_alone_is_one_block(block: bytes, fields: list[tuple[bytes, bytes]]) -> None:
     owner = opened()
-    owner.session.outbound.finish(owner.calls[1].stream, trailers(StatusCode.NOT_FOUND))
-    assert seen(owner) == [("headers", [*HEADERS[1], (b"grpc-status", b"5")])]
+    owner.session.outbound.finish(owner.calls[1].stream, block)
+    assert seen(owner) == [("headers", [*HEADERS[1], *fields])]
 
 
 def test_initial_metadata_goes_out_once_and_before_all_else() -> None:
