@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -24,6 +24,16 @@ Fields = Iterable[tuple[str | bytes, str | bytes]]
 def frame(type_: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """A frame of any type, whether or not it makes sense (RFC 9113, 4.1)."""
     return struct.pack(">I", len(payload))[1:] + bytes((type_, flags)) + struct.pack(">I", stream) + payload
+
+
+def frames(data: bytes | bytearray) -> Iterator[tuple[int, int, int, bytes]]:
+    """Type, flags, stream and payload of each frame of ``data``, which must hold whole frames."""
+    data = bytes(data)
+    while data:
+        end = 9 + int.from_bytes(data[:3], "big")
+        assert len(data) >= end, "a frame that is not whole"
+        yield data[3], data[4], int.from_bytes(data[5:9], "big"), data[9:end]
+        data = data[end:]
 
 
 def literal(text: str | bytes) -> bytes:

@@ -123,11 +123,9 @@ def connected(*methods: str, **options: int) -> tuple[Peer, Owner, list[int]]:
 def data_frames(sent: bytes | bytearray) -> dict[int, list[int]]:
     """The sizes of the DATA frames on each stream."""
     found: dict[int, list[int]] = {}
-    while sent:
-        length = int.from_bytes(sent[:3], "big")
-        if sent[3] == raw.DATA:
-            found.setdefault(int.from_bytes(sent[5:9], "big"), []).append(length)
-        sent = sent[9 + length :]
+    for type_, _, stream, payload in raw.frames(sent):
+        if type_ == raw.DATA:
+            found.setdefault(stream, []).append(len(payload))
     return found
 
 

@@ -138,6 +138,20 @@ def test_header_blocks_larger_than_a_frame() -> None:
     assert seen(owner) == [("headers", [*HEADERS[1], *long]), ("trailers", [*ENDED[1], *long])]
 
 
+@pytest.mark.parametrize("length", (16_383, 16_384, 16_385, 32_768, 32_769))
+def test_header_blocks_at_the_borders_of_frames(length: int) -> None:
+    owner = opened(count=2)
+    outbound, stream = owner.session.outbound, owner.calls[3].stream
+    outbound.finish(owner.calls[1].stream, OK)  # with the size update, which would count too
+    block = trailers(StatusCode.OK, "", [(b"x", b"v" * (length - 100))])
+    outbound.headers(stream)
+    outbound.finish(stream, block + raw.block([("pad", "v" * (length - len(block) - 6))]))
+    owner.flush()
+    frames = [len(payload) for _, _, id, payload in raw.frames(owner.sent) if id == 3][1:]  # of the trailers
+    assert frames == [16_384] * (length // 16_384) + [length % 16_384] * (length % 16_384 > 0)
+    assert View(owner.sent).streams[3][-1][0] == "trailers"
+
+
 def test_a_reset_drops_what_waits() -> None:
     owner = opened(settings=raw.settings((raw.INITIAL_WINDOW_SIZE, 3)))
     outbound, stream = owner.session.outbound, owner.calls[1].stream

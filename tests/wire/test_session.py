@@ -89,9 +89,15 @@ def test_over_once_the_client_knows_and_all_calls_have_ended() -> None:
     owner.feed(raw.frame(raw.PING, raw.ACK, 0, b"goaway\0\0"))
     assert not owner.session.over
     owner.move()
+    owner.feed(raw.frame(raw.PING, raw.ACK, 0, b"goaway\0\0"))
     owner.feed(raw.data(1, b"", raw.END_STREAM))
     assert owner.session.over
     assert View(owner.sent).brief() == {1: "200, , status 0"}
+    assert View(owner.sent).control[2:] == [
+        "goaway 0 after 2147483647",
+        "ping goaway\0\0",
+        "goaway 0 after 1",
+    ]
 
 
 def test_an_acknowledgement_that_nobody_awaits_ends_nothing() -> None:

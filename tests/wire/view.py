@@ -34,12 +34,9 @@ class View:
         if data.startswith((b"HTTP/1.1", b"\x15\x03")):
             self.control.append(repr(data))
             return
-        while data:
-            length, type_, flags = int.from_bytes(data[:3], "big"), data[3], data[4]
-            assert length <= max_frame_size, f"a frame of {length} bytes"
-            assert len(data) >= 9 + length, "a frame that is not whole"
-            self._frame(type_, flags, int.from_bytes(data[5:9], "big"), data[9 : 9 + length])
-            data = data[9 + length :]
+        for type_, flags, stream, payload in raw.frames(data):
+            assert len(payload) <= max_frame_size, f"a frame of {len(payload)} bytes"
+            self._frame(type_, flags, stream, payload)
         assert self._block is None, "a header block without its end"
 
     def _frame(self, type_: int, flags: int, stream: int, payload: bytes) -> None:
