@@ -150,6 +150,19 @@ def messages_that_cross_frames() -> bytes:
 
 
 @scenario(
+    events="1 request Collect; 1 message 12" + raw.message(b"inner").decode() + "; 1 end",
+    seen={1: "200, 12" + raw.message(b"inner").decode() + ", status 0"},
+)
+def a_frame_that_looks_like_a_message_inside_one() -> bytes:
+    peer = Peer()
+    id = peer.begin("Collect")
+    whole = raw.message(b"12" + raw.message(b"inner"))
+    peer.send(id, whole[:7])
+    peer.send(id, whole[7:], end=True)
+    return peer.take()
+
+
+@scenario(
     events="1 request Echo; 3 request Echo; 1 message a; 3 message x; 5 request Unary; 1 message b; "
     "5 message u; 5 end; 3 message y; 3 end; 1 end",
     seen={1: "200, a, b, status 0", 3: "200, x, y, status 0", 5: "200, u, status 0"},

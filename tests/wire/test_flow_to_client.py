@@ -146,6 +146,17 @@ def test_streams_that_wait_for_the_connection_take_turns(moved: bool) -> None:
         assert len(turns) == 3 and max(turns) - min(turns) <= 1
 
 
+def test_frames_are_as_large_as_the_client_lets_them_be() -> None:
+    peer, owner, [id] = connected("Silent", initial_window_size=1 << 20)
+    for size, sizes in ((16_384, [16_384, 3_621]), (20_000, [20_000, 5]), (16_384, [16_384, 3_621])):
+        peer.h2.update_settings({raw.MAX_FRAME_SIZE: size})
+        owner.feed(peer.take())
+        owner.session.outbound.message(owner.session.streams[id], bytes(20_000))
+        owner.flush()
+        assert data_frames(owner.sent)[id] == sizes
+        peer.receive(owner.output())
+
+
 def test_the_connection_window_may_open_by_the_byte() -> None:
     peer, owner, [id] = connected("Silent", initial_window_size=1 << 20)
     owner.session.outbound.message(owner.session.streams[id], bytes(65_540))

@@ -120,13 +120,21 @@ def test_a_status_alone_is_one_block(block: bytes, fields: list[tuple[bytes, byt
     assert seen(owner) == [("headers", [*HEADERS[1], *fields])]
 
 
-def test_initial_metadata_goes_out_once_and_before_all_else() -> None:
-    owner = opened()
-    outbound, stream = owner.session.outbound, owner.calls[1].stream
-    outbound.headers(stream, [(b"x", b"1")])
-    outbound.headers(stream, [(b"x", b"2")])
-    outbound.reply(stream, b"a")
-    assert seen(owner) == [("headers", [*HEADERS[1], (b"x", b"1")]), ("data", raw.message(b"a")), ENDED]
+@pytest.mark.parametrize("id", (1, 3))
+def test_initial_metadata_goes_out_once_and_before_all_else(id: int) -> None:
+    owner = opened(count=2)
+    outbound = owner.session.outbound
+    if id == 3:
+        outbound.finish(owner.calls[1].stream, OK)
+    outbound.headers(owner.calls[id].stream, [(b"x", b"1")])
+    outbound.headers(owner.calls[id].stream, [(b"x", b"2")])
+    outbound.reply(owner.calls[id].stream, b"a")
+    owner.flush()
+    assert View(owner.sent).streams[id] == [
+        ("headers", [*HEADERS[1], (b"x", b"1")]),
+        ("data", raw.message(b"a")),
+        ENDED,
+    ]
 
 
 def test_header_blocks_larger_than_a_frame() -> None:
@@ -160,7 +168,7 @@ def test_a_reset_drops_what_waits() -> None:
     outbound.reset(stream, 2)
     owner.feed(raw.window_update(1, 100))
     assert seen(owner) == [HEADERS, ("data", raw.message(b"hello")[:3]), ("reset", 2)]
-    assert outbound.idle and not owner.session.streams
+    assert outbound.idle and not owner.session.streams and stream.unsent_bytes == 0
 
 
 def test_the_table_is_given_up_once_in_the_first_block_of_all() -> None:
