@@ -376,7 +376,6 @@ class Session:
         # The usual case, and the only one that matters for speed: a whole message in one frame.
         if (
             not stream.partial
-            and len(data) >= MESSAGE_PREFIX
             and not data[0]
             and int.from_bytes(data[1:5], "big") + MESSAGE_PREFIX == len(data)
         ):

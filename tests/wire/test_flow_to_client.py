@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actorrpc.wire.events import Drained
 from actorrpc.wire.outbound import PORTION
 
 from . import raw
@@ -250,8 +251,30 @@ def test_drained_is_said_once_though_both_windows_open() -> None:
     peer.h2.increment_flow_control_window(100_000)
     peer.h2.increment_flow_control_window(100_000, id)
     owner.feed(peer.take())
+    assert owner.drained == [id]
     owner.feed(b"")
     assert owner.drained == [id]
+
+
+@pytest.mark.parametrize("asked", (True, False))
+def test_drained_is_said_with_the_output_that_it_tells_of(asked: bool) -> None:
+    _, owner, [id] = connected("Silent", initial_window_size=1 << 20)
+    owner.session.outbound.message(owner.session.streams[id], bytes(100_000))
+    owner.flush()
+    assert owner.session.receive_data(raw.window_update(0, 100_000)) == []
+    assert owner.session.drain_events() == [] and owner.session.data_to_send()
+    [event] = owner.session.drain_events() if asked else owner.session.receive_data(b"")
+    assert isinstance(event, Drained) and event.stream.id == id
+    assert owner.session.drain_events() == []
+
+
+def test_a_window_update_of_a_closed_stream_is_not_the_connections() -> None:
+    peer, owner, [gone, id] = connected("Silent", "Silent", initial_window_size=1 << 20)
+    peer.h2.reset_stream(gone)
+    owner.session.outbound.message(owner.session.streams[id], bytes(100_000))
+    owner.feed(peer.take() + raw.window_update(gone, 50_000))
+    peer.receive(owner.output())
+    assert len(peer.replies[id].data) == 65_535
 
 
 def test_drained_is_not_said_of_a_call_that_ended() -> None:
@@ -265,6 +288,16 @@ def test_drained_is_not_said_of_a_call_that_ended() -> None:
     assert owner.drained == [] and stream.closed
     peer.receive(owner.output())
     assert peer.replies[id].messages == [bytes(20)]
+
+
+def test_on_a_closed_stream_nothing_is_sent() -> None:
+    peer, owner, [id] = connected("Silent")
+    outbound, stream = owner.session.outbound, owner.session.streams[id]
+    peer.h2.reset_stream(id)
+    owner.feed(peer.take())
+    outbound.headers(stream, [(b"x", b"1")])
     outbound.message(stream, b"nobody listens")
     outbound.reply(stream, b"nobody listens")
+    outbound.finish(stream, OK)
+    outbound.reset(stream, 2)
     assert outbound.take() == b""

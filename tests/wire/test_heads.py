@@ -10,7 +10,7 @@ from actorrpc.wire.head import parse_timeout
 
 from . import raw
 from .faults import PROTOCOL_ERROR
-from .owner import Owner
+from .owner import OK, Owner
 from .view import View
 
 Fields = list[tuple[str, str]]
@@ -271,10 +271,13 @@ def test_a_refused_message_in_the_last_frame_takes_no_reset() -> None:
     assert View(owner.sent).brief() == {1: "200, status 13"}
 
 
-def test_a_refused_message_ends_a_call_that_waits_to_send() -> None:
+@pytest.mark.parametrize("finished", (False, True))
+def test_a_refused_message_ends_a_call_that_waits_to_send(finished: bool) -> None:
     owner = Owner()
     owner.feed(raw.OPEN + raw.settings((raw.INITIAL_WINDOW_SIZE, 8)) + raw.headers(1, raw.request("Echo")))
     owner.feed(raw.data(1, raw.message(b"hello")))
+    if finished:
+        owner.session.outbound.finish(owner.calls[1].stream, OK)
     owner.feed(raw.data(1, raw.message(b"bad", 1)))
     assert View(owner.sent).brief() == {1: "200, part of a message, status 13, reset 0"}
     assert not owner.session.streams

@@ -49,6 +49,7 @@ def test_the_short_way_to_reply_says_what_the_long_way_says() -> None:
             owner.session.outbound.reply(owner.calls[1].stream, b"first")
         owner.session.outbound.reply(owner.calls[3].stream, b"hello")
         owner.flush()
+        assert 3 not in owner.session.streams and owner.calls[3].stream.closed
         ways.append(View(owner.sent).streams[3])
     assert ways[0] == ways[1] == [HEADERS, ("data", raw.message(b"hello")), ENDED]
 
@@ -120,6 +121,27 @@ def test_a_status_alone_is_one_block(block: bytes, fields: list[tuple[bytes, byt
     assert seen(owner) == [("headers", [*HEADERS[1], *fields])]
 
 
+def test_a_reply_waits_for_its_own_window() -> None:
+    owner = opened(settings=raw.settings((raw.INITIAL_WINDOW_SIZE, 8)), count=2)
+    for id, payload in ((1, b"abc"), (3, b"abcd")):
+        owner.session.outbound.reply(owner.calls[id].stream, payload)
+        owner.drop(id)
+    owner.flush()
+    assert View(owner.sent).brief() == {1: "200, abc, status 0", 3: "200, part of a message"}
+    owner.feed(raw.window_update(3, 1))
+    assert View(owner.sent).brief()[3] == "200, abcd, status 0"
+
+
+def test_the_first_status_is_the_one_that_counts() -> None:
+    owner = opened(settings=raw.settings((raw.INITIAL_WINDOW_SIZE, 3)))
+    outbound, stream = owner.session.outbound, owner.calls[1].stream
+    outbound.message(stream, b"hello")
+    outbound.finish(stream, OK)
+    outbound.finish(stream, trailers(StatusCode.ABORTED))
+    owner.feed(raw.window_update(1, 100))
+    assert seen(owner) == [HEADERS, ("data", raw.message(b"hello")), ENDED]
+
+
 @pytest.mark.parametrize("id", (1, 3))
 def test_initial_metadata_goes_out_once_and_before_all_else(id: int) -> None:
     owner = opened(count=2)
@@ -168,7 +190,8 @@ def test_a_reset_drops_what_waits() -> None:
     outbound.reset(stream, 2)
     owner.feed(raw.window_update(1, 100))
     assert seen(owner) == [HEADERS, ("data", raw.message(b"hello")[:3]), ("reset", 2)]
-    assert outbound.idle and not owner.session.streams and stream.unsent_bytes == 0
+    assert outbound.idle and not owner.session.streams
+    assert not stream.unsent and stream.unsent_bytes == 0
 
 
 def test_the_table_is_given_up_once_in_the_first_block_of_all() -> None:
