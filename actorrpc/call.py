@@ -49,7 +49,6 @@ class Call(Generic[Reply]):
         "_cursor",
         "_host",
         "_metadata",
-        "_stream",
         "_trailing",
         "cancelled",
         "cell",
@@ -64,12 +63,16 @@ class Call(Generic[Reply]):
         "route",
         "runner",
         "since",
+        "stream",
+        "stream_id",
         "timer",
     )
 
     def __init__(self, host: CallHost, stream: Stream, route: Route) -> None:
         self._host = host
-        self._stream = stream
+        #: The call's state on the wire, and the HTTP/2 stream that carries it: the hub's business.
+        self.stream = stream
+        self.stream_id = stream.id
         self.route = route
         #: When the call must be over, on ``time.monotonic``'s clock of this hub; None: no deadline.
         self.deadline: float | None = None
@@ -110,7 +113,7 @@ class Call(Generic[Reply]):
     @property
     def id(self) -> str:
         """Unique among the calls of all hubs, and the same after a move."""
-        return f"{self._host.id}/{self._stream.id}"
+        return f"{self._host.id}/{self.stream_id}"
 
     @property
     def method(self) -> str:
@@ -126,18 +129,8 @@ class Call(Generic[Reply]):
     def metadata(self) -> Metadata:
         """What the client sent with the call."""
         if self._metadata is None:
-            self._metadata = Metadata(self._stream.head.fields)
+            self._metadata = Metadata(self.stream.head.fields)
         return self._metadata
-
-    @property
-    def stream_id(self) -> int:
-        """The HTTP/2 stream that carries the call."""
-        return self._stream.id
-
-    @property
-    def stream(self) -> Stream:
-        """The call's state on the wire: the hub's business, not a handler's."""
-        return self._stream
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, at least 0; None if the call has none."""
@@ -162,13 +155,12 @@ class Call(Generic[Reply]):
 
     def send_payload(self, payload: bytes) -> None:
         """Send a message that is serialized already. Neither its type nor the call's end is checked."""
-        stream = self._stream
+        stream = self.stream
         session = self._host.session
         limit = session.config.max_unsent_bytes
         if stream.unsent_bytes and stream.unsent_bytes + len(payload) > limit:
             waiting = stream.unsent_bytes
-            stream.unsent.clear()
-            stream.unsent_bytes = 0
+            stream.drop_unsent()
             self.cancelled = True
             self.end(
                 StatusCode.RESOURCE_EXHAUSTED,
@@ -198,9 +190,9 @@ class Call(Generic[Reply]):
         fields = encode_metadata(metadata)
         if self._refuses_more("send metadata"):
             return
-        if self._stream.headers_sent:
+        if self.stream.headers_sent:
             raise RuntimeError(f"{self.method}: the initial metadata has been sent already")
-        self._host.session.outbound.headers(self._stream, fields)
+        self._host.session.outbound.headers(self.stream, fields)
         self._host.changed()
 
     def set_trailing_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
@@ -211,7 +203,7 @@ class Call(Generic[Reply]):
 
     def reply(self, message: Message) -> None:
         """Send the single reply of a call and end it with OK."""
-        stream = self._stream
+        stream = self.stream
         outbound = self._host.session.outbound
         if self._trailing:
             outbound.message(stream, message.SerializeToString())
@@ -229,7 +221,7 @@ class Call(Generic[Reply]):
             return
         self.ended = True
         outbound = self._host.session.outbound
-        outbound.finish(self._stream, trailers(status, message, [*self._trailing, *metadata]))
+        outbound.finish(self.stream, trailers(status, message, [*self._trailing, *metadata]))
         self._host.changed()
         self._host.call_ended(self)
 
@@ -242,7 +234,7 @@ class Call(Generic[Reply]):
     @property
     def congested(self) -> bool:
         """Whether the client is so far behind that the call's own input should wait."""
-        return self._stream.unsent_bytes > UNSENT_HIGH
+        return self.stream.unsent_bytes > UNSENT_HIGH
 
     @property
     def trailing(self) -> list[tuple[bytes, bytes]]:
@@ -267,4 +259,4 @@ class Call(Generic[Reply]):
 
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "ended" if self.ended else "open"
-        return f"<Call {self.id} {self.method} {state}, {self._stream.unsent_bytes} bytes unsent>"
+        return f"<Call {self.id} {self.method} {state}, {self.stream.unsent_bytes} bytes unsent>"

@@ -224,17 +224,23 @@ class Connection:
 
     def _on_message(self, event: MessageReceived) -> None:
         stream = event.stream
+        payload = event.payload
         call = self.calls.get(stream.id)
         if call is None:  # ended by the server; the client does not know yet
-            self.session.consumed(stream, len(event.payload))
+            self.session.consumed(stream, len(payload))
         elif call.route.method.client_streaming:
-            call.cell.push(MESSAGE, call, event.payload)
-            self._ready.append(call.cell)
-        elif call.request is None:
-            call.request = event.payload
-        else:
-            self.session.consumed(stream, len(event.payload))
+            call.cell.push(MESSAGE, call, payload)
+            if event.last:
+                call.cell.push(END, call, None)
+            self._will_run(call.cell)
+        elif call.request is not None:
+            self.session.consumed(stream, len(payload))
             call.end(StatusCode.UNIMPLEMENTED, f"{call.method} takes one message, and more came")
+        elif event.last:
+            call.cell.push(REQUEST, call, payload)
+            self._will_run(call.cell)
+        else:
+            call.request = payload
 
     def _on_end(self, event: StreamEnded) -> None:
         call = self.calls.get(event.stream.id)
@@ -248,7 +254,7 @@ class Connection:
         else:
             call.cell.push(REQUEST, call, call.request)
             call.request = None
-        self._ready.append(call.cell)
+        self._will_run(call.cell)
 
     def _on_reset(self, event: StreamReset) -> None:
         call = self.calls.get(event.stream.id)
@@ -287,6 +293,11 @@ class Connection:
         """See to it that the cell's turns start, in the hub's greenlet."""
         self._ready.append(cell)
         self.changed()
+
+    def _will_run(self, cell: Cell) -> None:
+        """As ``ready``, where ``_run_ready`` follows in any case."""
+        if cell not in self._ready:
+            self._ready.append(cell)
 
     def _run_ready(self) -> None:
         ready = self._ready

@@ -42,6 +42,7 @@ class Transport:
         "_reading",
         "_sock",
         "_writer",
+        "ready",
     )
 
     def __init__(
@@ -60,11 +61,8 @@ class Transport:
         self._writer: Any = None
         #: What the socket has not taken.
         self._backlog: memoryview | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Whether ``send`` may be called: nothing waits."""
-        return self._backlog is None
+        #: ``send`` may be called: nothing waits.
+        self.ready = True
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -96,6 +94,7 @@ class Transport:
         if sent == len(data):
             return True
         self._backlog = memoryview(data)[sent:]
+        self.ready = False
         self._wait_writable()
         return False
 
@@ -160,6 +159,7 @@ class Transport:
             self._backlog = self._backlog[sent:]
             return
         self._backlog = None
+        self.ready = True
         self._writer.stop()
         if self._reading:
             self._reader.start(self._readable)

@@ -22,7 +22,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
 from actorrpc.actor import MOVED, Actor, Service
-from actorrpc.call import Call
+from actorrpc.call import UNSENT_HIGH, Call
 from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import CLOSED
@@ -159,7 +159,8 @@ class Cell:
             return
         # What is held goes first: the client may have read some, but not all, of what was in the way.
         if call.runner is not None or (
-            kind != PULL and (call.held or call.iterator is not None or call.congested)
+            kind != PULL
+            and (call.held or call.iterator is not None or call.stream.unsent_bytes > UNSENT_HIGH)
         ):
             call.held.append(payload)
             return
@@ -177,11 +178,12 @@ class Cell:
         finally:
             # What a handler set in its context is not for the next call on this stack to see.
             runner.gr_context = None
-            self._leave_turn(call)
+            call.runner = None
+            if call.iterator is not None or call.held:
+                self._leave_turn(call)
 
     def _leave_turn(self, call: Call[Any]) -> None:
-        call.runner = None
-        if call.ended and call.iterator is not None:
+        if call.ended:
             self.close_iterator(call)
         if call.held:
             self.release(call)

@@ -36,17 +36,21 @@ class RequestReceived(Event):
 
 
 class MessageReceived(Event):
-    """A whole message of a call. Say ``session.consumed(stream, len(payload))`` when it has been taken."""
+    """A whole message of a call. Say ``session.consumed(stream, len(payload))`` when it has been taken.
 
-    __slots__ = ("payload", "stream")
+    ``last``: the client has half-closed with it, as ``StreamEnded`` would say, which does not follow.
+    """
 
-    def __init__(self, stream: Stream, payload: bytes) -> None:
+    __slots__ = ("last", "payload", "stream")
+
+    def __init__(self, stream: Stream, payload: bytes, last: bool) -> None:
         self.stream = stream
         self.payload = payload
+        self.last = last
 
 
 class StreamEnded(Event):
-    """The client has half-closed: no more messages come."""
+    """The client has half-closed, after all its messages."""
 
     __slots__ = ("stream",)
 

@@ -1,7 +1,8 @@
 """The head of a request: header fields checked and read as gRPC reads them.
 
 A client repeats itself: the fields of two calls of one method differ at most in ``grpc-timeout``. So that
-one is taken out, and what the others mean is remembered.
+one is taken out, and what the others mean is remembered: for all connections by the fields, and for each
+connection from its last request.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from actorrpc.errors import StatusCode, StreamFault
 from actorrpc.wire.frames import ErrorCode
 from actorrpc.wire.hpack import Field
 
-__all__ = ["Refusal", "RequestHead", "check_trailers", "parse_head", "parse_timeout"]
+__all__ = ["HeadReader", "Refusal", "RequestHead", "check_trailers", "parse_head", "parse_timeout"]
 
 _NAME = re.compile(r":?[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110, 5.6.2) in lower case
 _BAD_VALUE = re.compile(r"[\0\r\n]|^[ \t]|[ \t]$")
@@ -24,7 +25,7 @@ _CONNECTION_SPECIFIC = frozenset(
 
 #: Seconds in each TimeoutUnit (PROTOCOL-HTTP2, "Timeout").
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-_TIMEOUT = re.compile(r"[0-9]{1,8}[HMSmun]", re.ASCII)
+_TIMEOUT_DIGITS = 8
 
 #: Heads remembered by their fields, shared by all connections; emptied when full.
 _memo: dict[tuple[Field, ...], RequestHead] = {}
@@ -57,15 +58,56 @@ class RequestHead:
         return f"<RequestHead {self.path} {len(self.fields)} fields>"
 
 
+class HeadReader:
+    """Reads the requests of one connection."""
+
+    __slots__ = ("_fields", "_found", "_timeout_at")
+
+    def __init__(self) -> None:
+        self._fields: tuple[Field, ...] = ()
+        self._found: tuple[RequestHead, str] | None = None
+        #: Where ``grpc-timeout`` was among the fields; -1 if nowhere.
+        self._timeout_at = -1
+
+    def read(self, fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
+        """As ``parse_head``, which need not be called where at most the timeout differs from the last time.
+
+        The fields are the same objects then, from HPACK's tables, so that to compare them costs little.
+        """
+        last, found = self._fields, self._found
+        if fields is last and found is not None:
+            return found
+        at = self._timeout_at
+        if (
+            found is not None
+            and 0 <= at < len(fields)
+            and _is_timeout(fields[at])
+            and fields[:at] == last[:at]
+            and fields[at + 1 :] == last[at + 1 :]
+        ):
+            found = (found[0], fields[at][1])
+        else:
+            found = parse_head(fields)
+            self._timeout_at = next((at for at, field in enumerate(fields) if _is_timeout(field)), -1)
+        self._fields = fields
+        self._found = found
+        return found
+
+
+def _is_timeout(field: Field) -> bool:
+    """Whether it may be a timeout. One of another length is left among the fields, and refused with them."""
+    return field[0] == "grpc-timeout" and 1 < len(field[1]) <= _TIMEOUT_DIGITS + 1
+
+
 def parse_head(fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
     """The head, and the text of ``grpc-timeout`` ("" if there is none).
 
     Raises StreamFault for a malformed request (RFC 9113, 8.1.1).
     """
     timeout = ""
-    for position, (name, value) in enumerate(fields):
-        if name == "grpc-timeout" and 1 < len(value) < 10:  # of another length, it is left in and refused
-            timeout = value
+    for position, field in enumerate(fields):
+        if _is_timeout(field):
+            timeout = field[1]
             fields = fields[:position] + fields[position + 1 :]
             if position < len(_PSEUDO) and fields[position:] and fields[position][0][:1] == ":":
                 raise _malformed("pseudo-header after grpc-timeout")
@@ -82,9 +124,11 @@ def parse_head(fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
 
 def parse_timeout(text: str) -> float | None:
     """Seconds; None if the text is no timeout."""
-    if not _TIMEOUT.fullmatch(text):
+    digits = text[:-1]
+    unit = _UNITS.get(text[-1:])
+    if unit is None or len(digits) > _TIMEOUT_DIGITS or not (digits.isascii() and digits.isdigit()):
         return None
-    return int(text[:-1]) * _UNITS[text[-1]]
+    return int(digits) * unit
 
 
 def check_trailers(fields: tuple[Field, ...]) -> None:

@@ -95,6 +95,12 @@ _STATIC: tuple[Field, ...] = (
     ("www-authenticate", ""),
 )
 _STATIC_LAST = len(_STATIC) - 1
+
+#: The first bytes of fields that are in a table whole: 0x81 for the first of the static table, 0xBE for the
+#: newest of the dynamic one, and 0xFF where the index is too large for the byte (6.1).
+_INDEXED = 0x80
+_NEWEST = _INDEXED + len(_STATIC)
+_INDEXED_FAR = 0xFF
 _STATIC_NAMES = {name: index for index, (name, _) in reversed(list(enumerate(_STATIC))) if index}
 _STATIC_FIELDS = {field: index for index, field in enumerate(_STATIC) if index}
 
@@ -142,17 +148,22 @@ class Decoder:
     def _decode(self, block: bytes) -> tuple[Field, ...]:
         # Plain and long on purpose: with a deadline on each call, every call comes through here.
         fields: list[Field] = []
+        entries = self.entries
         changed = False
         position = 0
         end = len(block)
         while position < end:
             byte = block[position]
             position += 1
-            if byte & 0x80:  # indexed field (6.1)
-                index = byte & 0x7F
-                if index == 0x7F:
-                    index, position = _integer(block, position, 0x7F)
-                fields.append(_STATIC[index] if 0 < index <= _STATIC_LAST else self._entry(index))
+            if byte >= _NEWEST and byte != _INDEXED_FAR:
+                fields.append(entries[_NEWEST - 1 - byte])
+                continue
+            if byte > _INDEXED and byte != _INDEXED_FAR:
+                fields.append(_STATIC[byte - _INDEXED])
+                continue
+            if byte & 0x80:
+                index, position = _integer(block, position, 0x7F) if byte & 0x7F else (0, position)
+                fields.append(self._entry(index))
                 continue
             if byte & 0x40:  # literal with incremental indexing (6.2.1)
                 index = byte & 0x3F
@@ -172,10 +183,17 @@ class Decoder:
             if index == prefix:
                 index, position = _integer(block, position, prefix)
             if index:
-                name = _STATIC[index][0] if index <= _STATIC_LAST else self._entry(index)[0]
+                name = self._entry(index)[0]
             else:
                 name, position = _string(block, position)
-            value, position = _string(block, position)
+            length = block[position]
+            if length < 0x7F:  # neither Huffman-coded nor long: as `_string` does it
+                position += 1 + length
+                if position > end:
+                    raise IndexError(position)
+                value = str(block[position - length : position], "latin-1")
+            else:
+                value, position = _string(block, position)
             field = (name, value)
             fields.append(field)
             if byte & 0x40:
@@ -191,15 +209,16 @@ class Decoder:
         return decoded
 
     def _entry(self, index: int) -> Field:
+        if 0 < index <= _STATIC_LAST:
+            return _STATIC[index]
         offset = index - _STATIC_LAST
         if not 0 < offset <= len(self.entries):
             raise IndexError(index)
         return self.entries[-offset]
 
     def _insert(self, field: Field) -> None:
-        size = len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
         self.entries.append(field)
-        self.size += size
+        self.size += len(field[0]) + len(field[1]) + _ENTRY_OVERHEAD
         if self.size > self.max_size:
             self._evict()
 
@@ -257,8 +276,8 @@ def _string(block: bytes, position: int) -> tuple[str, int]:
     if end > len(block):
         raise IndexError(end)
     raw = block[position:end]
-    if not byte & 0x80:
-        return raw.decode("latin-1"), end
+    if byte < 0x80:
+        return str(raw, "latin-1"), end
     text = _huffman_memo.get(raw)
     if text is None:
         text = decode_huffman(raw).decode("latin-1")

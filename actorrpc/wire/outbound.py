@@ -120,8 +120,7 @@ class Outbound:
             self._pending += length
             self._chunks.append(FRAME_HEADER.pack(length >> 16, length & 0xFFFF, DATA, 0, stream.id) + framed)
             return
-        stream.unsent.append(framed)
-        stream.unsent_bytes += length
+        stream.wait_to_send(framed)
         self._send_waiting(stream)
 
     def reply(self, stream: Stream, payload: bytes) -> None:
@@ -170,8 +169,7 @@ class Outbound:
     def forget(self, stream: Stream) -> None:
         """Take a stream out: the peer has reset it, or it has ended."""
         stream.closed = True
-        stream.unsent.clear()
-        stream.unsent_bytes = 0
+        stream.drop_unsent()
         stream.partial.clear()
         self._blocked.pop(stream.id, None)
         self.streams.pop(stream.id, None)
@@ -183,11 +181,8 @@ class Outbound:
         self._header_block(stream, encode([(b":status", b"%d" % http)]), end_stream=True)
         self._close(stream)
 
-    def window_opened(self, stream: Stream | None, increment: int) -> bool:
-        """Apply a WINDOW_UPDATE to a stream, or to the connection; False if the window is now too large."""
-        if stream is None:
-            self.send_window += increment
-            return self.send_window <= MAX_WINDOW
+    def window_opened(self, stream: Stream, increment: int) -> bool:
+        """Apply a WINDOW_UPDATE to a stream; False if the window is now too large."""
         stream.send_window += increment
         if stream.send_window > MAX_WINDOW:
             return False
@@ -257,6 +252,7 @@ class Outbound:
         return True
 
     def _data_frame(self, stream: Stream, room: int) -> None:
+        assert stream.unsent
         chunk = stream.unsent[0]
         length = len(chunk)
         if length > room:

@@ -48,7 +48,7 @@ from actorrpc.wire.frames import (
     ErrorCode,
     Setting,
 )
-from actorrpc.wire.head import RequestHead, check_trailers, parse_head
+from actorrpc.wire.head import HeadReader, check_trailers
 from actorrpc.wire.hpack import Decoder, Field
 from actorrpc.wire.outbound import Outbound, trailers
 from actorrpc.wire.preface import BadPreface
@@ -73,12 +73,12 @@ class Session:
     """One connection as the protocol sees it. See the module's docstring for what its owner does."""
 
     __slots__ = (
+        "_acknowledge_from",
         "_continuation",
         "_goaway_ping_sent",
         "_goaway_sent",
+        "_heads",
         "_held",
-        "_last_fields",
-        "_last_head",
         "_partial",
         "_preface_left",
         "_receive_unacknowledged",
@@ -111,10 +111,10 @@ class Session:
         self._continuation: tuple[int, bool, bytes] | None = None
         self._receive_window = 65_535
         self._receive_unacknowledged = 0
+        self._acknowledge_from = config.connection_window_bytes >> 1
         #: Bytes of whole messages that have been reported and not consumed, on all streams.
         self._held = 0
-        self._last_fields: tuple[Field, ...] = ()
-        self._last_head: tuple[RequestHead, str] | None = None
+        self._heads = HeadReader()
 
     # ---- bytes in
 
@@ -160,7 +160,7 @@ class Session:
         stream.held -= length
         if stream.receive_unacknowledged and not stream.closed:
             self._acknowledge_stream(stream)
-        if self._receive_unacknowledged:
+        if self._receive_unacknowledged >= self._acknowledge_from:
             self._acknowledge_connection()
 
     def shutdown(self) -> None:
@@ -301,10 +301,7 @@ class Session:
     def _open(self, id: int, end_stream: bool, fields: tuple[Field, ...], events: list[Event]) -> None:
         if len(self.streams) >= self.config.max_concurrent_streams:
             raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
-        if fields is not self._last_fields or self._last_head is None:
-            self._last_head = parse_head(fields)
-            self._last_fields = fields
-        head, timeout = self._last_head
+        head, timeout = self._heads.read(fields)
         outbound = self.outbound
         stream = Stream(id, head, timeout, outbound.peer_initial_window, self.config.stream_window_bytes)
         self.streams[id] = stream
@@ -359,48 +356,51 @@ class Session:
                 payload = _strip_padding(payload)
             if flags & END_STREAM:
                 stream.remote_closed = True  # first: a stream that both have ended takes no RST_STREAM
-                if payload:
-                    self._receive_message_data(stream, payload, events)
-                if not stream.closed:
+                if not self._receive_message_data(stream, payload, events) and not stream.closed:
                     self._half_close(stream, events)
                 return
-            if payload:
-                self._receive_message_data(stream, payload, events)
+            self._receive_message_data(stream, payload, events)
             if not stream.closed:
                 stream.receive_unacknowledged += length
                 self._acknowledge_stream(stream)
         finally:
-            self._acknowledge_connection()
+            if self._receive_unacknowledged >= self._acknowledge_from:
+                self._acknowledge_connection()
 
-    def _receive_message_data(self, stream: Stream, data: bytes, events: list[Event]) -> None:
+    def _receive_message_data(self, stream: Stream, data: bytes, events: list[Event]) -> bool:
+        """Report the messages that are complete. Whether the last of them was said to be the last one."""
         # The usual case, and the only one that matters for speed: a whole message in one frame.
         if (
-            not stream.partial
+            data
+            and not stream.partial
             and not data[0]
             and int.from_bytes(data[1:5], "big") + MESSAGE_PREFIX == len(data)
         ):
-            self._report_message(stream, data[MESSAGE_PREFIX:], events)
-            return
+            return self._report_message(stream, data[MESSAGE_PREFIX:], stream.remote_closed, events)
         if stream.partial and len(stream.partial[-1]) < _PIECE_BYTES:
             stream.partial[-1] += data
-        else:
+        elif data:
             stream.partial.append(data)
         stream.partial_size += len(data)
+        last = False
         while stream.partial_size >= stream.wanted:
             whole = stream.partial[0] if len(stream.partial) == 1 else b"".join(stream.partial)
             if stream.wanted == MESSAGE_PREFIX and not self._check_prefix(stream, whole, events):
-                return
+                return False
             wanted = stream.wanted = MESSAGE_PREFIX + int.from_bytes(whole[1:5], "big")
             if len(whole) < wanted:
                 stream.partial = [whole]
-                return
+                return False
             rest = whole[wanted:]
             stream.partial = [rest] if rest else []
             stream.partial_size = len(rest)
             stream.wanted = MESSAGE_PREFIX
-            self._report_message(stream, whole[MESSAGE_PREFIX:wanted], events)
+            last = self._report_message(
+                stream, whole[MESSAGE_PREFIX:wanted], stream.remote_closed and not rest, events
+            )
             if stream.closed:
-                return
+                return False
+        return last
 
     def _check_prefix(self, stream: Stream, prefix: bytes, events: list[Event]) -> bool:
         limit = self.config.max_receive_message_bytes
@@ -415,20 +415,21 @@ class Session:
             self._refuse_message(stream, StatusCode.INTERNAL, message, events)
         return not stream.closed
 
-    def _report_message(self, stream: Stream, payload: bytes, events: list[Event]) -> None:
+    def _report_message(self, stream: Stream, payload: bytes, last: bool, events: list[Event]) -> bool:
         length = len(payload)
         if length > self.config.max_receive_message_bytes:
             limit = self.config.max_receive_message_bytes
             message = f"a message of {length} bytes, over the limit of {limit}"
             self._refuse_message(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
-            return
+            return False
         self._held += length + _MESSAGE_OVERHEAD
         stream.held += length + _MESSAGE_OVERHEAD
-        events.append(MessageReceived(stream, payload))
+        events.append(MessageReceived(stream, payload, last))
+        return last
 
     def _refuse_message(self, stream: Stream, status: StatusCode, message: str, events: list[Event]) -> None:
         """End a call whose client broke gRPC's framing or a limit; its handler hears of a cancellation."""
-        stream.unsent.clear()
+        stream.drop_unsent()
         stream.trailers = None
         self.outbound.finish(stream, trailers(status, message))
         events.append(StreamReset(stream, ErrorCode.CANCEL))
@@ -445,9 +446,9 @@ class Session:
             stream.receive_unacknowledged = 0
 
     def _acknowledge_connection(self) -> None:
-        """As for a stream. Only a whole window of messages that wait holds back the other streams."""
-        window = self.config.connection_window_bytes
-        if self._receive_unacknowledged >= window >> 1 and self._held <= window:
+        """As for a stream, half of the window being used. Only a whole window of messages that wait holds
+        back the other streams."""
+        if self._held <= self.config.connection_window_bytes:
             self._receive_window += self._receive_unacknowledged
             self.outbound.control(frames.window_update(0, self._receive_unacknowledged))
             self._receive_unacknowledged = 0
@@ -501,17 +502,23 @@ class Session:
     def _on_window_update(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
         if len(payload) != 4:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(payload)} bytes")
-        stream = self.streams.get(id) if id else None
-        if id and stream is None:
+        increment = int.from_bytes(payload, "big") & MAX_WINDOW
+        if not id:
+            outbound = self.outbound
+            outbound.send_window += increment
+            if not increment:
+                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+            if outbound.send_window > MAX_WINDOW:
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "WINDOW_UPDATE overflows the window")
+            return
+        stream = self.streams.get(id)
+        if stream is None:
             if self._is_idle(id):
                 raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"WINDOW_UPDATE on idle stream {id}")
-            return
-        fault = StreamFault if id else ConnectionFault
-        increment = int.from_bytes(payload, "big") & MAX_WINDOW
-        if not increment:
-            raise fault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-        if not self.outbound.window_opened(stream, increment):
-            raise fault(ErrorCode.FLOW_CONTROL_ERROR, "WINDOW_UPDATE overflows the window")
+        elif not increment:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+        elif not self.outbound.window_opened(stream, increment):
+            raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "WINDOW_UPDATE overflows the window")
 
     def _on_rst_stream(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
         if len(payload) != 4:

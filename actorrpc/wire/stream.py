@@ -52,8 +52,8 @@ class Stream:
         self.partial: list[bytes] = []
         self.partial_size = 0
         self.wanted = MESSAGE_PREFIX
-        #: gRPC-framed messages that wait for a window or for the transport.
-        self.unsent: deque[bytes | memoryview] = deque()
+        #: gRPC-framed messages that wait for a window or for the transport; None until one has to.
+        self.unsent: deque[bytes | memoryview] | None = None
         self.unsent_bytes = 0
         #: The header block that ends the stream, once all is sent.
         self.trailers: bytes | None = None
@@ -61,6 +61,18 @@ class Stream:
         self.remote_closed = False
         #: The stream is over, on both sides: what is sent on it goes nowhere.
         self.closed = False
+
+    def wait_to_send(self, framed: bytes) -> None:
+        """Queue a gRPC-framed message behind those that wait already."""
+        if self.unsent is None:
+            self.unsent = deque()
+        self.unsent.append(framed)
+        self.unsent_bytes += len(framed)
+
+    def drop_unsent(self) -> None:
+        """Forget what waits."""
+        self.unsent = None
+        self.unsent_bytes = 0
 
     def freeze(self) -> snapshot_pb2.StreamSnapshot:
         return snapshot_pb2.StreamSnapshot(
@@ -73,7 +85,7 @@ class Stream:
             receive_unacknowledged=self.receive_unacknowledged,
             held=self.held,
             partial_message=b"".join(self.partial),
-            unsent=b"".join(self.unsent),
+            unsent=b"".join(self.unsent or ()),
             trailers=self.trailers or b"",
         )
 
@@ -87,8 +99,7 @@ class Stream:
         stream.headers_sent = snapshot.headers_sent
         stream.trailers = snapshot.trailers or None
         if snapshot.unsent:
-            stream.unsent.append(snapshot.unsent)
-            stream.unsent_bytes = len(snapshot.unsent)
+            stream.wait_to_send(snapshot.unsent)
         if snapshot.partial_message:
             stream.partial.append(snapshot.partial_message)
             stream.partial_size = len(snapshot.partial_message)

@@ -128,6 +128,8 @@ class Owner:
             self.drained.append(id)
         elif isinstance(event, MessageReceived):
             self._on_message(self.calls[id], event.payload)
+            if event.last and id in self.calls:
+                self._on_end(self.calls[id])
         elif isinstance(event, StreamEnded):
             self._on_end(self.calls[id])
         else:

@@ -218,6 +218,6 @@ def test_everything_long_lived_says_what_it_is() -> None:
     )
     assert repr(session.streams[1].head) == "<RequestHead /test.Test/Echo 6 fields>"
     assert repr(session.decoder) == "<Decoder 0 entries, 0 of 4096 bytes>"
-    assert repr(MessageReceived(session.streams[1], b"x")).startswith(
-        "MessageReceived(payload=b'x', stream=<Stream 1 "
+    assert repr(MessageReceived(session.streams[1], b"x", False)).startswith(
+        "MessageReceived(last=False, payload=b'x', stream=<Stream 1 "
     )
