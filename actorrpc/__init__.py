@@ -25,6 +25,7 @@ from actorrpc.service import Method, ServiceSpec
 if TYPE_CHECKING:
     from actorrpc.app import App
     from actorrpc.config import Config
+    from actorrpc.interceptor import Interceptor
     from actorrpc.server import Server, serve
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "DeadlineExceeded",
+    "Interceptor",
     "LostAttributeError",
     "Metadata",
     "Method",
@@ -52,6 +54,7 @@ __all__ = [
 _LAZY = {
     "App": "actorrpc.app",
     "Config": "actorrpc.config",
+    "Interceptor": "actorrpc.interceptor",
     "Server": "actorrpc.server",
     "serve": "actorrpc.server",
 }

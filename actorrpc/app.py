@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from actorrpc.actor import Actor, Service
 from actorrpc.errors import ConfigError
+from actorrpc.interceptor import Chain, Interceptor
 from actorrpc.service import Method
 
 __all__ = ["App", "Route", "load"]
@@ -20,12 +21,14 @@ __all__ = ["App", "Route", "load"]
 class Route:
     """How the calls of one method are served."""
 
-    __slots__ = ("concurrent", "end_handler", "handler", "method", "parse", "path", "service")
+    __slots__ = ("chain", "concurrent", "end_handler", "handler", "method", "parse", "path", "service")
 
-    def __init__(self, service: type[Service], method: Method) -> None:
+    def __init__(self, service: type[Service], method: Method, chain: Chain | None = None) -> None:
         spec = service.__rpc__
         self.service = service
         self.method = method
+        #: The app's interceptors; None if it has none.
+        self.chain = chain
         self.path = spec.path(method)
         #: ``handler(instance, message, call)``
         self.handler: Callable[..., Any] = getattr(service, method.name)
@@ -44,10 +47,16 @@ class Route:
 class App:
     """The services of a server: ``App([Chat, Room])``. Give classes, not instances.
 
+    ``interceptors`` are instances, which see every call: see ``actorrpc.Interceptor``.
     Raises ConfigError, with one line that says what is wrong, for what cannot be served.
     """
 
-    def __init__(self, services: Iterable[type[Service]]) -> None:
+    def __init__(
+        self, services: Iterable[type[Service]], *, interceptors: Iterable[Interceptor] = ()
+    ) -> None:
+        chain = Chain(interceptors)
+        #: What its interceptors do; None if it has none.
+        self.chain = chain if chain.interceptors else None
         #: Service classes by full name.
         self.services: dict[str, type[Service]] = {}
         #: Routes by ``:path``.
@@ -80,7 +89,7 @@ class App:
             _check_handler(service, method.name, 3)
             if method.client_streaming:
                 _check_handler(service, f"{method.name}_end", 2)
-            route = Route(service, method)
+            route = Route(service, method, self.chain)
             self.routes[route.path] = route
 
     def __repr__(self) -> str:

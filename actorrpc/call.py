@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from actorrpc.wire.session import Session
     from actorrpc.wire.stream import Stream
 
-__all__ = ["Call", "CallHost", "Metadata"]
+__all__ = ["Call", "CallHost", "Context", "Metadata"]
 
 Reply = TypeVar("Reply", bound=Message)
 
@@ -40,14 +40,65 @@ class CallHost(Protocol):
     def changed(self) -> None: ...
     def check_thread(self) -> None: ...
     def call_ended(self, call: Call[Any]) -> None: ...
+    def tell_ended(self, call: Call[Any], status: StatusCode, message: str) -> None: ...
+
+
+class Context(MutableMapping[str, str | bytes]):
+    """What is noted on a call: ``str`` keys, ``str`` or ``bytes`` values, so that all of it can travel.
+
+    Raises TypeError where another type is set, and ValueError for text that is not Unicode.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: dict[str, str | bytes] = {}
+
+    def __getitem__(self, key: str) -> str | bytes:
+        return self._values[key]
+
+    def __setitem__(self, key: str, value: str | bytes) -> None:
+        if not isinstance(key, str):
+            raise TypeError(f"call.context: a key must be str, not {key!r}")
+        if not isinstance(value, (str, bytes)):
+            raise TypeError(
+                f"call.context[{key!r}] must be str or bytes, which travel with the call, not {value!r}"
+            )
+        for text in (key, value):
+            if isinstance(text, str) and not _is_unicode(text):
+                raise ValueError(f"call.context[{key!r}]: {text!r} is not Unicode: use bytes")
+        self._values[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Context({self._values!r})"
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8: no surrogate stands alone in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Call(Generic[Reply]):
     """One RPC. Handlers get it as their last argument; ``self.calls`` lists an actor's open ones."""
 
     __slots__ = (
+        "_context",
         "_cursor",
         "_host",
+        "_initial",
         "_metadata",
         "_trailing",
         "cancelled",
@@ -77,6 +128,7 @@ class Call(Generic[Reply]):
         #: When the call must be over, on ``time.monotonic``'s clock of this hub; None: no deadline.
         self.deadline: float | None = None
         self._cursor = b""
+        self._context: Context | None = None
         #: The client has cancelled the call, its deadline has passed, or its connection has gone.
         self.cancelled = False
         #: Nothing more can be sent: the call was finished, or cancelled.
@@ -84,6 +136,7 @@ class Call(Generic[Reply]):
         #: The connection was handed to another hub: this object is only what is left of it here.
         self.moved = False
         self._metadata: Metadata | None = None
+        self._initial: list[tuple[bytes, bytes]] | None = None
         self._trailing: list[tuple[bytes, bytes]] = []
         # What the hub keeps about a call while it is open.
         self.cell: Any = None
@@ -109,6 +162,13 @@ class Call(Generic[Reply]):
         if not isinstance(value, bytes):
             raise TypeError(f"call.cursor must be bytes, not {type(value).__name__}")
         self._cursor = value
+
+    @property
+    def context(self) -> Context:
+        """What interceptors and handlers note on the call, such as who the caller is: it travels with it."""
+        if self._context is None:
+            self._context = Context()
+        return self._context
 
     @property
     def id(self) -> str:
@@ -167,8 +227,13 @@ class Call(Generic[Reply]):
                 f"{waiting} bytes wait for the client to read them, and no more than {limit} may",
             )
             return
+        if self._initial:
+            self._send_headers()
         session.outbound.message(stream, payload)
         self._host.changed()
+
+    #: Send a topic's message, which comes outside of the call's turns.
+    send_published = send_payload
 
     def finish(self, status: StatusCode = StatusCode.OK, message: str = "") -> None:
         """End the call with a status, after all that was sent on it.
@@ -187,17 +252,24 @@ class Call(Generic[Reply]):
         Raises ValueError or TypeError for metadata that cannot be sent, and RuntimeError if the headers
         have gone out, which the first message or the end of the call sees to.
         """
+        self.set_initial_metadata(metadata)
+        if not self.ended:
+            self._send_headers()
+
+    def set_initial_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
+        """Give metadata that goes out with the response headers, whenever they do: a key replaces what it
+        was given before, an empty list removes it. Raises as ``send_initial_metadata`` does."""
         fields = encode_metadata(metadata)
         if self._refuses_more("send metadata"):
             return
         if self.stream.headers_sent:
             raise RuntimeError(f"{self.method}: the initial metadata has been sent already")
-        self._host.session.outbound.headers(self.stream, fields)
-        self._host.changed()
+        self._initial = _replaced(self._initial or [], metadata, fields)
 
     def set_trailing_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
-        """Give the metadata that goes out with the status. Raises as ``send_initial_metadata`` does."""
-        self._trailing = encode_metadata(metadata)
+        """Give metadata that goes out with the status: a key replaces what it was given before, an empty
+        list removes it. Raises ValueError or TypeError for metadata that cannot be sent."""
+        self._trailing = _replaced(self._trailing, metadata, encode_metadata(metadata))
 
     # ---- for the hub
 
@@ -205,7 +277,9 @@ class Call(Generic[Reply]):
         """Send the single reply of a call and end it with OK."""
         stream = self.stream
         outbound = self._host.session.outbound
-        if self._trailing:
+        if self._trailing or self._initial:
+            if self._initial:
+                self._send_headers()
             outbound.message(stream, message.SerializeToString())
             outbound.finish(stream, trailers(StatusCode.OK, "", self._trailing))
         else:
@@ -220,12 +294,14 @@ class Call(Generic[Reply]):
         if self.ended:
             return
         self.ended = True
+        if self._initial:
+            self._send_headers()
         outbound = self._host.session.outbound
         outbound.finish(self.stream, trailers(status, message, [*self._trailing, *metadata]))
         self._host.changed()
         self._host.call_ended(self)
 
-    def cancel(self) -> None:
+    def cancel(self, why: str) -> None:
         """Note that the client wants no more of it: nothing is sent."""
         if not self.ended:
             self.cancelled = self.ended = True
@@ -235,6 +311,19 @@ class Call(Generic[Reply]):
     def congested(self) -> bool:
         """Whether the client is so far behind that the call's own input should wait."""
         return self.stream.unsent_bytes > UNSENT_HIGH
+
+    def _send_headers(self) -> None:
+        self._host.session.outbound.headers(self.stream, self._initial or ())
+        self._initial = None
+        self._host.changed()
+
+    @property
+    def initial(self) -> list[tuple[bytes, bytes]]:
+        return self._initial or []
+
+    @initial.setter
+    def initial(self, fields: list[tuple[bytes, bytes]]) -> None:
+        self._initial = fields or None
 
     @property
     def trailing(self) -> list[tuple[bytes, bytes]]:
@@ -260,3 +349,11 @@ class Call(Generic[Reply]):
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "ended" if self.ended else "open"
         return f"<Call {self.id} {self.method} {state}, {self.stream.unsent_bytes} bytes unsent>"
+
+
+def _replaced(
+    fields: list[tuple[bytes, bytes]], metadata: Iterable[str], new: list[tuple[bytes, bytes]]
+) -> list[tuple[bytes, bytes]]:
+    """``fields``, where ``new`` stands for those of ``metadata``'s keys."""
+    names = {name.encode() for name in metadata}
+    return [field for field in fields if field[0] not in names] + new

@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"errors", "log", "options_pb2", "pb"},
     {"config", "framing", "service"},
     {"ipc", "wire"},
-    {"actor", "call"},
+    {"actor", "call", "interceptor"},
     {"app", "client", "handoff"},
     {"codegen", "hub", "broker"},
     {"protoc", "server"},

@@ -17,14 +17,14 @@ import gevent
 from gevent import get_hub
 from greenlet import greenlet
 
-from actorrpc.actor import Service
 from actorrpc.call import Call
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
 from actorrpc.hub.host import ServiceHost
+from actorrpc.hub.interception import Admission
 from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
-from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell
+from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell, fail
 from actorrpc.wire.events import (
     Drained,
     Event,
@@ -67,6 +67,7 @@ class Connection:
         "_slice_end",
         "_unarmed",
         "_work_due",
+        "admission",
         "calls",
         "cells",
         "host",
@@ -99,6 +100,8 @@ class Connection:
         self.calls: dict[int, Call[Any]] = {}
         #: Services that were called on this connection, by full name.
         self.cells: dict[str, Cell] = {}
+        #: Where calls wait for the interceptors' on_call; None if there is none.
+        self.admission = Admission(self) if node.app.chain is not None and node.app.chain.admits else None
         self.host = ServiceHost(self)
         #: Turns so far, in all hubs, and how often it moved.
         self.turns = 0
@@ -113,7 +116,7 @@ class Connection:
         self.now = 0.0
         self.slice_over = False
         self._slice_end = 0.0
-        self._ready: list[Cell] = []
+        self._ready: list[Cell | Admission] = []
         #: Calls with a deadline that came since the last flush: most have ended by then and need no timer.
         self._unarmed: list[Call[Any]] = []
         self._on_quiet: Callable[[], None] | None = None
@@ -138,6 +141,8 @@ class Connection:
         self._stop_lingering()
         self.transport.close()
         self._interrupt_all(CallCancelled("the connection has gone"))
+        if self.admission is not None:
+            self.admission.lane.clear()
         self.host.end_subscriptions()
         for cell in self.cells.values():
             cell.keep_last_turns()
@@ -197,26 +202,44 @@ class Connection:
 
     def _on_request(self, event: RequestReceived) -> None:
         stream = event.stream
-        route = self.node.routes.get(stream.head.path)
+        node = self.node
+        route = node.routes.get(stream.head.path)
         if route is None:
             message = f"unknown method {stream.head.path}"
             self.session.outbound.finish(stream, trailers(StatusCode.UNIMPLEMENTED, message))
             return
-        call = self.calls[stream.id] = Call(self, stream, route)
-        cell = self.cells.get(route.service.__rpc__.name)
-        if cell is None:
-            try:
-                cell = self._make_cell(route.service)
-            except BaseException:
-                log.exception("%s could not be made, on connection %s", route.service.__name__, self.id)
-                call.end(StatusCode.UNKNOWN, "the service could not be made")
+        call = self.calls[stream.id] = node.call_type(self, stream, route)
+        if self.admission is None:
+            call.cell = self.cells.get(route.service.__rpc__.name) or self._make_cell(call)
+            if call.cell is None:
                 return
-        call.cell = cell
+        else:
+            self.admission.add(call)
+            self._will_run(self.admission)
         if stream.timeout:
             self._set_deadline(call, stream.timeout)
 
-    def _make_cell(self, service: type[Service]) -> Cell:
-        cell = self.cells[service.__rpc__.name] = Cell(self, service)
+    def admit(self, call: Call[Any]) -> None:
+        """The interceptors have let a call through: what has come of it becomes its turns."""
+        cell = self.cells.get(call.route.service.__rpc__.name) or self._make_cell(call)
+        if cell is None:
+            return
+        call.cell = cell
+        kind = MESSAGE if call.route.method.client_streaming else REQUEST
+        for payload in call.held:
+            cell.push(END if payload is None else kind, call, payload)
+        call.held.clear()
+        self.ready(cell)
+
+    def _make_cell(self, call: Call[Any]) -> Cell | None:
+        """Make the call's service; None, and the call has ended, if that fails."""
+        service = call.route.service
+        try:
+            cell = self.cells[service.__rpc__.name] = Cell(self, service)
+        except BaseException:
+            log.exception("%s could not be made, on connection %s", service.__name__, self.id)
+            call.end(StatusCode.UNKNOWN, "the service could not be made")
+            return None
         if cell.overrides("on_connect"):
             cell.connected = False
             cell.mailbox.append((CONNECT, None, None))
@@ -289,15 +312,20 @@ class Connection:
 
     # ---- turns
 
-    def ready(self, cell: Cell) -> None:
+    def ready(self, cell: Cell | Admission) -> None:
         """See to it that the cell's turns start, in the hub's greenlet."""
         self._ready.append(cell)
         self.changed()
 
-    def _will_run(self, cell: Cell) -> None:
+    def _will_run(self, cell: Cell | Admission) -> None:
         """As ``ready``, where ``_run_ready`` follows in any case."""
         if cell not in self._ready:
             self._ready.append(cell)
+
+    @property
+    def _lanes(self) -> list[Cell | Admission]:
+        """Whatever may have turns to run."""
+        return [*self.cells.values()] if self.admission is None else [self.admission, *self.cells.values()]
 
     def _run_ready(self) -> None:
         ready = self._ready
@@ -309,7 +337,7 @@ class Connection:
         self.slice_over = False
         self.now = monotonic()
         self._slice_end = self.now + TURN_SLICE
-        self._ready.extend(cell for cell in self.cells.values() if cell.mailbox or cell.lane)
+        self._ready.extend(cell for cell in self._lanes if cell.mailbox or cell.lane)
         self._work()
 
     def _work(self) -> None:
@@ -334,7 +362,7 @@ class Connection:
         if self.node.config.move_every:
             self.node.count_turn(self)
 
-    def drained(self, cell: Cell) -> None:
+    def drained(self, cell: Cell | Admission) -> None:
         """A runner has left the cell: nothing waits there, or it may not go on."""
         self.running -= 1
         if self.state == CLOSED and self._finished:
@@ -378,7 +406,7 @@ class Connection:
         """Cancel every call, then interrupt the handlers: no turn of another may begin in between."""
         calls = list(self.calls.values())
         for call in calls:
-            call.cancel()
+            call.cancel(str(error))
         for cell in self.cells.values():
             cell.drop_ended()
         for call in calls:
@@ -394,7 +422,7 @@ class Connection:
             self._throw(call, CallCancelled(message))
 
     def _interrupt(self, call: Call[Any], error: CallCancelled) -> None:
-        call.cancel()
+        call.cancel(str(error))
         self._throw(call, error)
 
     def _throw(self, call: Call[Any], error: BaseException) -> None:
@@ -425,11 +453,15 @@ class Connection:
             self.host.end_subscriptions(call)
         self.changed()
 
+    def tell_ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
+        """A call that interceptors see has ended."""
+        self.node.endings.add(call, status, message)
+
     def discard(self, cell: Cell, error: RpcError) -> None:
         """Drop an actor that could not be made; its calls get the error, the next call tries again."""
         self.cells.pop(cell.name, None)
         for call in [call for call in self.calls.values() if call.cell is cell]:
-            call.end(error.code, error.message)
+            fail(call, error)
         cell.drop_ended()
         self.host.end_subscriptions(cell=cell)
 
@@ -503,7 +535,7 @@ class Connection:
         self.transport.start()
         for subscription in self.host.subscriptions:
             self.node.topics.catch_up(subscription)
-        self._ready.extend(self.cells.values())
+        self._ready.extend(self._lanes)
         self.changed()
 
     def thaw_hooks(self) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 from gevent import get_hub
 
 from actorrpc.app import App
+from actorrpc.call import Call
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.handoff.source import Source
 from actorrpc.handoff.states import SourceEvent, TargetEvent
 from actorrpc.handoff.target import Target
 from actorrpc.hub.connection import Connection
+from actorrpc.hub.interception import Endings, InterceptedCall
 from actorrpc.hub.listener import Listener, PlainSocket
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.runners import Runners
@@ -52,6 +54,9 @@ class Node:
     ) -> None:
         self.app = app
         self.routes = app.routes
+        #: What a call is made of.
+        self.call_type: type[Call[Any]] = Call if app.chain is None else InterceptedCall
+        self.endings = Endings()
         self.config = config
         self.hub = hub
         self.generation = generation
@@ -300,6 +305,7 @@ class Node:
             self._stop_timer.close()
             self._stop_timer = None
         self.close()
+        self.endings.tell()  # also of calls that ended in this step of the loop
         done()
 
     def close(self) -> None:

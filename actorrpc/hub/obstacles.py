@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from actorrpc.hub.interception import Admission
 from actorrpc.hub.state import CLOSED, CLOSING
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def why_unquiet(connection: Connection) -> str:
     now = monotonic()
     for call in connection.calls.values():
         if call.runner is not None:
-            return f"handler {call.route.method.name} running for {now - call.since:.1f} s"
+            what = "on_call before" if isinstance(call.cell, Admission) else "handler"
+            return f"{what} {call.route.method.name} running for {now - call.since:.1f} s"
     for cell in connection.cells.values():
         if cell.hook:
             return f"{cell.hook} of {cell.name} running for {now - cell.since:.1f} s"

@@ -92,7 +92,7 @@ class Subscription:
             return
         wanted = self.call.route.method.reply.DESCRIPTOR.full_name
         if entry.type == wanted:
-            self.call.send_payload(entry.payload)
+            self.call.send_published(entry.payload)
         else:
             log.error(
                 "topic %r: a %s was published, and %s sends %s",

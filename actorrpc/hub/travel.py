@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from actorrpc.call import Call
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.connection import Connection
+from actorrpc.hub.interception import Admission
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import FROZEN, QUIESCING
@@ -176,6 +177,9 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot) -> 
         connection.thawed(_thaw_call(connection, each))
     for actor in snapshot.actors:
         connection.cells[actor.service].thaw_turns(actor, connection.calls)
+    for each in snapshot.calls:
+        if each.unadmitted:
+            _thaw_unadmitted(connection, connection.calls[each.stream])
     connection.host.subscriptions.extend(
         _thaw_subscription(connection, each) for each in snapshot.subscriptions
     )
@@ -189,7 +193,10 @@ def _freeze_call(call: Call[Any]) -> snapshot_pb2.CallSnapshot:
         held=[payload for payload in call.held if payload is not None],
         held_end=None in call.held,
         request=call.request,
-        trailing_metadata=[snapshot_pb2.HeaderField(name=name, value=value) for name, value in call.trailing],
+        initial_metadata=_freeze_fields(call.initial),
+        trailing_metadata=_freeze_fields(call.trailing),
+        context=[_freeze_entry(key, value) for key, value in call.context.items()],
+        unadmitted=isinstance(call.cell, Admission),
     )
 
 
@@ -201,9 +208,9 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot) -> C
     if route is None:
         raise SnapshotError(f"{stream.head.path} is not served here")
     cell = connection.cells.get(route.service.__rpc__.name)
-    if cell is None:
+    if cell is None and not snapshot.unadmitted:
         raise SnapshotError(f"a call of {stream.head.path} without its service")
-    call: Call[Any] = Call(connection, stream, route)
+    call = connection.node.call_type(connection, stream, route)
     call.cell = cell
     call.cursor = snapshot.cursor
     call.held.extend(snapshot.held)
@@ -213,8 +220,28 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot) -> C
         call.request = snapshot.request
     if snapshot.HasField("time_remaining"):
         call.deadline = monotonic() + snapshot.time_remaining
+    call.initial = [(field.name, field.value) for field in snapshot.initial_metadata]
     call.trailing = [(field.name, field.value) for field in snapshot.trailing_metadata]
+    for entry in snapshot.context:
+        call.context[entry.key] = entry.data if entry.HasField("data") else entry.text
     return call
+
+
+def _thaw_unadmitted(connection: Connection, call: Call[Any]) -> None:
+    if connection.admission is not None:
+        connection.admission.add(call)
+    else:  # this hub's app has no on_call any more
+        connection.admit(call)
+
+
+def _freeze_fields(fields: list[tuple[bytes, bytes]]) -> list[snapshot_pb2.HeaderField]:
+    return [snapshot_pb2.HeaderField(name=name, value=value) for name, value in fields]
+
+
+def _freeze_entry(key: str, value: str | bytes) -> snapshot_pb2.ContextEntry:
+    if isinstance(value, str):
+        return snapshot_pb2.ContextEntry(key=key, text=value)
+    return snapshot_pb2.ContextEntry(key=key, data=value)
 
 
 def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> Cell:

@@ -33,7 +33,7 @@ from actorrpc.wire.metadata import encode_metadata
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
 
-__all__ = ["Cell", "Turn"]
+__all__ = ["Cell", "Turn", "fail"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -174,7 +174,7 @@ class Cell:
         try:
             _TURNS[kind](self, call, payload)
         except BaseException as error:
-            self._fail(call, error)
+            fail(call, error)
         finally:
             # What a handler set in its context is not for the next call on this stack to see.
             runner.gr_context = None
@@ -225,36 +225,15 @@ class Cell:
                 else:
                     queue.append(turn)
 
-    def _fail(self, call: Call[Any], error: BaseException) -> None:
-        """End a call whose handler raised; also SystemExit or a gevent.Timeout ends no more than that."""
-        if isinstance(error, RpcError):
-            try:
-                call.end(error.code, error.message, self._error_metadata(call, error))
-                return
-            except AttributeError:  # a subclass that did not call our __init__
-                pass
-        elif isinstance(error, CallInterrupted):
-            call.end(StatusCode.CANCELLED, "the handler was interrupted")  # unless its call ended before
-            return
-        log.error("%s raised, for call %s", call.method, call.id, exc_info=error)
-        call.end(StatusCode.UNKNOWN, "the handler failed")
-        if isinstance(error, KeyboardInterrupt):
-            pass_to_main(error)
-
-    def _error_metadata(self, call: Call[Any], error: RpcError) -> list[tuple[bytes, bytes]]:
-        try:
-            return encode_metadata(error.metadata)
-        except (TypeError, ValueError):
-            log.exception("%s raised an RpcError with metadata that cannot be sent", call.method)
-            return []
-
     def _parse(self, call: Call[Any], payload: bytes) -> Message:
         self.connection.session.consumed(call.stream, len(payload))
+        route = call.route
         try:
-            return call.route.parse(payload)
+            message = route.parse(payload)
         except DecodeError:
-            wanted = call.route.method.request.DESCRIPTOR.full_name
+            wanted = route.method.request.DESCRIPTOR.full_name
             raise RpcError(StatusCode.INTERNAL, f"the message is no {wanted}") from None
+        return message if route.chain is None else route.chain.request(call, message)
 
     def _request(self, call: Call[Any], payload: bytes) -> None:
         route = call.route
@@ -414,6 +393,33 @@ class Cell:
         return (
             f"<Cell {self.name} {len(self.mailbox)}+{len(self.lane)} turns wait{', running' * self.running}>"
         )
+
+
+def fail(call: Call[Any], error: BaseException) -> None:
+    """End a call whose handler raised; also SystemExit or a gevent.Timeout ends no more than that."""
+    if call.route.chain is not None:
+        error = call.route.chain.error(call, error)
+    if isinstance(error, RpcError):
+        try:
+            call.end(error.code, error.message, _error_metadata(call, error))
+            return
+        except AttributeError:  # a subclass that did not call our __init__
+            pass
+    elif isinstance(error, CallInterrupted):
+        call.end(StatusCode.CANCELLED, "the handler was interrupted")  # unless its call ended before
+        return
+    log.error("%s raised, for call %s", call.method, call.id, exc_info=error)
+    call.end(StatusCode.UNKNOWN, "the handler failed")
+    if isinstance(error, KeyboardInterrupt):
+        pass_to_main(error)
+
+
+def _error_metadata(call: Call[Any], error: RpcError) -> list[tuple[bytes, bytes]]:
+    try:
+        return encode_metadata(error.metadata)
+    except (TypeError, ValueError):
+        log.exception("%s raised an RpcError with metadata that cannot be sent", call.method)
+        return []
 
 
 def pass_to_main(error: KeyboardInterrupt) -> None:

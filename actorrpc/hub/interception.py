@@ -1,0 +1,168 @@
+"""What a connection does where its app has interceptors: calls that show them replies and their own end,
+and admission, where ``on_call`` runs before a call's service learns of it.
+
+Nothing of this is made for an app without interceptors.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from gevent import get_hub
+from google.protobuf.message import Message
+
+from actorrpc.call import Call, Reply
+from actorrpc.errors import StatusCode
+from actorrpc.hub.runners import Runner
+from actorrpc.hub.turns import END, fail
+from actorrpc.interceptor import Chain
+
+if TYPE_CHECKING:
+    from actorrpc.hub.connection import Connection
+
+__all__ = ["Admission", "Endings", "InterceptedCall"]
+
+
+class InterceptedCall(Call[Reply]):
+    """A call whose replies and whose end the app's interceptors see."""
+
+    __slots__ = ()
+
+    @property
+    def _chain(self) -> Chain:
+        assert self.route.chain is not None
+        return self.route.chain
+
+    def send(self, message: Reply) -> None:
+        method = self.route.method
+        if isinstance(message, method.reply) and method.server_streaming and not self.ended:
+            message = self._chain.reply(self, message)  # type: ignore[assignment]
+        super().send(message)
+
+    def send_published(self, payload: bytes) -> None:
+        chain = self._chain
+        if chain.sees_replies:
+            try:
+                payload = chain.reply(self, self.route.method.reply.FromString(payload)).SerializeToString()
+            except BaseException as error:
+                fail(self, error)
+                return
+        self.send_payload(payload)
+
+    def reply(self, message: Message) -> None:
+        message = self._chain.reply(self, message)
+        if not self.ended:
+            super().reply(message)
+            self._tell(StatusCode.OK, "")
+
+    def end(
+        self, status: StatusCode, message: str = "", metadata: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
+        if not self.ended:
+            super().end(status, message, metadata)
+            self._tell(status, message)
+
+    def cancel(self, why: str) -> None:
+        if not self.ended:
+            super().cancel(why)
+            self._tell(StatusCode.CANCELLED, why)
+
+    def _tell(self, status: StatusCode, message: str) -> None:
+        self._host.tell_ended(self, status, message)
+
+
+class Endings:
+    """Calls that have ended, until their interceptors have been told.
+
+    They are told in gevent's loop, where a hook that blocks gets an error instead of holding up others.
+    """
+
+    def __init__(self) -> None:
+        self._loop = get_hub().loop
+        self._due: list[tuple[Call[Any], StatusCode, str]] = []
+
+    def add(self, call: Call[Any], status: StatusCode, message: str) -> None:
+        if not self._due:
+            self._loop.run_callback(self.tell)
+        self._due.append((call, status, message))
+
+    def tell(self) -> None:
+        """Run ``on_end`` of all that have ended."""
+        due, self._due = self._due, []
+        for call, status, message in due:
+            assert call.route.chain is not None
+            call.route.chain.ended(call, status, message)
+
+    def __repr__(self) -> str:
+        return f"<Endings {len(self._due)} due>"
+
+
+class Admission:
+    """The calls of one connection whose ``on_call`` has to run. To them it stands where their cell will.
+
+    Like a cell it runs its turns in order, and goes on with the next one when a hook blocks. A call's
+    messages wait in ``call.held``.
+    """
+
+    __slots__ = ("connection", "lane")
+
+    #: As no cell has: it is nobody's service.
+    instance = None
+    mailbox = ()
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        #: Calls whose turn has not begun.
+        self.lane: deque[Call[Any]] = deque()
+
+    def add(self, call: Call[Any]) -> None:
+        """Queue a call."""
+        call.cell = self
+        self.lane.append(call)
+
+    def push(self, kind: int, call: Call[Any], payload: bytes | None) -> None:
+        """Keep a message, or the half-close, for when the call has been admitted."""
+        call.held.append(None if kind == END else payload)
+
+    def release(self, call: Call[Any]) -> None:
+        """What the call holds is for its cell."""
+
+    def start(self) -> None:
+        """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
+        connection = self.connection
+        while self.lane and not connection.paused and not connection.slice_over:
+            connection.running += 1
+            connection.runners.start(self._drain)
+
+    def _drain(self, runner: Runner) -> None:
+        connection = self.connection
+        try:
+            while self.lane and not connection.paused and not connection.slice_over:
+                self._admit(self.lane.popleft(), runner)
+                connection.count_turn()
+        finally:
+            connection.drained(self)
+
+    def _admit(self, call: Call[Any], runner: Runner) -> None:
+        if call.ended:
+            return
+        connection = self.connection
+        if call.deadline is not None and connection.now >= call.deadline:
+            connection.expire(call)
+            return
+        assert call.route.chain is not None
+        call.runner, call.since = runner, connection.now
+        try:
+            call.route.chain.admit(call)
+        except BaseException as error:
+            fail(call, error)
+        finally:
+            runner.gr_context = None
+            call.runner = None
+        if not call.ended:
+            connection.admit(call)
+
+    def __repr__(self) -> str:
+        return f"<Admission {len(self.lane)} calls wait>"

@@ -1,0 +1,194 @@
+"""``Interceptor``: what an app does around its handlers, and ``Chain``: all that an app was given.
+
+Hooks, and no wrapper that calls on: a handler's turn is short, nothing of a call stays on a stack between
+turns, and the next turn may run in another process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import Message
+
+from actorrpc.errors import CallInterrupted, ConfigError, StatusCode
+
+if TYPE_CHECKING:
+    from actorrpc.call import Call
+
+__all__ = ["Chain", "Interceptor"]
+
+log = logging.getLogger("actorrpc.hub")
+
+
+class Interceptor:
+    """Sees and changes metadata, requests, replies and errors of every call.
+
+        app = actorrpc.App([Chat], interceptors=[Auth(), Log()])
+
+    Override the hooks that are needed; the others cost nothing. One instance serves all calls of its hub,
+    and each hub has its own, so what belongs to a call is kept in ``call.context``, which travels with it.
+
+    ``on_call`` and ``on_request`` run in the order in which the app has its interceptors, the other hooks
+    in the reverse order. Where a hook raises RpcError, the call ends with its status; anything else that is
+    raised becomes UNKNOWN and a traceback in the log. A call of an unknown method, or a request that is no
+    gRPC call, is refused before any interceptor sees it.
+    """
+
+    def on_call(self, call: Call[Any]) -> None:
+        """A call has begun: its metadata is here, and no actor has been made for it yet.
+
+        Raise RpcError to refuse it; neither the later interceptors nor any actor learn of it. It may block,
+        as a handler may: meanwhile the messages of this call wait, other calls go on, and the call's
+        deadline or cancellation interrupts it.
+        """
+
+    def on_request(self, call: Call[Any], message: Any) -> Message:
+        """Return the message for the handler: this one, or another of its type. It runs in the handler's
+        turn, before the handler, and may block."""
+        return message  # type: ignore[no-any-return]
+
+    def on_reply(self, call: Call[Any], message: Any) -> Message:
+        """Return the message for the client: this one, or another of its type.
+
+        It must not block, as ``call.send`` never does: a topic's messages are sent outside of turns. What it
+        raises is raised by ``call.send``.
+        """
+        return message  # type: ignore[no-any-return]
+
+    def on_error(self, call: Call[Any], error: BaseException) -> BaseException | None:
+        """A handler or a hook raised ``error``, and the call is open: return what to answer with instead,
+        such as an RpcError, or None to leave it. It may block."""
+
+    def on_end(self, call: Call[Any], status: StatusCode, message: str) -> None:
+        """The call is over, in this hub: answered, cancelled, expired, or its connection has gone.
+
+        It runs once for each call, whether or not ``on_call`` got so far; only a hub that dies tells nobody.
+        It must not block, since it runs in gevent's loop. What it raises is logged.
+        """
+
+
+class Chain:
+    """The interceptors of an app, hook by hook. Only hooks that some interceptor overrides are there."""
+
+    def __init__(self, interceptors: Iterable[Interceptor]) -> None:
+        """Raises ConfigError for what is no interceptor."""
+        #: In the order given.
+        try:
+            self.interceptors = tuple(interceptors)
+        except TypeError:
+            raise ConfigError(f"interceptors={interceptors!r}: give App a list of them") from None
+        for each in self.interceptors:
+            _check(each)
+        self._on_call = self._hooks("on_call")
+        self._on_request = self._hooks("on_request")
+        self._on_reply = self._hooks("on_reply")[::-1]
+        self._on_error = self._hooks("on_error")[::-1]
+        self._on_end = self._hooks("on_end")[::-1]
+
+    def _hooks(self, name: str) -> tuple[Callable[..., Any], ...]:
+        return tuple(getattr(each, name) for each in self.interceptors if _overrides(each, name))
+
+    @property
+    def admits(self) -> bool:
+        """Whether a call has to be admitted before its service learns of it."""
+        return bool(self._on_call)
+
+    @property
+    def sees_replies(self) -> bool:
+        return bool(self._on_reply)
+
+    def admit(self, call: Call[Any]) -> None:
+        """Run ``on_call``. Raises what refuses the call."""
+        for hook in self._on_call:
+            hook(call)
+            if call.ended:
+                return
+
+    def request(self, call: Call[Any], message: Message) -> Message:
+        """The message for the handler. Raises what ends the call."""
+        for hook in self._on_request:
+            message = _checked(hook, hook(call, message), call.route.method.request)
+        return message
+
+    def reply(self, call: Call[Any], message: Message) -> Message:
+        """The message for the client. Raises what ends the call."""
+        for hook in self._on_reply:
+            message = _checked(hook, hook(call, message), call.route.method.reply)
+        return message
+
+    def error(self, call: Call[Any], error: BaseException) -> BaseException:
+        """What to answer with in place of ``error``. Raises nothing."""
+        if isinstance(error, (CallInterrupted, KeyboardInterrupt)):
+            return error
+        for hook in self._on_error:
+            if call.ended:
+                break
+            try:
+                instead = hook(call, error)
+                if isinstance(instead, BaseException):
+                    error = instead
+                elif instead is not None:
+                    raise TypeError(
+                        f"{_name(hook)} must return an exception or None, not {instead!r}"
+                    ) from error
+            except BaseException as raised:
+                error = raised
+        return error
+
+    def ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
+        """Run ``on_end``. What it raises is logged: each hook gets its turn."""
+        for hook in self._on_end:
+            try:
+                hook(call, status, message)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                log.exception("%s raised, for call %s (it must not block either)", _name(hook), call.id)
+
+    def __repr__(self) -> str:
+        return f"<Chain {', '.join(type(each).__name__ for each in self.interceptors)}>"
+
+
+def _check(interceptor: object) -> None:
+    if inspect.isclass(interceptor) and issubclass(interceptor, Interceptor):
+        raise ConfigError(f"interceptors are instances: give App {interceptor.__name__}(), not the class")
+    if not isinstance(interceptor, Interceptor):
+        raise ConfigError(f"{interceptor!r} is no interceptor: derive it from actorrpc.Interceptor")
+    for name, arguments in _HOOKS.items():
+        hook = getattr(interceptor, name)
+        where = f"{type(interceptor).__name__}.{name}"
+        if inspect.iscoroutinefunction(hook) or inspect.isasyncgenfunction(hook):
+            raise ConfigError(f"{where} is async: actorrpc runs plain functions on gevent; drop the async")
+        try:
+            inspect.signature(hook).bind(*arguments)
+        except TypeError as error:
+            raise ConfigError(f"{where} must take (self, {', '.join(arguments)}): {error}") from error
+
+
+_HOOKS = {
+    "on_call": ("call",),
+    "on_request": ("call", "message"),
+    "on_reply": ("call", "message"),
+    "on_error": ("call", "error"),
+    "on_end": ("call", "status", "message"),
+}
+
+
+def _overrides(interceptor: Interceptor, name: str) -> bool:
+    return getattr(type(interceptor), name) is not getattr(Interceptor, name)
+
+
+def _checked(hook: Callable[..., Any], message: object, wanted: type[Message]) -> Message:
+    if not isinstance(message, wanted):
+        raise TypeError(
+            f"{_name(hook)} must return a {wanted.DESCRIPTOR.full_name}, not {type(message).__name__}"
+        )
+    return message
+
+
+def _name(hook: Callable[..., Any]) -> str:
+    """Such as ``Auth.on_call``."""
+    return f"{type(getattr(hook, '__self__', None)).__name__}.{getattr(hook, '__name__', hook)}"
