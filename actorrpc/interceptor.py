@@ -23,6 +23,10 @@ __all__ = ["Chain", "Interceptor"]
 log = logging.getLogger("actorrpc.hub")
 
 
+#: Its name for the log, such as ``Auth.on_call``, and what to call.
+Hook = tuple[str, Callable[..., Any]]
+
+
 class Interceptor:
     """Sees and changes metadata, requests, replies and errors of every call.
 
@@ -88,8 +92,12 @@ class Chain:
         self._on_error = self._hooks("on_error")[::-1]
         self._on_end = self._hooks("on_end")[::-1]
 
-    def _hooks(self, name: str) -> tuple[Callable[..., Any], ...]:
-        return tuple(getattr(each, name) for each in self.interceptors if _overrides(each, name))
+    def _hooks(self, name: str) -> tuple[Hook, ...]:
+        return tuple(
+            (f"{type(each).__name__}.{name}", getattr(each, name))
+            for each in self.interceptors
+            if getattr(type(each), name) is not getattr(Interceptor, name)
+        )
 
     @property
     def admits(self) -> bool:
@@ -102,51 +110,51 @@ class Chain:
 
     def admit(self, call: Call[Any]) -> None:
         """Run ``on_call``. Raises what refuses the call."""
-        for hook in self._on_call:
+        for _, hook in self._on_call:
             hook(call)
             if call.ended:
                 return
 
     def request(self, call: Call[Any], message: Message) -> Message:
         """The message for the handler. Raises what ends the call."""
-        for hook in self._on_request:
-            message = _checked(hook, hook(call, message), call.route.method.request)
+        for name, hook in self._on_request:
+            message = _checked(name, hook(call, message), call.route.method.request)
         return message
 
     def reply(self, call: Call[Any], message: Message) -> Message:
         """The message for the client. Raises what ends the call."""
-        for hook in self._on_reply:
-            message = _checked(hook, hook(call, message), call.route.method.reply)
+        for name, hook in self._on_reply:
+            message = _checked(name, hook(call, message), call.route.method.reply)
         return message
 
     def error(self, call: Call[Any], error: BaseException) -> BaseException:
         """What to answer with in place of ``error``. Raises nothing."""
         if isinstance(error, (CallInterrupted, KeyboardInterrupt)):
             return error
-        for hook in self._on_error:
+        for name, hook in self._on_error:
             if call.ended:
                 break
             try:
                 instead = hook(call, error)
                 if isinstance(instead, BaseException):
+                    if instead.__cause__ is instead.__context__ is None and instead is not error:
+                        instead.__context__ = error  # for the log, as if it had been raised here
                     error = instead
                 elif instead is not None:
-                    raise TypeError(
-                        f"{_name(hook)} must return an exception or None, not {instead!r}"
-                    ) from error
+                    raise TypeError(f"{name} must return an exception or None, not {instead!r}") from error
             except BaseException as raised:
                 error = raised
         return error
 
     def ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
         """Run ``on_end``. What it raises is logged: each hook gets its turn."""
-        for hook in self._on_end:
+        for name, hook in self._on_end:
             try:
                 hook(call, status, message)
             except KeyboardInterrupt:
                 raise
             except BaseException:
-                log.exception("%s raised, for call %s (it must not block either)", _name(hook), call.id)
+                log.exception("%s raised, for call %s (it must not block either)", name, call.id)
 
     def __repr__(self) -> str:
         return f"<Chain {', '.join(type(each).__name__ for each in self.interceptors)}>"
@@ -177,18 +185,7 @@ _HOOKS = {
 }
 
 
-def _overrides(interceptor: Interceptor, name: str) -> bool:
-    return getattr(type(interceptor), name) is not getattr(Interceptor, name)
-
-
-def _checked(hook: Callable[..., Any], message: object, wanted: type[Message]) -> Message:
+def _checked(name: str, message: object, wanted: type[Message]) -> Message:
     if not isinstance(message, wanted):
-        raise TypeError(
-            f"{_name(hook)} must return a {wanted.DESCRIPTOR.full_name}, not {type(message).__name__}"
-        )
+        raise TypeError(f"{name} must return a {wanted.DESCRIPTOR.full_name}, not {type(message).__name__}")
     return message
-
-
-def _name(hook: Callable[..., Any]) -> str:
-    """Such as ``Auth.on_call``."""
-    return f"{type(getattr(hook, '__self__', None)).__name__}.{getattr(hook, '__name__', hook)}"

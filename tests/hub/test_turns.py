@@ -6,9 +6,12 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent
+import gevent.event
+import gevent.queue
+import gevent.socket
 import grpc
 import pytest
 
@@ -97,15 +100,31 @@ def test_calls_of_a_stateless_service_overlap_but_messages_of_one_call_do_not():
         assert [reply.text for reply in left] == ["l1", "l2", "l3"]
 
 
+def _read_a_socket() -> None:
+    left, right = gevent.socket.socketpair()
+    with left, right:
+        left.recv(1)
+
+
+WAITS: dict[str, Callable[[], object]] = {
+    "sleep": lambda: gevent.sleep(60),
+    "event": lambda: gevent.event.Event().wait(),
+    "queue": lambda: gevent.queue.Queue().get(),
+    "socket": _read_a_socket,
+    "thread pool": lambda: gevent.get_hub().threadpool.apply(time.sleep, (0.5,)),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 @pytest.mark.parametrize("how", ["deadline", "cancel", "disconnect"])
-def test_an_interrupted_handler_runs_its_finally_blocks(how):
+def test_an_interrupted_handler_runs_its_finally_blocks(how, wait):
     seen: queue.Queue[str] = queue.Queue()
 
     class Blocked(StatefulBase):
         def Unary(self, request, call):
             seen.put("began")
             try:
-                gevent.sleep(60)
+                wait()
             except Exception:
                 seen.put("swallowed")
             except actorrpc.CallInterrupted as error:
@@ -115,6 +134,10 @@ def test_an_interrupted_handler_runs_its_finally_blocks(how):
                 seen.put("finally")
             return request
 
+        def Notes(self, request, call):
+            seen.put("next turn")
+            return request
+
         def on_disconnect(self):
             seen.put("disconnect")
 
@@ -122,12 +145,18 @@ def test_an_interrupted_handler_runs_its_finally_blocks(how):
         channel = connect(hubs)
         call = StatefulStub(channel).Unary.future(Item(), timeout=0.2 if how == "deadline" else None)
         assert seen.get(timeout=10) == "began"
+        waiting = StatefulStub(channel).Notes.future(Item())
+        connection = hubs.connection()
+        hubs.wait_for(lambda: len(connection.cells["shapes.Stateful"].mailbox) == 1)
         if how == "cancel":
             call.cancel()
         elif how == "disconnect":
             channel.close()
         expected = "DeadlineExceeded" if how == "deadline" else "CallCancelled"
         assert [seen.get(timeout=10) for _ in range(2)] == [expected, "finally"]
+        if how != "disconnect":
+            assert seen.get(timeout=10) == "next turn", "the actor is not free at once"
+            waiting.result(10)
         channel.close()
         assert seen.get(timeout=10) == "disconnect"
         hubs.wait_for(lambda: not hubs.nodes[0].connections)
