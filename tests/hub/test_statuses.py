@@ -45,12 +45,21 @@ def one(item: Item) -> Iterator[Item]:
     return iter([item])
 
 
-#: How to call each shape, as a thing with ``code()``, ``details()`` and metadata.
+def drained(call: Any) -> Any:
+    """The call, when all of its replies have been read: grpcio shows its end only then."""
+    try:
+        list(call)
+    except grpc.RpcError:
+        pass
+    return call
+
+
+#: How to call each shape: a thing with ``code()``, ``details()`` and metadata.
 SHAPES: dict[str, Callable[[StatelessStub, Item, Any], Any]] = {
     "unary": lambda stub, item, metadata: stub.Unary.future(item, metadata=metadata),
-    "response stream": lambda stub, item, metadata: stub.Expand(item, metadata=metadata),
+    "response stream": lambda stub, item, metadata: drained(stub.Expand(item, metadata=metadata)),
     "request stream": lambda stub, item, metadata: stub.Collect.future(one(item), metadata=metadata),
-    "both": lambda stub, item, metadata: stub.Talk(one(item), metadata=metadata),
+    "both": lambda stub, item, metadata: drained(stub.Talk(one(item), metadata=metadata)),
 }
 shapes = pytest.mark.parametrize("begin", SHAPES.values(), ids=SHAPES)
 
@@ -93,9 +102,9 @@ class Telling(StatelessBase):
         if request.text:
             method = getattr(call, request.text)
             for name in RESERVED:
-                with pytest.raises(ValueError, match="reserved|use lower-case"):
+                with pytest.raises(ValueError, match=r"reserved|use lower-case"):
                     method({name: "x"})
-                with pytest.raises(ValueError, match="reserved|use lower-case"):
+                with pytest.raises(ValueError, match=r"reserved|use lower-case"):
                     method({name: []})
         return Item(text=repr({key: call.metadata.get_all(key) for key in sorted(call.metadata)}))
 
@@ -226,7 +235,7 @@ def test_a_deadline_beyond_all_clocks_does_no_harm(hubs):
     assert seen[1][-1] == ("trailers", [(b"grpc-status", b"0")])
 
 
-@pytest.mark.parametrize("timeout", [0, -1, 1e-9])
+@pytest.mark.parametrize("timeout", [0, -1])
 def test_a_deadline_that_has_passed_already(stub, timeout):
     call = stub.Unary.future(Item(), timeout=timeout)
     assert call.exception(10).code() is grpc.StatusCode.DEADLINE_EXCEEDED

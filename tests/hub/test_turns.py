@@ -145,13 +145,14 @@ def test_an_interrupted_handler_runs_its_finally_blocks(how, wait):
         channel = connect(hubs)
         call = StatefulStub(channel).Unary.future(Item(), timeout=0.2 if how == "deadline" else None)
         assert seen.get(timeout=10) == "began"
-        waiting = StatefulStub(channel).Notes.future(Item())
-        connection = hubs.connection()
-        hubs.wait_for(lambda: len(connection.cells["shapes.Stateful"].mailbox) == 1)
-        if how == "cancel":
-            call.cancel()
-        elif how == "disconnect":
+        if how == "disconnect":
             channel.close()
+        else:
+            waiting = StatefulStub(channel).Notes.future(Item())
+            connection = hubs.connection()
+            hubs.wait_for(lambda: len(connection.cells["shapes.Stateful"].mailbox) == 1)
+            if how == "cancel":
+                call.cancel()
         expected = "DeadlineExceeded" if how == "deadline" else "CallCancelled"
         assert [seen.get(timeout=10) for _ in range(2)] == [expected, "finally"]
         if how != "disconnect":
