@@ -513,7 +513,7 @@ class Session:
         if stream.receive_unacknowledged >= half and stream.held <= half and not stream.remote_closed:
             increment = stream.receive_unacknowledged
             limit = self.config.max_stream_window_bytes
-            if stream.window < limit and not stream.held:
+            if stream.window < limit and stream.held <= stream.window >> 2:
                 increment += min(stream.window, limit - stream.window)
                 stream.window = min(stream.window << 1, limit)
             stream.receive_window += increment
@@ -526,7 +526,7 @@ class Session:
         if self._held <= self._window:
             increment = self._receive_unacknowledged
             limit = self.config.max_connection_window_bytes
-            if self._window < limit and not self._held:
+            if self._window < limit and self._held <= self._window >> 2:
                 increment += min(self._window, limit - self._window)
                 self._window = min(self._window << 1, limit)
                 self._acknowledge_from = self._window >> 1
