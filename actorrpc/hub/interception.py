@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Admission", "Endings", "InterceptedCall"]
 
+#: So many calls may be cancelled before they are looked for.
+_FEW_STALE = 64
+
 
 class InterceptedCall(Call[Reply]):
     """A call whose replies and whose end the app's interceptors see."""
@@ -35,13 +38,13 @@ class InterceptedCall(Call[Reply]):
         assert self.route.chain is not None
         return self.route.chain
 
-    def send(self, message: Reply) -> None:
+    def send(self, message: Reply, *, compress: bool = True) -> None:
         method = self.route.method
         if isinstance(message, method.reply) and method.server_streaming and not self.ended:
             message = self._chain.reply(self, message)  # type: ignore[assignment]
-        super().send(message)
+        super().send(message, compress=compress)
 
-    def send_published(self, payload: bytes) -> None:
+    def send_published(self, payload: bytes, compress: bool = True) -> None:
         chain = self._chain
         if chain.sees_replies:
             try:
@@ -49,13 +52,14 @@ class InterceptedCall(Call[Reply]):
             except BaseException as error:
                 fail(self, error)
                 return
-        self.send_payload(payload)
+        self.send_payload(payload, compress)
 
     def reply(self, message: Message) -> None:
         message = self._chain.reply(self, message)
         if not self.ended:
             super().reply(message)
-            self._tell(StatusCode.OK, "")
+            if not self.cancelled:  # as a reply over a limit is: `end` has told that
+                self._tell(StatusCode.OK, "")
 
     def end(
         self, status: StatusCode, message: str = "", metadata: Iterable[tuple[bytes, bytes]] = ()
@@ -106,7 +110,7 @@ class Admission:
     messages wait in ``call.held``.
     """
 
-    __slots__ = ("connection", "lane")
+    __slots__ = ("_stale", "connection", "lane")
 
     #: As no cell has: it is nobody's service.
     instance = None
@@ -114,6 +118,8 @@ class Admission:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        #: Calls that were interrupted since the lane was last cleared of them.
+        self._stale = 0
         #: Calls whose turn has not begun.
         self.lane: deque[Call[Any]] = deque()
 
@@ -128,6 +134,15 @@ class Admission:
 
     def release(self, call: Call[Any]) -> None:
         """What the call holds is for its cell."""
+
+    def interrupted(self) -> None:
+        """A call was cancelled. Those that have ended go when they come up, or when most are such."""
+        self._stale += 1
+        if self._stale > max(_FEW_STALE, len(self.lane) // 2):
+            self._stale = 0
+            open_calls = [call for call in self.lane if not call.ended]
+            self.lane.clear()
+            self.lane.extend(open_calls)
 
     def start(self) -> None:
         """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
