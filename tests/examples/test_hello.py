@@ -32,7 +32,11 @@ def test_generate_serve_call(tmp_path: Path) -> None:
 
 
 def test_what_is_committed_is_what_is_generated(tmp_path: Path) -> None:
-    for folder, proto in ((HELLO, "hello.proto"), (ROOT, "examples/chat/chat.proto")):
+    for folder, proto in (
+        (HELLO, "hello.proto"),
+        (ROOT, "examples/chat/chat.proto"),
+        (ROOT, "examples/auth/auth.proto"),
+    ):
         generate = [sys.executable, "-m", "actorrpc.protoc", "-I", str(folder), "--out", str(tmp_path), proto]
         subprocess.run(generate, check=True, timeout=60)
         # The messages' module differs with protoc's version; the services' does not.

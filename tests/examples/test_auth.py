@@ -1,0 +1,56 @@
+"""The auth example: a refused call makes no actor, and what a token says travels with the call."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from examples.auth.auth_actorrpc import VaultStub
+from examples.auth.auth_pb2 import PutRequest
+from tests.interop.served import Served, served
+
+from .conftest import ROOT
+
+
+@pytest.fixture(params=[(), ("--move-every", "1")], ids=["still", "moved-every-turn"])
+def server(request: pytest.FixtureRequest) -> Iterator[Served]:
+    with served(*request.param, app="examples.auth.server:app") as server:
+        yield server
+
+
+def run_client(server: Served, token: str, *things: str) -> subprocess.CompletedProcess[str]:
+    """The client as its module has it, but for the address."""
+    call = f"main({token!r}, {things!r}, {server.address!r})"
+    program = f"import sys; from examples.auth.client import main; sys.exit({call})"
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+
+
+def test_without_a_good_token_no_actor_is_made(server):
+    with grpc.insecure_channel(server.address) as channel:
+        for authorization in (None, "Bearer wrong", "Basic ada's token", "Bearer", "ada's token"):
+            metadata = [] if authorization is None else [("authorization", authorization)]
+            with pytest.raises(grpc.RpcError) as caught:
+                VaultStub(channel).Put(PutRequest(thing="ring"), metadata=metadata, timeout=10)
+            assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert [shown["services"] for shown in server.connections()] == [[]]
+    refusal = "/auth.Vault/Put of None: UNAUTHENTICATED send authorization"
+    server.wait_for(lambda: server.log.read_text().count(refusal) == 5)
+    assert "a drawer is made" not in server.log.read_text(), "on_connect ran"
+
+
+def test_a_good_token_gets_through(server):
+    done = run_client(server, "ada's token", *("thing" for _ in range(20)))
+    lines = [f"thing is in ada's drawer, with {number} before it" for number in range(20)]
+    assert (done.stdout.splitlines(), done.stderr, done.returncode) == (lines, "", 0)
+    refused = run_client(server, "no token", "thing")
+    assert refused.stderr == "UNAUTHENTICATED: send authorization: Bearer TOKEN, with a good token\n"
+    assert refused.returncode == 1
+    server.wait_for(lambda: "of None: UNAUTHENTICATED" in server.log.read_text())
+    log = server.log.read_text()
+    assert log.count("/auth.Vault/Put of ada: OK") == 20
+    assert log.count("a drawer is made") == 1
