@@ -313,6 +313,29 @@ def test_on_call_that_blocks_holds_up_a_move_for_the_quiesce_timeout_only():
         assert not hubs.move(1).why
 
 
+def test_calls_that_begin_and_are_cancelled_while_a_move_waits_pile_up_nothing():
+    gate = Gate()
+    with (
+        serving(actorrpc.App([Echo], interceptors=[gate]), 2, quiesce_timeout=20) as hubs,
+        connect(hubs) as channel,
+    ):
+        stub = StatelessStub(channel)
+        first = stub.Unary.future(Item(number=1), metadata=WAIT)
+        gate.entered.get(timeout=10)
+        connection, results = hubs.connection(), []
+        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.wait_for(lambda: connection.state == "quiescing")
+        kept = stub.Unary.future(Item(number=2))
+        hubs.wait_for(lambda: len(connection.admission.lane) == 1)
+        for _ in range(500):
+            stub.Unary.future(Item()).cancel()
+        hubs.wait_for(lambda: len(connection.calls) == 2)
+        assert len(connection.admission.lane) < 200
+        gate.open = True
+        assert hubs.wait_for(lambda: results)[0].why == ""
+        assert [first.result(10).number, kept.result(10).number] == [1, 2]
+
+
 @pytest.mark.parametrize("target", ["the same app", "an app without interceptors"])
 def test_calls_that_wait_for_on_call_travel(target):
     gate = Gate()
@@ -521,6 +544,66 @@ def test_on_end_tells_how_each_call_ended():
     assert notes.take()[-1] == "end UNAVAILABLE the server is shutting down"
     assert notes.seen.empty()
     channel.close()
+
+
+def test_a_reply_over_the_limit_ends_once():
+    notes = Notes()
+
+    class Large(StatelessBase):
+        def Unary(self, request, call):
+            return Item(body=b"x" * 2_000)
+
+        def Talk(self, message, call):
+            call.send(Item(body=b"x" * 2_000))
+
+    class Enlarge(actorrpc.Interceptor):
+        def on_reply(self, call, message):
+            return Item(body=message.body + b"x" * 2_000)
+
+    app = actorrpc.App([Large], interceptors=[Ends(notes), Enlarge()])
+    with serving(app, max_send_message_bytes=3_000) as hubs, connect(hubs) as channel:
+        stub = StatelessStub(channel)
+        assert outcome(stub.Unary.future(Item()))[0] == "RESOURCE_EXHAUSTED"
+        with pytest.raises(grpc.RpcError) as caught:
+            next(stub.Talk(iter([Item()])))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        ends = [notes.take(), notes.take()]
+        assert all(len(end) == 1 and end[0].startswith("end RESOURCE_EXHAUSTED") for end in ends)
+        assert notes.seen.empty()
+
+
+class Ends(actorrpc.Interceptor):
+    """Writes down ends only."""
+
+    def __init__(self, notes: Notes) -> None:
+        self.on_end_of = notes.on_end
+
+    def on_end(self, call, status, message):
+        self.on_end_of(call, status, message)
+
+
+def test_compression_and_interceptors_go_together():
+    class Compress(actorrpc.Interceptor):
+        def on_call(self, call):
+            call.set_compression("gzip")
+
+        def on_request(self, call, message):
+            return Item(text=f"{message.text} {call.request_compressed}")
+
+    class Parrot(StatelessBase):
+        def Unary(self, request, call):
+            return request
+
+        def Talk(self, message, call):
+            call.send(message)
+            call.send(message, compress=False)
+
+    app = actorrpc.App([Parrot], interceptors=[Notes(), Compress()])
+    with serving(app, 2, move_every=1) as hubs, connect(hubs) as channel:
+        stub = StatelessStub(channel)
+        gzip = {"compression": grpc.Compression.Gzip}
+        assert stub.Unary.with_call(Item(text="a" * 2_000), **gzip)[1].code() is grpc.StatusCode.OK
+        assert len(list(stub.Talk(iter([Item(text="a" * 2_000)] * 3), **gzip))) == 6
 
 
 @pytest.mark.parametrize("misdeed", ["block", "raise"])
