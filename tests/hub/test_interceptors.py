@@ -39,7 +39,7 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
         with serving(intercepted.app, 2, move_every=request.param) as hubs:
             yield hubs.address
             assert any(not moved.aborted for moved in hubs.moved) == bool(request.param)
-    assert len(ended) > 1_000 and set(Counter(ended).values()) == {1}, "each call ends once"
+    assert set(Counter(ended).values()) == {1}, "each call ends once"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def server() -> Iterator[Served]:
     finally:
         log = server.close()
     ended = Counter(re.findall(r"ended (\S+): ", log))
-    assert len(ended) > 1_000 and set(ended.values()) == {1}, "each call ends once, in whichever hub"
+    assert set(ended.values()) == {1}, "each call ends once, in whichever hub"
     assert "AssertionError" not in log
 
 
