@@ -64,7 +64,8 @@ class Interceptor:
 
     def on_error(self, call: Call[Any], error: BaseException) -> BaseException | None:
         """A handler or a hook raised ``error``, and the call is open: return what to answer with instead,
-        such as an RpcError, or None to leave it. It may block."""
+        such as an RpcError, or None to leave it. It may block, except where what was raised is about a
+        topic's message."""
 
     def on_end(self, call: Call[Any], status: StatusCode, message: str) -> None:
         """The call is over, in this hub: answered, cancelled, expired, or its connection has gone.

@@ -54,18 +54,20 @@ class Departure:
         return why_unquiet(self.connection)
 
     def quiesce(self, on_quiet: Callable[[], None]) -> None:
-        cells = [
-            cell for cell in self.connection.cells.values() if cell.connected and cell.overrides("on_freeze")
-        ]
-        if not cells:
-            self.connection.quiesce(on_quiet)
-            return
+        connection = self.connection
 
         def run_hooks() -> None:
-            self._hooks_began = True
-            self.connection.runners.start(lambda runner: self._run_hooks(runner, cells, on_quiet))
+            # Only now: an on_call that was waited for may have let a call through to a new actor.
+            cells = [
+                cell for cell in connection.cells.values() if cell.connected and cell.overrides("on_freeze")
+            ]
+            if cells:
+                self._hooks_began = True
+                connection.runners.start(lambda runner: self._run_hooks(runner, cells, on_quiet))
+            else:
+                on_quiet()
 
-        self.connection.quiesce(run_hooks)
+        connection.quiesce(run_hooks)
 
     def _run_hooks(self, runner: Runner, cells: list[Cell], on_quiet: Callable[[], None]) -> None:
         connection = self.connection

@@ -313,6 +313,31 @@ def test_on_call_that_blocks_holds_up_a_move_for_the_quiesce_timeout_only():
         assert not hubs.move(1).why
 
 
+def test_an_actor_that_is_made_while_a_move_waits_has_both_hooks():
+    gate = Gate()
+
+    class Hooked(StatefulBase):
+        def on_freeze(self):
+            self.state.notes.append("freeze")
+
+        def on_thaw(self):
+            self.state.notes.append("thaw")
+
+        def Notes(self, request, call):
+            return Item(text=" ".join(self.state.notes))
+
+    app = actorrpc.App([Hooked], interceptors=[gate])
+    with serving(app, 2, quiesce_timeout=20) as hubs, connect(hubs) as channel:
+        call = StatefulStub(channel).Notes.future(Item(), metadata=WAIT)
+        gate.entered.get(timeout=10)
+        connection, results = hubs.connection(), []
+        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.wait_for(lambda: connection.state == "quiescing")
+        gate.open = True
+        assert hubs.wait_for(lambda: results)[0].why == ""
+        assert call.result(10).text == "freeze thaw"
+
+
 def test_calls_that_begin_and_are_cancelled_while_a_move_waits_pile_up_nothing():
     gate = Gate()
     with (
