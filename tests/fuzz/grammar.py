@@ -118,8 +118,9 @@ class Client:
         self.done: list[int] = []
 
     def write(self, step: Step) -> bytes:
-        """The frames of one step; b"" if it makes no sense now."""
-        return KINDS[step[0]](self, *step[1:])
+        """The frames of one step; b"" if it makes no sense now, or is the owner's."""
+        write = KINDS.get(step[0])
+        return write(self, *step[1:]) if write else b""
 
     # ---- what is right
 
@@ -256,7 +257,7 @@ class Client:
     def skipped(self, a: int, b: int, c: int) -> bytes:
         """Any frame type on any stream: idle ones, the server's, those that were skipped."""
         self.next += 2 * (c % 2)
-        return frame(b % 11, c, self.next + 2 + a % 5 - 4, bytes((a, b, c, 0, 0)[: c % 6]))
+        return frame(b % 11, c, max(0, self.next + a % 5 - 2), bytes((a, b, c, 0, 0)[: c % 6]))
 
     def bad_length(self, a: int, b: int, c: int) -> bytes:
         """A payload too short or too long, for any type, on the connection or a stream."""
@@ -266,7 +267,9 @@ class Client:
         return frame(b % 11, c, self._any(a), bytes(16_385))[: 9 + a]
 
     def bad_padding(self, a: int, b: int, c: int) -> bytes:
-        return frame(b % 2, PADDED | END_HEADERS, self._any(a), (bytes((c,)) + bytes(c // 2))[: 1 + c * (b % 4)])
+        return frame(
+            b % 2, PADDED | END_HEADERS, self._any(a), (bytes((c,)) + bytes(c // 2))[: 1 + c * (b % 4)]
+        )
 
     def bad_setting(self, a: int, b: int, c: int) -> bytes:
         return settings((1 + a % 6, (0, 2, 16_383, 1 << 24, MOST, MOST + 1)[b % 6]))
@@ -279,7 +282,7 @@ class Client:
     def interrupted(self, a: int, b: int, c: int) -> bytes:
         """A header block with something else in it."""
         id = self._begin(end=True)
-        return frame(HEADERS, 0, id, _HEADS[0][:9]) + frame(b % 11, c, id - 2 * (a % 2), bytes(5))
+        return frame(HEADERS, 0, id, _HEADS[0][:9]) + frame(b % 11, c, id + 2 * (a % 2), bytes(5))
 
     def endless(self, a: int, b: int, c: int) -> bytes:
         """A header block over the limit."""
@@ -346,8 +349,8 @@ STREAM_MISSTEPS = {
     "empty_update": 4, "overflow": 3, "bad_priority": 3, "flood": 5,
 }  # fmt: skip
 CONNECTION_MISSTEPS = {
-    "skipped": 2, "bad_length": 1, "too_long": 0.5, "bad_padding": 1, "bad_setting": 1, "bad_block": 1,
-    "interrupted": 1, "endless": 0.5, "push_promise": 0.5, "garbage": 1,
+    "skipped": 1, "bad_length": 0.5, "too_long": 0.2, "bad_padding": 0.5, "bad_setting": 0.5, "bad_block": 0.5,
+    "interrupted": 0.5, "endless": 0.2, "push_promise": 0.2, "garbage": 0.5,
 }  # fmt: skip
 MISSTEPS = STREAM_MISSTEPS | CONNECTION_MISSTEPS
 #: What the owner of the session does meanwhile, by itself; see ``Trial.own``.

@@ -234,6 +234,8 @@ class Model:
         self._greeted = False
         self._going_away = False
         self._gone_away = False
+        #: Streams begun after the last GOAWAY. Each is refused, and may be refused again.
+        self._too_late: set[int] = set()
 
     # ---- the client's bytes
 
@@ -294,9 +296,7 @@ class Model:
     def _frame(self, type_: int, flags: int, id: int, payload: bytes) -> None:
         self.frames += 1
         self.types[type_] += 1
-        if (self._block is not None and type_ != CONTINUATION) or (
-            not self._greeted and type_ != SETTINGS
-        ):
+        if (self._block is not None and type_ != CONTINUATION) or (not self._greeted and type_ != SETTINGS):
             raise Broken(PROTOCOL_ERROR)
         handler = _ON.get(type_)
         if handler is not None:
@@ -350,11 +350,12 @@ class Model:
             self._half_close(stream)
 
     def _request(self, id: int, fields: Fields, end: bool) -> None:
-        stream = Stream(
-            id, self.config.stream_window_bytes + self._grants.pop(id, 0), self.initial_window
-        )
+        if id in self._too_late:
+            return
+        stream = Stream(id, self.config.stream_window_bytes + self._grants.pop(id, 0), self.initial_window)
         self.replies[id] = stream
         if self._gone_away:
+            self._too_late.add(id)
             self._reset(stream, REFUSED_STREAM)
             return
         self.last = id
@@ -601,6 +602,8 @@ class Model:
                 self._read_control(type_, flags, payload)
                 continue
             stream = self.replies.get(id)
+            if stream is None and id in self._too_late and type_ == RST_STREAM:
+                continue
             if stream is None:
                 raise Wrong(f"a frame of type {type_} on stream {id}, which is over")
             if type_ == DATA:
@@ -647,7 +650,9 @@ class Model:
             _require(stream.status is not None, f"an end of stream {stream.id} that nobody ordered")
             assert stream.status is not None
             name, value = stream.status
-            _require(fields.get(name) == b"%d" % value, f"{fields} on stream {stream.id}, not {stream.status}")
+            _require(
+                fields.get(name) == b"%d" % value, f"{fields} on stream {stream.id}, not {stream.status}"
+            )
             self.open.pop(stream.id, None)
             stream.out.clear()
             if stream.remote_closed:

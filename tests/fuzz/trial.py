@@ -235,9 +235,12 @@ class Trial:
 
     def _drained(self, event: Drained) -> None:
         id = event.stream.id
-        if id not in self._waited or event.stream.unsent:
-            raise Wrong(f"stream {id} is said to be drained, and never waited, or still does")
-        self._waited.remove(id)
+        if id not in self._calls:
+            return
+        if id not in self._waited:
+            raise Wrong(f"stream {id} is said to be drained, and never waited")
+        if not event.stream.unsent:  # else its owner, reacting to an earlier event, has sent more since
+            self._waited.remove(id)
 
     # ---- the transport
 
@@ -329,4 +332,7 @@ def _names(event: Event) -> list[Act]:
 
 
 def _brief(names: list[Act]) -> str:
-    return ", ".join(repr(name) if len(repr(name)) < 80 else f"{repr(name)[:76]}...)" for name in names) or "none"
+    return (
+        ", ".join(repr(name) if len(repr(name)) < 80 else f"{repr(name)[:76]}...)" for name in names)
+        or "none"
+    )
