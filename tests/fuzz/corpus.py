@@ -1,4 +1,4 @@
-"""What real clients sent, byte for byte: the files of ``corpus/``, written by ``python -m tests.fuzz.record``."""
+"""What real clients sent, byte for byte: the files of ``corpus/``, which ``tests.fuzz.record`` writes."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ and a person can read. Most kinds are right whenever they come; those in ``MISST
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from random import Random
 
@@ -346,11 +345,11 @@ RIGHT = {
 }  # fmt: skip
 STREAM_MISSTEPS = {
     "refused_request": 10, "malformed_request": 10, "bad_trailers": 8, "bad_message": 8, "after_end": 10,
-    "empty_update": 4, "overflow": 3, "bad_priority": 3, "flood": 5,
+    "empty_update": 4, "overflow": 3, "bad_priority": 1, "flood": 5,
 }  # fmt: skip
 CONNECTION_MISSTEPS = {
-    "skipped": 1, "bad_length": 0.5, "too_long": 0.2, "bad_padding": 0.5, "bad_setting": 0.5, "bad_block": 0.5,
-    "interrupted": 0.5, "endless": 0.2, "push_promise": 0.2, "garbage": 0.5,
+    "skipped": 1, "bad_length": 0.5, "too_long": 0.2, "bad_padding": 0.5, "bad_setting": 0.5,
+    "bad_block": 0.5, "interrupted": 0.5, "endless": 0.2, "push_promise": 0.2, "garbage": 0.5,
 }  # fmt: skip
 MISSTEPS = STREAM_MISSTEPS | CONNECTION_MISSTEPS
 #: What the owner of the session does meanwhile, by itself; see ``Trial.own``.

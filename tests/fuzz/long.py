@@ -59,7 +59,7 @@ def run_session(seed: int, number: int) -> Trial:
             unread += KINDS[step[0]](client, *step[1:])
             if step[3] & 3:
                 continue  # it comes with what follows, in one read
-            if step[3] & 4 and len(unread) > 1:  # in two reads, cut anywhere
+            if step[2] & 1 and len(unread) > 1:  # in two reads, cut anywhere
                 cut = 1 + random.randrange(len(unread) - 1)
                 trial.feed(unread[:cut])
                 unread = unread[cut:]

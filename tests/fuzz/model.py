@@ -173,6 +173,7 @@ class Stream:
         "cut",
         "greeted",
         "held",
+        "held_bytes",
         "id",
         "out",
         "received",
@@ -188,9 +189,10 @@ class Stream:
         self.credit = credit
         self.window = window
         self.remote_closed = False
-        #: The part of a message that has come, and the bytes of messages that the owner has not taken.
+        #: The part of a message that has come; the messages that the owner has not taken, and their bytes.
         self.received = b""
         self.held = 0
+        self.held_bytes = 0
         #: What the owner has sent and the client has not seen: response headers, messages, the end.
         self.greeted = False
         self.out = bytearray()
@@ -412,7 +414,8 @@ class Model:
             if len(data) - at < 5 + length:
                 break
             self._events.append(("message", stream.id, data[at + 5 : at + 5 + length]))
-            stream.held += length
+            stream.held += 1
+            stream.held_bytes += length
             at += 5 + length
         stream.received = data[at:]
 
@@ -541,7 +544,8 @@ class Model:
     def consumed(self, id: int, length: int) -> None:
         """A message has been taken."""
         if id in self.open:
-            self.open[id].held -= length
+            self.open[id].held -= 1
+            self.open[id].held_bytes -= length
 
     def headers(self, id: int) -> None:
         if id in self.open:
@@ -684,7 +688,7 @@ class Model:
     def _check_credit(self, stream: Stream) -> None:
         window = self.config.stream_window_bytes
         _require(stream.credit <= window, f"stream {stream.id} has a window of {stream.credit} bytes")
-        _require(0 <= stream.held <= 2 * window, f"{stream.held} bytes are held on stream {stream.id}")
+        _require(stream.held_bytes <= 2 * window, f"stream {stream.id} holds {stream.held_bytes} bytes")
         if not stream.held and not stream.remote_closed:
             _require(stream.credit > window >> 1, f"the window of stream {stream.id} is not opened again")
 

@@ -19,11 +19,11 @@ __all__ = ["one_input"]
 #: How much each read returns, over and over.
 READS = (1, 4096, 9, 200, 17, 3000)
 #: After so many reads, the owner takes, answers and ends what it has been slow with.
-LATER = 5
+LATER = 2
 
 
 def one_input(data: bytes) -> Trial:
-    """Raise whatever a session or the model raises, or Wrong if the session that moves does something else."""
+    """Raise what a session or the model raises, and Wrong if the session that moves does something else."""
     still, moved = (_run(data, restless) for restless in (False, True))
     if still.seen != moved.seen:
         raise Wrong("the session that moves reports something else")

@@ -19,7 +19,6 @@ from actorrpc.wire.events import (
 from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
 from actorrpc.wire.stream import Stream
-
 from tests.wire.raw import SETTINGS, WINDOW_UPDATE
 
 from .bounds import check_bounds
@@ -86,7 +85,7 @@ class Trial:
             data = data[end:]
 
     def _end_of_piece(self, data: bytes) -> int:
-        """Where to cut: behind a frame that lets waiting bytes go, so that the client counts as the server."""
+        """Where to cut: behind a frame that lets waiting bytes go, so that both sides count the same."""
         if not self.model.waiting:
             return len(data)
         begun = len(self.model.buffer)
@@ -332,7 +331,5 @@ def _names(event: Event) -> list[Act]:
 
 
 def _brief(names: list[Act]) -> str:
-    return (
-        ", ".join(repr(name) if len(repr(name)) < 80 else f"{repr(name)[:76]}...)" for name in names)
-        or "none"
-    )
+    texts = [repr(name) for name in names]
+    return ", ".join(text if len(text) < 80 else f"{text[:76]}...)" for text in texts) or "none"
