@@ -51,6 +51,7 @@ HEADS = [
     request("Other", ("grpc-timeout", "99999999n"), ("x-id", "1"), ("x-bin", "AAEC")),
     request("Call", ("user-agent", "grpc-python/1.0 (fuzz)"), ("accept-encoding", "identity")),
     request("Call", *_LONG * 2),
+    request("Call", ("x-bin", "A=,B=, é"), ("x-bin", ""), ("grpc-timeout", "xyzS"), ("-bin", "%")),
     [*request("Call")[:4], ("te", "trailers"), ("content-type", "application/grpc+proto")],
 ]
 #: Well-formed, and no call; then those that are malformed.
@@ -69,6 +70,9 @@ MALFORMED = [
     request("Call", ("te", "gzip")),
     request("Call", ("x", " 1")),
     request("Call", ("x", "1\n2")),
+    [("grpc-timeout", "1S"), *request("Call")],
+    request("Call", ("grpc-timeout", "1\n")),
+    request("Call", ("grpc-timeout", " 1S")),
     request("Call", ("", "1")),
     request("Call", (":path", "/again")),
     request("Call", (":status", "200")),
@@ -79,31 +83,37 @@ MALFORMED = [
 TRAILERS: list[list[tuple[str, str]]] = [[("x-sum", "1")], [("x-a", "1"), ("x-b", "2")], []]
 BAD_TRAILERS = [[("X-Sum", "1")], [("connection", "close")], [("x", "1"), (":path", "/")]]
 
-#: Sizes of messages; the limit of the fuzzed sessions is 20,000.
-SIZES = [0, 1, 5, 30, 100, 100, 1000, 5000, 16_000, 16_379, 19_999, 20_000]
+#: The limit of the sessions that are fuzzed: a message beyond it may still come in one frame.
+MESSAGE_LIMIT = 16_300
+SIZES = [0, 1, 5, 30, 100, 100, 300, 1000, 5000, 12_000, 16_000, MESSAGE_LIMIT]
 WINDOWS = [0, 1, 100, 65_535, 65_535, 1 << 20]
 INCREMENTS = [1, 5, 100, 5000, 65_535, 1 << 20]
 
 
 def _block(fields: list[tuple[str, str]], form: int) -> bytes:
-    """Literals; literals that enter the table; or Huffman-coded ones."""
+    """Literals; literals that enter the table, of any size or of at most 200 bytes; Huffman-coded ones."""
     if form == 0:
         return block(fields)
     coded = b"".join(b"\x40" + each[1:] for each in (block([field]) for field in fields))
     if form == 1:
         return coded
+    if form == 2:
+        return b"\x3f\xa9\x01" + coded
     return b"\x20\x3f\xe1\x1f" + hpack.Encoder().encode(fields)  # empties the table first
 
 
 def _forms(heads: list[list[tuple[str, str]]]) -> list[bytes]:
     # Written once: a header block is what costs most to make.
-    return [_block(fields, form) for fields in heads for form in range(3)]
+    return [_block(fields, form) for fields in heads for form in range(4)]
 
 
 _HEADS, _REFUSED, _MALFORMED = _forms(HEADS), _forms(REFUSED), _forms(MALFORMED)
 _TRAILERS, _BAD_TRAILERS = _forms(TRAILERS), _forms(BAD_TRAILERS)
-#: A literal with indexing, an index of the static and of the dynamic table, a size update.
-_PIECES = [b"\x40\x01x\x011", b"\x86", b"\xbe", b"\xbf", b"\x20", b"\x3f\xe1\x1f", b"\x7f\x00\x01z"]
+#: Literals with indexing, indices of the static and of the dynamic table, size updates, long integers.
+_PIECES = [
+    b"\x40\x01x\x011", b"\x7f\x00\x01z", b"\x86", b"\xbe", b"\xbf", b"\xff\x00", b"\xff\x80\x00",
+    b"\x20", b"\x3f\xe1\x1f", b"\x3f\xe2\x1f", b"\xff\x80\x80\x80\x80\x80\x01",
+]  # fmt: skip
 
 
 class Client:
@@ -226,8 +236,13 @@ class Client:
     def bad_message(self, a: int, b: int, c: int) -> bytes:
         """Flags that are not 0, or a length over the limit."""
         id = self._sending(a)
-        prefix = bytes((b % 3,)) + (20_001 if b % 3 == 0 else c % 2 * 20_001 + c).to_bytes(4, "big")
-        return frame(DATA, c & END_STREAM, id, message(b"good") + prefix) if id else b""
+        if not id:
+            return b""
+        if b % 4 == 3:
+            return frame(DATA, c & END_STREAM, id, message(bytes(MESSAGE_LIMIT + 1)))
+        length = MESSAGE_LIMIT + 1 if b % 3 == 0 else c % 2 * MESSAGE_LIMIT + c
+        prefix = bytes((b % 3,)) + length.to_bytes(4, "big")
+        return frame(DATA, c & END_STREAM, id, message(b"good") + prefix)
 
     def after_end(self, a: int, b: int, c: int) -> bytes:
         """DATA or HEADERS on a stream that the client has ended, or that is closed."""
@@ -275,8 +290,8 @@ class Client:
 
     def bad_block(self, a: int, b: int, c: int) -> bytes:
         """A header block that does not decode, or might: pieces in any order."""
-        pieces = [_PIECES[(a >> shift) % len(_PIECES)] for shift in range(0, 8, 2)]
-        return self._headers(self._begin(end=True), b"".join(pieces)[: 1 + b % 12], 0, end=bool(c & 1))
+        pieces = [_PIECES[number % len(_PIECES)] for number in (a, b, c)]
+        return self._headers(self._begin(end=True), b"".join(pieces)[: 1 + b % 16], 0, end=bool(c & 1))
 
     def interrupted(self, a: int, b: int, c: int) -> bytes:
         """A header block with something else in it."""
@@ -341,7 +356,7 @@ class Client:
 RIGHT = {
     "whole_call": 200, "call": 120, "messages": 250, "part": 40, "rest": 40, "padded": 30, "end": 120,
     "cancel": 60, "ping": 40, "settings": 25, "settings_ack": 10, "open_stream": 60, "open_connection": 60,
-    "priority": 15, "unknown": 15, "reserved": 10, "last_calls": 2, "goaway": 2,
+    "priority": 15, "unknown": 15, "reserved": 10, "last_calls": 4, "goaway": 2,
 }  # fmt: skip
 STREAM_MISSTEPS = {
     "refused_request": 10, "malformed_request": 10, "bad_trailers": 8, "bad_message": 8, "after_end": 10,
@@ -353,7 +368,7 @@ CONNECTION_MISSTEPS = {
 }  # fmt: skip
 MISSTEPS = STREAM_MISSTEPS | CONNECTION_MISSTEPS
 #: What the owner of the session does meanwhile, by itself; see ``Trial.own``.
-OWNER = {"consume": 60, "answer": 60, "finish": 60, "reset": 10, "shutdown": 0.5, "move": 30}
+OWNER = {"consume": 60, "answer": 60, "finish": 60, "reset": 10, "shutdown": 1, "move": 30}
 
 KINDS: dict[str, Callable[[Client, int, int, int], bytes]] = {
     kind: getattr(Client, kind) for kind in RIGHT | MISSTEPS

@@ -50,6 +50,8 @@ def run_session(seed: int, number: int) -> Trial:
         _replay(trial, random)
         return trial
     client = Client()
+    if number % 16 == 2:
+        trial.own(("shutdown", 0, 0, 0))  # before the client has said a word
     trial.feed(BEGIN)
     unread = b""
     for step in random_steps(random, STEPS):

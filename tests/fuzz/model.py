@@ -67,6 +67,12 @@ LAST_CALLS = b"goaway\0\0"
 #: How the answer to a client begins that speaks HTTP/1.x, or TLS.
 _NOT_FRAMES = (b"HTTP/1.1 ", b"\x15\x03")
 
+#: Where the session does something else than the model would have it do, and the model lets it:
+#: each has a test in `test_findings.py` that fails until the session is right. Take it out here then.
+DEADLINE_UNCHECKED = "the value of a deadline is not checked, though no field may have such a value"
+REFUSED_AGAIN = "a stream that came after the last GOAWAY is refused again for its trailers"
+KNOWN = {DEADLINE_UNCHECKED, REFUSED_AGAIN}
+
 Fields = list[tuple[bytes, bytes]]
 #: A name and its values: an event, a frame that is due, or what the owner did.
 Act = tuple[Any, ...]
@@ -131,8 +137,13 @@ def verdict(fields: Fields, limit: int) -> Verdict | None:
     """What becomes of a request with these fields (RFC 9113, 8.3; PROTOCOL-HTTP2, "Requests")."""
     pseudo = [name for name, _ in fields if name.startswith(b":")]
     values = dict(fields)
+    timeouts = [value for name, value in fields if name == b"grpc-timeout"]
+    checked = fields
+    if DEADLINE_UNCHECKED in KNOWN:
+        unchecked = next((value for value in timeouts if 2 <= len(value) <= 9), None)
+        checked = [field for field in fields if field != (b"grpc-timeout", unchecked)]
     if (
-        not well_formed(fields)
+        not well_formed(checked)
         or [name for name, _ in fields[: len(pseudo)]] != pseudo
         or len(set(pseudo)) < len(pseudo)
         or not set(pseudo) <= _OF_REQUESTS
@@ -140,7 +151,6 @@ def verdict(fields: Fields, limit: int) -> Verdict | None:
     ):
         return None
     path = values[b":path"].decode("latin-1")
-    timeouts = [value for name, value in fields if name == b"grpc-timeout"]
     if values[b":method"] != b"POST":
         return Verdict(path, http=405)
     if not _GRPC_TYPE.fullmatch(values.get(b"content-type", b"")):
@@ -236,7 +246,7 @@ class Model:
         self._greeted = False
         self._going_away = False
         self._gone_away = False
-        #: Streams begun after the last GOAWAY. Each is refused, and may be refused again.
+        #: Streams begun after the last GOAWAY, which are refused.
         self._too_late: set[int] = set()
 
     # ---- the client's bytes
@@ -598,6 +608,7 @@ class Model:
             _require(not data or data.startswith(_NOT_FRAMES) or data[3] == GOAWAY, repr(data))
             self.control.clear()
             return
+        parts: list[tuple[int, bytes]] = []  # of a header block
         for type_, flags, id, payload in frames(data):
             _require(len(payload) <= self.max_frame, f"a frame of {len(payload)} bytes")
             if type_ == WINDOW_UPDATE:
@@ -606,14 +617,20 @@ class Model:
                 self._read_control(type_, flags, payload)
                 continue
             stream = self.replies.get(id)
-            if stream is None and id in self._too_late and type_ == RST_STREAM:
-                continue
             if stream is None:
+                if type_ == RST_STREAM and id in self._too_late and REFUSED_AGAIN in KNOWN:
+                    continue
                 raise Wrong(f"a frame of type {type_} on stream {id}, which is over")
+            if parts and type_ != CONTINUATION:
+                raise Wrong(f"a frame of type {type_} inside a header block")
             if type_ == DATA:
                 self._read_data(stream, flags, payload)
-            elif type_ == HEADERS:
-                self._read_headers(stream, flags, payload)
+            elif type_ in (HEADERS, CONTINUATION):
+                _require(type_ == HEADERS or bool(parts), "CONTINUATION of nothing")
+                parts.append((flags, payload))
+                if flags & END_HEADERS:
+                    self._read_headers(stream, parts[0][0], b"".join(part for _, part in parts))
+                    parts.clear()
             else:
                 _require(type_ == RST_STREAM, f"a frame of type {type_} on stream {id}")
                 code = int.from_bytes(payload, "big")
@@ -644,7 +661,6 @@ class Model:
         _require(stream.window >= 0 and self.window >= 0, f"DATA beyond a window on stream {stream.id}")
 
     def _read_headers(self, stream: Stream, flags: int, block: bytes) -> None:
-        _require(bool(flags & END_HEADERS), "a response's header block in parts")
         fields = _response(block)
         if not stream.begun:
             stream.begun = True
@@ -691,6 +707,14 @@ class Model:
         _require(stream.held_bytes <= 2 * window, f"stream {stream.id} holds {stream.held_bytes} bytes")
         if not stream.held and not stream.remote_closed:
             _require(stream.credit > window >> 1, f"the window of stream {stream.id} is not opened again")
+
+    @property
+    def table(self) -> tuple[int, int]:
+        """How many bytes the client's HPACK table may have, and has."""
+        table = self._decoder.header_table
+        return self._decoder.header_table_size, sum(
+            len(name) + len(value) + 32 for name, value in table.dynamic_entries
+        )
 
     @property
     def waiting(self) -> int:

@@ -16,13 +16,15 @@ from actorrpc.wire.events import (
     StreamEnded,
     StreamReset,
 )
+from actorrpc.wire.head import parse_timeout
+from actorrpc.wire.metadata import Metadata
 from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
 from actorrpc.wire.stream import Stream
 from tests.wire.raw import SETTINGS, WINDOW_UPDATE
 
 from .bounds import check_bounds
-from .grammar import Step
+from .grammar import MESSAGE_LIMIT, Step
 from .model import Act, Model, Wrong
 
 __all__ = ["CONFIG", "Trial"]
@@ -30,10 +32,10 @@ __all__ = ["CONFIG", "Trial"]
 #: Limits that a fuzzed client reaches, and the smallest windows there are.
 CONFIG = Config(
     max_concurrent_streams=10,
-    max_receive_message_bytes=20_000,
+    max_receive_message_bytes=MESSAGE_LIMIT,
     max_header_list_bytes=1000,
     stream_window_bytes=65_535,
-    connection_window_bytes=150_000,
+    connection_window_bytes=100_000,
 )
 
 #: Bytes that an owner lets wait on a stream, and output that no input has to be worth.
@@ -158,6 +160,8 @@ class Trial:
         id = event.stream.id
         if isinstance(event, RequestReceived):
             self._calls[id] = Call(event.stream)
+            Metadata(event.stream.head.fields)  # as a handler sees it, whatever the client put there
+            parse_timeout(event.stream.timeout)
             return
         call = self._calls.get(id)
         if call is None:
@@ -214,8 +218,9 @@ class Trial:
     def _finish(self, call: Call) -> None:
         id = call.stream.id
         status = StatusCode.OK if id & 16 else StatusCode.NOT_FOUND
-        if id & 32:
-            self.session.outbound.headers(call.stream, [(b"x-initial", b"1")])
+        if id & 32:  # response metadata of its own; now and then, more than a frame holds
+            value = b"1" * 17_000 if id & 64 else b"1"
+            self.session.outbound.headers(call.stream, [(b"x-initial", value)])
             self._acts.append(("headers", id))
         self.session.outbound.finish(call.stream, trailers(status, "", [(b"x-trailing", b"1")]))
         self._acts.append(("finish", id, int(status)))
@@ -296,6 +301,9 @@ class Trial:
             raise Wrong(f"streams {list(session.streams)} are open, not {list(model.open)}")
         if (session.last_stream, session.outbound.send_window) != (model.last, model.window):
             raise Wrong(f"{session} {session.outbound}: the model has {model.last}, {model.window}")
+        table = (session.decoder.max_size, session.decoder.size)
+        if table != model.table:
+            raise Wrong(f"an HPACK table of {table} bytes, not {model.table}")
         for id, stream in session.streams.items():
             twin = model.open[id]
             if (stream.send_window, stream.receive_window, stream.remote_closed, stream.partial_size) != (
