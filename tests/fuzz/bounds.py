@@ -30,15 +30,18 @@ def check_bounds(session: Session) -> None:
     _at_most("header blocks remembered", len(decoder._blocks), 32)
     if session._settings_received:
         window = session._receive_window + session._receive_unacknowledged
-        _equal("of the connection's window", window, config.connection_window_bytes)
+        _equal("of the connection's window", window, session._window)
+        _at_most("bytes of window", window, config.max_connection_window_bytes)
     _equal("pending", outbound.pending, len(outbound.framed()))
     _at_most("streams that wait", len(outbound._blocked), len(session.streams))
+    _equal("unsent", outbound.unsent_bytes, sum(each.unsent_bytes for each in session.streams.values()))
     held = 0
     for stream in session.streams.values():
         held += stream.held
         if not stream.remote_closed:  # a window that leaks by a byte closes some day
             window = stream.receive_window + stream.receive_unacknowledged
-            _equal("of a stream's window", window, config.stream_window_bytes)
+            _equal("of a stream's window", window, stream.window)
+            _at_most("bytes of window", window, config.max_stream_window_bytes)
         _equal("partial", stream.partial_size, sum(map(len, stream.partial)))
         # Small pieces are joined, so that a message sent by the byte does not cost an object for each.
         _at_most("pieces of a message", len(stream.partial), 2 + stream.partial_size // 2048)

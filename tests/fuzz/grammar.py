@@ -6,6 +6,7 @@ and a person can read. Most kinds are right whenever they come; those in ``MISST
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from random import Random
 
@@ -51,6 +52,7 @@ HEADS = [
     request("Other", ("grpc-timeout", "99999999n"), ("x-id", "1"), ("x-bin", "AAEC")),
     request("Call", ("user-agent", "grpc-python/1.0 (fuzz)"), ("accept-encoding", "identity")),
     request("Call", *_LONG * 2),
+    request("Call", ("grpc-encoding", "gzip"), ("grpc-accept-encoding", "identity,gzip")),
     request("Call", ("x-bin", "A=,B=, é"), ("x-bin", ""), ("grpc-timeout", "xyzS"), ("-bin", "%")),
     [*request("Call")[:4], ("te", "trailers"), ("content-type", "application/grpc+proto")],
 ]
@@ -59,7 +61,7 @@ REFUSED = [
     [(":method", "GET"), *request("Call")[1:]],
     [*request("Call")[:4], ("content-type", "text/plain")],
     [*request("Call")[:4], ("content-type", "application/grpc-web")],
-    request("Call", ("grpc-encoding", "gzip")),
+    request("Call", ("grpc-encoding", "snappy")),
     request("Call", ("grpc-timeout", "1S"), ("grpc-timeout", "2S")),
     request("Call", ("grpc-timeout", "1234567890S")),
     request("Call", *_LONG * 4),
@@ -88,6 +90,10 @@ MESSAGE_LIMIT = 16_300
 SIZES = [0, 1, 5, 30, 100, 100, 300, 1000, 5000, 12_000, 16_000, MESSAGE_LIMIT]
 WINDOWS = [0, 1, 100, 65_535, 65_535, 1 << 20]
 INCREMENTS = [1, 5, 100, 5000, 65_535, 1 << 20]
+
+
+#: Compressed messages, the last of which comes to more than the limit.
+_PACKED = [gzip.compress(bytes(size), mtime=0) for size in (0, 100, MESSAGE_LIMIT, MESSAGE_LIMIT + 1)]
 
 
 def _block(fields: list[tuple[str, str]], form: int) -> bytes:
@@ -244,6 +250,13 @@ class Client:
         prefix = bytes((b % 3,)) + length.to_bytes(4, "big")
         return frame(DATA, c & END_STREAM, id, message(b"good") + prefix)
 
+    def compressed(self, a: int, b: int, c: int) -> bytes:
+        """Compressed messages, of which some are not; and the call's head may have named no encoding."""
+        id = self._sending(a)
+        packed = _PACKED[b % len(_PACKED)]
+        data = message(packed, 1) + message(packed[: c % 12], 1)
+        return frame(DATA, b & c & END_STREAM, id, data) if id else b""
+
     def after_end(self, a: int, b: int, c: int) -> bytes:
         """DATA or HEADERS on a stream that the client has ended, or that is closed."""
         if not self.done:
@@ -359,8 +372,8 @@ RIGHT = {
     "priority": 15, "unknown": 15, "reserved": 10, "last_calls": 4, "goaway": 2,
 }  # fmt: skip
 STREAM_MISSTEPS = {
-    "refused_request": 10, "malformed_request": 10, "bad_trailers": 8, "bad_message": 8, "after_end": 10,
-    "empty_update": 4, "overflow": 3, "bad_priority": 1, "flood": 5,
+    "refused_request": 10, "malformed_request": 10, "bad_trailers": 8, "bad_message": 8, "compressed": 20,
+    "after_end": 10, "empty_update": 4, "overflow": 3, "bad_priority": 1, "flood": 5,
 }  # fmt: skip
 CONNECTION_MISSTEPS = {
     "skipped": 1, "bad_length": 0.5, "too_long": 0.2, "bad_padding": 0.5, "bad_setting": 0.5,
@@ -368,7 +381,10 @@ CONNECTION_MISSTEPS = {
 }  # fmt: skip
 MISSTEPS = STREAM_MISSTEPS | CONNECTION_MISSTEPS
 #: What the owner of the session does meanwhile, by itself; see ``Trial.own``.
-OWNER = {"consume": 60, "answer": 60, "finish": 60, "reset": 10, "shutdown": 1, "move": 30}
+OWNER = {
+    "consume": 60, "answer": 60, "finish": 60, "reset": 10, "shutdown": 1, "end_shutdown": 1, "keepalive": 3,
+    "move": 30,
+}  # fmt: skip
 
 KINDS: dict[str, Callable[[Client, int, int, int], bytes]] = {
     kind: getattr(Client, kind) for kind in RIGHT | MISSTEPS

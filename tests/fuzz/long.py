@@ -24,13 +24,17 @@ from tests.wire.raw import CONTINUATION
 from .corpus import recordings
 from .grammar import BEGIN, KINDS, OWNER, Client, random_steps
 from .mutation import mutate
-from .trial import Trial
+from .trial import CONFIG, IMPATIENT, PINGED, STEADY, Trial
 
 __all__ = ["Hang", "Run", "run_session"]
 
 #: CPU seconds that one session of some hundred frames may take; it needs about 20 ms.
 PATIENCE = 10.0
 STEPS = 300
+#: The sessions' limits, in turns; their number has no factor in common with what else the number decides.
+CONFIGS = [CONFIG] * 3 + [STEADY] * 4 + [IMPATIENT, PINGED]
+#: Lines of progress that a run prints, four of which come at a quarter.
+LINES = 20
 #: Memory may grow by so much after the first quarter: caches fill, and the allocator is not exact.
 SLACK = 8 << 20
 
@@ -45,7 +49,7 @@ class Hang(BaseException):
 def run_session(seed: int, number: int) -> Trial:
     """One session, always the same for one seed and number. Raises what the session or the model raises."""
     random = Random(f"{seed}/{number}")
-    trial = Trial(restless=number % 8 == 0)
+    trial = Trial(CONFIGS[number % len(CONFIGS)], restless=number % 8 == 0)
     if number % 8 == 1 and recordings():
         _replay(trial, random)
         return trial
@@ -96,6 +100,7 @@ class Run:
         #: Resident bytes when each quarter of the frames had been read.
         self.memory: list[int] = []
         self._began = time.monotonic()
+        self._lines = 0
 
     def __call__(self, first: int = 0) -> bool:
         """Run it, from session ``first`` on. Whether nothing was wrong."""
@@ -110,8 +115,8 @@ class Run:
                     self.failures[-1], f"  again: python -m tests.fuzz --seed {self.seed} --session {number}"
                 )
             number += 1
-            if self.frames * 4 >= self.wanted * (1 + len(self.memory)):
-                self._quarter()
+            if self.frames * LINES >= self.wanted * (1 + self._lines):
+                self._progress()
         return not self.failures and not self.grown
 
     @property
@@ -129,14 +134,17 @@ class Run:
             self.types[NAMES[type_] if type_ <= CONTINUATION else "unknown"] += count
         self.codes += model.codes
 
-    def _quarter(self) -> None:
+    def _progress(self) -> None:
+        self._lines += 1
         gc.collect()
-        self.memory.append(_resident())
+        resident = _resident()
+        if self._lines % (LINES // 4) == 0:
+            self.memory.append(resident)
         seconds = time.monotonic() - self._began
         print(
             f"{self.frames:>11,} frames  {self.sessions:>8,} sessions  {seconds:6.0f} s"
             f"  {self.frames / seconds:6,.0f} frames/s  {len(self.failures)} failures"
-            f"  resident {self.memory[-1] / 1e6:.1f} MB, peak {_peak() / 1e6:.1f} MB"
+            f"  resident {resident / 1e6:.1f} MB, peak {_peak() / 1e6:.1f} MB"
         )
         sys.stdout.flush()
 

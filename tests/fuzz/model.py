@@ -64,6 +64,8 @@ MOST = 2**31 - 1
 FRAME_LIMIT = 16_384  # we announce no other
 #: The PING that tells when the client has seen the first GOAWAY.
 LAST_CALLS = b"goaway\0\0"
+#: What one frame may cost of a flood budget, at most; and how far a budget may be overdrawn.
+_DEAREST, _OVERDRAFT = 100, 1000
 #: How the answer to a client begins that speaks HTTP/1.x, or TLS.
 _NOT_FRAMES = (b"HTTP/1.1 ", b"\x15\x03")
 
@@ -113,6 +115,7 @@ class Verdict(NamedTuple):
     timeout: str = ""
     http: int = 200
     status: int = 0
+    compressed: bool = False
 
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -157,12 +160,14 @@ def verdict(fields: Fields, limit: int) -> Verdict | None:
         return Verdict(path, http=415)
     if len(timeouts) > 1 or (timeouts and not 2 <= len(timeouts[0]) <= 9):
         return Verdict(path, status=INTERNAL)
-    if values.get(b"grpc-encoding", b"identity") != b"identity":
+    encoding = values.get(b"grpc-encoding", b"identity")
+    if encoding not in (b"identity", b"gzip", b"deflate"):
         return Verdict(path, status=UNIMPLEMENTED)
     # As SETTINGS_MAX_HEADER_LIST_SIZE counts; the deadline is read before the list is weighed.
     if sum(len(name) + len(value) + 32 for name, value in fields if name != b"grpc-timeout") > limit:
         return Verdict(path, status=RESOURCE_EXHAUSTED)
-    return Verdict(path, timeouts[0].decode("latin-1") if timeouts else "")
+    timeout = timeouts[0].decode("latin-1") if timeouts else ""
+    return Verdict(path, timeout, compressed=encoding != b"identity")
 
 
 @lru_cache(1024)
@@ -179,6 +184,7 @@ class Stream:
 
     __slots__ = (
         "begun",
+        "compressed",
         "credit",
         "cut",
         "greeted",
@@ -199,6 +205,8 @@ class Stream:
         self.credit = credit
         self.window = window
         self.remote_closed = False
+        #: The client may compress its messages.
+        self.compressed = False
         #: The part of a message that has come; the messages that the owner has not taken, and their bytes.
         self.received = b""
         self.held = 0
@@ -237,6 +245,10 @@ class Model:
         self.types: Counter[int] = Counter()
         #: ``("goaway", code)`` and ``("reset", code)``, as the server owed them.
         self.codes: Counter[tuple[str, int]] = Counter()
+        #: Frames so far that a flood budget may charge for: all but DATA with data, and requests.
+        self.idle_frames = 0
+        #: Frames that it must charge for, each with one unit at least.
+        self.surely_idle = 0
         self._events: list[Act] = []
         self._decoder = hpack.Decoder(max_header_list_size=1 << 30)
         self._block: tuple[int, int, bytes] | None = None
@@ -269,6 +281,20 @@ class Model:
             self.control.append(("goaway", self.last, broken.code))
             self._events.append(("fault", broken.code))
         return self._events
+
+    def calm(self, seen: list[Act], due: list[Act]) -> None:
+        """The server has ended the connection with ENHANCE_YOUR_CALM, somewhere in what it was last given.
+
+        When exactly is its own affair; here is what a client may rely on.
+        """
+        _require(seen[:-1] == due[: len(seen) - 1], "something else was reported ahead of ENHANCE_YOUR_CALM")
+        self.control.clear()
+        flooded = 0 < self.config.flood_burst <= _DEAREST * self.idle_frames
+        pinged = self.config.permit_keepalive_time and self.types[PING] > 3
+        if self.fault != ENHANCE_YOUR_CALM:  # for a header block without end
+            _require(bool(flooded or pinged), f"ENHANCE_YOUR_CALM after {self.idle_frames} frames")
+            self.fault = ENHANCE_YOUR_CALM
+            self.codes["goaway", ENHANCE_YOUR_CALM] += 1
 
     def _preface(self) -> None:
         left = PREFACE[-self._preface_left :]
@@ -308,6 +334,8 @@ class Model:
     def _frame(self, type_: int, flags: int, id: int, payload: bytes) -> None:
         self.frames += 1
         self.types[type_] += 1
+        self.idle_frames += not (type_ == DATA and payload)
+        self.surely_idle += type_ in (PING, SETTINGS, PRIORITY, WINDOW_UPDATE) or type_ > CONTINUATION
         if (self._block is not None and type_ != CONTINUATION) or (not self._greeted and type_ != SETTINGS):
             raise Broken(PROTOCOL_ERROR)
         handler = _ON.get(type_)
@@ -383,6 +411,7 @@ class Model:
             stream.remote_closed = end
             self._end(stream, (b"grpc-status", found.status))
         else:
+            stream.compressed = found.compressed
             self.open[id] = stream
             self._events.append(("request", id, found.path, found.timeout))
             if end:
@@ -417,13 +446,15 @@ class Model:
         at = 0
         while len(data) - at >= 5:
             length = int.from_bytes(data[at + 1 : at + 5], "big")
-            if data[at] > 1 or length > self.config.max_receive_message_bytes or data[at]:
-                too_long = data[at] <= 1 and length > self.config.max_receive_message_bytes
-                self._refuse(stream, RESOURCE_EXHAUSTED if too_long else INTERNAL)
+            if data[at] <= 1 and length > self.config.max_receive_message_bytes:
+                self._refuse(stream, RESOURCE_EXHAUSTED)
+                return
+            if data[at] > stream.compressed:
+                self._refuse(stream, INTERNAL)
                 return
             if len(data) - at < 5 + length:
                 break
-            self._events.append(("message", stream.id, data[at + 5 : at + 5 + length]))
+            self._events.append(("message", stream.id, data[at + 5 : at + 5 + length], bool(data[at])))
             stream.held += 1
             stream.held_bytes += length
             at += 5 + length
@@ -476,10 +507,8 @@ class Model:
             raise Broken(FRAME_SIZE_ERROR)
         if not flags & ACK:
             self.control.append(("ping ack", payload))
-        elif self._going_away and payload == LAST_CALLS:
-            self._going_away = False
-            self._gone_away = True
-            self.control.append(("goaway", self.last, NO_ERROR))
+        elif payload == LAST_CALLS:
+            self.end_shutdown()
 
     def _on_window_update(self, id: int, flags: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -561,10 +590,10 @@ class Model:
         if id in self.open:
             self.open[id].greeted = True
 
-    def message(self, id: int, payload: bytes) -> None:
+    def message(self, id: int, payload: bytes, compressed: bool) -> None:
         if id in self.open:
             self.open[id].greeted = True
-            self.open[id].out += b"\0" + len(payload).to_bytes(4, "big") + payload
+            self.open[id].out += bytes((compressed,)) + len(payload).to_bytes(4, "big") + payload
 
     def finish(self, id: int, status: int) -> None:
         stream = self.open.get(id)
@@ -578,6 +607,15 @@ class Model:
         if stream is not None:
             stream.reset = code
             stream.cut = True
+
+    def ping(self) -> None:
+        self.control.append(("ping", b"actorrpc"))
+
+    def end_shutdown(self) -> None:
+        if self._going_away:
+            self._going_away = False
+            self._gone_away = True
+            self.control.append(("goaway", self.last, NO_ERROR))
 
     def shutdown(self) -> None:
         if not self._going_away and not self._gone_away and self.fault is None:
@@ -695,18 +733,24 @@ class Model:
                 _require(stream.status is None, f"the server owes trailers on stream {stream.id}")
             _require(stream.begun or not stream.greeted, f"the server owes headers on stream {stream.id}")
             self._check_credit(stream)
-        window = self.config.connection_window_bytes
+        most, window = self.config.max_connection_window_bytes, self.config.connection_window_bytes
         if self._settings_sent:
-            _require(self.credit <= window, f"the connection's window of {self.credit} bytes")
+            _require(self.credit <= most, f"the connection's window of {self.credit} bytes")
             if not any(stream.held for stream in self.open.values()):
                 _require(self.credit > window >> 1, "the connection's window is not opened again")
 
     def _check_credit(self, stream: Stream) -> None:
         window = self.config.stream_window_bytes
-        _require(stream.credit <= window, f"stream {stream.id} has a window of {stream.credit} bytes")
-        _require(stream.held_bytes <= 2 * window, f"stream {stream.id} holds {stream.held_bytes} bytes")
+        most = self.config.max_stream_window_bytes
+        _require(stream.credit <= most, f"stream {stream.id} has a window of {stream.credit} bytes")
+        _require(stream.held_bytes <= 2 * most, f"stream {stream.id} holds {stream.held_bytes} bytes")
         if not stream.held and not stream.remote_closed:
             _require(stream.credit > window >> 1, f"the window of stream {stream.id} is not opened again")
+
+    @property
+    def impatient(self) -> bool:
+        """Whether the server may end a connection that breaks no rule of HTTP/2."""
+        return bool(self.config.flood_burst or self.config.permit_keepalive_time)
 
     @property
     def table(self) -> tuple[int, int]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from actorrpc.config import Config
-from actorrpc.errors import SnapshotError, StatusCode
+from actorrpc.errors import RpcError, SnapshotError, StatusCode
 from actorrpc.pb.snapshot_pb2 import SessionSnapshot
+from actorrpc.wire.compression import IDENTITY, Compressed, decompress
 from actorrpc.wire.events import (
     Drained,
     Event,
@@ -25,9 +26,9 @@ from tests.wire.raw import SETTINGS, WINDOW_UPDATE
 
 from .bounds import check_bounds
 from .grammar import MESSAGE_LIMIT, Step
-from .model import Act, Model, Wrong
+from .model import ENHANCE_YOUR_CALM, Act, Model, Wrong
 
-__all__ = ["CONFIG", "Trial"]
+__all__ = ["CONFIG", "IMPATIENT", "PINGED", "STEADY", "Trial"]
 
 #: Limits that a fuzzed client reaches, and the smallest windows there are.
 CONFIG = Config(
@@ -35,8 +36,17 @@ CONFIG = Config(
     max_receive_message_bytes=MESSAGE_LIMIT,
     max_header_list_bytes=1000,
     stream_window_bytes=65_535,
+    max_stream_window_bytes=200_000,
     connection_window_bytes=100_000,
+    max_connection_window_bytes=300_000,
+    flood_burst=0,
+    permit_keepalive_time=0.0,
 )
+#: Windows that stay as they are.
+STEADY = replace(CONFIG, max_stream_window_bytes=65_535, max_connection_window_bytes=100_000)
+#: A server that loses its patience with floods, and with PINGs.
+IMPATIENT = replace(CONFIG, flood_burst=1500, flood_rate=1000)
+PINGED = replace(CONFIG, permit_keepalive_time=300.0)
 
 #: Bytes that an owner lets wait on a stream, and output that no input has to be worth.
 ENOUGH = 200_000
@@ -112,6 +122,10 @@ class Trial:
         self.model.granted(output)
         due = self.model.receive(piece)
         seen = [name for event in events for name in _names(event)]
+        if seen[-1:] == [("fault", ENHANCE_YOUR_CALM)] and self.model.impatient:
+            self.model.calm(seen, due)
+            self._acts.clear()
+            return
         if seen != due:
             raise Wrong(f"the session reports {_brief(seen)}, not {_brief(due)}")
         self._follow(output)
@@ -129,9 +143,13 @@ class Trial:
         call = calls[a % len(calls)] if calls else None
         if kind == "move":
             self._move()
-        elif kind == "shutdown":
-            self.session.shutdown()
-            self._acts.append(("shutdown",))
+        elif kind == "keepalive":
+            if self.session.greeted:
+                self.session.ping()
+                self._acts.append(("ping",))
+        elif kind in ("shutdown", "end_shutdown"):
+            getattr(self.session, kind)()
+            self._acts.append((kind,))
         elif call is None:
             return
         elif kind == "consume":
@@ -160,6 +178,8 @@ class Trial:
         id = event.stream.id
         if isinstance(event, RequestReceived):
             self._calls[id] = Call(event.stream)
+            if event.stream.head.encoding != IDENTITY:
+                event.stream.encoding = event.stream.head.encoding
             Metadata(event.stream.head.fields)  # as a handler sees it, whatever the client put there
             parse_timeout(event.stream.timeout)
             return
@@ -180,6 +200,11 @@ class Trial:
     def _take(self, call: Call, payload: bytes) -> None:
         habit = call.stream.id >> 1 & 7
         call.held.append(len(payload))
+        if isinstance(payload, Compressed):
+            try:
+                decompress(call.stream.head.encoding, payload, MESSAGE_LIMIT)
+            except RpcError:
+                pass  # which is how its call would end
         if habit != HOLD:
             self._consume(call)
         if habit == ECHO:
@@ -196,7 +221,7 @@ class Trial:
         habit = call.stream.id >> 1 & 7
         if habit == UNARY:
             self.session.outbound.reply(call.stream, b"reply")
-            self._acts += [("message", call.stream.id, b"reply"), ("finish", call.stream.id, 0)]
+            self._acts += [("message", call.stream.id, b"reply", False), ("finish", call.stream.id, 0)]
             self._drop(call)
         elif habit not in (HOLD, SILENT):
             self._finish(call)
@@ -211,7 +236,7 @@ class Trial:
     def _message(self, call: Call, payload: bytes) -> None:
         if call.stream.unsent_bytes < ENOUGH:
             self.session.outbound.message(call.stream, payload)
-            self._acts.append(("message", call.stream.id, payload))
+            self._acts.append(("message", call.stream.id, payload, isinstance(payload, Compressed)))
             if call.stream.unsent:
                 self._waited.add(call.stream.id)
 
@@ -318,6 +343,9 @@ class Trial:
                 )
             if id in self._waited and not stream.unsent:
                 raise Wrong(f"stream {id} is drained, and nobody was told")
+        waiting = sum(len(call.held) for call in self._calls.values())
+        if session.waiting != waiting:
+            raise Wrong(f"{session.waiting} messages are said to wait, where {waiting} do")
         check_bounds(session)
 
 
@@ -335,7 +363,8 @@ def _names(event: Event) -> list[Act]:
         return [("ended", id)]
     if isinstance(event, StreamReset):
         return [("reset", id, event.code)]
-    return [("message", id, event.payload), *([("ended", id)] if event.last else [])]
+    compressed = isinstance(event.payload, Compressed)
+    return [("message", id, event.payload, compressed), *([("ended", id)] if event.last else [])]
 
 
 def _brief(names: list[Act]) -> str:
