@@ -241,13 +241,12 @@ class Model:
         self.control: deque[Act] = deque()
         #: Bytes of a frame, or of the preface, that is not whole.
         self.buffer = b""
-        self.frames = 0
+        self.frames = self._frames_before = 0
         self.types: Counter[int] = Counter()
         #: ``("goaway", code)`` and ``("reset", code)``, as the server owed them.
         self.codes: Counter[tuple[str, int]] = Counter()
-        #: Frames so far that a flood budget may charge for: all but DATA with data, and requests.
+        #: Frames that a flood budget may charge for, and those for which it must charge one unit at least.
         self.idle_frames = 0
-        #: Frames that it must charge for, each with one unit at least.
         self.surely_idle = 0
         self._events: list[Act] = []
         self._decoder = hpack.Decoder(max_header_list_size=1 << 30)
@@ -266,6 +265,7 @@ class Model:
     def receive(self, data: bytes) -> list[Act]:
         """The events that these bytes cause."""
         self._events = []
+        self._frames_before = self.frames
         if self.fault is not None:
             return self._events
         self.buffer += data
@@ -289,12 +289,14 @@ class Model:
         """
         _require(seen[:-1] == due[: len(seen) - 1], "something else was reported ahead of ENHANCE_YOUR_CALM")
         self.control.clear()
+        self.frames = self._frames_before  # of this read's frames, nobody knows how many were looked at
         flooded = 0 < self.config.flood_burst <= _DEAREST * self.idle_frames
         pinged = self.config.permit_keepalive_time and self.types[PING] > 3
         if self.fault != ENHANCE_YOUR_CALM:  # for a header block without end
             _require(bool(flooded or pinged), f"ENHANCE_YOUR_CALM after {self.idle_frames} frames")
-            self.fault = ENHANCE_YOUR_CALM
+            self.codes["goaway", self.fault or 0] -= self.fault is not None
             self.codes["goaway", ENHANCE_YOUR_CALM] += 1
+            self.fault = ENHANCE_YOUR_CALM
 
     def _preface(self) -> None:
         left = PREFACE[-self._preface_left :]

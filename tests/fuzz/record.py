@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import grpc
@@ -236,6 +237,8 @@ def _missing(name: str) -> bool:
     program = name.partition("-")[0]
     if name == "grpc-js":
         return "GRPC_JS" not in os.environ
+    if name == "grpclib":
+        return find_spec("grpclib") is None
     return program in ("nghttp", "h2load", "curl") and shutil.which(program) is None
 
 
