@@ -169,7 +169,7 @@ class Client:
     def rest(self, a: int, b: int, c: int) -> bytes:
         """Bytes of the value 0: the rest of a message, or empty messages, or part of a prefix."""
         id = self._sending(a)
-        return frame(DATA, 0, id, bytes(b)) if id else b""
+        return frame(DATA, 0, id, bytes(b >> 3)) if id else b""
 
     def padded(self, a: int, b: int, c: int) -> bytes:
         id = self._sending(a)

@@ -63,7 +63,7 @@ def run_session(seed: int, number: int) -> Trial:
             trial.own(step)
         else:
             unread += KINDS[step[0]](client, *step[1:])
-            if step[3] & 3:
+            if step[3] & 7:
                 continue  # it comes with what follows, in one read
             if step[2] & 1 and len(unread) > 1:  # in two reads, cut anywhere
                 cut = 1 + random.randrange(len(unread) - 1)

@@ -75,7 +75,7 @@ DEADLINE_UNCHECKED = "the value of a deadline is not checked, though no field ma
 REFUSED_AGAIN = "a stream that came after the last GOAWAY is refused again for its trailers"
 KNOWN = {DEADLINE_UNCHECKED, REFUSED_AGAIN}
 
-Fields = list[tuple[bytes, bytes]]
+Fields = tuple[tuple[bytes, bytes], ...]
 #: A name and its values: an event, a frame that is due, or what the owner did.
 Act = tuple[Any, ...]
 
@@ -136,6 +136,7 @@ def well_formed(fields: Fields) -> bool:
     )
 
 
+@lru_cache(1024)
 def verdict(fields: Fields, limit: int) -> Verdict | None:
     """What becomes of a request with these fields (RFC 9113, 8.3; PROTOCOL-HTTP2, "Requests")."""
     pseudo = [name for name, _ in fields if name.startswith(b":")]
@@ -144,7 +145,7 @@ def verdict(fields: Fields, limit: int) -> Verdict | None:
     checked = fields
     if DEADLINE_UNCHECKED in KNOWN:
         unchecked = next((value for value in timeouts if 2 <= len(value) <= 9), None)
-        checked = [field for field in fields if field != (b"grpc-timeout", unchecked)]
+        checked = tuple(field for field in fields if field != (b"grpc-timeout", unchecked))
     if (
         not well_formed(checked)
         or [name for name, _ in fields[: len(pseudo)]] != pseudo
@@ -375,7 +376,7 @@ class Model:
         assert self._block is not None
         (id, flags, block), self._block = self._block, None
         try:
-            fields = [(bytes(name), bytes(value)) for name, value in self._decoder.decode(block, raw=True)]
+            fields = tuple((bytes(n), bytes(value)) for n, value in self._decoder.decode(block, raw=True))
         except hpack.HPACKError:
             raise Broken(COMPRESSION_ERROR) from None
         stream = self.open.get(id)
