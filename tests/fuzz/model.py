@@ -338,7 +338,7 @@ class Model:
         self.frames += 1
         self.types[type_] += 1
         self.idle_frames += not (type_ == DATA and payload)
-        self.surely_idle += type_ in (PING, SETTINGS, PRIORITY, WINDOW_UPDATE) or type_ > CONTINUATION
+        self.surely_idle += type_ in (PING, SETTINGS, PRIORITY) or type_ > CONTINUATION
         if (self._block is not None and type_ != CONTINUATION) or (not self._greeted and type_ != SETTINGS):
             raise Broken(PROTOCOL_ERROR)
         handler = _ON.get(type_)

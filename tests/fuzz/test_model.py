@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from .grammar import BEGIN, KINDS, MISSTEPS, OWNER, Client, Step
-from .trial import Trial
+from .model import ENHANCE_YOUR_CALM
+from .trial import IMPATIENT, PINGED, Trial
 
 NUMBER = st.integers(0, 255)
 RIGHT = [kind for kind in KINDS if kind not in MISSTEPS]
@@ -63,3 +65,23 @@ def test_every_kind_of_step_is_taken() -> None:
         for number in range(0, 256, 5):
             before: list[Step] = [("whole_call", 0, 4, 1), ("call", 0, 4, 1), ("call", 1, 4, 2)]
             run([*before, (kind, number, number * 7 % 256, number * 11 % 256)], [], False, 1)
+
+
+@pytest.mark.parametrize("kind", ["ping", "settings_ack", "settings", "priority", "unknown"])
+def test_a_flood_ends_a_connection(kind: str) -> None:
+    trial = Trial(IMPATIENT)
+    trial.feed(BEGIN)
+    flood = Client().write((kind, 1, 1, 1)) * 100
+    for _ in range(30):  # the model raises if it goes on for longer
+        trial.feed(flood)
+        if trial.model.fault is not None:
+            break
+    assert trial.model.fault == ENHANCE_YOUR_CALM
+
+
+def test_pings_that_come_too_fast_end_a_connection() -> None:
+    trial = Trial(PINGED)
+    trial.feed(BEGIN)
+    for _ in range(5):
+        trial.feed(Client().write(("ping", 1, 1, 1)))
+    assert trial.model.fault == ENHANCE_YOUR_CALM
