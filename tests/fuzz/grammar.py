@@ -39,7 +39,17 @@ from tests.wire.raw import (
     window_update,
 )
 
-__all__ = ["KINDS", "MISSTEPS", "OWNER", "Client", "Step", "random_steps"]
+__all__ = [
+    "BEGIN",
+    "CONNECTION_MISSTEPS",
+    "KINDS",
+    "MISSTEPS",
+    "OWNER",
+    "STREAM_MISSTEPS",
+    "Client",
+    "Step",
+    "random_steps",
+]
 
 Step = tuple[str, int, int, int]
 

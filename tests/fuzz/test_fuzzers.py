@@ -42,7 +42,7 @@ def test_frames_are_split_where_they_end() -> None:
 
 
 def test_a_short_run(capsys: pytest.CaptureFixture[str]) -> None:
-    run = Run(seed=2, frames=20_000)
+    run = Run(seed=2, frames=40_000)
     assert run(), capsys.readouterr().out
     # It goes deep: every type of frame, every code that a client can provoke, and sessions that last.
     assert run.types.keys() == {*long.NAMES, "unknown"}
