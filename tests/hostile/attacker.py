@@ -37,6 +37,8 @@ class Attacker:
         if receive_buffer:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._sock.connect((host, int(port)))
+        #: As the server names this client.
+        self.name = "{}:{}".format(*self._sock.getsockname())
         self._sock.setblocking(False)
         self._partial = b""
         self._decoder = hpack.Decoder()
@@ -48,6 +50,8 @@ class Attacker:
         #: Response headers and trailers by stream, merged; bytes of DATA by stream.
         self.fields: dict[int, dict[str, str]] = {}
         self.received: Counter[int] = Counter()
+        #: Sums of its WINDOW_UPDATEs, by stream; 0 is the connection.
+        self.granted: Counter[int] = Counter()
         #: Code and debug data of the last GOAWAY.
         self.goaway: tuple[int, str] | None = None
         #: The server has closed, or reset, the TCP connection.
@@ -123,13 +127,6 @@ class Attacker:
         assert stream in self.resets, f"no reset of stream {stream}: {self!r}"
         return self.resets[stream]
 
-    def answers_ping(self) -> bool:
-        """Whether the connection lives: all that was sent before has been handled when this returns."""
-        before = self.seen[raw.PING]
-        self.send(raw.frame(raw.PING, 0, 0, b"are you?"))
-        self.wait(lambda: self.seen[raw.PING] > before)
-        return self.seen[raw.PING] > before
-
     def _receive(self) -> None:
         try:
             data = self._sock.recv(_CHUNK)
@@ -165,6 +162,8 @@ class Attacker:
         elif type_ == raw.HEADERS:
             assert flags & raw.END_HEADERS
             self.fields.setdefault(stream, {}).update(self._decoder.decode(payload))
+        elif type_ == raw.WINDOW_UPDATE:
+            self.granted[stream] += int.from_bytes(payload, "big")
         elif type_ == raw.DATA:
             self.received[stream] += len(payload)
 

@@ -98,7 +98,7 @@ class _Caller(threading.Thread):
                 if replies is None:
                     replies = StatefulStub(channel).Talk(iter(to_send.get, None))
                 to_send.put(Item(number=2))
-                if not self._time(lambda: next(replies)):
+                if not self._time(replies.__next__):
                     replies = None
                 time.sleep(PAUSE)
 
