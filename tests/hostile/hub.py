@@ -31,7 +31,6 @@ class Hub:
         self.pid: int = server.status()["hubs"][0]["pid"]
         self.bystander = Bystander(server.address)
         self._proc = Path(f"/proc/{self.pid}")
-        self._at_rest = self.resident()
 
     def cpu(self) -> float:
         """Seconds of CPU that the process has taken."""
@@ -51,18 +50,18 @@ class Hub:
         """Whatever happens in the block costs the hub no more than this, and its other client hardly notices.
 
         ``cpu`` is in seconds, and includes what the bystander's own calls cost; ``memory`` is how far the
-        process may have grown at its peak, over what it had when it had just started; ``lines`` of log.
+        process may grow, at its peak; ``lines`` of log.
         """
         log = self.server.log
         self.bystander.take(0)
         before = self.bystander.take(CALLS)
         self.forget_peak()
-        cpu_before, logged = self.cpu(), len(log.read_bytes())
+        cpu_before, at_rest, logged = self.cpu(), self.resident(), len(log.read_bytes())
         try:
             yield
         finally:  # the figures are of most interest where the test fails
             during = self.bystander.take(CALLS)
-            spent, grown = self.cpu() - cpu_before, self.resident("VmHWM") - self._at_rest
+            spent, grown = self.cpu() - cpu_before, self.resident("VmHWM") - at_rest
             new = log.read_bytes()[logged:].decode().splitlines()
             figures = (
                 f"{spent:.2f} s of CPU, {grown / MB:.1f} MB, {len(new)} lines; {during}; before: {before}"

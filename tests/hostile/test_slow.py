@@ -191,7 +191,7 @@ def test_windows_opened_by_the_byte(hub: Hub):
     """CVE-2019-9511: a reply of 1 MB in DATA frames of one byte, each for a WINDOW_UPDATE of one."""
     requests = Requests()
     with hub.unharmed(cpu=5), Attacker(hub.address, SHUT) as attacker:
-        attacker.send(expand(requests, "Stateful", 100, 10_000))
+        attacker.send(raw.window_update(0, 2**30) + expand(requests, "Stateful", 100, 10_000))
         attacker.flood(raw.window_update(1, 1) for _ in range(500_000))
         attacker.wait(lambda: attacker.goaway or attacker.received[1] == 500_000, 20)
         assert attacker.goaway is None or attacker.goaway[0] == ENHANCE_YOUR_CALM
