@@ -24,3 +24,4 @@ def hub(options: tuple[str, ...]) -> Iterator[Hub]:
             yield hub
         finally:
             hub.close()
+            print(server.log.read_text()[-5000:])  # for tests that fail
