@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -168,6 +169,11 @@ class Attacker:
             self.received[stream] += len(payload)
 
     # ---- the end
+
+    def abort(self) -> None:
+        """Close with a TCP reset, whatever is under way."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def close(self) -> None:
         self._sock.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import queue
+import select
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from statistics import median
 PAUSE = 0.001
 #: No call of it takes as long as that.
 DEADLINE = 20.0
+#: How long a test waits for its calls.
+PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Bystander:
         """All calls since the last ``take``; waits until they are at least ``calls``."""
         assert self._process.stdin is not None and self._process.stdout is not None
         print(calls, file=self._process.stdin, flush=True)
+        answered = select.select([self._process.stdout], [], [], PATIENCE)[0]
+        assert answered, f"{calls} calls take the bystander more than {PATIENCE} s"
         return Latencies(**json.loads(self._process.stdout.readline()))
 
     def close(self) -> None:

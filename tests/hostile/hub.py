@@ -28,9 +28,17 @@ class Hub:
     def __init__(self, server: Served) -> None:
         self.server = server
         self.address = server.address
-        self.pid: int = server.status()["hubs"][0]["pid"]
+        self.pid = 0
         self.bystander = Bystander(server.address)
-        self._proc = Path(f"/proc/{self.pid}")
+
+    @property
+    def _proc(self) -> Path:
+        return Path(f"/proc/{self.pid}")
+
+    def look(self) -> int:
+        """The pid of the hub's process, which is another one if it has died."""
+        pid: int = self.server.status()["hubs"][0]["pid"]
+        return pid
 
     def cpu(self) -> float:
         """Seconds of CPU that the process has taken."""
@@ -53,6 +61,7 @@ class Hub:
         process may grow, at its peak; ``lines`` of log.
         """
         log = self.server.log
+        self.pid = self.look()
         self.bystander.take(0)
         before = self.bystander.take(CALLS)
         self.forget_peak()
@@ -60,6 +69,7 @@ class Hub:
         try:
             yield
         finally:  # the figures are of most interest where the test fails
+            assert self.look() == self.pid, f"the hub has died: {log.read_text()[-2000:]}"
             during = self.bystander.take(CALLS)
             spent, grown = self.cpu() - cpu_before, self.resident("VmHWM") - at_rest
             new = log.read_bytes()[logged:].decode().splitlines()
@@ -73,7 +83,7 @@ class Hub:
         assert spent <= cpu, figures
         assert grown <= memory, figures
         assert len(new) <= lines, new[: lines + 3]
-        assert self.server.status()["hubs"][0]["pid"] == self.pid
+        assert self.look() == self.pid
 
     def close(self) -> None:
         self.bystander.close()

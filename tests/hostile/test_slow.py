@@ -130,7 +130,7 @@ def test_small_messages_for_a_blocked_actor(hub: Hub):
     The server may stop reading: then a PING would tell nobody, and the sender just waits.
     """
     requests = Requests()
-    blocked = raw.message(Item(sleep=30).SerializeToString())
+    blocked = raw.message(Item(sleep=5).SerializeToString())
     small = raw.message(b"") * 3000
 
     def flood() -> Iterator[bytes]:
@@ -141,6 +141,22 @@ def test_small_messages_for_a_blocked_actor(hub: Hub):
     with hub.unharmed(cpu=5, memory=32 * MB), Attacker(hub.address) as attacker:
         attacker.wait(lambda: attacker.granted[0])
         attacker.flood(flood(), seconds=3)
+
+
+@pytest.mark.parametrize("how", ["closed", "reset"])
+def test_a_client_that_goes_while_it_is_not_read(hub: Hub, how: str):
+    """It fills a mailbox until the server stops reading, and has gone when the handler goes on.
+
+    What the server then does with the socket must not reach a descriptor that is closed.
+    """
+    requests = Requests()
+    blocked = raw.message(Item(sleep=0.7).SerializeToString())
+    with hub.unharmed(lines=0):
+        with Attacker(hub.address) as attacker:
+            attacker.send(requests.open("Stateful/Talk") + raw.data(1, blocked))
+            attacker.flood([raw.data(1, raw.message(b"") * 3000)] * 8)
+            attacker.abort() if how == "reset" else attacker.close()
+        hub.server.wait_for(lambda: hub.server.status()["hubs"][0]["connections"] == 1)
 
 
 # ---- slow reader
