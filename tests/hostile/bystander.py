@@ -96,11 +96,11 @@ class _Caller(threading.Thread):
 
         with grpc.insecure_channel(self._address) as channel:
             unary = StatelessStub(channel).Unary
-            to_send: queue.Queue[Item] = queue.Queue()
             replies = None
             while True:
                 self._time(lambda: unary(Item(number=1), timeout=DEADLINE))
-                if replies is None:
+                if replies is None:  # the first time, or the hub has ended the stream
+                    to_send: queue.Queue[Item] = queue.Queue()
                     replies = StatefulStub(channel).Talk(iter(to_send.get, None))
                 to_send.put(Item(number=2))
                 if not self._time(replies.__next__):
