@@ -259,3 +259,20 @@ def test_a_shutdown_whose_ping_is_not_answered_can_be_ended() -> None:
     session.receive_data(raw.headers(3, raw.request("Hold")))
     assert list(session.streams) == [1]
     assert not session.faulted
+
+
+@pytest.mark.parametrize("moves", (False, True))
+def test_a_client_that_reads_much_may_open_windows_as_often(moves: bool) -> None:
+    """A WINDOW_UPDATE or two for each message that it reads is what real clients send."""
+    owner = Owner(replace(CONFIG, flood_burst=2000))
+    owner.feed(raw.OPEN + REQUEST)
+    for _ in range(2000):
+        outbound = owner.session.outbound
+        outbound.message(owner.session.streams[1], b"tick")
+        owner.flush()
+        owner.feed(raw.window_update(1, 9) + raw.window_update(0, 9))
+        if moves:
+            owner.move()
+    assert not owner.session.faulted
+    owner.feed(raw.window_update(0, 1) * 14_000)
+    assert is_calmed(owner)
