@@ -26,6 +26,10 @@ NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR = range(4)
 STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR = range(5, 10)
 ENHANCE_YOUR_CALM = 0xB
 
+#: An opening whose windows take whatever comes, and one whose streams take nothing.
+WIDE = raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, 2**31 - 1)) + raw.window_update(0, 2**30)
+SHUT = raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, 0))
+
 _CHUNK = 256 * 1024
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from functools import cache
+
 import pytest
 
-from tests.hostile.attacker import Attacker, Requests
+from tests.hostile.attacker import WIDE, Attacker, Requests
 from tests.hostile.hub import MB, Hub
 from tests.wire import raw
 
@@ -68,9 +72,6 @@ def test_bad_messages(hub: Hub, name: str, service: str):
     assert log.read_bytes()[logged:] == b""
 
 
-#: The app sends back what it got: with windows that take all of it.
-WIDE = raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, 2**31 - 1)) + raw.window_update(0, 2**30)
-
 AMPLIFIED = {
     "unknown fields": b"\x78\x01" * (2 * MB - 8),
     "a field 2,000,000 times": bytes((NUMBER, 1)) * (2 * MB - 8),
@@ -81,7 +82,7 @@ AMPLIFIED = {
 
 @pytest.mark.parametrize("name", AMPLIFIED)
 def test_messages_of_the_largest_size(hub: Hub, name: str):
-    """4 MB of the smallest fields: parsing takes its time, and no multiple of that memory stays."""
+    """4 MB of the smallest fields, which the app sends back: it takes its time, and no multiple of memory."""
     requests = Requests()
     with hub.unharmed(cpu=4, memory=96 * MB), Attacker(hub.address, WIDE) as attacker:
         for _ in range(5):
@@ -89,3 +90,64 @@ def test_messages_of_the_largest_size(hub: Hub, name: str):
             body = AMPLIFIED[name]
             attacker.send(head + data(requests.last, raw.message(body)))
             assert attacker.status(requests.last) in (OK, INTERNAL)
+
+
+# ---- compressed messages
+
+
+@cache
+def bomb() -> bytes:
+    """256 MB of zeros in 256 kB of gzip."""
+    return gzip.compress(bytes(256 * MB), 9)
+
+
+def deflated() -> bytes:
+    return zlib.compress(bytes(5 * MB), 9)
+
+
+def truncated() -> bytes:
+    return gzip.compress(bytes(10_000))[:-9]
+
+
+def followed() -> bytes:
+    return gzip.compress(b"") + b"more"
+
+
+def bad_checksum() -> bytes:
+    return gzip.compress(b"")[:-8] + bytes((1, 2, 3, 4, 0, 0, 0, 0))
+
+
+COMPRESSED = {
+    "gzip bomb": ("gzip", bomb, RESOURCE_EXHAUSTED),
+    "deflate bomb": ("deflate", deflated, RESOURCE_EXHAUSTED),
+    "no gzip": ("gzip", lambda: b"not gzip at all", INTERNAL),
+    "nothing": ("gzip", lambda: b"", INTERNAL),
+    "gzip that ends early": ("gzip", truncated, INTERNAL),
+    "gzip and more": ("gzip", followed, INTERNAL),
+    "gzip with a wrong checksum": ("gzip", bad_checksum, INTERNAL),
+    "unknown encoding": ("br", lambda: b"", UNIMPLEMENTED),
+}
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_compressed_messages(hub: Hub, name: str):
+    """No more is ever decompressed than a message may have bytes (grpc/doc/compression.md)."""
+    encoding, make, status = COMPRESSED[name]
+    requests = Requests()
+    with hub.unharmed(memory=32 * MB, lines=0), Attacker(hub.address) as attacker:
+        head = requests.open("Stateless/Unary", ("grpc-encoding", encoding))
+        attacker.send(head + data(requests.last, raw.message(make(), 1)))
+        assert attacker.status(requests.last) == status
+        attacker.send(requests.call())
+        assert attacker.status(requests.last) == OK
+
+
+def test_gzip_bombs_by_the_dozen(hub: Hub):
+    """5 kB on the wire, 4 MB and one byte in memory, 100 times: turns of others come in between."""
+    small = gzip.compress(bytes(4 * MB + 1), 9)
+    requests = Requests()
+    with hub.unharmed(cpu=4, memory=48 * MB, lines=0), Attacker(hub.address) as attacker:
+        for _ in range(100):
+            head = requests.open("Stateful/Unary", ("grpc-encoding", "gzip"))
+            attacker.send(head + data(requests.last, raw.message(small, 1)))
+        assert attacker.status(requests.last) == RESOURCE_EXHAUSTED

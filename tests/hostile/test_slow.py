@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.apps.shapes_pb2 import Item
-from tests.hostile.attacker import ENHANCE_YOUR_CALM, NO_ERROR, Attacker, Requests
+from tests.hostile.attacker import ENHANCE_YOUR_CALM, NO_ERROR, SHUT, WIDE, Attacker, Requests
 from tests.hostile.hub import MB, Hub
 from tests.wire import raw
 
@@ -19,10 +19,6 @@ OK, RESOURCE_EXHAUSTED = 0, 8
 HANDSHAKE = 1
 #: What may wait on all calls of one connection.
 UNSENT = 16 * MB
-
-#: An opening whose windows take whatever comes, and one whose windows take nothing.
-WIDE = raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, 2**31 - 1)) + raw.window_update(0, 2**30)
-SHUT = raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, 0))
 
 
 @pytest.fixture(scope="module")
