@@ -46,6 +46,7 @@ class Attacker:
         self.name = "{}:{}".format(*self._sock.getsockname())
         self._sock.setblocking(False)
         self._partial = b""
+        self._block = b""
         self._decoder = hpack.Decoder()
         #: The server's frames by type.
         self.seen: Counter[int] = Counter()
@@ -164,9 +165,11 @@ class Attacker:
         elif type_ == raw.RST_STREAM:
             code = self.resets[stream] = int.from_bytes(payload, "big")
             self.reset_codes[code] += 1
-        elif type_ == raw.HEADERS:
-            assert flags & raw.END_HEADERS
-            self.fields.setdefault(stream, {}).update(self._decoder.decode(payload))
+        elif type_ in (raw.HEADERS, raw.CONTINUATION):
+            self._block += payload
+            if flags & raw.END_HEADERS:
+                self.fields.setdefault(stream, {}).update(self._decoder.decode(self._block))
+                self._block = b""
         elif type_ == raw.WINDOW_UPDATE:
             self.granted[stream] += int.from_bytes(payload, "big")
         elif type_ == raw.DATA:
