@@ -159,7 +159,7 @@ def test_memos_do_not_grow(hub: Hub):
 
 @pytest.mark.xfail(reason="the status message of an unknown method repeats the whole path, encoded")
 def test_a_long_path_is_not_sent_back(hub: Hub):
-    """A path of 3.9 kB from the table is one byte of input; percent-encoded UTF-8 would make 23 kB of each."""
+    """A path of 3.9 kB from the table is one byte of input; percent-encoded UTF-8 makes 23 kB of each."""
     path = b"\x44" + raw.literal(b"\xe9" * 3900)  # a literal for the table, with the name of static entry 4
     begin, end = raw.block(REQUEST[:2]), raw.block(REQUEST[3:])
     with hub.unharmed(memory=24 * MB), Attacker(hub.address) as attacker:
