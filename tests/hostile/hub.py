@@ -55,13 +55,19 @@ class Hub:
 
     @contextmanager
     def unharmed(
-        self, *, cpu: float = CPU, memory: int = MEMORY, lines: int = LINES, slowest: float = STARVED
+        self,
+        *,
+        cpu: float = CPU,
+        memory: int = MEMORY,
+        lines: int = LINES,
+        slow: float = SLOW,
+        slowest: float = STARVED,
     ) -> Iterator[None]:
         """Whatever happens in the block costs the hub no more than this, and its other client hardly notices.
 
         ``cpu`` is in seconds, and includes what the bystander's own calls cost; ``memory`` is how far the
-        process may grow, at its peak; ``lines`` of log; ``slowest`` is the longest call of the bystander, in
-        seconds.
+        process may grow, at its peak; ``lines`` of log. The bystander's median call may take ``slow``
+        seconds, or ``SLOWER`` times what it took before, and its longest ``slowest``.
         """
         log = self.server.log
         if not self.lives:
@@ -82,7 +88,7 @@ class Hub:
             )
             print(figures)
         assert not during.failures and not before.failures, figures
-        assert during.p50 <= max(SLOWER * before.p50, SLOW), figures
+        assert during.p50 <= max(SLOWER * before.p50, slow), figures
         assert max(during.seconds) <= slowest, figures
         assert spent <= cpu, figures
         assert grown <= memory, figures

@@ -344,7 +344,7 @@ def test_empty_messages(hub: Hub):
     a time, and what has come for others is read in between."""
     frames = raw.data(1, EMPTY * 3276) * 8  # half a window of the stream
     length, rounds = 8 * len(EMPTY) * 3276, 10
-    with hub.unharmed(cpu=6, slowest=SLOWEST), Attacker(hub.address, WIDE) as attacker:
+    with hub.unharmed(cpu=6, slow=0.02, slowest=SLOWEST), Attacker(hub.address, WIDE) as attacker:
         attacker.send(Requests().open("Stateless/Talk"))
         for used in range(length, (rounds + 1) * length, length):
             attacker.wait(lambda used=used: attacker.granted[1] + 262_144 >= used)
