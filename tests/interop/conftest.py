@@ -9,9 +9,15 @@ import pytest
 from tests.interop.served import Served, served
 
 
+@pytest.fixture(scope="module")
+def app() -> str:
+    """What is served. A module that wants another app has a fixture of this name."""
+    return "tests.apps.shapes:app"
+
+
 @pytest.fixture(scope="module", params=[(), ("--move-every", "1")], ids=["still", "moved-every-turn"])
-def server(request: pytest.FixtureRequest) -> Iterator[Served]:
-    with served(*request.param) as server:
+def server(request: pytest.FixtureRequest, app: str) -> Iterator[Served]:
+    with served(*request.param, app=app) as server:
         yield server
         assert bool(server.status()["moves"]["done"]) == bool(request.param)
 

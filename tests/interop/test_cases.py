@@ -1,0 +1,63 @@
+"""Each public interoperability case with each client, on connections that stay and on ones that move."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.interop.cases import CASES, CLIENTS, NOT_APPLICABLE, NOTES, TIMES, Flags
+from tests.interop.clients import node
+from tests.interop.clients.client import Client
+from tests.interop.clients.grpcio_aio import GrpcioAio
+from tests.interop.clients.grpcio_sync import GrpcioSync
+from tests.interop.clients.grpclib_client import Grpclib
+from tests.interop.procedures import PROCEDURES
+from tests.interop.wiretap import Wiretap, wiretap
+
+IN_PYTHON: dict[str, type[Client]] = {"grpcio": GrpcioSync, "grpcio.aio": GrpcioAio, "grpclib": Grpclib}
+
+APPLICABLE = [(client, case) for client in CLIENTS for case in CASES if (client, case) not in NOT_APPLICABLE]
+
+
+@pytest.fixture(scope="module")
+def app() -> str:
+    return "tests.interop.service:app"
+
+
+def run(client: str, case: str, address: str) -> None:
+    if client not in IN_PYTHON:
+        node.run(case, address, TIMES)
+        return
+
+    async def procedure() -> None:
+        async with IN_PYTHON[client].connect(address) as connected:
+            for _ in range(TIMES):
+                await PROCEDURES[case](connected)
+
+    asyncio.run(procedure())
+
+
+def check(flags: Flags, tap: Wiretap) -> None:
+    """Compare the Compressed-Flags with the case's. A client that cannot decode gets nothing compressed."""
+    replies = flags.replies if "gzip" in tap.accepted_encodings() else [0] * len(flags.replies)
+    assert tap.request_flags() == flags.requests * TIMES
+    assert tap.reply_flags() == replies * TIMES
+
+
+@pytest.mark.parametrize(("client", "case"), APPLICABLE)
+def test_case(client: str, case: str, address: str) -> None:
+    """What it proves stands in ``CASES``."""
+    flags = CASES[case].flags
+    if flags is None:
+        run(client, case, address)
+        return
+    with wiretap(address) as tap:
+        run(client, case, tap.address)
+    check(flags, tap)
+
+
+def test_cases_are_those_of_the_procedures() -> None:
+    assert list(PROCEDURES) == list(CASES)
+    told = {*NOT_APPLICABLE, *NOTES}
+    assert {client for client, _ in told} <= set(CLIENTS) and {case for _, case in told} <= set(CASES)
