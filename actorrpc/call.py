@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from google.protobuf.message import Message
 
 from actorrpc.errors import StatusCode
+from actorrpc.wire import compression
+from actorrpc.wire.compression import ENCODINGS, IDENTITY, is_accepted
 from actorrpc.wire.metadata import Metadata, encode_metadata
 from actorrpc.wire.outbound import trailers
 
@@ -52,6 +54,7 @@ class Call(Generic[Reply]):
         "_trailing",
         "cancelled",
         "cell",
+        "compression",
         "deadline",
         "ended",
         "held",
@@ -60,6 +63,7 @@ class Call(Generic[Reply]):
         "moved",
         "pulling",
         "request",
+        "request_compressed",
         "route",
         "runner",
         "since",
@@ -83,6 +87,10 @@ class Call(Generic[Reply]):
         self.ended = False
         #: The connection was handed to another hub: this object is only what is left of it here.
         self.moved = False
+        #: Whether the message of this turn came compressed.
+        self.request_compressed = False
+        #: What the next messages are compressed with; "" if nothing. See ``set_compression``.
+        self.compression = ""
         self._metadata: Metadata | None = None
         self._trailing: list[tuple[bytes, bytes]] = []
         # What the hub keeps about a call while it is open.
@@ -136,13 +144,38 @@ class Call(Generic[Reply]):
         """Seconds until the deadline, at least 0; None if the call has none."""
         return None if self.deadline is None else max(0.0, self.deadline - monotonic())
 
-    def send(self, message: Reply) -> None:
+    def set_compression(self, encoding: str | None) -> None:
+        """Compress the call's next messages with ``"gzip"`` or ``"deflate"``; None or ``"identity"``: do not.
+
+        A client that does not accept the encoding gets its messages as they are. Raises ValueError for
+        another name, and RuntimeError if the response headers, which name the encoding, have gone out with
+        another one.
+        """
+        encoding = "" if encoding is None or encoding == IDENTITY else encoding
+        if encoding and encoding not in ENCODINGS:
+            known = ", ".join((IDENTITY, *sorted(ENCODINGS)))
+            raise ValueError(f"compression {encoding!r} is not known: use {known}")
+        stream = self.stream
+        if encoding and encoding != stream.encoding:
+            if not is_accepted(encoding, stream.head.accept_encoding):
+                encoding = ""
+            elif stream.headers_sent:
+                raise RuntimeError(f"{self.method}: the headers have been sent, without {encoding}")
+            else:
+                stream.encoding = encoding
+        self.compression = encoding
+
+    def send(self, message: Reply, *, compress: bool = True) -> None:
         """Send one message. Never blocks: what the client's window does not take waits on the call.
 
-        When more than ``max_unsent_bytes`` would wait, the call ends with RESOURCE_EXHAUSTED instead. On
-        a call that was cancelled the message is dropped. Raises TypeError for a message of another type
-        than the method's, and RuntimeError if the handler has already finished the call, if the method has
-        a single reply, in another thread than the hub's, and once the call has moved to another hub.
+        It is compressed if ``set_compression`` said so, unless ``compress`` is False.
+
+        When more than ``max_unsent_bytes`` would wait on the call, or ``max_unsent_connection_bytes`` on its
+        connection, or the message is larger than ``max_send_message_bytes``, the call ends with
+        RESOURCE_EXHAUSTED instead. On a call that was cancelled the message is dropped. Raises TypeError for
+        a message of another type than the method's, and RuntimeError if the handler has already finished
+        the call, if the method has a single reply, in another thread than the hub's, and once the call has
+        moved to another hub.
         """
         if not isinstance(message, self.route.method.reply):
             wanted = self.route.method.reply.DESCRIPTOR.full_name
@@ -151,24 +184,15 @@ class Call(Generic[Reply]):
             raise RuntimeError(f"{self.method} has a single reply: return it from the handler")
         if self._refuses_more("send"):
             return
-        self.send_payload(message.SerializeToString())
+        self.send_payload(message.SerializeToString(), compress)
 
-    def send_payload(self, payload: bytes) -> None:
+    def send_payload(self, payload: bytes, compress: bool = True) -> None:
         """Send a message that is serialized already. Neither its type nor the call's end is checked."""
-        stream = self.stream
-        session = self._host.session
-        limit = session.config.max_unsent_bytes
-        if stream.unsent_bytes and stream.unsent_bytes + len(payload) > limit:
-            waiting = stream.unsent_bytes
-            stream.drop_unsent()
-            self.cancelled = True
-            self.end(
-                StatusCode.RESOURCE_EXHAUSTED,
-                f"{waiting} bytes wait for the client to read them, and no more than {limit} may",
-            )
-            return
-        session.outbound.message(stream, payload)
-        self._host.changed()
+        if self.compression and compress:
+            payload = compression.compress(self.compression, payload)
+        if not self._is_too_much(payload):
+            self._host.session.outbound.message(self.stream, payload)
+            self._host.changed()
 
     def finish(self, status: StatusCode = StatusCode.OK, message: str = "") -> None:
         """End the call with a status, after all that was sent on it.
@@ -205,13 +229,41 @@ class Call(Generic[Reply]):
         """Send the single reply of a call and end it with OK."""
         stream = self.stream
         outbound = self._host.session.outbound
+        payload = message.SerializeToString()
+        if self.compression:
+            payload = compression.compress(self.compression, payload)
+        if self._is_too_much(payload):
+            return
         if self._trailing:
-            outbound.message(stream, message.SerializeToString())
+            outbound.message(stream, payload)
             outbound.finish(stream, trailers(StatusCode.OK, "", self._trailing))
         else:
-            outbound.reply(stream, message.SerializeToString())
+            outbound.reply(stream, payload)
         self.ended = True
         self._host.call_ended(self)
+
+    def _is_too_much(self, payload: bytes) -> bool:
+        """Whether a message goes beyond a limit; the call has ended then, with what waits on it."""
+        session = self._host.session
+        outbound = session.outbound
+        config = session.config
+        if 0 < config.max_send_message_bytes < len(payload):
+            limit = config.max_send_message_bytes
+            message = f"a reply of {len(payload)} bytes, over the limit of {limit}"
+        elif not outbound.unsent_bytes:
+            return False
+        elif 0 < self.stream.unsent_bytes > config.max_unsent_bytes - len(payload):
+            waiting, limit = self.stream.unsent_bytes, config.max_unsent_bytes
+            message = f"{waiting} bytes wait for the client to read them, and no more than {limit} may"
+        elif outbound.unsent_bytes > config.max_unsent_connection_bytes - len(payload):
+            limit = config.max_unsent_connection_bytes
+            message = f"{outbound.unsent_bytes} bytes wait for the client on all its calls, of {limit}"
+        else:
+            return False
+        outbound.drop_unsent(self.stream)
+        self.cancelled = True
+        self.end(StatusCode.RESOURCE_EXHAUSTED, message)
+        return True
 
     def end(
         self, status: StatusCode, message: str = "", metadata: Iterable[tuple[bytes, bytes]] = ()

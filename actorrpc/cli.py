@@ -32,14 +32,29 @@ _CONFIG_HELP = {
     "max_connections": "Connections that one hub serves; more wait. 0: no limit.",
     "max_concurrent_streams": "Open calls on one connection.",
     "max_receive_message_bytes": "The largest message a client may send.",
+    "max_send_message_bytes": "The largest message that is sent. 0: no limit.",
     "max_unsent_bytes": "What may wait on one call for the client's window.",
+    "max_unsent_connection_bytes": "What may wait on all calls of a connection.",
     "max_header_list_bytes": "The largest header list.",
+    "max_mailbox": "Messages of a connection that may wait for their turns; then its client waits.",
+    "flood_burst": "Microseconds that a client may waste at once (PINGs, resets). 0: no limit.",
+    "flood_rate": "Microseconds that a client may waste in each second.",
+    "handshake_timeout": "Seconds for a client's preface and SETTINGS. 0: no limit.",
+    "keepalive_time": "Seconds of silence after which a client is sent a PING. 0: never.",
+    "keepalive_timeout": "Seconds that it has to answer.",
+    "permit_keepalive_time": "Seconds that a client must leave between its own PINGs.",
+    "permit_keepalive_without_calls": "Let clients without calls send PINGs as often.",
+    "max_connection_idle": "Seconds without calls after which a connection is ended. 0: never.",
+    "max_connection_age": "Seconds after which a connection is ended. 0: never.",
+    "max_connection_age_grace": "Seconds that its calls may then go on. 0: no limit.",
     "max_state_bytes": "The largest snapshot that a connection may travel as.",
     "quiesce_timeout": "Seconds that a move waits for running turns.",
     "drain_timeout": "Seconds that a stopping hub lets open calls run.",
     "move_every": "Move each connection after this many turns; for tests. 0: never.",
-    "stream_window_bytes": "Flow-control window of a call.",
-    "connection_window_bytes": "Flow-control window of a connection.",
+    "stream_window_bytes": "Flow-control window of a call, at first.",
+    "max_stream_window_bytes": "The same, once it has grown.",
+    "connection_window_bytes": "Flow-control window of a connection, at first.",
+    "max_connection_window_bytes": "The same, once it has grown.",
 }
 
 
@@ -78,12 +93,20 @@ def seconds(value: str) -> float:
     return read
 
 
+def _option_type(default: object) -> Any:
+    if isinstance(default, bool):
+        return bool
+    return seconds if isinstance(default, float) else click.IntRange(min=0, max=2**32 - 1)
+
+
 def config_options(command: Command) -> Command:
     """Give a command an option for each field of Config."""
     for field in reversed(fields(Config)):
+        flag = f"--{field.name.replace('_', '-')}"
         command = click.option(
-            f"--{field.name.replace('_', '-')}",
-            type=seconds if isinstance(field.default, float) else click.IntRange(min=0, max=2**32 - 1),
+            flag,
+            type=_option_type(field.default),
+            is_flag=isinstance(field.default, bool),
             default=field.default,
             show_default=True,
             help=_CONFIG_HELP[field.name],

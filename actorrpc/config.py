@@ -18,32 +18,63 @@ class Config:
     max_connections: int = 0
     #: Open calls on one connection (SETTINGS_MAX_CONCURRENT_STREAMS, RFC 9113, 6.5.2).
     max_concurrent_streams: int = 1000
-    #: The largest message a client may send; gRPC's usual default.
+    #: The largest message a client may send, also once it is decompressed; gRPC's usual default.
     max_receive_message_bytes: int = 4 * 1024 * 1024
+    #: The largest message that is sent; the call of a larger one ends. 0: no limit.
+    max_send_message_bytes: int = 0
     #: What may wait on one call for the client's window, before the call ends with RESOURCE_EXHAUSTED.
     max_unsent_bytes: int = 8 * 1024 * 1024
+    #: What may wait on all calls of a connection; the call that would exceed it ends so.
+    max_unsent_connection_bytes: int = 64 * 1024 * 1024
     #: The largest header list (SETTINGS_MAX_HEADER_LIST_SIZE, counted as RFC 9113, 6.5.2 says).
     max_header_list_bytes: int = 16 * 1024
+    #: Messages of one connection that may wait for their turns, before nothing more is read from it.
+    max_mailbox: int = 10_000
     #: The largest snapshot that a connection may travel as; above it the connection stays where it is.
     max_state_bytes: int = 64 * 1024 * 1024
+    #: What a client may waste of the hub's time, in about microseconds: at once, and in each second (see
+    #: ``actorrpc.wire.flood``). A ``flood_burst`` of 0: no limit.
+    flood_burst: int = 100_000
+    flood_rate: int = 50_000
+    #: How long a client may take to send its preface and SETTINGS. 0: for ever.
+    handshake_timeout: float = 20.0
+    #: A client that has been silent for so long is sent a PING, and closed if it stays silent for the
+    #: timeout (gRFC A8). 0: never.
+    keepalive_time: float = 7200.0
+    keepalive_timeout: float = 20.0
+    #: A client's own PINGs may not come faster, unless something was sent to it meanwhile: after three that
+    #: do it gets GOAWAY "too_many_pings" (gRFC A8). 0: they may.
+    permit_keepalive_time: float = 300.0
+    #: They may come as fast while no call is open; else only every two hours.
+    permit_keepalive_without_calls: bool = False
+    #: A connection without calls for so long is ended with GOAWAY (gRFC A9). 0: never.
+    max_connection_idle: float = 0.0
+    #: A connection of that age, give or take a tenth, is ended with GOAWAY (gRFC A9). 0: never.
+    max_connection_age: float = 0.0
+    #: How long its open calls may then go on. 0: for ever.
+    max_connection_age_grace: float = 0.0
     #: How long a freeze waits for running turns before the move is given up.
     quiesce_timeout: float = 1.0
     #: How long a stopping hub lets open calls run.
     drain_timeout: float = 5.0
     #: Move each connection to the next hub after this many turns; a test's tool. 0: never.
     move_every: int = 0
-    #: Flow-control window of a stream (SETTINGS_INITIAL_WINDOW_SIZE).
+    #: Flow-control window of a stream (SETTINGS_INITIAL_WINDOW_SIZE), at first and once it has grown: it
+    #: grows while handlers take what comes as fast as the client sends.
     stream_window_bytes: int = 256 * 1024
-    #: Flow-control window of a connection.
+    max_stream_window_bytes: int = 4 * 1024 * 1024
+    #: Flow-control window of a connection, at first and once it has grown.
     connection_window_bytes: int = 4 * 1024 * 1024
+    max_connection_window_bytes: int = 16 * 1024 * 1024
 
     def __post_init__(self) -> None:
         for field in fields(self):
             if getattr(self, field.name) < 0:
                 raise ConfigError(f"{field.name} must not be negative: {getattr(self, field.name)}")
         for name in ("stream_window_bytes", "connection_window_bytes"):
-            if not 65_535 <= getattr(self, name) < 2**31:
-                raise ConfigError(f"{name} must be from 65,535 to 2,147,483,647: {getattr(self, name)}")
+            for each in (name, f"max_{name}"):
+                if not 65_535 <= getattr(self, each) < 2**31:
+                    raise ConfigError(f"{each} must be from 65,535 to 2,147,483,647: {getattr(self, each)}")
 
     def to_message(self) -> control_pb2.Config:
         """As it travels from the broker to a hub."""

@@ -25,6 +25,7 @@ from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell
+from actorrpc.hub.upkeep import Upkeep
 from actorrpc.wire.events import (
     Drained,
     Event,
@@ -83,6 +84,7 @@ class Connection:
         "state",
         "transport",
         "turns",
+        "upkeep",
     )
 
     def __init__(
@@ -120,12 +122,14 @@ class Connection:
         self._work_due = False
         self._linger: Any = None
         self.transport = Transport(sock, self._on_bytes, self.close, self.changed)
+        self.upkeep = Upkeep(self)
 
     # ---- the life of a connection
 
     def start(self) -> None:
         """Serve. Called once, by whoever made it: the listener, or a handoff's target."""
         self.transport.start()
+        self.upkeep.start()
 
     def close(self, why: str = "") -> None:
         """End it now: the socket is closed, calls are cancelled, then ``on_disconnect`` runs."""
@@ -136,6 +140,7 @@ class Connection:
         self.paused = False
         self._on_quiet = None
         self._stop_lingering()
+        self.upkeep.stop()
         self.transport.close()
         self._interrupt_all(CallCancelled("the connection has gone"))
         self.host.end_subscriptions()
@@ -148,6 +153,7 @@ class Connection:
         """Forget it without a word to the client: another hub serves it."""
         self.state = CLOSED
         self._stop_lingering()
+        self.upkeep.stop()
         self.transport.let_go()
         for call in self.calls.values():
             call.ended = call.moved = True
@@ -167,6 +173,8 @@ class Connection:
     def shutdown(self) -> None:
         """Let open calls end, and the client begin no more of them; then close."""
         self.session.shutdown()
+        self.upkeep.shut_down = monotonic()
+        self.upkeep.start()
         self.changed()
 
     def _stop_lingering(self) -> None:
@@ -178,11 +186,11 @@ class Connection:
     def _on_bytes(self, data: bytes) -> None:
         if self.state == CLOSING:
             return
-        began = self.now = monotonic()
+        began = self.now = self.upkeep.heard = monotonic()
         self._slice_end = began + TURN_SLICE
         self._work_due = True  # by ourselves, below
         try:
-            for event in self.session.receive_data(data):
+            for event in self.session.receive_data(data, began):
                 _ON_EVENT[type(event)](self, event)
             self._run_ready()
             self._flush()
@@ -395,6 +403,7 @@ class Connection:
 
     def _interrupt(self, call: Call[Any], error: CallCancelled) -> None:
         call.cancel()
+        call.cell.interrupted()
         self._throw(call, error)
 
     def _throw(self, call: Call[Any], error: BaseException) -> None:
@@ -423,6 +432,8 @@ class Connection:
             call.cell.close_iterator(call)
         if self.host.subscriptions:
             self.host.end_subscriptions(call)
+        if not self.calls:
+            self.upkeep.idle_since = self.now
         self.changed()
 
     def discard(self, cell: Cell, error: RpcError) -> None:
@@ -465,6 +476,10 @@ class Connection:
             transport.half_close()
         if not transport.ready and session.outbound.pending > OUTPUT_HIGH:
             transport.stop_reading()  # until the client has taken what waits
+        if session.waiting > self.node.config.max_mailbox:
+            transport.pause()  # until handlers have taken half of it
+        elif transport.paused and session.waiting <= self.node.config.max_mailbox // 2:
+            transport.unpause()
 
     # ---- moving (see actorrpc.hub.travel and actorrpc.handoff)
 
@@ -501,6 +516,7 @@ class Connection:
         self.paused = False
         self._on_quiet = None
         self.transport.start()
+        self.upkeep.start()
         for subscription in self.host.subscriptions:
             self.node.topics.catch_up(subscription)
         self._ready.extend(self.cells.values())

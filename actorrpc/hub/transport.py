@@ -16,8 +16,9 @@ from gevent.monkey import get_original
 
 __all__ = ["Transport"]
 
-#: One read. The buffer is shared, since a read and its decoding are one step of the loop.
-READ_BYTES = 256 * 1024
+#: One read. The buffer is shared, since a read and its decoding are one step of the loop; others wait for the
+#: end of that step, so that it may not be long: 64 KiB of small frames take some 5 ms.
+READ_BYTES = 64 * 1024
 _buffer = memoryview(bytearray(READ_BYTES))
 
 _READ, _WRITE = 1, 2
@@ -42,6 +43,7 @@ class Transport:
         "_reading",
         "_sock",
         "_writer",
+        "paused",
         "ready",
     )
 
@@ -63,6 +65,8 @@ class Transport:
         self._backlog: memoryview | None = None
         #: ``send`` may be called: nothing waits.
         self.ready = True
+        #: ``pause`` has been called.
+        self.paused = False
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -70,6 +74,7 @@ class Transport:
     def start(self) -> None:
         """Read, and write what waits."""
         self._reading = True
+        self.paused = False
         if self._backlog is not None:
             self._wait_writable()
         self._reader.start(self._readable)
@@ -101,6 +106,17 @@ class Transport:
     def stop_reading(self) -> None:
         """Read nothing until all that waits has been written."""
         self._reader.stop()
+
+    def pause(self) -> None:
+        """Read nothing until ``unpause``, or the next ``start``."""
+        self.paused = True
+        self._reader.stop()
+
+    def unpause(self) -> None:
+        """Read again."""
+        self.paused = False
+        if self._reading:
+            self._reader.start(self._readable)
 
     def half_close(self) -> None:
         """Tell the client that nothing more comes."""
@@ -161,7 +177,7 @@ class Transport:
         self._backlog = None
         self.ready = True
         self._writer.stop()
-        if self._reading:
+        if self._reading and not self.paused:
             self._reader.start(self._readable)
         self._on_writable()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from itertools import zip_longest
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from actorrpc.hub.state import FROZEN, QUIESCING
 from actorrpc.hub.topics import Subscription
 from actorrpc.hub.turns import Cell
 from actorrpc.pb import snapshot_pb2
+from actorrpc.wire.compression import Compressed
 from actorrpc.wire.session import Session
 
 if TYPE_CHECKING:
@@ -130,13 +132,14 @@ def freeze(connection: Connection) -> bytes:
         format=FORMAT,
         id=connection.id,
         peer=connection.peer,
-        session=connection.session.freeze(unsent),
+        session=connection.session.freeze(unsent, monotonic()),
         calls=[_freeze_call(call) for call in connection.calls.values()],
         actors=[cell.freeze() for cell in connection.cells.values()],
         subscriptions=[_freeze_subscription(each) for each in connection.host.subscriptions],
         turns=connection.turns,
         moves=connection.moves,
     )
+    connection.upkeep.freeze(snapshot)
     data = snapshot.SerializeToString()
     limit = connection.node.config.max_state_bytes
     if len(data) > limit:
@@ -155,7 +158,7 @@ def thaw(node: Node, data: bytes, sock: socket.socket) -> Connection:
         raise SnapshotError("it is no snapshot") from error
     if snapshot.format != FORMAT:
         raise SnapshotError(f"snapshot format {snapshot.format}, where this hub reads {FORMAT}")
-    session = Session.thaw(snapshot.session, node.config)
+    session = Session.thaw(snapshot.session, node.config, monotonic())
     connection = Connection(node, sock, snapshot.id, snapshot.peer, session)
     try:
         _fill(connection, snapshot)
@@ -170,6 +173,7 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot) -> 
     connection.paused = True
     connection.turns = snapshot.turns
     connection.moves = snapshot.moves + 1
+    connection.upkeep.restore(snapshot)
     for actor in snapshot.actors:
         connection.cells[actor.service] = _thaw_cell(connection, actor)
     for each in snapshot.calls:
@@ -187,8 +191,11 @@ def _freeze_call(call: Call[Any]) -> snapshot_pb2.CallSnapshot:
         time_remaining=call.time_remaining(),
         cursor=call.cursor,
         held=[payload for payload in call.held if payload is not None],
+        held_compressed=[isinstance(payload, Compressed) for payload in call.held if payload is not None],
         held_end=None in call.held,
         request=call.request,
+        request_compressed=isinstance(call.request, Compressed),
+        compression=call.compression,
         trailing_metadata=[snapshot_pb2.HeaderField(name=name, value=value) for name, value in call.trailing],
     )
 
@@ -206,11 +213,15 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot) -> C
     call: Call[Any] = Call(connection, stream, route)
     call.cell = cell
     call.cursor = snapshot.cursor
-    call.held.extend(snapshot.held)
+    call.compression = snapshot.compression
+    call.held.extend(
+        Compressed(payload) if compressed else payload
+        for payload, compressed in zip_longest(snapshot.held, snapshot.held_compressed[: len(snapshot.held)])
+    )
     if snapshot.held_end:
         call.held.append(None)
     if snapshot.HasField("request"):
-        call.request = snapshot.request
+        call.request = Compressed(snapshot.request) if snapshot.request_compressed else snapshot.request
     if snapshot.HasField("time_remaining"):
         call.deadline = monotonic() + snapshot.time_remaining
     call.trailing = [(field.name, field.value) for field in snapshot.trailing_metadata]

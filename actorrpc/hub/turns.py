@@ -28,6 +28,7 @@ from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import CLOSED
 from actorrpc.pb import snapshot_pb2
 from actorrpc.pb.snapshot_pb2 import TurnSnapshot
+from actorrpc.wire.compression import Compressed, decompress
 from actorrpc.wire.metadata import encode_metadata
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ DISCONNECT = 12  #: on_disconnect
 THAW = 13  #: on_thaw
 CLOSE = 14  #: an iterable of a call that has ended; the payload is the iterable
 
+#: So many calls may be cancelled before their turns are looked for.
+_FEW_STALE = 64
+
 #: ``(kind, call, payload)``; a TOPIC's payload is ``(topic, type name, bytes)``.
 Turn = tuple[int, Any, Any]
 
@@ -64,6 +68,7 @@ class Cell:
         "mailbox",
         "running",
         "since",
+        "stale",
         "thawing",
     )
 
@@ -81,6 +86,8 @@ class Cell:
         #: The hook or topic turn that runs, for `actorrpc connections`, and since when.
         self.hook = ""
         self.since = 0.0
+        #: Calls that were interrupted since `drop_ended`: their turns may still wait.
+        self.stale = 0
         instance = self.instance = service.__new__(service)
         instance.__dict__["_host"] = connection.host
         kind = service.__rpc__.state
@@ -213,8 +220,16 @@ class Cell:
         """The actor lives in another hub now: nobody here may use what is left of it."""
         self.instance.__dict__["state"] = MOVED
 
+    def interrupted(self) -> None:
+        """A call was cancelled. Its turns go when they come up, or when most of what waits is such: else a
+        client that begins calls and cancels them would fill the mailbox of an actor that is blocked."""
+        self.stale += 1
+        if self.stale > max(_FEW_STALE, (len(self.mailbox) + len(self.lane)) // 2):
+            self.drop_ended()
+
     def drop_ended(self) -> None:
         """Take the turns of calls that have ended out of the queues."""
+        self.stale = 0
         for queue in (self.mailbox, self.lane):
             turns = list(queue)
             queue.clear()
@@ -249,7 +264,11 @@ class Cell:
             return []
 
     def _parse(self, call: Call[Any], payload: bytes) -> Message:
-        self.connection.session.consumed(call.stream, len(payload))
+        session = self.connection.session
+        session.consumed(call.stream, len(payload))
+        call.request_compressed = isinstance(payload, Compressed)
+        if call.request_compressed:
+            payload = decompress(call.stream.head.encoding, payload, session.config.max_receive_message_bytes)
         try:
             return call.route.parse(payload)
         except DecodeError:
@@ -428,7 +447,8 @@ def _freeze_turn(turn: Turn) -> TurnSnapshot:
     if kind == TOPIC:
         topic, type_name, message = payload
         return TurnSnapshot(kind=TOPIC, topic=topic, type=type_name, payload=message)
-    return TurnSnapshot(kind=kind, stream=call.stream_id, payload=payload or b"")
+    compressed = isinstance(payload, Compressed)
+    return TurnSnapshot(kind=kind, stream=call.stream_id, payload=payload or b"", compressed=compressed)
 
 
 def _thaw_turn(turn: TurnSnapshot, calls: dict[int, Call[Any]]) -> Turn:
@@ -437,7 +457,9 @@ def _thaw_turn(turn: TurnSnapshot, calls: dict[int, Call[Any]]) -> Turn:
     call = calls.get(turn.stream)
     if call is None:
         raise SnapshotError(f"a turn of stream {turn.stream}, which has no call")
-    return turn.kind, call, None if turn.kind == END else turn.payload
+    if turn.kind == END:
+        return END, call, None
+    return turn.kind, call, Compressed(turn.payload) if turn.compressed else turn.payload
 
 
 @cache

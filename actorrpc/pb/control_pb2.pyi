@@ -35,7 +35,7 @@ class Start(_message.Message):
     def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[Config, _Mapping]] = ...) -> None: ...
 
 class Config(_message.Message):
-    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "move_every", "stream_window_bytes", "connection_window_bytes")
+    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "move_every", "stream_window_bytes", "connection_window_bytes", "max_send_message_bytes", "max_unsent_connection_bytes", "max_mailbox", "flood_burst", "flood_rate", "handshake_timeout", "keepalive_time", "keepalive_timeout", "permit_keepalive_time", "permit_keepalive_without_calls", "max_connection_idle", "max_connection_age", "max_connection_age_grace", "max_stream_window_bytes", "max_connection_window_bytes")
     MAX_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_CONCURRENT_STREAMS_FIELD_NUMBER: _ClassVar[int]
     MAX_RECEIVE_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,21 @@ class Config(_message.Message):
     MOVE_EVERY_FIELD_NUMBER: _ClassVar[int]
     STREAM_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_SEND_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_UNSENT_CONNECTION_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_MAILBOX_FIELD_NUMBER: _ClassVar[int]
+    FLOOD_BURST_FIELD_NUMBER: _ClassVar[int]
+    FLOOD_RATE_FIELD_NUMBER: _ClassVar[int]
+    HANDSHAKE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    KEEPALIVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    KEEPALIVE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PERMIT_KEEPALIVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    PERMIT_KEEPALIVE_WITHOUT_CALLS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONNECTION_IDLE_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONNECTION_AGE_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONNECTION_AGE_GRACE_FIELD_NUMBER: _ClassVar[int]
+    MAX_STREAM_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONNECTION_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
     max_connections: int
     max_concurrent_streams: int
     max_receive_message_bytes: int
@@ -58,7 +73,22 @@ class Config(_message.Message):
     move_every: int
     stream_window_bytes: int
     connection_window_bytes: int
-    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., move_every: _Optional[int] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ...) -> None: ...
+    max_send_message_bytes: int
+    max_unsent_connection_bytes: int
+    max_mailbox: int
+    flood_burst: int
+    flood_rate: int
+    handshake_timeout: float
+    keepalive_time: float
+    keepalive_timeout: float
+    permit_keepalive_time: float
+    permit_keepalive_without_calls: bool
+    max_connection_idle: float
+    max_connection_age: float
+    max_connection_age_grace: float
+    max_stream_window_bytes: int
+    max_connection_window_bytes: int
+    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., move_every: _Optional[int] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ..., max_send_message_bytes: _Optional[int] = ..., max_unsent_connection_bytes: _Optional[int] = ..., max_mailbox: _Optional[int] = ..., flood_burst: _Optional[int] = ..., flood_rate: _Optional[int] = ..., handshake_timeout: _Optional[float] = ..., keepalive_time: _Optional[float] = ..., keepalive_timeout: _Optional[float] = ..., permit_keepalive_time: _Optional[float] = ..., permit_keepalive_without_calls: bool = ..., max_connection_idle: _Optional[float] = ..., max_connection_age: _Optional[float] = ..., max_connection_age_grace: _Optional[float] = ..., max_stream_window_bytes: _Optional[int] = ..., max_connection_window_bytes: _Optional[int] = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "generation")

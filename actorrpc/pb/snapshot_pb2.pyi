@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ConnectionSnapshot(_message.Message):
-    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves")
+    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves", "age", "idle", "silent", "ping_unanswered", "max_age", "aged", "shutting_down")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,13 @@ class ConnectionSnapshot(_message.Message):
     SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
     TURNS_FIELD_NUMBER: _ClassVar[int]
     MOVES_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
+    PING_UNANSWERED_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_FIELD_NUMBER: _ClassVar[int]
+    AGED_FIELD_NUMBER: _ClassVar[int]
+    SHUTTING_DOWN_FIELD_NUMBER: _ClassVar[int]
     format: int
     id: str
     peer: str
@@ -26,10 +33,17 @@ class ConnectionSnapshot(_message.Message):
     subscriptions: _containers.RepeatedCompositeFieldContainer[SubscriptionSnapshot]
     turns: int
     moves: int
-    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ...) -> None: ...
+    age: float
+    idle: float
+    silent: float
+    ping_unanswered: float
+    max_age: float
+    aged: bool
+    shutting_down: float
+    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ...) -> None: ...
 
 class SessionSnapshot(_message.Message):
-    __slots__ = ("partial_input", "unsent_output", "preface_left", "settings_received", "hpack_entries", "hpack_max_size", "continuation_stream", "continuation_end_stream", "continuation_block", "send_window", "receive_window", "receive_unacknowledged", "peer_initial_window", "peer_max_frame_size", "last_stream", "goaway_sent", "goaway_received", "streams", "held", "goaway_ping_sent", "table_announced")
+    __slots__ = ("partial_input", "unsent_output", "preface_left", "settings_received", "hpack_entries", "hpack_max_size", "continuation_stream", "continuation_end_stream", "continuation_block", "send_window", "receive_window", "receive_unacknowledged", "peer_initial_window", "peer_max_frame_size", "last_stream", "goaway_sent", "goaway_received", "streams", "held", "waiting", "goaway_ping_sent", "flood_spent", "flood_unsettled", "ping_strikes", "last_ping", "window", "table_announced")
     PARTIAL_INPUT_FIELD_NUMBER: _ClassVar[int]
     UNSENT_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     PREFACE_LEFT_FIELD_NUMBER: _ClassVar[int]
@@ -49,7 +63,13 @@ class SessionSnapshot(_message.Message):
     GOAWAY_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
     GOAWAY_PING_SENT_FIELD_NUMBER: _ClassVar[int]
+    FLOOD_SPENT_FIELD_NUMBER: _ClassVar[int]
+    FLOOD_UNSETTLED_FIELD_NUMBER: _ClassVar[int]
+    PING_STRIKES_FIELD_NUMBER: _ClassVar[int]
+    LAST_PING_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
     TABLE_ANNOUNCED_FIELD_NUMBER: _ClassVar[int]
     partial_input: bytes
     unsent_output: bytes
@@ -70,9 +90,15 @@ class SessionSnapshot(_message.Message):
     goaway_received: bool
     streams: _containers.RepeatedCompositeFieldContainer[StreamSnapshot]
     held: int
+    waiting: int
     goaway_ping_sent: bool
+    flood_spent: float
+    flood_unsettled: int
+    ping_strikes: int
+    last_ping: float
+    window: int
     table_announced: bool
-    def __init__(self, partial_input: _Optional[bytes] = ..., unsent_output: _Optional[bytes] = ..., preface_left: _Optional[int] = ..., settings_received: bool = ..., hpack_entries: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., hpack_max_size: _Optional[int] = ..., continuation_stream: _Optional[int] = ..., continuation_end_stream: bool = ..., continuation_block: _Optional[bytes] = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., peer_initial_window: _Optional[int] = ..., peer_max_frame_size: _Optional[int] = ..., last_stream: _Optional[int] = ..., goaway_sent: bool = ..., goaway_received: bool = ..., streams: _Optional[_Iterable[_Union[StreamSnapshot, _Mapping]]] = ..., held: _Optional[int] = ..., goaway_ping_sent: bool = ..., table_announced: bool = ...) -> None: ...
+    def __init__(self, partial_input: _Optional[bytes] = ..., unsent_output: _Optional[bytes] = ..., preface_left: _Optional[int] = ..., settings_received: bool = ..., hpack_entries: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., hpack_max_size: _Optional[int] = ..., continuation_stream: _Optional[int] = ..., continuation_end_stream: bool = ..., continuation_block: _Optional[bytes] = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., peer_initial_window: _Optional[int] = ..., peer_max_frame_size: _Optional[int] = ..., last_stream: _Optional[int] = ..., goaway_sent: bool = ..., goaway_received: bool = ..., streams: _Optional[_Iterable[_Union[StreamSnapshot, _Mapping]]] = ..., held: _Optional[int] = ..., waiting: _Optional[int] = ..., goaway_ping_sent: bool = ..., flood_spent: _Optional[float] = ..., flood_unsettled: _Optional[int] = ..., ping_strikes: _Optional[int] = ..., last_ping: _Optional[float] = ..., window: _Optional[int] = ..., table_announced: bool = ...) -> None: ...
 
 class HeaderField(_message.Message):
     __slots__ = ("name", "value")
@@ -83,7 +109,7 @@ class HeaderField(_message.Message):
     def __init__(self, name: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class StreamSnapshot(_message.Message):
-    __slots__ = ("id", "headers", "remote_closed", "headers_sent", "send_window", "receive_window", "receive_unacknowledged", "partial_message", "unsent", "trailers", "held")
+    __slots__ = ("id", "headers", "remote_closed", "headers_sent", "send_window", "receive_window", "receive_unacknowledged", "partial_message", "unsent", "trailers", "held", "window", "encoding")
     ID_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     REMOTE_CLOSED_FIELD_NUMBER: _ClassVar[int]
@@ -95,6 +121,8 @@ class StreamSnapshot(_message.Message):
     UNSENT_FIELD_NUMBER: _ClassVar[int]
     TRAILERS_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
     id: int
     headers: _containers.RepeatedCompositeFieldContainer[HeaderField]
     remote_closed: bool
@@ -106,10 +134,12 @@ class StreamSnapshot(_message.Message):
     unsent: bytes
     trailers: bytes
     held: int
-    def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ...) -> None: ...
+    window: int
+    encoding: str
+    def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ...) -> None: ...
 
 class CallSnapshot(_message.Message):
-    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata")
+    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "compression")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     TIME_REMAINING_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +148,9 @@ class CallSnapshot(_message.Message):
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     INITIAL_METADATA_FIELD_NUMBER: _ClassVar[int]
     TRAILING_METADATA_FIELD_NUMBER: _ClassVar[int]
+    HELD_COMPRESSED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_COMPRESSED_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     stream: int
     time_remaining: float
     cursor: bytes
@@ -126,7 +159,10 @@ class CallSnapshot(_message.Message):
     request: bytes
     initial_metadata: _containers.RepeatedCompositeFieldContainer[HeaderField]
     trailing_metadata: _containers.RepeatedCompositeFieldContainer[HeaderField]
-    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ...) -> None: ...
+    held_compressed: _containers.RepeatedScalarFieldContainer[bool]
+    request_compressed: bool
+    compression: str
+    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., compression: _Optional[str] = ...) -> None: ...
 
 class ActorSnapshot(_message.Message):
     __slots__ = ("service", "state", "connected", "mailbox", "concurrent")
@@ -143,7 +179,7 @@ class ActorSnapshot(_message.Message):
     def __init__(self, service: _Optional[str] = ..., state: _Optional[bytes] = ..., connected: bool = ..., mailbox: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., concurrent: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ...) -> None: ...
 
 class TurnSnapshot(_message.Message):
-    __slots__ = ("kind", "stream", "payload", "topic", "type")
+    __slots__ = ("kind", "stream", "payload", "topic", "type", "compressed")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         REQUEST: _ClassVar[TurnSnapshot.Kind]
@@ -159,12 +195,14 @@ class TurnSnapshot(_message.Message):
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSED_FIELD_NUMBER: _ClassVar[int]
     kind: TurnSnapshot.Kind
     stream: int
     payload: bytes
     topic: str
     type: str
-    def __init__(self, kind: _Optional[_Union[TurnSnapshot.Kind, str]] = ..., stream: _Optional[int] = ..., payload: _Optional[bytes] = ..., topic: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+    compressed: bool
+    def __init__(self, kind: _Optional[_Union[TurnSnapshot.Kind, str]] = ..., stream: _Optional[int] = ..., payload: _Optional[bytes] = ..., topic: _Optional[str] = ..., type: _Optional[str] = ..., compressed: bool = ...) -> None: ...
 
 class SubscriptionSnapshot(_message.Message):
     __slots__ = ("topic", "stream", "service", "epoch", "sequence")

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from actorrpc.errors import StatusCode, StreamFault
+from actorrpc.wire.compression import ENCODINGS, IDENTITY
 from actorrpc.wire.frames import ErrorCode
 from actorrpc.wire.hpack import Field
 
@@ -45,13 +46,23 @@ class Refusal:
 class RequestHead:
     """What the fields of a request say. Shared between the calls that sent the same; never changed."""
 
-    __slots__ = ("fields", "path", "refusal", "size")
+    __slots__ = ("accept_encoding", "encoding", "fields", "path", "refusal", "size")
 
-    def __init__(self, fields: tuple[Field, ...], path: str, size: int, refusal: Refusal | None) -> None:
+    def __init__(
+        self,
+        fields: tuple[Field, ...],
+        path: str,
+        size: int,
+        ordinary: dict[str, str],
+        refusal: Refusal | None,
+    ) -> None:
         self.fields = fields
         self.path = path
         #: As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2).
         self.size = size
+        #: ``grpc-encoding``: what a message with the Compressed-Flag is compressed with.
+        self.encoding = ordinary.get("grpc-encoding", IDENTITY)
+        self.accept_encoding = ordinary.get("grpc-accept-encoding", "")
         self.refusal = refusal
 
     def __repr__(self) -> str:
@@ -156,7 +167,7 @@ def _parse(fields: tuple[Field, ...]) -> RequestHead:
     method, path = pseudo.get(":method"), pseudo.get(":path")
     if not method or not path or not pseudo.get(":scheme"):
         raise _malformed("request without :method, :scheme or :path")
-    return RequestHead(fields, path, size, _refusal(method, ordinary))
+    return RequestHead(fields, path, size, ordinary, _refusal(method, ordinary))
 
 
 def _check(field: Field) -> None:
@@ -182,9 +193,10 @@ def _refusal(method: str, headers: dict[str, str]) -> Refusal | None:
         return Refusal(415, StatusCode.INTERNAL, f"not a gRPC content-type: {content_type!r}")
     if "grpc-timeout" in headers:
         return Refusal(200, StatusCode.INTERNAL, "grpc-timeout is malformed, or was sent more than once")
-    encoding = headers.get("grpc-encoding", "identity")
-    if encoding != "identity":
+    encoding = headers.get("grpc-encoding", IDENTITY)
+    if encoding != IDENTITY and encoding not in ENCODINGS:
+        known = ", ".join((IDENTITY, *sorted(ENCODINGS)))
         return Refusal(
-            200, StatusCode.UNIMPLEMENTED, f"grpc-encoding {encoding[:32]!r} is not supported: use identity"
+            200, StatusCode.UNIMPLEMENTED, f"grpc-encoding {encoding[:32]!r} is not supported: use {known}"
         )
     return None

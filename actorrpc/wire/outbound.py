@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable
 
 from actorrpc.errors import StatusCode
+from actorrpc.wire.compression import Compressed
 from actorrpc.wire.frames import (
     DATA,
     END_HEADERS,
@@ -21,7 +22,7 @@ from actorrpc.wire.frames import (
     header_frames,
     rst_stream,
 )
-from actorrpc.wire.hpack import encode
+from actorrpc.wire.hpack import encode, encode_field
 from actorrpc.wire.metadata import percent_encode
 from actorrpc.wire.stream import MESSAGE_PREFIX, Stream
 
@@ -59,8 +60,10 @@ class Outbound:
         "peer_initial_window",
         "peer_max_frame_size",
         "send_window",
+        "spoke",
         "streams",
         "table_announced",
+        "unsent_bytes",
     )
 
     def __init__(self, streams: dict[int, Stream]) -> None:
@@ -71,8 +74,12 @@ class Outbound:
         #: The first header block tells the peer that our table has no room (RFC 7541, 4.2). Whatever
         #: size it sets after that, there is nothing left to shrink, so nothing more to announce.
         self.table_announced = False
+        #: HEADERS or DATA have gone out since the session last looked.
+        self.spoke = False
         #: Streams whose last waiting byte has become a frame since the session last looked.
         self.drained: list[Stream] = []
+        #: What waits on all streams.
+        self.unsent_bytes = 0
         self._chunks: list[bytes | memoryview] = []
         self._pending = 0
         #: Streams that wait for the connection's window or for the transport, in the order of their turns.
@@ -97,7 +104,10 @@ class Outbound:
         """Send the response headers, if they have not gone out yet."""
         if not stream.headers_sent and not stream.closed:
             stream.headers_sent = True
-            self._header_block(stream, _RESPONSE_HEADERS + encode(metadata), end_stream=False)
+            block = _RESPONSE_HEADERS + encode(metadata)
+            if stream.encoding:
+                block += encode_field(b"grpc-encoding", stream.encoding.encode())
+            self._header_block(stream, block, end_stream=False)
 
     def message(self, stream: Stream, payload: bytes) -> None:
         """Send one message, after the response headers; it waits on the stream while it must."""
@@ -105,7 +115,8 @@ class Outbound:
             return
         if not stream.headers_sent:
             self.headers(stream)
-        framed = b"\0" + len(payload).to_bytes(4, "big") + payload
+        flag = b"\1" if isinstance(payload, Compressed) else b"\0"
+        framed = flag + len(payload).to_bytes(4, "big") + payload
         length = len(framed)
         if (
             not stream.unsent
@@ -118,9 +129,11 @@ class Outbound:
             stream.send_window -= length
             self.send_window -= length
             self._pending += length
+            self.spoke = True
             self._chunks.append(FRAME_HEADER.pack(length >> 16, length & 0xFFFF, DATA, 0, stream.id) + framed)
             return
         stream.wait_to_send(framed)
+        self.unsent_bytes += length
         self._send_waiting(stream)
 
     def reply(self, stream: Stream, payload: bytes) -> None:
@@ -129,6 +142,7 @@ class Outbound:
         if (
             stream.headers_sent
             or stream.closed
+            or stream.encoding
             or not self.table_announced
             or not stream.remote_closed
             or length > stream.send_window
@@ -142,6 +156,7 @@ class Outbound:
             return
         self.send_window -= length
         self._pending += length
+        self.spoke = True
         id = stream.id
         begin = _REPLY.pack(
             0, len(_RESPONSE_HEADERS), HEADERS, END_HEADERS, id, _RESPONSE_HEADERS,
@@ -169,10 +184,15 @@ class Outbound:
     def forget(self, stream: Stream) -> None:
         """Take a stream out: the peer has reset it, or it has ended."""
         stream.closed = True
-        stream.drop_unsent()
+        self.drop_unsent(stream)
         stream.partial.clear()
         self._blocked.pop(stream.id, None)
         self.streams.pop(stream.id, None)
+
+    def drop_unsent(self, stream: Stream) -> None:
+        """Drop what waits on a stream."""
+        self.unsent_bytes -= stream.unsent_bytes
+        stream.drop_unsent()
 
     def refuse(self, stream: Stream, http: int) -> None:
         """Answer a request that is no gRPC call with a bare HTTP status."""
@@ -215,6 +235,7 @@ class Outbound:
 
     def thawed(self, stream: Stream) -> None:
         """Take up a stream with what was waiting on it."""
+        self.unsent_bytes += stream.unsent_bytes
         if stream.unsent and stream.send_window > 0:
             self._blocked[stream.id] = stream
 
@@ -262,9 +283,11 @@ class Outbound:
         else:
             stream.unsent.popleft()
         stream.unsent_bytes -= length
+        self.unsent_bytes -= length
         stream.send_window -= length
         self.send_window -= length
         self._pending += length
+        self.spoke = True
         self._chunks.append(FRAME_HEADER.pack(length >> 16, length & 0xFFFF, DATA, 0, stream.id))
         self._chunks.append(chunk)
 
@@ -286,6 +309,7 @@ class Outbound:
         if not self.table_announced:
             self.table_announced = True
             block = b"\x20" + block
+        self.spoke = True
         self.control(
             header_frames(stream.id, block, end_stream=end_stream, max_frame_size=self.peer_max_frame_size)
         )

@@ -2,7 +2,7 @@
 
 Sans-IO: it knows no socket and no clock. The owner
 
-- gives what it has received to ``receive_data`` and handles the events, in order;
+- gives what it has received, and the time, to ``receive_data`` and handles the events, in order;
 - sends messages and trailers through ``outbound``;
 - says ``consumed`` when a message has left its mailbox, which lets the client send more;
 - writes what ``data_to_send`` returns, whenever the transport can take it.
@@ -17,6 +17,7 @@ from actorrpc.config import Config
 from actorrpc.errors import ConnectionFault, SnapshotError, StatusCode, StreamFault
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire import frames
+from actorrpc.wire.compression import ACCEPTED, IDENTITY, Compressed
 from actorrpc.wire.events import (
     Drained,
     Event,
@@ -26,6 +27,7 @@ from actorrpc.wire.events import (
     StreamEnded,
     StreamReset,
 )
+from actorrpc.wire.flood import STEP, FloodBudget, Price
 from actorrpc.wire.frames import (
     ACK,
     CONTINUATION,
@@ -61,9 +63,18 @@ _MAX_FRAME_SIZE = 16_384
 _MAX_FRAME_SIZE_EVER = 16_777_215
 _GOAWAY_PING = b"goaway\0\0"
 
+#: Keepalive PINGs that came too early, before the client must go (gRFC A8); and how often it may send them
+#: while no call is open.
+_MAX_PING_STRIKES = 2
+_PING_INTERVAL_WITHOUT_CALLS = 7200.0
+_KEEPALIVE_PING = b"actorrpc"
+
 #: What a waiting message counts beyond its own bytes: without it, empty messages would cost nothing.
 _MESSAGE_OVERHEAD = 64
 
+
+#: A header block of more fields costs by their number.
+_USUAL_FIELDS = 100
 
 #: Pieces of a message are joined up to this size: a client may send it by the byte, and each object costs 40.
 _PIECE_BYTES = 4096
@@ -79,18 +90,24 @@ class Session:
         "_goaway_sent",
         "_heads",
         "_held",
+        "_last_ping",
+        "_now",
         "_partial",
+        "_ping_strikes",
         "_preface_left",
         "_receive_unacknowledged",
         "_receive_window",
         "_settings_received",
+        "_window",
         "config",
         "decoder",
         "faulted",
+        "flood",
         "goaway_received",
         "last_stream",
         "outbound",
         "streams",
+        "waiting",
     )
 
     def __init__(self, config: Config) -> None:
@@ -99,6 +116,7 @@ class Session:
         self.streams: dict[int, Stream] = {}
         self.outbound = Outbound(self.streams)
         self.decoder = Decoder()
+        self.flood = FloodBudget(config.flood_burst, config.flood_rate)
         self.last_stream = 0
         self.goaway_received = False
         self.faulted = False
@@ -109,17 +127,25 @@ class Session:
         self._partial = b""
         #: A header block that has begun: its stream, whether END_STREAM was set, the block so far.
         self._continuation: tuple[int, bool, bytes] | None = None
+        self._now = 0.0
+        #: When the client's last PING came, and how many came too early.
+        self._last_ping: float | None = None
+        self._ping_strikes = 0
         self._receive_window = 65_535
+        #: What the receive window is opened to again and again, and how much must have been used before.
+        self._window = config.connection_window_bytes
+        self._acknowledge_from = self._window >> 1
         self._receive_unacknowledged = 0
-        self._acknowledge_from = config.connection_window_bytes >> 1
         #: Bytes of whole messages that have been reported and not consumed, on all streams.
         self._held = 0
+        #: How many messages those are.
+        self.waiting = 0
         self._heads = HeadReader()
 
     # ---- bytes in
 
-    def receive_data(self, data: bytes) -> list[Event]:
-        """Take bytes from the client and return what they caused.
+    def receive_data(self, data: bytes, now: float = 0.0) -> list[Event]:
+        """Take bytes from the client and return what they caused; ``now`` is in seconds, by any clock.
 
         Never raises for what a client may send: a broken connection ends with a ``Faulted`` event, after
         which input is ignored.
@@ -127,6 +153,7 @@ class Session:
         events: list[Event] = []
         if self.faulted:
             return events
+        self._now = now
         try:
             if self._preface_left:
                 data = self._receive_preface(data)
@@ -156,6 +183,7 @@ class Session:
     def consumed(self, stream: Stream, length: int) -> None:
         """A reported message of ``length`` bytes has been taken by its handler, or dropped."""
         length += _MESSAGE_OVERHEAD
+        self.waiting -= 1
         self._held -= length
         stream.held -= length
         if stream.receive_unacknowledged and not stream.closed:
@@ -177,6 +205,27 @@ class Session:
                 frames.goaway(MAX_WINDOW, ErrorCode.NO_ERROR, b"shutting down")
                 + frames.frame(PING, 0, 0, _GOAWAY_PING)
             )
+
+    def end_shutdown(self) -> None:
+        """The client does not answer the PING of the shutdown: what it has begun by now is all there is."""
+        if self._goaway_ping_sent:
+            self._goaway_ping_sent = False
+            self._goaway_sent = True
+            self.outbound.control(frames.goaway(self.last_stream, ErrorCode.NO_ERROR))
+
+    def ping(self) -> None:
+        """Ask the client for a sign of life. Its answer is no event: any bytes are one."""
+        self.outbound.control(frames.frame(PING, 0, 0, _KEEPALIVE_PING))
+
+    @property
+    def greeted(self) -> bool:
+        """Whether the client's preface and SETTINGS have come."""
+        return self._settings_received
+
+    @property
+    def shutting_down(self) -> bool:
+        """Whether the client's answer to the PING of the shutdown is awaited."""
+        return self._goaway_ping_sent
 
     @property
     def over(self) -> bool:
@@ -234,11 +283,21 @@ class Session:
                     self._on_headers(id, flags, data[begin:position], events)
                 else:
                     handler = _HANDLERS.get(type_)
-                    if handler is not None:  # unknown types are ignored (RFC 9113, 4.1)
+                    if handler is not None:
                         handler(self, id, flags, data[begin:position], events)
+                    else:  # unknown types are ignored (RFC 9113, 4.1)
+                        self._waste(Price.EMPTY)
             except StreamFault as fault:
+                self._waste(Price.RESET)
                 self._reset(id, fault.code, events)
         return position
+
+    def _waste(self, price: int) -> None:
+        """Take the price of a frame out of the flood budget. Raises ConnectionFault if it is used up."""
+        flood = self.flood
+        flood.unsettled += price
+        if flood.unsettled >= STEP and not flood.settle(self._now):
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many frames that serve no call")
 
     def _is_idle(self, id: int) -> bool:
         """Whether the client has never begun this stream. Of those that our GOAWAY left out, who knows."""
@@ -263,6 +322,7 @@ class Session:
     def _on_continuation(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
         if self._continuation is None or self._continuation[0] != id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of no header block")
+        self._waste(Price.CONTINUATION)
         _, end_stream, block = self._continuation
         block += payload
         # Skipping a block would leave the HPACK table unknown, so an endless one ends the connection.
@@ -276,6 +336,8 @@ class Session:
 
     def _on_header_block(self, id: int, end_stream: bool, block: bytes, events: list[Event]) -> None:
         fields = self.decoder.decode(block)  # whatever becomes of the stream, the table must follow
+        if len(fields) > _USUAL_FIELDS:
+            self._waste(len(fields) // Price.FIELDS)
         if id > self.last_stream:
             if self._goaway_sent:  # which named the last stream for good (RFC 9113, 6.8)
                 raise StreamFault(ErrorCode.REFUSED_STREAM, "shutting down")
@@ -290,6 +352,7 @@ class Session:
                 raise ConnectionFault(
                     ErrorCode.PROTOCOL_ERROR, f"a request on stream {id}, after {self.last_stream}"
                 )
+            self._waste(Price.EMPTY)
             return
         if stream.remote_closed:
             raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
@@ -322,7 +385,7 @@ class Session:
         elif refusal.http != 200:
             self.outbound.refuse(stream, refusal.http)
         else:
-            accepted = [(b"grpc-accept-encoding", b"identity")]
+            accepted = [(b"grpc-accept-encoding", ACCEPTED)]
             self.outbound.finish(stream, trailers(refusal.status, refusal.message, accepted))
 
     def _half_close(self, stream: Stream, events: list[Event]) -> None:
@@ -346,6 +409,7 @@ class Session:
             if stream is None:
                 if self._is_idle(id):
                     raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"DATA on idle stream {id}")
+                self._waste(Price.EMPTY)
                 return
             if stream.remote_closed:
                 raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA after END_STREAM")
@@ -359,7 +423,10 @@ class Session:
                 if not self._receive_message_data(stream, payload, events) and not stream.closed:
                     self._half_close(stream, events)
                 return
-            self._receive_message_data(stream, payload, events)
+            if payload:
+                self._receive_message_data(stream, payload, events)
+            else:
+                self._waste(Price.EMPTY)
             if not stream.closed:
                 stream.receive_unacknowledged += length
                 self._acknowledge_stream(stream)
@@ -395,9 +462,10 @@ class Session:
             stream.partial = [rest] if rest else []
             stream.partial_size = len(rest)
             stream.wanted = MESSAGE_PREFIX
-            last = self._report_message(
-                stream, whole[MESSAGE_PREFIX:wanted], stream.remote_closed and not rest, events
-            )
+            payload = whole[MESSAGE_PREFIX:wanted]
+            if whole[0]:
+                payload = Compressed(payload)
+            last = self._report_message(stream, payload, stream.remote_closed and not rest, events)
             if stream.closed:
                 return False
         return last
@@ -410,7 +478,7 @@ class Session:
         elif length > limit:
             message = f"a message of {length} bytes, over the limit of {limit}"
             self._refuse_message(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
-        elif prefix[0]:
+        elif prefix[0] and stream.head.encoding == IDENTITY:
             message = "a compressed message in a call without grpc-encoding"
             self._refuse_message(stream, StatusCode.INTERNAL, message, events)
         return not stream.closed
@@ -422,6 +490,7 @@ class Session:
             message = f"a message of {length} bytes, over the limit of {limit}"
             self._refuse_message(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
             return False
+        self.waiting += 1
         self._held += length + _MESSAGE_OVERHEAD
         stream.held += length + _MESSAGE_OVERHEAD
         events.append(MessageReceived(stream, payload, last))
@@ -429,7 +498,7 @@ class Session:
 
     def _refuse_message(self, stream: Stream, status: StatusCode, message: str, events: list[Event]) -> None:
         """End a call whose client broke gRPC's framing or a limit; its handler hears of a cancellation."""
-        stream.drop_unsent()
+        self.outbound.drop_unsent(stream)
         stream.trailers = None
         self.outbound.finish(stream, trailers(status, message))
         events.append(StreamReset(stream, ErrorCode.CANCEL))
@@ -437,20 +506,32 @@ class Session:
     def _acknowledge_stream(self, stream: Stream) -> None:
         """Open the stream's window again, unless its handler has half a window of messages to take.
 
-        An incomplete message is acknowledged as it comes: it may be larger than the window.
+        An incomplete message is acknowledged as it comes: it may be larger than the window. Where the
+        handler keeps up, the window was all that held the client back: it is opened to twice its size.
         """
-        half = self.config.stream_window_bytes >> 1
+        half = stream.window >> 1
         if stream.receive_unacknowledged >= half and stream.held <= half and not stream.remote_closed:
-            stream.receive_window += stream.receive_unacknowledged
-            self.outbound.control(frames.window_update(stream.id, stream.receive_unacknowledged))
+            increment = stream.receive_unacknowledged
+            limit = self.config.max_stream_window_bytes
+            if stream.window < limit and not stream.held:
+                increment += min(stream.window, limit - stream.window)
+                stream.window = min(stream.window << 1, limit)
+            stream.receive_window += increment
+            self.outbound.control(frames.window_update(stream.id, increment))
             stream.receive_unacknowledged = 0
 
     def _acknowledge_connection(self) -> None:
         """As for a stream, half of the window being used. Only a whole window of messages that wait holds
         back the other streams."""
-        if self._held <= self.config.connection_window_bytes:
-            self._receive_window += self._receive_unacknowledged
-            self.outbound.control(frames.window_update(0, self._receive_unacknowledged))
+        if self._held <= self._window:
+            increment = self._receive_unacknowledged
+            limit = self.config.max_connection_window_bytes
+            if self._window < limit and not self._held:
+                increment += min(self._window, limit - self._window)
+                self._window = min(self._window << 1, limit)
+                self._acknowledge_from = self._window >> 1
+            self._receive_window += increment
+            self.outbound.control(frames.window_update(0, increment))
             self._receive_unacknowledged = 0
 
     # ---- control frames
@@ -461,15 +542,19 @@ class Session:
         if len(payload) % 6 or (flags & ACK and payload):
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "malformed SETTINGS")
         if flags & ACK:
+            self._waste(Price.EMPTY)
             return
         self._settings_received = True
         outbound = self.outbound
+        self._waste(Price.SETTINGS + len(payload) // 6)
         initial_window = outbound.peer_initial_window
         for start in range(0, len(payload), 6):
             key = int.from_bytes(payload[start : start + 2], "big")
             self._apply_setting(key, int.from_bytes(payload[start + 2 : start + 6], "big"))
         # Behind the ACK goes what the new settings allow: a client counts by the old ones until then.
         outbound.control(frames.frame(SETTINGS, ACK, 0))
+        if outbound.peer_initial_window != initial_window:
+            self._waste(len(self.streams))
         # Once, however often the frame changes it: it may do so thousands of times, on a thousand streams.
         if not outbound.windows_resized(outbound.peer_initial_window - initial_window):
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS overflow a window")
@@ -492,16 +577,34 @@ class Session:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"PING of {len(payload)} bytes")
+        self._waste(Price.PING)
         if not flags & ACK:
+            self._check_ping_interval()
             self.outbound.control(frames.frame(PING, ACK, 0, payload))
-        elif self._goaway_ping_sent and payload == _GOAWAY_PING:
-            self._goaway_ping_sent = False
-            self._goaway_sent = True
-            self.outbound.control(frames.goaway(self.last_stream, ErrorCode.NO_ERROR))
+        elif payload == _GOAWAY_PING:
+            self.end_shutdown()
+
+    def _check_ping_interval(self) -> None:
+        """Keepalive enforcement (gRFC A8): strikes, which sending to the client clears."""
+        config = self.config
+        outbound = self.outbound
+        if outbound.spoke:
+            outbound.spoke = False
+            self._ping_strikes = 0
+        elif self._last_ping is not None:
+            interval = config.permit_keepalive_time
+            if interval and not self.streams and not config.permit_keepalive_without_calls:
+                interval = max(interval, _PING_INTERVAL_WITHOUT_CALLS)
+            if self._now - self._last_ping < interval:
+                self._ping_strikes += 1
+                if self._ping_strikes > _MAX_PING_STRIKES:
+                    raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
+        self._last_ping = self._now
 
     def _on_window_update(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
         if len(payload) != 4:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(payload)} bytes")
+        self._waste(Price.WINDOW_UPDATE)
         increment = int.from_bytes(payload, "big") & MAX_WINDOW
         if not id:
             outbound = self.outbound
@@ -526,12 +629,16 @@ class Session:
         if self._is_idle(id):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"RST_STREAM on idle stream {id}")
         stream = self.streams.get(id)
-        if stream is not None:
+        if stream is None:
+            self._waste(Price.EMPTY)
+        else:
+            self._waste(Price.RESET)
             self.outbound.forget(stream)
             events.append(StreamReset(stream, int.from_bytes(payload, "big")))
 
     def _on_priority(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
         # Deprecated (RFC 9113, 5.3.2): checked, not followed.
+        self._waste(Price.EMPTY)
         if not id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
         if len(payload) != 5:
@@ -544,6 +651,7 @@ class Session:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"GOAWAY of {len(payload)} bytes")
+        self._waste(Price.EMPTY)
         self.goaway_received = True
 
     def _on_push_promise(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
@@ -575,8 +683,9 @@ class Session:
 
     # ---- moving
 
-    def freeze(self, unsent: bytes = b"") -> snapshot_pb2.SessionSnapshot:
-        """All of it, as a message. ``unsent`` is what ``data_to_send`` gave and the transport did not take.
+    def freeze(self, unsent: bytes = b"", now: float = 0.0) -> snapshot_pb2.SessionSnapshot:
+        """All of it, as a message. ``unsent`` is what ``data_to_send`` gave and the transport did not take;
+        ``now`` is the time, as for ``receive_data``.
 
         Raises SnapshotError if the connection has faulted.
         """
@@ -584,6 +693,7 @@ class Session:
             raise SnapshotError("the connection is being closed")
         continuation = self._continuation or (0, False, b"")
         outbound = self.outbound
+        last_ping = None if outbound.spoke or self._last_ping is None else now - self._last_ping
         return snapshot_pb2.SessionSnapshot(
             partial_input=self._partial,
             unsent_output=unsent + outbound.framed(),
@@ -598,6 +708,12 @@ class Session:
             receive_window=self._receive_window,
             receive_unacknowledged=self._receive_unacknowledged,
             held=self._held,
+            waiting=self.waiting,
+            window=self._window,
+            flood_spent=self.flood.level(now),
+            flood_unsettled=self.flood.unsettled,
+            ping_strikes=0 if outbound.spoke else self._ping_strikes,
+            last_ping=last_ping,
             peer_initial_window=outbound.peer_initial_window,
             peer_max_frame_size=outbound.peer_max_frame_size,
             table_announced=outbound.table_announced,
@@ -609,16 +725,19 @@ class Session:
         )
 
     @classmethod
-    def thaw(cls, snapshot: snapshot_pb2.SessionSnapshot, config: Config) -> Session:
-        """The session that ``freeze`` saw. Raises SnapshotError for what no session could have been."""
+    def thaw(cls, snapshot: snapshot_pb2.SessionSnapshot, config: Config, now: float = 0.0) -> Session:
+        """The session that ``freeze`` saw; ``now`` may be by another clock than there.
+
+        Raises SnapshotError for what no session could have been.
+        """
         session = cls(config)
         try:
-            session._restore(snapshot)
+            session._restore(snapshot, now)
         except (ConnectionFault, StreamFault, ValueError) as error:
             raise SnapshotError(f"a session that cannot be: {error}") from error
         return session
 
-    def _restore(self, snapshot: snapshot_pb2.SessionSnapshot) -> None:
+    def _restore(self, snapshot: snapshot_pb2.SessionSnapshot, now: float) -> None:
         if snapshot.preface_left > len(PREFACE):
             raise ValueError(f"{snapshot.preface_left} bytes of the preface are awaited")
         if not _MAX_FRAME_SIZE <= snapshot.peer_max_frame_size <= _MAX_FRAME_SIZE_EVER:
@@ -636,6 +755,14 @@ class Session:
         self._receive_window = snapshot.receive_window
         self._receive_unacknowledged = snapshot.receive_unacknowledged
         self._held = snapshot.held
+        self.waiting = snapshot.waiting
+        self._window = snapshot.window
+        self._acknowledge_from = self._window >> 1
+        self.flood.restore(snapshot.flood_spent, snapshot.flood_unsettled, now)
+        self._now = now
+        self._ping_strikes = snapshot.ping_strikes
+        if snapshot.HasField("last_ping"):
+            self._last_ping = now - snapshot.last_ping
         self.last_stream = snapshot.last_stream
         self._goaway_ping_sent = snapshot.goaway_ping_sent
         self._goaway_sent = snapshot.goaway_sent

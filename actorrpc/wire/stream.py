@@ -19,6 +19,7 @@ class Stream:
 
     __slots__ = (
         "closed",
+        "encoding",
         "head",
         "headers_sent",
         "held",
@@ -34,6 +35,7 @@ class Stream:
         "unsent",
         "unsent_bytes",
         "wanted",
+        "window",
     )
 
     def __init__(
@@ -45,6 +47,8 @@ class Stream:
         self.timeout = timeout
         self.send_window = send_window
         self.receive_window = receive_window
+        #: What the receive window is opened to again and again.
+        self.window = receive_window
         self.receive_unacknowledged = 0
         #: Bytes of whole messages that have been reported and not consumed.
         self.held = 0
@@ -58,6 +62,8 @@ class Stream:
         #: The header block that ends the stream, once all is sent.
         self.trailers: bytes | None = None
         self.headers_sent = False
+        #: The ``grpc-encoding`` of our messages, to go out with the headers; "" is identity.
+        self.encoding = ""
         self.remote_closed = False
         #: The stream is over, on both sides: what is sent on it goes nowhere.
         self.closed = False
@@ -84,9 +90,11 @@ class Stream:
             receive_window=self.receive_window,
             receive_unacknowledged=self.receive_unacknowledged,
             held=self.held,
+            window=self.window,
             partial_message=b"".join(self.partial),
             unsent=b"".join(self.unsent or ()),
             trailers=self.trailers or b"",
+            encoding=self.encoding,
         )
 
     @classmethod
@@ -95,9 +103,11 @@ class Stream:
         stream = cls(snapshot.id, head, "", snapshot.send_window, snapshot.receive_window)
         stream.receive_unacknowledged = snapshot.receive_unacknowledged
         stream.held = snapshot.held
+        stream.window = snapshot.window
         stream.remote_closed = snapshot.remote_closed
         stream.headers_sent = snapshot.headers_sent
         stream.trailers = snapshot.trailers or None
+        stream.encoding = snapshot.encoding
         if snapshot.unsent:
             stream.wait_to_send(snapshot.unsent)
         if snapshot.partial_message:

@@ -376,7 +376,7 @@ def test_a_subscription_that_fell_behind_says_so_and_an_actor_goes_on(monkeypatc
 
 @pytest.mark.parametrize("flood", ["ping", "unknown method"])
 def test_a_client_that_asks_and_never_reads_is_not_read_either(flood):
-    with serving(app) as hubs:
+    with serving(app, permit_keepalive_time=0, flood_burst=0) as hubs:
         host, _, port = hubs.address.rpartition(":")
         with socket.create_connection((host, int(port))) as sock:
             sock.settimeout(1)

@@ -490,7 +490,7 @@ def refusals() -> bytes:
         OPEN
         + raw.headers(1, [(":method", "GET"), *raw.request("Unary")[1:]])
         + raw.headers(3, json, both)
-        + raw.headers(5, raw.request("Unary", ("grpc-encoding", "gzip")), both)
+        + raw.headers(5, raw.request("Unary", ("grpc-encoding", "zstd")), both)
         + raw.headers(7, raw.request("Silent"))
         + raw.headers(9, raw.request("Silent"))
         + raw.data(7, raw.message(b"good") + raw.message(b"eleven byte")[:5])

@@ -22,12 +22,21 @@ SIZES = st.one_of(
 )
 
 WINDOW = 65_535
-BOTH_SMALL = Config(
-    stream_window_bytes=WINDOW, connection_window_bytes=WINDOW, max_receive_message_bytes=150_000
-)
-WIDE = Config(
-    stream_window_bytes=WINDOW, connection_window_bytes=3 * WINDOW, max_receive_message_bytes=150_000
-)
+
+
+def fixed(stream: int, connection: int) -> Config:
+    """Windows that do not grow."""
+    return Config(
+        stream_window_bytes=stream,
+        max_stream_window_bytes=stream,
+        connection_window_bytes=connection,
+        max_connection_window_bytes=connection,
+        max_receive_message_bytes=150_000,
+    )
+
+
+BOTH_SMALL = fixed(WINDOW, WINDOW)
+WIDE = fixed(WINDOW, 3 * WINDOW)
 
 
 MOST = 7 << 20  # with no padding: see `push`

@@ -1,0 +1,64 @@
+"""Message compression (grpc/doc/compression.md, PROTOCOL-HTTP2 "Message-Encoding").
+
+A compressed message stays as it came until its handler takes it: what waits in a mailbox is no larger than
+what was received, whatever it would come to.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from actorrpc.errors import RpcError, StatusCode
+
+__all__ = ["ACCEPTED", "ENCODINGS", "IDENTITY", "Compressed", "compress", "decompress", "is_accepted"]
+
+IDENTITY = "identity"
+
+#: zlib's wbits by the encoding's name: gzip is RFC 1952, and deflate the zlib format of RFC 1950.
+_WBITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+
+#: The names of what can be read and written, beside identity.
+ENCODINGS = frozenset(_WBITS)
+
+#: The value of ``grpc-accept-encoding``.
+ACCEPTED = ",".join((IDENTITY, *_WBITS)).encode()
+
+#: zlib's fastest level makes a message of text 2 to 5 % larger than its default, for a third of the time.
+_LEVEL = 1
+
+
+class Compressed(bytes):
+    """The payload of a message whose Compressed-Flag is set."""
+
+    __slots__ = ()
+
+
+def compress(encoding: str, payload: bytes) -> Compressed:
+    """The payload in an encoding of ``ENCODINGS``."""
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WBITS[encoding])
+    return Compressed(packer.compress(payload) + packer.flush())
+
+
+def decompress(encoding: str, payload: bytes, limit: int) -> bytes:
+    """The payload as it was. No more than ``limit`` bytes and one are ever made of it.
+
+    Raises RpcError: RESOURCE_EXHAUSTED if it is larger, INTERNAL if it is not in that encoding.
+    """
+    unpacker = zlib.decompressobj(_WBITS[encoding])
+    try:
+        data = unpacker.decompress(payload, limit + 1)
+    except zlib.error as error:
+        raise RpcError(StatusCode.INTERNAL, f"the message is no {encoding}: {error}") from None
+    if len(data) > limit:
+        raise RpcError(
+            StatusCode.RESOURCE_EXHAUSTED,
+            f"a message of more than {limit} bytes, once it is decompressed: {limit} is the limit",
+        )
+    if not unpacker.eof or unpacker.unused_data:
+        raise RpcError(StatusCode.INTERNAL, f"the message is no {encoding}: it has no end, or more follows")
+    return data
+
+
+def is_accepted(encoding: str, accept_encoding: str) -> bool:
+    """Whether the value of a ``grpc-accept-encoding`` names the encoding."""
+    return encoding in (name.strip() for name in accept_encoding.split(","))

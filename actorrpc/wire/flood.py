@@ -1,0 +1,69 @@
+"""The flood budget: how much work that serves no call one client may cause.
+
+Some frames are legal and cheap to send, and serve no call: PING, SETTINGS, PRIORITY, empty DATA, a request
+that is reset at once (CVE-2019-9512 to 9518, CVE-2023-44487, CVE-2025-8671). Each has a price in units, and
+one unit stands for about a microsecond of the hub's time. The budget is a token bucket: it holds ``burst``
+units and regains ``rate`` units a second. A connection that has used it up ends with ENHANCE_YOUR_CALM.
+
+It knows no clock: its owner says what time it is. It travels with its connection, so that a move gives
+nobody a new one.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FloodBudget", "Price"]
+
+#: The bucket is looked at whenever so much has come together: not for each frame.
+STEP = 1000
+
+
+class Price:
+    """What frames cost, in units."""
+
+    WINDOW_UPDATE = 1
+    #: Frames that mean nothing: PRIORITY, unknown types, DATA without data, what is for a closed stream.
+    EMPTY = 2
+    CONTINUATION = 5
+    PING = 5
+    SETTINGS = 10
+    #: A stream that the client reset, or made us reset (RST_STREAM), or began beyond the limit.
+    RESET = 50
+    #: So many header fields cost one unit.
+    FIELDS = 4
+
+
+class FloodBudget:
+    """The budget of one connection. ``burst`` 0: there is no limit."""
+
+    __slots__ = ("_settled", "burst", "rate", "spent", "unsettled")
+
+    def __init__(self, burst: int, rate: int) -> None:
+        self.burst = burst
+        self.rate = rate
+        #: Units used, of ``burst``.
+        self.spent = 0.0
+        #: Units used since ``settle`` was last called.
+        self.unsettled = 0
+        self._settled: float | None = None
+
+    def settle(self, now: float) -> bool:
+        """Take what was used out of the bucket, after what has flowed in. Whether it had so much."""
+        self.spent = self.level(now) + self.unsettled
+        self.unsettled = 0
+        self._settled = now
+        return not self.burst or self.spent <= self.burst
+
+    def level(self, now: float) -> float:
+        """What of ``spent`` has not flowed in again, without what is not settled."""
+        if self._settled is None:
+            return self.spent
+        return max(0.0, self.spent - (now - self._settled) * self.rate)
+
+    def restore(self, spent: float, unsettled: int, now: float) -> None:
+        """Go on where another process stopped: with its ``level`` and ``unsettled``."""
+        self.spent = spent
+        self.unsettled = unsettled
+        self._settled = now
+
+    def __repr__(self) -> str:
+        return f"<FloodBudget {self.spent + self.unsettled:.0f} of {self.burst} units spent>"
