@@ -93,7 +93,7 @@ class GrpcioSync(Client):
 
     async def unary(self, path: str, request: Message, options: Options = DEFAULT) -> Outcome:
         method = self._channel.unary_unary(path, **serialization(path))
-        return self._single(method.future(request, **keywords(options)))
+        return self._single(method, request, options)
 
     async def expand(self, path: str, request: Message, options: Options = DEFAULT) -> Outcome:
         call = self._channel.unary_stream(path, **serialization(path))(request, **keywords(options))
@@ -101,7 +101,7 @@ class GrpcioSync(Client):
 
     async def collect(self, path: str, requests: Sequence[Message], options: Options = DEFAULT) -> Outcome:
         method = self._channel.stream_unary(path, **serialization(path))
-        return self._single(method.future(iter(requests), **keywords(options)))
+        return self._single(method, iter(requests), options)
 
     async def collect_and_cancel(self, path: str) -> Outcome:
         cancelled = Event()
@@ -118,6 +118,10 @@ class GrpcioSync(Client):
     async def talk(self, path: str, options: Options = DEFAULT) -> Conversation:
         return SyncConversation(self._channel.stream_stream(path, **serialization(path)), options)
 
-    def _single(self, future: Any) -> Outcome:
-        error = future.exception()  # waits for the end
-        return outcome(future, [] if error else [future.result()])
+    def _single(self, multicallable: Any, argument: Any, options: Options) -> Outcome:
+        # Not `future`: that of a method that streams requests forgets the compression (grpcio 1.85).
+        try:
+            reply, call = multicallable.with_call(argument, **keywords(options))
+        except grpc.RpcError as error:
+            return outcome(error, [])
+        return outcome(call, [reply])
