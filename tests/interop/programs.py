@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -39,8 +40,13 @@ def program(name: str) -> str:
 def install_node_modules() -> None:
     """Install what package-lock.json says into tests/interop/js/node_modules, if it is not there yet."""
     lock, installed = JS / "package-lock.json", JS / "node_modules" / ".package-lock.json"
-    if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
-        return
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # tests of two Pythons may run side by side
+        if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+            _npm_ci()
+
+
+def _npm_ci() -> None:
     command = [program("npm"), "ci", "--prefix", str(JS), "--no-audit", "--no-fund", "--ignore-scripts"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode:

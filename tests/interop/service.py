@@ -24,6 +24,8 @@ from tests.interop.testing_pb2 import (
 
 INITIAL = "x-grpc-test-echo-initial"
 TRAILING = "x-grpc-test-echo-trailing-bin"
+#: Our own: what to compress with, where something else than gzip is wanted.
+ENCODING = "x-actorrpc-encoding"
 
 Expecting = SimpleRequest | StreamingInputCallRequest
 Replies = actorrpc.Call[StreamingOutputCallResponse]
@@ -69,7 +71,7 @@ class TestService(TestServiceBase):
         self.state.calls += 1
         check_compression(request, call)
         if request.response_compressed.value:
-            call.set_compression("gzip")
+            call.set_compression(call.metadata.get(ENCODING, "gzip"))
         echo_metadata(call)
         echo_status(request.response_status)
         reply = SimpleResponse(payload=payload(request.response_size))
@@ -79,8 +81,6 @@ class TestService(TestServiceBase):
 
     def StreamingOutputCall(self, request: StreamingOutputCallRequest, call: Replies) -> None:
         self.state.calls += 1
-        echo_metadata(call)
-        echo_status(request.response_status)
         self._answer(request, call)
         call.finish()
 
@@ -97,16 +97,16 @@ class TestService(TestServiceBase):
         return StreamingInputCallResponse(aggregated_payload_size=int(call.cursor or b"0"))
 
     def FullDuplexCall(self, message: StreamingOutputCallRequest, call: Replies) -> None:
-        if not call.cursor:
-            self.state.calls += 1
-            echo_metadata(call)
-            call.cursor = b"begun"
-        echo_status(message.response_status)
+        self.state.calls += not call.cursor
         self._answer(message, call)
+        call.cursor = b"begun"
 
     def _answer(self, request: StreamingOutputCallRequest, call: Replies) -> None:
         if any(wanted.compressed.value for wanted in request.response_parameters):
             call.set_compression("gzip")
+        if not call.cursor:
+            echo_metadata(call)  # once, and after the headers know of the compression
+        echo_status(request.response_status)
         for wanted in request.response_parameters:
             if wanted.interval_us:
                 sleep(wanted.interval_us / 1e6)

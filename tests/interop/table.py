@@ -1,6 +1,6 @@
 """Runs every interoperability test and prints who can do what: ``python -m tests.interop.table [--write]``.
 
-With ``--write`` the tables go into docs/interop.md, between its markers. The exit status is 1 if a test fails.
+With ``--write`` the tables go into docs/interop.md, between its markers. The exit status is pytest's own.
 """
 
 from __future__ import annotations

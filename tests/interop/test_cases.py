@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
 import pytest
 
 from tests.interop.cases import CASES, CLIENTS, NOT_APPLICABLE, NOTES, TIMES, Flags
 from tests.interop.clients import node
 from tests.interop.clients.client import Client
 from tests.interop.clients.grpcio_aio import GrpcioAio
-from tests.interop.clients.grpcio_sync import GrpcioSync
+from tests.interop.clients.grpcio_sync import CHANNEL_OPTIONS, GrpcioSync, serialization
 from tests.interop.clients.grpclib_client import Grpclib
-from tests.interop.procedures import PROCEDURES
+from tests.interop.procedures import LARGE_REPLY, PROCEDURES, SERVICE, YES, large
+from tests.interop.service import ENCODING
+from tests.interop.testing_pb2 import SimpleRequest
 from tests.interop.wiretap import Wiretap, wiretap
 
 IN_PYTHON: dict[str, type[Client]] = {"grpcio": GrpcioSync, "grpcio.aio": GrpcioAio, "grpclib": Grpclib}
@@ -55,6 +58,28 @@ def test_case(client: str, case: str, address: str) -> None:
     with wiretap(address) as tap:
         run(client, case, tap.address)
     check(flags, tap)
+
+
+def test_deflate(address: str) -> None:
+    """What gRPC calls deflate has zlib's header; grpcio and the server read each other's."""
+    request = large(expect_compressed=YES, response_compressed=YES)
+    with wiretap(address) as tap, grpc.insecure_channel(tap.address) as channel:
+        method = channel.unary_unary(f"{SERVICE}/UnaryCall", **serialization(f"{SERVICE}/UnaryCall"))
+        reply = method(
+            request, metadata=[(ENCODING, "deflate")], compression=grpc.Compression.Deflate, timeout=60
+        )
+    assert reply == LARGE_REPLY
+    [(client, server)] = tap.connections
+    for side in (client, server):
+        assert side.compressed_flags() == [1] and side.headers()[0]["grpc-encoding"] == "deflate"
+
+
+def test_a_connection_stays_or_moves(address: str, mode: tuple[str, ...]) -> None:
+    """The two columns differ in what they say: one hub serves a connection, or both do."""
+    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+        method = channel.unary_unary(f"{SERVICE}/UnaryCall", **serialization(f"{SERVICE}/UnaryCall"))
+        hubs = {method(SimpleRequest(fill_server_id=True), timeout=60).server_id for _ in range(20)}
+    assert len(hubs) == (2 if mode else 1)
 
 
 def test_cases_are_those_of_the_procedures() -> None:

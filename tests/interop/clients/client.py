@@ -70,9 +70,6 @@ class Conversation(ABC):
 class Client(ABC):
     """One channel."""
 
-    #: Whether the library would send a message of zeros compressed, and one of random bytes plain.
-    weighs_compression = False
-
     @abstractmethod
     def another(self) -> AbstractAsyncContextManager[Client]:
         """A channel of its own to the same server."""

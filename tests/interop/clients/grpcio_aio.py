@@ -57,8 +57,6 @@ class AioConversation(Conversation):
 
 
 class GrpcioAio(Client):
-    weighs_compression = True
-
     def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
         self._channel = channel
         self._address = address

@@ -76,8 +76,6 @@ def iter_replies(call: Any) -> Iterator[Message]:
 
 
 class GrpcioSync(Client):
-    weighs_compression = True
-
     def __init__(self, channel: grpc.Channel, address: str) -> None:
         self._channel = channel
         self._address = address
