@@ -24,8 +24,9 @@ from tests.interop.testing_pb2 import (
 
 INITIAL = "x-grpc-test-echo-initial"
 TRAILING = "x-grpc-test-echo-trailing-bin"
-#: Our own: what to compress with, where something else than gzip is wanted.
+#: Our own: what to compress with if not gzip; and, in trailers, the calls that the actor has had.
 ENCODING = "x-actorrpc-encoding"
+CALLS = "x-actorrpc-calls"
 
 Expecting = SimpleRequest | StreamingInputCallRequest
 Replies = actorrpc.Call[StreamingOutputCallResponse]
@@ -77,6 +78,7 @@ class TestService(TestServiceBase):
         reply = SimpleResponse(payload=payload(request.response_size))
         if request.fill_server_id:
             reply.server_id = str(os.getpid())
+            call.set_trailing_metadata({CALLS: str(self.state.calls)})
         return reply
 
     def StreamingOutputCall(self, request: StreamingOutputCallRequest, call: Replies) -> None:

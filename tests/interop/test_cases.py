@@ -14,7 +14,7 @@ from tests.interop.clients.grpcio_aio import GrpcioAio
 from tests.interop.clients.grpcio_sync import CHANNEL_OPTIONS, GrpcioSync, serialization
 from tests.interop.clients.grpclib_client import Grpclib
 from tests.interop.procedures import LARGE_REPLY, PROCEDURES, SERVICE, YES, large
-from tests.interop.service import ENCODING
+from tests.interop.service import CALLS, ENCODING
 from tests.interop.testing_pb2 import SimpleRequest
 from tests.interop.wiretap import Wiretap, wiretap
 
@@ -75,11 +75,16 @@ def test_deflate(address: str) -> None:
 
 
 def test_a_connection_stays_or_moves(address: str, mode: tuple[str, ...]) -> None:
-    """The two columns differ in what they say: one hub serves a connection, or both do."""
+    """What the columns differ in: one hub serves a connection, or both do. Its actor is the same one."""
+    hubs, calls = set(), []
     with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
         method = channel.unary_unary(f"{SERVICE}/UnaryCall", **serialization(f"{SERVICE}/UnaryCall"))
-        hubs = {method(SimpleRequest(fill_server_id=True), timeout=60).server_id for _ in range(20)}
+        for _ in range(20):
+            reply, call = method.with_call(SimpleRequest(fill_server_id=True), timeout=60)
+            hubs.add(reply.server_id)
+            calls.append(dict(call.trailing_metadata())[CALLS])
     assert len(hubs) == (2 if mode else 1)
+    assert calls == [str(number) for number in range(1, 21)]
 
 
 def test_cases_are_those_of_the_procedures() -> None:
