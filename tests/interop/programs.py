@@ -47,7 +47,8 @@ def install_node_modules() -> None:
 
 
 def _npm_ci() -> None:
-    command = [program("npm"), "ci", "--prefix", str(JS), "--no-audit", "--no-fund", "--ignore-scripts"]
+    options = ["--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"]
+    command = [program("npm"), "ci", "--prefix", str(JS), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     if done.returncode:
         pytest.fail(f"`{' '.join(command)}` failed:\n{done.stdout}{done.stderr}", pytrace=False)
