@@ -94,11 +94,18 @@ class Upkeep:
         """What is to be done, and when, if nothing happens before."""
         connection = self._connection
         config = connection.node.config
-        session = connection.session
-        if not session.greeted:
-            if config.handshake_timeout:
-                yield self.accepted + config.handshake_timeout, self._give_up_handshake
+        if connection.session.greeted:
+            yield from self._lasting_duties()
             return
+        if config.handshake_timeout:
+            yield self.accepted + config.handshake_timeout, self._give_up_handshake
+        # Most likely it has greeted by then. If not, it cannot be told anything.
+        yield from ((due, self._give_up_handshake) for due, _ in self._lasting_duties())
+
+    def _lasting_duties(self) -> Iterator[Duty]:
+        connection = self._connection
+        config = connection.node.config
+        session = connection.session
         if connection.transport.paused:
             self.heard = monotonic()  # it is we who do not listen
         if self.pinged is not None and self.heard >= self.pinged:
@@ -122,8 +129,8 @@ class Upkeep:
 
     def _give_up_handshake(self) -> None:
         connection = self._connection
-        timeout = connection.node.config.handshake_timeout
-        log.info("connection %s from %s sent no SETTINGS in %g s", connection.id, connection.peer, timeout)
+        age = monotonic() - self.accepted
+        log.info("connection %s from %s sent no SETTINGS in %.1f s", connection.id, connection.peer, age)
         connection.close("the handshake took too long")
 
     def _ping(self) -> None:

@@ -1,9 +1,10 @@
 """The flood budget: how much work that serves no call one client may cause.
 
 Some frames are legal and cheap to send, and serve no call: PING, SETTINGS, PRIORITY, empty DATA, a request
-that is reset at once (CVE-2019-9512 to 9518, CVE-2023-44487, CVE-2025-8671). Each has a price in units, and
-one unit stands for about a microsecond of the hub's time. The budget is a token bucket: it holds ``burst``
-units and regains ``rate`` units a second. A connection that has used it up ends with ENHANCE_YOUR_CALM.
+that is reset at once (CVE-2019-9511 to 9518, CVE-2023-44487, CVE-2025-8671). Each has a price in units, and
+one unit stands for about a microsecond of the hub's time, turns that come to nothing included. The budget
+is a token bucket: it holds ``burst`` units and regains ``rate`` units a second. A connection that has used
+it up ends with ENHANCE_YOUR_CALM.
 
 It knows no clock: its owner says what time it is. It travels with its connection, so that a move gives
 nobody a new one.
@@ -20,6 +21,7 @@ STEP = 1000
 class Price:
     """What frames cost, in units."""
 
+    #: Beyond a few for each frame that the client was sent.
     WINDOW_UPDATE = 1
     #: Frames that mean nothing: PRIORITY, unknown types, DATA without data, what is for a closed stream.
     EMPTY = 2

@@ -57,10 +57,10 @@ class Outbound:
         "_chunks",
         "_pending",
         "drained",
+        "frames",
         "peer_initial_window",
         "peer_max_frame_size",
         "send_window",
-        "spoke",
         "streams",
         "table_announced",
         "unsent_bytes",
@@ -74,8 +74,8 @@ class Outbound:
         #: The first header block tells the peer that our table has no room (RFC 7541, 4.2). Whatever
         #: size it sets after that, there is nothing left to shrink, so nothing more to announce.
         self.table_announced = False
-        #: HEADERS or DATA have gone out since the session last looked.
-        self.spoke = False
+        #: How many frames of HEADERS or DATA have gone out.
+        self.frames = 0
         #: Streams whose last waiting byte has become a frame since the session last looked.
         self.drained: list[Stream] = []
         #: What waits on all streams.
@@ -129,7 +129,7 @@ class Outbound:
             stream.send_window -= length
             self.send_window -= length
             self._pending += length
-            self.spoke = True
+            self.frames += 1
             self._chunks.append(FRAME_HEADER.pack(length >> 16, length & 0xFFFF, DATA, 0, stream.id) + framed)
             return
         stream.wait_to_send(framed)
@@ -156,7 +156,7 @@ class Outbound:
             return
         self.send_window -= length
         self._pending += length
-        self.spoke = True
+        self.frames += 1
         id = stream.id
         begin = _REPLY.pack(
             0, len(_RESPONSE_HEADERS), HEADERS, END_HEADERS, id, _RESPONSE_HEADERS,
@@ -287,7 +287,7 @@ class Outbound:
         stream.send_window -= length
         self.send_window -= length
         self._pending += length
-        self.spoke = True
+        self.frames += 1
         self._chunks.append(FRAME_HEADER.pack(length >> 16, length & 0xFFFF, DATA, 0, stream.id))
         self._chunks.append(chunk)
 
@@ -309,7 +309,7 @@ class Outbound:
         if not self.table_announced:
             self.table_announced = True
             block = b"\x20" + block
-        self.spoke = True
+        self.frames += 1
         self.control(
             header_frames(stream.id, block, end_stream=end_stream, max_frame_size=self.peer_max_frame_size)
         )

@@ -73,6 +73,10 @@ _KEEPALIVE_PING = b"actorrpc"
 _MESSAGE_OVERHEAD = 64
 
 
+#: A client may open windows so often for each frame that it was sent, and have so many of them in store.
+_UPDATES_PER_FRAME = 4
+_MAX_FREE_UPDATES = 10_000
+
 #: A header block of more fields costs by their number.
 _USUAL_FIELDS = 100
 
@@ -86,6 +90,9 @@ class Session:
     __slots__ = (
         "_acknowledge_from",
         "_continuation",
+        "_frames_at_ping",
+        "_frames_at_update",
+        "_free_updates",
         "_goaway_ping_sent",
         "_goaway_sent",
         "_heads",
@@ -131,6 +138,10 @@ class Session:
         #: When the client's last PING came, and how many came too early.
         self._last_ping: float | None = None
         self._ping_strikes = 0
+        self._frames_at_ping = 0
+        #: WINDOW_UPDATEs that cost nothing, for the frames that had been sent at the last one that did.
+        self._free_updates = 0
+        self._frames_at_update = 0
         self._receive_window = 65_535
         #: What the receive window is opened to again and again, and how much must have been used before.
         self._window = config.connection_window_bytes
@@ -513,7 +524,7 @@ class Session:
         if stream.receive_unacknowledged >= half and stream.held <= half and not stream.remote_closed:
             increment = stream.receive_unacknowledged
             limit = self.config.max_stream_window_bytes
-            if stream.window < limit and not stream.held:
+            if stream.window < limit and stream.held <= stream.window >> 2:
                 increment += min(stream.window, limit - stream.window)
                 stream.window = min(stream.window << 1, limit)
             stream.receive_window += increment
@@ -526,7 +537,7 @@ class Session:
         if self._held <= self._window:
             increment = self._receive_unacknowledged
             limit = self.config.max_connection_window_bytes
-            if self._window < limit and not self._held:
+            if self._window < limit and self._held <= self._window >> 2:
                 increment += min(self._window, limit - self._window)
                 self._window = min(self._window << 1, limit)
                 self._acknowledge_from = self._window >> 1
@@ -588,8 +599,8 @@ class Session:
         """Keepalive enforcement (gRFC A8): strikes, which sending to the client clears."""
         config = self.config
         outbound = self.outbound
-        if outbound.spoke:
-            outbound.spoke = False
+        if outbound.frames != self._frames_at_ping:
+            self._frames_at_ping = outbound.frames
             self._ping_strikes = 0
         elif self._last_ping is not None:
             interval = config.permit_keepalive_time
@@ -604,7 +615,10 @@ class Session:
     def _on_window_update(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
         if len(payload) != 4:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(payload)} bytes")
-        self._waste(Price.WINDOW_UPDATE)
+        if self._free_updates:
+            self._free_updates -= 1
+        else:
+            self._pay_for_update()
         increment = int.from_bytes(payload, "big") & MAX_WINDOW
         if not id:
             outbound = self.outbound
@@ -622,6 +636,19 @@ class Session:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
         elif not self.outbound.window_opened(stream, increment):
             raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "WINDOW_UPDATE overflows the window")
+
+    def _earned_updates(self) -> int:
+        """WINDOW_UPDATEs that cost nothing: a few for each frame that has been sent to the client."""
+        sent = self.outbound.frames - self._frames_at_update
+        return min(self._free_updates + _UPDATES_PER_FRAME * sent, _MAX_FREE_UPDATES)
+
+    def _pay_for_update(self) -> None:
+        earned = self._earned_updates()
+        if not earned:
+            self._waste(Price.WINDOW_UPDATE)
+            return
+        self._free_updates = earned - 1
+        self._frames_at_update = self.outbound.frames
 
     def _on_rst_stream(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
         if len(payload) != 4:
@@ -693,7 +720,8 @@ class Session:
             raise SnapshotError("the connection is being closed")
         continuation = self._continuation or (0, False, b"")
         outbound = self.outbound
-        last_ping = None if outbound.spoke or self._last_ping is None else now - self._last_ping
+        spoken = outbound.frames != self._frames_at_ping
+        last_ping = None if spoken or self._last_ping is None else now - self._last_ping
         return snapshot_pb2.SessionSnapshot(
             partial_input=self._partial,
             unsent_output=unsent + outbound.framed(),
@@ -712,7 +740,8 @@ class Session:
             window=self._window,
             flood_spent=self.flood.level(now),
             flood_unsettled=self.flood.unsettled,
-            ping_strikes=0 if outbound.spoke else self._ping_strikes,
+            ping_strikes=0 if spoken else self._ping_strikes,
+            free_updates=self._earned_updates(),
             last_ping=last_ping,
             peer_initial_window=outbound.peer_initial_window,
             peer_max_frame_size=outbound.peer_max_frame_size,
@@ -761,6 +790,7 @@ class Session:
         self.flood.restore(snapshot.flood_spent, snapshot.flood_unsettled, now)
         self._now = now
         self._ping_strikes = snapshot.ping_strikes
+        self._free_updates = snapshot.free_updates
         if snapshot.HasField("last_ping"):
             self._last_ping = now - snapshot.last_ping
         self.last_stream = snapshot.last_stream

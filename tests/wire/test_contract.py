@@ -53,7 +53,11 @@ class Run:
 
     @property
     def snapshot(self) -> object:
-        return None if self.owner.session.faulted else self.owner.snapshot()
+        if self.owner.session.faulted:
+            return None
+        snapshot = self.owner.snapshot()
+        snapshot.session.free_updates = 0  # so many for each DATA frame
+        return snapshot
 
     def assert_did_as(self, stayed: Run) -> None:
         """This run moved, and did as the one that ``stayed``."""

@@ -219,3 +219,54 @@ def test_padding_counts_for_the_windows() -> None:
     owner.feed(raw.data(1, b"\xff" + bytes(255), raw.PADDED) * 200)
     granted = View(owner.sent).granted
     assert 51_200 - WINDOW // 2 <= granted[0] == granted[1] <= 51_200
+
+
+GROWING = Config(
+    stream_window_bytes=WINDOW,
+    max_stream_window_bytes=8 * WINDOW,
+    connection_window_bytes=WINDOW,
+    max_connection_window_bytes=12 * WINDOW,
+)
+
+
+@pytest.mark.parametrize("move", (False, True))
+def test_windows_grow_while_the_handler_keeps_up_and_no_further_than_they_may(move: bool) -> None:
+    owner = Owner(GROWING)
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent")))
+    sent = 0
+    seen = []
+    for _ in range(400):
+        owner.feed(raw.data(1, raw.message(bytes(10_000))))
+        sent += 10_005
+        if move:
+            owner.move()
+        stream = owner.session.streams[1]
+        seen.append(stream.window)
+        granted = View(owner.sent).granted
+        assert stream.receive_window == WINDOW + granted[1] - sent <= stream.window <= 8 * WINDOW
+        assert owner.session._receive_window == WINDOW + granted[0] - sent <= 12 * WINDOW
+    assert sorted(set(seen)) == [WINDOW, 2 * WINDOW, 4 * WINDOW, 8 * WINDOW]
+    assert owner.session._window == 12 * WINDOW
+
+
+def test_windows_stay_while_messages_wait() -> None:
+    owner = Owner(GROWING)
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Hold")))
+    for _ in range(200):
+        owner.feed(raw.data(1, raw.message(bytes(10_000))))
+        if len(owner.calls[1].held) > 1:
+            owner.consume(1, 1)
+    assert owner.session.streams[1].window == WINDOW == owner.session._window
+
+
+def test_messages_that_wait_are_counted() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Hold")) + raw.headers(3, raw.request("Hold")))
+    owner.feed(raw.data(1, raw.message(b"a") * 3) + raw.data(3, raw.message(b"b") * 2))
+    assert owner.session.waiting == 5
+    owner.move()
+    owner.consume(1, 2)
+    assert owner.session.waiting == 3
+    owner.consume(1)
+    owner.consume(3)
+    assert owner.session.waiting == 0
