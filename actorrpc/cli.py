@@ -32,6 +32,7 @@ _CONFIG_HELP = {
     "max_connections": "Connections that one hub serves; more wait. 0: no limit.",
     "max_concurrent_streams": "Open calls on one connection.",
     "max_receive_message_bytes": "The largest message a client may send.",
+    "max_incomplete_bytes": "What incomplete messages of a connection may take together.",
     "max_send_message_bytes": "The largest message that is sent. 0: no limit.",
     "max_unsent_bytes": "What may wait on one call for the client's window.",
     "max_unsent_connection_bytes": "What may wait on all calls of a connection.",

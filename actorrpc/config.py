@@ -20,6 +20,9 @@ class Config:
     max_concurrent_streams: int = 1000
     #: The largest message a client may send, also once it is decompressed; gRPC's usual default.
     max_receive_message_bytes: int = 4 * 1024 * 1024
+    #: What the incomplete messages of all calls of a connection may take; the call that exceeds it ends with
+    #: RESOURCE_EXHAUSTED. One message of the largest size always may.
+    max_incomplete_bytes: int = 64 * 1024 * 1024
     #: The largest message that is sent; the call of a larger one ends. 0: no limit.
     max_send_message_bytes: int = 0
     #: What may wait on one call for the client's window, before the call ends with RESOURCE_EXHAUSTED.

@@ -52,6 +52,9 @@ TURN_SLICE = 0.002
 #: With more than this to write and a client that does not read, nothing is read from it either.
 OUTPUT_HIGH = 1024 * 1024
 
+#: What is sent back of a path that is not served.
+_SHOWN_PATH = 128
+
 #: How long a closing connection waits for the client to take the last bytes and to close.
 LINGER = 1.0
 
@@ -213,7 +216,7 @@ class Connection:
         node = self.node
         route = node.routes.get(stream.head.path)
         if route is None:
-            message = f"unknown method {stream.head.path}"
+            message = f"unknown method {stream.head.path[:_SHOWN_PATH]}"
             self.session.outbound.finish(stream, trailers(StatusCode.UNIMPLEMENTED, message))
             return
         call = self.calls[stream.id] = node.call_type(self, stream, route)
@@ -366,7 +369,8 @@ class Connection:
         now = self.now = monotonic()
         if now > self._slice_end and not self.slice_over:
             self.slice_over = True
-            get_hub().loop.run_callback(self._continue)
+            # A timer: callbacks run many times before the loop looks at other connections.
+            get_hub().loop.timer(0).start(self._continue)
         if self.node.config.move_every:
             self.node.count_turn(self)
 
@@ -408,6 +412,7 @@ class Connection:
             return
         call.cancelled = True
         call.end(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
+        call.cell.interrupted()
         self._throw(call, DeadlineExceeded(f"{call.method}: the deadline has passed"))
 
     def _interrupt_all(self, error: CallCancelled) -> None:
@@ -497,6 +502,8 @@ class Connection:
         while transport.ready and (data := session.data_to_send()):
             if not transport.send(data):
                 break
+        if self.state == CLOSED:  # the client has gone: `send` has seen it
+            return
         if session.outbound.drained:
             for event in session.drain_events():
                 _ON_EVENT[type(event)](self, event)
@@ -508,9 +515,9 @@ class Connection:
             transport.half_close()
         if not transport.ready and session.outbound.pending > OUTPUT_HIGH:
             transport.stop_reading()  # until the client has taken what waits
-        if session.waiting > self.node.config.max_mailbox:
+        if session.inbound.waiting > self.node.config.max_mailbox:
             transport.pause()  # until handlers have taken half of it
-        elif transport.paused and session.waiting <= self.node.config.max_mailbox // 2:
+        elif transport.paused and session.inbound.waiting <= self.node.config.max_mailbox // 2:
             transport.unpause()
 
     # ---- moving (see actorrpc.hub.travel and actorrpc.handoff)

@@ -72,7 +72,9 @@ class Transport:
         return self._sock.fileno()
 
     def start(self) -> None:
-        """Read, and write what waits."""
+        """Read, and write what waits; nothing if it has been closed."""
+        if self._sock.fileno() < 0:
+            return
         self._reading = True
         self.paused = False
         if self._backlog is not None:
@@ -115,7 +117,7 @@ class Transport:
     def unpause(self) -> None:
         """Read again."""
         self.paused = False
-        if self._reading:
+        if self._reading and self._sock.fileno() >= 0:
             self._reader.start(self._readable)
 
     def half_close(self) -> None:

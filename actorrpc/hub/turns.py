@@ -221,8 +221,9 @@ class Cell:
         self.instance.__dict__["state"] = MOVED
 
     def interrupted(self) -> None:
-        """A call was cancelled. Its turns go when they come up, or when most of what waits is such: else a
-        client that begins calls and cancels them would fill the mailbox of an actor that is blocked."""
+        """A call was cancelled, or its deadline has passed. Its turns go when they come up, or when most of
+        what waits is such: else a client that begins calls which end at once would fill the mailbox of an
+        actor that is blocked."""
         self.stale += 1
         if self.stale > max(_FEW_STALE, (len(self.mailbox) + len(self.lane)) // 2):
             self.drop_ended()

@@ -106,8 +106,8 @@ class HeadReader:
 
 
 def _is_timeout(field: Field) -> bool:
-    """Whether it may be a timeout. One of another length is left among the fields, and refused with them."""
-    return field[0] == "grpc-timeout" and 1 < len(field[1]) <= _TIMEOUT_DIGITS + 1
+    """Whether it may be a timeout. Another value is left among the fields, and refused with them."""
+    return field[0] == "grpc-timeout" and 1 < len(field[1]) <= _TIMEOUT_DIGITS + 1 and field[1].isalnum()
 
 
 def parse_head(fields: tuple[Field, ...]) -> tuple[RequestHead, str]:

@@ -17,12 +17,11 @@ from actorrpc.config import Config
 from actorrpc.errors import ConnectionFault, SnapshotError, StatusCode, StreamFault
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire import frames
-from actorrpc.wire.compression import ACCEPTED, IDENTITY, Compressed
+from actorrpc.wire.compression import ACCEPTED
 from actorrpc.wire.events import (
     Drained,
     Event,
     Faulted,
-    MessageReceived,
     RequestReceived,
     StreamEnded,
     StreamReset,
@@ -52,9 +51,10 @@ from actorrpc.wire.frames import (
 )
 from actorrpc.wire.head import HeadReader, check_trailers
 from actorrpc.wire.hpack import Decoder, Field
+from actorrpc.wire.inbound import Inbound
 from actorrpc.wire.outbound import Outbound, trailers
 from actorrpc.wire.preface import BadPreface
-from actorrpc.wire.stream import MESSAGE_PREFIX, Stream, freeze_fields, thaw_fields
+from actorrpc.wire.stream import Stream, freeze_fields, thaw_fields
 
 __all__ = ["Session"]
 
@@ -69,10 +69,6 @@ _MAX_PING_STRIKES = 2
 _PING_INTERVAL_WITHOUT_CALLS = 7200.0
 _KEEPALIVE_PING = b"actorrpc"
 
-#: What a waiting message counts beyond its own bytes: without it, empty messages would cost nothing.
-_MESSAGE_OVERHEAD = 64
-
-
 #: A client may open windows so often for each frame that it was sent, and have so many of them in store.
 _UPDATES_PER_FRAME = 4
 _MAX_FREE_UPDATES = 10_000
@@ -80,15 +76,11 @@ _MAX_FREE_UPDATES = 10_000
 #: A header block of more fields costs by their number.
 _USUAL_FIELDS = 100
 
-#: Pieces of a message are joined up to this size: a client may send it by the byte, and each object costs 40.
-_PIECE_BYTES = 4096
-
 
 class Session:
     """One connection as the protocol sees it. See the module's docstring for what its owner does."""
 
     __slots__ = (
-        "_acknowledge_from",
         "_continuation",
         "_frames_at_ping",
         "_frames_at_update",
@@ -96,25 +88,21 @@ class Session:
         "_goaway_ping_sent",
         "_goaway_sent",
         "_heads",
-        "_held",
         "_last_ping",
         "_now",
         "_partial",
         "_ping_strikes",
         "_preface_left",
-        "_receive_unacknowledged",
-        "_receive_window",
         "_settings_received",
-        "_window",
         "config",
         "decoder",
         "faulted",
         "flood",
         "goaway_received",
+        "inbound",
         "last_stream",
         "outbound",
         "streams",
-        "waiting",
     )
 
     def __init__(self, config: Config) -> None:
@@ -122,6 +110,7 @@ class Session:
         #: Open streams by id.
         self.streams: dict[int, Stream] = {}
         self.outbound = Outbound(self.streams)
+        self.inbound = Inbound(config, self.outbound)
         self.decoder = Decoder()
         self.flood = FloodBudget(config.flood_burst, config.flood_rate)
         self.last_stream = 0
@@ -142,15 +131,6 @@ class Session:
         #: WINDOW_UPDATEs that cost nothing, for the frames that had been sent at the last one that did.
         self._free_updates = 0
         self._frames_at_update = 0
-        self._receive_window = 65_535
-        #: What the receive window is opened to again and again, and how much must have been used before.
-        self._window = config.connection_window_bytes
-        self._acknowledge_from = self._window >> 1
-        self._receive_unacknowledged = 0
-        #: Bytes of whole messages that have been reported and not consumed, on all streams.
-        self._held = 0
-        #: How many messages those are.
-        self.waiting = 0
         self._heads = HeadReader()
 
     # ---- bytes in
@@ -193,14 +173,7 @@ class Session:
 
     def consumed(self, stream: Stream, length: int) -> None:
         """A reported message of ``length`` bytes has been taken by its handler, or dropped."""
-        length += _MESSAGE_OVERHEAD
-        self.waiting -= 1
-        self._held -= length
-        stream.held -= length
-        if stream.receive_unacknowledged and not stream.closed:
-            self._acknowledge_stream(stream)
-        if self._receive_unacknowledged >= self._acknowledge_from:
-            self._acknowledge_connection()
+        self.inbound.consumed(stream, length)
 
     def shutdown(self) -> None:
         """Tell the client to begin no more calls: the two-step GOAWAY of RFC 9113, 6.8.
@@ -262,11 +235,7 @@ class Session:
             Setting.INITIAL_WINDOW_SIZE: config.stream_window_bytes,
             Setting.MAX_HEADER_LIST_SIZE: config.max_header_list_bytes,
         }
-        self.outbound.control(frames.settings(values))
-        increment = config.connection_window_bytes - self._receive_window
-        if increment:
-            self._receive_window = config.connection_window_bytes
-            self.outbound.control(frames.window_update(0, increment))
+        self.outbound.control(frames.settings(values) + self.inbound.opening())
 
     def _receive_frames(self, data: bytes, events: list[Event]) -> int:
         """Handle the complete frames of ``data``; return where the first incomplete one begins."""
@@ -351,6 +320,9 @@ class Session:
             self._waste(len(fields) // Price.FIELDS)
         if id > self.last_stream:
             if self._goaway_sent:  # which named the last stream for good (RFC 9113, 6.8)
+                if fields and fields[0][0][:1] != ":":  # trailers of one that was refused
+                    self._waste(Price.EMPTY)
+                    return
                 raise StreamFault(ErrorCode.REFUSED_STREAM, "shutting down")
             self.last_stream = id
             self._open(id, end_stream, fields, events)
@@ -402,19 +374,16 @@ class Session:
     def _half_close(self, stream: Stream, events: list[Event]) -> None:
         stream.remote_closed = True
         if stream.partial_size:
-            self._refuse_message(stream, StatusCode.INTERNAL, "the call ended inside a message", events)
+            self.inbound.refuse(stream, StatusCode.INTERNAL, "the call ended inside a message", events)
             return
         events.append(StreamEnded(stream))
 
-    # ---- messages and the windows of the receiving direction
+    # ---- messages
 
     def _on_data(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
+        inbound = self.inbound
         length = len(payload)
-        self._receive_window -= length
-        if self._receive_window < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection's window")
-        # Padding counts for the windows (RFC 9113, 6.9.1), whatever becomes of the stream.
-        self._receive_unacknowledged += length
+        inbound.count(length)
         try:
             stream = self.streams.get(id)
             if stream is None:
@@ -424,126 +393,22 @@ class Session:
                 return
             if stream.remote_closed:
                 raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA after END_STREAM")
-            stream.receive_window -= length
-            if stream.receive_window < 0:
-                raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window")
+            inbound.count_on(stream, length)
             if flags & PADDED:
                 payload = _strip_padding(payload)
             if flags & END_STREAM:
                 stream.remote_closed = True  # first: a stream that both have ended takes no RST_STREAM
-                if not self._receive_message_data(stream, payload, events) and not stream.closed:
+                if not inbound.receive(stream, payload, events) and not stream.closed:
                     self._half_close(stream, events)
                 return
             if payload:
-                self._receive_message_data(stream, payload, events)
+                inbound.receive(stream, payload, events)
             else:
                 self._waste(Price.EMPTY)
             if not stream.closed:
-                stream.receive_unacknowledged += length
-                self._acknowledge_stream(stream)
+                inbound.acknowledge_on(stream)
         finally:
-            if self._receive_unacknowledged >= self._acknowledge_from:
-                self._acknowledge_connection()
-
-    def _receive_message_data(self, stream: Stream, data: bytes, events: list[Event]) -> bool:
-        """Report the messages that are complete. Whether the last of them was said to be the last one."""
-        # The usual case, and the only one that matters for speed: a whole message in one frame.
-        if (
-            data
-            and not stream.partial
-            and not data[0]
-            and int.from_bytes(data[1:5], "big") + MESSAGE_PREFIX == len(data)
-        ):
-            return self._report_message(stream, data[MESSAGE_PREFIX:], stream.remote_closed, events)
-        if stream.partial and len(stream.partial[-1]) < _PIECE_BYTES:
-            stream.partial[-1] += data
-        elif data:
-            stream.partial.append(data)
-        stream.partial_size += len(data)
-        last = False
-        while stream.partial_size >= stream.wanted:
-            whole = stream.partial[0] if len(stream.partial) == 1 else b"".join(stream.partial)
-            if stream.wanted == MESSAGE_PREFIX and not self._check_prefix(stream, whole, events):
-                return False
-            wanted = stream.wanted = MESSAGE_PREFIX + int.from_bytes(whole[1:5], "big")
-            if len(whole) < wanted:
-                stream.partial = [whole]
-                return False
-            rest = whole[wanted:]
-            stream.partial = [rest] if rest else []
-            stream.partial_size = len(rest)
-            stream.wanted = MESSAGE_PREFIX
-            payload = whole[MESSAGE_PREFIX:wanted]
-            if whole[0]:
-                payload = Compressed(payload)
-            last = self._report_message(stream, payload, stream.remote_closed and not rest, events)
-            if stream.closed:
-                return False
-        return last
-
-    def _check_prefix(self, stream: Stream, prefix: bytes, events: list[Event]) -> bool:
-        limit = self.config.max_receive_message_bytes
-        length = int.from_bytes(prefix[1:5], "big")
-        if prefix[0] > 1:
-            self._refuse_message(stream, StatusCode.INTERNAL, f"a message with flags {prefix[0]:#x}", events)
-        elif length > limit:
-            message = f"a message of {length} bytes, over the limit of {limit}"
-            self._refuse_message(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
-        elif prefix[0] and stream.head.encoding == IDENTITY:
-            message = "a compressed message in a call without grpc-encoding"
-            self._refuse_message(stream, StatusCode.INTERNAL, message, events)
-        return not stream.closed
-
-    def _report_message(self, stream: Stream, payload: bytes, last: bool, events: list[Event]) -> bool:
-        length = len(payload)
-        if length > self.config.max_receive_message_bytes:
-            limit = self.config.max_receive_message_bytes
-            message = f"a message of {length} bytes, over the limit of {limit}"
-            self._refuse_message(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
-            return False
-        self.waiting += 1
-        self._held += length + _MESSAGE_OVERHEAD
-        stream.held += length + _MESSAGE_OVERHEAD
-        events.append(MessageReceived(stream, payload, last))
-        return last
-
-    def _refuse_message(self, stream: Stream, status: StatusCode, message: str, events: list[Event]) -> None:
-        """End a call whose client broke gRPC's framing or a limit; its handler hears of a cancellation."""
-        self.outbound.drop_unsent(stream)
-        stream.trailers = None
-        self.outbound.finish(stream, trailers(status, message))
-        events.append(StreamReset(stream, ErrorCode.CANCEL))
-
-    def _acknowledge_stream(self, stream: Stream) -> None:
-        """Open the stream's window again, unless its handler has half a window of messages to take.
-
-        An incomplete message is acknowledged as it comes: it may be larger than the window. Where the
-        handler keeps up, the window was all that held the client back: it is opened to twice its size.
-        """
-        half = stream.window >> 1
-        if stream.receive_unacknowledged >= half and stream.held <= half and not stream.remote_closed:
-            increment = stream.receive_unacknowledged
-            limit = self.config.max_stream_window_bytes
-            if stream.window < limit and stream.held <= stream.window >> 2:
-                increment += min(stream.window, limit - stream.window)
-                stream.window = min(stream.window << 1, limit)
-            stream.receive_window += increment
-            self.outbound.control(frames.window_update(stream.id, increment))
-            stream.receive_unacknowledged = 0
-
-    def _acknowledge_connection(self) -> None:
-        """As for a stream, half of the window being used. Only a whole window of messages that wait holds
-        back the other streams."""
-        if self._held <= self._window:
-            increment = self._receive_unacknowledged
-            limit = self.config.max_connection_window_bytes
-            if self._window < limit and self._held <= self._window >> 2:
-                increment += min(self._window, limit - self._window)
-                self._window = min(self._window << 1, limit)
-                self._acknowledge_from = self._window >> 1
-            self._receive_window += increment
-            self.outbound.control(frames.window_update(0, increment))
-            self._receive_unacknowledged = 0
+            inbound.acknowledge()
 
     # ---- control frames
 
@@ -722,7 +587,7 @@ class Session:
         outbound = self.outbound
         spoken = outbound.frames != self._frames_at_ping
         last_ping = None if spoken or self._last_ping is None else now - self._last_ping
-        return snapshot_pb2.SessionSnapshot(
+        snapshot = snapshot_pb2.SessionSnapshot(
             partial_input=self._partial,
             unsent_output=unsent + outbound.framed(),
             preface_left=self._preface_left,
@@ -733,11 +598,6 @@ class Session:
             continuation_end_stream=continuation[1],
             continuation_block=continuation[2],
             send_window=outbound.send_window,
-            receive_window=self._receive_window,
-            receive_unacknowledged=self._receive_unacknowledged,
-            held=self._held,
-            waiting=self.waiting,
-            window=self._window,
             flood_spent=self.flood.level(now),
             flood_unsettled=self.flood.unsettled,
             ping_strikes=0 if spoken else self._ping_strikes,
@@ -752,6 +612,8 @@ class Session:
             goaway_received=self.goaway_received,
             streams=[stream.freeze() for stream in self.streams.values()],
         )
+        self.inbound.freeze(snapshot)
+        return snapshot
 
     @classmethod
     def thaw(cls, snapshot: snapshot_pb2.SessionSnapshot, config: Config, now: float = 0.0) -> Session:
@@ -781,12 +643,7 @@ class Session:
                 snapshot.continuation_end_stream,
                 snapshot.continuation_block,
             )
-        self._receive_window = snapshot.receive_window
-        self._receive_unacknowledged = snapshot.receive_unacknowledged
-        self._held = snapshot.held
-        self.waiting = snapshot.waiting
-        self._window = snapshot.window
-        self._acknowledge_from = self._window >> 1
+        self.inbound.restore(snapshot)
         self.flood.restore(snapshot.flood_spent, snapshot.flood_unsettled, now)
         self._now = now
         self._ping_strikes = snapshot.ping_strikes
@@ -811,7 +668,9 @@ class Session:
             outbound.control(snapshot.unsent_output)
 
     def __repr__(self) -> str:
-        return f"<Session {len(self.streams)} streams, last {self.last_stream}, {self._held} bytes held>"
+        return (
+            f"<Session {len(self.streams)} streams, last {self.last_stream}, {self.inbound.held} bytes held>"
+        )
 
 
 def _strip_padding(payload: bytes) -> bytes:

@@ -129,7 +129,7 @@ def test_compressed_messages_and_the_choice_to_compress_travel() -> None:
     ):
         replies = StatefulStub(channel).Talk(Item(number=n, body=bytes(50_000)) for n in range(5))
         connection = hubs.connection()
-        hubs.wait_for(lambda: gates and connection.session.waiting == 4)
+        hubs.wait_for(lambda: gates and connection.session.inbound.waiting == 4)
         results: list[object] = []
         hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
         hubs.ask(lambda: gates[0].set())
@@ -181,11 +181,11 @@ def test_a_full_mailbox_makes_its_client_wait() -> None:
 
         replies = StatefulStub(channel).Talk(messages())
         connection = hubs.connection()
-        hubs.wait_for(lambda: connection.session.waiting > 100)
+        hubs.wait_for(lambda: connection.session.inbound.waiting > 100)
         assert hubs.wait_for(lambda: connection.transport.paused)
         more.set()
         hubs.wait_for(lambda: gate)
-        assert hubs.ask(lambda: connection.session.waiting) < 10_000
+        assert hubs.ask(lambda: connection.session.inbound.waiting) < 10_000
         hubs.ask(lambda: gate[0].set())
         assert list(replies) == [] and taken == list(range(20_000))
         assert not connection.transport.paused
@@ -213,10 +213,10 @@ def test_calls_that_are_cancelled_do_not_fill_the_mailbox_of_a_blocked_actor(mov
         hubs.wait_for(lambda: connection.session.last_stream == 10_001)
         cell = connection.cells["shapes.Stateful"]
         assert hubs.ask(lambda: len(cell.mailbox)) <= 130
-        assert hubs.ask(lambda: connection.session.waiting) <= 130
+        assert hubs.ask(lambda: connection.session.inbound.waiting) <= 130
         hubs.ask(lambda: gate[0].set())
         client.wait_for(raw.HEADERS, raw.END_STREAM)
-        assert hubs.ask(lambda: connection.session.waiting) == 0
+        assert hubs.ask(lambda: connection.session.inbound.waiting) == 0
 
 
 @pytest.mark.parametrize("encoding", (grpc.Compression.NoCompression, grpc.Compression.Gzip))

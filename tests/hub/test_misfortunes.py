@@ -230,7 +230,7 @@ def test_windows_are_given_back_for_messages_that_no_handler_took():
             code_of(call)
         assert StatelessStub(channel).Unary(Item(number=1, body=b"x" * 50_000), timeout=10).number == 1
         connection = hubs.connection()
-        hubs.wait_for(lambda: connection.session._held == 0)
+        hubs.wait_for(lambda: connection.session.inbound.held == 0)
 
 
 def test_no_turn_begins_for_a_client_that_has_gone():

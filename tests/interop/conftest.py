@@ -8,12 +8,26 @@ import pytest
 
 from tests.interop.served import Served, served
 
+MODES: dict[str, tuple[str, ...]] = {"still": (), "moved-every-turn": ("--move-every", "1")}
 
-@pytest.fixture(scope="module", params=[(), ("--move-every", "1")], ids=["still", "moved-every-turn"])
-def server(request: pytest.FixtureRequest) -> Iterator[Served]:
-    with served(*request.param) as server:
+
+@pytest.fixture(scope="module")
+def app() -> str:
+    """What is served. A module that wants another app has a fixture of this name."""
+    return "tests.apps.shapes:app"
+
+
+@pytest.fixture(scope="module", params=MODES.values(), ids=MODES.keys())
+def mode(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The options that `actorrpc serve` gets."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def server(mode: tuple[str, ...], app: str) -> Iterator[Served]:
+    with served(*mode, app=app) as server:
         yield server
-        assert bool(server.status()["moves"]["done"]) == bool(request.param)
+        assert bool(server.status()["moves"]["done"]) == bool(mode)
 
 
 @pytest.fixture(scope="module")

@@ -92,8 +92,8 @@ class ToServer:
 
 def held(session: Session) -> int:
     """Bytes of messages that a session has received and its owner has not taken, and of their parts."""
-    assert session._held == sum(stream.held for stream in session.streams.values())
-    return session._held + sum(stream.partial_size for stream in session.streams.values())
+    assert session.inbound.held == sum(stream.held for stream in session.streams.values())
+    return session.inbound.held + sum(stream.partial_size for stream in session.streams.values())
 
 
 def bound(config: Config, streams: int) -> int:
@@ -189,7 +189,7 @@ def test_messages_of_a_call_that_ended_give_the_window_back() -> None:
         owner.session.outbound.finish(call.stream, OK)
         owner.drop(id)
         to_server.deliver()
-    assert owner.session._held == 0
+    assert owner.session.inbound.held == 0
     assert to_server.peer.h2.remote_flow_control_window(to_server.ids[0]) >= 0
 
 
@@ -244,9 +244,9 @@ def test_windows_grow_while_the_handler_keeps_up_and_no_further_than_they_may(mo
         seen.append(stream.window)
         granted = View(owner.sent).granted
         assert stream.receive_window == WINDOW + granted[1] - sent <= stream.window <= 8 * WINDOW
-        assert owner.session._receive_window == WINDOW + granted[0] - sent <= 12 * WINDOW
+        assert owner.session.inbound.receive_window == WINDOW + granted[0] - sent <= 12 * WINDOW
     assert sorted(set(seen)) == [WINDOW, 2 * WINDOW, 4 * WINDOW, 8 * WINDOW]
-    assert owner.session._window == 12 * WINDOW
+    assert owner.session.inbound.window == 12 * WINDOW
 
 
 def test_windows_stay_while_messages_wait() -> None:
@@ -256,17 +256,17 @@ def test_windows_stay_while_messages_wait() -> None:
         owner.feed(raw.data(1, raw.message(bytes(10_000))))
         if len(owner.calls[1].held) > 1:
             owner.consume(1, 1)
-    assert owner.session.streams[1].window == WINDOW == owner.session._window
+    assert owner.session.streams[1].window == WINDOW == owner.session.inbound.window
 
 
 def test_messages_that_wait_are_counted() -> None:
     owner = Owner()
     owner.feed(raw.OPEN + raw.headers(1, raw.request("Hold")) + raw.headers(3, raw.request("Hold")))
     owner.feed(raw.data(1, raw.message(b"a") * 3) + raw.data(3, raw.message(b"b") * 2))
-    assert owner.session.waiting == 5
+    assert owner.session.inbound.waiting == 5
     owner.move()
     owner.consume(1, 2)
-    assert owner.session.waiting == 3
+    assert owner.session.inbound.waiting == 3
     owner.consume(1)
     owner.consume(3)
-    assert owner.session.waiting == 0
+    assert owner.session.inbound.waiting == 0

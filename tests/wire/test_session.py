@@ -132,10 +132,10 @@ def test_what_is_not_consumed_is_counted_until_it_is_even_on_a_closed_stream() -
     call = raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(b"abc") + raw.message(b""))
     events = session.receive_data(raw.OPEN + call + raw.frame(raw.RST_STREAM, 0, 1, bytes(4)))
     messages = [event for event in events if isinstance(event, MessageReceived)]
-    assert isinstance(events[-1], StreamReset) and session._held == 3 + 2 * 64
+    assert isinstance(events[-1], StreamReset) and session.inbound.held == 3 + 2 * 64
     for event in messages:
         session.consumed(event.stream, len(event.payload))
-    assert session._held == 0
+    assert session.inbound.held == 0
 
 
 def test_a_slot_is_free_again_when_a_call_has_ended() -> None:

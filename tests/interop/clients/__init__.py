@@ -1,0 +1,1 @@
+"""The clients that others wrote, each behind the same few asynchronous methods."""

@@ -1,0 +1,18 @@
+"""@grpc/grpc-js: a program of its own, which knows how each case goes."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tests.interop.programs import JS, install_node_modules, program
+
+WAIT = 120.0
+
+
+def run(case: str, address: str, times: int) -> None:
+    """Run a case. Raises AssertionError with what the program says if it fails."""
+    node = program("node")
+    install_node_modules()
+    command = [node, str(JS / "client.js"), address, case, str(times)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT)
+    assert done.returncode == 0, f"{case}: {done.stdout}{done.stderr}"

@@ -1,0 +1,34 @@
+"""The table in docs/interop.md has the rows and columns of the code. What is in its cells is not compared."""
+
+from __future__ import annotations
+
+import re
+
+from tests.interop.cases import CLIENTS
+from tests.interop.conftest import MODES
+from tests.interop.table import BEGIN, DOCS, END, tables, written
+
+RESULT = re.compile("pass|FAIL|not run")
+
+
+def test_the_docs_tell_of_the_same_cases_clients_and_tools() -> None:
+    document = DOCS.read_text()
+    assert document.count(BEGIN) == document.count(END) == 1
+    assert RESULT.sub("?", written(document)) == RESULT.sub("?", tables({})), (
+        "run `python -m tests.interop.table --write`"
+    )
+
+
+def test_a_table_shows_each_result() -> None:
+    results = {
+        ("grpcio", "empty_unary", "still"): ["passed"],
+        ("grpcio", "empty_unary", "moved-every-turn"): ["failed"],
+        ("test_h2load_calls", "still"): ["passed", "passed"],
+        ("test_h2load_calls", "moved-every-turn"): ["passed", "failed"],
+        ("test_nghttp_multiplexes", "still"): ["skipped"],
+    }
+    text = tables(results)
+    assert "| `empty_unary` | messages of no bytes travel | pass / FAIL | not run / not run |" in text
+    assert re.search(r"^\| h2load \| 2,000 calls.* \| pass \| FAIL \|$", text, re.M)
+    assert re.search(r"^\| nghttp \| a hundred calls.* \| not run \| not run \|$", text, re.M)
+    assert all(client in text for client in CLIENTS) and all(mode in text for mode in MODES)

@@ -1,0 +1,138 @@
+"""A TCP proxy that shows what client and server said to each other.
+
+No client tells its caller whether a message came compressed; the Compressed-Flag on the wire does.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+import hpack
+
+from benchmarks.http2 import END_HEADERS, PREFACE, Frame, split
+
+HEADERS, CONTINUATION = 0x1, 0x9
+PADDED, PRIORITY = 0x8, 0x20
+
+
+class Direction:
+    """What one side of a connection has sent."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def frames(self) -> list[Frame]:
+        """All complete frames, without padding or priority."""
+        return [_bare(frame) for frame in split(self.data.removeprefix(PREFACE))]
+
+    def compressed_flags(self) -> list[int]:
+        """The Compressed-Flag of each message, stream after stream."""
+        streams: dict[int, bytes] = {}
+        for frame in self.frames():
+            if frame.type == 0:
+                streams[frame.stream] = streams.get(frame.stream, b"") + frame.payload
+        return [flag for _, data in sorted(streams.items()) for flag in _flags(data)]
+
+    def headers(self) -> list[dict[str, str]]:
+        """Each header block, in the order in which they came."""
+        decoder, block, blocks = hpack.Decoder(), b"", []
+        for frame in self.frames():
+            if frame.type in (HEADERS, CONTINUATION):
+                block += frame.payload
+                if frame.flags & END_HEADERS:
+                    blocks.append({str(name): str(value) for name, value in decoder.decode(block)})
+                    block = b""
+        return blocks
+
+
+class Wiretap:
+    """``address`` is the proxy's, for a client to connect to; ``connections`` are (client, server)."""
+
+    def __init__(self, listener: socket.socket, server: str) -> None:
+        self.address = f"127.0.0.1:{listener.getsockname()[1]}"
+        self.connections: list[tuple[Direction, Direction]] = []
+        self._listener = listener
+        self._server = server
+        self._threads: list[Thread] = []
+
+    def request_flags(self) -> list[int]:
+        return [flag for client, _ in self.connections for flag in client.compressed_flags()]
+
+    def reply_flags(self) -> list[int]:
+        return [flag for _, server in self.connections for flag in server.compressed_flags()]
+
+    def accepted_encodings(self) -> set[str]:
+        """What the clients say that they can decode."""
+        offers = [
+            head.get("grpc-accept-encoding", "")
+            for client, _ in self.connections
+            for head in client.headers()
+        ]
+        return {name.strip() for offer in offers for name in offer.split(",")} - {""}
+
+    def _accept(self) -> None:
+        host, _, port = self._server.rpartition(":")
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # the listener was shut down
+                break
+            sides = (Direction(), Direction())
+            self.connections.append(sides)
+            upstream = socket.create_connection((host, int(port)))
+            thread = Thread(target=_forward, args=(client, upstream, *sides))
+            self._threads.append(thread)
+            thread.start()
+        for thread in self._threads:
+            thread.join()
+
+
+@contextmanager
+def wiretap(server: str) -> Iterator[Wiretap]:
+    """Listen in on all that connect to the result's ``address``. They must have gone at the block's end."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        tap = Wiretap(listener, server)
+        acceptor = Thread(target=tap._accept)
+        acceptor.start()
+        try:
+            yield tap
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            acceptor.join()
+
+
+def _forward(client: socket.socket, upstream: socket.socket, sent: Direction, answered: Direction) -> None:
+    """Pass bytes on, each only once it is kept, until one side closes."""
+    with client, upstream:
+        ways = {client: (upstream, sent), upstream: (client, answered)}
+        try:
+            while True:
+                for source in select.select(list(ways), [], [])[0]:
+                    target, kept = ways[source]
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    kept.data += data
+                    target.sendall(data)
+        except OSError:
+            pass  # one side reset the connection: so it is closed
+
+
+def _bare(frame: Frame) -> Frame:
+    payload = frame.payload
+    if frame.flags & PADDED and frame.type in (0, HEADERS):
+        payload = payload[1 : len(payload) - payload[0]]
+    if frame.flags & PRIORITY and frame.type == HEADERS:
+        payload = payload[5:]
+    return frame._replace(payload=payload)
+
+
+def _flags(data: bytes) -> Iterator[int]:
+    position = 0
+    while position + 5 <= len(data):
+        yield data[position]
+        position += 5 + int.from_bytes(data[position + 1 : position + 5], "big")
