@@ -176,7 +176,7 @@ def test_a_refused_call_makes_no_actor():
             ]
         connection = hubs.connection()
         assert connection.cells == {}
-        hubs.wait_for(lambda: connection.session._held == 0)
+        hubs.wait_for(lambda: connection.session.inbound.held == 0)
 
 
 def test_an_unknown_method_is_refused_unseen():
