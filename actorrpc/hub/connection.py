@@ -383,6 +383,8 @@ class Connection:
             self.notice_quiet()
         elif (cell.mailbox or cell.lane) and not self.paused and not self.slice_over:
             self.ready(cell)
+        else:
+            self.changed()  # what was taken may open windows, or let more be read
 
     # ---- calls
 

@@ -198,7 +198,10 @@ class Outbound:
         """Answer a request that is no gRPC call with a bare HTTP status."""
         stream.headers_sent = True
         stream.trailers = b""
-        self._header_block(stream, encode([(b":status", b"%d" % http)]), end_stream=True)
+        fields = [(b":status", b"%d" % http)]
+        if http == 405:
+            fields.append((b"allow", b"POST"))  # RFC 9110, 15.5.6
+        self._header_block(stream, encode(fields), end_stream=True)
         self._close(stream)
 
     def window_opened(self, stream: Stream, increment: int) -> bool:

@@ -89,6 +89,7 @@ class Session:
         "_goaway_sent",
         "_heads",
         "_last_ping",
+        "_last_refused",
         "_now",
         "_partial",
         "_ping_strikes",
@@ -118,6 +119,8 @@ class Session:
         self.faulted = False
         self._goaway_sent = False
         self._goaway_ping_sent = False
+        #: The last stream that came after all that, and was refused.
+        self._last_refused = 0
         self._settings_received = False
         self._preface_left = len(PREFACE)
         self._partial = b""
@@ -320,9 +323,10 @@ class Session:
             self._waste(len(fields) // Price.FIELDS)
         if id > self.last_stream:
             if self._goaway_sent:  # which named the last stream for good (RFC 9113, 6.8)
-                if fields and fields[0][0][:1] != ":":  # trailers of one that was refused
+                if id <= self._last_refused:
                     self._waste(Price.EMPTY)
                     return
+                self._last_refused = id
                 raise StreamFault(ErrorCode.REFUSED_STREAM, "shutting down")
             self.last_stream = id
             self._open(id, end_stream, fields, events)
@@ -609,6 +613,7 @@ class Session:
             last_stream=self.last_stream,
             goaway_ping_sent=self._goaway_ping_sent,
             goaway_sent=self._goaway_sent,
+            last_refused=self._last_refused,
             goaway_received=self.goaway_received,
             streams=[stream.freeze() for stream in self.streams.values()],
         )
@@ -653,6 +658,7 @@ class Session:
         self.last_stream = snapshot.last_stream
         self._goaway_ping_sent = snapshot.goaway_ping_sent
         self._goaway_sent = snapshot.goaway_sent
+        self._last_refused = snapshot.last_refused
         self.goaway_received = snapshot.goaway_received
         outbound = self.outbound
         outbound.send_window = snapshot.send_window

@@ -29,8 +29,8 @@ def check_bounds(session: Session) -> None:
     _equal("HPACK", decoder.size, sum(len(name) + len(value) + 32 for name, value in decoder.entries))
     _at_most("header blocks remembered", len(decoder._blocks), 32)
     if session._settings_received:
-        window = session._receive_window + session._receive_unacknowledged
-        _equal("of the connection's window", window, session._window)
+        window = session.inbound.receive_window + session.inbound.unacknowledged
+        _equal("of the connection's window", window, session.inbound.window)
         _at_most("bytes of window", window, config.max_connection_window_bytes)
     _equal("pending", outbound.pending, len(outbound.framed()))
     _at_most("streams that wait", len(outbound._blocked), len(session.streams))
@@ -49,7 +49,7 @@ def check_bounds(session: Session) -> None:
         _equal("unsent", stream.unsent_bytes, sum(map(len, stream.unsent or ())))
         if stream.held < 0 or stream.closed:
             raise Wrong(f"{stream} is among the open ones, with {stream.held} bytes held")
-    _equal("held", session._held, held)
+    _equal("held", session.inbound.held, held)
 
 
 def _at_most(what: str, count: int, limit: int) -> None:

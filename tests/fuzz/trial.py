@@ -344,8 +344,8 @@ class Trial:
             if id in self._waited and not stream.unsent:
                 raise Wrong(f"stream {id} is drained, and nobody was told")
         waiting = sum(len(call.held) for call in self._calls.values())
-        if session.waiting != waiting:
-            raise Wrong(f"{session.waiting} messages are said to wait, where {waiting} do")
+        if session.inbound.waiting != waiting:
+            raise Wrong(f"{session.inbound.waiting} messages are said to wait, where {waiting} do")
         check_bounds(session)
 
 

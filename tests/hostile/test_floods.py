@@ -145,9 +145,6 @@ def test_reset_flood(hub: Hub, flood: Flood):
         calm(attacker.flood(flood(Requests())))
 
 
-@pytest.mark.xfail(
-    reason="turns of calls that have ended stay in the mailbox, and max_mailbox counts messages only"
-)
 def test_calls_whose_deadline_passes_behind_a_blocked_actor(hub: Hub):
     """As rapid reset, but the server ends the calls: a deadline of 1 ns costs the client no frame at all.
 
@@ -338,7 +335,6 @@ def test_calls_within_the_limit(hub: Hub):
         assert attacker.goaway is None
 
 
-@pytest.mark.xfail(reason="gevent runs 50 slices of a connection before it looks at the others' sockets")
 def test_empty_messages(hub: Hub):
     """5 bytes each, 3276 in a DATA frame, and a reply to each: 52,000 turns are one read. Turns have 2 ms at
     a time, and what has come for others is read in between."""

@@ -250,3 +250,36 @@ def test_a_large_message_is_not_copied_again_for_each_frame() -> None:
             total += sum(len(piece) for piece in stream.partial if id(piece) not in before)
         moved.append(total / size)
     assert moved[1] < 2 * moved[0] < 4
+
+
+@pytest.mark.parametrize(
+    "limits", ({"max_mailbox": 20}, {"stream_window_bytes": 65_535}), ids=("mailbox", "window")
+)
+def test_a_handler_that_goes_on_without_a_word_lets_more_come(limits: dict[str, int]) -> None:
+    """What it takes must be told to the client though no reply goes out and no turn is left to run."""
+    gate: list[gevent.event.Event] = []
+
+    class Blocked(StatefulBase):
+        def Collect(self, message, call):
+            if not gate:
+                gate.append(gevent.event.Event())
+                gate[0].wait()
+
+        def Collect_end(self, call):
+            return Item(text="all")
+
+    request = [(n, v.replace("/test.Test/", "/shapes.Stateful/")) for n, v in raw.request("Collect")]
+    message = raw.message(Item(body=bytes(3_000)).SerializeToString())
+    with serving(actorrpc.App([Blocked]), **limits) as hubs, raw_client(hubs.address) as client:
+        client.send(raw.headers(1, request) + raw.data(1, message) * 21)
+        connection = hubs.connection()
+        hubs.wait_for(lambda: gate and connection.session.inbound.waiting == 20)
+        if "max_mailbox" in limits:
+            client.send(raw.data(1, message))
+            hubs.wait_for(lambda: connection.transport.paused)
+        hubs.ask(lambda: gate[0].set())
+        if "stream_window_bytes" in limits:
+            while client.wait_for(raw.WINDOW_UPDATE)[2] != 1:
+                pass  # that of the connection
+        client.send(raw.data(1, b"", raw.END_STREAM))
+        client.wait_for(raw.HEADERS, raw.END_STREAM)
