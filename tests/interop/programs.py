@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-#: Names programs, with commas between them, whose tests are to be skipped where they are not installed.
-WITHOUT = "ACTORRPC_INTEROP_WITHOUT"
+#: If it is set, as `.ci/run` does, a program that is not installed fails its tests instead of skipping them.
+REQUIRED = "ACTORRPC_INTEROP_REQUIRED"
 
 PACKAGES = {
     "node": "nodejs",
@@ -25,16 +25,13 @@ JS = Path(__file__).parent / "js"
 
 
 def program(name: str) -> str:
-    """The path of a program. If there is none, the test fails, or is skipped where that was asked for."""
+    """The path of a program. If there is none, the test is skipped, or fails where all are required."""
     if found := shutil.which(name):
         return found
-    if name in os.environ.get(WITHOUT, "").split(","):
-        pytest.skip(f"{name} is not installed, and {WITHOUT} says that it need not be")
-    pytest.fail(
-        f"{name} is not installed. Do `apt-get install {PACKAGES[name]}`, or leave its tests out with "
-        f"{WITHOUT}={name}",
-        pytrace=False,
-    )
+    missing = f"{name} is not installed: `apt-get install {PACKAGES[name]}` does it"
+    if os.environ.get(REQUIRED):
+        pytest.fail(missing, pytrace=False)
+    pytest.skip(missing)
 
 
 def install_node_modules() -> None:
