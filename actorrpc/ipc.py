@@ -86,6 +86,8 @@ class Link(Generic[Inbound]):
         self._queue: deque[_Outgoing] = deque()
         self._unsent = 0
         self._closed = False
+        #: Descriptors that keep room for others, see `reserve`.
+        self._spares: list[int] = []
         # The other side takes nothing more; what it said before may still have to be read.
         self._deaf = False
         self._loop = get_hub().loop
@@ -127,6 +129,18 @@ class Link(Generic[Inbound]):
             self._enqueue(_Outgoing(data[taken:], () if taken else _dup_all(fds), then))
         return True
 
+    def reserve(self) -> None:
+        """Keep room for one descriptor that is to come, until ``unreserve``. Raises OSError if there is none.
+
+        Descriptors that this process has no room for are lost. One whose sender lets go of it must not be.
+        """
+        self._spares.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+    def unreserve(self) -> None:
+        """The descriptor has come, or will not."""
+        if self._spares:
+            os.close(self._spares.pop())
+
     def drain(self) -> None:
         """Deliver at once what has already arrived; for when the process at the other end has died."""
         while not self._closed and self._read():
@@ -142,12 +156,14 @@ class Link(Generic[Inbound]):
         self._reader.close()
         self._writer.close()
         self._frames.close()
+        close_all(self._spares)
+        self._spares.clear()
         self._sock.close()
 
     def _read(self) -> bool:
         """Read one portion and deliver its frames. Returns False when nothing is there."""
         try:
-            chunk, ancillary, flags, _ = self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+            chunk, ancillary, flags = self._recvmsg()
         except BlockingIOError:
             return False
         except OSError as error:
@@ -161,6 +177,17 @@ class Link(Generic[Inbound]):
         self._frames.receive(chunk, _received(ancillary), truncated=bool(flags & socket.MSG_CTRUNC))
         self._deliver()
         return True
+
+    def _recvmsg(self) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
+        spare = self._spares.pop() if self._spares else None
+        if spare is not None:
+            os.close(spare)
+        try:
+            return self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)[:3]
+        finally:
+            if spare is not None:
+                with suppress(OSError):  # a descriptor has come, and took the room
+                    self.reserve()
 
     def _deliver(self) -> None:
         try:

@@ -23,6 +23,8 @@ class Link(Protocol):
     """The way to the other hub (actorrpc.ipc.Link)."""
 
     def send(self, message: Any, fds: Sequence[int] = (), then: Callable[[], None] | None = None) -> bool: ...
+    def reserve(self) -> None: ...
+    def unreserve(self) -> None: ...
 
 
 class Departing(Protocol):
@@ -53,6 +55,7 @@ class Source:
     def __init__(
         self,
         connection: Departing,
+        number: int,
         link: Link,
         *,
         timer: Timer,
@@ -60,6 +63,7 @@ class Source:
         done: Callable[[Source, str], None],
     ) -> None:
         self.connection = connection
+        self.number = number
         self.link = link
         self.state = SourceState.QUIESCING
         #: When it began to hold back turns, on the monotonic clock.
@@ -102,10 +106,10 @@ class Source:
             log.exception("connection %s cannot be frozen", self.connection.id)
             self.on(SourceEvent.UNFIT, f"{type(error).__name__}: {error}")
             return
-        prepare = control_pb2.Prepare(connection=self.connection.id, snapshot=snapshot)
+        prepare = control_pb2.Prepare(connection=self.connection.id, number=self.number, snapshot=snapshot)
         try:
-            offered = self.link.send(control_pb2.HubToHub(prepare=prepare), (self.connection.fileno(),))
-        except (OSError, ValueError) as error:  # out of descriptors, or too large for a frame
+            offered = self.link.send(control_pb2.HubToHub(prepare=prepare))
+        except (OSError, ValueError) as error:  # too large for a frame, for one
             self.on(SourceEvent.UNFIT, f"it cannot be sent: {error}")
             return
         if not offered:
@@ -117,16 +121,37 @@ class Source:
         self.on(SourceEvent.OFFERED)
 
     def _commit(self) -> None:
-        # Ours is closed first: a target that is told to serve is the only holder of the socket.
+        # Only what the kernel has taken can reach the target. While it has not, the connection is ours:
+        # should the link end first, the target never gets the socket, and we serve on.
+        self._cancel_timer()
+        commit = control_pb2.Commit(connection=self.connection.id, number=self.number)
+        try:
+            begun = self.link.send(
+                control_pb2.HubToHub(commit=commit),
+                (self.connection.fileno(),),
+                then=lambda: self.on(SourceEvent.COMMIT_SENT),
+            )
+        except OSError as error:  # out of descriptors, to keep one for later
+            self.on(SourceEvent.UNFIT, f"its socket cannot be sent: {error}")
+            return
+        if not begun:
+            self.on(SourceEvent.LINK_LOST, "the target hub has gone")
+
+    def _release(self) -> None:
         self.connection.release()
-        self.link.send(control_pb2.HubToHub(commit=control_pb2.Commit(connection=self.connection.id)))
         self._finish("")
 
     def _abort(self) -> None:
-        # Not before the kernel has the ABORT may we serve: if we died with it unsent, the target would
-        # take our end for the end of a source in flight and serve the old state.
-        abort = control_pb2.Abort(connection=self.connection.id, why=self._why)
-        self.link.send(control_pb2.HubToHub(abort=abort), then=lambda: self.on(SourceEvent.ABORT_SENT))
+        self._say_abort()
+        self._resume()
+
+    def _abandon(self) -> None:
+        self._say_abort()
+        self._forget()
+
+    def _say_abort(self) -> None:
+        abort = control_pb2.Abort(connection=self.connection.id, number=self.number, why=self._why)
+        self.link.send(control_pb2.HubToHub(abort=abort))
 
     def _resume(self) -> None:
         self.connection.resume()
@@ -143,7 +168,7 @@ class Source:
         self._done(self, why)
 
     def __repr__(self) -> str:
-        return f"<Source of {self.connection.id} {self.state.name}>"
+        return f"<Source {self.number} of {self.connection.id} {self.state.name}>"
 
 
 _ACTIONS: dict[SourceAction, Callable[[Source], None]] = {
@@ -152,5 +177,7 @@ _ACTIONS: dict[SourceAction, Callable[[Source], None]] = {
     SourceAction.RESUME: Source._resume,
     SourceAction.COMMIT: Source._commit,
     SourceAction.ABORT: Source._abort,
+    SourceAction.RELEASE: Source._release,
     SourceAction.FORGET: Source._forget,
+    SourceAction.ABANDON: Source._abandon,
 }

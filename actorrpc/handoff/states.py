@@ -1,25 +1,29 @@
 """The two-phase handoff as two tables: a missing row is an event that cannot happen.
 
-The source keeps its socket and state until it has sent COMMIT. The target serves at COMMIT, or when the
-source is dead: the link's end after READY says so, because a source that gives up says ABORT first and
-serves again only when the kernel has that ABORT. So at every moment one process owns the connection.
+Who has the socket owns the connection. It travels with COMMIT, the last message of a handoff: until the
+kernel has taken that message the source has the only descriptor, and from then on the target. So at every
+moment one process owns the connection, whatever becomes of the link; and since nobody else holds a
+descriptor, the owner's death closes the connection at once.
 
     source                                              target
 
     SERVING
        │ move                                           (nothing)
-    QUIESCING ── stuck ─────────────► SERVING
+    QUIESCING ── stuck, link lost ──► SERVING
        │ quiet
     FROZEN ───── unfit ─────────────► SERVING
-       │ offered          ── PREPARE(fd, snapshot) ──►  NEW ── unfit ──► REFUSED
+       │ offered            ── PREPARE(snapshot) ────►  NEW ── unfit ──► REFUSED
        │                                                 │ thawed
     IN_FLIGHT ── refused, link lost ► SERVING            │
-       │  │                                              │
-       │  └ overdue ► ABORTING ──── ABORT ────────────► PREPARED ── abort ─► DISCARDED
-       │                 └ abort sent, link lost ► SERVING │  │
-       │ ready  ◄──────────────── READY ─────────────────┘  └ link lost ──► SERVING
-       ▼                  ── COMMIT ──────────────────►  SERVING
-     MOVED
+       │  └───── overdue ─── ABORT ─► SERVING         PREPARED ── abort, link lost ──► DISCARDED
+       │ ready  ◄──────────────── READY ─────────────────┤
+    COMMITTING ─ unfit ───── ABORT ─► SERVING            │
+       │  └───── link lost ─────────► SERVING            │
+       │ commit sent        ── COMMIT(socket) ───────►   │ commit
+       ▼                                                 ▼
+     MOVED                                            SERVING
+
+A connection that is closed before the target has it makes its source GONE.
 """
 
 from __future__ import annotations
@@ -42,12 +46,13 @@ class SourceState(Enum):
     QUIESCING = auto()
     FROZEN = auto()
     IN_FLIGHT = auto()
-    ABORTING = auto()
+    #: The target is ready, and the kernel has not taken COMMIT yet.
+    COMMITTING = auto()
     #: The end of a move that led to nothing: this hub serves the connection.
     SERVING = auto()
     #: The end of a move: another hub serves it.
     MOVED = auto()
-    #: The connection was closed before it was offered.
+    #: The connection was closed before the target had it.
     GONE = auto()
 
 
@@ -60,7 +65,7 @@ class SourceEvent(Enum):
     READY = auto()
     REFUSED = auto()
     OVERDUE = auto()
-    ABORT_SENT = auto()
+    COMMIT_SENT = auto()
     LINK_LOST = auto()
 
 
@@ -69,8 +74,12 @@ class SourceAction(Enum):
     WAIT = auto()
     RESUME = auto()
     COMMIT = auto()
+    #: Say ABORT, so that the target drops what it holds, and serve. Nobody waits for that ABORT to arrive.
     ABORT = auto()
+    RELEASE = auto()
     FORGET = auto()
+    #: Say ABORT about a connection that has been closed.
+    ABANDON = auto()
 
 
 S, E, A = SourceState, SourceEvent, SourceAction
@@ -83,16 +92,17 @@ SOURCE: dict[tuple[SourceState, SourceEvent], tuple[SourceState, SourceAction]] 
     (S.QUIESCING, E.CLOSED): (S.GONE, A.FORGET),
     (S.FROZEN, E.OFFERED): (S.IN_FLIGHT, A.WAIT),
     (S.FROZEN, E.UNFIT): (S.SERVING, A.RESUME),
-    (S.IN_FLIGHT, E.READY): (S.MOVED, A.COMMIT),
+    (S.IN_FLIGHT, E.READY): (S.COMMITTING, A.COMMIT),
     (S.IN_FLIGHT, E.REFUSED): (S.SERVING, A.RESUME),
     (S.IN_FLIGHT, E.LINK_LOST): (S.SERVING, A.RESUME),
-    (S.IN_FLIGHT, E.OVERDUE): (S.ABORTING, A.ABORT),
-    # The target's answer crossed our ABORT, which settles the matter when the target reads it.
-    (S.ABORTING, E.READY): (S.ABORTING, A.WAIT),
-    (S.ABORTING, E.REFUSED): (S.ABORTING, A.WAIT),
-    (S.ABORTING, E.OVERDUE): (S.ABORTING, A.WAIT),
-    (S.ABORTING, E.ABORT_SENT): (S.SERVING, A.RESUME),
-    (S.ABORTING, E.LINK_LOST): (S.SERVING, A.RESUME),
+    (S.IN_FLIGHT, E.OVERDUE): (S.SERVING, A.ABORT),
+    (S.IN_FLIGHT, E.CLOSED): (S.GONE, A.ABANDON),
+    (S.COMMITTING, E.COMMIT_SENT): (S.MOVED, A.RELEASE),
+    (S.COMMITTING, E.UNFIT): (S.SERVING, A.ABORT),
+    (S.COMMITTING, E.LINK_LOST): (S.SERVING, A.RESUME),
+    # COMMIT cannot be taken back from the link's queue: only its end, or the kernel, decides now.
+    (S.COMMITTING, E.OVERDUE): (S.COMMITTING, A.WAIT),
+    (S.COMMITTING, E.CLOSED): (S.GONE, A.FORGET),
 }
 
 
@@ -109,6 +119,8 @@ class TargetEvent(Enum):
     THAWED = auto()
     UNFIT = auto()
     COMMIT = auto()
+    #: COMMIT came without the socket, for which this process had no room. The client sees a close.
+    SOCKET_LOST = auto()
     ABORT = auto()
     LINK_LOST = auto()
 
@@ -124,6 +136,7 @@ TARGET: dict[tuple[TargetState, TargetEvent], tuple[TargetState, TargetAction]] 
     (TargetState.NEW, TargetEvent.THAWED): (TargetState.PREPARED, TargetAction.SAY_READY),
     (TargetState.NEW, TargetEvent.UNFIT): (TargetState.REFUSED, TargetAction.REFUSE),
     (TargetState.PREPARED, TargetEvent.COMMIT): (TargetState.SERVING, TargetAction.SERVE),
-    (TargetState.PREPARED, TargetEvent.LINK_LOST): (TargetState.SERVING, TargetAction.SERVE),
+    (TargetState.PREPARED, TargetEvent.SOCKET_LOST): (TargetState.DISCARDED, TargetAction.DISCARD),
     (TargetState.PREPARED, TargetEvent.ABORT): (TargetState.DISCARDED, TargetAction.DISCARD),
+    (TargetState.PREPARED, TargetEvent.LINK_LOST): (TargetState.DISCARDED, TargetAction.DISCARD),
 }

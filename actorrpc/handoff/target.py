@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from actorrpc.framing import close_all
 from actorrpc.handoff.source import Link
 from actorrpc.handoff.states import TARGET, TargetAction, TargetEvent, TargetState
 from actorrpc.pb import control_pb2
@@ -16,26 +17,36 @@ log = logging.getLogger("actorrpc.handoff")
 
 
 class Arriving(Protocol):
-    """A thawed connection that does not serve yet."""
+    """A thawed connection that has no socket yet."""
 
-    def serve(self) -> None: ...
-    def discard(self) -> None: ...
+    def serve(self, fd: int) -> None:
+        """Serve it over this socket, which is the connection's from now on, also if this raises."""
+
+    def discard(self) -> None:
+        """Let go of all that it holds."""
 
 
 class Target:
     """One connection that a source offers. ``thaw()`` makes it; what it raises refuses the offer."""
 
-    def __init__(self, id: str, link: Link) -> None:
+    def __init__(self, id: str, number: int, link: Link) -> None:
         self.id = id
+        self.number = number
         self.link = link
         self.state = TargetState.NEW
         self._arriving: Arriving | None = None
+        self._fd = -1
         self._why = ""
 
     def prepare(self, thaw: Callable[[], Arriving]) -> None:
         """Make the connection and say READY, or REFUSED with the reason."""
         try:
-            self._arriving = thaw()
+            self.link.reserve()
+            try:
+                self._arriving = thaw()
+            except BaseException:
+                self.link.unreserve()
+                raise
         except Exception as error:  # whatever the app's classes do with a state
             log.warning("connection %s is refused: %s", self.id, error)
             self._why = f"{type(error).__name__}: {error}"
@@ -48,6 +59,16 @@ class Target:
         """Whether the source, or the link's end, has still to decide."""
         return self.state is TargetState.PREPARED
 
+    def commit(self, fds: tuple[int, ...]) -> None:
+        """COMMIT has come with the socket, which is ours from now on."""
+        if len(fds) == 1:
+            self._fd = fds[0]
+            self.on(TargetEvent.COMMIT)
+        else:
+            close_all(fds)
+            log.error("connection %s is lost: no room for its socket", self.id)
+            self.on(TargetEvent.SOCKET_LOST)
+
     def on(self, event: TargetEvent) -> None:
         """Take what has happened. An event that the table has no row for is logged and ignored."""
         step = TARGET.get((self.state, event))
@@ -58,21 +79,29 @@ class Target:
         _ACTIONS[action](self)
 
     def _say_ready(self) -> None:
-        self.link.send(control_pb2.HubToHub(prepared=control_pb2.Prepared(connection=self.id)))
+        prepared = control_pb2.Prepared(connection=self.id, number=self.number)
+        self.link.send(control_pb2.HubToHub(prepared=prepared))
 
     def _refuse(self) -> None:
-        self.link.send(control_pb2.HubToHub(refused=control_pb2.Refused(connection=self.id, why=self._why)))
+        refused = control_pb2.Refused(connection=self.id, number=self.number, why=self._why)
+        self.link.send(control_pb2.HubToHub(refused=refused))
 
     def _serve(self) -> None:
         assert self._arriving is not None
-        self._arriving.serve()
+        self.link.unreserve()
+        try:
+            self._arriving.serve(self._fd)
+        except Exception:  # better a client that sees a close than one that nobody serves
+            log.exception("connection %s cannot be served", self.id)
+            self._arriving.discard()
 
     def _discard(self) -> None:
         assert self._arriving is not None
+        self.link.unreserve()
         self._arriving.discard()
 
     def __repr__(self) -> str:
-        return f"<Target of {self.id} {self.state.name}>"
+        return f"<Target {self.number} of {self.id} {self.state.name}>"
 
 
 _ACTIONS: dict[TargetAction, Callable[[Target], None]] = {

@@ -14,16 +14,16 @@ from actorrpc.app import App
 from actorrpc.call import Call
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
+from actorrpc.framing import close_all
+from actorrpc.handoff.handoffs import Handoffs
 from actorrpc.handoff.source import Source
-from actorrpc.handoff.states import SourceEvent, TargetEvent
-from actorrpc.handoff.target import Target
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Endings, InterceptedCall
-from actorrpc.hub.listener import Listener, PlainSocket
+from actorrpc.hub.listener import Listener
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.runners import Runners
 from actorrpc.hub.topics import Topics
-from actorrpc.hub.travel import Arrival, Departure, thaw
+from actorrpc.hub.travel import Arrival, Departure, stand_in, thaw
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
 
@@ -70,8 +70,7 @@ class Node:
         self._ended_turns = 0
         self._listeners: list[Listener] = []
         self._links: dict[int, Link[control_pb2.HubToHub]] = {}
-        self._sources: dict[str, Source] = {}
-        self._targets: dict[str, Target] = {}
+        self.handoffs = Handoffs(timer=_timer, quiesce_timeout=config.quiesce_timeout, thaw=self._thaw)
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: The drain timeout is over.
@@ -108,8 +107,7 @@ class Node:
         if self.connections.get(connection.id) is connection:
             del self.connections[connection.id]
             self._ended_turns += connection.turns
-            if connection.id in self._sources:
-                self._sources[connection.id].on(SourceEvent.CLOSED)
+            self.handoffs.closed(connection.id)
         for listener in self._listeners:
             listener.resume()
         self._check_stopped()
@@ -135,7 +133,10 @@ class Node:
     # ---- links to other hubs
 
     def add_peer(self, hub: int, sock: socket.socket) -> None:
-        """Take a link to another hub, which replaces an earlier one to a process that has died."""
+        """Take a link to another hub, which replaces an earlier one to a process that has died.
+
+        That one may have sent a COMMIT, so that what it said is heard first.
+        """
         old = self._links.get(hub)
         if old is not None and not old.closed:
             old.drain()
@@ -159,33 +160,20 @@ class Node:
             link.send(message)
 
     def _lost(self, hub: int, link: Link[control_pb2.HubToHub]) -> None:
-        """The process at the other end is dead: settle the handoffs that were under way between us."""
-        for source in [source for source in self._sources.values() if source.link is link]:
-            source.on(SourceEvent.LINK_LOST, f"hub {hub} has died")
-        for id, target in [item for item in self._targets.items() if item[1].link is link]:
-            del self._targets[id]
-            target.on(TargetEvent.LINK_LOST)
+        """The link has ended: most likely the process at its other end is dead."""
+        self.handoffs.link_lost(link, f"the link to hub {hub} has ended")
         if self._links.get(hub) is link:
             del self._links[hub]
             self.topics.hub_died(hub)
+        self._check_stopped()
 
     def _on_message(
         self, hub: int, link: Link[control_pb2.HubToHub], message: control_pb2.HubToHub, fds: tuple[int, ...]
     ) -> None:
         if self.topics.receive(hub, message):
+            close_all(fds)
             return
-        kind = message.WhichOneof("kind")
-        if kind == "prepare":
-            self._on_prepare(link, message.prepare, fds)
-        elif kind in _TO_SOURCE:
-            body = getattr(message, kind)
-            source = self._sources.get(body.connection)
-            if source is not None:
-                source.on(_TO_SOURCE[kind], getattr(body, "why", ""))
-        elif kind in _TO_TARGET:
-            target = self._targets.pop(getattr(message, kind).connection, None)
-            if target is not None:
-                target.on(_TO_TARGET[kind])
+        self.handoffs.receive(link, message, fds)
         self._check_stopped()
 
     # ---- moving
@@ -199,7 +187,7 @@ class Node:
             done(MoveResult(outcome=MoveResult.MOVED, why=f"already on hub {target}"))
         elif target not in self._links:
             done(MoveResult(outcome=MoveResult.UNKNOWN_HUB, why=f"hub {target} is not there"))
-        elif connection_id in self._sources:
+        elif connection_id in self.handoffs.sources:
             done(MoveResult(outcome=MoveResult.ABORTED, why="the connection is being moved already"))
         else:
             self._begin_move(connection, target, done)
@@ -208,7 +196,6 @@ class Node:
         self, connection: Connection, target: int, done: Callable[[control_pb2.MoveResult], None]
     ) -> None:
         def finished(source: Source, why: str) -> None:
-            self._sources.pop(connection.id, None)
             pause = 0.0 if why else (monotonic() - source.began) * 1000
             if self._on_moved is not None:
                 self._on_moved(
@@ -219,30 +206,13 @@ class Node:
                 self._end(connection)
             self._check_stopped()
 
-        source = self._sources[connection.id] = Source(
-            Departure(connection),
-            self._links[target],
-            timer=_timer,
-            quiesce_timeout=self.config.quiesce_timeout,
-            done=finished,
-        )
-        source.begin()
+        self.handoffs.begin(Departure(connection), self._links[target], finished)
 
-    def _on_prepare(
-        self, link: Link[control_pb2.HubToHub], prepare: control_pb2.Prepare, fds: tuple[int, ...]
-    ) -> None:
-        target = Target(prepare.connection, link)
-        target.prepare(lambda: self._thaw(prepare, fds))
-        if target.waiting:
-            self._targets[prepare.connection] = target
-
-    def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
-        if not fds:
-            raise OSError("the hub is out of file descriptors")
-        sock = PlainSocket(fileno=fds[0])
+    def _thaw(self, prepare: control_pb2.Prepare) -> Arrival:
+        if self._stopped is not None:
+            raise RuntimeError("the hub is stopping")
+        sock = stand_in()
         try:
-            if self._stopped is not None:
-                raise RuntimeError("the hub is stopping")
             return Arrival(thaw(self, prepare.snapshot, sock))
         except BaseException:
             sock.close()
@@ -250,7 +220,7 @@ class Node:
 
     def count_turn(self, connection: Connection) -> None:
         """Under `--move-every N`: after N turns, send a connection on to the next hub."""
-        if connection.turns % self.config.move_every == 0 and connection.id not in self._sources:
+        if connection.turns % self.config.move_every == 0 and connection.id not in self.handoffs.sources:
             get_hub().loop.run_callback(self._move_on, connection)
 
     def _move_on(self, connection: Connection) -> None:
@@ -279,11 +249,10 @@ class Node:
         self._check_stopped()
 
     def _end_all(self) -> None:
-        for source in list(self._sources.values()):
-            source.on(SourceEvent.OVERDUE, "the hub is stopping")
+        self.handoffs.give_up("the hub is stopping")
         self._ending = True
         for connection in list(self.connections.values()):
-            if connection.id not in self._sources:  # else when its handoff has been settled
+            if connection.id not in self.handoffs.sources:  # else when its handoff has been settled
                 self._end(connection)
         self._stop_timer = get_hub().loop.timer(STOP_GRACE)
         self._stop_timer.start(self._finish)
@@ -293,7 +262,7 @@ class Node:
         connection.close_politely()
 
     def _check_stopped(self) -> None:
-        if self.connections or self._sources or self._targets or self._finishing:
+        if self.connections or self.handoffs or self._finishing:
             return
         self._finish()
 
@@ -316,8 +285,7 @@ class Node:
 
     def __repr__(self) -> str:
         return (
-            f"<Node hub {self.hub}.{self.generation}, {len(self.connections)} connections, "
-            f"{len(self._sources)} leaving, {len(self._targets)} arriving>"
+            f"<Node hub {self.hub}.{self.generation}, {len(self.connections)} connections, {self.handoffs!r}>"
         )
 
 
@@ -340,7 +308,3 @@ def _describe(connection: Connection) -> control_pb2.Connection:
         movable=not why,
         why=why,
     )
-
-
-_TO_SOURCE = {"prepared": SourceEvent.READY, "refused": SourceEvent.REFUSED}
-_TO_TARGET = {"commit": TargetEvent.COMMIT, "abort": TargetEvent.ABORT}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from itertools import zip_longest
@@ -17,6 +18,7 @@ from actorrpc.call import Call
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Admission
+from actorrpc.hub.listener import PlainSocket
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import FROZEN, QUIESCING
@@ -29,7 +31,7 @@ from actorrpc.wire.session import Session
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
 
-__all__ = ["FORMAT", "Arrival", "Departure", "freeze", "thaw"]
+__all__ = ["FORMAT", "Arrival", "Departure", "freeze", "stand_in", "thaw"]
 
 #: The format of the snapshots that this version writes, and the only one it reads.
 FORMAT = 1
@@ -114,13 +116,22 @@ class Arrival:
         for subscription in connection.host.subscriptions:
             connection.node.topics.thaw(subscription)
 
-    def serve(self) -> None:
+    def serve(self, fd: int) -> None:
+        try:
+            os.dup2(fd, self.connection.transport.fileno(), inheritable=False)
+        finally:
+            os.close(fd)
         self.connection.thaw_hooks()
         self.connection.node.adopt(self.connection)
         self.connection.resume()
 
     def discard(self) -> None:
         self.connection.let_go()
+
+
+def stand_in() -> socket.socket:
+    """A socket without a peer. The client's takes over its descriptor, when it comes with COMMIT."""
+    return PlainSocket(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
 def freeze(connection: Connection) -> bytes:

@@ -249,40 +249,50 @@ class HubToHub(_message.Message):
     def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ...) -> None: ...
 
 class Prepare(_message.Message):
-    __slots__ = ("connection", "snapshot")
+    __slots__ = ("connection", "snapshot", "number")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     connection: str
     snapshot: bytes
-    def __init__(self, connection: _Optional[str] = ..., snapshot: _Optional[bytes] = ...) -> None: ...
+    number: int
+    def __init__(self, connection: _Optional[str] = ..., snapshot: _Optional[bytes] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Prepared(_message.Message):
-    __slots__ = ("connection",)
+    __slots__ = ("connection", "number")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     connection: str
-    def __init__(self, connection: _Optional[str] = ...) -> None: ...
+    number: int
+    def __init__(self, connection: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Refused(_message.Message):
-    __slots__ = ("connection", "why")
+    __slots__ = ("connection", "why", "number")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     connection: str
     why: str
-    def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+    number: int
+    def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Commit(_message.Message):
-    __slots__ = ("connection",)
+    __slots__ = ("connection", "number")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     connection: str
-    def __init__(self, connection: _Optional[str] = ...) -> None: ...
+    number: int
+    def __init__(self, connection: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Abort(_message.Message):
-    __slots__ = ("connection", "why")
+    __slots__ = ("connection", "why", "number")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     connection: str
     why: str
-    def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+    number: int
+    def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
     __slots__ = ("topic", "epoch", "sequence")

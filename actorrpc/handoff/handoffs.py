@@ -1,0 +1,104 @@
+"""All handoffs of one hub, and which of them a message, a link's end or a closed connection concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+from actorrpc.framing import close_all
+from actorrpc.handoff.source import Departing, Link, Source, Timer
+from actorrpc.handoff.states import SourceEvent, TargetEvent
+from actorrpc.handoff.target import Arriving, Target
+from actorrpc.pb import control_pb2
+
+__all__ = ["Handoffs"]
+
+_TO_SOURCE = {"prepared": SourceEvent.READY, "refused": SourceEvent.REFUSED}
+
+
+class Handoffs:
+    """What leaves and what arrives. ``thaw(prepare)`` makes the connection that a source offers.
+
+    An attempt is known by its link and its number. A connection's id would not do: an answer to an attempt
+    that was given up would be taken for one to the next, and a hub may be offered a connection by one hub
+    before it has read that another one no longer offers it.
+    """
+
+    def __init__(
+        self, *, timer: Timer, quiesce_timeout: float, thaw: Callable[[control_pb2.Prepare], Arriving]
+    ) -> None:
+        #: By connection.
+        self.sources: dict[str, Source] = {}
+        self.targets: dict[tuple[Link, int], Target] = {}
+        self._timer = timer
+        self._quiesce_timeout = quiesce_timeout
+        self._thaw = thaw
+        self._numbers = count(1)
+
+    def begin(self, connection: Departing, link: Link, done: Callable[[Source, str], None]) -> None:
+        """Move a connection that does not move yet over a link; ``done`` may come before this returns."""
+
+        def finished(source: Source, why: str) -> None:
+            del self.sources[connection.id]
+            done(source, why)
+
+        source = self.sources[connection.id] = Source(
+            connection,
+            next(self._numbers),
+            link,
+            timer=self._timer,
+            quiesce_timeout=self._quiesce_timeout,
+            done=finished,
+        )
+        source.begin()
+
+    def receive(self, link: Link, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
+        """Take a message about a handoff, and the descriptors that came with it.
+
+        What concerns none that is under way is ignored: the other side had not heard of its end yet.
+        """
+        kind = message.WhichOneof("kind")
+        if kind == "commit" and (target := self.targets.pop((link, message.commit.number), None)) is not None:
+            target.commit(fds)
+            return
+        close_all(fds)
+        if kind == "prepare":
+            self._on_prepare(link, message.prepare)
+        elif kind == "abort" and (target := self.targets.pop((link, message.abort.number), None)) is not None:
+            target.on(TargetEvent.ABORT)
+        elif kind in _TO_SOURCE:
+            answer = getattr(message, kind)
+            source = self.sources.get(answer.connection)
+            if source is not None and (source.link, source.number) == (link, answer.number):
+                source.on(_TO_SOURCE[kind], getattr(answer, "why", ""))
+
+    def _on_prepare(self, link: Link, prepare: control_pb2.Prepare) -> None:
+        target = Target(prepare.connection, prepare.number, link)
+        target.prepare(lambda: self._thaw(prepare))
+        if target.waiting:
+            self.targets[link, prepare.number] = target
+
+    def link_lost(self, link: Link, why: str) -> None:
+        """A link has ended, and all that came over it has been received: settle what was under way on it."""
+        for source in [source for source in self.sources.values() if source.link is link]:
+            source.on(SourceEvent.LINK_LOST, why)
+        for key in [key for key in self.targets if key[0] is link]:
+            self.targets.pop(key).on(TargetEvent.LINK_LOST)
+
+    def closed(self, connection_id: str) -> None:
+        """A connection has been closed here, or let go."""
+        source = self.sources.get(connection_id)
+        if source is not None:
+            source.on(SourceEvent.CLOSED)
+
+    def give_up(self, why: str) -> None:
+        """Take back all that leaves and can be taken back."""
+        for source in list(self.sources.values()):
+            source.on(SourceEvent.OVERDUE, why)
+
+    def __bool__(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self.sources or self.targets)
+
+    def __repr__(self) -> str:
+        return f"<Handoffs: {len(self.sources)} leaving, {len(self.targets)} arriving>"
