@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from actorrpc.errors import SnapshotError
+from actorrpc.handoff.parcel import packed
 from actorrpc.handoff.states import SOURCE, SourceAction, SourceEvent, SourceState
 from actorrpc.pb import control_pb2
 
@@ -102,9 +103,10 @@ class Source:
             log.exception("connection %s cannot be frozen", self.connection.id)
             self.on(SourceEvent.UNFIT, f"{type(error).__name__}: {error}")
             return
-        prepare = control_pb2.Prepare(connection=self.connection.id, snapshot=snapshot)
+        message = control_pb2.HubToHub(prepare=control_pb2.Prepare(connection=self.connection.id))
         try:
-            offered = self.link.send(control_pb2.HubToHub(prepare=prepare), (self.connection.fileno(),))
+            with packed(message.prepare, snapshot) as fds:
+                offered = self.link.send(message, (self.connection.fileno(), *fds))
         except (OSError, ValueError) as error:  # out of descriptors, or too large for a frame
             self.on(SourceEvent.UNFIT, f"it cannot be sent: {error}")
             return

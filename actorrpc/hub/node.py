@@ -14,6 +14,8 @@ from actorrpc.app import App
 from actorrpc.call import Call
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
+from actorrpc.framing import close_all
+from actorrpc.handoff.parcel import unpacked
 from actorrpc.handoff.source import Source
 from actorrpc.handoff.states import SourceEvent, TargetEvent
 from actorrpc.handoff.target import Target
@@ -33,8 +35,8 @@ log = logging.getLogger("actorrpc.hub")
 
 MoveResult = control_pb2.MoveResult
 
-#: What a message to another hub may hold beyond a snapshot.
-FRAME_OVERHEAD = 16 * 1024 * 1024
+#: The largest message to another hub: one of a topic. Large snapshots do not travel in messages.
+MAX_HUB_FRAME = 64 * 1024 * 1024
 
 #: What a stopping node allows, after the drain timeout, for last words and for handlers to end.
 STOP_GRACE = 3.0
@@ -146,7 +148,7 @@ class Node:
             control_pb2.HubToHub,
             lambda message, fds: self._on_message(hub, link, message, fds),
             lambda link: self._lost(hub, link),
-            max_frame=self.config.max_state_bytes + FRAME_OVERHEAD,
+            max_frame=MAX_HUB_FRAME,
         )
 
     def set_homes(self, homes: Sequence[int], version: int) -> None:
@@ -243,10 +245,13 @@ class Node:
         try:
             if self._stopped is not None:
                 raise RuntimeError("the hub is stopping")
-            return Arrival(thaw(self, prepare.snapshot, sock))
+            with unpacked(prepare, fds[1:], self.config.max_state_bytes) as snapshot:
+                return Arrival(thaw(self, snapshot, sock))
         except BaseException:
             sock.close()
             raise
+        finally:
+            close_all(fds[1:])
 
     def count_turn(self, connection: Connection) -> None:
         """Under `--move-every N`: after N turns, send a connection on to the next hub."""
