@@ -166,6 +166,19 @@ class Actor(Service, Generic[State]):
 
     state: State
 
+    #: The version of what ``state`` means. Add 1 when new code could misread the states of older code, and
+    #: override ``upgrade``; new fields that may be absent need neither.
+    state_version: ClassVar[int] = 1
+
+    @classmethod
+    def upgrade(cls, old_version: int, state: Any) -> State:
+        """Return ``state``, which code of an older ``state_version`` wrote, as this version has it.
+
+        It may be changed in place. What it raises refuses the move, and the connection stays where it is, as
+        it does where its state is newer than the code. It runs whenever such a state arrives.
+        """
+        raise NotImplementedError(f"{cls.__name__}.upgrade")
+
     def __setattr__(self, name: str, value: object) -> None:
         if name == "state":
             wanted = self.__rpc__.state

@@ -106,12 +106,13 @@ class Call(Generic[Reply]):
         "cancelled",
         "cell",
         "compression",
+        "cursor_set",
         "deadline",
         "ended",
         "held",
         "iterator",
-        "last_iterator",
         "moved",
+        "origin",
         "pulling",
         "request",
         "request_compressed",
@@ -153,8 +154,10 @@ class Call(Generic[Reply]):
         self.held: list[bytes | None] = []
         self.iterator: Iterator[Message] | None = None
         self.pulling = False
-        #: The iterable came from the handler of the half-close: the call ends with it.
-        self.last_iterator = False
+        #: The turn, without its call, whose handler returned the iterable: it can be repeated elsewhere, if
+        #: the cursor has been set since.
+        self.origin: tuple[int, bytes | None] | None = None
+        self.cursor_set = False
         #: The greenlet that runs a turn of the call, and since when.
         self.runner: greenlet | None = None
         self.since = 0.0
@@ -162,7 +165,12 @@ class Call(Generic[Reply]):
 
     @property
     def cursor(self) -> bytes:
-        """Bytes of the handler's own that travel with the call. Raises TypeError if set to anything else."""
+        """Bytes of the handler's own that travel with the call. Raises TypeError if set to anything else.
+
+        A handler that returns an iterable and sets the cursor before each reply is called again after a
+        move, with the same message and this cursor. Without it, the connection stays where it is until the
+        iterable is exhausted.
+        """
         return self._cursor
 
     @cursor.setter
@@ -170,6 +178,7 @@ class Call(Generic[Reply]):
         if not isinstance(value, bytes):
             raise TypeError(f"call.cursor must be bytes, not {type(value).__name__}")
         self._cursor = value
+        self.cursor_set = True
 
     @property
     def context(self) -> Context:

@@ -17,7 +17,7 @@ _TO_SOURCE = {"prepared": SourceEvent.READY, "refused": SourceEvent.REFUSED}
 
 
 class Handoffs:
-    """What leaves and what arrives. ``thaw(prepare)`` makes the connection that a source offers.
+    """What leaves and what arrives. ``thaw(prepare, fds)`` makes the connection that a source offers.
 
     An attempt is known by its link and its number. A connection's id would not do: an answer to an attempt
     that was given up would be taken for one to the next, and a hub may be offered a connection by one hub
@@ -25,7 +25,11 @@ class Handoffs:
     """
 
     def __init__(
-        self, *, timer: Timer, quiesce_timeout: float, thaw: Callable[[control_pb2.Prepare], Arriving]
+        self,
+        *,
+        timer: Timer,
+        quiesce_timeout: float,
+        thaw: Callable[[control_pb2.Prepare, tuple[int, ...]], Arriving],
     ) -> None:
         #: By connection.
         self.sources: dict[str, Source] = {}
@@ -61,9 +65,17 @@ class Handoffs:
         if kind == "commit" and (target := self.targets.pop((link, message.commit.number), None)) is not None:
             target.commit(fds)
             return
-        close_all(fds)
+        try:
+            self._receive(link, kind, message, fds)
+        finally:
+            close_all(fds)
+
+    def _receive(
+        self, link: Link, kind: str | None, message: control_pb2.HubToHub, fds: tuple[int, ...]
+    ) -> None:
+        """As ``receive``; the descriptors stay the caller's."""
         if kind == "prepare":
-            self._on_prepare(link, message.prepare)
+            self._on_prepare(link, message.prepare, fds)
         elif kind == "abort" and (target := self.targets.pop((link, message.abort.number), None)) is not None:
             target.on(TargetEvent.ABORT)
         elif kind in _TO_SOURCE:
@@ -72,9 +84,9 @@ class Handoffs:
             if source is not None and (source.link, source.number) == (link, answer.number):
                 source.on(_TO_SOURCE[kind], getattr(answer, "why", ""))
 
-    def _on_prepare(self, link: Link, prepare: control_pb2.Prepare) -> None:
+    def _on_prepare(self, link: Link, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> None:
         target = Target(prepare.connection, prepare.number, link)
-        target.prepare(lambda: self._thaw(prepare))
+        target.prepare(lambda: self._thaw(prepare, fds))
         if target.waiting:
             self.targets[link, prepare.number] = target
 

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from actorrpc.errors import SnapshotError
+from actorrpc.handoff.parcel import packed
 from actorrpc.handoff.states import SOURCE, SourceAction, SourceEvent, SourceState
 from actorrpc.pb import control_pb2
 
@@ -106,10 +107,12 @@ class Source:
             log.exception("connection %s cannot be frozen", self.connection.id)
             self.on(SourceEvent.UNFIT, f"{type(error).__name__}: {error}")
             return
-        prepare = control_pb2.Prepare(connection=self.connection.id, number=self.number, snapshot=snapshot)
+        prepare = control_pb2.Prepare(connection=self.connection.id, number=self.number)
+        message = control_pb2.HubToHub(prepare=prepare)
         try:
-            offered = self.link.send(control_pb2.HubToHub(prepare=prepare))
-        except (OSError, ValueError) as error:  # too large for a frame, for one
+            with packed(message.prepare, snapshot) as fds:
+                offered = self.link.send(message, fds)
+        except (OSError, ValueError) as error:  # out of memory or descriptors
             self.on(SourceEvent.UNFIT, f"it cannot be sent: {error}")
             return
         if not offered:

@@ -169,6 +169,7 @@ class Connection:
                 call.timer.close()
         for cell in self.cells.values():
             cell.leave()
+            cell.abandon_iterators(self.calls.values())
         self.host.end_subscriptions()
         self.host.moved = True
         self.node.forget(self)

@@ -16,6 +16,7 @@ from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.framing import close_all
 from actorrpc.handoff.handoffs import Handoffs
+from actorrpc.handoff.parcel import unpacked
 from actorrpc.handoff.source import Source
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Endings, InterceptedCall
@@ -33,8 +34,8 @@ log = logging.getLogger("actorrpc.hub")
 
 MoveResult = control_pb2.MoveResult
 
-#: What a message to another hub may hold beyond a snapshot.
-FRAME_OVERHEAD = 16 * 1024 * 1024
+#: The largest message to another hub: one of a topic. Large snapshots do not travel in messages.
+MAX_HUB_FRAME = 64 * 1024 * 1024
 
 #: What a stopping node allows, after the drain timeout, for last words and for handlers to end.
 STOP_GRACE = 3.0
@@ -147,7 +148,7 @@ class Node:
             control_pb2.HubToHub,
             lambda message, fds: self._on_message(hub, link, message, fds),
             lambda link: self._lost(hub, link),
-            max_frame=self.config.max_state_bytes + FRAME_OVERHEAD,
+            max_frame=MAX_HUB_FRAME,
         )
 
     def set_homes(self, homes: Sequence[int], version: int) -> None:
@@ -208,12 +209,13 @@ class Node:
 
         self.handoffs.begin(Departure(connection), self._links[target], finished)
 
-    def _thaw(self, prepare: control_pb2.Prepare) -> Arrival:
+    def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
             raise RuntimeError("the hub is stopping")
         sock = stand_in()
         try:
-            return Arrival(thaw(self, prepare.snapshot, sock))
+            with unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
+                return Arrival(thaw(self, snapshot, sock))
         except BaseException:
             sock.close()
             raise

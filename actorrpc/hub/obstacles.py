@@ -19,8 +19,8 @@ def why_pinned(connection: Connection) -> str:
     if connection.state in (CLOSING, CLOSED):
         return "it is being closed"
     for call in connection.calls.values():
-        if call.iterator is not None:
-            return f"the iterable that {call.method} returned is not exhausted"
+        if call.iterator is not None and not call.cursor_set:
+            return f"the iterable that {call.method} returned is not exhausted, and sets no call.cursor"
     return next(filter(None, (cell.busy_with for cell in connection.cells.values())), "")
 
 

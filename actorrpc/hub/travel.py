@@ -12,8 +12,9 @@ from itertools import zip_longest
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
+from actorrpc.actor import Actor, Service
 from actorrpc.call import Call
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.connection import Connection
@@ -23,7 +24,7 @@ from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import FROZEN, QUIESCING
 from actorrpc.hub.topics import Subscription
-from actorrpc.hub.turns import Cell
+from actorrpc.hub.turns import Cell, freeze_origin, thaw_origin
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.session import Session
@@ -161,13 +162,13 @@ def freeze(connection: Connection) -> bytes:
     return data
 
 
-def thaw(node: Node, data: bytes, sock: socket.socket) -> Connection:
+def thaw(node: Node, data: bytes | memoryview, sock: socket.socket) -> Connection:
     """The connection of a snapshot, frozen: it serves when ``resume`` is called.
 
     Raises SnapshotError for a snapshot that this hub cannot serve.
     """
     try:
-        snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)
+        snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)  # type: ignore[arg-type]  # any buffer
     except DecodeError as error:
         raise SnapshotError("it is no snapshot") from error
     if snapshot.format != FORMAT:
@@ -213,6 +214,7 @@ def _freeze_call(call: Call[Any]) -> snapshot_pb2.CallSnapshot:
         request=call.request,
         request_compressed=isinstance(call.request, Compressed),
         compression=call.compression,
+        origin=freeze_origin(call),
         initial_metadata=_freeze_fields(call.initial),
         trailing_metadata=_freeze_fields(call.trailing),
         context=[_freeze_entry(key, value) for key, value in call.context.items()],
@@ -242,6 +244,8 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot) -> C
         call.held.append(None)
     if snapshot.HasField("request"):
         call.request = Compressed(snapshot.request) if snapshot.request_compressed else snapshot.request
+    if snapshot.HasField("origin"):
+        thaw_origin(call, snapshot.origin)
     if snapshot.HasField("time_remaining"):
         call.deadline = monotonic() + snapshot.time_remaining
     call.initial = [(field.name, field.value) for field in snapshot.initial_metadata]
@@ -274,10 +278,33 @@ def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> 
         raise SnapshotError(f"{snapshot.service} is not served here")
     if snapshot.HasField("state") != (service.__rpc__.state is not None):
         raise SnapshotError(f"{snapshot.service} has state on one side only")
+    return Cell(connection, service, _thaw_state(service, snapshot))
+
+
+def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) -> Message | None:
+    """The actor's state, brought to the version of its class. None for a stateless service."""
+    if not issubclass(service, Actor) or service.__rpc__.state is None:
+        return None
+    old, new = snapshot.state_version, service.state_version
+    if old > new:
+        raise SnapshotError(f"the state of {snapshot.service} has version {old}, and {new} is known here")
     try:
-        return Cell(connection, service, snapshot.state if snapshot.HasField("state") else None)
+        state = service.__rpc__.state.FromString(snapshot.state)
     except DecodeError as error:
         raise SnapshotError(f"the state of {snapshot.service} does not parse") from error
+    if old == new:
+        return state
+    try:
+        upgraded = service.upgrade(old, state)
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise SnapshotError(
+            f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {why}"
+        ) from error
+    if not isinstance(upgraded, service.__rpc__.state):
+        returned = type(upgraded).__name__
+        raise SnapshotError(f"upgrade of {snapshot.service} returned {returned}, not its state")
+    return upgraded
 
 
 def _freeze_subscription(subscription: Subscription) -> snapshot_pb2.SubscriptionSnapshot:

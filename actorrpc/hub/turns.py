@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -44,10 +44,11 @@ MESSAGE = TurnSnapshot.MESSAGE  #: one message of a client-streaming or bidirect
 END = TurnSnapshot.END  #: the client half-closed such a call
 TOPIC = TurnSnapshot.TOPIC  #: one message of a topic, for the actor itself
 PULL = 10  #: the next reply of an iterable
-CONNECT = 11  #: on_connect
-DISCONNECT = 12  #: on_disconnect
-THAW = 13  #: on_thaw
-CLOSE = 14  #: an iterable of a call that has ended; the payload is the iterable
+RESUME = 11  #: the turn that made an iterable, again, after a move
+CONNECT = 12  #: on_connect
+DISCONNECT = 13  #: on_disconnect
+THAW = 14  #: on_thaw
+CLOSE = 15  #: an iterable of a call that has ended; the payload is the iterable
 
 #: So many calls may be cancelled before their turns are looked for.
 _FEW_STALE = 64
@@ -72,8 +73,8 @@ class Cell:
         "thawing",
     )
 
-    def __init__(self, connection: Connection, service: type[Service], state: bytes | None = None) -> None:
-        """Make the instance. Raises DecodeError for a ``state`` that is none of the service's."""
+    def __init__(self, connection: Connection, service: type[Service], state: Message | None = None) -> None:
+        """Make the instance, with a new state if it is not given one."""
         self.connection = connection
         self.mailbox: deque[Turn] = deque()
         self.lane: deque[Turn] = deque()
@@ -92,7 +93,7 @@ class Cell:
         instance.__dict__["_host"] = connection.host
         kind = service.__rpc__.state
         if kind is not None:
-            instance.__dict__["state"] = kind() if state is None else kind.FromString(state)
+            instance.__dict__["state"] = kind() if state is None else state
         instance.__init__()  # type: ignore[misc]  # after the host, so that it may use the actor's API
 
     @property
@@ -166,8 +167,7 @@ class Cell:
             return
         # What is held goes first: the client may have read some, but not all, of what was in the way.
         if call.runner is not None or (
-            kind != PULL
-            and (call.held or call.iterator is not None or call.stream.unsent_bytes > UNSENT_HIGH)
+            kind < PULL and (call.held or call.origin is not None or call.stream.unsent_bytes > UNSENT_HIGH)
         ):
             call.held.append(payload)
             return
@@ -197,7 +197,7 @@ class Cell:
 
     def release(self, call: Call[Any]) -> None:
         """Put what the call held back at the front of its queue, if it can take it now."""
-        if call.iterator is None and not call.congested:
+        if call.origin is None and not call.congested:
             queue = self.lane if call.route.concurrent else self.mailbox
             queue.extendleft((END if held is None else MESSAGE, call, held) for held in reversed(call.held))
             call.held.clear()
@@ -220,6 +220,17 @@ class Cell:
         """The actor lives in another hub now: nobody here may use what is left of it."""
         self.instance.__dict__["state"] = MOVED
 
+    def abandon_iterators(self, calls: Iterable[Call[Any]]) -> None:
+        """Close what the calls' handlers returned, here, since the handlers are called again elsewhere."""
+        iterators = [call.iterator for call in calls if call.cell is self and hasattr(call.iterator, "close")]
+
+        def close_all(runner: Runner) -> None:
+            for iterator in iterators:
+                self._close(iterator)
+
+        if iterators:
+            self.connection.runners.start(close_all)
+
     def interrupted(self) -> None:
         """A call was cancelled, or its deadline has passed. Its turns go when they come up, or when most of
         what waits is such: else a client that begins calls which end at once would fill the mailbox of an
@@ -241,12 +252,16 @@ class Cell:
                 else:
                     queue.append(turn)
 
+    def _take(self, call: Call[Any], payload: bytes) -> Message:
+        """The message for the handler, which the session may forget."""
+        self.connection.session.consumed(call.stream, len(payload))
+        return self._parse(call, payload)
+
     def _parse(self, call: Call[Any], payload: bytes) -> Message:
-        session = self.connection.session
-        session.consumed(call.stream, len(payload))
         call.request_compressed = isinstance(payload, Compressed)
         if call.request_compressed:
-            payload = decompress(call.stream.head.encoding, payload, session.config.max_receive_message_bytes)
+            limit = self.connection.session.config.max_receive_message_bytes
+            payload = decompress(call.stream.head.encoding, payload, limit)
         route = call.route
         try:
             message = route.parse(payload)
@@ -257,29 +272,31 @@ class Cell:
 
     def _request(self, call: Call[Any], payload: bytes) -> None:
         route = call.route
-        result = route.handler(self.instance, self._parse(call, payload), call)
+        call.cursor_set = False
+        result = route.handler(self.instance, self._take(call, payload), call)
         if route.method.server_streaming:
-            self._answer_stream(call, result)
+            self._answer_stream(call, result, REQUEST, payload)
         else:
             self._answer(call, result)
 
     def _message(self, call: Call[Any], payload: bytes) -> None:
         route = call.route
-        result = route.handler(self.instance, self._parse(call, payload), call)
+        call.cursor_set = False
+        result = route.handler(self.instance, self._take(call, payload), call)
         if route.method.server_streaming:
-            self._answer_stream(call, result)
+            self._answer_stream(call, result, MESSAGE, payload)
         elif result is not None:
             raise TypeError(f"{call.method} takes a stream: return its reply from {route.method.name}_end")
 
     def _end(self, call: Call[Any], payload: None) -> None:
         route = call.route
         assert route.end_handler is not None
+        call.cursor_set = False
         result = route.end_handler(self.instance, call)
         if not route.method.server_streaming:
             self._answer(call, result)
         elif result is not None:
-            call.last_iterator = True
-            self._answer_stream(call, result)
+            self._answer_stream(call, result, END, None)
 
     def _answer(self, call: Call[Any], reply: object) -> None:
         if call.ended:
@@ -289,8 +306,23 @@ class Cell:
             raise TypeError(f"{call.method} must return a {wanted}, not {type(reply).__name__}")
         call.reply(reply)
 
-    def _answer_stream(self, call: Call[Any], replies: Any) -> None:
+    def _resume(self, call: Call[Any], payload: None) -> None:
+        """Call the handler again whose iterable stayed behind, in the hub that the connection left."""
+        assert call.origin is not None
+        route = call.route
+        kind, message = call.origin
+        call.origin = None
+        if message is None:
+            assert route.end_handler is not None
+            replies = route.end_handler(self.instance, call)
+        else:
+            replies = route.handler(self.instance, self._parse(call, message), call)
+        self._answer_stream(call, replies, kind, message)
+
+    def _answer_stream(self, call: Call[Any], replies: Any, kind: int, message: bytes | None) -> None:
+        """Pull replies, one in each turn. ``kind`` and ``message`` are of the turn that they answer."""
         if replies is not None and not call.ended:
+            call.origin = (kind, message)
             call.iterator = iter(replies)
             self.pull(call)
 
@@ -307,8 +339,10 @@ class Cell:
         try:
             reply = next(call.iterator)
         except StopIteration:
-            call.iterator = None
-            if (call.last_iterator or not call.route.method.client_streaming) and not call.ended:
+            assert call.origin is not None
+            kind, _ = call.origin
+            call.iterator = call.origin = None
+            if kind != MESSAGE and not call.ended:
                 call.finish()
             return
         call.send(reply)
@@ -353,7 +387,7 @@ class Cell:
         if call.iterator is not None and hasattr(call.iterator, "close"):
             self.mailbox.append((CLOSE, None, call.iterator))
             self.connection.ready(self)
-        call.iterator = None
+        call.iterator = call.origin = None
 
     def _close(self, iterator: Any) -> None:
         try:
@@ -398,7 +432,8 @@ class Cell:
             state=instance.state.SerializeToString() if isinstance(instance, Actor) else None,
             connected=self.connected,
             mailbox=[_freeze_turn(turn) for turn in self.mailbox if turn[0] <= TOPIC],
-            concurrent=[_freeze_turn(turn) for turn in self.lane],
+            concurrent=[_freeze_turn(turn) for turn in self.lane if turn[0] <= TOPIC],
+            state_version=instance.state_version if isinstance(instance, Actor) else 0,
         )
 
     def thaw_turns(self, snapshot: snapshot_pb2.ActorSnapshot, calls: dict[int, Call[Any]]) -> None:
@@ -408,6 +443,9 @@ class Cell:
             self.mailbox.append((CONNECT, None, None))
         self.mailbox.extend(_thaw_turn(turn, calls) for turn in snapshot.mailbox)
         self.lane.extend(_thaw_turn(turn, calls) for turn in snapshot.concurrent)
+        for call in calls.values():
+            if call.cell is self and call.origin is not None:
+                (self.lane if call.route.concurrent else self.mailbox).appendleft((RESUME, call, None))
 
     def __repr__(self) -> str:
         return (
@@ -448,6 +486,18 @@ def pass_to_main(error: KeyboardInterrupt) -> None:
     hub.loop.run_callback(hub.parent.throw, error)
 
 
+def freeze_origin(call: Call[Any]) -> TurnSnapshot | None:
+    """The turn that made the call's iterable."""
+    return None if call.origin is None else _freeze_turn((call.origin[0], call, call.origin[1]))
+
+
+def thaw_origin(call: Call[Any], turn: TurnSnapshot) -> None:
+    """Take up an iterable that stayed behind."""
+    kind, _, payload = _thaw_turn(turn, {turn.stream: call})
+    call.origin = (kind, payload)
+    call.cursor_set = True
+
+
 def _freeze_turn(turn: Turn) -> TurnSnapshot:
     kind: Any
     kind, call, payload = turn
@@ -480,4 +530,5 @@ _TURNS: dict[int, Callable[[Cell, Call[Any], Any], None]] = {
     MESSAGE: Cell._message,
     END: Cell._end,
     PULL: Cell._pull,
+    RESUME: Cell._resume,
 }

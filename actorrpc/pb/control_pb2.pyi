@@ -249,14 +249,16 @@ class HubToHub(_message.Message):
     def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ...) -> None: ...
 
 class Prepare(_message.Message):
-    __slots__ = ("connection", "snapshot", "number")
+    __slots__ = ("connection", "snapshot", "snapshot_bytes", "number")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_BYTES_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     connection: str
     snapshot: bytes
+    snapshot_bytes: int
     number: int
-    def __init__(self, connection: _Optional[str] = ..., snapshot: _Optional[bytes] = ..., number: _Optional[int] = ...) -> None: ...
+    def __init__(self, connection: _Optional[str] = ..., snapshot: _Optional[bytes] = ..., snapshot_bytes: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Prepared(_message.Message):
     __slots__ = ("connection", "number")

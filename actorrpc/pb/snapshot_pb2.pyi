@@ -143,7 +143,7 @@ class StreamSnapshot(_message.Message):
     def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ...) -> None: ...
 
 class CallSnapshot(_message.Message):
-    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "compression", "context", "unadmitted")
+    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     TIME_REMAINING_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +154,7 @@ class CallSnapshot(_message.Message):
     TRAILING_METADATA_FIELD_NUMBER: _ClassVar[int]
     HELD_COMPRESSED_FIELD_NUMBER: _ClassVar[int]
     REQUEST_COMPRESSED_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     UNADMITTED_FIELD_NUMBER: _ClassVar[int]
@@ -167,10 +168,11 @@ class CallSnapshot(_message.Message):
     trailing_metadata: _containers.RepeatedCompositeFieldContainer[HeaderField]
     held_compressed: _containers.RepeatedScalarFieldContainer[bool]
     request_compressed: bool
+    origin: TurnSnapshot
     compression: str
     context: _containers.RepeatedCompositeFieldContainer[ContextEntry]
     unadmitted: bool
-    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ...) -> None: ...
+    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ...) -> None: ...
 
 class ContextEntry(_message.Message):
     __slots__ = ("key", "text", "data")
@@ -183,18 +185,20 @@ class ContextEntry(_message.Message):
     def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class ActorSnapshot(_message.Message):
-    __slots__ = ("service", "state", "connected", "mailbox", "concurrent")
+    __slots__ = ("service", "state", "connected", "state_version", "mailbox", "concurrent")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     MAILBOX_FIELD_NUMBER: _ClassVar[int]
     CONCURRENT_FIELD_NUMBER: _ClassVar[int]
     service: str
     state: bytes
     connected: bool
+    state_version: int
     mailbox: _containers.RepeatedCompositeFieldContainer[TurnSnapshot]
     concurrent: _containers.RepeatedCompositeFieldContainer[TurnSnapshot]
-    def __init__(self, service: _Optional[str] = ..., state: _Optional[bytes] = ..., connected: bool = ..., mailbox: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., concurrent: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ...) -> None: ...
+    def __init__(self, service: _Optional[str] = ..., state: _Optional[bytes] = ..., connected: bool = ..., state_version: _Optional[int] = ..., mailbox: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., concurrent: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ...) -> None: ...
 
 class TurnSnapshot(_message.Message):
     __slots__ = ("kind", "stream", "payload", "topic", "type", "compressed")

@@ -239,7 +239,7 @@ class Hub:
         self.timers.append(entry)
         return lambda: self.timers.remove(entry) if entry in self.timers else None
 
-    def _thaw(self, prepare: control_pb2.Prepare) -> FakeConnection:
+    def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> FakeConnection:
         if self.refusal:
             raise REFUSALS[self.refusal]()
         return FakeConnection(self, -1, int(prepare.snapshot))

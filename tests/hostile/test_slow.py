@@ -104,7 +104,7 @@ def test_large_messages_that_never_end(hub: Hub):
     size = 200_000
     requests = Requests()
     part = bytes(10_000)
-    with hub.unharmed(cpu=5, memory=64 * MB), Attacker(hub.address) as attacker:
+    with hub.unharmed(cpu=5, memory=80 * MB), Attacker(hub.address) as attacker:
         attacker.wait(lambda: attacker.granted[0])
         used = 0
         for _ in range(1000):
