@@ -86,7 +86,8 @@ class Link(Generic[Inbound]):
         self._queue: deque[_Outgoing] = deque()
         self._unsent = 0
         self._closed = False
-        #: Descriptors that keep room for others, see `reserve`.
+        # Descriptors to come that have room kept for them, and those that keep it.
+        self._reserved = 0
         self._spares: list[int] = []
         # The other side takes nothing more; what it said before may still have to be read.
         self._deaf = False
@@ -134,11 +135,13 @@ class Link(Generic[Inbound]):
 
         Descriptors that this process has no room for are lost. One whose sender lets go of it must not be.
         """
-        self._spares.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        self._spares.append(_open_spare())
+        self._reserved += 1
 
     def unreserve(self) -> None:
         """The descriptor has come, or will not."""
-        if self._spares:
+        self._reserved = max(self._reserved - 1, 0)  # the link may have been closed since
+        if len(self._spares) > self._reserved:
             os.close(self._spares.pop())
 
     def drain(self) -> None:
@@ -158,6 +161,7 @@ class Link(Generic[Inbound]):
         self._frames.close()
         close_all(self._spares)
         self._spares.clear()
+        self._reserved = 0
         self._sock.close()
 
     def _read(self) -> bool:
@@ -179,15 +183,20 @@ class Link(Generic[Inbound]):
         return True
 
     def _recvmsg(self) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
-        spare = self._spares.pop() if self._spares else None
-        if spare is not None:
-            os.close(spare)
+        if self._reserved:
+            self._keep_room()
+            if self._spares:
+                os.close(self._spares.pop())
         try:
             return self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)[:3]
         finally:
-            if spare is not None:
-                with suppress(OSError):  # a descriptor has come, and took the room
-                    self.reserve()
+            if self._reserved:
+                self._keep_room()
+
+    def _keep_room(self) -> None:
+        with suppress(OSError):  # what has come took the room; there may be some again next time
+            while len(self._spares) < self._reserved:
+                self._spares.append(_open_spare())
 
     def _deliver(self) -> None:
         try:
@@ -294,6 +303,10 @@ class Link(Generic[Inbound]):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ending" if self._deaf else "open"
         return f"<Link {state} fd={self._fd} for {self._inbound.__name__}: {len(self._queue)} frames unsent>"
+
+
+def _open_spare() -> int:
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _received(ancillary: list[tuple[int, int, bytes]]) -> array[int]:

@@ -411,6 +411,53 @@ def test_a_process_out_of_descriptors_hears_the_message_without_them() -> None:
     assert done.stdout == "('two', 0)\n('one', 1)\n", done.stderr
 
 
+def test_room_that_was_kept_is_there_for_a_descriptor_that_comes() -> None:
+    """Also after a message that was not the one it is kept for, and after one that took it meanwhile."""
+    program = """
+        import os, resource, socket
+        from gevent.queue import Queue
+        from actorrpc.ipc import Link
+        from actorrpc.pb.control_pb2 import Prepare
+
+        heard = Queue()
+        left, right = socket.socketpair()
+        receiver = Link(right, Prepare, lambda message, fds: heard.put((message.connection, fds)), print)
+        sender = Link(left, Prepare, print, print)
+        receiver.reserve()
+        sender.send(Prepare(connection="warm up"))
+        heard.get(timeout=10)
+        full = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        try:
+            while True:
+                full.append(os.dup(0))
+        except OSError:
+            pass
+        try:
+            receiver.reserve()
+        except OSError as error:
+            print(error.strerror)
+        sender.send(Prepare(connection="none"))
+        print(heard.get(timeout=10))
+        for name in ("another", "the one"):
+            sender.send(Prepare(connection=name), [0])
+            name, fds = heard.get(timeout=10)
+            print(name, len(fds))
+            os.close(*fds)
+        sender.send(Prepare(connection="no more"))
+        heard.get(timeout=10)
+        receiver.unreserve()
+        full.append(os.dup(0))
+        sender.send(Prepare(connection="too many"), [0])
+        print(heard.get(timeout=10))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=30
+    )
+    expected = ["Too many open files", "('none', ())", "another 1", "the one 1", "('too many', ())"]
+    assert done.stdout.splitlines() == expected, done.stderr
+
+
 def test_repr_tells_the_state(pair: tuple[End, End]) -> None:
     left, _ = pair
     assert repr(left.link).startswith("<Link open fd=")
