@@ -83,6 +83,11 @@ class Mover:
         ids = sorted(self._where)
         self._lanes = [_Lane(path, ids[lane::LANES]) for lane in range(min(LANES, len(ids)))]
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._where)
+
     def __call__(self, moves: int, rate: float, go_on: Callable[[Moves], bool]) -> None:
         """Ask for so many moves, at most ``rate`` a second, for as long as ``go_on(moves so far)``.
 
