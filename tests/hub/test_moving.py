@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -86,6 +87,40 @@ def test_a_deadline_travels_as_time_remaining(hubs):
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         connection = hubs.connection()
         hubs.wait_for(lambda: not connection.calls)
+
+
+def test_a_deadline_is_no_later_for_the_way(hubs, monkeypatch):
+    def slow_thaw(node: Node, data: bytes, sock: Any) -> Any:
+        time.sleep(0.1)
+        return thaw(node, data, sock)
+
+    monkeypatch.setattr("actorrpc.hub.node.thaw", slow_thaw)
+    with connect(hubs) as channel:
+        listening = StatefulStub(channel).Listen(Item(text="silence"), timeout=20)
+        dict(listening.initial_metadata())
+
+        def deadline() -> float:
+            (call,) = hubs.connection().calls.values()
+            return call.deadline
+
+        before = deadline()
+        moved(hubs, 1)
+        assert deadline() == pytest.approx(before, abs=0.001)
+
+
+def test_a_snapshot_by_another_clock_has_its_time_remaining(hubs, monkeypatch):
+    def foreign_thaw(node: Node, data: bytes, sock: Any) -> Any:
+        snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)
+        snapshot.taken_at += 1e6
+        return thaw(node, snapshot.SerializeToString(), sock)
+
+    monkeypatch.setattr("actorrpc.hub.node.thaw", foreign_thaw)
+    with connect(hubs) as channel:
+        listening = StatefulStub(channel).Listen(Item(text="silence"), timeout=20)
+        dict(listening.initial_metadata())
+        moved(hubs, 1)
+        (call,) = hubs.connection().calls.values()
+        assert 15 < call.time_remaining() <= 20
 
 
 def test_waiting_turns_travel():
