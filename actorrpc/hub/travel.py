@@ -60,9 +60,12 @@ class Departure:
         connection = self.connection
 
         def run_hooks() -> None:
-            # Only now: an on_call that was waited for may have let a call through to a new actor.
+            # Only now: an on_call that was waited for may have let a call through to a new actor. One that
+            # came here and was not thawed yet travels on as it is.
             cells = [
-                cell for cell in connection.cells.values() if cell.connected and cell.overrides("on_freeze")
+                cell
+                for cell in connection.cells.values()
+                if cell.connected and not cell.thawing and cell.overrides("on_freeze")
             ]
             if cells:
                 self._hooks_began = True
