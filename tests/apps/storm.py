@@ -25,6 +25,9 @@ def body(number: int, size: int) -> bytes:
 class Storm(StormBase):
     state: Ledger
 
+    def on_freeze(self) -> None:
+        self.state.freezes += 1
+
     def on_thaw(self) -> None:
         self.state.thaws += 1
 

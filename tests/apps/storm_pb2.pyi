@@ -29,7 +29,7 @@ class Post(_message.Message):
     def __init__(self, room: _Optional[str] = ..., publisher: _Optional[str] = ..., number: _Optional[int] = ..., last: bool = ...) -> None: ...
 
 class Ledger(_message.Message):
-    __slots__ = ("counted", "uploaded", "talked", "published", "heard", "finals", "thaws", "faults", "connection")
+    __slots__ = ("counted", "uploaded", "talked", "published", "heard", "finals", "thaws", "freezes", "faults", "connection")
     class HeardEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class Ledger(_message.Message):
     HEARD_FIELD_NUMBER: _ClassVar[int]
     FINALS_FIELD_NUMBER: _ClassVar[int]
     THAWS_FIELD_NUMBER: _ClassVar[int]
+    FREEZES_FIELD_NUMBER: _ClassVar[int]
     FAULTS_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     counted: int
@@ -53,9 +54,10 @@ class Ledger(_message.Message):
     heard: _containers.ScalarMap[str, int]
     finals: _containers.RepeatedScalarFieldContainer[str]
     thaws: int
+    freezes: int
     faults: _containers.RepeatedScalarFieldContainer[str]
     connection: str
-    def __init__(self, counted: _Optional[int] = ..., uploaded: _Optional[int] = ..., talked: _Optional[int] = ..., published: _Optional[int] = ..., heard: _Optional[_Mapping[str, int]] = ..., finals: _Optional[_Iterable[str]] = ..., thaws: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ...) -> None: ...
+    def __init__(self, counted: _Optional[int] = ..., uploaded: _Optional[int] = ..., talked: _Optional[int] = ..., published: _Optional[int] = ..., heard: _Optional[_Mapping[str, int]] = ..., finals: _Optional[_Iterable[str]] = ..., thaws: _Optional[int] = ..., freezes: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ...) -> None: ...
 
 class Counts(_message.Message):
     __slots__ = ("pid", "counts")

@@ -92,6 +92,7 @@ class Member:
         for what in ("counted", "uploaded", "talked", "published"):
             self._check(f"{what}, as the actor has it", getattr(self.ledger, what), self.sent[what])
         self._check("publishers, as the actor has it", len(set(self.ledger.finals)), self._publishers)
+        self._check("on_thaw, after on_freeze", self.ledger.thaws, self.ledger.freezes)
         if dict(self.ledger.heard) != dict(self._heard):
             self._fault(f"the actor heard {dict(self.ledger.heard)}, the call {dict(self._heard)}")
         for fault in self.ledger.faults:
@@ -242,9 +243,7 @@ async def main() -> None:
         lambda: loop.call_soon_threadsafe(going.set),
         lambda: (loop.call_soon_threadsafe(going.set), loop.call_soon_threadsafe(stopping.set)),
     )
-    channels = [
-        grpc.aio.insecure_channel(arguments.address, options=OPTIONS) for _ in range(arguments.count)
-    ]
+    channels = [grpc.aio.insecure_channel(arguments.address, options=OPTIONS) for _ in range(arguments.count)]
     members = []
     for number, channel in enumerate(channels, arguments.first):
         room = number % arguments.rooms

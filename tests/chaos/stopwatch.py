@@ -4,6 +4,9 @@ grpcio would end a call by its own timer at the same moment, so this client spea
 and has no timer at all: whatever ends a call came over the wire. A call's time begins just before its bytes
 are sent and ends when its trailers have been read; so what is measured as lateness holds both ways through
 the socket and whatever the connection was doing just then, such as moving.
+
+Beside that it is measured how late this process itself wakes when it has asked for a time: what a machine
+with more to do than it has cores adds to everything.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ SILENT, BLOCKED = (20, 500), (5, 40)
 OPEN = 8
 #: A call that is not over by so much after its deadline has been forgotten.
 FORGOTTEN = 5.0
+#: How long it sleeps at most.
+TICK = 0.002
 
 
 class Stopwatch:
@@ -108,31 +113,36 @@ def main() -> None:
     watches = [Stopwatch(arguments.address, method, chance) for method in methods]
     going, stopping = threading.Event(), threading.Event()
     Orders(going.set, lambda: (going.set(), stopping.set()))
+    wakes = array("f")
     with selectors.DefaultSelector() as selector:
         for watch in watches:
             selector.register(watch.sock, selectors.EVENT_READ, watch)
             watch.fill()
         while not all(watch.late for watch in watches):
-            _step(selector)
+            _step(selector, wakes)
         tell("ready")
         while not stopping.is_set() or any(watch.busy for watch in watches):
             if not stopping.is_set():
                 for watch in watches:
                     watch.fill()
-            _step(selector)
+            _step(selector, wakes)
             now = time.monotonic()
             if lost := [watch for watch in watches if watch.forgotten(now)]:
                 tell({"fault": f"deadlines passed {FORGOTTEN} s ago without a word: {len(lost)} connections"})
                 break
-    _report(watches, methods)
+    _report(watches, methods, wakes)
 
 
-def _step(selector: selectors.BaseSelector) -> None:
-    for key, _ in selector.select(0.5):
+def _step(selector: selectors.BaseSelector, wakes: array[float]) -> None:
+    due = time.monotonic() + TICK
+    ready = selector.select(TICK)
+    if not ready:
+        wakes.append(time.monotonic() - due)
+    for key, _ in ready:
         key.data.receive()
 
 
-def _report(watches: list[Stopwatch], methods: list[str]) -> None:
+def _report(watches: list[Stopwatch], methods: list[str], wakes: array[float]) -> None:
     late: dict[str, array[float]] = {method: array("f") for method in methods}
     for watch, method in zip(watches, methods, strict=True):
         late[method].extend(watch.late)
@@ -141,6 +151,7 @@ def _report(watches: list[Stopwatch], methods: list[str]) -> None:
             tell({"fault": f"calls of {method} ended otherwise than by their deadline: {wrong}"})
         if min(watch.late) < 0:
             tell({"fault": f"a deadline of {method} came {-min(watch.late) * 1000:.1f} ms early"})
+    late["this process"] = wakes
     tell(
         {
             "late": {method: summary(times) for method, times in late.items()},
