@@ -6,19 +6,26 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 
+from tests.chaos.census import leaks, take_census
 from tests.chaos.mover import Moves
 from tests.chaos.storm import Plan, Storm
 from tests.interop.served import Served
 
 #: Seconds between two lines of progress.
 EVERY = 10.0
+#: Moves before the first census.
+WARM_UP = 2_000
+#: What a process's resident memory may grow by, in kB.
+RSS_LIMIT = 16 * 1024
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--moves", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=1000.0, help="moves a second at most")
+    parser.add_argument("--seconds", type=float, help="ask for no more moves after so long")
     parser.add_argument("--hubs", type=int, default=2)
     parser.add_argument("--clients", type=int, default=Plan.members, help="grpcio channels")
     parser.add_argument("--think", type=float, default=Plan.think, help="seconds between a client's steps")
@@ -31,19 +38,30 @@ def main() -> int:
         members=arguments.clients,
         think=arguments.think,
         seed=arguments.seed,
+        limit=arguments.seconds,
     )
+    wrong: list[str] = []
     server = Served(app="tests.apps.storm:app", hubs=plan.hubs)
     try:
+        # What is made once, such as stacks and caches, is there before the first census.
+        warm = Storm(server, replace(plan, moves=WARM_UP, seed=plan.seed + 1))
+        warm.blow()
+        before = take_census(server)
         storm = Storm(server, plan)
         storm.blow(Progress(plan.moves))
+        after = take_census(server)
     finally:
         log = server.close()
     print(json.dumps(storm.figures(), indent=2))
-    for fault in storm.faults:
-        print("FAULT", fault)
-    for line in (lines := log.splitlines()):
-        print("LOG", line)
-    return 1 if storm.faults or storm.moves.aborted or lines else 0
+    for (process, kind), count in after.items():
+        print(f"{process}: {kind} {count} ({count - before.get((process, kind), 0):+})")
+    wrong += [f"in the warm-up: {fault}" for fault in warm.faults] + storm.faults
+    wrong += [f"{count} moves aborted: {why}" for why, count in storm.moves.aborted.items()]
+    wrong += [f"leaked: {leak}" for leak in leaks(before, after, RSS_LIMIT)]
+    wrong += [f"logged: {line}" for line in log.splitlines()]
+    for each in wrong:
+        print("WRONG:", each)
+    return 1 if wrong else 0
 
 
 class Progress:

@@ -21,8 +21,9 @@ from actorrpc.pb.admin_pb2 import Reply, Request
 
 __all__ = ["Mover", "Moves"]
 
-#: Command lines at once: the broker takes 16, and `actorrpc status` wants to be heard beside them.
-LANES = 12
+#: Command lines at once, of the 16 that a broker takes. More make no more moves, only a queue before the hubs,
+#: in which all else waits, too.
+LANES = 6
 #: A broker that answers a question later than this has lost it.
 PATIENCE = 20.0
 
