@@ -6,19 +6,13 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import replace
 
-from tests.chaos.census import leaks, take_census
+from tests.chaos.experiment import experiment
 from tests.chaos.mover import Moves
-from tests.chaos.storm import Plan, Storm
-from tests.interop.served import Served
+from tests.chaos.storm import Plan
 
 #: Seconds between two lines of progress.
 EVERY = 10.0
-#: Moves before the first census.
-WARM_UP = 2_000
-#: What a process's resident memory may grow by, in kB.
-RSS_LIMIT = 16 * 1024
 
 
 def main() -> int:
@@ -40,28 +34,13 @@ def main() -> int:
         seed=arguments.seed,
         limit=arguments.seconds,
     )
-    wrong: list[str] = []
-    server = Served(app="tests.apps.storm:app", hubs=plan.hubs)
-    try:
-        # What is made once, such as stacks and caches, is there before the first census.
-        warm = Storm(server, replace(plan, moves=WARM_UP, seed=plan.seed + 1))
-        warm.blow()
-        before = take_census(server)
-        storm = Storm(server, plan)
-        storm.blow(Progress(plan.moves))
-        after = take_census(server)
-    finally:
-        log = server.close()
-    print(json.dumps(storm.figures(), indent=2))
-    for (process, kind), count in after.items():
-        print(f"{process}: {kind} {count} ({count - before.get((process, kind), 0):+})")
-    wrong += [f"in the warm-up: {fault}" for fault in warm.faults] + storm.faults
-    wrong += [f"{count} moves aborted: {why}" for why, count in storm.moves.aborted.items()]
-    wrong += [f"leaked: {leak}" for leak in leaks(before, after, RSS_LIMIT)]
-    wrong += [f"logged: {line}" for line in log.splitlines()]
-    for each in wrong:
+    outcome = experiment(plan, Progress(plan.moves))
+    print(json.dumps(outcome.storm.figures(), indent=2))
+    for (process, kind), count in sorted(outcome.after.items()):
+        print(f"{process}: {kind} {count} ({count - outcome.before.get((process, kind), 0):+})")
+    for each in outcome.wrong:
         print("WRONG:", each)
-    return 1 if wrong else 0
+    return 1 if outcome.wrong else 0
 
 
 class Progress:
