@@ -47,7 +47,7 @@ def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: Non
     """Serve, count, blow a storm, count again and stop. Raises AssertionError if the warm-up fails."""
     server = Served(app="tests.apps.storm:app", hubs=plan.hubs)
     try:
-        warm = Storm(server, replace(plan, moves=WARM_UP, seed=plan.seed + 1))
+        warm = Storm(server, replace(plan, moves=WARM_UP, rate=1000, seed=plan.seed + 1))
         warm.blow()
         assert not warm.faults, warm.faults
         before = take_census(server)

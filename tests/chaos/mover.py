@@ -21,8 +21,8 @@ from actorrpc.pb.admin_pb2 import Reply, Request
 
 __all__ = ["Mover", "Moves"]
 
-#: Command lines at once, of the 16 that a broker takes. With more there are no more moves, only a queue before
-#: the hubs, in which all else waits, too.
+#: Command lines at once, of the 16 that a broker takes. With more there are no more moves, only a queue
+#: before the hubs, in which all else waits, too.
 LANES = 6
 #: A broker that answers a question later than this has lost it.
 PATIENCE = 20.0

@@ -7,23 +7,26 @@ import pytest
 from tests.chaos.experiment import Outcome, experiment
 from tests.chaos.storm import Plan
 
-#: The moves of the short form, and the seconds after which no more are asked for. Two cores with no other
-#: work make them in a minute; the test's output says how many there were.
-MOVES, SECONDS = 50_000, 90.0
-#: Fewer, on whatever machine, mean that something holds moves up.
-LEAST = 5_000
+#: What the short form takes, in seconds, if the machine makes fewer than its 50,000 moves in that time. Two
+#: cores with no other work make them in a minute; the test's output says how many there were.
+LIMIT = 90.0
+#: Fewer moves in a second, on whatever machine, mean that something holds them up.
+SLOWEST = 20
 
-#: What share of deadlines must fire within 20 ms. All do where there are cores to spare; but the storm asks
-#: for as many moves as the machine can make, and others may use the machine, too, so that a hub may have to
-#: wait longer than that for a core. Nine in ten is what was seen at worst. When each move added the time of
-#: its way to a deadline it was one in two, on a machine without other work.
-WITHIN_20_MS = 0.8
+#: What share of deadlines must fire within 20 ms, in the calm storm. In the others the mover asks for all the
+#: moves that the machine can make, so that hubs wait for cores, and deadlines with them.
+WITHIN_20_MS = 0.95
+
+PLANS = {
+    "50,000 moves": Plan(50_000, limit=LIMIT),
+    "3 hubs": Plan(4_000, hubs=3, limit=15.0),
+    "calm": Plan(3_000, rate=150, members=6),
+}
 
 
-@pytest.fixture(scope="module", params=[(2, MOVES, SECONDS), (3, 5_000, 20.0)], ids=["2 hubs", "3 hubs"])
+@pytest.fixture(scope="module", params=PLANS.values(), ids=PLANS.keys())
 def outcome(request: pytest.FixtureRequest) -> Outcome:
-    hubs, moves, seconds = request.param
-    outcome = experiment(Plan(moves, hubs=hubs, limit=seconds))
+    outcome = experiment(request.param)
     print(outcome.storm.figures())
     return outcome
 
@@ -37,12 +40,15 @@ def test_nothing_is_lost_doubled_reordered_or_failed(outcome):
 def test_every_move_is_made(outcome):
     storm = outcome.storm
     assert storm.moves.aborted == {}
-    assert storm.moves.count == storm.plan.moves or storm.moves.count > LEAST * storm.plan.moves / MOVES
+    assert storm.moves.count == storm.plan.moves or storm.moves.rate > SLOWEST
 
 
 def test_deadlines_fire_at_their_time(outcome):
-    for method in ("Silent", "Blocked"):
-        assert outcome.storm.within_20_ms[method] >= WITHIN_20_MS, outcome.storm.late
+    storm = outcome.storm
+    assert storm.late["Silent"]["p50"] < 20, "also where hubs wait for cores"
+    if storm.plan == PLANS["calm"]:
+        shares = [storm.within_20_ms[method] for method in ("Silent", "Blocked")]
+        assert min(shares) >= WITHIN_20_MS, storm.late
 
 
 def test_nothing_leaks(outcome):
