@@ -38,6 +38,7 @@ class Plan:
     think: float = 0.3
     silent: int = 4
     blocked: int = 1
+    slow: int = 1
     seed: int = 1
     #: Seconds after which no more moves are asked for; None: as long as they take.
     limit: float | None = None
@@ -97,13 +98,15 @@ class Storm:
         if plan.silent or plan.blocked:
             watched = ("--silent", plan.silent, "--blocked", plan.blocked, "--seed", plan.seed)
             self._crews.append(Crew("tests.chaos.stopwatch", address, *watched))
+        if plan.slow:
+            self._crews.append(Crew("tests.chaos.slow_readers", address, "--count", plan.slow))
         for crew in self._crews:
             crew.wait_until_ready()
 
     def _move(self, progress: Callable[[Moves], None]) -> None:
         plan = self.plan
         mover = Mover(self.server.socket_path, plan.hubs, random.Random(plan.seed))
-        expected = plan.members + plan.silent + plan.blocked
+        expected = plan.members + plan.silent + plan.blocked + plan.slow
         if mover.connections != expected:
             self.faults.append(f"{mover.connections} connections where {expected} clients are")
         self.moves = mover.moves
