@@ -20,10 +20,11 @@ from tests.apps.storm import body
 from tests.apps.storm_pb2 import Number
 from tests.chaos.crew import Orders, tell
 
-#: The replies to one call, and their size: in all, more than a socket's buffers hold.
-REPLIES, SIZE = 100, 30_000
+#: The replies to one call, and their size: in all, more than the socket's buffers hold. The server's is as
+#: large as some thousand segments: 1 MB with small ones, 4 MB with those of the loopback.
+REPLIES, SIZE, SEGMENT = 100, 30_000, 1_000
 #: How much is read at once, and how many seconds pass before more is.
-CHUNK, REST = 32 * 1024, 0.01
+CHUNK, REST = 32 * 1024, 0.005
 #: A reader to whom nothing comes for so long has been forgotten.
 FORGOTTEN = 10.0
 
@@ -37,6 +38,7 @@ class SlowReader:
         self.calls = 0
         self._sock = socket.socket()
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
         self._sock.settimeout(FORGOTTEN)
         self._sock.connect((host, int(port)))
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
