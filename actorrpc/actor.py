@@ -210,8 +210,9 @@ class Actor(Service, Generic[State]):
         """Run before each move, while ``state`` can still be changed. If it raises, nothing moves."""
 
     def on_thaw(self) -> None:
-        """Run after ``on_freeze``, before any other turn: in the hub that now serves the connection, or
-        in the same one if the move was given up."""
+        """Run once after each ``on_freeze``, before any other turn: in the hub that now serves the
+        connection, or in the same one if the move was given up. A connection that moves on before it has
+        run is neither frozen nor thawed again on its way."""
 
     def on_topic(self, topic: str, message: Any) -> None:
         """Handle one message of a topic that the actor subscribed to without a call."""

@@ -64,6 +64,10 @@ class Supervisor:
         """The processes that can be asked something."""
         return [process for process in self._joined if process.exit_code is None]
 
+    def states(self) -> dict[int, str]:
+        """What each hub is doing."""
+        return {hub.id: hub.row()["state"] for hub in self._hubs}
+
     def status(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``."""
         return {

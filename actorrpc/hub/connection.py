@@ -565,9 +565,9 @@ class Connection:
         self.changed()
 
     def thaw_hooks(self) -> None:
-        """Queue on_thaw, before all other turns."""
+        """Queue on_thaw, before all other turns, where it does not wait already."""
         for cell in self.cells.values():
-            if cell.connected and cell.overrides("on_thaw"):
+            if cell.connected and not cell.thawing and cell.overrides("on_thaw"):
                 cell.thawing = True
                 cell.mailbox.appendleft((THAW, None, None))
 

@@ -37,6 +37,9 @@ __all__ = ["FORMAT", "Arrival", "Departure", "freeze", "stand_in", "thaw"]
 #: The format of the snapshots that this version writes, and the only one it reads.
 FORMAT = 1
 
+#: A snapshot that seems to be older, or of the future, was taken by another clock.
+MAX_AGE = 10.0
+
 
 class Departure:
     """A connection about to move, as ``actorrpc.handoff.source`` sees it: with the actors' hooks."""
@@ -60,9 +63,12 @@ class Departure:
         connection = self.connection
 
         def run_hooks() -> None:
-            # Only now: an on_call that was waited for may have let a call through to a new actor.
+            # Only now: an on_call that was waited for may have let a call through to a new actor. One that
+            # came here and was not thawed yet travels on as it is.
             cells = [
-                cell for cell in connection.cells.values() if cell.connected and cell.overrides("on_freeze")
+                cell
+                for cell in connection.cells.values()
+                if cell.connected and not cell.thawing and cell.overrides("on_freeze")
             ]
             if cells:
                 self._hooks_began = True
@@ -143,12 +149,14 @@ def freeze(connection: Connection) -> bytes:
     unsent = connection.freeze()
     for cell in connection.cells.values():
         cell.drop_ended()
+    now = monotonic()
     snapshot = snapshot_pb2.ConnectionSnapshot(
         format=FORMAT,
+        taken_at=now,
         id=connection.id,
         peer=connection.peer,
-        session=connection.session.freeze(unsent, monotonic()),
-        calls=[_freeze_call(call) for call in connection.calls.values()],
+        session=connection.session.freeze(unsent, now),
+        calls=[_freeze_call(call, now) for call in connection.calls.values()],
         actors=[cell.freeze() for cell in connection.cells.values()],
         subscriptions=[_freeze_subscription(each) for each in connection.host.subscriptions],
         turns=connection.turns,
@@ -191,8 +199,11 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot) -> 
     connection.upkeep.restore(snapshot)
     for actor in snapshot.actors:
         connection.cells[actor.service] = _thaw_cell(connection, actor)
+    # What the way took is part of a call's time: else a deadline would be later by it with every move.
+    now = monotonic()
+    taken = snapshot.taken_at if 0 <= now - snapshot.taken_at < MAX_AGE else now
     for each in snapshot.calls:
-        connection.thawed(_thaw_call(connection, each))
+        connection.thawed(_thaw_call(connection, each, taken))
     for actor in snapshot.actors:
         connection.cells[actor.service].thaw_turns(actor, connection.calls)
     for each in snapshot.calls:
@@ -203,10 +214,10 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot) -> 
     )
 
 
-def _freeze_call(call: Call[Any]) -> snapshot_pb2.CallSnapshot:
+def _freeze_call(call: Call[Any], now: float) -> snapshot_pb2.CallSnapshot:
     return snapshot_pb2.CallSnapshot(
         stream=call.stream_id,
-        time_remaining=call.time_remaining(),
+        time_remaining=None if call.deadline is None else max(0.0, call.deadline - now),
         cursor=call.cursor,
         held=[payload for payload in call.held if payload is not None],
         held_compressed=[isinstance(payload, Compressed) for payload in call.held if payload is not None],
@@ -222,7 +233,7 @@ def _freeze_call(call: Call[Any]) -> snapshot_pb2.CallSnapshot:
     )
 
 
-def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot) -> Call[Any]:
+def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, taken: float) -> Call[Any]:
     stream = connection.session.streams.get(snapshot.stream)
     if stream is None:
         raise SnapshotError(f"a call on stream {snapshot.stream}, which is not open")
@@ -247,7 +258,7 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot) -> C
     if snapshot.HasField("origin"):
         thaw_origin(call, snapshot.origin)
     if snapshot.HasField("time_remaining"):
-        call.deadline = monotonic() + snapshot.time_remaining
+        call.deadline = taken + snapshot.time_remaining
     call.initial = [(field.name, field.value) for field in snapshot.initial_metadata]
     call.trailing = [(field.name, field.value) for field in snapshot.trailing_metadata]
     for entry in snapshot.context:

@@ -398,10 +398,8 @@ class Cell:
     @property
     def busy_with(self) -> str:
         """A waiting turn that does not travel, for people; "" if there is none."""
-        kinds = {turn[0] for turn in self.mailbox}
-        if THAW in kinds or self.thawing:
-            return f"on_thaw of {self.name} has not run yet"
-        return f"an iterable of {self.name} is being closed" if CLOSE in kinds else ""
+        closing = any(turn[0] == CLOSE for turn in self.mailbox)
+        return f"an iterable of {self.name} is being closed" if closing else ""
 
     def run_hook(self, name: str, *args: Any) -> bool:
         """Run a hook; what it raises is logged. Whether it raised nothing."""

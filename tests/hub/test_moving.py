@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.node import Node
-from actorrpc.hub.travel import thaw
+from actorrpc.hub.travel import Arrival, thaw
 from actorrpc.pb import snapshot_pb2
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
@@ -86,6 +87,40 @@ def test_a_deadline_travels_as_time_remaining(hubs):
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         connection = hubs.connection()
         hubs.wait_for(lambda: not connection.calls)
+
+
+def test_a_deadline_is_no_later_for_the_way(hubs, monkeypatch):
+    def slow_thaw(node: Node, data: bytes, sock: Any) -> Any:
+        time.sleep(0.1)
+        return thaw(node, data, sock)
+
+    monkeypatch.setattr("actorrpc.hub.node.thaw", slow_thaw)
+    with connect(hubs) as channel:
+        listening = StatefulStub(channel).Listen(Item(text="silence"), timeout=20)
+        dict(listening.initial_metadata())
+
+        def deadline() -> float:
+            (call,) = hubs.connection().calls.values()
+            return call.deadline
+
+        before = deadline()
+        moved(hubs, 1)
+        assert deadline() == pytest.approx(before, abs=0.001)
+
+
+def test_a_snapshot_by_another_clock_has_its_time_remaining(hubs, monkeypatch):
+    def foreign_thaw(node: Node, data: bytes, sock: Any) -> Any:
+        snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)
+        snapshot.taken_at += 1e6
+        return thaw(node, snapshot.SerializeToString(), sock)
+
+    monkeypatch.setattr("actorrpc.hub.node.thaw", foreign_thaw)
+    with connect(hubs) as channel:
+        listening = StatefulStub(channel).Listen(Item(text="silence"), timeout=20)
+        dict(listening.initial_metadata())
+        moved(hubs, 1)
+        (call,) = hubs.connection().calls.values()
+        assert 15 < call.time_remaining() <= 20
 
 
 def test_waiting_turns_travel():
@@ -205,6 +240,43 @@ def test_on_freeze_that_raises_keeps_the_connection_here(caplog):
         assert hubs.move(1).why == "on_freeze of shapes.Stateful raised"
         assert stub.Unary(Item()).number == 1, "on_thaw follows on_freeze, also in the same hub"
         assert "not now" in caplog.text
+
+
+def test_a_connection_moves_on_before_it_was_thawed(monkeypatch):
+    """As soon as it has come: on_freeze and on_thaw run in turns all the same."""
+
+    class Noting(StatefulBase):
+        def on_freeze(self):
+            self.state.notes.append("freeze")
+
+        def on_thaw(self):
+            self.state.notes.append("thaw")
+
+        def Notes(self, request, call):
+            return Item(text=" ".join(self.state.notes))
+
+        @actorrpc.concurrent
+        def Beside(self, request, call):
+            return Item(text=" ".join(self.state.notes))
+
+    serve = Arrival.serve
+    results: list[Any] = []
+
+    def serve_and_send_on(arrival: Arrival) -> None:
+        serve(arrival)
+        if arrival.connection.node.hub != 2:
+            arrival.connection.node.move(arrival.connection.id, 2, results.append)
+
+    monkeypatch.setattr(Arrival, "serve", serve_and_send_on)
+    with serving(actorrpc.App([Noting]), 3) as hubs, connect(hubs) as channel:
+        stub = StatefulStub(channel)
+        stub.Notes(Item())
+        moved(hubs, 1)
+        hubs.wait_for(lambda: hubs.nodes[2].connections)
+        assert [(result.outcome, result.why) for result in results] == [(results[0].MOVED, "")]
+        assert stub.Beside(Item()).text == "freeze thaw"
+        moved(hubs, 0)
+        assert stub.Notes(Item()).text == "freeze thaw freeze thaw"
 
 
 def test_transients_are_made_anew():

@@ -53,6 +53,11 @@ class Served:
             raise RuntimeError(f"it does not serve: {self.ready_line}{self.log.read_text()}")
         self.address = self.ready_line.split()[2]
 
+    @property
+    def socket_path(self) -> str:
+        """Where the broker answers."""
+        return str(self.runtime_dir / "run" / "broker.sock")
+
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command against this server."""
         command = [

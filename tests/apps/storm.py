@@ -1,0 +1,131 @@
+"""The app that the storm of moves calls: see storm.proto."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import Counter
+
+import gevent
+from greenlet import greenlet
+
+import actorrpc
+from tests.apps.storm_actorrpc import InspectorBase, StormBase
+from tests.apps.storm_pb2 import Counts, Ledger, Number, Post
+
+#: What must not outlive its connection, by the names of its classes.
+COUNTED = ("Connection", "Session", "Call", "Cell", "Source", "Target", "Subscription", "Transport")
+
+
+def body(number: int, size: int) -> bytes:
+    """The body of a message: ``size`` bytes, which only this number has."""
+    return bytes([number % 251]) * size
+
+
+class Storm(StormBase):
+    state: Ledger
+
+    def on_freeze(self) -> None:
+        self.state.freezes += 1
+
+    def on_thaw(self) -> None:
+        self.state.thaws += 1
+
+    def on_topic(self, topic: str, message: Post) -> None:
+        if not message.number:  # a knock, to learn whether the subscription stands
+            return
+        self._expect(f"{topic}, {message.publisher}", message.number, self.state.heard[message.publisher] + 1)
+        self.state.heard[message.publisher] = message.number
+        if message.last:
+            self.state.finals.append(message.publisher)
+
+    def _expect(self, what: str, number: int, expected: int) -> None:
+        if number != expected:
+            self.state.faults.append(f"{what}: {number} where {expected} was due")
+
+    def _check(self, what: str, message: Number, expected: int) -> None:
+        self._expect(what, message.number, expected)
+        if message.body != body(message.number, len(message.body)):
+            self.state.faults.append(f"{what}: the body of {message.number} is not its own")
+
+    def _kept(self, method: str) -> list[actorrpc.Call[Number]]:
+        return [call for call in self.calls if call.method.endswith(method)]
+
+    def Count(self, request: Number, call: actorrpc.Call[Number]) -> Number:
+        self.state.counted += 1
+        self._check("Count", request, self.state.counted)
+        reply = Number(number=self.state.counted, body=request.body)
+        for watching in self._kept("/Watch"):
+            watching.send(reply)
+        return reply
+
+    def Watch(self, request: Number, call: actorrpc.Call[Number]) -> None:
+        call.send_initial_metadata({"watching": "yes"})
+
+    def Upload(self, message: Number, call: actorrpc.Call[Number]) -> None:
+        self.state.uploaded += 1
+        call.cursor = b"%d" % (int(call.cursor or b"0") + 1)
+        self._check("Upload", message, int(call.cursor))
+
+    def Upload_end(self, call: actorrpc.Call[Number]) -> Number:
+        return Number(number=int(call.cursor or b"0"))
+
+    def Talk(self, message: Number, call: actorrpc.Call[Number]) -> None:
+        self.state.talked += 1
+        came, sent = map(int, (call.cursor or b"0 0").split())
+        self._check("Talk", message, came + 1)
+        for number in range(sent + 1, sent + 1 + message.replies):
+            call.send(Number(number=number, body=body(number, len(message.body))))
+        call.cursor = b"%d %d" % (came + 1, sent + message.replies)
+
+    def Listen(self, request: Post, call: actorrpc.Call[Post]) -> None:
+        self.subscribe(request.room, call)
+        self.subscribe(request.room)
+
+    def Publish(self, request: Post, call: actorrpc.Call[Number]) -> Number:
+        if request.number:
+            self.state.published += 1
+            self._expect("Publish", request.number, self.state.published)
+        self.publish(request.room, request)
+        return Number(number=request.number)
+
+    def Silent(self, request: Number, call: actorrpc.Call[Number]) -> None:
+        pass
+
+    @actorrpc.concurrent
+    def Blocked(self, request: Number, call: actorrpc.Call[Number]) -> Number:
+        gevent.sleep(60)
+        raise AssertionError("its deadline has not come")
+
+    def Report(self, request: Number, call: actorrpc.Call[Ledger]) -> Ledger:
+        self.state.connection = self.connection_id
+        return self.state
+
+    def Finish(self, request: Number, call: actorrpc.Call[Ledger]) -> Ledger:
+        for kept in (*self._kept("/Watch"), *self._kept("/Listen")):
+            kept.finish()
+        self.unsubscribe(request.body.decode())
+        return self.Report(request, call)
+
+
+class Inspector(InspectorBase):
+    def Census(self, request: Number, call: actorrpc.Call[Counts]) -> Counts:
+        gc.collect()
+        alive = Counter(type(each).__name__ for each in gc.get_objects())
+        loop = gevent.get_hub().loop
+        counts = {name: alive[name] for name in COUNTED}
+        # Stacks that wait in the pool are as many as once were busy at the same time: no leak.
+        counts["greenlets"] = sum(isinstance(each, greenlet) for each in gc.get_objects()) - _idle_runners()
+        counts["watchers"] = loop.activecnt
+        counts["pending watchers"] = loop.pendingcnt
+        return Counts(pid=os.getpid(), counts=counts)
+
+
+def _idle_runners() -> int:
+    """Stacks that the pool keeps for the next turns."""
+    from actorrpc.hub.runners import Runners
+
+    return sum(len(each._free) for each in gc.get_objects() if isinstance(each, Runners))
+
+
+app = actorrpc.App([Storm, Inspector])

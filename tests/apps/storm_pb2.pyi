@@ -1,0 +1,75 @@
+from actorrpc import options_pb2 as _options_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Number(_message.Message):
+    __slots__ = ("number", "body", "replies")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    REPLIES_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    body: bytes
+    replies: int
+    def __init__(self, number: _Optional[int] = ..., body: _Optional[bytes] = ..., replies: _Optional[int] = ...) -> None: ...
+
+class Post(_message.Message):
+    __slots__ = ("room", "publisher", "number", "last")
+    ROOM_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHER_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    room: str
+    publisher: str
+    number: int
+    last: bool
+    def __init__(self, room: _Optional[str] = ..., publisher: _Optional[str] = ..., number: _Optional[int] = ..., last: bool = ...) -> None: ...
+
+class Ledger(_message.Message):
+    __slots__ = ("counted", "uploaded", "talked", "published", "heard", "finals", "thaws", "freezes", "faults", "connection")
+    class HeardEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    COUNTED_FIELD_NUMBER: _ClassVar[int]
+    UPLOADED_FIELD_NUMBER: _ClassVar[int]
+    TALKED_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    HEARD_FIELD_NUMBER: _ClassVar[int]
+    FINALS_FIELD_NUMBER: _ClassVar[int]
+    THAWS_FIELD_NUMBER: _ClassVar[int]
+    FREEZES_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    counted: int
+    uploaded: int
+    talked: int
+    published: int
+    heard: _containers.ScalarMap[str, int]
+    finals: _containers.RepeatedScalarFieldContainer[str]
+    thaws: int
+    freezes: int
+    faults: _containers.RepeatedScalarFieldContainer[str]
+    connection: str
+    def __init__(self, counted: _Optional[int] = ..., uploaded: _Optional[int] = ..., talked: _Optional[int] = ..., published: _Optional[int] = ..., heard: _Optional[_Mapping[str, int]] = ..., finals: _Optional[_Iterable[str]] = ..., thaws: _Optional[int] = ..., freezes: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ...) -> None: ...
+
+class Counts(_message.Message):
+    __slots__ = ("pid", "counts")
+    class CountsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    PID_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    counts: _containers.ScalarMap[str, int]
+    def __init__(self, pid: _Optional[int] = ..., counts: _Optional[_Mapping[str, int]] = ...) -> None: ...

@@ -1,0 +1,104 @@
+"""What a server holds when nobody uses it: descriptors, greenlets, watchers, objects, threads, processes.
+
+A census is taken over a connection of its own, which the broker moves to each hub in turn. It waits until two
+counts are the same, so that what is still ending has ended; it does not wait for a time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+import grpc
+
+from tests.apps.storm_actorrpc import InspectorStub
+from tests.apps.storm_pb2 import Number
+from tests.interop.served import Served
+
+__all__ = ["Census", "leaks", "take_census"]
+
+#: After how long a server that is not quiet is counted as it is.
+PATIENCE = 30.0
+
+#: Counts by process and kind: ``("hub 0", "fd socket")``.
+Census = dict[tuple[str, str], int]
+
+#: Resident memory is no count: only its growth beyond a limit is a leak.
+RSS = "resident kB"
+
+
+def take_census(server: Served) -> Census:
+    """Count until nothing changes any more."""
+    end = time.monotonic() + PATIENCE
+    with grpc.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        inspector = InspectorStub(channel)
+        inspector.Census(Number())
+        server.wait_for(lambda: len(server.connections()) == 1)  # the clients' sockets have been closed
+        (row,) = server.connections()
+        before = _count(server, inspector, row["id"])
+        while True:
+            now = _count(server, inspector, row["id"])
+            if _exact(now) == _exact(before) or time.monotonic() > end:
+                return now
+            before = now
+
+
+def leaks(before: Census, after: Census, rss_limit: int) -> list[str]:
+    """What there is more of than before. ``rss_limit`` is in kB, for each process."""
+    return [
+        f"{process}: {kind} {before.get((process, kind), 0)} before, {count} after"
+        for (process, kind), count in after.items()
+        if count - before.get((process, kind), 0) > (rss_limit if kind == RSS else 0)
+    ]
+
+
+def _exact(census: Census) -> Census:
+    return {key: count for key, count in census.items() if key[1] != RSS}
+
+
+def _count(server: Served, inspector: InspectorStub, connection: str) -> Census:
+    status = server.status()
+    census = _of_process("broker", status["broker_pid"])
+    census["broker", "children"] = _children(status["broker_pid"])
+    for hub in status["hubs"]:
+        name = f"hub {hub['id']}"
+        moved = server.cli("move", connection, str(hub["id"]))
+        assert moved.returncode == 0, moved.stderr
+        answer = inspector.Census(Number())
+        assert answer.pid == hub["pid"]
+        census.update({(name, kind): count for kind, count in answer.counts.items()})
+        census.update(_of_process(name, hub["pid"]))
+        census[name, "generation"] = hub["generation"]
+    return census
+
+
+def _of_process(name: str, pid: int) -> Census:
+    """What the kernel knows about a process."""
+    census = {(name, f"fd {kind}"): count for kind, count in _descriptors(pid).items()}
+    status = Path(f"/proc/{pid}/status").read_text()
+    for kind, field in ((RSS, "VmRSS"), ("threads", "Threads")):
+        found = re.search(rf"^{field}:\s+(\d+)", status, re.MULTILINE)
+        assert found is not None
+        census[name, kind] = int(found[1])
+    census[name, "memfd maps"] = Path(f"/proc/{pid}/maps").read_text().count("/memfd:")
+    return census
+
+
+def _descriptors(pid: int) -> Counter[str]:
+    """Open descriptors by kind: ``socket``, ``memfd``, ``[eventpoll]``, or a file's path."""
+    kinds: Counter[str] = Counter()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = os.readlink(link)
+        except FileNotFoundError:  # closed meanwhile
+            continue
+        kind, _, rest = target.partition(":")
+        kinds[rest if kind == "anon_inode" else "memfd" if kind == "/memfd" else kind] += 1
+    return kinds
+
+
+def _children(pid: int) -> int:
+    return sum(len(path.read_text().split()) for path in Path(f"/proc/{pid}/task").glob("*/children"))

@@ -1,0 +1,186 @@
+"""A storm: a real server, crews of real clients, and every connection moving at random meanwhile.
+
+The clients find out what is lost, doubled, reordered or failed; the storm compares their counts with those of
+the actors, the mover and the broker. Aborted moves and late deadlines are figures: its caller judges them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.chaos.crew import Crew
+from tests.chaos.figures import cpu_seconds, summary
+from tests.chaos.mover import Mover, Moves
+from tests.interop.served import Served
+
+__all__ = ["Plan", "Storm"]
+
+#: How many members share a topic.
+ROOM = 6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What kind of storm it is to be."""
+
+    moves: int
+    rate: float = 1000.0
+    hubs: int = 2
+    members: int = 18
+    #: Processes that the members are spread over.
+    crews: int = 1
+    #: Seconds that each of a member's conversations rests between two steps, on average.
+    think: float = 0.3
+    silent: int = 4
+    blocked: int = 1
+    slow: int = 1
+    seed: int = 1
+    #: Seconds after which no more moves are asked for; None: as long as they take.
+    limit: float | None = None
+
+
+class Storm:
+    """One storm over a running server, from the first client to the last. ``blow`` makes it."""
+
+    def __init__(self, server: Served, plan: Plan) -> None:
+        self.server = server
+        self.plan = plan
+        self.moves = Moves()
+        #: What is wrong, as far as it is known.
+        self.faults: list[str] = []
+        self.numbers: dict[str, int] = {}
+        self.pauses: list[dict[str, float]] = []
+        self.late: dict[str, dict[str, float]] = {}
+        self.within_20_ms: dict[str, float] = {}
+        #: CPU seconds from "go" to the end of the moves, by process.
+        self.cpu: dict[str, float] = {}
+        self._crews: list[Crew] = []
+
+    def blow(self, progress: Callable[[Moves], None] = lambda moves: None) -> None:
+        """Start the clients, move everything, and let the clients come to their ends.
+
+        ``progress`` is called all the time. After the first fault no more moves are made.
+        """
+        before = self.server.status()["moves"]
+        try:
+            self._start_crews()
+            if not self._found_faults():
+                self._move(progress)
+            for crew in self._crews:
+                crew.say("stop")
+            for crew in self._crews:
+                crew.wait()
+        finally:
+            for crew in self._crews:
+                crew.kill()
+        self._collect()
+        self._compare_with_the_brokers_count(before)
+
+    def _start_crews(self) -> None:
+        plan, address = self.plan, self.server.address
+        rooms = -(-plan.members // ROOM)
+        share = -(-plan.members // plan.crews)
+        for first in range(0, plan.members, share):
+            count = min(share, plan.members - first)
+            self._crews.append(
+                Crew(
+                    "tests.chaos.members",
+                    address,
+                    *("--first", first, "--count", count, "--members", plan.members),
+                    *("--rooms", rooms, "--think", plan.think),
+                )
+            )
+        if plan.silent or plan.blocked:
+            watched = ("--silent", plan.silent, "--blocked", plan.blocked, "--seed", plan.seed)
+            self._crews.append(Crew("tests.chaos.stopwatch", address, *watched))
+        if plan.slow:
+            self._crews.append(Crew("tests.chaos.slow_readers", address, "--count", plan.slow))
+        for crew in self._crews:
+            crew.wait_until_ready()
+
+    def _move(self, progress: Callable[[Moves], None]) -> None:
+        plan = self.plan
+        mover = Mover(self.server.socket_path, plan.hubs, random.Random(plan.seed))
+        expected = plan.members + plan.silent + plan.blocked + plan.slow
+        if mover.connections != expected:
+            self.faults.append(f"{mover.connections} connections where {expected} clients are")
+        self.moves = mover.moves
+        for crew in self._crews:
+            crew.say("go")
+        end = time.monotonic() + plan.limit if plan.limit is not None else float("inf")
+
+        def go_on(moves: Moves) -> bool:
+            progress(moves)
+            return not self._found_faults() and time.monotonic() < end
+
+        cpu = self._cpu()
+        try:
+            mover(plan.moves, plan.rate, go_on)
+            self.cpu = {name: seconds - cpu[name] for name, seconds in self._cpu().items()}
+        except OSError as error:
+            self.faults.append(f"the mover: {error}")
+        finally:
+            mover.close()
+
+    def _cpu(self) -> dict[str, float]:
+        """CPU seconds of each process so far."""
+        hubs = {f"hub {hub['id']}": hub["pid"] for hub in self.server.status()["hubs"]}
+        crews = {f"{crew.name} {number}": crew.pid for number, crew in enumerate(self._crews)}
+        pids = {"broker": self.server.process.pid, **hubs, "mover": os.getpid(), **crews}
+        return {name: cpu_seconds(pid) for name, pid in pids.items()}
+
+    def _found_faults(self) -> bool:
+        return bool(self.faults) or any(crew.faults for crew in self._crews)
+
+    def _collect(self) -> None:
+        thaws: dict[str, int] = {}
+        for crew in self._crews:
+            self.faults.extend(crew.faults)
+            for what, count in crew.report.get("numbers", {}).items():
+                self.numbers[what] = self.numbers.get(what, 0) + count
+            if "pauses" in crew.report:
+                self.pauses.append(crew.report["pauses"])
+            thaws.update(crew.report.get("thaws", {}))
+            self.late.update(crew.report.get("late", {}))
+            self.within_20_ms.update(crew.report.get("within_20_ms", {}))
+        aborted = sum(self.moves.aborted.values())
+        for connection, count in thaws.items():
+            moved = self.moves.done[connection]
+            # It is thawed after a move that was given up, too; and only once if it moves on before that.
+            if not moved / 2 < count <= moved + aborted:
+                self.faults.append(f"{connection} was moved {moved} times, and its actor counts {count}")
+
+    def _compare_with_the_brokers_count(self, before: dict[str, Any]) -> None:
+        done, aborted = self.moves.done.total(), self.moves.aborted.total()
+        after: dict[str, Any] = {}
+
+        def counted() -> bool:
+            after.update(self.server.status()["moves"])
+            return after["done"] - before["done"] == done and after["aborted"] - before["aborted"] == aborted
+
+        try:
+            self.server.wait_for(counted)
+        except AssertionError:
+            self.faults.append(f"{done} moves done and {aborted} aborted, and the broker counts {after}")
+
+    def figures(self) -> dict[str, Any]:
+        """What was measured."""
+        return {
+            "moves": self.moves.count,
+            "aborted": dict(self.moves.aborted),
+            "moves a second": round(self.moves.rate, 1),
+            "CPU for each move (ms)": {
+                name: round(seconds * 1000 / max(self.moves.count, 1), 3)
+                for name, seconds in self.cpu.items()
+            },
+            "a move, from question to answer (ms)": summary(self.moves.seconds),
+            "messages": self.numbers,
+            "a client's step (ms)": self.pauses,
+            "deadlines, how late (ms)": self.late,
+            "deadlines within 20 ms": self.within_20_ms,
+        }
