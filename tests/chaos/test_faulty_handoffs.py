@@ -169,7 +169,7 @@ class Stage:
             assert self.hubs()[hub]["pid"] == self.pids[hub]
         for target in (killed, 2):
             assert self.ask_to_move(self.ids[2], target) == ""
-        self.talks[2].say()
+            self.talks[2].say()  # else on_thaw may still have to run, which pins it
         assert self.talk.stub.Unary(Item(), wait_for_ready=True, timeout=HANG).number >= 1
         self.talk.close()
         self.wait_for(lambda: self.count_fds(self.pids[2]) == self.fds[2])
