@@ -305,9 +305,9 @@ def test_the_socket_lies_unread_with_a_stopped_target(stage, killed):
     stage.recovers(killed)
 
 
+# Not after READY: the target may then throw away a COMMIT that it has not read, which closes the connection.
 @pytest.mark.parametrize(
-    ("hub", "point"),
-    [(0, "after_freeze"), (1, "before_say_ready"), (1, "after_say_ready"), (0, "before_commit")],
+    ("hub", "point"), [(0, "after_freeze"), (1, "before_say_ready"), (0, "before_commit")]
 )
 def test_a_link_that_breaks_between_living_hubs(stage, hub, point):
     reached = stage.will(hub, point, "break")
