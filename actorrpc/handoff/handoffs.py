@@ -85,10 +85,11 @@ class Handoffs:
                 source.on(_TO_SOURCE[kind], getattr(answer, "why", ""))
 
     def _on_prepare(self, link: Link, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> None:
-        target = Target(prepare.connection, prepare.number, link)
+        key = link, prepare.number
+        target = self.targets[key] = Target(prepare.connection, prepare.number, link)
         target.prepare(lambda: self._thaw(prepare, fds))
-        if target.waiting:
-            self.targets[link, prepare.number] = target
+        if not target.waiting:
+            self.targets.pop(key, None)
 
     def link_lost(self, link: Link, why: str) -> None:
         """A link has ended, and all that came over it has been received: settle what was under way on it."""

@@ -2,7 +2,7 @@
 
 A file ``PID.POINT`` in the folder that ``ACTORRPC_TEST_FAULTS`` names says what hub PID does when it first
 comes to that point: ``kill N`` and ``stop N`` send SIGKILL or SIGSTOP to process N, ``break`` ends the link
-to the other hub. The file is renamed to ``PID.POINT.reached`` before.
+to the other hub. Before, the fifo ``PID.POINT.reached`` gets a byte.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["app"]
 FOLDER = Path(os.environ["ACTORRPC_TEST_FAULTS"])
 
 # So that a test need not wait for five seconds.
-source.READY_TIMEOUT = 0.5
+source.READY_TIMEOUT = 1.0
 
 
 def stumble(point: str, handoff: Any) -> None:
@@ -31,7 +31,9 @@ def stumble(point: str, handoff: Any) -> None:
         what, *pid = file.read_text().split()
     except FileNotFoundError:
         return
-    file.rename(file.with_name(file.name + ".reached"))
+    file.unlink()
+    with file.with_name(file.name + ".reached").open("wb", buffering=0) as fifo:
+        fifo.write(b"!")
     if what == "break":
         handoff.link._end()
     else:

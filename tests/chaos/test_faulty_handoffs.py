@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import queue
+import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,26 +66,30 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.pids: list[int] = []
+        self.talks: list[Talk] = []
+        self.ids: list[str] = []
+        self._fifos: list[int] = []
+        self._movers: list[threading.Thread] = []
         self.server = Served(app="tests.chaos.faults:app", hubs=3)
         try:
             self.pids = [hub["pid"] for hub in self.hubs()]
-            self.talks: list[Talk] = []
-            self.ids: list[str] = []
             for hub in range(3):
                 self._open(hub)
         except BaseException:
             self.close()
             raise
         self.peer = next(each["peer"] for each in self.connections() if each["id"] == self.ids[0])
+        for talk in self.talks:
+            talk.say()  # so that each hub has all of a connection that has just come to it
         self.fds = [self.count_fds(pid) for pid in self.pids]
-        self._movers: list[threading.Thread] = []
 
     def _open(self, hub: int) -> None:
         self.talks.append(Talk(self.server.address))
         (new,) = [each for each in self.connections() if each["id"] not in self.ids]
         self.ids.append(new["id"])
         if new["hub"] != hub:
-            assert self.ask_to_move(new["id"], hub)
+            assert self.ask_to_move(new["id"], hub) == ""
 
     def _ask(self, question: Request) -> Reply:
         """As the command line does, which would have to start first."""
@@ -96,22 +101,24 @@ class Stage:
     def connections(self) -> Any:
         return json.loads(self._ask(Request(connections=Request.Connections())).json)
 
-    def ask_to_move(self, id: str, hub: int) -> bool:
-        """Whether it moved. False also if the broker died before it could tell."""
+    def ask_to_move(self, id: str, hub: int) -> str:
+        """Why it did not move, "" if it did."""
         try:
-            return not self._ask(Request(move=Request.Move(connection=id, hub=hub))).error
-        except OSError:
-            return False
+            return self._ask(Request(move=Request.Move(connection=id, hub=hub))).error
+        except OSError as error:
+            return f"the broker is dead: {error}"
 
     @property
     def talk(self) -> Talk:
         return self.talks[0]
 
-    def will(self, hub: int, point: str, what: str) -> Path:
-        """Let a hub stumble; the path is there when it has."""
+    def will(self, hub: int, point: str, what: str) -> int:
+        """Let a hub stumble; the descriptor is readable when it has."""
         file = self.folder / f"{self.pids[hub]}.{point}"
+        os.mkfifo(fifo := file.with_name(file.name + ".reached"))
         file.write_text(what)
-        return file.with_name(file.name + ".reached")
+        self._fifos.append(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK))
+        return self._fifos[-1]
 
     def move(self) -> threading.Thread:
         """Have the connection of hub 0 moved to hub 1; the command may find nobody to answer it."""
@@ -120,8 +127,17 @@ class Stage:
         self._movers.append(mover)
         return mover
 
-    def wait_for(self, reached: Path) -> None:
-        self.server.wait_for(reached.exists)
+    @staticmethod
+    def wait_until_reached(fifo: int) -> None:
+        assert select.select([fifo], [], [], HANG)[0], "the hub never came to that point"
+
+    @staticmethod
+    def wait_for(condition: Callable[[], bool]) -> None:
+        """Look until it is true. The nap leaves the machine to those who work on that."""
+        end = time.monotonic() + HANG
+        while not condition():
+            assert time.monotonic() < end, "the condition did not come about"
+            time.sleep(0.01)
 
     @staticmethod
     def count_fds(pid: int) -> int:
@@ -139,7 +155,7 @@ class Stage:
 
     def goes_on(self, hub: int) -> None:
         self.talk.say()
-        self.server.wait_for(lambda: self.holders() == [hub])
+        self.wait_for(lambda: self.holders() == [hub])
         self.talk.say()
 
     def recovers(self, killed: int) -> None:
@@ -148,17 +164,17 @@ class Stage:
             if hub != killed:
                 talk.say()
                 assert talk.stub.Unary(Item(), timeout=HANG).number > 1
-        self.server.wait_for(lambda: self._serves(killed))
+        self.wait_for(lambda: self._serves(killed))
         for hub in {0, 1, 2} - {killed}:
             assert self.hubs()[hub]["pid"] == self.pids[hub]
         for target in (killed, 2):
-            assert self.ask_to_move(self.ids[2], target)
-        self.talks[2].say()
+            assert self.ask_to_move(self.ids[2], target) == ""
+            self.talks[2].say()  # else on_thaw may still have to run, which pins it
         assert self.talk.stub.Unary(Item(), wait_for_ready=True, timeout=HANG).number >= 1
         self.talk.close()
-        self.server.wait_for(lambda: self.count_fds(self.pids[2]) == self.fds[2])
+        self.wait_for(lambda: self.count_fds(self.pids[2]) == self.fds[2])
         expected = self.fds[1] if killed == 0 else self.fds[0] - 1  # without the connection that was here
-        self.server.wait_for(lambda: self.count_fds(self.pids[1 - killed]) == expected)
+        self.wait_for(lambda: self.count_fds(self.pids[1 - killed]) == expected)
 
     def _serves(self, hub: int) -> bool:
         row = self.hubs()[hub]
@@ -175,6 +191,8 @@ class Stage:
         self.server.close()
         for mover in self._movers:
             mover.join(HANG)
+        for fifo in self._fifos:
+            os.close(fifo)
 
 
 def _socket_inodes(pid: int) -> Iterator[str]:
@@ -211,7 +229,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 def test_a_source_that_is_killed(stage, point, then):
     reached = stage.will(0, point, f"kill {stage.pids[0]}")
     stage.move()
-    stage.wait_for(reached)
+    stage.wait_until_reached(reached)
     if then == CLOSED:
         stage.is_closed()
     else:
@@ -230,7 +248,7 @@ def test_a_source_that_is_killed(stage, point, then):
 def test_a_target_that_is_killed(stage, point, then):
     reached = stage.will(1, point, f"kill {stage.pids[1]}")
     stage.move()
-    stage.wait_for(reached)
+    stage.wait_until_reached(reached)
     if then == CLOSED:
         stage.is_closed()
     else:
@@ -242,9 +260,9 @@ def test_a_target_that_is_killed_when_it_is_ready(stage):
     """The source has not said COMMIT: it sees that nobody would hear it, and serves on."""
     stopped = stage.will(0, "before_commit", f"stop {stage.pids[0]}")
     stage.move()
-    stage.wait_for(stopped)
+    stage.wait_until_reached(stopped)
     os.kill(stage.pids[1], signal.SIGKILL)
-    stage.server.wait_for(lambda: stage.hubs()[1]["pid"] != stage.pids[1])
+    stage.wait_for(lambda: stage.hubs()[1]["pid"] != stage.pids[1])
     os.kill(stage.pids[0], signal.SIGCONT)
     stage.goes_on(0)
     stage.recovers(1)
@@ -255,7 +273,7 @@ def test_a_source_that_is_killed_with_its_offer_unread(stage):
     os.kill(stage.pids[1], signal.SIGSTOP)
     reached = stage.will(0, "after_freeze", f"kill {stage.pids[0]}")
     stage.move()
-    stage.wait_for(reached)
+    stage.wait_until_reached(reached)
     stage.is_closed()
     os.kill(stage.pids[1], signal.SIGCONT)
     stage.recovers(0)
@@ -276,7 +294,7 @@ def test_the_socket_lies_unread_with_a_stopped_target(stage, killed):
     """It is the target's already: the source's death does not matter, and the target's is seen at once."""
     stopped = stage.will(1, "after_say_ready", f"stop {stage.pids[1]}")
     stage.move().join(HANG)
-    stage.wait_for(stopped)
+    stage.wait_until_reached(stopped)
     assert stage.holders() == [], "only the kernel has it"
     os.kill(stage.pids[killed], signal.SIGKILL)
     if killed == 1:
@@ -287,14 +305,14 @@ def test_the_socket_lies_unread_with_a_stopped_target(stage, killed):
     stage.recovers(killed)
 
 
+# Not after READY: the target may then throw away a COMMIT that it has not read, which closes the connection.
 @pytest.mark.parametrize(
-    ("hub", "point"),
-    [(0, "after_freeze"), (1, "before_say_ready"), (1, "after_say_ready"), (0, "before_commit")],
+    ("hub", "point"), [(0, "after_freeze"), (1, "before_say_ready"), (0, "before_commit")]
 )
 def test_a_link_that_breaks_between_living_hubs(stage, hub, point):
     reached = stage.will(hub, point, "break")
     mover = stage.move()
-    stage.wait_for(reached)
+    stage.wait_until_reached(reached)
     mover.join(HANG)
     stage.talk.say()
     assert len(stage.holders()) == 1
@@ -308,7 +326,7 @@ def test_a_link_that_breaks_between_living_hubs(stage, hub, point):
 def test_a_broker_that_is_killed_while_a_connection_moves(stage, hub, point):
     reached = stage.will(hub, point, f"kill {stage.server.process.pid}")
     stage.move()
-    stage.wait_for(reached)
+    stage.wait_until_reached(reached)
     stage.server.process.wait(HANG)
     stage.goes_on(1)
     for talk in stage.talks:

@@ -152,6 +152,18 @@ def test_a_target_that_fails_to_serve_closes_the_connection(world):
     world.settle()
 
 
+def test_a_link_that_ends_while_the_target_says_ready_leaves_nothing(world, monkeypatch):
+    run(world, *OFFERED)
+    hub = world.hubs[1]
+    end = hub.ends[0]
+    send = end.send
+    monkeypatch.setattr(end, "send", lambda *message: end.lose() or send(*message))
+    run(world, "1 hears 0")
+    assert not hub.handoffs
+    world.settle()
+    assert world.serving == [0]
+
+
 def test_commit_without_room_for_its_socket_discards_the_connection(world):
     run(world, *READY)
     (target,) = world.hubs[1].handoffs.targets.values()
