@@ -90,7 +90,7 @@ def _weigh(path: str) -> None:
                 file.write(f"{message.ByteSize()}\n")
         return send(link, message, fds, then)
 
-    Link.send = weigh  # type: ignore[method-assign]
+    Link.send = weigh  # type: ignore[assignment, method-assign]
 
 
 if _prepares := os.environ.get("BENCHMARK_PREPARES"):
