@@ -27,7 +27,9 @@ from benchmarks.trips import Trip
 
 #: A move that has not shown after so many seconds never will.
 _MOVE_TIMEOUT = 20.0
-_WARM_UP = 200
+#: Round trips, and moves, before those that count.
+_WARM_UP_TRIPS = 200
+_WARM_UP_MOVES = 4
 
 
 class Rally:
@@ -54,27 +56,33 @@ class Rally:
 
 
 def play(rally: Rally, broker: Broker, connection: str, pids: list[int], moves: int, between: int) -> None:
-    for _ in range(_WARM_UP):
-        pid = rally.trip()
-    rally.trips.clear()
-    usual = 0.0005
-    for _ in range(moves):
+    """Make ``between`` round trips, have the connection moved in one that follows, and so on."""
+    for _ in range(_WARM_UP_TRIPS):
+        rally.trip()
+    for number in range(_WARM_UP_MOVES + moves):
+        if number == _WARM_UP_MOVES:
+            rally.trips.clear()
         for _ in range(between):
-            rally.trip()
+            pid = rally.trip()
         usual = min(seconds for seconds, _ in rally.trips[-between:])
         broker.ask_to_move(connection, 1 - pids.index(pid))
         _spin(random.uniform(0, usual))
-        before, deadline = pid, perf_counter() + _MOVE_TIMEOUT
-        while (pid := rally.trip()) == before:
-            if perf_counter() > deadline:
-                raise ValueError("a move did not show in the replies")
-            if broker.has_said():
-                break
-        broker.moved()
-        while pid == before:  # it was over between two round trips
-            pid = rally.trip()
+        _await_move(rally, broker, pid)
     for _ in range(between):
         rally.trip()
+
+
+def _await_move(rally: Rally, broker: Broker, before: int) -> None:
+    """Make round trips until one was answered by another hub."""
+    deadline = perf_counter() + _MOVE_TIMEOUT
+    while (pid := rally.trip()) == before and not broker.has_said():
+        if perf_counter() > deadline:
+            raise ValueError("a move did not show in the replies")
+    broker.moved()
+    if pid == before:  # it was over between two round trips
+        pid = rally.trip()
+    if pid == before:
+        raise ValueError("the hub that has moved the connection still answers")
 
 
 def _spin(seconds: float) -> None:
