@@ -108,7 +108,7 @@ class Admin:
         return Reply(json=json.dumps(rows), warnings=warnings)
 
     def _move(self, connection: str, target: int) -> Reply:
-        states = {row["id"]: row["state"] for row in self._supervisor.status()["hubs"]}
+        states = self._supervisor.hub_states
         if target not in states:
             last = len(states) - 1
             return Reply(error=f"no such hub: {target} (there are hubs 0 to {last})", bad_request=True)

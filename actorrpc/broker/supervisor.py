@@ -64,6 +64,11 @@ class Supervisor:
         """The processes that can be asked something."""
         return [process for process in self._joined if process.exit_code is None]
 
+    @property
+    def hub_states(self) -> dict[int, str]:
+        """The state of each hub, as ``status`` has it."""
+        return {hub.id: hub.state for hub in self._hubs}
+
     def status(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``."""
         return {
