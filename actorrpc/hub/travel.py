@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "Arrival", "Departure", "freeze", "thaw"]
 
 #: The format of the snapshots that this version writes, and the only one it reads.
-FORMAT = 1
+FORMAT = 2
 
 
 class Departure:
