@@ -20,6 +20,7 @@ __all__ = [
     "Server",
     "allow_descriptors",
     "end_on_sigterm",
+    "on_core",
     "python",
     "run",
     "server",
@@ -60,16 +61,16 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def server(module: str, core: int | None = None) -> Iterator[Server]:
+def server(module: str, core: int | None = None, *arguments: str) -> Iterator[Server]:
     """Run a program of benchmarks/servers from its ready line to the end of the block.
 
     It runs on one core if that is given. It is told to end by the end of its standard input, which also
     comes if this process dies, and killed if it does not obey. Raises BenchmarkError if it does not get
     ready.
     """
-    with _on(core):
+    with on_core(core):
         process = subprocess.Popen(
-            python(f"benchmarks.servers.{module}"),
+            python(f"benchmarks.servers.{module}", *arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_environment(),
@@ -95,7 +96,7 @@ def run(command: Sequence[str], core: int | None = None, *, timeout: float) -> s
     """
     environment = _environment()
     try:
-        with _on(core):
+        with on_core(core):
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise BenchmarkError(f"{' '.join(command)} has not ended after {timeout:.0f} s") from None
@@ -136,7 +137,7 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _on(core: int | None) -> Iterator[None]:
+def on_core(core: int | None) -> Iterator[None]:
     """What is started in the block runs on the core, all its threads from their first instruction."""
     if core is None:
         yield

@@ -19,10 +19,13 @@ pytest.importorskip("grpc")
 
 from benchmarks.accounting import cpu_seconds, memory_bytes
 from benchmarks.comparison import Comparison, Result
+from benchmarks.figures import Figure, met
+from benchmarks.figures import table as figure_table
 from benchmarks.idle import Usage
 from benchmarks.idle import table as idle_table
 from benchmarks.loads import LOADS, check_h2load
 from benchmarks.processes import BenchmarkError, Cores, server
+from benchmarks.trips import attribute, percentile
 
 ROOT = Path(__file__).parents[1]
 SERVERS = ["grpcio", "grpcio.aio", "actorrpc"]
@@ -134,6 +137,69 @@ def test_a_report_of_h2load_is_believed_only_if_every_call_was_answered() -> Non
     ):
         with pytest.raises(BenchmarkError):
             check_h2load(wrong, 300)
+
+
+def test_handoff_reports_every_figure() -> None:
+    tiny = ["--rounds=1", "--moves=5", "--between=3", "--shuttles=250", "--connections=50"]
+    loads = ["idle", "busy"] if shutil.which("h2load") else ["idle"]
+    found = report("handoff", *tiny, *([] if "busy" in loads else ["--only-idle"]))
+    assert found["met"] in (True, False)
+    figures = {each["name"]: each for each in found["results"]}
+    sizes = (100, 16_000, 1_000_000, 32_000_000)
+    pauses = [f"pause_{p}_{size}_{load}" for load in loads for size in sizes for p in ("p50", "p99")]
+    rest = ["floor", "floors", "moves_per_second", "drain", "prepare"]
+    assert list(figures) == [*pauses, *(["busy"] if "busy" in loads else []), *rest]
+    assert all(len(each["rounds"]) == 1 for each in figures.values())
+    assert all(figures[name]["unmoved"] > 0 for name in pauses)
+    with_goals = ["pause_p50_16000_idle", "pause_p99_16000_idle", *rest[1:]]
+    assert [name for name, each in figures.items() if each["met"] is not None] == with_goals
+    assert figures["drain"]["goal"] == pytest.approx(0.04)  # of 4 s for 5,000
+    assert figures["moves_per_second"]["goal_is"] == "least"
+    assert 200 < figures["prepare"]["median"] < 5000
+
+
+def test_handoff_says_where_h2load_is_found() -> None:
+    done = benchmark("handoff", PATH="")
+    assert done.returncode == 2
+    assert done.stdout == "" and len(done.stderr.splitlines()) == 1
+    assert "nghttp2-client" in done.stderr and "--only-idle" in done.stderr
+
+
+def test_a_move_falls_in_the_round_trip_with_the_first_reply_from_the_other_hub() -> None:
+    one, other = 11, 22
+    found = attribute(
+        [(1.0, one), (1.5, one), (9.0, other), (2.0, other), (5.0, one), (6.5, other), (1.0, other)]
+    )
+    assert found.unmoved == [1.0, 1.5, 2.0, 1.0]
+    assert found.extra == [9.0 - 1.25, 5.0 - 1.25, 6.5 - 1.25]
+    assert attribute([(1.0, one)]).extra == []
+    with pytest.raises(ValueError):
+        attribute([])
+
+
+def test_a_move_that_costs_nothing_has_no_pause() -> None:
+    assert attribute([(2.0, 1), (2.0, 1), (2.0, 2), (1.0, 1)]).extra == [0.0, -1.0]
+
+
+def test_percentiles_are_of_the_nearest_rank() -> None:
+    values = [float(each) for each in range(100, 0, -1)]
+    assert [percentile(values, percent) for percent in (1, 50, 99, 100)] == [1, 50, 99, 100]
+    assert [percentile([3.0, 1.0, 2.0], percent) for percent in (0, 50, 99)] == [1, 2, 3]
+
+
+def test_handoff_prints_a_table() -> None:
+    figures = [
+        Figure("pause", "pause, 16 kB, idle: p50", "ms", 0.5, rounds=[0.4, 0.3, 0.6], beside=[0.2, 0.2, 0.3]),
+        Figure("rate", "moves per second", "/s", 2000, at_least=True, rounds=[1000.0, 1999.0, 3000.0]),
+        Figure("floor", "send_fds", "ms", rounds=[0.05]),
+    ]
+    head, pause, rate, floor = figure_table(figures).splitlines()
+    assert head.split() == ["median", "(lowest–highest)", "unmoved", "goal"]
+    wanted = ["pause,", "16", "kB,", "idle:", "p50", "0.40", "(0.30–0.60)", "ms", "0.20", "≤", "0.50", "met"]
+    assert pause.split() == wanted
+    assert rate.split()[3:] == ["1,999", "(1,000–3,000)", "/s", "≥", "2,000", "MISSED"]
+    assert floor.split() == ["send_fds", "0.05", "(0.05–0.05)", "ms"]
+    assert (met(figures), met(figures[:1]), met(figures[2:])) == (False, True, None)
 
 
 def test_accounting_counts_descendants() -> None:

@@ -39,6 +39,10 @@ class Hub:
         self.process = None
         return restart_delay(self._quick_deaths)
 
+    @property
+    def state(self) -> str:
+        return self.process.state if self.process else "restarting"
+
     def row(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``. Without a process the pid is null."""
         process = self.process
@@ -46,7 +50,7 @@ class Hub:
             "id": self.id,
             "pid": process.pid if process else None,
             "generation": self.generation,
-            "state": process.state if process else "restarting",
+            "state": self.state,
             "connections": process.load.connections if process else 0,
             "cpu": round(process.load.cpu, 4) if process else 0.0,
             "lag_ms": round(process.load.lag_ms, 3) if process else 0.0,

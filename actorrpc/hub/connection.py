@@ -158,10 +158,14 @@ class Connection:
         self.node.forget(self, finished=self._finished)
 
     def let_go(self) -> None:
-        """Forget it without a word to the client: another hub serves it."""
+        """Forget it without a word to the client: another hub serves it.
+
+        It lets go of its parts too, which know it: so that it is freed at once, with the session and the
+        actors' states, and not when the garbage collector next looks, for which all connections wait.
+        """
         self.state = CLOSED
         self._stop_lingering()
-        self.upkeep.stop()
+        self.upkeep.let_go()
         self.transport.let_go()
         for call in self.calls.values():
             call.ended = call.moved = True
@@ -173,6 +177,13 @@ class Connection:
         self.host.end_subscriptions()
         self.host.moved = True
         self.node.forget(self)
+        self.calls.clear()
+        self.cells.clear()
+        self._unarmed.clear()
+        self._ready.clear()
+        del self.host
+        self.admission = None
+        self._on_quiet = None
 
     @property
     def _finished(self) -> bool:

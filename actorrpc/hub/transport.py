@@ -139,6 +139,7 @@ class Transport:
         """Close this process's descriptor only: the connection goes on in another one."""
         _unregister(self._sock.fileno())
         self._release()
+        self._on_bytes = self._on_end = self._on_writable = _ignore
 
     def _release(self) -> None:
         self._reader.close()
@@ -186,6 +187,10 @@ class Transport:
     def __repr__(self) -> str:
         waiting = 0 if self._backlog is None else len(self._backlog)
         return f"<Transport fd {self._sock.fileno()}, {waiting} bytes wait>"
+
+
+def _ignore(*_: object) -> None:
+    """For a transport that is not its connection's any more."""
 
 
 def _unregister(fd: int) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "Arrival", "Departure", "freeze", "stand_in", "thaw"]
 
 #: The format of the snapshots that this version writes, and the only one it reads.
-FORMAT = 1
+FORMAT = 2
 
 #: A snapshot that seems to be older, or of the future, was taken by another clock.
 MAX_AGE = 10.0

@@ -82,6 +82,11 @@ class Upkeep:
             self._timer.close()
             self._timer = None
 
+    def let_go(self) -> None:
+        """Stop for good, and forget the connection."""
+        self.stop()
+        del self._connection
+
     def _on_timer(self) -> None:
         now = monotonic()
         for due, fulfil in list(self._duties()):

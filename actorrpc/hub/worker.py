@@ -5,6 +5,7 @@ The broker may fall silent or die at any moment; the hub serves on, and never wa
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import socket
@@ -79,6 +80,9 @@ class Worker:
             app, config, hub=start.hub, generation=start.generation, on_moved=self._report_moved
         )
         self._listener = socket.socket(fileno=listener)
+        # What is there now stays. Looking through it takes 10 ms, for which all connections would wait.
+        gc.collect()
+        gc.freeze()
         self._watch(config.drain_timeout)
         if not self._link.send(control_pb2.ToBroker(ready=control_pb2.Ready())):
             self._listen()

@@ -79,7 +79,7 @@ class SessionSnapshot(_message.Message):
     unsent_output: bytes
     preface_left: int
     settings_received: bool
-    hpack_entries: _containers.RepeatedCompositeFieldContainer[HeaderField]
+    hpack_entries: _containers.RepeatedScalarFieldContainer[str]
     hpack_max_size: int
     continuation_stream: int
     continuation_end_stream: bool
@@ -104,7 +104,7 @@ class SessionSnapshot(_message.Message):
     last_ping: float
     window: int
     table_announced: bool
-    def __init__(self, partial_input: _Optional[bytes] = ..., unsent_output: _Optional[bytes] = ..., preface_left: _Optional[int] = ..., settings_received: bool = ..., hpack_entries: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., hpack_max_size: _Optional[int] = ..., continuation_stream: _Optional[int] = ..., continuation_end_stream: bool = ..., continuation_block: _Optional[bytes] = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., peer_initial_window: _Optional[int] = ..., peer_max_frame_size: _Optional[int] = ..., last_stream: _Optional[int] = ..., goaway_sent: bool = ..., last_refused: _Optional[int] = ..., goaway_received: bool = ..., streams: _Optional[_Iterable[_Union[StreamSnapshot, _Mapping]]] = ..., held: _Optional[int] = ..., waiting: _Optional[int] = ..., goaway_ping_sent: bool = ..., flood_spent: _Optional[float] = ..., flood_unsettled: _Optional[int] = ..., free_updates: _Optional[int] = ..., ping_strikes: _Optional[int] = ..., last_ping: _Optional[float] = ..., window: _Optional[int] = ..., table_announced: bool = ...) -> None: ...
+    def __init__(self, partial_input: _Optional[bytes] = ..., unsent_output: _Optional[bytes] = ..., preface_left: _Optional[int] = ..., settings_received: bool = ..., hpack_entries: _Optional[_Iterable[str]] = ..., hpack_max_size: _Optional[int] = ..., continuation_stream: _Optional[int] = ..., continuation_end_stream: bool = ..., continuation_block: _Optional[bytes] = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., peer_initial_window: _Optional[int] = ..., peer_max_frame_size: _Optional[int] = ..., last_stream: _Optional[int] = ..., goaway_sent: bool = ..., last_refused: _Optional[int] = ..., goaway_received: bool = ..., streams: _Optional[_Iterable[_Union[StreamSnapshot, _Mapping]]] = ..., held: _Optional[int] = ..., waiting: _Optional[int] = ..., goaway_ping_sent: bool = ..., flood_spent: _Optional[float] = ..., flood_unsettled: _Optional[int] = ..., free_updates: _Optional[int] = ..., ping_strikes: _Optional[int] = ..., last_ping: _Optional[float] = ..., window: _Optional[int] = ..., table_announced: bool = ...) -> None: ...
 
 class HeaderField(_message.Message):
     __slots__ = ("name", "value")
@@ -130,7 +130,7 @@ class StreamSnapshot(_message.Message):
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     id: int
-    headers: _containers.RepeatedCompositeFieldContainer[HeaderField]
+    headers: _containers.RepeatedScalarFieldContainer[str]
     remote_closed: bool
     headers_sent: bool
     send_window: int
@@ -142,7 +142,7 @@ class StreamSnapshot(_message.Message):
     held: int
     window: int
     encoding: str
-    def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[str]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ...) -> None: ...
 
 class CallSnapshot(_message.Message):
     __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted")

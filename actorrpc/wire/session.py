@@ -596,7 +596,7 @@ class Session:
             unsent_output=unsent + outbound.framed(),
             preface_left=self._preface_left,
             settings_received=self._settings_received,
-            hpack_entries=freeze_fields(tuple(self.decoder.entries)),
+            hpack_entries=freeze_fields(self.decoder.entries),
             hpack_max_size=self.decoder.max_size,
             continuation_stream=continuation[0],
             continuation_end_stream=continuation[1],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import actorrpc
 from actorrpc import client
 from benchmarks.gen import bench_pb2
@@ -41,3 +43,65 @@ class CounterBase(actorrpc.Actor[bench_pb2.Count]):
 class CounterStub(client.Stub):
     __rpc__ = CounterBase.__rpc__
     Add: client.UnaryUnary[bench_pb2.Note, bench_pb2.Count]
+
+
+class TravellerBase(actorrpc.Actor[bench_pb2.Luggage]):
+    __rpc__ = actorrpc.ServiceSpec(
+        "bench.Traveller",
+        (
+            actorrpc.Method("Pack", bench_pb2.Size, bench_pb2.Place),
+            actorrpc.Method(
+                "Rally",
+                bench_pb2.Ball,
+                bench_pb2.Place,
+                client_streaming=True,
+                server_streaming=True,
+            ),
+        ),
+        state=bench_pb2.Luggage,
+    )
+    state: bench_pb2.Luggage
+
+    def Pack(self, request: bench_pb2.Size, call: actorrpc.Call[bench_pb2.Place]) -> bench_pb2.Place:
+        """Makes the state as large as the request says."""
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Traveller/Pack is not implemented")
+
+    def Rally(
+        self,
+        message: bench_pb2.Ball,
+        call: actorrpc.Call[bench_pb2.Place],
+    ) -> Iterable[bench_pb2.Place] | None:
+        """Sends each ball back."""
+        raise actorrpc.RpcError(
+            actorrpc.StatusCode.UNIMPLEMENTED,
+            "/bench.Traveller/Rally is not implemented",
+        )
+
+    def Rally_end(self, call: actorrpc.Call[bench_pb2.Place]) -> Iterable[bench_pb2.Place] | None:
+        """The client has half-closed."""
+        call.finish()
+        return None
+
+
+class TravellerStub(client.Stub):
+    __rpc__ = TravellerBase.__rpc__
+    Pack: client.UnaryUnary[bench_pb2.Size, bench_pb2.Place]
+    Rally: client.StreamStream[bench_pb2.Ball, bench_pb2.Place]
+
+
+class BurdenBase(actorrpc.Service):
+    __rpc__ = actorrpc.ServiceSpec(
+        "bench.Burden",
+        (
+            actorrpc.Method("Carry", bench_pb2.Share, bench_pb2.Done),
+        ),
+    )
+
+    def Carry(self, request: bench_pb2.Share, call: actorrpc.Call[bench_pb2.Done]) -> bench_pb2.Done:
+        """Works, then waits as long as it takes for the hub to have no more than this share of a core."""
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Burden/Carry is not implemented")
+
+
+class BurdenStub(client.Stub):
+    __rpc__ = BurdenBase.__rpc__
+    Carry: client.UnaryUnary[bench_pb2.Share, bench_pb2.Done]

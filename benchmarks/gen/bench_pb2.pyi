@@ -18,3 +18,37 @@ class Count(_message.Message):
     CALLS_FIELD_NUMBER: _ClassVar[int]
     calls: int
     def __init__(self, calls: _Optional[int] = ...) -> None: ...
+
+class Luggage(_message.Message):
+    __slots__ = ("content",)
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    content: bytes
+    def __init__(self, content: _Optional[bytes] = ...) -> None: ...
+
+class Size(_message.Message):
+    __slots__ = ("bytes",)
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    bytes: int
+    def __init__(self, bytes: _Optional[int] = ...) -> None: ...
+
+class Ball(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Place(_message.Message):
+    __slots__ = ("pid", "peer")
+    PID_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    pid: int
+    peer: str
+    def __init__(self, pid: _Optional[int] = ..., peer: _Optional[str] = ...) -> None: ...
+
+class Share(_message.Message):
+    __slots__ = ("of_a_core",)
+    OF_A_CORE_FIELD_NUMBER: _ClassVar[int]
+    of_a_core: float
+    def __init__(self, of_a_core: _Optional[float] = ...) -> None: ...
+
+class Done(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

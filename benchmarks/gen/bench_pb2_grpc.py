@@ -174,3 +174,200 @@ class Counter:
             metadata,
             _registered_method=True,
         )
+
+
+class TravellerStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Pack = channel.unary_unary(
+            "/bench.Traveller/Pack",
+            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Size.SerializeToString,
+            response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
+            _registered_method=True,
+        )
+        self.Rally = channel.stream_stream(
+            "/bench.Traveller/Rally",
+            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Ball.SerializeToString,
+            response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
+            _registered_method=True,
+        )
+
+
+class TravellerServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def Pack(self, request, context):
+        """Makes the state as large as the request says."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details("Method not implemented!")
+        raise NotImplementedError("Method not implemented!")
+
+    def Rally(self, request_iterator, context):
+        """Sends each ball back."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details("Method not implemented!")
+        raise NotImplementedError("Method not implemented!")
+
+
+def add_TravellerServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+        "Pack": grpc.unary_unary_rpc_method_handler(
+            servicer.Pack,
+            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Size.FromString,
+            response_serializer=benchmarks_dot_gen_dot_bench__pb2.Place.SerializeToString,
+        ),
+        "Rally": grpc.stream_stream_rpc_method_handler(
+            servicer.Rally,
+            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Ball.FromString,
+            response_serializer=benchmarks_dot_gen_dot_bench__pb2.Place.SerializeToString,
+        ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler("bench.Traveller", rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers("bench.Traveller", rpc_method_handlers)
+
+
+# This class is part of an EXPERIMENTAL API.
+class Traveller:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Pack(
+        request,
+        target,
+        options=(),
+        channel_credentials=None,
+        call_credentials=None,
+        insecure=False,
+        compression=None,
+        wait_for_ready=None,
+        timeout=None,
+        metadata=None,
+    ):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            "/bench.Traveller/Pack",
+            benchmarks_dot_gen_dot_bench__pb2.Size.SerializeToString,
+            benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True,
+        )
+
+    @staticmethod
+    def Rally(
+        request_iterator,
+        target,
+        options=(),
+        channel_credentials=None,
+        call_credentials=None,
+        insecure=False,
+        compression=None,
+        wait_for_ready=None,
+        timeout=None,
+        metadata=None,
+    ):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            "/bench.Traveller/Rally",
+            benchmarks_dot_gen_dot_bench__pb2.Ball.SerializeToString,
+            benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True,
+        )
+
+
+class BurdenStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Carry = channel.unary_unary(
+            "/bench.Burden/Carry",
+            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Share.SerializeToString,
+            response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Done.FromString,
+            _registered_method=True,
+        )
+
+
+class BurdenServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def Carry(self, request, context):
+        """Works, then waits as long as it takes for the hub to have no more than this share of a core."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details("Method not implemented!")
+        raise NotImplementedError("Method not implemented!")
+
+
+def add_BurdenServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+        "Carry": grpc.unary_unary_rpc_method_handler(
+            servicer.Carry,
+            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Share.FromString,
+            response_serializer=benchmarks_dot_gen_dot_bench__pb2.Done.SerializeToString,
+        ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler("bench.Burden", rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers("bench.Burden", rpc_method_handlers)
+
+
+# This class is part of an EXPERIMENTAL API.
+class Burden:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Carry(
+        request,
+        target,
+        options=(),
+        channel_credentials=None,
+        call_credentials=None,
+        insecure=False,
+        compression=None,
+        wait_for_ready=None,
+        timeout=None,
+        metadata=None,
+    ):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            "/bench.Burden/Carry",
+            benchmarks_dot_gen_dot_bench__pb2.Share.SerializeToString,
+            benchmarks_dot_gen_dot_bench__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True,
+        )

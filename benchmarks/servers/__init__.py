@@ -1,4 +1,4 @@
-"""The servers that are compared: one program each, with the same services.
+"""The servers that are measured: one program each, with services of bench.proto.
 
 Each prints ``ready ADDRESS`` once it listens and serves until its standard input ends, so that it outlives
 nobody.

@@ -338,7 +338,7 @@ def _unknown_service(snapshot: snapshot_pb2.ConnectionSnapshot) -> None:
 
 
 def _newer_format(snapshot: snapshot_pb2.ConnectionSnapshot) -> None:
-    snapshot.format = 2
+    snapshot.format += 1
 
 
 def _bad_state(snapshot: snapshot_pb2.ConnectionSnapshot) -> None:

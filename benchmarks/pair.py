@@ -1,0 +1,157 @@
+"""Two hubs and their broker, each hub on a core of its own, and what makes both of them busy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic, sleep
+from typing import NamedTuple
+
+from actorrpc.broker import console
+from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.errors import ConfigError
+from benchmarks.accounting import cpu_seconds
+from benchmarks.broker import Broker
+from benchmarks.gen.bench_pb2 import Share
+from benchmarks.processes import BenchmarkError, on_core, server
+
+__all__ = ["BUSY", "Pair", "Placement", "busy", "pair"]
+
+#: The share of its core that a busy hub takes, with all it does.
+BUSY = 0.7
+#: How far the reached share may be off when it is measured to begin with, and how long that may take.
+_NEAR = 0.05
+_APPROACH = 10.0
+_READING = 0.5
+
+#: Connections that keep both hubs busy, with a call in flight on each.
+_BURDENS = 16
+_MOVE_WINDOW = 8
+_CONNECT_TIMEOUT = 10.0
+
+
+class Placement(NamedTuple):
+    """The cores that things run on; None: wherever the kernel puts them."""
+
+    hubs: tuple[int, int] | None
+    broker: int | None
+    client: int | None
+
+    @classmethod
+    def choose(cls) -> Placement:
+        """A core for each hub; if there are more than three, one for the client and one for the rest."""
+        usable = sorted(os.sched_getaffinity(0))
+        if len(usable) < 2:
+            return cls(None, None, None)
+        hubs = usable[-2], usable[-1]
+        return cls(hubs, usable[1], usable[0]) if len(usable) > 3 else cls(hubs, None, None)
+
+    def __str__(self) -> str:
+        if self.hubs is None:
+            return "one core, for which hubs, broker and client compete"
+        hubs = f"hubs on cores {self.hubs[0]} and {self.hubs[1]}"
+        if self.client is None:
+            return f"{hubs}, which broker and client share"
+        return f"{hubs}, broker on {self.broker}, client on {self.client}"
+
+
+class Pair(NamedTuple):
+    """Hubs 0 and 1, which serve."""
+
+    address: str
+    #: The path of the broker's socket.
+    socket: str
+    broker: Broker
+    pids: list[int]
+
+    def cpu_seconds(self) -> list[float]:
+        """CPU that each hub has used so far."""
+        return [cpu_seconds(pid) for pid in self.pids]
+
+    def connections(self, service: str) -> list[tuple[str, int]]:
+        """The connections that have called a service, with their hubs."""
+        rows = self.broker.connections()
+        return [(row["id"], row["hub"]) for row in rows if service in row["services"]]
+
+
+@contextmanager
+def pair(placement: Placement, *, prepares: Path | None = None) -> Iterator[Pair]:
+    """Start two hubs, and stop them at the end of the block; nothing is left of them then.
+
+    With ``prepares`` they note there how many bytes each PREPARE has.
+    """
+    with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
+        directory = RuntimeDir(os.path.join(folder, "run"))
+        options = [] if prepares is None else [f"--prepares={prepares}"]
+        try:
+            with (
+                server("actorrpc_hubs", placement.broker, directory.path, *options) as running,
+                Broker(directory.socket_path) as broker,
+            ):
+                pids = [hub["pid"] for hub in broker.status()["hubs"]]
+                for pid, core in zip(pids, placement.hubs or (), strict=bool(placement.hubs)):
+                    _pin(pid, core)
+                yield Pair(running.address, directory.socket_path, broker, pids)
+        finally:
+            with suppress(ConfigError, console.NoAnswer):  # there is none, which is the rule
+                console.stop(directory)
+
+
+def _pin(pid: int, core: int) -> None:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {core})
+
+
+@contextmanager
+def busy(pair: Pair, placement: Placement) -> Iterator[None]:
+    """Keep both hubs busy in the block, with calls of h2load that work and wait."""
+    with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
+        message = Share(of_a_core=BUSY).SerializeToString()
+        body = Path(folder, "request")
+        body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
+        command = ["h2load", "-D3600", f"-c{_BURDENS}", "-m1", f"-d{body}"]
+        command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]
+        with on_core(placement.broker):
+            process = subprocess.Popen(
+                [*command, f"http://{pair.address}/bench.Burden/Carry"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        try:
+            _share_out(pair)
+            _await_load(pair)
+            yield
+            if process.poll() is not None:
+                raise BenchmarkError("h2load has ended before it was told to")
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _share_out(pair: Pair) -> None:
+    """Have half of the burdens on each hub, whatever SO_REUSEPORT made of them."""
+    deadline = monotonic() + _CONNECT_TIMEOUT
+    while len(burdens := pair.connections("bench.Burden")) < _BURDENS:
+        if monotonic() > deadline:
+            raise BenchmarkError(f"h2load has {len(burdens)} of its {_BURDENS} connections")
+        sleep(0.05)
+    on_hub = [[id for id, hub in burdens if hub == each] for each in (0, 1)]
+    fuller = 0 if len(on_hub[0]) > len(on_hub[1]) else 1
+    excess = on_hub[fuller][_BURDENS // 2 :]
+    pair.broker.move_all(((id, 1 - fuller) for id in excess), _MOVE_WINDOW)
+
+
+def _await_load(pair: Pair) -> None:
+    """Wait until the load is what it should be, or as near as this machine gets."""
+    deadline = monotonic() + _APPROACH
+    while monotonic() < deadline:
+        before, began = pair.cpu_seconds(), monotonic()
+        sleep(_READING)
+        elapsed = monotonic() - began
+        shares = [(b - a) / elapsed for a, b in zip(before, pair.cpu_seconds(), strict=True)]
+        if all(abs(share - BUSY) <= _NEAR for share in shares):
+            return
