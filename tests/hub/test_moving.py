@@ -262,8 +262,8 @@ def test_a_connection_moves_on_before_it_was_thawed(monkeypatch):
     serve = Arrival.serve
     results: list[Any] = []
 
-    def serve_and_send_on(arrival: Arrival) -> None:
-        serve(arrival)
+    def serve_and_send_on(arrival: Arrival, fd: int) -> None:
+        serve(arrival, fd)
         if arrival.connection.node.hub != 2:
             arrival.connection.node.move(arrival.connection.id, 2, results.append)
 
