@@ -227,7 +227,7 @@ class Session:
         if data[:left] != expected[: len(data)]:
             raise BadPreface(PREFACE[:-left] + data)
         self._preface_left = max(0, left - len(data))
-        if self._preface_left == 0 and not self._goaway_ping_sent:  # see `shutdown`
+        if self._preface_left == 0 and not (self._goaway_ping_sent or self._goaway_sent):  # see `shutdown`
             self._send_settings()
         return data[left:]
 

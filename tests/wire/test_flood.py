@@ -276,3 +276,12 @@ def test_a_client_that_reads_much_may_open_windows_as_often(moves: bool) -> None
     assert not owner.session.faulted
     owner.feed(raw.window_update(0, 1) * 14_000)
     assert is_calmed(owner)
+
+
+def test_a_shutdown_that_is_ended_before_the_preface_sends_settings_once() -> None:
+    session = Session(KEEPALIVE)
+    session.shutdown()
+    session.end_shutdown()
+    session.receive_data(raw.OPEN)
+    sent = [(type_, flags) for type_, flags, _, _ in raw.frames(session.data_to_send())]
+    assert [each for each in sent if each[0] == raw.SETTINGS] == [(raw.SETTINGS, 0), (raw.SETTINGS, raw.ACK)]
