@@ -150,7 +150,10 @@ class Run:
             hubs.broker.move_all(((id, 0) for id in on_hub_1), _WINDOW)
             found = hubs.connections("bench.Counter")
             if len(found) != count or any(hub for _, hub in found):
-                raise BenchmarkError(f"hub 0 has not got all {count} connections")
+                left = sum(hub == 1 for _, hub in found)
+                raise BenchmarkError(
+                    f"of {count} connections {len(found)} are there, and {left} are not on hub 0"
+                )
             self._note(self._drain, hubs.broker.move_all(((id, 1) for id, _ in found), _WINDOW))
             _check(crowd)
 
