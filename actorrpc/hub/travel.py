@@ -162,7 +162,7 @@ def freeze(connection: Connection) -> bytes:
         turns=connection.turns,
         moves=connection.moves,
     )
-    connection.upkeep.freeze(snapshot)
+    connection.upkeep.freeze(snapshot, now)
     data = snapshot.SerializeToString()
     limit = connection.node.config.max_state_bytes
     if len(data) > limit:
@@ -181,27 +181,27 @@ def thaw(node: Node, data: bytes | memoryview, sock: socket.socket) -> Connectio
         raise SnapshotError("it is no snapshot") from error
     if snapshot.format != FORMAT:
         raise SnapshotError(f"snapshot format {snapshot.format}, where this hub reads {FORMAT}")
-    session = Session.thaw(snapshot.session, node.config, monotonic())
+    # What the way took is part of all times: else each move would put off deadlines, ages and the like.
+    now = monotonic()
+    taken = snapshot.taken_at if 0 <= now - snapshot.taken_at < MAX_AGE else now
+    session = Session.thaw(snapshot.session, node.config, taken)
     connection = Connection(node, sock, snapshot.id, snapshot.peer, session)
     try:
-        _fill(connection, snapshot)
+        _fill(connection, snapshot, taken)
     except BaseException:
         connection.let_go()
         raise
     return connection
 
 
-def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot) -> None:
+def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, taken: float) -> None:
     connection.state = FROZEN
     connection.paused = True
     connection.turns = snapshot.turns
     connection.moves = snapshot.moves + 1
-    connection.upkeep.restore(snapshot)
+    connection.upkeep.restore(snapshot, taken)
     for actor in snapshot.actors:
         connection.cells[actor.service] = _thaw_cell(connection, actor)
-    # What the way took is part of a call's time: else a deadline would be later by it with every move.
-    now = monotonic()
-    taken = snapshot.taken_at if 0 <= now - snapshot.taken_at < MAX_AGE else now
     for each in snapshot.calls:
         connection.thawed(_thaw_call(connection, each, taken))
     for actor in snapshot.actors:

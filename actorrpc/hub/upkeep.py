@@ -128,7 +128,7 @@ class Upkeep:
                 yield self.accepted + self.max_age + config.max_connection_age_grace, self._end_grace
         if config.max_connection_idle and self.shut_down is None:
             since = monotonic() if connection.calls else self.idle_since
-            yield since + config.max_connection_idle, self._end_idle
+            yield since + config.max_connection_idle, connection.shutdown
 
     # ---- duties
 
@@ -161,14 +161,10 @@ class Upkeep:
         connection.end_calls(StatusCode.UNAVAILABLE, "the connection has reached its age")
         connection.close_politely()
 
-    def _end_idle(self) -> None:
-        self._connection.shutdown()
-
     # ---- moving
 
-    def freeze(self, snapshot: snapshot_pb2.ConnectionSnapshot) -> None:
+    def freeze(self, snapshot: snapshot_pb2.ConnectionSnapshot, now: float) -> None:
         """Write the times as what has passed since."""
-        now = monotonic()
         snapshot.age = now - self.accepted
         snapshot.idle = now - self.idle_since
         snapshot.silent = now - self.heard
@@ -180,17 +176,16 @@ class Upkeep:
         if self.shut_down is not None:
             snapshot.shutting_down = now - self.shut_down
 
-    def restore(self, snapshot: snapshot_pb2.ConnectionSnapshot) -> None:
-        """Take over what ``freeze`` wrote in another process."""
-        now = monotonic()
-        self.accepted = now - snapshot.age
-        self.idle_since = now - snapshot.idle
-        self.heard = now - snapshot.silent
-        self.pinged = now - snapshot.ping_unanswered if snapshot.HasField("ping_unanswered") else None
+    def restore(self, snapshot: snapshot_pb2.ConnectionSnapshot, taken: float) -> None:
+        """Take over what ``freeze`` wrote in another process, at ``taken`` by the clock of this one."""
+        self.accepted = taken - snapshot.age
+        self.idle_since = taken - snapshot.idle
+        self.heard = taken - snapshot.silent
+        self.pinged = taken - snapshot.ping_unanswered if snapshot.HasField("ping_unanswered") else None
         if snapshot.HasField("max_age"):
             self.max_age = snapshot.max_age
         self.aged = snapshot.aged
-        self.shut_down = now - snapshot.shutting_down if snapshot.HasField("shutting_down") else None
+        self.shut_down = taken - snapshot.shutting_down if snapshot.HasField("shutting_down") else None
 
     def __repr__(self) -> str:
         now = monotonic()
