@@ -14,6 +14,7 @@ from actorrpc.actor import Actor, Service
 from actorrpc.errors import ConfigError
 from actorrpc.interceptor import Chain, Interceptor
 from actorrpc.service import Method
+from actorrpc.signatures import check_signature
 
 __all__ = ["App", "Route", "load"]
 
@@ -86,9 +87,9 @@ class App:
             )
         self.services[spec.name] = service
         for method in spec.methods:
-            _check_handler(service, method.name, 3)
+            _check_handler(service, method.name, "message", "call")
             if method.client_streaming:
-                _check_handler(service, f"{method.name}_end", 2)
+                _check_handler(service, f"{method.name}_end", "call")
             route = Route(service, method, self.chain)
             self.routes[route.path] = route
 
@@ -96,18 +97,12 @@ class App:
         return f"<App {', '.join(self.services)}: {len(self.routes)} methods>"
 
 
-def _check_handler(service: type[Service], name: str, arguments: int) -> None:
+def _check_handler(service: type[Service], name: str, *arguments: str) -> None:
     handler = getattr(service, name, None)
     where = f"{service.__name__}.{name}"
     if not callable(handler):
         raise ConfigError(f"{where} is missing: generate {service.__rpc__.name} again")
-    if inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler):
-        raise ConfigError(f"{where} is async: actorrpc runs plain functions on gevent; drop the async")
-    try:
-        inspect.signature(handler).bind(*range(arguments))
-    except TypeError as error:
-        wanted = "(self, message, call)" if arguments == 3 else "(self, call)"
-        raise ConfigError(f"{where} must take {wanted}: {error}") from error
+    check_signature(where, handler, ("self", *arguments))
 
 
 def load(path: str) -> App:

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from actorrpc.errors import StatusCode
 from actorrpc.wire import compression
-from actorrpc.wire.compression import ENCODINGS, IDENTITY, is_accepted
+from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN, is_accepted
 from actorrpc.wire.metadata import Metadata, encode_metadata
 from actorrpc.wire.outbound import trailers
 
@@ -222,8 +222,7 @@ class Call(Generic[Reply]):
         """
         encoding = "" if encoding is None or encoding == IDENTITY else encoding
         if encoding and encoding not in ENCODINGS:
-            known = ", ".join((IDENTITY, *sorted(ENCODINGS)))
-            raise ValueError(f"compression {encoding!r} is not known: use {known}")
+            raise ValueError(f"compression {encoding!r} is not known: use {KNOWN}")
         stream = self.stream
         if encoding and encoding != stream.encoding:
             if not is_accepted(encoding, stream.head.accept_encoding):
@@ -330,15 +329,17 @@ class Call(Generic[Reply]):
         session = self._host.session
         outbound = session.outbound
         config = session.config
-        if 0 < config.max_send_message_bytes < len(payload):
+        size = len(payload)
+        waiting = self.stream.unsent_bytes
+        if 0 < config.max_send_message_bytes < size:
             limit = config.max_send_message_bytes
-            message = f"a reply of {len(payload)} bytes, over the limit of {limit}"
+            message = f"a reply of {size} bytes, over the limit of {limit}"
         elif not outbound.unsent_bytes:
             return False
-        elif 0 < self.stream.unsent_bytes > config.max_unsent_bytes - len(payload):
-            waiting, limit = self.stream.unsent_bytes, config.max_unsent_bytes
+        elif waiting and waiting + size > config.max_unsent_bytes:
+            limit = config.max_unsent_bytes
             message = f"{waiting} bytes wait for the client to read them, and no more than {limit} may"
-        elif outbound.unsent_bytes > config.max_unsent_connection_bytes - len(payload):
+        elif outbound.unsent_bytes + size > config.max_unsent_connection_bytes:
             limit = config.max_unsent_connection_bytes
             message = f"{outbound.unsent_bytes} bytes wait for the client on all its calls, of {limit}"
         else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import Message
 
 from actorrpc.errors import CallInterrupted, ConfigError, StatusCode
+from actorrpc.signatures import check_signature
 
 if TYPE_CHECKING:
     from actorrpc.call import Call
@@ -167,14 +168,7 @@ def _check(interceptor: object) -> None:
     if not isinstance(interceptor, Interceptor):
         raise ConfigError(f"{interceptor!r} is no interceptor: derive it from actorrpc.Interceptor")
     for name, arguments in _HOOKS.items():
-        hook = getattr(interceptor, name)
-        where = f"{type(interceptor).__name__}.{name}"
-        if inspect.iscoroutinefunction(hook) or inspect.isasyncgenfunction(hook):
-            raise ConfigError(f"{where} is async: actorrpc runs plain functions on gevent; drop the async")
-        try:
-            inspect.signature(hook).bind(*arguments)
-        except TypeError as error:
-            raise ConfigError(f"{where} must take (self, {', '.join(arguments)}): {error}") from error
+        check_signature(f"{type(interceptor).__name__}.{name}", getattr(interceptor, name), arguments)
 
 
 _HOOKS = {

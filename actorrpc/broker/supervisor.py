@@ -66,7 +66,7 @@ class Supervisor:
 
     def states(self) -> dict[int, str]:
         """What each hub is doing."""
-        return {hub.id: hub.row()["state"] for hub in self._hubs}
+        return {hub.id: hub.state for hub in self._hubs}
 
     def status(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``."""

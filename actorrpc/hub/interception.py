@@ -16,16 +16,13 @@ from google.protobuf.message import Message
 from actorrpc.call import Call, Reply
 from actorrpc.errors import StatusCode
 from actorrpc.hub.runners import Runner
-from actorrpc.hub.turns import END, fail
+from actorrpc.hub.turns import END, fail, is_mostly_stale
 from actorrpc.interceptor import Chain
 
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
 
 __all__ = ["Admission", "Endings", "InterceptedCall"]
-
-#: So many calls may be cancelled before they are looked for.
-_FEW_STALE = 64
 
 
 class InterceptedCall(Call[Reply]):
@@ -138,7 +135,7 @@ class Admission:
     def interrupted(self) -> None:
         """A call was cancelled. Those that have ended go when they come up, or when most are such."""
         self._stale += 1
-        if self._stale > max(_FEW_STALE, len(self.lane) // 2):
+        if is_mostly_stale(self._stale, len(self.lane)):
             self._stale = 0
             open_calls = [call for call in self.lane if not call.ended]
             self.lane.clear()

@@ -34,7 +34,7 @@ from actorrpc.wire.metadata import encode_metadata
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
 
-__all__ = ["Cell", "Turn", "fail"]
+__all__ = ["Cell", "Turn", "fail", "freeze_origin", "is_mostly_stale", "thaw_origin"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -236,7 +236,7 @@ class Cell:
         what waits is such: else a client that begins calls which end at once would fill the mailbox of an
         actor that is blocked."""
         self.stale += 1
-        if self.stale > max(_FEW_STALE, (len(self.mailbox) + len(self.lane)) // 2):
+        if is_mostly_stale(self.stale, len(self.mailbox) + len(self.lane)):
             self.drop_ended()
 
     def drop_ended(self) -> None:
@@ -449,6 +449,11 @@ class Cell:
         return (
             f"<Cell {self.name} {len(self.mailbox)}+{len(self.lane)} turns wait{', running' * self.running}>"
         )
+
+
+def is_mostly_stale(stale: int, waiting: int) -> bool:
+    """Whether so many interrupted calls are worth looking for among what waits."""
+    return stale > max(_FEW_STALE, waiting // 2)
 
 
 def fail(call: Call[Any], error: BaseException) -> None:

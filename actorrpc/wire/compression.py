@@ -10,7 +10,16 @@ import zlib
 
 from actorrpc.errors import RpcError, StatusCode
 
-__all__ = ["ACCEPTED", "ENCODINGS", "IDENTITY", "Compressed", "compress", "decompress", "is_accepted"]
+__all__ = [
+    "ACCEPTED",
+    "ENCODINGS",
+    "IDENTITY",
+    "KNOWN",
+    "Compressed",
+    "compress",
+    "decompress",
+    "is_accepted",
+]
 
 IDENTITY = "identity"
 
@@ -19,6 +28,9 @@ _WBITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
 #: The names of what can be read and written, beside identity.
 ENCODINGS = frozenset(_WBITS)
+
+#: The same and identity, for people.
+KNOWN = ", ".join((IDENTITY, *sorted(ENCODINGS)))
 
 #: The value of ``grpc-accept-encoding``.
 ACCEPTED = ",".join((IDENTITY, *_WBITS)).encode()

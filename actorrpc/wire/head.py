@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from actorrpc.errors import StatusCode, StreamFault
-from actorrpc.wire.compression import ENCODINGS, IDENTITY
+from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN
 from actorrpc.wire.frames import ErrorCode
 from actorrpc.wire.hpack import Field
 
@@ -98,8 +98,9 @@ class HeadReader:
         ):
             found = (found[0], fields[at][1])
         else:
-            found = parse_head(fields)
-            self._timeout_at = next((at for at, field in enumerate(fields) if _is_timeout(field)), -1)
+            at = _timeout_at(fields)
+            found = _read(fields, at)
+            self._timeout_at = at
         self._fields = fields
         self._found = found
         return found
@@ -110,19 +111,30 @@ def _is_timeout(field: Field) -> bool:
     return field[0] == "grpc-timeout" and 1 < len(field[1]) <= _TIMEOUT_DIGITS + 1 and field[1].isalnum()
 
 
+def _timeout_at(fields: tuple[Field, ...]) -> int:
+    """Where the timeout is, or -1."""
+    for position, field in enumerate(fields):
+        if _is_timeout(field):
+            return position
+    return -1
+
+
 def parse_head(fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
     """The head, and the text of ``grpc-timeout`` ("" if there is none).
 
     Raises StreamFault for a malformed request (RFC 9113, 8.1.1).
     """
+    return _read(fields, _timeout_at(fields))
+
+
+def _read(fields: tuple[Field, ...], at: int) -> tuple[RequestHead, str]:
+    """As ``parse_head``, where the timeout's place is known."""
     timeout = ""
-    for position, field in enumerate(fields):
-        if _is_timeout(field):
-            timeout = field[1]
-            fields = fields[:position] + fields[position + 1 :]
-            if position < len(_PSEUDO) and fields[position:] and fields[position][0][:1] == ":":
-                raise _malformed("pseudo-header after grpc-timeout")
-            break
+    if at >= 0:
+        timeout = fields[at][1]
+        fields = fields[:at] + fields[at + 1 :]
+        if at < len(_PSEUDO) and fields[at:] and fields[at][0][:1] == ":":
+            raise _malformed("pseudo-header after grpc-timeout")
     head = _memo.get(fields)
     if head is None:
         head = _parse(fields)
@@ -195,8 +207,7 @@ def _refusal(method: str, headers: dict[str, str]) -> Refusal | None:
         return Refusal(200, StatusCode.INTERNAL, "grpc-timeout is malformed, or was sent more than once")
     encoding = headers.get("grpc-encoding", IDENTITY)
     if encoding != IDENTITY and encoding not in ENCODINGS:
-        known = ", ".join((IDENTITY, *sorted(ENCODINGS)))
         return Refusal(
-            200, StatusCode.UNIMPLEMENTED, f"grpc-encoding {encoding[:32]!r} is not supported: use {known}"
+            200, StatusCode.UNIMPLEMENTED, f"grpc-encoding {encoding[:32]!r} is not supported: use {KNOWN}"
         )
     return None
