@@ -151,16 +151,59 @@ class Ready(_message.Message):
     def __init__(self, error: _Optional[str] = ...) -> None: ...
 
 class Load(_message.Message):
-    __slots__ = ("connections", "cpu", "lag_ms", "turns")
+    __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups")
+    class GroupsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     CPU_FIELD_NUMBER: _ClassVar[int]
     LAG_MS_FIELD_NUMBER: _ClassVar[int]
     TURNS_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    LAG_P99_MS_FIELD_NUMBER: _ClassVar[int]
+    RUNNABLE_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    UNSENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    HEAVIEST_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     connections: int
     cpu: float
     lag_ms: float
     turns: int
-    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ...) -> None: ...
+    busy: float
+    lag_p99_ms: float
+    runnable: int
+    memory: int
+    unsent_bytes: int
+    heaviest: _containers.RepeatedCompositeFieldContainer[ConnectionLoad]
+    others: _containers.RepeatedCompositeFieldContainer[ConnectionLoad]
+    groups: _containers.ScalarMap[str, float]
+    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ..., busy: _Optional[float] = ..., lag_p99_ms: _Optional[float] = ..., runnable: _Optional[int] = ..., memory: _Optional[int] = ..., unsent_bytes: _Optional[int] = ..., heaviest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., groups: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class ConnectionLoad(_message.Message):
+    __slots__ = ("id", "load", "recent", "state_bytes", "freeze_ms", "age", "why", "group")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    RECENT_FIELD_NUMBER: _ClassVar[int]
+    STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FREEZE_MS_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    load: float
+    recent: float
+    state_bytes: int
+    freeze_ms: float
+    age: float
+    why: str
+    group: str
+    def __init__(self, id: _Optional[str] = ..., load: _Optional[float] = ..., recent: _Optional[float] = ..., state_bytes: _Optional[int] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ..., why: _Optional[str] = ..., group: _Optional[str] = ...) -> None: ...
 
 class MoveResult(_message.Message):
     __slots__ = ("request", "outcome", "why")

@@ -1,0 +1,127 @@
+"""What a balancing policy is given, and what it answers. Pure: no clock, no process, no socket.
+
+The broker and `actorrpc simulate` run the same code: they show the policy what the hubs have reported, begin
+the moves that it answers, and tell the history how each of them ended.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+__all__ = ["ConnectionLoad", "History", "HubLoad", "Move", "Past", "Policy", "Stay", "View"]
+
+#: Ended moves that are remembered.
+KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLoad:
+    """One connection, as its hub reports it. Loads are shares of one core, times are seconds."""
+
+    id: str
+    #: Smoothed over about ten seconds, and over about one.
+    load: float
+    recent: float
+    state_bytes: int = 0
+    freeze_ms: float = 0.0
+    #: Since it was accepted.
+    age: float = 0.0
+    #: Why it cannot move now; "" if it can.
+    why: str = ""
+    #: The topic that it has most to do with; "" for none.
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HubLoad:
+    """One hub, as it reports itself."""
+
+    hub: int
+    #: The share of the last report's interval in which its loop was busy.
+    busy: float
+    connections: int
+    #: The heaviest first, and a few of the others.
+    heaviest: Sequence[ConnectionLoad] = ()
+    others: Sequence[ConnectionLoad] = ()
+    #: The delay of its loop, not exceeded by 99 of 100.
+    lag_ms: float = 0.0
+    #: Connections that it may still take; None: no limit.
+    room: int | None = None
+    #: It serves, and takes connections.
+    serving: bool = True
+    #: Seconds since it reported this.
+    stale: float = 0.0
+    #: Messages a second in each group.
+    groups: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A connection to move, and why, in words for `actorrpc moves`."""
+
+    connection: str
+    source: int
+    target: int
+    reason: str
+    #: What it weighs, as the policy saw it.
+    load: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A decision not to move something: a connection, a hub, or "" for all."""
+
+    what: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Past:
+    """A move that was begun, and how it ended."""
+
+    move: Move
+    began: float
+    #: None while it is under way.
+    ended: float | None = None
+    #: Why it did not come about; "" if it did.
+    aborted: str = ""
+
+
+class History:
+    """What has come of earlier decisions. Its owner tells it; policies read it. Times are seconds."""
+
+    def __init__(self) -> None:
+        #: Moves under way, by connection: none of them is to be moved again meanwhile.
+        self.in_flight: dict[str, Past] = {}
+        #: Moves that ended, the last at the end.
+        self.past: deque[Past] = deque(maxlen=KEPT)
+
+    def begun(self, move: Move, now: float) -> None:
+        """The broker has asked for a move, of its own or on a user's word."""
+        self.in_flight[move.connection] = Past(move, now)
+
+    def ended(self, connection: str, now: float, aborted: str = "") -> None:
+        """A move has ended; ``aborted`` says why it did not come about."""
+        past = self.in_flight.pop(connection, None)
+        if past is not None:
+            past.ended, past.aborted = now, aborted
+            self.past.append(past)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a policy decides by. ``now`` is a clock that only goes forward, in seconds."""
+
+    now: float
+    loads: Mapping[int, HubLoad]
+    history: History
+
+
+class Policy(Protocol):
+    """What `--policy package.module:Class` names. One object serves for the life of a broker."""
+
+    def plan(self, view: View) -> Iterable[Move | Stay]:
+        """Decide. Called a few times a second, in a thread of its own: use nothing but the view."""

@@ -1,0 +1,45 @@
+"""The balancing policies that have names, and those that users bring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+
+from actorrpc.broker.balancer import Move, Policy, Stay, View
+from actorrpc.errors import ConfigError
+
+__all__ = ["DEFAULT", "NAMES", "make_policy"]
+
+#: What `--policy` is unless given.
+DEFAULT = "none"
+
+
+class Nothing:
+    """``none``: connections stay where they were accepted."""
+
+    def plan(self, view: View) -> Iterable[Move | Stay]:
+        return ()
+
+
+_POLICIES: dict[str, Callable[[], Policy]] = {"none": Nothing}
+
+#: The names that `--policy` takes, besides import paths.
+NAMES = tuple(_POLICIES)
+
+
+def make_policy(name: str) -> Policy:
+    """Return a new policy, by its name or as ``package.module:Class``. Raises ConfigError."""
+    if name in _POLICIES:
+        return _POLICIES[name]()
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise ConfigError(
+            f"no policy {name!r}: take {', '.join(NAMES)}, or name your own, package.module:Class"
+        )
+    try:
+        policy = getattr(import_module(module), attribute)()
+    except Exception as error:  # whatever a user's module does
+        raise ConfigError(f"policy {name} cannot be made: {type(error).__name__}: {error}") from error
+    if not callable(getattr(policy, "plan", None)):
+        raise ConfigError(f"policy {name} has no plan(view)")
+    return policy  # type: ignore[no-any-return]
