@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
+from actorrpc.broker.policies import DEFAULT, NAMES
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb.admin_pb2 import Reply, Request
@@ -144,11 +145,25 @@ def cli() -> None:
 @click.option("--bind", default="127.0.0.1:50051", show_default=True, help="HOST:PORT or [IPv6]:PORT.")
 @click.option("--hubs", type=int, help="How many hub processes.  [default: usable cores]")
 @click.option("--accept", type=click.Choice(["reuseport"]), default="reuseport", help="Who accepts.")
-@click.option("--policy", type=click.Choice(["none"]), default="none", help="What moves connections.")
+@click.option(
+    "--policy",
+    metavar="NAME",
+    default=DEFAULT,
+    show_default=True,
+    help=f"What decides which connections move: {', '.join(NAMES)}, or package.module:Class.",
+)
+@click.option("--record", metavar="FILE", help="Write what it decides by, for `actorrpc simulate --replay`.")
 @runtime_dir_option
 @config_options
 def serve(
-    app: str, bind: str, hubs: int | None, accept: str, policy: str, runtime_dir: str | None, **limits: Any
+    app: str,
+    bind: str,
+    hubs: int | None,
+    accept: str,
+    policy: str,
+    record: str | None,
+    runtime_dir: str | None,
+    **limits: Any,
 ) -> None:
     """Serve APP, given as package.module:attribute, until stopped."""
     from actorrpc.broker.serve import serve, usable_cores
@@ -160,7 +175,16 @@ def serve(
     def on_ready(address: str) -> None:
         print(f"ready on {address} ({count} hub{'s' * (count != 1)})", flush=True)
 
-    serve(app, bind=bind, hubs=count, runtime_dir=runtime_dir, config=Config(**limits), on_ready=on_ready)
+    serve(
+        app,
+        bind=bind,
+        hubs=count,
+        runtime_dir=runtime_dir,
+        config=Config(**limits),
+        policy=policy,
+        record=record,
+        on_ready=on_ready,
+    )
 
 
 @cli.command()
@@ -173,12 +197,13 @@ def status(as_json: bool, runtime_dir: str | None) -> None:
         print(reply.json)
         return
     found = json.loads(reply.json)
-    moves = found["moves"]
+    moves, rebalance = found["moves"], found["rebalance"]
     print(f"serving on {found['address']}, broker {found['broker_pid']}")
     print(
         f"moves: {moves['done']} done, {moves['aborted']} aborted, "
         f"pause {moves['pause_ms_p50']} ms (p99 {moves['pause_ms_p99']} ms)"
     )
+    print(f"policy {rebalance['policy']}{', paused' if rebalance['paused'] else ''}")
     _print_table(("id", "pid", "generation", "state", "connections", "cpu", "lag_ms"), found["hubs"])
 
 
@@ -203,6 +228,45 @@ def move(connection: str, hub: int, runtime_dir: str | None) -> None:
     """Move CONNECTION to HUB, while its client goes on."""
     request = Request(move=Request.Move(connection=connection, hub=hub))
     print(_ask(runtime_dir, request, MOVE_TIMEOUT).done)
+
+
+@cli.command()
+@click.argument("wish", type=click.Choice(["pause", "resume", "now"]))
+@runtime_dir_option
+def rebalance(wish: str, runtime_dir: str | None) -> None:
+    """Pause or resume the moves of the policy, or have it decide now, also while it is paused."""
+    request = Request(rebalance=Request.Rebalance(wish=wish.upper()))
+    print(_ask(runtime_dir, request).done)
+
+
+@cli.command()
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many.")
+@json_option
+@runtime_dir_option
+def moves(limit: int, as_json: bool, runtime_dir: str | None) -> None:
+    """Show the last decisions to move, and not to move, with their reasons and outcomes."""
+    reply = _ask(runtime_dir, Request(moves=Request.Moves(limit=limit)))
+    if as_json:
+        print(reply.json)
+        return
+    columns = (
+        "at",
+        "kind",
+        "by",
+        "what",
+        "source",
+        "target",
+        "load",
+        "outcome",
+        "pause_ms",
+        "times",
+        "reason",
+    )
+    rows = json.loads(reply.json)
+    for row in rows:
+        row["reason"] = "; ".join(filter(None, (row["reason"], row["why"])))
+        row["load"] = round(row["load"], 3)
+    _print_table(columns, rows)
 
 
 @cli.command()

@@ -78,7 +78,7 @@ def run(*arguments: str) -> int:
             ("serve", "a:b", "--accept", "acceptor"),
             "Invalid value for '--accept': 'acceptor' is not 'reuseport'.",
         ),
-        (("serve", "a:b", "--policy", "greedy"), "Invalid value for '--policy': 'greedy' is not 'none'."),
+        (("serve", "a:b", "--policy", "lucky"), "no policy 'lucky': take none"),
         (
             ("serve", "a:b", "--drain-timeout", "nan"),
             "Invalid value for '--drain-timeout': 'nan' is no number",

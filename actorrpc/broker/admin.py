@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ import gevent
 from gevent import get_hub
 
 from actorrpc.broker.questions import list_connections, move
+from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.framing import close_all
 from actorrpc.ipc import Link
@@ -37,15 +39,17 @@ class Admin:
 
     def __init__(self) -> None:
         self._supervisor: Supervisor
+        self._rebalancer: Rebalancer
         self._listener: socket.socket | None = None
         self._accept_watcher: Any = None
         self._pause: Any = None
         self._links: set[Link[Request]] = set()
         self._stoppers: list[Link[Request]] = []
 
-    def serve(self, listener: socket.socket, supervisor: Supervisor) -> None:
+    def serve(self, listener: socket.socket, supervisor: Supervisor, rebalancer: Rebalancer) -> None:
         """Begin to answer. The listener is closed at the end of the block."""
         self._supervisor = supervisor
+        self._rebalancer = rebalancer
         self._listener = listener
         listener.setblocking(False)
         loop = get_hub().loop
@@ -95,11 +99,16 @@ class Admin:
     def _reply_to(self, request: Request) -> Reply:
         kind = request.WhichOneof("kind")
         if kind == "status":
-            return Reply(json=json.dumps(self._supervisor.status()))
+            status = {**self._supervisor.status(), "rebalance": self._rebalancer.status()}
+            return Reply(json=json.dumps(status))
         if kind == "connections":
             return self._connections()
         if kind == "move":
             return self._move(request.move.connection, request.move.hub)
+        if kind == "rebalance":
+            return Reply(done=_REBALANCE[request.rebalance.wish](self._rebalancer))
+        if kind == "moves":
+            return Reply(json=json.dumps(self._rebalancer.journal.rows(request.moves.limit)))
         return Reply(error="this broker does not know the question: its version is another", bad_request=True)
 
     def _connections(self) -> Reply:
@@ -136,3 +145,10 @@ class Admin:
 
     def __repr__(self) -> str:
         return f"<Admin with {len(self._links)} command lines, {len(self._stoppers)} waiting for the end>"
+
+
+_REBALANCE: dict[Any, Callable[[Rebalancer], str]] = {
+    Request.Rebalance.PAUSE: Rebalancer.pause,
+    Request.Rebalance.RESUME: Rebalancer.resume,
+    Request.Rebalance.NOW: Rebalancer.now,
+}

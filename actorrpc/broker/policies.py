@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
@@ -28,7 +29,10 @@ NAMES = tuple(_POLICIES)
 
 
 def make_policy(name: str) -> Policy:
-    """Return a new policy, by its name or as ``package.module:Class``. Raises ConfigError."""
+    """Return a new policy, by its name or as ``package.module:Class``, found from the working directory.
+
+    Raises ConfigError, with one line that says what failed.
+    """
     if name in _POLICIES:
         return _POLICIES[name]()
     module, colon, attribute = name.partition(":")
@@ -36,6 +40,8 @@ def make_policy(name: str) -> Policy:
         raise ConfigError(
             f"no policy {name!r}: take {', '.join(NAMES)}, or name your own, package.module:Class"
         )
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     try:
         policy = getattr(import_module(module), attribute)()
     except Exception as error:  # whatever a user's module does

@@ -40,7 +40,7 @@ class Owner(Protocol):
     def hub_ready(self, process: HubProcess, error: str) -> None:
         """The app is loaded, or cannot be: then the process exits next."""
 
-    def hub_moved(self, moved: control_pb2.Moved) -> None:
+    def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         """A move has ended."""
 
     def hub_exited(self, process: HubProcess) -> None:
@@ -60,6 +60,8 @@ class HubProcess:
         #: None while it runs; as subprocess has it, minus the signal's number for a signal.
         self.exit_code: int | None = None
         self.load = control_pb2.Load()
+        #: When the load was reported, and anything heard, on the monotonic clock.
+        self.reported = self.started
         self._heard = 0.0
         self._owner = owner
         self._asked: dict[int, AsyncResult[Answer | None]] = {}
@@ -127,8 +129,9 @@ class HubProcess:
         kind = message.WhichOneof("kind")
         if kind == "load":
             self.load = message.load
+            self.reported = self._heard
         elif kind == "moved":
-            self._owner.hub_moved(message.moved)
+            self._owner.hub_moved(self, message.moved)
         elif kind == "ready":
             self.ready = not message.ready.error
             self._owner.hub_ready(self, message.ready.error)

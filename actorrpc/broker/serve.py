@@ -9,6 +9,9 @@ from signal import SIGINT, SIGTERM
 from actorrpc.broker.admin import Admin
 from actorrpc.broker.limits import check_descriptors
 from actorrpc.broker.listeners import open_listeners
+from actorrpc.broker.policies import DEFAULT, make_policy
+from actorrpc.broker.rebalancer import Rebalancer
+from actorrpc.broker.recording import recording
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.broker.signals import caught
 from actorrpc.broker.supervisor import Supervisor
@@ -30,26 +33,37 @@ def serve(
     hubs: int | None = None,
     runtime_dir: str | None = None,
     config: Config | None = None,
+    policy: str = DEFAULT,
+    record: str | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Start a broker here and hubs beside it, and block until they have been stopped.
 
     ``app`` is ``"package.module:attribute"``, found from the working directory. ``hubs`` is the number of
-    usable cores unless given. ``on_ready(address)`` is called when all hubs serve. In the main thread
-    SIGTERM and SIGINT stop the server; ``actorrpc stop`` does from anywhere.
+    usable cores unless given. ``policy`` decides which connections move (docs/balancing.md): a name, or
+    ``"package.module:Class"`` of your own. ``record`` is a file for what it has to decide by.
+    ``on_ready(address)`` is called when all hubs serve. In the main thread SIGTERM and SIGINT stop the
+    server; ``actorrpc stop`` does from anywhere.
 
     Raises ConfigError, with one line that says what is wrong, if it cannot start; then nothing is left.
     """
     count = usable_cores() if hubs is None else hubs
     config = config or Config()
     _check(count, config)
+    rebalancer = Rebalancer(policy, make_policy(policy), config)
     with Admin() as admin, RuntimeDir(runtime_dir).claim() as claim:
         claim.announce(config.drain_timeout)
-        with open_listeners(bind, count) as listeners:
-            supervisor = Supervisor(app, config, claim, listeners)
-            admin.serve(claim.open_socket(), supervisor)
-            with caught({SIGTERM: supervisor.stop_soon, SIGINT: supervisor.interrupt}):
-                supervisor.run(lambda: on_ready(supervisor.address) if on_ready else None)
+        with open_listeners(bind, count) as listeners, recording(record) as recorder:
+            supervisor = Supervisor(app, config, claim, listeners, rebalancer.hub_moved)
+            admin.serve(claim.open_socket(), supervisor, rebalancer)
+
+            def ready() -> None:
+                rebalancer.start(lambda: supervisor.serving, recorder)
+                if on_ready is not None:
+                    on_ready(supervisor.address)
+
+            with caught({SIGTERM: supervisor.stop_soon, SIGINT: supervisor.interrupt}), rebalancer:
+                supervisor.run(ready)
 
 
 def _check(hubs: int, config: Config) -> None:

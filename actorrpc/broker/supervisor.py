@@ -38,8 +38,16 @@ class Supervisor:
     them out one by one, so that all changes are made in one place and none during another.
     """
 
-    def __init__(self, app: str, config: Config, claim: Claim, listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        app: str,
+        config: Config,
+        claim: Claim,
+        listeners: Sequence[socket.socket],
+        on_moved: Callable[[HubProcess, control_pb2.Moved], None],
+    ) -> None:
         self.config = config
+        self._on_moved = on_moved
         self._app = app
         self._claim = claim
         self._hubs = [Hub(id, listener) for id, listener in enumerate(listeners)]
@@ -108,8 +116,9 @@ class Supervisor:
     def hub_exited(self, process: HubProcess) -> None:
         self._events.put(partial(self._on_exit, process))
 
-    def hub_moved(self, moved: control_pb2.Moved) -> None:
+    def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)
+        self._on_moved(process, moved)
 
     def _until(self, reached: Callable[[], bool], seconds: float | None = None) -> bool:
         """Handle events until ``reached()``. Returns False if that takes longer than ``seconds``."""

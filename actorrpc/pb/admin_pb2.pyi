@@ -1,4 +1,5 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
@@ -6,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Request(_message.Message):
-    __slots__ = ("status", "connections", "move", "stop")
+    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves")
     class Status(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -23,15 +24,37 @@ class Request(_message.Message):
     class Stop(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
+    class Rebalance(_message.Message):
+        __slots__ = ("wish",)
+        class Wish(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            PAUSE: _ClassVar[Request.Rebalance.Wish]
+            RESUME: _ClassVar[Request.Rebalance.Wish]
+            NOW: _ClassVar[Request.Rebalance.Wish]
+        PAUSE: Request.Rebalance.Wish
+        RESUME: Request.Rebalance.Wish
+        NOW: Request.Rebalance.Wish
+        WISH_FIELD_NUMBER: _ClassVar[int]
+        wish: Request.Rebalance.Wish
+        def __init__(self, wish: _Optional[_Union[Request.Rebalance.Wish, str]] = ...) -> None: ...
+    class Moves(_message.Message):
+        __slots__ = ("limit",)
+        LIMIT_FIELD_NUMBER: _ClassVar[int]
+        limit: int
+        def __init__(self, limit: _Optional[int] = ...) -> None: ...
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
+    REBALANCE_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
     status: Request.Status
     connections: Request.Connections
     move: Request.Move
     stop: Request.Stop
-    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ...) -> None: ...
+    rebalance: Request.Rebalance
+    moves: Request.Moves
+    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("error", "bad_request", "json", "done", "warnings")

@@ -52,7 +52,7 @@ class Owner:
     def hub_ready(self, process: HubProcess, error: str) -> None:
         self.ready.put(error)
 
-    def hub_moved(self, moved: Moved) -> None:
+    def hub_moved(self, process: HubProcess, moved: Moved) -> None:
         self.moved.put(moved)
 
     def hub_exited(self, process: HubProcess) -> None:

@@ -43,9 +43,10 @@ def test_what_is_printed_and_told(server: ServerProcess) -> None:
 
 def test_people_get_tables(server: ServerProcess, connect: Connect) -> None:
     connect(server.address).call()
-    first, moves, *table = server.run("status").stdout.splitlines()
+    first, moves, policy, *table = server.run("status").stdout.splitlines()
     assert first == f"serving on {server.address}, broker {server.pid}"
     assert moves.startswith("moves: ")
+    assert policy.startswith("policy ")
     assert table[0].split() == ["id", "pid", "generation", "state", "connections", "cpu", "lag_ms"]
     assert len(table) == 3
     head, row = server.run("connections").stdout.splitlines()

@@ -1,0 +1,117 @@
+"""What was decided about moves, why, and what came of it, for `actorrpc moves`."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from actorrpc.broker.balancer import Move, Stay
+
+__all__ = ["BY_OTHERS", "KEPT", "Entry", "Journal"]
+
+#: Entries that are kept.
+KEPT = 2000
+
+#: Who asked for a move that no policy did.
+BY_OTHERS = "asked for"
+
+_FIGURES = re.compile(r"\d+(\.\d+)?")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One line of the journal. ``at`` is UTC, ISO 8601; of a decision that is repeated, its last time."""
+
+    at: str
+    #: ``move`` or ``stay``.
+    kind: str
+    #: The policy, or ``asked for``.
+    by: str
+    #: The connection; of a decision not to move, what it is about ("" for everything).
+    what: str
+    source: int | None
+    target: int | None
+    #: Share of one core, as the policy saw it.
+    load: float
+    reason: str
+    #: ``under way``, ``moved`` or ``aborted``; "" for a stay.
+    outcome: str = ""
+    #: Why it was aborted.
+    why: str = ""
+    pause_ms: float | None = None
+    #: How often the same was decided in a row.
+    times: int = 1
+
+
+class Journal:
+    """The last ``KEPT`` decisions. One that only repeats an earlier one is counted there."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        self._under_way: dict[str, Entry] = {}
+        #: Repeatable decisions not to move, by what they are about and their words without the figures.
+        self._stays: dict[tuple[str, str, str], Entry] = {}
+
+    def begun(self, move: Move, by: str) -> None:
+        """A policy's move has been asked for."""
+        entry = Entry(
+            _now(), "move", by, move.connection, move.source, move.target, move.load, move.reason, "under way"
+        )
+        self._under_way[move.connection] = entry
+        self._add(entry)
+
+    def ended(self, move: Move, aborted: str, pause_ms: float) -> None:
+        """A handoff has ended, whoever asked for it; ``aborted`` says why it did not come about."""
+        entry = self._under_way.pop(move.connection, None)
+        if entry is None:
+            entry = Entry(_now(), "move", BY_OTHERS, move.connection, move.source, move.target, 0.0, "")
+            self._add(entry)
+        _settle(entry, aborted, None if aborted else round(pause_ms, 3))
+
+    def settled(self, move: Move, aborted: str) -> None:
+        """The outcome of a policy's move is known; also of one that led to no handoff."""
+        entry = self._under_way.pop(move.connection, None)
+        if entry is not None:
+            _settle(entry, aborted, None)
+
+    def stayed(self, stay: Stay, by: str) -> None:
+        """A policy has decided not to move something."""
+        key = by, stay.what, _FIGURES.sub("#", stay.reason)
+        entry = self._stays.get(key)
+        if entry is None:
+            entry = self._stays[key] = Entry(_now(), "stay", by, stay.what, None, None, 0.0, stay.reason)
+            self._add(entry)
+        else:
+            entry.at, entry.reason, entry.times = _now(), stay.reason, entry.times + 1
+
+    def rows(self, limit: int) -> list[dict[str, Any]]:
+        """The form of ``actorrpc moves --json``: the ``limit`` entries that were last heard of, in order."""
+        last = sorted(self._entries, key=lambda entry: entry.at)[-limit:] if limit else []
+        return [asdict(entry) for entry in last]
+
+    def _add(self, entry: Entry) -> None:
+        if len(self._entries) == KEPT:
+            self._forget(self._entries[0])
+        self._entries.append(entry)
+
+    def _forget(self, entry: Entry) -> None:
+        """The entry makes room for another."""
+        if self._under_way.get(entry.what) is entry:
+            del self._under_way[entry.what]
+        key = entry.by, entry.what, _FIGURES.sub("#", entry.reason)
+        if self._stays.get(key) is entry:
+            del self._stays[key]
+
+    def __repr__(self) -> str:
+        return f"<Journal of {len(self._entries)} decisions, {len(self._under_way)} moves under way>"
+
+
+def _settle(entry: Entry, aborted: str, pause_ms: float | None) -> None:
+    entry.outcome, entry.why, entry.pause_ms = "aborted" if aborted else "moved", aborted, pause_ms
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,110 @@
+"""A user's policy in a real broker: what it asks for is done, and what it breaks is its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.broker.conftest import Callable
+from tests.broker.servers import Client, ServerProcess, until
+
+Serve = Callable[..., ServerProcess]
+Connect = Callable[[str], Client]
+
+POLICIES = '''
+from actorrpc.broker.balancer import Move, Stay
+
+
+class ToHubOne:
+    """Moves what hub 0 names to hub 1."""
+
+    def plan(self, view):
+        if any(hub.hub == 0 and hub.heaviest for hub in view.loads.values()):
+            for each in view.loads[0].heaviest:
+                yield Move(each.id, 0, 1, "hub 1 is nicer", each.load)
+        else:
+            yield Stay("", "hub 0 has nothing to move")
+
+
+class Raises:
+    def plan(self, view):
+        raise RuntimeError("on purpose")
+
+
+class Spins:
+    def plan(self, view):
+        while True:
+            pass
+
+
+class Cannot:
+    def __init__(self):
+        raise OSError("no")
+
+
+class Planless:
+    pass
+'''
+
+
+def with_policy(serve: Serve, folder: Path, name: str, *options: object, ready: bool = True) -> ServerProcess:
+    (folder / "my_policies.py").write_text(POLICIES)
+    return serve("--policy", f"my_policies:{name}", *options, cwd=folder, ready=ready)
+
+
+def moves(server: ServerProcess) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = json.loads(server.run("moves", "--json").stdout)
+    return rows
+
+
+def test_a_users_policy_moves_connections(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    server = with_policy(serve, tmp_path, "ToHubOne", "--record", record)
+    assert server.run("rebalance", "pause").stdout.startswith("paused")
+    clients = [connect(server.address) for _ in range(8)]
+    for client in clients:
+        client.call()
+    on_hub_0 = [row["id"] for row in server.connections() if row["hub"] == 0]
+    assert server.status()["rebalance"]["paused"]
+    assert server.run("rebalance", "resume").stdout == "policy my_policies:ToHubOne moves connections\n"
+
+    def all_on_hub_1() -> bool:
+        for client in clients:
+            client.call()  # what is idle is not named
+        return all(row["hub"] == 1 for row in server.connections())
+
+    until(all_on_hub_1)
+    moved = [row for row in moves(server) if row["kind"] == "move" and row["outcome"] == "moved"]
+    assert {row["what"] for row in moved} >= set(on_hub_0)
+    assert {row["reason"] for row in moved} == {"hub 1 is nicer"}
+    until(lambda: any(row["kind"] == "stay" for row in moves(server)))
+    assert "hub 1 is nicer" in server.run("moves").stdout
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    assert {line["moved"]["connection"] for line in lines if "moved" in line} >= set(on_hub_0)
+    assert any(hub["heaviest"] for line in lines if "hubs" in line for hub in line["hubs"])
+
+
+def test_a_policy_that_fails_harms_nobody(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+    for name, complaint in (("Raises", "RuntimeError: on purpose"), ("Spins", "takes longer than")):
+        server = with_policy(serve, tmp_path, name)
+        client = connect(server.address)
+        client.call()
+        until(lambda server=server, complaint=complaint: complaint in server.errors)
+        client.call()
+        (row,) = server.connections()
+        other = 1 - row["hub"]
+        assert server.run("move", row["id"], other).returncode == 0
+        client.call()
+        assert server.run("stop").returncode == 0
+
+
+def test_a_policy_that_cannot_be_made(serve: Serve, tmp_path: Path) -> None:
+    for name, why in (
+        ("Cannot", "policy my_policies:Cannot cannot be made: OSError: no"),
+        ("Planless", "policy my_policies:Planless has no plan(view)"),
+        ("Absent", "policy my_policies:Absent cannot be made: AttributeError"),
+    ):
+        server = with_policy(serve, tmp_path, name, ready=False)
+        assert server.wait() == 2
+        assert why in server.errors
+        assert server.errors.count("\n") == 1

@@ -1,0 +1,277 @@
+"""Running a policy: its decisions are begun, and whatever it does harms nobody."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import AsyncResult, Event
+
+from actorrpc.broker import rebalancer as module
+from actorrpc.broker.balancer import Move, Stay, View
+from actorrpc.broker.rebalancer import MOVES_AT_ONCE, Rebalancer, hub_load
+from actorrpc.broker.recording import recording
+from actorrpc.config import Config
+from actorrpc.errors import ConfigError
+from actorrpc.pb.control_pb2 import ConnectionLoad, Load, Moved, MoveResult, ToHub
+
+MOVE = Move("0-1-1", 0, 1, "hub 0 is at 90 %", 0.25)
+
+
+class FakeHub:
+    """A hub's process that notes what it is asked."""
+
+    def __init__(self, hub: int) -> None:
+        self.hub = hub
+        self.state = "serving"
+        self.reported = 0.0
+        self.load = Load(
+            connections=3,
+            busy=0.5,
+            heaviest=[ConnectionLoad(id=f"{hub}-1-1", load=0.25, recent=0.5, why="", group="room/1")],
+            groups={"room/1": 2.5},
+        )
+        self.asked: list[tuple[str, int, AsyncResult[Any]]] = []
+
+    def ask(self, question: ToHub) -> AsyncResult[Any]:
+        result: AsyncResult[Any] = AsyncResult()
+        self.asked.append((question.move.connection, question.move.target, result))
+        return result
+
+
+class Scripted:
+    """Plans what the test says."""
+
+    def __init__(self, plan: Callable[[View], Iterable[Move | Stay]]) -> None:
+        self.plan = plan
+
+
+@pytest.fixture
+def hubs() -> list[Any]:
+    return [FakeHub(0), FakeHub(1)]
+
+
+@pytest.fixture
+def started(hubs: list[Any], monkeypatch: pytest.MonkeyPatch) -> Iterable[Callable[..., Rebalancer]]:
+    """Make rebalancers that plan only when they are told to."""
+    monkeypatch.setattr(module, "PERIOD", None)
+    made = []
+
+    def start(plan: Callable[[View], Iterable[Move | Stay]], **config: Any) -> Rebalancer:
+        rebalancer = Rebalancer("scripted", Scripted(plan), Config(**config))
+        made.append(rebalancer)
+        rebalancer.start(lambda: hubs, None)
+        return rebalancer
+
+    yield start
+    for rebalancer in made:
+        rebalancer.__exit__(None, None, None)
+
+
+def rows(rebalancer: Rebalancer) -> list[tuple[str, str, str]]:
+    return [(row["what"], row["outcome"], row["why"]) for row in rebalancer.journal.rows(100)]
+
+
+def test_a_move_is_asked_of_its_source(started: Any, hubs: list[Any]) -> None:
+    seen = []
+
+    def plan(view: View) -> list[Move]:
+        seen.append([(past.move, past.aborted) for past in view.history.past])
+        return [] if view.history.past else [MOVE]
+
+    rebalancer = started(plan)
+    assert rebalancer.now() == "1 move begun\n0-1-1 from hub 0 to 1: hub 0 is at 90 %"
+    gevent.sleep(0)
+    ((connection, target, answer),) = hubs[0].asked
+    assert (connection, target, hubs[1].asked) == ("0-1-1", 1, [])
+    assert rebalancer.status()["under_way"] == 1
+    rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=1, pause_ms=1.5))
+    answer.set(MoveResult(outcome=MoveResult.MOVED))
+    gevent.sleep(0)
+    rebalancer.now()
+    assert seen == [[], [(MOVE, "")]]
+    assert rows(rebalancer) == [("0-1-1", "moved", "")]
+    assert rebalancer.status()["under_way"] == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (MoveResult(outcome=MoveResult.ABORTED, why="a handler runs"), "a handler runs"),
+        (MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why="no connection"), "no connection"),
+        (MoveResult(outcome=MoveResult.UNKNOWN_HUB), "it cannot be moved"),
+        (None, "hub 0 does not answer"),
+    ],
+)
+def test_a_move_that_fails_is_history(started: Any, hubs: list[Any], answer: Any, why: str) -> None:
+    histories = []
+
+    def plan(view: View) -> list[Move]:
+        histories.append([past.aborted for past in view.history.past])
+        return [] if view.history.past else [MOVE]
+
+    rebalancer = started(plan)
+    rebalancer.now()
+    gevent.sleep(0)
+    hubs[0].asked[0][2].set(answer)
+    gevent.sleep(0)
+    rebalancer.now()
+    assert rows(rebalancer) == [("0-1-1", "aborted", why)]
+    assert histories == [[], [why]]
+
+
+def test_what_others_move_is_history_too(started: Any, hubs: list[Any]) -> None:
+    histories = []
+    rebalancer = started(lambda view: histories.append(list(view.history.past)) or ())
+    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-9", target=0, pause_ms=1))
+    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-8", target=0, aborted="it is being closed"))
+    rebalancer.now()
+    assert [(past.move.connection, past.move.source, past.aborted) for past in histories[0]] == [
+        ("1-1-9", 1, ""), ("1-1-8", 1, "it is being closed"),
+    ]  # fmt: skip
+
+
+def test_the_policy_sees_what_was_reported(started: Any, hubs: list[Any]) -> None:
+    views = []
+    hubs[1].state = "silent"
+    started(lambda view: views.append(view) or (), max_connections=4).now()
+    (view,) = views
+    assert view.loads[0].connections == 3
+    assert (view.loads[0].busy, view.loads[0].room, view.loads[0].groups) == (0.5, 1, {"room/1": 2.5})
+    assert [view.loads[hub].serving for hub in (0, 1)] == [True, False]
+    (connection,) = view.loads[0].heaviest
+    assert (connection.id, connection.load, connection.recent, connection.group) == (
+        "0-1-1", 0.25, 0.5, "room/1",
+    )  # fmt: skip
+    assert hub_load(hubs[0], 7.0, 0).stale == 7.0
+    assert hub_load(hubs[0], 7.0, 0).room is None
+    assert hub_load(hubs[0], 7.0, 2).room == 0  # it had more when the limit came
+
+
+@pytest.mark.parametrize(
+    ("decision", "fault"),
+    [
+        ("gibberish", "neither a Move nor a Stay"),
+        (Move("0-1-1", 0, 7, ""), "there is no hub 7"),
+        (Move("0-1-1", -1, 1, ""), "there is no hub -1"),
+        (Move("0-1-1", 1, 1, ""), "source and target are one hub"),
+    ],
+)
+def test_nonsense_is_logged_and_the_rest_is_done(
+    started: Any, hubs: list[Any], caplog: pytest.LogCaptureFixture, decision: Any, fault: str
+) -> None:
+    rebalancer = started(lambda view: [decision, MOVE, MOVE])
+    assert rebalancer.now().startswith("1 move begun")
+    gevent.sleep(0)
+    assert len(hubs[0].asked) == 1
+    assert fault in caplog.text
+    assert "being moved already" in caplog.text
+    lines = len(caplog.records)
+    rebalancer.now()
+    assert len(caplog.records) == lines  # not the same complaint again so soon
+
+
+def test_only_so_many_moves_at_once(started: Any, hubs: list[Any]) -> None:
+    rebalancer = started(lambda view: [Move(f"0-1-{number}", 0, 1, "") for number in range(200)])
+    rebalancer.now()
+    gevent.sleep(0)
+    assert len(hubs[0].asked) == MOVES_AT_ONCE
+
+
+def test_a_policy_that_raises(started: Any, caplog: pytest.LogCaptureFixture) -> None:
+    def plan(view: View) -> Iterable[Move]:
+        yield MOVE
+        raise KeyError("oh")
+
+    rebalancer = started(plan)
+    assert rebalancer.now() == "policy scripted raised KeyError: 'oh'"
+    assert rows(rebalancer) == []
+    rebalancer.resume()  # as the loop does it: logged, and it goes on
+    gevent.idle()
+    for _ in range(1000):
+        if caplog.records:
+            break
+        gevent.sleep(0.01)
+    assert "policy scripted raised KeyError: 'oh'" in caplog.text
+    assert rebalancer.now() == "policy scripted raised KeyError: 'oh'"
+
+
+def test_a_policy_that_does_not_come_back(started: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PLAN_TIMEOUT", 0.05)
+    plans = []
+    go_on = threading.Event()
+
+    def plan(view: View) -> list[Move]:
+        plans.append(view)
+        assert go_on.wait(20)
+        return [MOVE]
+
+    rebalancer = started(plan)
+    assert "takes longer than 0.05 s" in rebalancer.now()
+    assert rebalancer.now() == "the policy is still busy with its last plan"
+    assert len(plans) == 1
+    go_on.set()
+    while rebalancer.now() == "the policy is still busy with its last plan":
+        gevent.sleep(0.001)
+    assert len(plans) == 2
+    assert rows(rebalancer) == [("0-1-1", "under way", "")]  # of the second plan: the first came too late
+
+
+def test_pause_and_resume(started: Any) -> None:
+    planned = Event()
+    plans: list[View] = []
+    loop = gevent.get_hub().loop
+
+    def plan(view: View) -> list[Stay]:
+        plans.append(view)
+        loop.run_callback_threadsafe(planned.set)
+        return [Stay("", "all is well")]
+
+    rebalancer = started(plan)
+    rebalancer.pause()
+    assert rebalancer.status()["paused"]
+    rebalancer._wake.set()  # as after a period
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert plans == []
+    assert rebalancer.now() == "0 moves begun\nnothing stays: all is well"
+    planned.clear()
+    rebalancer.resume()
+    assert planned.wait(20)
+    assert not rebalancer.status()["paused"]
+
+
+def test_a_recording(hubs: list[Any], tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    with recording(str(path)) as recorder:
+        assert recorder is not None
+        recorder.report([hub_load(hub, 1.0, 0) for hub in hubs])
+        recorder.report([])  # within the same second
+        rebalancer = Rebalancer("scripted", Scripted(lambda view: ()), Config())
+        rebalancer.start(lambda: hubs, recorder)
+        rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=1, aborted="it hangs"))
+        rebalancer.__exit__(None, None, None)
+    recorder.report([])  # after the end: nothing
+    first, second = map(json.loads, path.read_text().splitlines())
+    assert [(hub["hub"], hub["busy"], hub["heaviest"][0]["id"]) for hub in first["hubs"]] == [
+        (0, 0.5, "0-1-1"), (1, 0.5, "1-1-1"),
+    ]  # fmt: skip
+    assert second["moved"] == {"connection": "0-1-1", "source": 0, "target": 1, "aborted": "it hangs"}
+
+
+def test_a_recording_that_cannot_be_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot record to"), recording(str(tmp_path / "no" / "folder")):
+        pass
+
+
+def test_a_full_disk_ends_the_recording_only(hubs: list[Any], caplog: pytest.LogCaptureFixture) -> None:
+    with recording("/dev/full") as recorder:
+        assert recorder is not None
+        recorder.report([hub_load(hub, 1.0, 0) for hub in hubs])
+        recorder.moved("0-1-1", 0, 1, "")
+    assert "the recording ends" in caplog.text
