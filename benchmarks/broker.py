@@ -42,6 +42,16 @@ class Broker:
         self._send(Request(connections=Request.Connections()))
         return json.loads(self._reply().json)  # type: ignore[no-any-return]
 
+    def rebalance(self, wish: str) -> str:
+        """``PAUSE`` or ``RESUME`` the policy's moves, or have it plan ``NOW``."""
+        self._send(Request(rebalance=Request.Rebalance(wish=wish)))
+        return self._reply().done
+
+    def moves(self) -> list[dict[str, Any]]:
+        """What `actorrpc moves --json` prints."""
+        self._send(Request(moves=Request.Moves(limit=10_000)))
+        return json.loads(self._reply().json)  # type: ignore[no-any-return]
+
     def ask_to_move(self, connection: str, hub: int) -> None:
         """Ask for a move; ``moved`` returns when one of those that were asked for is done."""
         self._send(Request(move=Request.Move(connection=connection, hub=hub)))

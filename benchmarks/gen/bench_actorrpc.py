@@ -105,3 +105,22 @@ class BurdenBase(actorrpc.Service):
 class BurdenStub(client.Stub):
     __rpc__ = BurdenBase.__rpc__
     Carry: client.UnaryUnary[bench_pb2.Share, bench_pb2.Done]
+
+
+class WorkerBase(actorrpc.Actor[bench_pb2.Count]):
+    __rpc__ = actorrpc.ServiceSpec(
+        "bench.Worker",
+        (
+            actorrpc.Method("Work", bench_pb2.Task, bench_pb2.Place),
+        ),
+        state=bench_pb2.Count,
+    )
+    state: bench_pb2.Count
+
+    def Work(self, request: bench_pb2.Task, call: actorrpc.Call[bench_pb2.Place]) -> bench_pb2.Place:
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Worker/Work is not implemented")
+
+
+class WorkerStub(client.Stub):
+    __rpc__ = WorkerBase.__rpc__
+    Work: client.UnaryUnary[bench_pb2.Task, bench_pb2.Place]

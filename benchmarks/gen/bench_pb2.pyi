@@ -52,3 +52,11 @@ class Share(_message.Message):
 class Done(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Task(_message.Message):
+    __slots__ = ("microseconds", "held_microseconds")
+    MICROSECONDS_FIELD_NUMBER: _ClassVar[int]
+    HELD_MICROSECONDS_FIELD_NUMBER: _ClassVar[int]
+    microseconds: int
+    held_microseconds: int
+    def __init__(self, microseconds: _Optional[int] = ..., held_microseconds: _Optional[int] = ...) -> None: ...

@@ -371,3 +371,78 @@ class Burden:
             metadata,
             _registered_method=True,
         )
+
+
+class WorkerStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Work = channel.unary_unary(
+            "/bench.Worker/Work",
+            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Task.SerializeToString,
+            response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
+            _registered_method=True,
+        )
+
+
+class WorkerServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def Work(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details("Method not implemented!")
+        raise NotImplementedError("Method not implemented!")
+
+
+def add_WorkerServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+        "Work": grpc.unary_unary_rpc_method_handler(
+            servicer.Work,
+            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Task.FromString,
+            response_serializer=benchmarks_dot_gen_dot_bench__pb2.Place.SerializeToString,
+        ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler("bench.Worker", rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers("bench.Worker", rpc_method_handlers)
+
+
+# This class is part of an EXPERIMENTAL API.
+class Worker:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Work(
+        request,
+        target,
+        options=(),
+        channel_credentials=None,
+        call_credentials=None,
+        insecure=False,
+        compression=None,
+        wait_for_ready=None,
+        timeout=None,
+        metadata=None,
+    ):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            "/bench.Worker/Work",
+            benchmarks_dot_gen_dot_bench__pb2.Task.SerializeToString,
+            benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True,
+        )

@@ -13,12 +13,13 @@ from time import monotonic, process_time, thread_time
 from typing import Any
 
 import gevent
+from gevent.monkey import get_original
 
 import actorrpc
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
-from benchmarks.gen.bench_actorrpc import BurdenBase, CounterBase, TravellerBase
-from benchmarks.gen.bench_pb2 import Ball, Count, Done, Luggage, Note, Place, Share, Size
+from benchmarks.gen.bench_actorrpc import BurdenBase, CounterBase, TravellerBase, WorkerBase
+from benchmarks.gen.bench_pb2 import Ball, Count, Done, Luggage, Note, Place, Share, Size, Task
 
 #: Seconds that a handler of a busy hub works at a time: so long others wait for their turn.
 WORK = 250e-6
@@ -68,6 +69,9 @@ class Pace:
 
 _pace = Pace()
 
+#: A sleep that does not let others have the hub.
+_hold = get_original("time", "sleep")
+
 
 class Burden(BurdenBase):
     def Carry(self, request: Share, call: actorrpc.Call[Done]) -> Done:
@@ -76,6 +80,19 @@ class Burden(BurdenBase):
             pass
         gevent.sleep(_pace.next_wait(request.of_a_core))
         return Done()
+
+
+class Worker(WorkerBase):
+    state: Count
+
+    def Work(self, request: Task, call: actorrpc.Call[Place]) -> Place:
+        end = thread_time() + request.microseconds * 1e-6
+        while thread_time() < end:
+            pass
+        if request.held_microseconds:
+            _hold(request.held_microseconds * 1e-6)
+        self.state.calls += 1
+        return Place(pid=os.getpid(), peer=call.peer)
 
 
 def _weigh(path: str) -> None:
@@ -96,4 +113,4 @@ def _weigh(path: str) -> None:
 if _prepares := os.environ.get("BENCHMARK_PREPARES"):
     _weigh(_prepares)
 
-app = actorrpc.App([Counter, Traveller, Burden])
+app = actorrpc.App([Counter, Traveller, Burden, Worker])
