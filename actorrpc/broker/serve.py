@@ -9,6 +9,7 @@ from signal import SIGINT, SIGTERM
 from actorrpc.broker.admin import Admin
 from actorrpc.broker.limits import check_descriptors
 from actorrpc.broker.listeners import open_listeners
+from actorrpc.broker.queues import ACCEPT_MODES, Queues
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.broker.signals import caught
 from actorrpc.broker.supervisor import Supervisor
@@ -28,6 +29,7 @@ def serve(
     *,
     bind: str = "127.0.0.1:50051",
     hubs: int | None = None,
+    accept: str = "reuseport",
     runtime_dir: str | None = None,
     config: Config | None = None,
     on_ready: Callable[[str], None] | None = None,
@@ -35,24 +37,28 @@ def serve(
     """Start a broker here and hubs beside it, and block until they have been stopped.
 
     ``app`` is ``"package.module:attribute"``, found from the working directory. ``hubs`` is the number of
-    usable cores unless given. ``on_ready(address)`` is called when all hubs serve. In the main thread
-    SIGTERM and SIGINT stop the server; ``actorrpc stop`` does from anywhere.
+    usable cores unless given. ``accept`` is ``"reuseport"``: the kernel shares connections out among the
+    hubs; or ``"acceptor"``: one hub gives each to the least loaded. ``on_ready(address)`` is called when
+    all hubs serve. In the main thread SIGTERM and SIGINT stop the server; ``actorrpc stop`` does from
+    anywhere.
 
     Raises ConfigError, with one line that says what is wrong, if it cannot start; then nothing is left.
     """
     count = usable_cores() if hubs is None else hubs
     config = config or Config()
-    _check(count, config)
+    _check(count, accept, config)
     with Admin() as admin, RuntimeDir(runtime_dir).claim() as claim:
         claim.announce(config.drain_timeout)
-        with open_listeners(bind, count) as listeners:
-            supervisor = Supervisor(app, config, claim, listeners)
+        with open_listeners(bind, count if accept == "reuseport" else 1) as listeners:
+            supervisor = Supervisor(app, config, claim, Queues(listeners, count, accept))
             admin.serve(claim.open_socket(), supervisor)
             with caught({SIGTERM: supervisor.stop_soon, SIGINT: supervisor.interrupt}):
                 supervisor.run(lambda: on_ready(supervisor.address) if on_ready else None)
 
 
-def _check(hubs: int, config: Config) -> None:
+def _check(hubs: int, accept: str, config: Config) -> None:
+    if accept not in ACCEPT_MODES:
+        raise ConfigError(f"accept must be one of {', '.join(ACCEPT_MODES)}, not {accept!r}")
     if hubs < 1:
         raise ConfigError(f"at least one hub is needed, not {hubs}")
     check_descriptors(hubs)

@@ -40,6 +40,7 @@ class FakeNode:
 
     connection_count = 3
     turns = 42
+    peers: Sequence[int] = ()
 
     def __init__(
         self, app: App, config: Config, *, hub: int, generation: int, on_moved: Callable[[Moved], None]
@@ -49,9 +50,15 @@ class FakeNode:
         self.heard: list[Any] = []
         self.stopped: Callable[[], None] | None = None
 
-    def listen(self, sock: socket.socket) -> None:
-        self.heard.append("listen")
+    def listen(self, sock: socket.socket, queue: int, *, spread: bool) -> None:
+        self.heard.append(("listen", queue, spread) if spread or queue != 2 else "listen")
         sock.close()
+
+    def unlisten(self, queue: int) -> None:
+        self.heard.append(("unlisten", queue))
+
+    def report_load(self, busy: float) -> None:
+        self.busy = busy
 
     def add_peer(self, hub: int, sock: socket.socket) -> None:
         self.heard.append(("peer", hub))
