@@ -186,7 +186,7 @@ class Node:
     def _lost(self, hub: int, link: Link[control_pb2.HubToHub]) -> None:
         """The link has ended: most likely the process at its other end is dead."""
         self.handoffs.link_lost(link, f"the link to hub {hub} has ended")
-        self.reception.lost(hub, link)
+        self.reception.passing.lost(hub, link)
         if self._links.get(hub) is link:
             del self._links[hub]
             self.topics.hub_died(hub)

@@ -69,6 +69,9 @@ class Neighbour:
     leaving: dict[int, tuple[Guest, float]] = field(default_factory=dict)
     #: Taken, and the kernel has not taken the answer.
     arriving: set[socket.socket] = field(default_factory=set)
+    #: What it has been told of this hub, and how many this hub has taken from it since.
+    told: control_pb2.Occupancy | None = None
+    taken: int = 0
 
     def check(self, now: float) -> bool:
         """See whether it answers. Returns whether that has changed."""
@@ -123,8 +126,8 @@ class Passing:
         del self.neighbours[hub]
         for sock in neighbour.arriving:
             sock.close()  # the giver has it, and has not heard that we took it
-        for guest, _ in neighbour.leaving.values():
-            self._back(guest)
+        while neighbour.leaving:
+            self._back(neighbour.leaving.pop(next(iter(neighbour.leaving)))[0])
         self._news()
 
     def give(self, hub: int, guest: Guest) -> bool:
@@ -170,6 +173,7 @@ class Passing:
             return
         sock = PlainSocket(fileno=fds[0])
         neighbour.arriving.add(sock)
+        neighbour.taken += 1
 
         def own() -> None:
             neighbour.arriving.discard(sock)

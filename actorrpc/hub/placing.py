@@ -11,6 +11,9 @@ __all__ = ["BAND", "DECAY", "Estimate", "choose"]
 #: connections decides. Accepting a burst of connections alone makes a hub look this much busier.
 BAND = 0.1
 
+#: What a connection is taken to add to a hub's load at most, while nothing is known of it.
+MOST = 0.02
+
 #: A hub reports its load smoothed: each report takes over a twentieth of what was measured since the last.
 #: Four reports a second make that five seconds.
 DECAY = 0.95
@@ -68,8 +71,8 @@ def choose(hubs: Mapping[int, Estimate], excluded: Iterable[int] = ()) -> int | 
     fit = {hub: estimate for hub, estimate in hubs.items() if estimate.open and hub not in barred}
     if not fit:
         return None
-    connections = sum(estimate.connections for estimate in hubs.values())
-    each = sum(estimate.busy for estimate in hubs.values()) / connections if connections else 0.0
+    connections = sum(estimate.count for estimate in hubs.values())
+    each = min(sum(estimate.busy for estimate in hubs.values()) / max(connections, 1), MOST)
     loads = {hub: estimate.load(each) for hub, estimate in fit.items()}
     bound = min(loads.values()) + BAND
     return min((hub for hub in fit if loads[hub] <= bound), key=lambda hub: (fit[hub].count, hub))

@@ -68,7 +68,6 @@ class Reception:
         self._spread: set[int] = set()
         self._lobby: deque[Guest] = deque()
         self._refusals: set[Refusal] = set()
-        self._told: dict[Neighbour, control_pb2.Occupancy] = {}
         self._closed = False
         self._timer: Any = None
         self.passing = Passing(
@@ -165,12 +164,13 @@ class Reception:
                 listener.resume()
 
     def changed(self) -> None:
-        """This hub has a connection more or less. Who may give it some is told if it is, or was, full."""
+        """This hub has a connection more or less. Tell those at once who are wrong about its being full."""
         room = self._room()
         for neighbour in self.passing.neighbours.values():
-            told = self._told.get(neighbour)
-            if neighbour.gives and told is not None and room is not None and not (room and told.room):
-                self._tell(neighbour)  # what it knows is wrong in what matters
+            if room is not None and neighbour.gives and neighbour.told is not None:
+                believed = neighbour.told.room - neighbour.taken
+                if (believed > 0) != (room > 0):
+                    self._tell(neighbour)
 
     # ---- one connection
 
@@ -276,7 +276,7 @@ class Reception:
     def _on_news(self) -> None:
         """A neighbour has said what it has, has gone, or answers again."""
         for neighbour in self.passing.neighbours.values():
-            if neighbour.gives and neighbour not in self._told:
+            if neighbour.gives and neighbour.told is None:
                 self._tell(neighbour)
         self.resume()
 
@@ -284,13 +284,6 @@ class Reception:
         """A link to another hub."""
         self.passing.add(hub, link)
         self._tell(self.passing.neighbours[hub])
-
-    def lost(self, hub: int, link: Link) -> None:
-        """The link to a hub has ended."""
-        neighbour = self.passing.neighbours.get(hub)
-        if neighbour is not None and neighbour.link is link:
-            self._told.pop(neighbour, None)
-            self.passing.lost(hub, link)
 
     def tick(self, busy: float) -> None:
         """Take what a quarter of a second has shown of this hub's load, and tell those who want to know."""
@@ -321,14 +314,16 @@ class Reception:
         occupancy = control_pb2.Occupancy(
             connections=self._count(), busy=self._busy, room=self._room(), gives=self._gives
         )
-        told = self._told.get(neighbour)
+        told = neighbour.told
         if told is None:
             if not (self._gives or neighbour.gives):
                 return
-        elif occupancy.gives == told.gives and not (neighbour.gives and _differs(occupancy, told)):
+        elif occupancy.gives == told.gives and not (
+            neighbour.gives and (neighbour.taken or _differs(occupancy, told))
+        ):
             return
         if neighbour.link.send(control_pb2.HubToHub(occupancy=occupancy)):
-            self._told[neighbour] = occupancy
+            neighbour.told, neighbour.taken = occupancy, 0
 
     def __repr__(self) -> str:
         return (

