@@ -21,7 +21,6 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from time import monotonic
 from typing import Any, Protocol
 
 from actorrpc.framing import close_all
@@ -31,8 +30,11 @@ from actorrpc.pb import control_pb2
 
 __all__ = ["Guest", "Link", "Neighbour", "Passing"]
 
-#: A hub that leaves a connection unanswered for so long gets no more until it has answered.
-SILENCE = 0.5
+#: A hub that leaves a connection unanswered, or says nothing, for more quarters of a second than this gets no
+#: more until it is heard again. They are counted by the ticks of this hub: time in which it was itself held
+#: up says nothing about others.
+UNANSWERED = 2
+UNHEARD = 4
 
 
 class Link(Protocol):
@@ -65,21 +67,22 @@ class Neighbour:
     estimate: Estimate = field(default_factory=Estimate)
     #: It gives connections away, and wants to know what others have.
     gives: bool = False
-    #: Guests that it has not answered for, by number, and when they went.
-    leaving: dict[int, tuple[Guest, float]] = field(default_factory=dict)
+    #: Guests that it has not answered for, by number, and the tick in which they went.
+    leaving: dict[int, tuple[Guest, int]] = field(default_factory=dict)
+    #: The tick in which it was last heard.
+    heard: int = 0
     #: Taken, and the kernel has not taken the answer.
     arriving: set[socket.socket] = field(default_factory=set)
     #: What it has been told of this hub, and how many this hub has taken from it since.
     told: control_pb2.Occupancy | None = None
     taken: int = 0
 
-    def check(self, now: float) -> bool:
-        """See whether it answers. Returns whether that has changed."""
+    def check(self, tick: int) -> None:
+        """See whether it answers."""
         # Numbers rise, so that the first is the oldest.
         oldest = next(iter(self.leaving.values()), None)
-        silent = oldest is not None and now - oldest[1] > SILENCE
-        changed, self.estimate.silent = silent != self.estimate.silent, silent
-        return changed
+        unanswered = oldest is not None and tick - oldest[1] > UNANSWERED
+        self.estimate.silent = unanswered or tick - self.heard > UNHEARD
 
 
 class Passing:
@@ -103,6 +106,7 @@ class Passing:
         self._back = back
         self._news = news
         self._numbers = count(1)
+        self._ticks = 0
 
     @property
     def under_way(self) -> Iterator[Neighbour]:
@@ -116,7 +120,13 @@ class Passing:
 
     def add(self, hub: int, link: Link) -> None:
         """A link to a hub; what there was to an earlier process of it has been lost."""
-        self.neighbours[hub] = Neighbour(hub, link)
+        self.neighbours[hub] = Neighbour(hub, link, heard=self._ticks)
+
+    def tick(self) -> None:
+        """A quarter of a second has passed."""
+        self._ticks += 1
+        for neighbour in self.neighbours.values():
+            neighbour.estimate.tick()
 
     def lost(self, hub: int, link: Link) -> None:
         """The link has ended, and all that came over it has been received."""
@@ -140,7 +150,7 @@ class Passing:
                 return False
         except OSError:  # out of descriptors, to keep one for later
             return False
-        neighbour.leaving[number] = guest, monotonic()
+        neighbour.leaving[number] = guest, self._ticks
         neighbour.estimate.under_way += 1
         neighbour.estimate.fresh += 1
         return True
@@ -151,14 +161,14 @@ class Passing:
         neighbour = self.neighbours.get(hub)
         if kind not in _RECEIVE or neighbour is None:
             return False
+        neighbour.heard = self._ticks
         _RECEIVE[kind](self, neighbour, getattr(message, kind), fds)
         return True
 
     def estimates(self) -> dict[int, Estimate]:
         """What is known of each neighbour now."""
-        now = monotonic()
         for neighbour in self.neighbours.values():
-            neighbour.check(now)
+            neighbour.check(self._ticks)
         return {hub: neighbour.estimate for hub, neighbour in self.neighbours.items()}
 
     def _on_accepted(
@@ -190,7 +200,8 @@ class Passing:
             guest.sock.close()
             neighbour.estimate.under_way -= 1
             neighbour.estimate.given += 1
-        self._heard(neighbour)
+        if neighbour.estimate.silent:
+            self._news()
 
     def _on_declined(
         self, neighbour: Neighbour, declined: control_pb2.Declined, fds: tuple[int, ...]
@@ -202,7 +213,6 @@ class Passing:
             neighbour.estimate.under_way -= 1
             neighbour.estimate.fresh -= 1
             self._back(guest)
-        self._heard(neighbour)
 
     def _on_occupancy(
         self, neighbour: Neighbour, occupancy: control_pb2.Occupancy, fds: tuple[int, ...]
@@ -211,12 +221,7 @@ class Passing:
         neighbour.gives = occupancy.gives
         room = occupancy.room if occupancy.HasField("room") else None
         neighbour.estimate.report(occupancy.connections, occupancy.busy, room)
-        neighbour.check(monotonic())
         self._news()
-
-    def _heard(self, neighbour: Neighbour) -> None:
-        if neighbour.estimate.silent and neighbour.check(monotonic()):
-            self._news()
 
     def close(self) -> None:
         """Close what is under way to nobody any more."""

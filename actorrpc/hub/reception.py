@@ -35,9 +35,6 @@ REFUSALS_PER_STEP = 8
 NEXT_STEP = 0.025
 MAX_REFUSALS = 256
 
-#: What a neighbour is not told of: so little has changed.
-_SLIGHT = 0.02
-
 
 class Reception:
     """The listening sockets of one hub, and all connections that are nobody's yet.
@@ -289,8 +286,8 @@ class Reception:
         """Take what a quarter of a second has shown of this hub's load, and tell those who want to know."""
         self._busy += (busy - self._busy) * (1 - DECAY)
         self._own.tick()
+        self.passing.tick()
         for neighbour in self.passing.neighbours.values():
-            neighbour.estimate.tick()
             if neighbour.gives:
                 self._tell(neighbour)
 
@@ -310,18 +307,16 @@ class Reception:
             self._tell(neighbour)
 
     def _tell(self, neighbour: Neighbour) -> None:
-        """Tell a hub what there is here, if it wants to know and it has changed, or that it is to tell."""
-        occupancy = control_pb2.Occupancy(
-            connections=self._count(), busy=self._busy, room=self._room(), gives=self._gives
-        )
-        told = neighbour.told
-        if told is None:
-            if not (self._gives or neighbour.gives):
-                return
-        elif occupancy.gives == told.gives and not (
-            neighbour.gives and (neighbour.taken or _differs(occupancy, told))
-        ):
+        """Tell a hub what there is here, and whether it is to tell the same.
+
+        Where neither gives connections away, nothing is said.
+        """
+        gives = self._gives
+        if not (gives or neighbour.gives or neighbour.told is not None):
             return
+        occupancy = control_pb2.Occupancy(
+            connections=self._count(), busy=self._busy, room=self._room(), gives=gives
+        )
         if neighbour.link.send(control_pb2.HubToHub(occupancy=occupancy)):
             neighbour.told, neighbour.taken = occupancy, 0
 
@@ -330,13 +325,3 @@ class Reception:
             f"<Reception {len(self._listeners)} listeners, {len(self._lobby)} in the lobby, "
             f"{len(self._refusals)} refusals, {self.passing!r}>"
         )
-
-
-def _differs(one: control_pb2.Occupancy, other: control_pb2.Occupancy) -> bool:
-    """Whether a hub that knows the one should be told the other."""
-    return (
-        one.connections != other.connections
-        or one.HasField("room") != other.HasField("room")
-        or one.room != other.room
-        or abs(one.busy - other.busy) > _SLIGHT
-    )

@@ -22,6 +22,7 @@ from actorrpc.ipc import Link
 from actorrpc.pb.control_pb2 import (
     Connection,
     Homes,
+    Listen,
     ListConnections,
     Move,
     Moved,
@@ -31,6 +32,7 @@ from actorrpc.pb.control_pb2 import (
     Stop,
     ToBroker,
     ToHub,
+    Unlisten,
 )
 from tests.broker.servers import APP, PATIENCE
 
@@ -48,6 +50,7 @@ class FakeNode:
         self.made_with = (app, config, hub, generation)
         self.on_moved = on_moved
         self.heard: list[Any] = []
+        self.busy = -1.0
         self.stopped: Callable[[], None] | None = None
 
     def listen(self, sock: socket.socket, queue: int, *, spread: bool) -> None:
@@ -101,10 +104,10 @@ class Broker:
     def node(self) -> FakeNode:
         return self.nodes[0]
 
-    def start(self, app: str = APP) -> ToBroker:
+    def start(self, app: str = APP, *, acceptor: bool = False) -> ToBroker:
         config = Config(max_connections=9).to_message()
         with socket.socket() as listener:
-            start = Start(hub=2, generation=5, app=app, config=config)
+            start = Start(hub=2, generation=5, app=app, config=config, acceptor=acceptor)
             self.link.send(ToHub(start=start), [listener.fileno()])
         return self.hear("ready")
 
@@ -162,6 +165,35 @@ def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker
         ("os:path", "not an actorrpc.App"),
     ],
 )
+def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
+    broker.start(acceptor=True)
+    broker.link.send(ToHub(homes=Homes(version=1, homes=[2])))
+    with socket.socket() as listener:
+        broker.link.send(ToHub(listen=Listen(queue=0, spread=True)), [listener.fileno()])
+    broker.link.send(ToHub(unlisten=Unlisten(queue=0)))
+    broker.until_heard(("homes", [2], 1), ("listen", 0, True), ("unlisten", 0))
+
+
+@pytest.mark.parametrize("peers", [(), (3, 4)])
+def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequence[int]) -> None:
+    broker.start(acceptor=True)
+    broker.node.peers = peers
+    broker.link.close()
+    broker.until_heard(("listen", 0, True))
+
+
+def test_without_a_broker_another_listens_once_those_below_have_gone(broker: Broker) -> None:
+    broker.start(acceptor=True)
+    broker.node.peers = [0, 3]
+    broker.link.close()
+    with gevent.Timeout(PATIENCE):
+        while not broker.worker._broker_gone:
+            gevent.sleep(0.001)
+    assert broker.node.heard == []
+    broker.node.peers = [3]
+    broker.until_heard(("listen", 0, True))
+
+
 def test_an_app_that_cannot_be_served_is_told_and_ends_the_process(
     broker: Broker, app: str, complaint: str
 ) -> None:
@@ -188,6 +220,7 @@ def test_load_and_moves_are_reported(broker: Broker) -> None:
     broker.node.on_moved(Moved(connection="0-1-1", pause_ms=1.5))
     assert broker.hear("moved").moved.pause_ms == 1.5
     load = broker.hear("load").load
+    assert broker.node.busy == load.cpu
     assert (load.connections, load.turns) == (3, 42)
     assert 0 <= load.cpu < 2
     assert 0 <= load.lag_ms < 10_000
@@ -204,6 +237,7 @@ def test_stop_and_the_end(broker: Broker) -> None:
     broker.start()
     broker.link.send(ToHub(stop=Stop(drain_timeout=1.5)))
     broker.link.send(ToHub(stop=Stop(drain_timeout=9)))
+    broker.hear("stopping")
     broker.until_heard(("stop", 1.5))
     assert not broker.status.ready()
     assert broker.node.stopped is not None

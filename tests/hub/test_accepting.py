@@ -233,7 +233,7 @@ def test_what_a_dead_hub_has_not_taken_is_served_by_another() -> None:
 
 
 def test_a_silent_hub_gets_no_more_and_serves_what_it_has_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actorrpc.hub.passing.SILENCE", -1.0)
+    monkeypatch.setattr("actorrpc.hub.passing.UNANSWERED", -1)
     with serving(app, 2, spread=True) as hubs, ExitStack() as opened:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         hear = hubs.ask(lambda: deaf(hubs.nodes[1], 0))
