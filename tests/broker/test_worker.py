@@ -22,8 +22,8 @@ from actorrpc.ipc import Link
 from actorrpc.pb.control_pb2 import (
     Connection,
     Homes,
-    Listen,
     ListConnections,
+    Listen,
     Move,
     Moved,
     MoveResult,
@@ -156,15 +156,6 @@ def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker
         assert left.recv(9) == b"hello"
 
 
-@pytest.mark.parametrize(
-    ("app", "complaint"),
-    [
-        ("nonsense", "give it as package.module:attribute"),
-        ("no.such.module:app", "ModuleNotFoundError"),
-        ("tests.apps.shapes:nothing", "AttributeError"),
-        ("os:path", "not an actorrpc.App"),
-    ],
-)
 def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
     broker.start(acceptor=True)
     broker.link.send(ToHub(homes=Homes(version=1, homes=[2])))
@@ -194,6 +185,15 @@ def test_without_a_broker_another_listens_once_those_below_have_gone(broker: Bro
     broker.until_heard(("listen", 0, True))
 
 
+@pytest.mark.parametrize(
+    ("app", "complaint"),
+    [
+        ("nonsense", "give it as package.module:attribute"),
+        ("no.such.module:app", "ModuleNotFoundError"),
+        ("tests.apps.shapes:nothing", "AttributeError"),
+        ("os:path", "not an actorrpc.App"),
+    ],
+)
 def test_an_app_that_cannot_be_served_is_told_and_ends_the_process(
     broker: Broker, app: str, complaint: str
 ) -> None:
