@@ -29,7 +29,10 @@ log = logging.getLogger("actorrpc.hub")
 
 #: How long a client may take to make its first call. It thinks it is connected, and most wait with one.
 FIRST_CALL = 1.0
-#: And to take the answer and close.
+#: What lies between the first answer and GOAWAY: calls that come meanwhile are answered as well. And grpclib,
+#: when it reads both at once, reports the lost connection and not the answer.
+ANSWERING = 0.1
+#: How long a client may take to close.
 LINGER = 1.0
 
 
@@ -43,15 +46,16 @@ class Refusal:
         self._over = over
         self._peer = peer
         self._session = Session(config)
+        self._answered = False
         self._closing = False
         self._closed = False
-        self._timer: Any = get_hub().loop.timer(FIRST_CALL)
+        self._timer: Any = None
         self._transport = Transport(sock, self._on_bytes, self._end, self._flush)
 
     def start(self) -> None:
         """Begin to answer. ``over`` may be called before this returns."""
         log.info("the connection from %s is refused: %s", self._peer, self._why)
-        self._timer.start(self._say_goodbye)
+        self._set_timer(FIRST_CALL, self._say_goodbye)
         self._transport.start()
 
     def close(self) -> None:
@@ -65,13 +69,18 @@ class Refusal:
         for event in session.receive_data(data, monotonic()):
             if isinstance(event, RequestReceived):
                 session.outbound.finish(event.stream, trailers(StatusCode.UNAVAILABLE, self._why))
-                session.shutdown(self._why.encode())
+                self._will_say_goodbye()
             elif isinstance(event, Faulted):
                 self._close_politely()
         self._flush()
 
+    def _will_say_goodbye(self) -> None:
+        if not self._answered:
+            self._answered = True
+            self._set_timer(ANSWERING, self._say_goodbye)
+
     def _say_goodbye(self) -> None:
-        """It makes no call, or does not answer the PING of the shutdown."""
+        """Its calls have been answered, or it makes none."""
         self._session.shutdown(self._why.encode())
         self._session.end_shutdown()
         self._close_politely()
@@ -80,9 +89,13 @@ class Refusal:
     def _close_politely(self) -> None:
         """Write what is left and wait for the client to close: unread input would take our words with it."""
         self._closing = True
-        self._timer.close()
-        self._timer = get_hub().loop.timer(LINGER)
-        self._timer.start(self._end)
+        self._set_timer(LINGER, self._end)
+
+    def _set_timer(self, seconds: float, function: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.close()
+        self._timer = get_hub().loop.timer(seconds)
+        self._timer.start(function, update=True)
 
     def _flush(self) -> None:
         session, transport = self._session, self._transport
@@ -90,15 +103,14 @@ class Refusal:
             transport.send(data)
         if self._closed:
             return
-        if session.over and not self._closing:
-            self._close_politely()
         if self._closing and transport.ready and session.outbound.idle:
             transport.half_close()
 
     def _end(self, why: str = "") -> None:
         if not self._closed:
             self._closed = True
-            self._timer.close()
+            if self._timer is not None:
+                self._timer.close()
             self._transport.close()
             self._over(self)
 

@@ -1,4 +1,4 @@
-"""The app of travelling.py in two hubs, as `actorrpc serve` runs it, in the given runtime directory."""
+"""The app of travelling.py in some hubs, as `actorrpc serve` runs it, in the given runtime directory."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runtime_dir")
     parser.add_argument("--prepares", metavar="FILE", help="where hubs note the bytes of each PREPARE")
+    parser.add_argument("--hubs", type=int, default=2, metavar="N", help="how many hubs")
+    parser.add_argument("--accept", default="reuseport", metavar="MODE", help="who accepts")
     options = parser.parse_args()
     if options.prepares:
         os.environ["BENCHMARK_PREPARES"] = options.prepares
@@ -32,7 +34,8 @@ def main() -> None:
     serve(
         "benchmarks.servers.travelling:app",
         bind="127.0.0.1:0",
-        hubs=2,
+        hubs=options.hubs,
+        accept=options.accept,
         runtime_dir=options.runtime_dir,
         config=Config(drain_timeout=0.2),
         on_ready=lambda address: print(f"ready {address}", flush=True),
