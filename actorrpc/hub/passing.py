@@ -218,6 +218,8 @@ class Passing:
         self, neighbour: Neighbour, occupancy: control_pb2.Occupancy, fds: tuple[int, ...]
     ) -> None:
         close_all(fds)
+        if occupancy.gives and not neighbour.gives:
+            neighbour.told = None  # what it has been told before is old
         neighbour.gives = occupancy.gives
         room = occupancy.room if occupancy.HasField("room") else None
         neighbour.estimate.report(occupancy.connections, occupancy.busy, room)

@@ -66,6 +66,7 @@ class Reception:
         self._lobby: deque[Guest] = deque()
         self._refusals: set[Refusal] = set()
         self._closed = False
+        self._warned = False
         self._timer: Any = None
         self.passing = Passing(
             has_room=lambda: self.has_room, serve=serve, back=self._take_back, news=self._on_news
@@ -226,6 +227,7 @@ class Reception:
         self.resume()
         held_up = [listener for listener in self._listeners.values() if listener.resting]
         if self._closed or not (held_up or self._lobby):
+            self._warned = False
             return
         for listener in held_up:
             listener.look()
@@ -242,6 +244,9 @@ class Reception:
             guest = self._next_overdue(listeners, patience)
             if guest is None:
                 return False
+            if not self._warned:  # once, not for each of a crowd
+                log.warning("%s; clients are refused", self._full)
+                self._warned = True
             self._refuse(guest, self._full)
         return True
 

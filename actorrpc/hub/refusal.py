@@ -54,7 +54,7 @@ class Refusal:
 
     def start(self) -> None:
         """Begin to answer. ``over`` may be called before this returns."""
-        log.info("the connection from %s is refused: %s", self._peer, self._why)
+        log.debug("the connection from %s is refused: %s", self._peer, self._why)
         self._set_timer(FIRST_CALL, self._say_goodbye)
         self._transport.start()
 

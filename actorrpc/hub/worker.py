@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
@@ -90,6 +91,8 @@ class Worker:
         # What is there now stays. Looking through it takes 10 ms, for which all connections would wait.
         gc.collect()
         gc.freeze()
+        with suppress(OSError):
+            self._link.reserve()  # for a queue: who has no descriptor left to accept with must still get it
         self._watch(config.drain_timeout)
         if not self._link.send(control_pb2.ToBroker(ready=control_pb2.Ready())):
             self._listen_alone()

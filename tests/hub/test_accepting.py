@@ -133,6 +133,7 @@ def test_a_client_that_has_waited_long_enough_learns_why(connect: Callable[[Hubs
         assert [client.call().number for client in clients] == [2] * 4
         clients[0].channel.close()
         hubs.wait_for(lambda: sum(node.connection_count for node in hubs.nodes) == 3)
+        hubs.wait_for(lambda: not hubs.nodes[0].reception._refusals)
         assert late.call().number == 1, "the channel connects again"
 
 
