@@ -30,7 +30,8 @@ ANSWER_TIMEOUT = 10.0
 MOVE_TIMEOUT = 60.0
 
 _CONFIG_HELP = {
-    "max_connections": "Connections that one hub serves; more wait. 0: no limit.",
+    "max_connections": "Connections that one hub serves; more go to others, or wait. 0: no limit.",
+    "full_timeout": "Seconds that a client waits while all hubs are full. 0: for ever.",
     "max_concurrent_streams": "Open calls on one connection.",
     "max_receive_message_bytes": "The largest message a client may send.",
     "max_incomplete_bytes": "What incomplete messages of a connection may take together.",
@@ -144,7 +145,14 @@ def cli() -> None:
 @click.argument("app")
 @click.option("--bind", default="127.0.0.1:50051", show_default=True, help="HOST:PORT or [IPv6]:PORT.")
 @click.option("--hubs", type=int, help="How many hub processes.  [default: usable cores]")
-@click.option("--accept", type=click.Choice(["reuseport"]), default="reuseport", help="Who accepts.")
+@click.option(
+    "--accept",
+    type=click.Choice(["reuseport", "acceptor"]),
+    default="reuseport",
+    show_default=True,
+    help="Who accepts: all hubs, as the kernel shares connections out; or one, which gives each "
+    "connection to the least loaded hub.",
+)
 @click.option(
     "--policy",
     metavar="NAME",
@@ -179,6 +187,7 @@ def serve(
         app,
         bind=bind,
         hubs=count,
+        accept=accept,
         runtime_dir=runtime_dir,
         config=Config(**limits),
         policy=policy,

@@ -14,8 +14,12 @@ __all__ = ["Config"]
 class Config:
     """What a server is told. Sizes are in bytes, times in seconds."""
 
-    #: Connections that one hub serves; more wait in the listening socket's queue. 0: no limit.
+    #: Connections that one hub serves; more go to hubs with room, or wait in the listening socket's queue.
+    #: 0: no limit.
     max_connections: int = 0
+    #: How long a client waits while all hubs are full, before its calls end with UNAVAILABLE. Most clients
+    #: wait 20 seconds for a connection, and would then not learn why they have none. 0: for ever.
+    full_timeout: float = 10.0
     #: Open calls on one connection (SETTINGS_MAX_CONCURRENT_STREAMS, RFC 9113, 6.5.2).
     max_concurrent_streams: int = 1000
     #: The largest message a client may send, also once it is decompressed; gRPC's usual default.

@@ -97,6 +97,19 @@ def test_idle_prints_a_table() -> None:
     assert actorrpc.split() == ["actorrpc", "6,000", "(6,000–9,000)", "7,000", "341", "bytes"]
 
 
+def test_accepting_reports_each_mode() -> None:
+    done = benchmark("accepting", "--json", "--rounds=1", "--connections", "20", "--hubs", "2")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [(line["accept"], line["hubs"], line["connections"]) for line in found] == [
+        ("reuseport", 2, 20),
+        ("acceptor", 2, 20),
+    ]
+    for line in found:
+        assert 1 <= line["skew"][0] <= 2
+        assert 0 < line["p50"][0] <= line["p99"][0]
+
+
 def comparison(ours: float, sync: float | None = 2e-4, aio: float | None = 3e-4) -> Comparison:
     costs = {"grpcio": sync, "grpcio.aio": aio, "actorrpc": ours}
     results = {

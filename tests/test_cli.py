@@ -75,8 +75,8 @@ def run(*arguments: str) -> int:
         (("serve", "a:b", "--hubs", "0"), "at least one hub is needed, not 0"),
         (("serve", "a:b", "--bind", "nowhere"), "cannot bind to 'nowhere': write HOST:PORT"),
         (
-            ("serve", "a:b", "--accept", "acceptor"),
-            "Invalid value for '--accept': 'acceptor' is not 'reuseport'.",
+            ("serve", "a:b", "--accept", "luck"),
+            "Invalid value for '--accept': 'luck' is not one of 'reuseport', 'acceptor'.",
         ),
         (("serve", "a:b", "--policy", "lucky"), "no policy 'lucky': take none"),
         (
@@ -150,6 +150,7 @@ def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     ((app, given),) = served
     assert app == "a:b"
     assert (given["bind"], given["hubs"], given["runtime_dir"]) == ("127.0.0.1:50051", 1, None)
+    assert given["accept"] == "reuseport"
     assert given["config"] == Config(move_every=3, drain_timeout=0.5)
 
 

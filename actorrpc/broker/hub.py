@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from typing import Any
 
@@ -23,11 +22,10 @@ def restart_delay(quick_deaths: int) -> float:
 
 
 class Hub:
-    """Hub ``id`` and the socket that its processes listen on, one after the other."""
+    """Hub ``id`` and its processes, one after the other."""
 
-    def __init__(self, id: int, listener: socket.socket) -> None:
+    def __init__(self, id: int) -> None:
         self.id = id
-        self.listener = listener
         self.generation = 0
         self.process: HubProcess | None = None
         self._quick_deaths = 0

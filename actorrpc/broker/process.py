@@ -43,6 +43,9 @@ class Owner(Protocol):
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         """A move has ended."""
 
+    def hub_stopping(self, process: HubProcess) -> None:
+        """It accepts no more connections, by its own will or because it was told to stop."""
+
     def hub_exited(self, process: HubProcess) -> None:
         """The last that is heard of it."""
 
@@ -132,6 +135,9 @@ class HubProcess:
             self.reported = self._heard
         elif kind == "moved":
             self._owner.hub_moved(self, message.moved)
+        elif kind == "stopping":
+            self.stopping = True
+            self._owner.hub_stopping(self)
         elif kind == "ready":
             self.ready = not message.ready.error
             self._owner.hub_ready(self, message.ready.error)

@@ -10,6 +10,7 @@ from actorrpc.broker.admin import Admin
 from actorrpc.broker.limits import check_descriptors
 from actorrpc.broker.listeners import open_listeners
 from actorrpc.broker.policies import DEFAULT, make_policy
+from actorrpc.broker.queues import ACCEPT_MODES, Queues
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.recording import recording
 from actorrpc.broker.runtime_dir import RuntimeDir
@@ -31,6 +32,7 @@ def serve(
     *,
     bind: str = "127.0.0.1:50051",
     hubs: int | None = None,
+    accept: str = "reuseport",
     runtime_dir: str | None = None,
     config: Config | None = None,
     policy: str = DEFAULT,
@@ -40,21 +42,24 @@ def serve(
     """Start a broker here and hubs beside it, and block until they have been stopped.
 
     ``app`` is ``"package.module:attribute"``, found from the working directory. ``hubs`` is the number of
-    usable cores unless given. ``policy`` decides which connections move (docs/balancing.md): a name, or
-    ``"package.module:Class"`` of your own. ``record`` is a file for what it has to decide by.
-    ``on_ready(address)`` is called when all hubs serve. In the main thread SIGTERM and SIGINT stop the
-    server; ``actorrpc stop`` does from anywhere.
+    usable cores unless given. ``accept`` is ``"reuseport"``: the kernel shares connections out among the
+    hubs; or ``"acceptor"``: one hub gives each to the least loaded. ``policy`` decides which connections
+    move (docs/balancing.md): a name, or ``"package.module:Class"`` of your own. ``record`` is a file for
+    what it has to decide by. ``on_ready(address)`` is called when all hubs serve. In the main thread SIGTERM
+    and SIGINT stop the server; ``actorrpc stop`` does from anywhere.
 
     Raises ConfigError, with one line that says what is wrong, if it cannot start; then nothing is left.
     """
     count = usable_cores() if hubs is None else hubs
     config = config or Config()
-    _check(count, config)
+    _check(count, accept, config)
     rebalancer = Rebalancer(policy, make_policy(policy), config)
     with Admin() as admin, RuntimeDir(runtime_dir).claim() as claim:
         claim.announce(config.drain_timeout)
-        with open_listeners(bind, count) as listeners, recording(record) as recorder:
-            supervisor = Supervisor(app, config, claim, listeners, rebalancer.hub_moved)
+        sockets = count if accept == "reuseport" else 1
+        with open_listeners(bind, sockets) as listeners, recording(record) as recorder:
+            queues = Queues(listeners, count, accept)
+            supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved)
             admin.serve(claim.open_socket(), supervisor, rebalancer)
 
             def ready() -> None:
@@ -66,7 +71,9 @@ def serve(
                 supervisor.run(ready)
 
 
-def _check(hubs: int, config: Config) -> None:
+def _check(hubs: int, accept: str, config: Config) -> None:
+    if accept not in ACCEPT_MODES:
+        raise ConfigError(f"accept must be one of {', '.join(ACCEPT_MODES)}, not {accept!r}")
     if hubs < 1:
         raise ConfigError(f"at least one hub is needed, not {hubs}")
     check_descriptors(hubs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,9 +14,9 @@ from gevent.queue import Empty, Queue
 
 from actorrpc.broker.homes import SLOTS, assign
 from actorrpc.broker.hub import Hub
-from actorrpc.broker.listeners import address_of
 from actorrpc.broker.moves import MoveStatistics
 from actorrpc.broker.process import HUB_COMMAND, HubProcess, introduce
+from actorrpc.broker.queues import Queues
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
@@ -29,10 +28,12 @@ log = logging.getLogger("actorrpc.broker")
 
 #: How much longer than the drain timeout a hub may take to stop before it is killed.
 GRACE = 2.0
+#: How often to see whether a hub that is silent should have others accept from its queue.
+QUEUE_CHECK = 1.0
 
 
 class Supervisor:
-    """Runs the hubs that serve ``app``, one for each listening socket.
+    """Runs the hubs that serve ``app`` and accept from ``queues``.
 
     Whatever happens, a signal, a hub's word or its death, only puts an event in the queue. ``run`` takes
     them out one by one, so that all changes are made in one place and none during another.
@@ -43,14 +44,15 @@ class Supervisor:
         app: str,
         config: Config,
         claim: Claim,
-        listeners: Sequence[socket.socket],
+        queues: Queues,
         on_moved: Callable[[HubProcess, control_pb2.Moved], None],
     ) -> None:
         self.config = config
         self._on_moved = on_moved
         self._app = app
         self._claim = claim
-        self._hubs = [Hub(id, listener) for id, listener in enumerate(listeners)]
+        self._queues = queues
+        self._hubs = [Hub(id) for id in range(queues.hubs)]
         #: Processes that have links to each other.
         self._joined: list[HubProcess] = []
         #: Slots of topics; -1: no hub yet.
@@ -59,7 +61,7 @@ class Supervisor:
         self._announced = False
         self._stopping = False
         self._events: Queue[Callable[[], None]] = Queue()
-        self.address = address_of(listeners[0])
+        self.address = queues.address
         self.moves = MoveStatistics()
 
     @property
@@ -81,6 +83,7 @@ class Supervisor:
         return {
             "address": self.address,
             "broker_pid": os.getpid(),
+            "accept": self._queues.accept,
             "hubs": [hub.row() for hub in self._hubs],
             "moves": self.moves.summary(),
         }
@@ -98,6 +101,7 @@ class Supervisor:
                 self._join(self.processes)
                 self._announced = True
                 on_ready()
+                self._check_queues_later()
                 self._until(lambda: self._stopping)
         finally:
             self._stop_all()
@@ -112,6 +116,9 @@ class Supervisor:
 
     def hub_ready(self, process: HubProcess, error: str) -> None:
         self._events.put(partial(self._on_ready, process, error))
+
+    def hub_stopping(self, process: HubProcess) -> None:
+        self._events.put(self._assign_queues)
 
     def hub_exited(self, process: HubProcess) -> None:
         self._events.put(partial(self._on_exit, process))
@@ -161,6 +168,7 @@ class Supervisor:
         if process in self._joined:
             self._joined.remove(process)
             self._assign_homes()
+            self._assign_queues()
         self._start_later(hub)
 
     def _begin_to_stop(self) -> None:
@@ -179,10 +187,15 @@ class Supervisor:
             log.error("cannot start hub %d: %s", hub.id, error)
             self._start_later(hub)
             return
+        acceptor, listener = self._queues.start(hub.id)
         start = control_pb2.Start(
-            hub=hub.id, generation=hub.generation, app=self._app, config=self.config.to_message()
+            hub=hub.id,
+            generation=hub.generation,
+            app=self._app,
+            config=self.config.to_message(),
+            acceptor=acceptor,
         )
-        hub.process.send(control_pb2.ToHub(start=start), hub.listener.fileno())
+        hub.process.send(control_pb2.ToHub(start=start), listener)
 
     def _start_later(self, hub: Hub) -> None:
         delay = hub.next_start()
@@ -202,6 +215,18 @@ class Supervisor:
                     log.error("hubs %d and %d get no link: %s", process.hub, other.hub, error)
             self._joined.append(process)
         self._assign_homes()
+        self._assign_queues()
+
+    def _assign_queues(self) -> None:
+        if not self._stopping:
+            self._queues.assign(self._joined)
+
+    def _check_queues_later(self) -> None:
+        def check() -> None:
+            self._assign_queues()
+            self._check_queues_later()
+
+        gevent.spawn_later(QUEUE_CHECK, self._events.put, check)
 
     def _assign_homes(self) -> None:
         self._homes = assign(self._homes, [process.hub for process in self._joined])
@@ -213,8 +238,7 @@ class Supervisor:
     def _stop_all(self) -> None:
         self._stopping = True
         # From now on the kernel refuses connections that no hub would accept any more.
-        for hub in self._hubs:
-            hub.listener.close()
+        self._queues.close()
         drain_timeout = self.config.drain_timeout if self._announced else 0.0
         for process in self.processes:
             process.stop(drain_timeout)

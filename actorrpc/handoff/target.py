@@ -11,9 +11,13 @@ from actorrpc.handoff.source import Link
 from actorrpc.handoff.states import TARGET, TargetAction, TargetEvent, TargetState
 from actorrpc.pb import control_pb2
 
-__all__ = ["Arriving", "Target"]
+__all__ = ["Arriving", "Target", "Unwilling"]
 
 log = logging.getLogger("actorrpc.handoff")
+
+
+class Unwilling(Exception):
+    """The hub takes no connection now, whatever this one is. Its text is the reason."""
 
 
 class Arriving(Protocol):
@@ -47,6 +51,9 @@ class Target:
             except BaseException:
                 self.link.unreserve()
                 raise
+        except Unwilling as error:
+            self._why = str(error)
+            self.on(TargetEvent.UNFIT)
         except Exception as error:  # whatever the app's classes do with a state
             log.warning("connection %s is refused: %s", self.id, error)
             self._why = f"{type(error).__name__}: {error}"

@@ -1,15 +1,19 @@
-"""Accepting connections from a listening socket, until the hub has as many as it may."""
+"""Accepting connections from a listening socket, while there is room for them."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import socket
+import struct
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from gevent import get_hub
 from gevent.monkey import get_original
+
+from actorrpc.hub.backlog import Backlog
 
 __all__ = ["Listener", "PlainSocket", "address_text"]
 
@@ -27,18 +31,30 @@ _CROWDED_PAUSE = 0.1
 #: A connection that has gone before it was accepted, and other troubles of one connection (accept(2)).
 _IGNORED = (errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH)
 
+#: ``tcpi_unacked`` in struct tcp_info (linux/tcp.h): for a listening socket, the length of its queue.
+_QUEUE_LENGTH = struct.Struct("=24xI")
+
 
 class Listener:
-    """Gives each accepted socket, non-blocking and without delay, to ``accepted(sock, peer)``."""
+    """Gives each accepted socket, non-blocking and without delay, to ``accepted(sock, peer, waited)``.
+
+    ``waited`` is for how many seconds the client has been in the queue at least: 0 unless nobody was
+    accepted meanwhile, and ``look`` called from time to time. ``room()`` says whether one more may come.
+    """
 
     def __init__(
-        self, sock: socket.socket, accepted: Callable[[socket.socket, str], None], room: Callable[[], bool]
+        self,
+        sock: socket.socket,
+        accepted: Callable[[socket.socket, str, float], None],
+        room: Callable[[], bool],
     ) -> None:
         self._sock = PlainSocket(fileno=sock.detach())
         self._sock.setblocking(False)
         self._accepted = accepted
         self._room = room
         self._crowded = False
+        #: How long they wait in the queue; None while they do not.
+        self._backlog: Backlog | None = None
         loop = get_hub().loop
         self._watcher: Any = loop.io(self._sock.fileno(), 1)
         self._pause: Any = loop.timer(_CROWDED_PAUSE)
@@ -48,6 +64,28 @@ class Listener:
     def address(self) -> str:
         """Where it listens, such as ``127.0.0.1:50051``."""
         return address_text(self._sock.getsockname())
+
+    @property
+    def resting(self) -> bool:
+        """Whether nobody is accepted for now."""
+        return not self._watcher.active
+
+    def look(self) -> None:
+        """See who waits in the queue, while it rests."""
+        if self._backlog is None:
+            self._backlog = Backlog()
+        self._backlog.look(monotonic(), self._queue_length())
+
+    def overdue(self, patience: float) -> int:
+        """How many have waited for so many seconds, as far as ``look`` has seen it."""
+        return 0 if self._backlog is None else self._backlog.overdue(monotonic(), patience)
+
+    def pick(self) -> tuple[socket.socket, str] | None:
+        """Accept the oldest of the queue, whether there is room or not; None if there is nobody."""
+        try:
+            return self._take()[:2]
+        except OSError:
+            return None  # nobody, or no descriptor; both may be otherwise next time
 
     def resume(self) -> None:
         """There may be room again."""
@@ -65,20 +103,38 @@ class Listener:
                 self._watcher.stop()
                 return
             try:
-                # accept() would make a socket of whatever class the patched module has.
-                fd, address = self._sock._accept()  # type: ignore[attr-defined]
+                sock, peer, waited = self._take()
             except BlockingIOError:
+                self._backlog = None
                 return
             except OSError as error:
                 if error.errno not in _IGNORED:
                     self._rest(error)
                 return
             self._crowded = False
-            sock = PlainSocket(fileno=fd)
-            sock.setblocking(False)
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._accepted(sock, address_text(address))
+            self._accepted(sock, peer, waited)
+            if not self._watcher.active:  # what was accepted brought the end, or filled the last place
+                return
+
+    def _take(self) -> tuple[socket.socket, str, float]:
+        """Accept one, and say how long it has waited. Raises what accept() raises."""
+        # accept() would make a socket of whatever class the patched module has.
+        fd, address = self._sock._accept()  # type: ignore[attr-defined]
+        sock = PlainSocket(fileno=fd)
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        waited = 0.0
+        if self._backlog is not None:
+            waited = self._backlog.waited(monotonic())
+            self._backlog.take()
+        return sock, address_text(address), waited
+
+    def _queue_length(self) -> int:
+        if self._sock.family == socket.AF_UNIX:
+            return 0
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUE_LENGTH.size)
+        return int(_QUEUE_LENGTH.unpack(info)[0])
 
     def _rest(self, error: OSError) -> None:
         """Accept nothing for a moment: the queue keeps those who wait."""

@@ -18,10 +18,11 @@ from actorrpc.framing import close_all
 from actorrpc.handoff.handoffs import Handoffs
 from actorrpc.handoff.parcel import unpacked
 from actorrpc.handoff.source import Source
+from actorrpc.handoff.target import Unwilling
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Endings, InterceptedCall
-from actorrpc.hub.listener import Listener
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
+from actorrpc.hub.reception import Reception
 from actorrpc.hub.runners import Runners
 from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, stand_in, thaw
@@ -69,9 +70,11 @@ class Node:
         self._on_moved = on_moved
         self._accepted = 0
         self._ended_turns = 0
-        self._listeners: list[Listener] = []
         self._links: dict[int, Link[control_pb2.HubToHub]] = {}
         self.handoffs = Handoffs(timer=_timer, quiesce_timeout=config.quiesce_timeout, thaw=self._thaw)
+        self.reception = Reception(
+            hub, config, serve=self._accept, count=self._expected_count, settled=self._check_stopped
+        )
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: The drain timeout is over.
@@ -79,23 +82,37 @@ class Node:
 
     # ---- connections
 
-    def listen(self, sock: socket.socket) -> None:
-        """Accept connections from a listening socket, which is the node's from now on."""
-        self._listeners.append(Listener(sock, self._accept, self._has_room))
+    def listen(self, sock: socket.socket, queue: int = 0, *, spread: bool = False) -> None:
+        """Accept connections from a listening socket, which is the node's from now on.
 
-    def _has_room(self) -> bool:
-        limit = self.config.max_connections
-        return not limit or len(self.connections) < limit
+        ``queue`` is its number; it replaces an earlier one. ``spread``: give each connection to the least
+        loaded hub.
+        """
+        self.reception.listen(sock, queue, spread)
+
+    def unlisten(self, queue: int) -> None:
+        """Let go of a listening socket: another hub accepts from it."""
+        self.reception.unlisten(queue)
+
+    def report_load(self, busy: float) -> None:
+        """How busy this hub was, as a share of one core, in the quarter of a second that has passed."""
+        self.reception.tick(busy)
+
+    def _expected_count(self) -> int:
+        """Connections that are here, or on their way here."""
+        return len(self.connections) + len(self.handoffs.targets) + self.reception.passing.arriving
 
     def _accept(self, sock: socket.socket, peer: str) -> None:
         self._accepted += 1
         connection = Connection(self, sock, f"{self.hub}-{self.generation}-{self._accepted}", peer)
         self.connections[connection.id] = connection
         connection.start()
+        self.reception.changed()
 
     def adopt(self, connection: Connection) -> None:
         """Take a connection that another hub has handed over."""
         self.connections[connection.id] = connection
+        self.reception.changed()
         if self._ending:
             self._end(connection)
         elif self._stopped is not None:
@@ -109,8 +126,8 @@ class Node:
             del self.connections[connection.id]
             self._ended_turns += connection.turns
             self.handoffs.closed(connection.id)
-        for listener in self._listeners:
-            listener.resume()
+        self.reception.resume()
+        self.reception.changed()
         self._check_stopped()
 
     def finished(self, connection: Connection) -> None:
@@ -150,6 +167,12 @@ class Node:
             lambda link: self._lost(hub, link),
             max_frame=MAX_HUB_FRAME,
         )
+        self.reception.add(hub, link)
+
+    @property
+    def peers(self) -> list[int]:
+        """The hubs that there is a link to."""
+        return sorted(self._links)
 
     def set_homes(self, homes: Sequence[int], version: int) -> None:
         """Learn which hubs are the homes of which topics."""
@@ -163,6 +186,7 @@ class Node:
     def _lost(self, hub: int, link: Link[control_pb2.HubToHub]) -> None:
         """The link has ended: most likely the process at its other end is dead."""
         self.handoffs.link_lost(link, f"the link to hub {hub} has ended")
+        self.reception.passing.lost(hub, link)
         if self._links.get(hub) is link:
             del self._links[hub]
             self.topics.hub_died(hub)
@@ -173,8 +197,9 @@ class Node:
     ) -> None:
         if self.topics.receive(hub, message):
             close_all(fds)
-            return
-        self.handoffs.receive(link, message, fds)
+        elif not self.reception.passing.receive(hub, message, fds):
+            self.handoffs.receive(link, message, fds)
+            self.reception.resume()  # a handoff that ends without a connection has kept a place for it
         self._check_stopped()
 
     # ---- moving
@@ -211,7 +236,10 @@ class Node:
 
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
-            raise RuntimeError("the hub is stopping")
+            raise Unwilling("the hub is stopping")
+        limit = self.config.max_connections
+        if limit and self._expected_count() > limit:  # which counts this one
+            raise Unwilling(f"hub {self.hub} has {limit} connections, its limit")
         sock = stand_in()
         try:
             with unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
@@ -241,9 +269,7 @@ class Node:
         if self._stopped is not None:
             return
         self._stopped = done
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
+        self.reception.stop()
         self._stop_timer = get_hub().loop.timer(drain_timeout)
         self._stop_timer.start(self._end_all)
         for connection in list(self.connections.values()):
@@ -264,7 +290,7 @@ class Node:
         connection.close_politely()
 
     def _check_stopped(self) -> None:
-        if self.connections or self.handoffs or self._finishing:
+        if self.connections or self.handoffs or self._finishing or self.reception.unsettled:
             return
         self._finish()
 
@@ -282,6 +308,7 @@ class Node:
     def close(self) -> None:
         """Release what a node without connections still has."""
         self.topics.close()
+        self.reception.close()
         for link in self._links.values():
             link.close()
 

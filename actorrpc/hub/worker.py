@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
@@ -50,6 +51,9 @@ class Worker:
         self._start: AsyncResult[tuple[control_pb2.Start, int] | None] = AsyncResult()
         #: The listening socket, until it is the node's.
         self._listener: socket.socket | None = None
+        #: One hub accepts for all: this one only if it is told to, or if nobody can tell any more.
+        self._acceptor = False
+        self._broker_gone = False
         self._stopping = False
         self._stopped = Event()
         self._ticks = 0
@@ -61,6 +65,8 @@ class Worker:
             "move": self._on_move,
             "list_connections": self._on_list_connections,
             "stop": self._on_stop,
+            "listen": self._on_listen,
+            "unlisten": self._on_unlisten,
         }
         self._link = Link(control, control_pb2.ToHub, self._on_message, self._on_broker_gone)
 
@@ -80,12 +86,16 @@ class Worker:
             app, config, hub=start.hub, generation=start.generation, on_moved=self._report_moved
         )
         self._listener = socket.socket(fileno=listener)
+        self._acceptor = start.acceptor
+        self._hub = start.hub
         # What is there now stays. Looking through it takes 10 ms, for which all connections would wait.
         gc.collect()
         gc.freeze()
+        with suppress(OSError):
+            self._link.reserve()  # for a queue: who has no descriptor left to accept with must still get it
         self._watch(config.drain_timeout)
         if not self._link.send(control_pb2.ToBroker(ready=control_pb2.Ready())):
-            self._listen()
+            self._listen_alone()
         self._stopped.wait()
         return 0
 
@@ -106,8 +116,17 @@ class Worker:
 
     def _listen(self) -> None:
         if self._listener is not None:
-            self._node.listen(self._listener)
+            self._node.listen(self._listener, 0 if self._acceptor else self._hub, spread=self._acceptor)
             self._listener = None
+
+    def _listen_alone(self) -> None:
+        """There is no broker any more to say who accepts for all: the lowest hub of those that are left does.
+
+        Another may do so already, at the broker's last word: they may both.
+        """
+        self._broker_gone = True
+        if not self._acceptor or self._hub < min(self._node.peers, default=self._hub + 1):
+            self._listen()
 
     def _stop(self, drain_timeout: float) -> None:
         if self._stopping:
@@ -115,6 +134,8 @@ class Worker:
         self._stopping = True
         if self._listener is not None:
             self._listener.close()
+            self._listener = None
+        self._link.send(control_pb2.ToBroker(stopping=control_pb2.Stopping()))
         self._node.stop(drain_timeout, self._stopped.set)
 
     def _on_message(self, message: control_pb2.ToHub, fds: tuple[int, ...]) -> None:
@@ -122,7 +143,7 @@ class Worker:
         if kind not in self._handlers:
             log.warning("the broker said what this version does not know")
             close_all(fds)
-        elif kind in ("start", "peer") and not fds:
+        elif kind in ("start", "peer", "listen") and not fds:
             log.error("out of file descriptors: no room for the socket that came with %s", kind)
         else:
             self._handlers[kind](getattr(message, kind), *fds)
@@ -135,7 +156,14 @@ class Worker:
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
         self._node.set_homes(homes.homes, homes.version)
-        self._listen()
+        if not self._acceptor:
+            self._listen()
+
+    def _on_listen(self, listen: control_pb2.Listen, fd: int) -> None:
+        self._node.listen(socket.socket(fileno=fd), listen.queue, spread=listen.spread)
+
+    def _on_unlisten(self, unlisten: control_pb2.Unlisten) -> None:
+        self._node.unlisten(unlisten.queue)
 
     def _on_move(self, move: control_pb2.Move) -> None:
         def answer(result: control_pb2.MoveResult) -> None:
@@ -156,7 +184,7 @@ class Worker:
             self._start.set(None)
         elif not self._stopping:
             log.warning("the broker has gone; this hub serves on")
-            self._listen()
+            self._listen_alone()
 
     def _tick(self) -> None:
         self._meter.tick(time.monotonic())
@@ -166,6 +194,9 @@ class Worker:
 
     def _report_load(self) -> None:
         cpu, lag_ms = self._meter.take(time.monotonic(), time.process_time())
+        self._node.report_load(cpu)
+        if self._broker_gone and not self._stopping:
+            self._listen_alone()  # the hub that did may have died since
         load = control_pb2.Load(
             connections=self._node.connection_count, cpu=cpu, lag_ms=lag_ms, turns=self._node.turns
         )

@@ -178,8 +178,8 @@ class Session:
         """A reported message of ``length`` bytes has been taken by its handler, or dropped."""
         self.inbound.consumed(stream, length)
 
-    def shutdown(self) -> None:
-        """Tell the client to begin no more calls: the two-step GOAWAY of RFC 9113, 6.8.
+    def shutdown(self, why: bytes = b"shutting down") -> None:
+        """Tell the client to begin no more calls, and why: the two-step GOAWAY of RFC 9113, 6.8.
 
         Calls it has begun meanwhile are still served; the PING's answer says that no more can be on
         their way.
@@ -189,8 +189,7 @@ class Session:
                 self._send_settings()  # they must be the first frame (RFC 9113, 3.4)
             self._goaway_ping_sent = True
             self.outbound.control(
-                frames.goaway(MAX_WINDOW, ErrorCode.NO_ERROR, b"shutting down")
-                + frames.frame(PING, 0, 0, _GOAWAY_PING)
+                frames.goaway(MAX_WINDOW, ErrorCode.NO_ERROR, why) + frames.frame(PING, 0, 0, _GOAWAY_PING)
             )
 
     def end_shutdown(self) -> None:

@@ -24,7 +24,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runtime_dir")
     parser.add_argument("--prepares", metavar="FILE", help="where hubs note the bytes of each PREPARE")
-    parser.add_argument("--hubs", type=int, default=2)
+    parser.add_argument("--hubs", type=int, default=2, metavar="N", help="how many hubs")
+    parser.add_argument("--accept", default="reuseport", metavar="MODE", help="who accepts")
     parser.add_argument("--policy", default="none", help="what moves connections, besides the benchmark")
     options = parser.parse_args()
     if options.prepares:
@@ -36,6 +37,7 @@ def main() -> None:
         bind="127.0.0.1:0",
         hubs=options.hubs,
         policy=options.policy,
+        accept=options.accept,
         runtime_dir=options.runtime_dir,
         config=Config(drain_timeout=0.2),
         on_ready=lambda address: print(f"ready {address}", flush=True),

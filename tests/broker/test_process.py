@@ -47,6 +47,7 @@ class Owner:
     def __init__(self) -> None:
         self.ready: Queue[str] = Queue()
         self.moved: Queue[Moved] = Queue()
+        self.stopping = Event()
         self.exited = Event()
 
     def hub_ready(self, process: HubProcess, error: str) -> None:
@@ -54,6 +55,9 @@ class Owner:
 
     def hub_moved(self, process: HubProcess, moved: Moved) -> None:
         self.moved.put(moved)
+
+    def hub_stopping(self, process: HubProcess) -> None:
+        self.stopping.set()
 
     def hub_exited(self, process: HubProcess) -> None:
         self.exited.set()

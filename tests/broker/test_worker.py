@@ -23,6 +23,7 @@ from actorrpc.pb.control_pb2 import (
     Connection,
     Homes,
     ListConnections,
+    Listen,
     Move,
     Moved,
     MoveResult,
@@ -31,6 +32,7 @@ from actorrpc.pb.control_pb2 import (
     Stop,
     ToBroker,
     ToHub,
+    Unlisten,
 )
 from tests.broker.servers import APP, PATIENCE
 
@@ -40,6 +42,7 @@ class FakeNode:
 
     connection_count = 3
     turns = 42
+    peers: Sequence[int] = ()
 
     def __init__(
         self, app: App, config: Config, *, hub: int, generation: int, on_moved: Callable[[Moved], None]
@@ -47,11 +50,18 @@ class FakeNode:
         self.made_with = (app, config, hub, generation)
         self.on_moved = on_moved
         self.heard: list[Any] = []
+        self.busy = -1.0
         self.stopped: Callable[[], None] | None = None
 
-    def listen(self, sock: socket.socket) -> None:
-        self.heard.append("listen")
+    def listen(self, sock: socket.socket, queue: int, *, spread: bool) -> None:
+        self.heard.append(("listen", queue, spread) if spread or queue != 2 else "listen")
         sock.close()
+
+    def unlisten(self, queue: int) -> None:
+        self.heard.append(("unlisten", queue))
+
+    def report_load(self, busy: float) -> None:
+        self.busy = busy
 
     def add_peer(self, hub: int, sock: socket.socket) -> None:
         self.heard.append(("peer", hub))
@@ -94,10 +104,10 @@ class Broker:
     def node(self) -> FakeNode:
         return self.nodes[0]
 
-    def start(self, app: str = APP) -> ToBroker:
+    def start(self, app: str = APP, *, acceptor: bool = False) -> ToBroker:
         config = Config(max_connections=9).to_message()
         with socket.socket() as listener:
-            start = Start(hub=2, generation=5, app=app, config=config)
+            start = Start(hub=2, generation=5, app=app, config=config, acceptor=acceptor)
             self.link.send(ToHub(start=start), [listener.fileno()])
         return self.hear("ready")
 
@@ -146,6 +156,35 @@ def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker
         assert left.recv(9) == b"hello"
 
 
+def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
+    broker.start(acceptor=True)
+    broker.link.send(ToHub(homes=Homes(version=1, homes=[2])))
+    with socket.socket() as listener:
+        broker.link.send(ToHub(listen=Listen(queue=0, spread=True)), [listener.fileno()])
+    broker.link.send(ToHub(unlisten=Unlisten(queue=0)))
+    broker.until_heard(("homes", [2], 1), ("listen", 0, True), ("unlisten", 0))
+
+
+@pytest.mark.parametrize("peers", [(), (3, 4)])
+def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequence[int]) -> None:
+    broker.start(acceptor=True)
+    broker.node.peers = peers
+    broker.link.close()
+    broker.until_heard(("listen", 0, True))
+
+
+def test_without_a_broker_another_listens_once_those_below_have_gone(broker: Broker) -> None:
+    broker.start(acceptor=True)
+    broker.node.peers = [0, 3]
+    broker.link.close()
+    with gevent.Timeout(PATIENCE):
+        while not broker.worker._broker_gone:
+            gevent.sleep(0.001)
+    assert broker.node.heard == []
+    broker.node.peers = [3]
+    broker.until_heard(("listen", 0, True))
+
+
 @pytest.mark.parametrize(
     ("app", "complaint"),
     [
@@ -181,6 +220,7 @@ def test_load_and_moves_are_reported(broker: Broker) -> None:
     broker.node.on_moved(Moved(connection="0-1-1", pause_ms=1.5))
     assert broker.hear("moved").moved.pause_ms == 1.5
     load = broker.hear("load").load
+    assert broker.node.busy == load.cpu
     assert (load.connections, load.turns) == (3, 42)
     assert 0 <= load.cpu < 2
     assert 0 <= load.lag_ms < 10_000
@@ -197,6 +237,7 @@ def test_stop_and_the_end(broker: Broker) -> None:
     broker.start()
     broker.link.send(ToHub(stop=Stop(drain_timeout=1.5)))
     broker.link.send(ToHub(stop=Stop(drain_timeout=9)))
+    broker.hear("stopping")
     broker.until_heard(("stop", 1.5))
     assert not broker.status.ready()
     assert broker.node.stopped is not None

@@ -22,9 +22,13 @@ WAIT = 20.0
 
 
 class Hubs:
-    """``count`` nodes joined by links, in one gevent loop of its own thread; the first one listens."""
+    """``count`` nodes joined by links, in one gevent loop of its own thread; the first one listens.
 
-    def __init__(self, app: App, count: int = 1, **config: Any) -> None:
+    ``spread``: it gives each connection to the least loaded.
+    """
+
+    def __init__(self, app: App, count: int = 1, *, spread: bool = False, **config: Any) -> None:
+        self._spread = spread
         self.moved: list[control_pb2.Moved] = []
         self.address = ""
         self._ready = threading.Event()
@@ -52,7 +56,7 @@ class Hubs:
                 node.set_homes(range(count), 1)
             listener = socket.create_server(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{listener.getsockname()[1]}"
-            self.nodes[0].listen(listener)
+            self.nodes[0].listen(listener, spread=self._spread)
         except BaseException as error:
             self._error = error
         self._ready.set()
@@ -119,8 +123,9 @@ class Hubs:
 
     def close(self) -> None:
         stopped: list[None] = []
-        self.ask(lambda: [node.stop(0, lambda: stopped.append(None)) for node in self.nodes])
-        self.wait_for(lambda: len(stopped) == len(self.nodes))
+        running = [node for node in self.nodes if node._stopped is None]
+        self.ask(lambda: [node.stop(0, lambda: stopped.append(None)) for node in running])
+        self.wait_for(lambda: len(stopped) == len(running))
         self.ask(self._end.set)
         self._thread.join(WAIT)
 

@@ -273,6 +273,13 @@ const CASES = {
     for (let round = 0; round < 20; round += 1) await CASES.large_unary(client);
   },
 
+  /** Not a public case: tests/interop/test_full.py runs it against a server without room. */
+  async server_is_full(client) {
+    const outcome = await unary(client, 'EmptyCall', {});
+    check(outcome, grpc.status.UNAVAILABLE);
+    assert.equal(outcome.status.details, 'the server is full: 1 connections');
+  },
+
   async channel_soak(client, address) {
     for (let round = 0; round < 5; round += 1) {
       const another = connect(address);

@@ -1,0 +1,99 @@
+"""Who accepts from which listening socket.
+
+With `--accept reuseport` each hub has a queue of its own. While it has no process that serves, another hub
+accepts from that queue as well, so that nobody waits for the restart. With `--accept acceptor` there is one
+queue, and one hub accepts from it for all. Two processes may accept from one queue for a moment; each
+connection goes to one of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from actorrpc.broker.listeners import address_of
+from actorrpc.broker.process import HubProcess
+from actorrpc.pb import control_pb2
+
+__all__ = ["ACCEPT_MODES", "Queues", "holders"]
+
+log = logging.getLogger("actorrpc.broker")
+
+#: What `--accept` may be.
+ACCEPT_MODES = ("reuseport", "acceptor")
+
+
+def holders(queues: int, able: Collection[int], before: Mapping[int, int]) -> dict[int, int]:
+    """Return which hub accepts from which queue.
+
+    A queue is with the hub of its number if that can accept. Otherwise it stays where it was ``before``, or
+    goes to the hub with the fewest queues, the lowest of these. With a single queue that is the acceptor.
+    """
+    if not able:
+        return dict(before)
+    held = {queue: queue for queue in range(queues) if queue in able}
+    for queue in range(queues):
+        if queue not in held and (hub := before.get(queue)) in able and hub is not None:
+            held[queue] = hub
+    burden = Counter(held.values())
+    for queue in range(queues):
+        if queue not in held:
+            hub = min(able, key=lambda hub: (burden[hub], hub))
+            held[queue] = hub
+            burden[hub] += 1
+    return held
+
+
+class Queues:
+    """The listening sockets, and the processes that accept from them. The broker keeps a dup of each."""
+
+    def __init__(self, listeners: Sequence[socket.socket], hubs: int, accept: str) -> None:
+        self.accept = accept
+        self.hubs = hubs
+        #: What all listen on.
+        self.address = address_of(listeners[0])
+        self._listeners = listeners
+        self._acceptor = accept == "acceptor"
+        #: By queue. With a queue for each hub, a process that has its own was given it at its start.
+        self._holders: dict[int, HubProcess] = {}
+
+    def start(self, hub: int) -> tuple[bool, int]:
+        """What a hub's process is started with: whether one accepts for all, and a listening socket."""
+        return self._acceptor, self._listeners[0 if self._acceptor else hub].fileno()
+
+    def assign(self, processes: Iterable[HubProcess]) -> None:
+        """See to it that somebody who can accepts from each queue. Never blocks.
+
+        Call it when a process has come, has gone or has begun to stop, and now and then: one that has been
+        silent for some time cannot, and keeps what it was given.
+        """
+        able = {process.hub: process for process in processes if process.state == "serving"}
+        before = {queue: process.hub for queue, process in self._holders.items()}
+        for queue, hub in holders(len(self._listeners), able, before).items():
+            holder = self._holders.get(queue)
+            if hub in able and able[hub] is not holder:
+                self._hand_over(queue, holder, able[hub])
+
+    def _hand_over(self, queue: int, holder: HubProcess | None, process: HubProcess) -> None:
+        if holder is not None and holder.exit_code is None and (self._acceptor or holder.hub != queue):
+            holder.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue)))
+        if self._acceptor or process.hub != queue:
+            log.info("hub %d accepts from queue %d", process.hub, queue)
+            listen = control_pb2.Listen(queue=queue, spread=self._acceptor)
+            try:
+                process.send(control_pb2.ToHub(listen=listen), self._listeners[queue].fileno())
+            except OSError as error:  # out of descriptors, to keep one for later
+                log.error("hub %d cannot be given queue %d: %s", process.hub, queue, error)
+                return
+        self._holders[queue] = process
+
+    def close(self) -> None:
+        """From now on the kernel refuses connections, once the hubs have closed theirs."""
+        for listener in self._listeners:
+            listener.close()
+
+    def __repr__(self) -> str:
+        held = {queue: process.hub for queue, process in self._holders.items()}
+        return f"<Queues {self.accept}, accepted from by {held}>"

@@ -1,0 +1,54 @@
+"""How long those who wait in a listening socket's queue have waited. Pure: it is told the time."""
+
+from __future__ import annotations
+
+from collections import deque
+
+__all__ = ["Backlog"]
+
+
+class Backlog:
+    """One queue, looked at from time to time while nobody is accepted from it. Times are seconds.
+
+    The kernel tells a queue's length and not its members' age. But a queue is first in, first out: who
+    was the last when it was looked at has left it when as many as it then had have been taken.
+    """
+
+    def __init__(self) -> None:
+        #: Taken from the queue since the first look.
+        self._taken = 0
+        #: Looks that brought something new: when, and how many had come by then, those taken included.
+        self._looks: deque[tuple[float, int]] = deque()
+        self._come = 0
+
+    def look(self, now: float, length: int) -> None:
+        """The queue has ``length`` members now."""
+        # Fewer than there should be: another process accepts from the queue too, the oldest first.
+        self._taken += max(0, self._come - self._taken - length)
+        come = self._taken + length
+        if come > self._come or not self._looks:
+            self._looks.append((now, come))
+        self._come = come
+
+    def take(self) -> None:
+        """The oldest has been taken out."""
+        self._taken += 1
+        self._come = max(self._come, self._taken)
+        while self._looks and self._looks[0][1] <= self._taken:
+            self._looks.popleft()
+
+    def overdue(self, now: float, patience: float) -> int:
+        """How many have been there for at least ``patience`` seconds, by what was seen."""
+        come = 0
+        for seen, count in self._looks:
+            if seen > now - patience:
+                break
+            come = count
+        return max(0, come - self._taken)
+
+    def waited(self, now: float) -> float:
+        """For how long the oldest has been there at least; 0 if that is not known."""
+        return next((now - seen for seen, come in self._looks if come > self._taken), 0.0)
+
+    def __repr__(self) -> str:
+        return f"<Backlog {self._come - self._taken} wait, {len(self._looks)} looks>"

@@ -1,0 +1,247 @@
+"""Giving fresh connections to other hubs, and taking theirs, so that none is lost and none has two owners.
+
+    giver                                               taker
+
+    unread, kept  ── ACCEPTED(socket) ────────────────►  room? ── no ──► lets go
+       │          ◄─────────────────────── DECLINED ──────  │
+       │ given back: another hub, or wait                   │ yes
+       │          ◄─────────────────────── TAKEN ─────────  ▼
+       ▼                                                 serves, once the kernel has taken TAKEN
+    lets go
+
+Both hold the socket meanwhile, and nobody reads from it. The taker owns it when the kernel has taken TAKEN:
+so what the link has not brought when it ends was never read, and the giver gives it to somebody else. A
+handoff has it the other way round (``actorrpc.handoff.states``): there the socket is in use, and the death
+of its owner must close it at once.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Protocol
+
+from actorrpc.framing import close_all
+from actorrpc.hub.listener import PlainSocket
+from actorrpc.hub.placing import Estimate
+from actorrpc.pb import control_pb2
+
+__all__ = ["Guest", "Link", "Neighbour", "Passing"]
+
+#: A hub that leaves a connection unanswered, or says nothing, for more quarters of a second than this gets no
+#: more until it is heard again. They are counted by the ticks of this hub: time in which it was itself held
+#: up says nothing about others.
+UNANSWERED = 2
+UNHEARD = 4
+
+
+class Link(Protocol):
+    """The way to the other hub (actorrpc.ipc.Link)."""
+
+    def send(
+        self, message: Any, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None
+    ) -> bool: ...
+
+
+@dataclass(slots=True, eq=False)
+class Guest:
+    """A fresh connection that is nobody's yet: no byte of it has been read."""
+
+    sock: socket.socket
+    #: The client's address.
+    peer: str
+    #: It shall go to the least loaded hub, not to this one if that has room.
+    spread: bool
+    #: Since when its client has waited, on the monotonic clock.
+    since: float
+
+
+@dataclass(slots=True, eq=False)
+class Neighbour:
+    """Another hub, and what is under way to it and from it."""
+
+    hub: int
+    link: Link
+    estimate: Estimate = field(default_factory=Estimate)
+    #: It gives connections away, and wants to know what others have.
+    gives: bool = False
+    #: Guests that it has not answered for, by number, and the tick in which they went.
+    leaving: dict[int, tuple[Guest, int]] = field(default_factory=dict)
+    #: The tick in which it was last heard.
+    heard: int = 0
+    #: Taken, and the kernel has not taken the answer.
+    arriving: set[socket.socket] = field(default_factory=set)
+    #: What it has been told of this hub, and how many this hub has taken from it since.
+    told: control_pb2.Occupancy | None = None
+    taken: int = 0
+
+    def check(self, tick: int) -> None:
+        """See whether it answers."""
+        # Numbers rise, so that the first is the oldest.
+        oldest = next(iter(self.leaving.values()), None)
+        unanswered = oldest is not None and tick - oldest[1] > UNANSWERED
+        self.estimate.silent = unanswered or tick - self.heard > UNHEARD
+
+
+class Passing:
+    """All neighbours. ``serve(sock, peer)`` takes a fresh connection of theirs if ``has_room()``.
+
+    ``back(guest)`` is called for one that a neighbour has not taken, ``news()`` when a neighbour may take
+    more than before, or it is another one.
+    """
+
+    def __init__(
+        self,
+        *,
+        has_room: Callable[[], bool],
+        serve: Callable[[socket.socket, str], None],
+        back: Callable[[Guest], None],
+        news: Callable[[], None],
+    ) -> None:
+        self.neighbours: dict[int, Neighbour] = {}
+        self._has_room = has_room
+        self._serve = serve
+        self._back = back
+        self._news = news
+        self._numbers = count(1)
+        self._ticks = 0
+
+    @property
+    def under_way(self) -> Iterator[Neighbour]:
+        """Those to whom guests are under way, or from whom."""
+        return (each for each in self.neighbours.values() if each.leaving or each.arriving)
+
+    @property
+    def arriving(self) -> int:
+        """Connections that this hub has taken, and does not serve yet."""
+        return sum(len(neighbour.arriving) for neighbour in self.neighbours.values())
+
+    def add(self, hub: int, link: Link) -> None:
+        """A link to a hub; what there was to an earlier process of it has been lost."""
+        self.neighbours[hub] = Neighbour(hub, link, heard=self._ticks)
+
+    def tick(self) -> None:
+        """A quarter of a second has passed."""
+        self._ticks += 1
+        for neighbour in self.neighbours.values():
+            neighbour.estimate.tick()
+
+    def lost(self, hub: int, link: Link) -> None:
+        """The link has ended, and all that came over it has been received."""
+        neighbour = self.neighbours.get(hub)
+        if neighbour is None or neighbour.link is not link:
+            return
+        del self.neighbours[hub]
+        for sock in neighbour.arriving:
+            sock.close()  # the giver has it, and has not heard that we took it
+        while neighbour.leaving:
+            self._back(neighbour.leaving.pop(next(iter(neighbour.leaving)))[0])
+        self._news()
+
+    def give(self, hub: int, guest: Guest) -> bool:
+        """Give a guest to a hub. False: it could not be sent, and is the caller's; else its fate follows."""
+        neighbour = self.neighbours[hub]
+        number = next(self._numbers)
+        message = control_pb2.HubToHub(accepted=control_pb2.Accepted(number=number, peer=guest.peer))
+        try:
+            if not neighbour.link.send(message, (guest.sock.fileno(),)):
+                return False
+        except OSError:  # out of descriptors, to keep one for later
+            return False
+        neighbour.leaving[number] = guest, self._ticks
+        neighbour.estimate.under_way += 1
+        neighbour.estimate.fresh += 1
+        return True
+
+    def receive(self, hub: int, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> bool:
+        """Take a message about fresh connections, with its descriptors. False: it is about something else."""
+        kind = message.WhichOneof("kind")
+        neighbour = self.neighbours.get(hub)
+        if kind not in _RECEIVE or neighbour is None:
+            return False
+        neighbour.heard = self._ticks
+        _RECEIVE[kind](self, neighbour, getattr(message, kind), fds)
+        return True
+
+    def estimates(self) -> dict[int, Estimate]:
+        """What is known of each neighbour now."""
+        for neighbour in self.neighbours.values():
+            neighbour.check(self._ticks)
+        return {hub: neighbour.estimate for hub, neighbour in self.neighbours.items()}
+
+    def _on_accepted(
+        self, neighbour: Neighbour, accepted: control_pb2.Accepted, fds: tuple[int, ...]
+    ) -> None:
+        number = accepted.number
+        # Without the descriptor this process has no room for one more.
+        if len(fds) != 1 or not self._has_room():
+            close_all(fds)
+            declined = control_pb2.HubToHub(declined=control_pb2.Declined(number=number))
+            neighbour.link.send(declined)
+            return
+        sock = PlainSocket(fileno=fds[0])
+        neighbour.arriving.add(sock)
+        neighbour.taken += 1
+
+        def own() -> None:
+            neighbour.arriving.discard(sock)
+            self._serve(sock, accepted.peer)
+
+        if not neighbour.link.send(control_pb2.HubToHub(taken=control_pb2.Taken(number=number)), then=own):
+            neighbour.arriving.discard(sock)
+            sock.close()
+
+    def _on_taken(self, neighbour: Neighbour, taken: control_pb2.Taken, fds: tuple[int, ...]) -> None:
+        close_all(fds)
+        if taken.number in neighbour.leaving:
+            guest, _ = neighbour.leaving.pop(taken.number)
+            guest.sock.close()
+            neighbour.estimate.under_way -= 1
+            neighbour.estimate.given += 1
+        if neighbour.estimate.silent:
+            self._news()
+
+    def _on_declined(
+        self, neighbour: Neighbour, declined: control_pb2.Declined, fds: tuple[int, ...]
+    ) -> None:
+        close_all(fds)
+        neighbour.estimate.room = 0  # until it says otherwise
+        if declined.number in neighbour.leaving:
+            guest, _ = neighbour.leaving.pop(declined.number)
+            neighbour.estimate.under_way -= 1
+            neighbour.estimate.fresh -= 1
+            self._back(guest)
+
+    def _on_occupancy(
+        self, neighbour: Neighbour, occupancy: control_pb2.Occupancy, fds: tuple[int, ...]
+    ) -> None:
+        close_all(fds)
+        if occupancy.gives and not neighbour.gives:
+            neighbour.told = None  # what it has been told before is old
+        neighbour.gives = occupancy.gives
+        room = occupancy.room if occupancy.HasField("room") else None
+        neighbour.estimate.report(occupancy.connections, occupancy.busy, room)
+        self._news()
+
+    def close(self) -> None:
+        """Close what is under way to nobody any more."""
+        for neighbour in self.neighbours.values():
+            for sock in neighbour.arriving:
+                sock.close()
+            for guest, _ in neighbour.leaving.values():
+                guest.sock.close()
+        self.neighbours.clear()
+
+    def __repr__(self) -> str:
+        leaving = sum(len(neighbour.leaving) for neighbour in self.neighbours.values())
+        return f"<Passing {leaving} leaving, {self.arriving} arriving, {len(self.neighbours)} neighbours>"
+
+
+_RECEIVE: dict[str | None, Callable[[Passing, Neighbour, Any, tuple[int, ...]], None]] = {
+    "accepted": Passing._on_accepted,
+    "taken": Passing._on_taken,
+    "declined": Passing._on_declined,
+    "occupancy": Passing._on_occupancy,
+}

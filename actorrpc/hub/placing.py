@@ -1,0 +1,78 @@
+"""Which hub gets a fresh connection: what is known of each, and the choice. Pure: no clock, no socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+__all__ = ["BAND", "DECAY", "Estimate", "choose"]
+
+#: Hubs whose load differs by less than this share of a core are taken for equally loaded: then the number of
+#: connections decides. Accepting a burst of connections alone makes a hub look this much busier.
+BAND = 0.1
+
+#: What a connection is taken to add to a hub's load at most, while nothing is known of it.
+MOST = 0.02
+
+#: A hub reports its load smoothed: each report takes over a twentieth of what was measured since the last.
+#: Four reports a second make that five seconds.
+DECAY = 0.95
+
+
+@dataclass(slots=True)
+class Estimate:
+    """One hub: what it has reported, and what it has been given since. A hub that has not is full."""
+
+    connections: int = 0
+    #: Share of a core, smoothed.
+    busy: float = 0.0
+    #: Connections that it said it would take; None: no limit.
+    room: int | None = 0
+    #: Connections that it was given since, and has; and that are on their way to it.
+    given: int = 0
+    under_way: int = 0
+    #: Connections given lately, by how much of their load ``busy`` does not show yet.
+    fresh: float = 0.0
+    #: It does not answer.
+    silent: bool = False
+
+    def report(self, connections: int, busy: float, room: int | None) -> None:
+        """The hub's own word, which counts all that it has answered for, and not what is on its way."""
+        self.connections, self.busy, self.room = connections, busy, room
+        self.given = 0
+
+    def tick(self) -> None:
+        """A quarter of a second has passed."""
+        self.fresh *= DECAY
+
+    @property
+    def open(self) -> bool:
+        """Whether it may be given one more."""
+        return not self.silent and (self.room is None or self.room > self.given + self.under_way)
+
+    @property
+    def count(self) -> int:
+        """The connections that it has, or is about to have."""
+        return self.connections + self.given + self.under_way
+
+    def load(self, each: float) -> float:
+        """How busy it will be, if a connection makes a hub busier by ``each``."""
+        return self.busy + each * self.fresh
+
+
+def choose(hubs: Mapping[int, Estimate], excluded: Iterable[int] = ()) -> int | None:
+    """Return the least loaded hub that may be given a connection; None if there is none.
+
+    The fewest connections decide among those that are about equally loaded, then the lowest number. What
+    a hub was given since its load was measured counts as the average connection of all hubs: so a
+    burst spreads, whoever reported the lowest load before it.
+    """
+    barred = set(excluded)
+    fit = {hub: estimate for hub, estimate in hubs.items() if estimate.open and hub not in barred}
+    if not fit:
+        return None
+    connections = sum(estimate.count for estimate in hubs.values())
+    each = min(sum(estimate.busy for estimate in hubs.values()) / max(connections, 1), MOST)
+    loads = {hub: estimate.load(each) for hub, estimate in fit.items()}
+    bound = min(loads.values()) + BAND
+    return min((hub for hub in fit if loads[hub] <= bound), key=lambda hub: (fit[hub].count, hub))

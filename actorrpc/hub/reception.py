@@ -1,0 +1,332 @@
+"""Where a fresh connection goes: served here, given to another hub, waiting, or refused.
+
+A client waits in the kernel's queue for as long as no hub has room. Whoever was accepted and then finds none,
+because others were faster, waits in a lobby of this process, unread, and goes first.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from gevent import get_hub
+
+from actorrpc.config import Config
+from actorrpc.hub.listener import Listener
+from actorrpc.hub.passing import Guest, Link, Neighbour, Passing
+from actorrpc.hub.placing import DECAY, Estimate, choose
+from actorrpc.hub.refusal import Refusal
+from actorrpc.pb import control_pb2
+
+__all__ = ["Reception"]
+
+log = logging.getLogger("actorrpc.hub")
+
+#: How often the queues are looked at while all is full.
+LOOK = 0.25
+
+#: Refusals begun in one step of the loop, the pause before the next of them, and how many may go on at once.
+#: One takes about 0.3 ms in all: the connections that are served keep nine tenths of the hub.
+REFUSALS_PER_STEP = 8
+NEXT_STEP = 0.025
+MAX_REFUSALS = 256
+
+
+class Reception:
+    """The listening sockets of one hub, and all connections that are nobody's yet.
+
+    ``serve(sock, peer)`` makes a connection of one; ``count()`` says how many the hub has, with those that
+    are on their way to it. ``settled()`` is called when ``unsettled`` may have become false.
+    """
+
+    def __init__(
+        self,
+        hub: int,
+        config: Config,
+        *,
+        serve: Callable[[socket.socket, str], None],
+        count: Callable[[], int],
+        settled: Callable[[], None],
+    ) -> None:
+        self._hub = hub
+        self._config = config
+        self._serve = serve
+        self._count = count
+        self._settled = settled
+        #: This hub as it would be seen by another.
+        self._own = Estimate()
+        self._busy = 0.0
+        self._listeners: dict[int, Listener] = {}
+        #: Queues whose connections go to the least loaded hub.
+        self._spread: set[int] = set()
+        self._lobby: deque[Guest] = deque()
+        self._refusals: set[Refusal] = set()
+        self._closed = False
+        self._warned = False
+        self._timer: Any = None
+        self.passing = Passing(
+            has_room=lambda: self.has_room, serve=serve, back=self._take_back, news=self._on_news
+        )
+
+    # ---- queues
+
+    def listen(self, sock: socket.socket, queue: int, spread: bool) -> None:
+        """Accept from a listening socket, which is the reception's from now on."""
+        if self._closed:
+            sock.close()
+            return
+
+        def accepted(sock: socket.socket, peer: str, waited: float) -> None:
+            self._place(Guest(sock, peer, spread, monotonic() - waited))
+
+        def room() -> bool:
+            return self._may_accept() and not self._lobby  # who go first
+
+        self._drop(queue)
+        if spread:
+            self._spread.add(queue)
+        self._listeners[queue] = Listener(sock, accepted, room)
+        self._tell_all()
+
+    def unlisten(self, queue: int) -> None:
+        """Another hub accepts from this queue: let go of the socket."""
+        self._drop(queue)
+        self._tell_all()
+
+    def _drop(self, queue: int) -> None:
+        self._spread.discard(queue)
+        if (listener := self._listeners.pop(queue, None)) is not None:
+            listener.close()
+
+    def stop(self) -> None:
+        """Accept nothing more, and take nothing from other hubs; who is in the lobby may still go to them."""
+        self._closed = True
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+        self._tell_all()
+        self._empty_lobby()
+
+    def _empty_lobby(self) -> None:
+        """This hub stops: other hubs may take those in the lobby; whoever none takes is told so."""
+        self.resume()
+        while self._lobby:
+            self._refuse(self._lobby.popleft(), "the server is shutting down")
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a connection is under way between hubs, or being refused."""
+        return bool(self._lobby or self._refusals or any(self.passing.under_way))
+
+    def close(self) -> None:
+        """Release everything."""
+        self._closed = True
+        self._settled = lambda: None
+        if self._timer is not None:
+            self._timer.close()
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+        for refusal in list(self._refusals):
+            refusal.close()
+        self.passing.close()
+
+    # ---- room
+
+    @property
+    def has_room(self) -> bool:
+        """Whether this hub may serve one more."""
+        limit = self._config.max_connections
+        return not self._closed and (not limit or self._count() < limit)
+
+    def _may_accept(self) -> bool:
+        """Whether there is a hub for one more."""
+        if self.has_room or any(estimate.open for estimate in self.passing.estimates().values()):
+            return True
+        self._watch()
+        return False
+
+    def resume(self) -> None:
+        """There may be room again, here or elsewhere: for those in the lobby first."""
+        while self._lobby and self._may_accept():
+            guest = self._lobby.popleft()
+            if not self._find_place(guest):
+                self._lobby.appendleft(guest)
+                break
+        if self._listeners and not self._lobby and self._may_accept():
+            for listener in self._listeners.values():
+                listener.resume()
+
+    def changed(self) -> None:
+        """This hub has a connection more or less. Tell those at once who are wrong about its being full."""
+        room = self._room()
+        for neighbour in self.passing.neighbours.values():
+            if room is not None and neighbour.gives and neighbour.told is not None:
+                believed = neighbour.told.room - neighbour.taken
+                if (believed > 0) != (room > 0):
+                    self._tell(neighbour)
+
+    # ---- one connection
+
+    def _place(self, guest: Guest) -> None:
+        if not self._find_place(guest):
+            self._lobby.append(guest)
+            self._watch()
+
+    def _find_place(self, guest: Guest) -> bool:
+        """Serve it, or give it to a hub. False: nobody takes it now."""
+        tried: list[int] = []
+        while (hub := self._choose(guest, tried)) is not None:
+            if hub == self._hub:
+                self._own.fresh += 1
+                self._serve(guest.sock, guest.peer)
+                return True
+            if self.passing.give(hub, guest):
+                return True
+            tried.append(hub)
+        return False
+
+    def _choose(self, guest: Guest, excluded: list[int]) -> int | None:
+        if self.has_room and not guest.spread:
+            return self._hub
+        hubs = self.passing.estimates()
+        self._own.report(self._count(), self._busy, self._room())
+        return choose({**hubs, self._hub: self._own}, excluded)
+
+    def _take_back(self, guest: Guest) -> None:
+        """A hub has not taken it. It goes before those that came later."""
+        at = sum(1 for other in self._lobby if other.since <= guest.since)
+        self._lobby.insert(at, guest)
+        if self._closed:
+            self._empty_lobby()
+        else:
+            self.resume()
+            self._watch()
+        self._settled()
+
+    # ---- waiting and refusing
+
+    def _watch(self) -> None:
+        """Look after those who wait, from now on until nobody is held up."""
+        if self._timer is None and not self._closed and (self._listeners or self._lobby):
+            for listener in self._listeners.values():
+                listener.look()
+            self._start_timer(LOOK)
+
+    def _start_timer(self, seconds: float) -> None:
+        self._timer = get_hub().loop.timer(seconds)
+        self._timer.start(self._on_timer, update=True)
+
+    def _on_timer(self) -> None:
+        self._timer.close()
+        self._timer = None
+        self.resume()
+        held_up = [listener for listener in self._listeners.values() if listener.resting]
+        if self._closed or not (held_up or self._lobby):
+            self._warned = False
+            return
+        for listener in held_up:
+            listener.look()
+        self._start_timer(NEXT_STEP if self._refuse_overdue(held_up) else LOOK)
+
+    def _refuse_overdue(self, listeners: list[Listener]) -> bool:
+        """Refuse some of those who have waited for too long. Returns whether there may be more of them."""
+        patience = self._config.full_timeout
+        if not patience:
+            return False
+        for _ in range(REFUSALS_PER_STEP):
+            if len(self._refusals) >= MAX_REFUSALS:
+                return True
+            guest = self._next_overdue(listeners, patience)
+            if guest is None:
+                return False
+            if not self._warned:  # once, not for each of a crowd
+                log.warning("%s; clients are refused", self._full)
+                self._warned = True
+            self._refuse(guest, self._full)
+        return True
+
+    def _next_overdue(self, listeners: list[Listener], patience: float) -> Guest | None:
+        if self._lobby and monotonic() - self._lobby[0].since >= patience:
+            return self._lobby.popleft()
+        for listener in listeners:
+            if listener.overdue(patience) and (picked := listener.pick()) is not None:
+                return Guest(*picked, spread=False, since=0.0)
+        return None
+
+    @property
+    def _full(self) -> str:
+        """What a client is told."""
+        limit, hubs = self._config.max_connections, 1 + len(self.passing.neighbours)
+        return f"the server is full: {limit} connections" + (f" on each of {hubs} hubs" if hubs > 1 else "")
+
+    def _refuse(self, guest: Guest, why: str) -> None:
+        refusal = Refusal(guest.sock, guest.peer, why, self._config, self._refused)
+        self._refusals.add(refusal)
+        refusal.start()
+
+    def _refused(self, refusal: Refusal) -> None:
+        self._refusals.discard(refusal)
+        self._settled()
+
+    # ---- neighbours
+
+    def _on_news(self) -> None:
+        """A neighbour has said what it has, has gone, or answers again."""
+        for neighbour in self.passing.neighbours.values():
+            if neighbour.gives and neighbour.told is None:
+                self._tell(neighbour)
+        self.resume()
+
+    def add(self, hub: int, link: Link) -> None:
+        """A link to another hub."""
+        self.passing.add(hub, link)
+        self._tell(self.passing.neighbours[hub])
+
+    def tick(self, busy: float) -> None:
+        """Take what a quarter of a second has shown of this hub's load, and tell those who want to know."""
+        self._busy += (busy - self._busy) * (1 - DECAY)
+        self._own.tick()
+        self.passing.tick()
+        for neighbour in self.passing.neighbours.values():
+            if neighbour.gives:
+                self._tell(neighbour)
+
+    def _room(self) -> int | None:
+        if self._closed:
+            return 0
+        limit = self._config.max_connections
+        return max(0, limit - self._count()) if limit else None
+
+    @property
+    def _gives(self) -> bool:
+        """Whether this hub may have to give connections away."""
+        return bool(self._spread or (self._listeners and self._config.max_connections))
+
+    def _tell_all(self) -> None:
+        for neighbour in self.passing.neighbours.values():
+            self._tell(neighbour)
+
+    def _tell(self, neighbour: Neighbour) -> None:
+        """Tell a hub what there is here, and whether it is to tell the same.
+
+        Where neither gives connections away, nothing is said.
+        """
+        gives = self._gives
+        if not (gives or neighbour.gives or neighbour.told is not None):
+            return
+        occupancy = control_pb2.Occupancy(
+            connections=self._count(), busy=self._busy, room=self._room(), gives=gives
+        )
+        if neighbour.link.send(control_pb2.HubToHub(occupancy=occupancy)):
+            neighbour.told, neighbour.taken = occupancy, 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Reception {len(self._listeners)} listeners, {len(self._lobby)} in the lobby, "
+            f"{len(self._refusals)} refusals, {self.passing!r}>"
+        )

@@ -1,0 +1,107 @@
+"""Who accepts from which queue: a pure choice, and what processes are told of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from actorrpc.broker.listeners import open_listeners
+from actorrpc.broker.queues import Queues, holders
+from actorrpc.pb.control_pb2 import ToHub
+
+
+@pytest.mark.parametrize(
+    ("queues", "able", "before", "wanted"),
+    [
+        (3, {0, 1, 2}, {}, {0: 0, 1: 1, 2: 2}),
+        (3, {0, 2}, {}, {0: 0, 1: 0, 2: 2}),
+        (4, {1, 2}, {}, {0: 1, 1: 1, 2: 2, 3: 2}),
+        (3, {0, 2}, {0: 0, 1: 2, 2: 2}, {0: 0, 1: 2, 2: 2}),  # what was lent stays lent
+        (3, {0, 1, 2}, {1: 2}, {0: 0, 1: 1, 2: 2}),  # until it can be given back
+        (2, set(), {0: 1, 1: 1}, {0: 1, 1: 1}),  # nobody can be told anything
+        (1, {0, 1, 2}, {}, {0: 0}),
+        (1, {1, 2}, {0: 0}, {0: 1}),
+        (1, {1, 2}, {0: 2}, {0: 2}),
+        (1, {0, 1, 2}, {0: 2}, {0: 0}),
+    ],
+)
+def test_holders(queues: int, able: set[int], before: dict[int, int], wanted: dict[int, int]) -> None:
+    assert holders(queues, able, before) == wanted
+
+
+class FakeProcess:
+    """A hub's process, and what it has been told."""
+
+    def __init__(self, hub: int) -> None:
+        self.hub = hub
+        self.state = "serving"
+        self.exit_code: int | None = None
+        self.told: list[str] = []
+        self.out_of_descriptors = False
+
+    def send(self, message: ToHub, fd: int | None = None) -> bool:
+        if self.out_of_descriptors:
+            raise OSError("too many open files")
+        kind = message.WhichOneof("kind") or ""
+        body = getattr(message, kind)
+        assert (fd is not None) == (kind == "listen")
+        if fd is not None:
+            os.fstat(fd)
+        spread = " and spread" if kind == "listen" and body.spread else ""
+        self.told.append(f"{kind} {body.queue}{spread}")
+        return True
+
+    def news(self) -> list[str]:
+        told, self.told = self.told, []
+        return told
+
+
+@pytest.fixture(params=["reuseport", "acceptor"])
+def queues(request: pytest.FixtureRequest) -> Iterator[Queues]:
+    with open_listeners("127.0.0.1:0", 3 if request.param == "reuseport" else 1) as listeners:
+        yield Queues(listeners, 3, request.param)
+
+
+def assign(queues: Queues, *processes: FakeProcess) -> list[list[str]]:
+    """What each of the processes is told."""
+    queues.assign(processes)  # type: ignore[arg-type]
+    return [process.news() for process in processes]
+
+
+def test_a_queue_goes_to_another_hub_and_back(queues: Queues) -> None:
+    one = queues.accept == "acceptor"
+    zero, first, second = (FakeProcess(hub) for hub in range(3))
+    assert assign(queues, zero, first, second) == [["listen 0 and spread"] if one else [], [], []]
+    assert assign(queues, zero, first, second) == [[], [], []]
+    zero.exit_code = -9
+    assert assign(queues, first, second) == [["listen 0 and spread" if one else "listen 0"], []]
+    again = FakeProcess(0)
+    told = assign(queues, again, first, second)
+    assert told == [["listen 0 and spread"] if one else [], ["unlisten 0"], []]
+    assert zero.news() == []
+
+
+@pytest.mark.parametrize("state", ["silent", "stopping"])
+def test_a_hub_that_does_not_accept_is_helped(queues: Queues, state: str) -> None:
+    one = queues.accept == "acceptor"
+    zero, first = FakeProcess(0), FakeProcess(1)
+    second = FakeProcess(2)
+    assign(queues, zero, first, second)
+    zero.state = state
+    helped, helper, _ = assign(queues, zero, first, second)
+    assert helper == ["listen 0 and spread" if one else "listen 0"]
+    assert helped == (["unlisten 0"] if one else [])
+    zero.state = "serving"
+    assert assign(queues, zero, first, second)[1] == ["unlisten 0"]
+
+
+def test_what_cannot_be_sent_is_tried_again(queues: Queues) -> None:
+    zero, first, second = (FakeProcess(hub) for hub in range(3))
+    assign(queues, zero, first, second)
+    zero.exit_code = 1
+    first.out_of_descriptors = True
+    assert assign(queues, first, second) == [[], []]
+    first.out_of_descriptors = False
+    assert assign(queues, first, second)[0][0].startswith("listen 0")
