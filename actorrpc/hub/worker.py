@@ -165,10 +165,9 @@ class Worker:
             self._report_load()
 
     def _report_load(self) -> None:
-        cpu, lag_ms = self._meter.take(time.monotonic(), time.process_time())
-        load = control_pb2.Load(
-            connections=self._node.connection_count, cpu=cpu, lag_ms=lag_ms, turns=self._node.turns
-        )
+        load = self._node.report()
+        load.cpu, load.lag_ms = self._meter.take(time.monotonic(), time.process_time())
+        load.lag_p99_ms = self._meter.lag_p99_ms
         self._report(control_pb2.ToBroker(load=load))
 
     def _report_moved(self, moved: control_pb2.Moved) -> None:

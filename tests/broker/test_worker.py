@@ -23,6 +23,7 @@ from actorrpc.pb.control_pb2 import (
     Connection,
     Homes,
     ListConnections,
+    Load,
     Move,
     Moved,
     MoveResult,
@@ -37,9 +38,6 @@ from tests.broker.servers import APP, PATIENCE
 
 class FakeNode:
     """Does what a node is asked, at once, and remembers it."""
-
-    connection_count = 3
-    turns = 42
 
     def __init__(
         self, app: App, config: Config, *, hub: int, generation: int, on_moved: Callable[[Moved], None]
@@ -63,6 +61,9 @@ class FakeNode:
 
     def move(self, connection_id: str, target: int, done: Callable[[MoveResult], None]) -> None:
         done(MoveResult(outcome=MoveResult.ABORTED, why=f"{connection_id} not to {target}"))
+
+    def report(self) -> Load:
+        return Load(connections=3, turns=42)
 
     def list_connections(self) -> list[Connection]:
         return [Connection(id="0-1-1")]
