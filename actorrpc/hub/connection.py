@@ -207,7 +207,7 @@ class Connection:
             return
         usage = self.usage
         began = self.now = self.upkeep.heard = monotonic()
-        mark = began - usage.meter.charged
+        mark = usage.begin(began)
         self._slice_end = began + TURN_SLICE
         self._work_due = True  # by ourselves, below
         try:
@@ -371,7 +371,7 @@ class Connection:
 
     def _work(self) -> None:
         usage = self.usage
-        mark = monotonic() - usage.meter.charged
+        mark = usage.begin(monotonic())
         self._work_due = True
         try:
             self._run_ready()

@@ -4,9 +4,12 @@ Whatever the loop does for a connection stands in a bracket: a read with all tur
 at what waits, and each time that a handler which blocked is switched into again. A bracket costs two readings
 of the clock and an addition. Brackets may nest; what an inner one takes is not the outer one's.
 
-Brackets count wall time, which for a hub is the right measure with one exception. A handler that holds the
-loop in a blocking C call takes the hub's capacity as one that computes does. But when the kernel gives the
-core to somebody else, that is nobody's fault: ``Meter.measure`` finds how much that was, and scales.
+Brackets count wall time. A handler that holds the loop in a blocking C call takes the hub's capacity as one
+that computes does. But when the kernel gives the core to somebody else, that is nobody's fault. A thread's
+CPU cannot be read for each bracket, it takes a microsecond; so it is read for those that are likely to be
+long, since one of the connection's last was. What these took beyond their CPU, and what a short one took
+that was long for once, is in doubt. A report takes off it what the thread has waited for a core meanwhile,
+which the kernel counts.
 
 What a greenlet does that a handler has spawned, and what pool threads do, is nobody's. It is part of the
 hub's CPU, and of how busy it is.
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import exp, expm1
-from time import monotonic
+from time import monotonic, thread_time
 
 from actorrpc.hub.rates import Rates
 
@@ -33,30 +36,46 @@ _LEAST_AGE = 1.0
 #: thousandth of a core. So most connections cost a report no more than a comparison.
 LIGHT = 250e-6
 
+#: Brackets longer than this are worth reading the thread's CPU for; and to be preempted in a shorter one is
+#: rare. In seconds.
+_LONG_BRACKET = 500e-6
+
+#: For so many seconds of a long bracket the next one is measured too, and some more, long or not: handlers
+#: that block have short brackets between long ones. Two readings for each of these come to 2 %, at worst.
+_PER_CREDIT = 100e-6
+_MOST_CREDITS = 32
+
 #: Topics that a connection publishes to whose rates are kept.
 _MAX_TOPICS = 32
 
 
 class Meter:
-    """What the connections of one hub have spent together. ``clock`` gives seconds, and only goes forward."""
+    """What the connections of one hub have spent together. ``clock`` gives seconds, and only goes forward, as
+    does ``cpu``, which counts those that the thread computes."""
 
     __slots__ = (
-        "_charged_before",
-        "_cpu_before",
-        "_waited_before",
+        "_last",
         "active",
         "charged",
         "clock",
+        "cpu",
+        "doubted",
+        "off",
         "runnable",
-        "scale",
         "since",
         "unsent",
     )
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = monotonic, cpu: Callable[[], float] = thread_time
+    ) -> None:
         self.clock = clock
+        self.cpu = cpu
         #: Seconds that have been charged to connections.
         self.charged = 0.0
+        #: Those of them that may have been waits for a core, and the share of them that was.
+        self.doubted = 0.0
+        self.off = 0.0
         #: Who has been charged since the last report.
         self.active: list[Usage] = []
         #: Connections whose turns wait for others to have had the loop.
@@ -65,28 +84,21 @@ class Meter:
         self.unsent = 0
         #: When the last report was made.
         self.since = clock()
-        #: What charges are worth: 1, or less on a core that others used too.
-        self.scale = 1.0
-        self._charged_before = 0.0
-        self._cpu_before: float | None = None
-        self._waited_before = 0.0
+        #: Charged, doubted, computed and waited, in seconds, at that time.
+        self._last: tuple[float, float, float, float] | None = None
 
     def measure(self, now: float, cpu: float, waited: float) -> float:
-        """Find what charges since the last report are worth. Returns the share in which the loop was busy.
+        """Find what is to be taken off charges in doubt. Returns the share in which the loop was busy.
 
         ``cpu`` is what the loop's thread has computed so far, ``waited`` how long it was runnable without a
-        core. Charges beyond the thread's CPU are for waiting: for a core, as far as it did wait for one, the
-        rest in blocking calls. Only the first is taken out, of all charges alike.
+        core. All of that may be in the charges, and none of it.
         """
-        charged = self.charged - self._charged_before
-        if self._cpu_before is None:  # what was before the first report is not known
-            self._cpu_before, self._waited_before = cpu, waited
-        computed = cpu - self._cpu_before
-        excess = min(max(charged - computed, 0.0), max(waited - self._waited_before, 0.0))
-        self.scale = 1 - excess / charged if charged > 0 else 1.0
-        self._charged_before, self._cpu_before, self._waited_before = self.charged, cpu, waited
+        last = self._last or (self.charged, self.doubted, cpu, waited)
+        self._last = (self.charged, self.doubted, cpu, waited)
+        charged, doubted, computed, lost = (new - old for new, old in zip(self._last, last, strict=True))
+        self.off = min(lost / doubted, 1.0) if doubted > 0 else 0.0
         elapsed = now - self.since
-        return min(max(computed, charged - excess) / elapsed, 1.0) if elapsed > 0 else 0.0
+        return min(max(computed, charged - self.off * doubted) / elapsed, 1.0) if elapsed > 0 else 0.0
 
     def __repr__(self) -> str:
         return f"<Meter {self.charged:.3f} s charged, {len(self.active)} active, {self.runnable} runnable>"
@@ -98,11 +110,14 @@ class Usage:
     __slots__ = (
         "_asked",
         "_at",
+        "_began",
+        "_credit",
         "_long",
         "_settled",
         "_short",
         "born",
         "closed",
+        "doubted",
         "freeze_ms",
         "id",
         "listed",
@@ -122,15 +137,20 @@ class Usage:
         self.born = now
         #: Seconds so far, in this hub.
         self.spent = 0.0
+        #: Those of them that may have been waits for a core.
+        self.doubted = 0.0
+        #: For how many brackets the thread's CPU may be read; and what it was when this one began, if so.
+        self._credit = 0
+        self._began: float | None = None
         #: It stands in ``meter.active``.
         self.listed = False
         #: It is served here no more.
         self.closed = False
-        #: What of ``spent`` is in the averages, the averages, and when they were right.
-        self._settled = 0.0
+        #: What of ``spent`` and ``doubted`` is in the averages, the averages, and when they were right.
+        self._settled = (0.0, 0.0)
         self._long = self._short = 0.0
         self._at = now
-        self._asked = (now, 0.0)
+        self._asked = (now, 0.0, 0.0)
         #: Milliseconds that its last freeze took, in whatever hub.
         self.freeze_ms = 0.0
         #: The size of its actors' states when they were last weighed, and when to weigh them again.
@@ -143,8 +163,14 @@ class Usage:
 
     # ---- brackets
 
+    def begin(self, now: float) -> float:
+        """Begin a bracket. Returns what ``spend`` has to be given at its end."""
+        if self._credit:
+            self._began = self.meter.cpu()
+        return now - self.meter.charged
+
     def spend(self, mark: float) -> float:
-        """End a bracket that began when ``clock() - meter.charged`` was ``mark``. Returns its seconds."""
+        """End a bracket. Returns its seconds, without those of brackets inside."""
         meter = self.meter
         spent = meter.clock() - meter.charged - mark
         meter.charged += spent
@@ -152,14 +178,30 @@ class Usage:
         if not self.listed:
             self.listed = True
             meter.active.append(self)
+        if spent > _LONG_BRACKET or self._credit:
+            self._doubt(spent)
         return spent
+
+    def _doubt(self, spent: float) -> None:
+        if self._began is None:
+            doubted = spent - _LONG_BRACKET
+        else:
+            doubted = spent - (self.meter.cpu() - self._began)
+            self._began = None
+            self._credit -= 1
+        if spent > _LONG_BRACKET:
+            self._credit = min(int(spent / _PER_CREDIT), _MOST_CREDITS)
+        if doubted > 0:
+            self.doubted += doubted
+            self.meter.doubted += doubted
 
     # ---- averages
 
     @property
     def due(self) -> float:
         """Seconds that are in no average yet."""
-        return self.spent - self._settled
+        spent, doubted = self._settled
+        return self.spent - spent - (self.doubted - doubted) * self.meter.off
 
     def settle(self, now: float) -> None:
         """Bring the averages up to now. What is new was spent since the last report, idleness before."""
@@ -167,8 +209,8 @@ class Usage:
         began = since if self._at < since < now else self._at
         if now <= began:
             return
-        share = self.due * self.meter.scale / (now - began)
-        self._settled = self.spent
+        share = self.due / (now - began)
+        self._settled = (self.spent, self.doubted)
         keep_long, keep_short = exp((began - now) / LONG), exp((began - now) / SHORT)
         self._long = self._long * exp((self._at - now) / LONG) + share * (1 - keep_long)
         self._short = self._short * exp((self._at - now) / SHORT) + share * (1 - keep_short)
@@ -195,9 +237,10 @@ class Usage:
     def share(self) -> float:
         """The share of one core that it took since this was last asked, not smoothed."""
         now = self.meter.clock()
-        since, before = self._asked
-        self._asked = (now, self.spent)
-        return (self.spent - before) * self.meter.scale / max(now - since, 1e-6)
+        since, spent, doubted = self._asked
+        self._asked = (now, self.spent, self.doubted)
+        taken = self.spent - spent - (self.doubted - doubted) * self.meter.off
+        return taken / max(now - since, 1e-6)
 
     # ---- what else is counted
 

@@ -54,7 +54,7 @@ class Runner(greenlet):
         if gevent.getcurrent() is not self._pool.hub:  # it will not come back here, but to the hub
             return resume(self, *args, **kwargs)
         part = self.part  # when it comes back, the runner may be another's
-        mark = monotonic() - part.usage.meter.charged
+        mark = part.usage.begin(monotonic())
         try:
             return resume(self, *args, **kwargs)
         finally:

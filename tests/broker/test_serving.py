@@ -35,7 +35,10 @@ def test_what_is_printed_and_told(server: ServerProcess) -> None:
     assert found["moves"].keys() == {"done", "aborted", "pause_ms_p50", "pause_ms_p99"}
     assert [row["id"] for row in found["hubs"]] == [0, 1]
     for row in found["hubs"]:
-        assert list(row) == ["id", "pid", "generation", "state", "connections", "cpu", "lag_ms"]
+        assert list(row) == [
+            "id", "pid", "generation", "state", "connections", "cpu", "lag_ms",
+            "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes",
+        ]  # fmt: skip
         assert (row["generation"], row["state"]) == (1, "serving")
         assert Path(server.runtime_dir, f"hub-{row['id']}.pid").read_text() == f"{row['pid']}\n"
     assert server.errors == ""
