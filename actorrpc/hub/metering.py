@@ -115,6 +115,7 @@ class Usage:
         "_long",
         "_settled",
         "_short",
+        "_taken",
         "born",
         "closed",
         "doubted",
@@ -150,7 +151,9 @@ class Usage:
         self._settled = (0.0, 0.0)
         self._long = self._short = 0.0
         self._at = now
-        self._asked = (now, 0.0, 0.0)
+        #: Seconds that are in the averages; and when these and what is due were last asked for.
+        self._taken = 0.0
+        self._asked = (now, 0.0)
         #: Milliseconds that its last freeze took, in whatever hub.
         self.freeze_ms = 0.0
         #: The size of its actors' states when they were last weighed, and when to weigh them again.
@@ -209,7 +212,9 @@ class Usage:
         began = since if self._at < since < now else self._at
         if now <= began:
             return
-        share = self.due / (now - began)
+        due = self.due
+        share = due / (now - began)
+        self._taken += due
         self._settled = (self.spent, self.doubted)
         keep_long, keep_short = exp((began - now) / LONG), exp((began - now) / SHORT)
         self._long = self._long * exp((self._at - now) / LONG) + share * (1 - keep_long)
@@ -237,10 +242,10 @@ class Usage:
     def share(self) -> float:
         """The share of one core that it took since this was last asked, not smoothed."""
         now = self.meter.clock()
-        since, spent, doubted = self._asked
-        self._asked = (now, self.spent, self.doubted)
-        taken = self.spent - spent - (self.doubted - doubted) * self.meter.off
-        return taken / max(now - since, 1e-6)
+        taken = self._taken + self.due
+        since, before = self._asked
+        self._asked = (now, taken)
+        return (taken - before) / max(now - since, 1e-6)
 
     # ---- what else is counted
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from time import monotonic, thread_time
+from time import thread_time
 from typing import TYPE_CHECKING
 
 from actorrpc.hub.metering import LIGHT, Usage
@@ -85,7 +85,7 @@ class Reporter:
     def report(self) -> control_pb2.Load:
         """What there is to tell of the connections. To be called in the loop's thread."""
         node, meter = self._node, self._node.meter
-        now = monotonic()
+        now = meter.clock()
         busy = meter.measure(now, thread_time(), core_wait())
         self._allowance = min(0.0, self._allowance) + _WEIGHING * (now - meter.since)
         heaviest = [connection for usage in self._rank(now) if (connection := self._connection(usage))]
@@ -149,9 +149,10 @@ class Reporter:
 
     def _weigh(self, connection: Connection) -> None:
         usage = connection.usage
-        began = monotonic()
+        clock = usage.meter.clock
+        began = clock()
         usage.state_bytes = connection.state_bytes
-        ended = monotonic()
+        ended = clock()
         usage.weigh_at = ended + _WEIGH_AGAIN
         self._allowance -= ended - began
 

@@ -147,7 +147,8 @@ def sample(number: int, frame: FrameType | None) -> None:
         _charge(current.part.usage, _SAMPLES)
         return
     while frame is not None:
-        if isinstance(connection := frame.f_locals.get("self"), Connection):
+        connection = frame.f_locals.get("self")
+        if isinstance(connection, Connection) and hasattr(connection, "usage"):  # it may just be being made
             _charge(connection.usage, _SAMPLES)
             return
         frame = frame.f_back
