@@ -4,7 +4,7 @@
 
 At the Unix socket SOCKET it takes one command a connection, a line of JSON, and answers with another:
 ``{"way": "brackets"}`` (or off, switches, samples), ``{"blocking": true}`` (the echo waits once, for
-nothing), and ``{"account": true}``, answered by what each connection burnt and what it was charged.
+nothing), and ``{"account": true}``, answered by what each connection claims, burnt and was charged.
 """
 
 # The standard library is patched before anything is imported that might keep a part of it.
@@ -52,6 +52,8 @@ _SAMPLES = 0.005
 
 #: What handlers have burnt, by the client's address.
 burnt: defaultdict[str, float] = defaultdict(float)
+#: What share of a core they are to burn, by the client's address.
+claimed: dict[str, float] = {}
 #: What connections have been charged, by the client's address.
 charged: defaultdict[str, float] = defaultdict(float)
 _seen: defaultdict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
@@ -78,6 +80,7 @@ class Burden(BurdenBase):
     def Carry(self, request: Share, call: actorrpc.Call[Done]) -> Done:
         """Burn, wait, burn, so that all of it is the share of a core; then burn a little under a lock."""
         began = monotonic()
+        claimed[call.peer] = request.of_a_core
         work = WORK if request.of_a_core > _LIGHT else _LIGHT_WORK
         burn(call.peer, work / 2)
         gevent.sleep(max(0.0, work / request.of_a_core - work - (monotonic() - began)))
@@ -196,7 +199,7 @@ class Program:
                 meter_by(self._way)
             _blocking = question.get("blocking", _blocking)
             self.report()
-            answer = {"burnt": burnt, "charged": charged} if "account" in question else {}
+            answer = {"burnt": burnt, "charged": charged, "claimed": claimed} if "account" in question else {}
             stream.write(json.dumps(answer) + "\n")
 
 

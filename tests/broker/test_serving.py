@@ -75,6 +75,25 @@ def test_a_connection_moves_while_its_client_goes_on(server: ServerProcess, conn
     assert 0 < found["pause_ms_p50"] <= found["pause_ms_p99"]
 
 
+def test_what_a_connection_takes_is_shown_and_travels(server: ServerProcess, connect: Connect) -> None:
+    client = connect(server.address)
+    client.call()
+    known = {row["id"] for row in server.connections()}
+    (row,) = [row for row in server.connections() if row["services"] and not row["freeze_ms"]]
+    assert row["id"] in known
+    assert list(row) == [
+        "id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why",
+        "actors", "load", "freeze_ms", "age",
+    ]  # fmt: skip
+    assert list(row["actors"]) == row["services"]
+    assert row["actors"]["shapes.Stateful"] == row["cpu"] >= 0 <= row["load"]
+    assert server.run("move", row["id"], 1 - row["hub"]).returncode == 0
+    (moved,) = [found for found in server.connections() if found["id"] == row["id"]]
+    assert moved["freeze_ms"] > 0 and moved["age"] >= row["age"]
+    hubs = server.status()["hubs"]
+    assert all(hub["memory"] > 10_000_000 and 0 <= hub["busy"] <= 1 for hub in hubs)
+
+
 @pytest.mark.parametrize(
     ("command", "error"),
     [
