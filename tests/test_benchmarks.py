@@ -167,7 +167,7 @@ def test_handoff_says_where_h2load_is_found() -> None:
 
 @pytest.mark.skipif(not shutil.which("h2load"), reason="h2load is missing")
 def test_metering_reports_every_figure() -> None:
-    tiny = ["--rounds=1", "--calls=200", "--truth-rounds=1", "--seconds=2"]
+    tiny = ["--rounds=1", "--blocks=1", "--calls=200", "--truth-rounds=1", "--seconds=2"]
     found = report("metering", *tiny, "--connections=400", "--report-rounds=2")
     assert found["met"] in (True, False)
     figures = {each["name"]: each for each in found["results"]}

@@ -207,7 +207,9 @@ class Connection:
             return
         usage = self.usage
         began = self.now = self.upkeep.heard = monotonic()
-        mark = usage.begin(began)
+        if usage.credit:
+            usage.look()
+        mark = began - usage.meter.charged
         self._slice_end = began + TURN_SLICE
         self._work_due = True  # by ourselves, below
         try:

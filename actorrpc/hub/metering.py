@@ -111,19 +111,20 @@ class Usage:
         "_asked",
         "_at",
         "_began",
-        "_credit",
         "_long",
-        "_settled",
+        "_settled_doubts",
         "_short",
         "_taken",
         "born",
         "closed",
+        "credit",
         "doubted",
         "freeze_ms",
         "id",
         "listed",
         "meter",
         "published",
+        "settled",
         "spent",
         "state_bytes",
         "unsent",
@@ -141,14 +142,14 @@ class Usage:
         #: Those of them that may have been waits for a core.
         self.doubted = 0.0
         #: For how many brackets the thread's CPU may be read; and what it was when this one began, if so.
-        self._credit = 0
+        self.credit = 0
         self._began: float | None = None
         #: It stands in ``meter.active``.
         self.listed = False
         #: It is served here no more.
         self.closed = False
         #: What of ``spent`` and ``doubted`` is in the averages, the averages, and when they were right.
-        self._settled = (0.0, 0.0)
+        self.settled = self._settled_doubts = 0.0
         self._long = self._short = 0.0
         self._at = now
         #: Seconds that are in the averages; and when these and what is due were last asked for.
@@ -167,10 +168,17 @@ class Usage:
     # ---- brackets
 
     def begin(self, now: float) -> float:
-        """Begin a bracket. Returns what ``spend`` has to be given at its end."""
-        if self._credit:
-            self._began = self.meter.cpu()
+        """Begin a bracket. Returns what ``spend`` has to be given at its end.
+
+        ``Connection._on_bytes`` has the same three lines in place of a call, which would take as long again.
+        """
+        if self.credit:
+            self.look()
         return now - self.meter.charged
+
+    def look(self) -> None:
+        """Read the thread's CPU at the beginning of a bracket that may be long."""
+        self._began = self.meter.cpu()
 
     def spend(self, mark: float) -> float:
         """End a bracket. Returns its seconds, without those of brackets inside."""
@@ -181,7 +189,7 @@ class Usage:
         if not self.listed:
             self.listed = True
             meter.active.append(self)
-        if spent > _LONG_BRACKET or self._credit:
+        if spent > _LONG_BRACKET or self.credit:
             self._doubt(spent)
         return spent
 
@@ -191,9 +199,9 @@ class Usage:
         else:
             doubted = spent - (self.meter.cpu() - self._began)
             self._began = None
-            self._credit -= 1
+            self.credit -= 1
         if spent > _LONG_BRACKET:
-            self._credit = min(int(spent / _PER_CREDIT), _MOST_CREDITS)
+            self.credit = min(int(spent / _PER_CREDIT), _MOST_CREDITS)
         if doubted > 0:
             self.doubted += doubted
             self.meter.doubted += doubted
@@ -203,8 +211,7 @@ class Usage:
     @property
     def due(self) -> float:
         """Seconds that are in no average yet."""
-        spent, doubted = self._settled
-        return self.spent - spent - (self.doubted - doubted) * self.meter.off
+        return self.spent - self.settled - (self.doubted - self._settled_doubts) * self.meter.off
 
     def settle(self, now: float) -> None:
         """Bring the averages up to now. What is new was spent since the last report, idleness before."""
@@ -215,7 +222,7 @@ class Usage:
         due = self.due
         share = due / (now - began)
         self._taken += due
-        self._settled = (self.spent, self.doubted)
+        self.settled, self._settled_doubts = self.spent, self.doubted
         keep_long, keep_short = exp((began - now) / LONG), exp((began - now) / SHORT)
         self._long = self._long * exp((self._at - now) / LONG) + share * (1 - keep_long)
         self._short = self._short * exp((self._at - now) / SHORT) + share * (1 - keep_short)
@@ -270,7 +277,8 @@ class Usage:
 
 
 class Part:
-    """What one service of a connection has spent: that of its turns, where there are several services."""
+    """What one service of a connection has spent in its turns: after they blocked, and, where the connection
+    has several services, before. Brackets that are the service's alone add to ``spent``."""
 
     __slots__ = ("_asked", "spent", "usage")
 
@@ -278,10 +286,6 @@ class Part:
         self.usage = usage
         self.spent = 0.0
         self._asked = 0.0
-
-    def spend(self, mark: float) -> None:
-        """End a bracket that is the service's alone (``Usage.spend``)."""
-        self.spent += self.usage.spend(mark)
 
     def within(self, run: Callable[[], None]) -> None:
         """Run something inside a bracket of the connection, of which it is this service's part."""

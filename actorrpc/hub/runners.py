@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.monkey import get_original
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 
 if TYPE_CHECKING:
     from actorrpc.hub.metering import Part
@@ -43,22 +43,30 @@ class Runner(greenlet):
         self.part: Part
 
     def switch(self, *args: Any, **kwargs: Any) -> Any:
-        """Go on where the job has blocked: what gevent's loop calls. It costs half a microsecond."""
-        return self._charged(_switch, args, kwargs)
+        """Go on where the job has blocked: what gevent's loop calls. All of it here, since calls are dear:
+        it adds 0.7 µs to the 30 of a call that blocks, and 1.0 as three functions."""
+        if getcurrent() is not self._pool.hub:  # it will not come back here, but to the hub
+            return _switch(self, *args, **kwargs)
+        part = self.part  # when it comes back, the runner may be another's
+        usage = part.usage
+        if usage.credit:
+            usage.look()
+        mark = monotonic() - usage.meter.charged
+        try:
+            return _switch(self, *args, **kwargs)
+        finally:
+            part.spent += usage.spend(mark)
 
     def throw(self, *args: Any) -> Any:
         """Raise an exception where the job has blocked."""
-        return self._charged(_throw, args, {})
-
-    def _charged(self, resume: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if gevent.getcurrent() is not self._pool.hub:  # it will not come back here, but to the hub
-            return resume(self, *args, **kwargs)
-        part = self.part  # when it comes back, the runner may be another's
+        if getcurrent() is not self._pool.hub:
+            return _throw(self, *args)
+        part = self.part
         mark = part.usage.begin(monotonic())
         try:
-            return resume(self, *args, **kwargs)
+            return _throw(self, *args)
         finally:
-            part.spend(mark)
+            part.spent += part.usage.spend(mark)
 
     def run(self) -> None:
         pool = self._pool

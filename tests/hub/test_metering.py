@@ -232,7 +232,7 @@ def test_shares_of_services(meter: Meter, clock: Clock) -> None:
     usage.spend(mark)
     resumed = usage.begin(clock.now)
     clock.compute(0.4)
-    one.spend(resumed)
+    one.spent += usage.spend(resumed)
     assert usage.spent == pytest.approx(0.9)
     assert shares({"a": one, "b": other}, 0.8) == {"a": pytest.approx(0.5), "b": pytest.approx(0.3)}
     assert shares({"a": one, "b": other}, 0.0) == {"a": 0.0, "b": 0.0}
