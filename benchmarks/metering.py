@@ -119,11 +119,10 @@ def measure_cost(hub: Metered, cores: Cores, rounds: int, calls: int, blocks: in
 def measure_truth(hub: Metered, cores: Cores, rounds: int, seconds: float) -> list[Figure]:
     """By how much what connections are charged differs from what their handlers burnt."""
     errors: dict[tuple[float, str], list[float]] = {(share, way): [] for share in BURDENS for way in WAYS}
-    hub.tell(way="brackets")
-    with burdens(hub.address, cores):
-        for _ in range(rounds):
-            for way in WAYS:
-                hub.tell(way=way)
+    for _ in range(rounds):
+        for way in WAYS:
+            hub.tell(way=way)
+            with burdens(hub.address, cores):  # new ones: a connection is metered as when it was made
                 sleep(_SETTLE)
                 before = hub.tell(account=True)
                 sleep(seconds)
