@@ -178,6 +178,26 @@ def test_handoff_says_where_h2load_is_found() -> None:
     assert "nghttp2-client" in done.stderr and "--only-idle" in done.stderr
 
 
+@pytest.mark.skipif(not shutil.which("h2load"), reason="h2load is missing")
+def test_metering_reports_every_figure() -> None:
+    tiny = ["--rounds=1", "--blocks=1", "--calls=200", "--truth-rounds=1", "--seconds=2"]
+    found = report("metering", *tiny, "--connections=400", "--report-rounds=2")
+    assert found["met"] in (True, False)
+    figures = {each["name"]: each for each in found["results"]}
+    ways = ["brackets", "switches", "samples"]
+    costs = [f"{load}_{way}" for load in ("ping-pong", "pipelined", "blocking") for way in ("off", *ways)]
+    errors = [f"error_{share}_{way}" for share in (0.3, 0.1, 0.05, 0.002) for way in ways]
+    reports = [f"{what}_{active}" for active in (0, 20) for what in ("reports", "bytes")]
+    assert list(figures) == [*costs, *errors, *reports]
+    assert all(each["rounds"] for each in figures.values())
+    assert figures["bytes_20"]["median"] < 8000
+    with_goals = [name for name in figures if "bracket" in name and "0.002" not in name]
+    assert [name for name, each in figures.items() if each["met"] is not None] == [
+        *with_goals,
+        *(name for name in reports if "reports" in name),
+    ]
+
+
 def test_a_move_falls_in_the_round_trip_with_the_first_reply_from_the_other_hub() -> None:
     one, other = 11, 22
     found = attribute(

@@ -52,6 +52,11 @@ class Hub:
             "connections": process.load.connections if process else 0,
             "cpu": round(process.load.cpu, 4) if process else 0.0,
             "lag_ms": round(process.load.lag_ms, 3) if process else 0.0,
+            "busy": round(process.load.busy, 4) if process else 0.0,
+            "lag_p99_ms": round(process.load.lag_p99_ms, 3) if process else 0.0,
+            "runnable": process.load.runnable if process else 0,
+            "memory": process.load.memory if process else 0,
+            "unsent_bytes": process.load.unsent_bytes if process else 0,
         }
 
     def __repr__(self) -> str:

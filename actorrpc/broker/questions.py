@@ -44,6 +44,10 @@ def _row(hub: int, connection: control_pb2.Connection) -> dict[str, Any]:
         "cpu": round(connection.cpu, 4),
         "movable": connection.movable,
         "why": connection.why,
+        "actors": {name: round(share, 4) for name, share in sorted(connection.actors.items())},
+        "load": round(connection.load, 4),
+        "freeze_ms": round(connection.freeze_ms, 3),
+        "age": round(connection.age, 1),
     }
 
 

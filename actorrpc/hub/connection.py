@@ -21,6 +21,7 @@ from actorrpc.call import Call
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.interception import Admission
+from actorrpc.hub.metering import Usage
 from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
@@ -63,8 +64,6 @@ class Connection:
     """A socket, its session, and the services that the client has called on it."""
 
     __slots__ = (
-        "_busy",
-        "_busy_reported",
         "_linger",
         "_on_quiet",
         "_ready",
@@ -89,6 +88,7 @@ class Connection:
         "transport",
         "turns",
         "upkeep",
+        "usage",
     )
 
     def __init__(
@@ -100,6 +100,8 @@ class Connection:
         #: The client's address.
         self.peer = peer
         self.session = session or Session(node.config)
+        #: What it takes of the hub. All that the loop does for it is to stand in brackets (``_work``).
+        self.usage = Usage(node.meter, id)
         self.state = SERVING
         #: Open calls by stream.
         self.calls: dict[int, Call[Any]] = {}
@@ -111,9 +113,6 @@ class Connection:
         #: Turns so far, in all hubs, and how often it moved.
         self.turns = 0
         self.moves = 0
-        #: Seconds spent reading and in turns that did not block.
-        self._busy = 0.0
-        self._busy_reported = (monotonic(), 0.0)
         #: No turn may start: the connection moves, or is closed.
         self.paused = False
         #: Runners in its turns.
@@ -206,7 +205,11 @@ class Connection:
     def _on_bytes(self, data: bytes) -> None:
         if self.state == CLOSING:
             return
+        usage = self.usage
         began = self.now = self.upkeep.heard = monotonic()
+        if usage.credit:
+            usage.look()
+        mark = began - usage.meter.charged
         self._slice_end = began + TURN_SLICE
         self._work_due = True  # by ourselves, below
         try:
@@ -221,7 +224,7 @@ class Connection:
             self._work_due = False
             if self._ready:  # since it was closed meanwhile, or its slice is used up
                 self.changed()
-        self._busy += monotonic() - began
+        usage.spend(mark)
 
     def _on_request(self, event: RequestReceived) -> None:
         stream = event.stream
@@ -353,10 +356,15 @@ class Connection:
     def _run_ready(self) -> None:
         ready = self._ready
         while ready and not self.slice_over:
-            ready.pop(0).start()
+            lane = ready.pop(0)
+            if len(self.cells) < 2:  # what is spent is spent for it
+                lane.start()
+            else:
+                lane.part.within(lane.start)
 
     def _continue(self) -> None:
         """A new slice, after others had the hub."""
+        self.node.meter.runnable -= 1
         self.slice_over = False
         self.now = monotonic()
         self._slice_end = self.now + TURN_SLICE
@@ -364,7 +372,8 @@ class Connection:
         self._work()
 
     def _work(self) -> None:
-        began = monotonic()
+        usage = self.usage
+        mark = usage.begin(monotonic())
         self._work_due = True
         try:
             self._run_ready()
@@ -373,7 +382,7 @@ class Connection:
             self._work_due = False
             if self._ready:  # since it was closed meanwhile, or its slice is used up
                 self.changed()
-        self._busy += monotonic() - began
+        usage.spend(mark)
 
     def count_turn(self) -> None:
         """A turn has ended: count it, and end the slice when it is used up."""
@@ -381,10 +390,13 @@ class Connection:
         now = self.now = monotonic()
         if now > self._slice_end and not self.slice_over:
             self.slice_over = True
+            self.node.meter.runnable += 1
             # A timer: callbacks run many times before the loop looks at other connections.
             get_hub().loop.timer(0).start(self._continue)
-        if self.node.config.move_every:
-            self.node.count_turn(self)
+        node = self.node
+        node.turns += 1
+        if node.config.move_every:
+            node.count_turn(self)
 
     def drained(self, cell: Cell | Admission) -> None:
         """A runner has left the cell: nothing waits there, or it may not go on."""
@@ -518,6 +530,8 @@ class Connection:
                 break
         if self.state == CLOSED:  # the client has gone: `send` has seen it
             return
+        if not transport.ready or session.outbound.unsent_bytes or self.usage.unsent:
+            self.usage.waits(transport.unsent + session.outbound.pending + session.outbound.unsent_bytes)
         if session.outbound.drained:
             for event in session.drain_events():
                 _ON_EVENT[type(event)](self, event)
@@ -587,12 +601,10 @@ class Connection:
         self.calls[call.stream_id] = call
         self._unarmed.append(call)
 
-    def cpu_share(self) -> float:
-        """The share of one core that it took since this was last asked."""
-        now = monotonic()
-        since, busy = self._busy_reported
-        self._busy_reported = (now, self._busy)
-        return (self._busy - busy) / max(now - since, 1e-6)
+    @property
+    def state_bytes(self) -> int:
+        """The size of its actors' states, serialized."""
+        return sum(cell.state_bytes for cell in self.cells.values())
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} {self.peer} {self.state}, {len(self.calls)} calls, {self.turns} turns>"

@@ -125,6 +125,7 @@ class ServiceHost:
 
     def _send(self, publication: tuple[str, str, bytes]) -> None:
         self.unacknowledged += 1
+        self._connection.usage.publish(publication[0])
         try:
             self._connection.node.topics.publish(*publication, self._published)
         except BaseException:

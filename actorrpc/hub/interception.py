@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from actorrpc.call import Call, Reply
 from actorrpc.errors import StatusCode
+from actorrpc.hub.metering import Part
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.turns import END, fail, is_mostly_stale
 from actorrpc.interceptor import Chain
@@ -107,7 +108,7 @@ class Admission:
     messages wait in ``call.held``.
     """
 
-    __slots__ = ("_stale", "connection", "lane")
+    __slots__ = ("_stale", "connection", "lane", "part")
 
     #: As no cell has: it is nobody's service.
     instance = None
@@ -115,6 +116,7 @@ class Admission:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.part = Part(connection.usage)
         #: Calls that were interrupted since the lane was last cleared of them.
         self._stale = 0
         #: Calls whose turn has not begun.
@@ -146,7 +148,7 @@ class Admission:
         connection = self.connection
         while self.lane and not connection.paused and not connection.slice_over:
             connection.running += 1
-            connection.runners.start(self._drain)
+            connection.runners.start(self._drain, self.part)
 
     def _drain(self, runner: Runner) -> None:
         connection = self.connection

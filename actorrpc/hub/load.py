@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from math import ceil
+
 __all__ = ["LoadMeter"]
+
+#: Seconds that the percentile of the lag looks back.
+_WINDOW = 10.0
 
 
 class LoadMeter:
@@ -17,12 +23,19 @@ class LoadMeter:
         self._period = period
         self._last_tick = now
         self._worst_lag = 0.0
+        #: The lag of each tick, also of those that were due while one was late.
+        self._lags: deque[float] = deque(maxlen=round(_WINDOW / period))
         self._since = now
         self._cpu_since = cpu
 
     def tick(self, now: float) -> None:
-        self._worst_lag = max(self._worst_lag, now - self._last_tick - self._period)
+        lag = now - self._last_tick - self._period
         self._last_tick = now
+        self._worst_lag = max(self._worst_lag, lag)
+        # A loop that is held for a second makes one tick late, and nineteen more that do not come at all:
+        # whoever came meanwhile waited too, one tick less each.
+        missed = min(int(max(lag, 0.0) / self._period), self._lags.maxlen or 0)
+        self._lags.extend(lag - self._period * each for each in range(missed + 1))
 
     def take(self, now: float, cpu: float) -> tuple[float, float]:
         """Return the share of one core and the worst lag in milliseconds since the last call."""
@@ -31,6 +44,13 @@ class LoadMeter:
         lag = self._worst_lag
         self._since, self._cpu_since, self._worst_lag = now, cpu, 0.0
         return share, lag * 1000
+
+    @property
+    def lag_p99_ms(self) -> float:
+        """The lag that 99 of 100 moments of the last ten seconds did not exceed, in milliseconds."""
+        if not self._lags:
+            return 0.0
+        return max(0.0, sorted(self._lags)[ceil(0.99 * len(self._lags)) - 1]) * 1000
 
     def __repr__(self) -> str:
         return f"<LoadMeter worst lag {self._worst_lag * 1000:.1f} ms>"

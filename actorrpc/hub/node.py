@@ -21,8 +21,10 @@ from actorrpc.handoff.source import Source
 from actorrpc.handoff.target import Unwilling
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Endings, InterceptedCall
+from actorrpc.hub.metering import Meter, shares
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.reception import Reception
+from actorrpc.hub.report import Reporter
 from actorrpc.hub.runners import Runners
 from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, stand_in, thaw
@@ -63,13 +65,16 @@ class Node:
         self.hub = hub
         self.generation = generation
         self.runners = Runners()
+        self.meter = Meter()
+        self._reporter = Reporter(self)
+        #: Turns that ran here.
+        self.turns = 0
         self.topics = Topics(hub, generation, self._send_to_hub)
         self.connections: dict[str, Connection] = {}
         #: Closed connections whose last turns, such as on_disconnect, still run.
         self._finishing: set[Connection] = set()
         self._on_moved = on_moved
         self._accepted = 0
-        self._ended_turns = 0
         self._links: dict[int, Link[control_pb2.HubToHub]] = {}
         self.handoffs = Handoffs(timer=_timer, quiesce_timeout=config.quiesce_timeout, thaw=self._thaw)
         self.reception = Reception(
@@ -94,10 +99,6 @@ class Node:
         """Let go of a listening socket: another hub accepts from it."""
         self.reception.unlisten(queue)
 
-    def report_load(self, busy: float) -> None:
-        """How busy this hub was, as a share of one core, in the quarter of a second that has passed."""
-        self.reception.tick(busy)
-
     def _expected_count(self) -> int:
         """Connections that are here, or on their way here."""
         return len(self.connections) + len(self.handoffs.targets) + self.reception.passing.arriving
@@ -113,6 +114,7 @@ class Node:
         """Take a connection that another hub has handed over."""
         self.connections[connection.id] = connection
         self.reception.changed()
+        self._reporter.remember(connection.usage)
         if self._ending:
             self._end(connection)
         elif self._stopped is not None:
@@ -120,11 +122,11 @@ class Node:
 
     def forget(self, connection: Connection, *, finished: bool = True) -> None:
         """A connection has been closed, or has moved. If its last turns still run, ``finished`` follows."""
+        connection.usage.close()
         if not finished:
             self._finishing.add(connection)
         if self.connections.get(connection.id) is connection:
             del self.connections[connection.id]
-            self._ended_turns += connection.turns
             self.handoffs.closed(connection.id)
         self.reception.resume()
         self.reception.changed()
@@ -139,10 +141,9 @@ class Node:
     def connection_count(self) -> int:
         return len(self.connections)
 
-    @property
-    def turns(self) -> int:
-        """Turns of the connections that were served here."""
-        return self._ended_turns + sum(connection.turns for connection in self.connections.values())
+    def report(self) -> control_pb2.Load:
+        """What the broker is told of the connections."""
+        return self._reporter.report()
 
     def list_connections(self) -> list[control_pb2.Connection]:
         """What `actorrpc connections` shows."""
@@ -326,14 +327,21 @@ def _timer(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
 
 def _describe(connection: Connection) -> control_pb2.Connection:
     why = why_pinned(connection) or why_unquiet(connection)
-    cells = connection.cells.values()
+    usage = connection.usage
+    now = monotonic()
+    share = usage.share()
+    usage.settle(now)
     return control_pb2.Connection(
         id=connection.id,
         peer=connection.peer,
         services=sorted(connection.cells),
         calls=len(connection.calls),
-        state_bytes=sum(cell.state_bytes for cell in cells),
-        cpu=connection.cpu_share(),
+        state_bytes=connection.state_bytes,
+        cpu=share,
+        actors=shares({name: cell.part for name, cell in connection.cells.items()}, share),
+        load=usage.load(now),
+        freeze_ms=usage.freeze_ms,
+        age=now - usage.born,
         movable=not why,
         why=why,
     )

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.monkey import get_original
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
+
+if TYPE_CHECKING:
+    from actorrpc.hub.metering import Part
 
 # The thread's own, also in a patched process, where the module has the greenlet's.
 _get_ident: Callable[[], int] = get_original("_thread", "get_ident")
@@ -19,6 +24,9 @@ _get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 __all__ = ["Runner", "Runners"]
 
 log = logging.getLogger("actorrpc.hub")
+
+# What C does: a start is inside a bracket already, and pays nothing.
+_switch, _throw = greenlet.switch, greenlet.throw
 
 #: Stacks kept for reuse; more than that many handlers at once make new ones, which then go.
 _KEEP = 256
@@ -31,6 +39,34 @@ class Runner(greenlet):
         super().__init__(parent=pool.hub)
         self._pool = pool
         self.job: Callable[[Runner], None] | None = None
+        #: Who pays for its job.
+        self.part: Part
+
+    def switch(self, *args: Any, **kwargs: Any) -> Any:
+        """Go on where the job has blocked: what gevent's loop calls. All of it here, since calls are dear:
+        it adds 0.7 µs to the 30 of a call that blocks, and 1.0 as three functions."""
+        if getcurrent() is not self._pool.hub:  # it will not come back here, but to the hub
+            return _switch(self, *args, **kwargs)
+        part = self.part  # when it comes back, the runner may be another's
+        usage = part.usage
+        if usage.credit:
+            usage.look()
+        mark = monotonic() - usage.meter.charged
+        try:
+            return _switch(self, *args, **kwargs)
+        finally:
+            part.spent += usage.spend(mark)
+
+    def throw(self, *args: Any) -> Any:
+        """Raise an exception where the job has blocked."""
+        if getcurrent() is not self._pool.hub:
+            return _throw(self, *args)
+        part = self.part
+        mark = part.usage.begin(monotonic())
+        try:
+            return _throw(self, *args)
+        finally:
+            part.spent += part.usage.spend(mark)
 
     def run(self) -> None:
         pool = self._pool
@@ -61,12 +97,17 @@ class Runners:
         self._thread = _get_ident()
         self._free: list[Runner] = []
 
-    def start(self, job: Callable[[Runner], None]) -> None:
+    def start(self, job: Callable[[Runner], None], part: Part) -> None:
         """Run ``job(runner)`` until it blocks or ends. Call it in the hub's greenlet only: it is where
-        control falls back to when the job blocks."""
+        control falls back to when the job blocks.
+
+        Until then the job is in the caller's bracket, if there is one; what it does later is charged to
+        ``part``.
+        """
         runner = self._free.pop() if self._free else Runner(self)
         runner.job = job
-        runner.switch()
+        runner.part = part
+        _switch(runner)
 
     def check_thread(self) -> None:
         """Raise RuntimeError if the caller runs in another thread."""

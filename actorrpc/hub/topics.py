@@ -24,6 +24,7 @@ from zlib import crc32
 import gevent
 
 from actorrpc.errors import RpcError, StatusCode
+from actorrpc.hub.rates import Rates
 from actorrpc.hub.state import FROZEN
 from actorrpc.hub.topic_log import Entry, TopicLogs
 from actorrpc.hub.turns import TOPIC, Cell
@@ -44,6 +45,9 @@ MAX_UNACKNOWLEDGED = 100_000
 MAX_WAITING = 1024
 
 _SWEEP_INTERVAL = 10.0
+
+#: Topics whose rates are kept.
+_MAX_RATES = 1024
 
 #: Send a message to another hub; what cannot be sent because the hub is dead is dropped.
 SendToHub = Callable[[int, control_pb2.HubToHub], None]
@@ -144,6 +148,8 @@ class Topics:
         self._feeds: dict[str, _Feed] = {}
         self._requests = count(1)
         self._unacknowledged: dict[int, tuple[control_pb2.Publish, Callable[[], None]]] = {}
+        #: What is published from here, and what its feeds bring: each message once, however many get it.
+        self._published, self._delivered = Rates(_MAX_RATES), Rates(_MAX_RATES)
         self._sweeper = gevent.get_hub().loop.timer(_SWEEP_INTERVAL, _SWEEP_INTERVAL, ref=False)
         self._sweeper.start(lambda: self._logs.sweep(monotonic()))
 
@@ -214,10 +220,23 @@ class Topics:
         """
         if len(self._unacknowledged) >= MAX_UNACKNOWLEDGED:
             raise RpcError(StatusCode.UNAVAILABLE, f"the home of topic {topic!r} does not answer")
+        self._published.count(topic, monotonic())
         request = next(self._requests)
         publish = control_pb2.Publish(topic=topic, request=request, type=type, payload=payload)
         self._unacknowledged[request] = (publish, acknowledged)
         self._send(topic, control_pb2.HubToHub(publish=publish))
+
+    # ---- how much is said
+
+    def heard(self, topic: str, now: float) -> float:
+        """Messages a second that each subscription to the topic gets here."""
+        return self._delivered.rate(topic, now)
+
+    def traffic(self, topic: str, now: float) -> float:
+        """Messages a second that are published here, and those delivered here to each subscription."""
+        feed = self._feeds.get(topic)
+        subscriptions = 0 if feed is None else len(feed.subscriptions)
+        return self._published.rate(topic, now) + subscriptions * self._delivered.rate(topic, now)
 
     # ---- what hubs say to each other
 
@@ -321,6 +340,7 @@ class Topics:
         if feed is None or feed.epoch != delivery.epoch:
             return
         feed.head = max(feed.head, delivery.sequence)
+        self._delivered.count(delivery.topic, monotonic())
         entry = Entry(delivery.sequence, delivery.type, delivery.payload)
         for subscription in list(feed.subscriptions):
             if subscription.epoch == delivery.epoch:

@@ -71,6 +71,11 @@ class Transport:
     def fileno(self) -> int:
         return self._sock.fileno()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the socket has not taken."""
+        return 0 if self._backlog is None else len(self._backlog)
+
     def start(self) -> None:
         """Read, and write what waits; nothing if it has been closed."""
         if self._sock.fileno() < 0:
@@ -185,8 +190,7 @@ class Transport:
         self._on_writable()
 
     def __repr__(self) -> str:
-        waiting = 0 if self._backlog is None else len(self._backlog)
-        return f"<Transport fd {self._sock.fileno()}, {waiting} bytes wait>"
+        return f"<Transport fd {self._sock.fileno()}, {self.unsent} bytes wait>"
 
 
 def _ignore(*_: object) -> None:

@@ -72,7 +72,9 @@ class Departure:
             ]
             if cells:
                 self._hooks_began = True
-                connection.runners.start(lambda runner: self._run_hooks(runner, cells, on_quiet))
+                connection.runners.start(
+                    lambda runner: self._run_hooks(runner, cells, on_quiet), cells[0].part
+                )
             else:
                 on_quiet()
 
@@ -146,10 +148,13 @@ def freeze(connection: Connection) -> bytes:
 
     Raises SnapshotError if it is too large to move, or being closed.
     """
+    began = monotonic()
     unsent = connection.freeze()
+    usage = connection.usage
     for cell in connection.cells.values():
         cell.drop_ended()
     now = monotonic()
+    usage.settle(now)
     snapshot = snapshot_pb2.ConnectionSnapshot(
         format=FORMAT,
         taken_at=now,
@@ -161,9 +166,15 @@ def freeze(connection: Connection) -> bytes:
         subscriptions=[_freeze_subscription(each) for each in connection.host.subscriptions],
         turns=connection.turns,
         moves=connection.moves,
+        load=usage.load(now),
+        recent_load=usage.recent(now),
     )
     connection.upkeep.freeze(snapshot, now)
     data = snapshot.SerializeToString()
+    usage.state_bytes = sum(len(actor.state) for actor in snapshot.actors)
+    usage.freeze_ms = (monotonic() - began) * 1000
+    # What it took is known only now. A field more behind a message is a field of the message.
+    data += snapshot_pb2.ConnectionSnapshot(freeze_ms=usage.freeze_ms).SerializeToString()
     limit = connection.node.config.max_state_bytes
     if len(data) > limit:
         raise SnapshotError(f"its state takes {len(data)} bytes, over the limit of {limit}")
@@ -200,6 +211,10 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     connection.turns = snapshot.turns
     connection.moves = snapshot.moves + 1
     connection.upkeep.restore(snapshot, taken)
+    usage = connection.usage
+    usage.restore(snapshot.load, snapshot.recent_load, taken, connection.upkeep.accepted)
+    usage.freeze_ms = snapshot.freeze_ms
+    usage.state_bytes = sum(len(actor.state) for actor in snapshot.actors)
     for actor in snapshot.actors:
         connection.cells[actor.service] = _thaw_cell(connection, actor)
     for each in snapshot.calls:

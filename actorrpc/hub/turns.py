@@ -24,6 +24,7 @@ from google.protobuf.message import DecodeError, Message
 from actorrpc.actor import MOVED, Actor, Service
 from actorrpc.call import UNSENT_HIGH, Call
 from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
+from actorrpc.hub.metering import Part
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import CLOSED
 from actorrpc.pb import snapshot_pb2
@@ -67,6 +68,7 @@ class Cell:
         "instance",
         "lane",
         "mailbox",
+        "part",
         "running",
         "since",
         "stale",
@@ -87,6 +89,8 @@ class Cell:
         #: The hook or topic turn that runs, for `actorrpc connections`, and since when.
         self.hook = ""
         self.since = 0.0
+        #: What it has spent.
+        self.part = Part(connection.usage)
         #: Calls that were interrupted since `drop_ended`: their turns may still wait.
         self.stale = 0
         instance = self.instance = service.__new__(service)
@@ -124,10 +128,10 @@ class Cell:
         if self.mailbox and not self.running and not connection.paused:
             self.running = True
             connection.running += 1
-            connection.runners.start(self._drain_mailbox)
+            connection.runners.start(self._drain_mailbox, self.part)
         while self.lane and self._lane_open and not connection.paused and not connection.slice_over:
             connection.running += 1
-            connection.runners.start(self._drain_lane)
+            connection.runners.start(self._drain_lane, self.part)
 
     @property
     def _lane_open(self) -> bool:
@@ -229,7 +233,7 @@ class Cell:
                 self._close(iterator)
 
         if iterators:
-            self.connection.runners.start(close_all)
+            self.connection.runners.start(close_all, self.part)
 
     def interrupted(self) -> None:
         """A call was cancelled, or its deadline has passed. Its turns go when they come up, or when most of

@@ -193,13 +193,11 @@ class Worker:
             self._report_load()
 
     def _report_load(self) -> None:
-        cpu, lag_ms = self._meter.take(time.monotonic(), time.process_time())
-        self._node.report_load(cpu)
+        load = self._node.report()
+        load.cpu, load.lag_ms = self._meter.take(time.monotonic(), time.process_time())
+        load.lag_p99_ms = self._meter.lag_p99_ms
         if self._broker_gone and not self._stopping:
             self._listen_alone()  # the hub that did may have died since
-        load = control_pb2.Load(
-            connections=self._node.connection_count, cpu=cpu, lag_ms=lag_ms, turns=self._node.turns
-        )
         self._report(control_pb2.ToBroker(load=load))
 
     def _report_moved(self, moved: control_pb2.Moved) -> None:

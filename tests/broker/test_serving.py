@@ -35,7 +35,10 @@ def test_what_is_printed_and_told(server: ServerProcess) -> None:
     assert found["moves"].keys() == {"done", "aborted", "pause_ms_p50", "pause_ms_p99"}
     assert [row["id"] for row in found["hubs"]] == [0, 1]
     for row in found["hubs"]:
-        assert list(row) == ["id", "pid", "generation", "state", "connections", "cpu", "lag_ms"]
+        assert list(row) == [
+            "id", "pid", "generation", "state", "connections", "cpu", "lag_ms",
+            "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes",
+        ]  # fmt: skip
         assert (row["generation"], row["state"]) == (1, "serving")
         assert Path(server.runtime_dir, f"hub-{row['id']}.pid").read_text() == f"{row['pid']}\n"
     assert server.errors == ""
@@ -71,6 +74,25 @@ def test_a_connection_moves_while_its_client_goes_on(server: ServerProcess, conn
     found = server.status()["moves"]
     assert found["done"] == moves + 2
     assert 0 < found["pause_ms_p50"] <= found["pause_ms_p99"]
+
+
+def test_what_a_connection_takes_is_shown_and_travels(server: ServerProcess, connect: Connect) -> None:
+    client = connect(server.address)
+    client.call()
+    known = {row["id"] for row in server.connections()}
+    (row,) = [row for row in server.connections() if row["services"] and not row["freeze_ms"]]
+    assert row["id"] in known
+    assert list(row) == [
+        "id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why",
+        "actors", "load", "freeze_ms", "age",
+    ]  # fmt: skip
+    assert list(row["actors"]) == row["services"]
+    assert row["actors"]["shapes.Stateful"] == row["cpu"] >= 0 <= row["load"]
+    assert server.run("move", row["id"], 1 - row["hub"]).returncode == 0
+    (moved,) = [found for found in server.connections() if found["id"] == row["id"]]
+    assert moved["freeze_ms"] > 0 and moved["age"] >= row["age"]
+    hubs = server.status()["hubs"]
+    assert all(hub["memory"] > 10_000_000 and 0 <= hub["busy"] <= 1 for hub in hubs)
 
 
 @pytest.mark.parametrize(

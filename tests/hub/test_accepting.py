@@ -201,7 +201,7 @@ def test_a_busy_hub_gets_fewer() -> None:
 
         def work() -> None:
             for _ in range(100):
-                hubs.nodes[1].report_load(0.9)
+                hubs.nodes[1].reception.tick(0.9)
 
         hubs.ask(work)
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].busy > 0.8)

@@ -1,0 +1,47 @@
+"""Messages a second by topic, smoothed, for a bounded number of topics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import exp
+
+__all__ = ["Rates"]
+
+#: What is smoothed over, in seconds.
+_CONSTANT = 10.0
+
+
+class Rates:
+    """Counts that fade. The caller says what time it is, in seconds.
+
+    Beyond ``most`` topics the quieter half is forgotten.
+    """
+
+    __slots__ = ("_counts", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        #: By topic: a count that has faded, and until when.
+        self._counts: dict[str, tuple[float, float]] = {}
+
+    def count(self, topic: str, now: float) -> None:
+        """A message."""
+        before, at = self._counts.get(topic, (0.0, now))
+        self._counts[topic] = (before * exp((at - now) / _CONSTANT) + 1, now)
+        if len(self._counts) > self._most:
+            self._forget(now)
+
+    def rate(self, topic: str, now: float) -> float:
+        """Messages a second."""
+        count, at = self._counts.get(topic, (0.0, now))
+        return count * exp((at - now) / _CONSTANT) / _CONSTANT
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._counts)
+
+    def _forget(self, now: float) -> None:
+        loudest = sorted(self._counts, key=lambda topic: self.rate(topic, now), reverse=True)
+        self._counts = {topic: self._counts[topic] for topic in loudest[: self._most // 2]}
+
+    def __repr__(self) -> str:
+        return f"<Rates of {len(self._counts)} topics>"
