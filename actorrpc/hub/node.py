@@ -142,8 +142,10 @@ class Node:
         return len(self.connections)
 
     def report(self) -> control_pb2.Load:
-        """What the broker is told of the connections."""
-        return self._reporter.report()
+        """What the broker is told of the connections. The other hubs are told how busy this one is."""
+        load = self._reporter.report()
+        self.reception.tick(load.busy)
+        return load
 
     def list_connections(self) -> list[control_pb2.Connection]:
         """What `actorrpc connections` shows."""
