@@ -44,7 +44,7 @@ class Runner(greenlet):
 
     def switch(self, *args: Any, **kwargs: Any) -> Any:
         """Go on where the job has blocked: what gevent's loop calls. All of it here, since calls are dear:
-        it adds 0.7 µs to the 30 of a call that blocks, and 1.0 as three functions."""
+        metering takes 1.2 µs of a call that blocks, and took 1.6 with three functions in place of this."""
         if getcurrent() is not self._pool.hub:  # it will not come back here, but to the hub
             return _switch(self, *args, **kwargs)
         part = self.part  # when it comes back, the runner may be another's
