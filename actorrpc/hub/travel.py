@@ -21,7 +21,6 @@ from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Admission
 from actorrpc.hub.listener import PlainSocket
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import FROZEN, QUIESCING
 from actorrpc.hub.topics import Subscription
 from actorrpc.hub.turns import Cell, freeze_origin, thaw_origin
@@ -60,40 +59,52 @@ class Departure:
         return why_unquiet(self.connection)
 
     def quiesce(self, on_quiet: Callable[[], None]) -> None:
+        self.connection.quiesce(lambda: self._run_last(on_quiet))
+
+    def _run_last(self, on_quiet: Callable[[], None]) -> None:
+        """What runs while no turn does: iterables of calls that have ended are closed, then on_freeze."""
         connection = self.connection
+        closing = [cell for cell in connection.cells.values() if cell.closing]
+        if closing:
+            self._run(closing, Cell.close_iterators, on_quiet)
+            return
+        # Only now: an on_call that was waited for may have let a call through to a new actor. One that
+        # came here and was not thawed yet travels on as it is.
+        cells = [
+            cell
+            for cell in connection.cells.values()
+            if cell.connected and not cell.thawing and cell.overrides("on_freeze")
+        ]
+        if cells and not self._hooks_began:
+            self._hooks_began = True
+            self._run(cells, self._run_hook, on_quiet)
+        else:
+            on_quiet()
 
-        def run_hooks() -> None:
-            # Only now: an on_call that was waited for may have let a call through to a new actor. One that
-            # came here and was not thawed yet travels on as it is.
-            cells = [
-                cell
-                for cell in connection.cells.values()
-                if cell.connected and not cell.thawing and cell.overrides("on_freeze")
-            ]
-            if cells:
-                self._hooks_began = True
-                connection.runners.start(lambda runner: self._run_hooks(runner, cells, on_quiet))
-            else:
-                on_quiet()
+    def _run(self, cells: list[Cell], job: Callable[[Cell], None], on_quiet: Callable[[], None]) -> None:
+        self.connection.runners.start(lambda runner: self._run_as_turns(cells, job, on_quiet))
 
-        connection.quiesce(run_hooks)
-
-    def _run_hooks(self, runner: Runner, cells: list[Cell], on_quiet: Callable[[], None]) -> None:
+    def _run_as_turns(
+        self, cells: list[Cell], job: Callable[[Cell], None], on_quiet: Callable[[], None]
+    ) -> None:
         connection = self.connection
         for cell in cells:
             if self._given_up:
                 return
-            # As a turn: should the move be given up meanwhile, the actor's next turn waits for the hook.
+            # As a turn: should the move be given up meanwhile, the actor's next turn waits for this one.
             cell.running = True
             connection.running += 1
             try:
-                if not cell.run_hook("on_freeze"):
-                    self._hook_failed = f"on_freeze of {cell.name} raised"
+                job(cell)
             finally:
                 cell.running = False
                 connection.drained(cell)
         if not self._given_up and connection.state == QUIESCING:
-            connection.quiesce(on_quiet)  # what the hooks published must be acknowledged
+            self.quiesce(on_quiet)  # what they published must be acknowledged
+
+    def _run_hook(self, cell: Cell) -> None:
+        if not cell.run_hook("on_freeze"):
+            self._hook_failed = f"on_freeze of {cell.name} raised"
 
     def freeze(self) -> bytes:
         # A turn that was waited for may have left something that does not travel.
