@@ -19,6 +19,7 @@ from actorrpc.broker.listeners import address_of
 from actorrpc.broker.moves import MoveStatistics
 from actorrpc.broker.process import HUB_COMMAND, HubProcess, introduce
 from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.whereabouts import Whereabouts
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
@@ -53,6 +54,7 @@ class Supervisor:
         self._events: Queue[Callable[[], None]] = Queue()
         self.address = address_of(listeners[0])
         self.moves = MoveStatistics()
+        self.whereabouts = Whereabouts()
 
     @property
     def processes(self) -> list[HubProcess]:
@@ -110,6 +112,7 @@ class Supervisor:
 
     def hub_moved(self, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)
+        self.whereabouts.record(moved)
 
     def _until(self, reached: Callable[[], bool], seconds: float | None = None) -> bool:
         """Handle events until ``reached()``. Returns False if that takes longer than ``seconds``."""

@@ -24,7 +24,7 @@ from actorrpc.hub.listener import Listener
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.runners import Runners
 from actorrpc.hub.topics import Topics
-from actorrpc.hub.travel import Arrival, Departure, stand_in, thaw
+from actorrpc.hub.travel import Arrival, Departure, thaw
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
 
@@ -212,13 +212,8 @@ class Node:
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
             raise RuntimeError("the hub is stopping")
-        sock = stand_in()
-        try:
-            with unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
-                return Arrival(thaw(self, snapshot, sock))
-        except BaseException:
-            sock.close()
-            raise
+        with unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
+            return Arrival(thaw(self, snapshot))
 
     def count_turn(self, connection: Connection) -> None:
         """Under `--move-every N`: after N turns, send a connection on to the next hub."""

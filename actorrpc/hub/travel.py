@@ -31,7 +31,7 @@ from actorrpc.wire.session import Session
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
 
-__all__ = ["FORMAT", "Arrival", "Departure", "freeze", "stand_in", "thaw"]
+__all__ = ["FORMAT", "Arrival", "Departure", "freeze", "thaw"]
 
 #: The format of the snapshots that this version writes, and the only one it reads.
 FORMAT = 2
@@ -135,21 +135,24 @@ class Arrival:
             connection.node.topics.thaw(subscription)
 
     def serve(self, fd: int) -> None:
-        try:
-            os.dup2(fd, self.connection.transport.fileno(), inheritable=False)
-        finally:
-            os.close(fd)
-        self.connection.thaw_hooks()
-        self.connection.node.adopt(self.connection)
-        self.connection.resume()
+        connection = self.connection
+        connection.transport.attach(_socket(fd))
+        connection.thaw_hooks()
+        connection.node.adopt(connection)
+        connection.resume()
 
     def discard(self) -> None:
         self.connection.let_go()
 
 
-def stand_in() -> socket.socket:
-    """A socket without a peer. The client's takes over its descriptor, when it comes with COMMIT."""
-    return PlainSocket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _socket(fd: int) -> socket.socket:
+    """The socket of a descriptor, whose owner it is. If it cannot be made, the descriptor is closed."""
+    try:
+        # Without a family and type it would ask the kernel for them, which nobody needs to know.
+        return PlainSocket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def freeze(connection: Connection) -> bytes:
@@ -181,8 +184,9 @@ def freeze(connection: Connection) -> bytes:
     return data
 
 
-def thaw(node: Node, data: bytes | memoryview, sock: socket.socket) -> Connection:
-    """The connection of a snapshot, frozen: it serves when ``resume`` is called.
+def thaw(node: Node, data: bytes | memoryview) -> Connection:
+    """The connection of a snapshot, frozen and without a socket: it serves when it has one and ``resume`` is
+    called.
 
     Raises SnapshotError for a snapshot that this hub cannot serve.
     """
@@ -196,7 +200,7 @@ def thaw(node: Node, data: bytes | memoryview, sock: socket.socket) -> Connectio
     now = monotonic()
     taken = snapshot.taken_at if 0 <= now - snapshot.taken_at < MAX_AGE else now
     session = Session.thaw(snapshot.session, node.config, taken)
-    connection = Connection(node, sock, snapshot.id, snapshot.peer, session)
+    connection = Connection(node, None, snapshot.id, snapshot.peer, session)
     try:
         _fill(connection, snapshot, taken)
     except BaseException:
