@@ -64,9 +64,8 @@ def move(
 ) -> Verdict:
     """Have the hub that serves the connection move it, within ``timeout`` seconds.
 
-    Hub ``first`` is asked first, and all the others only where it does not know the connection: a question
-    wakes a hub, and most likely one of those that are asked in vain is the target, which has work to do just
-    then.
+    Hub ``first`` is asked first, and all the others only where it does not know the connection. Meanwhile
+    the target is told to expect it.
     """
     asked = list(processes)
     deadline = time.monotonic() + SEARCH
@@ -86,6 +85,9 @@ def _ask_to_move(
     """Return what each hub answered, None for silence. Waits no longer than until one has the connection."""
     question = control_pb2.ToHub(move=control_pb2.Move(connection=connection, target=target))
     asked = {process.hub: process.ask(question) for process in processes if process.hub == first}
+    for process in processes:
+        if asked and process.hub == target != first:
+            process.expect()
     gevent.wait(list(asked.values()), timeout=HEAD_START)
     if not any(_knows(result.value) for result in asked.values()):
         asked.update({process.hub: process.ask(question) for process in processes if process.hub != first})

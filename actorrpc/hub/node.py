@@ -22,6 +22,7 @@ from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Endings, InterceptedCall
 from actorrpc.hub.listener import Listener
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
+from actorrpc.hub.rehearsal import Rehearsal
 from actorrpc.hub.runners import Runners
 from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, thaw
@@ -72,6 +73,7 @@ class Node:
         self._listeners: list[Listener] = []
         self._links: dict[int, Link[control_pb2.HubToHub]] = {}
         self.handoffs = Handoffs(timer=_timer, quiesce_timeout=config.quiesce_timeout, thaw=self._thaw)
+        self._rehearsal = Rehearsal(self)
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: The drain timeout is over.
@@ -209,9 +211,15 @@ class Node:
 
         self.handoffs.begin(Departure(connection), self._links[target], finished)
 
+    def expect(self) -> None:
+        """A connection is most likely about to come."""
+        if self._stopped is None:
+            self._rehearsal()
+
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
             raise RuntimeError("the hub is stopping")
+        self._rehearsal.last = monotonic()
         with unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
             return Arrival(thaw(self, snapshot))
 

@@ -7,20 +7,22 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ToHub(_message.Message):
-    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop")
+    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "expect")
     START_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
     LIST_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
+    EXPECT_FIELD_NUMBER: _ClassVar[int]
     start: Start
     peer: Peer
     homes: Homes
     move: Move
     list_connections: ListConnections
     stop: Stop
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ...) -> None: ...
+    expect: Expect
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., expect: _Optional[_Union[Expect, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
     __slots__ = ("hub", "generation", "app", "config")
@@ -117,6 +119,10 @@ class Move(_message.Message):
     connection: str
     target: int
     def __init__(self, request: _Optional[int] = ..., connection: _Optional[str] = ..., target: _Optional[int] = ...) -> None: ...
+
+class Expect(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ListConnections(_message.Message):
     __slots__ = ("request",)
