@@ -20,8 +20,9 @@ LISTING = 2.0
 #: How long a connection that nobody has is looked for: it may just be on its way between two hubs. The pauses
 #: begin short, since that way is, and double.
 SEARCH, FIRST_PAUSE, LONGEST_PAUSE = 1.0, 0.001, 0.05
-#: How long the hub that most likely has the connection is asked alone. A move takes a millisecond or two.
-HEAD_START = 0.05
+#: How long the hub that most likely has the connection is asked alone. Longer than nearly all moves take: a
+#: target that is asked meanwhile may say that the connection is there already.
+HEAD_START = 1.0
 
 
 def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[int]]:

@@ -219,7 +219,7 @@ class Connection:
             self.close()
         finally:
             self._work_due = False
-            if self._ready:  # since it was closed meanwhile, or its slice is used up
+            if self._ready and not self.slice_over:  # since it was closed meanwhile; else a timer goes on
                 self.changed()
         self._busy += monotonic() - began
 
@@ -371,7 +371,7 @@ class Connection:
             self._flush()
         finally:
             self._work_due = False
-            if self._ready:  # since it was closed meanwhile, or its slice is used up
+            if self._ready and not self.slice_over:  # since it was closed meanwhile; else a timer goes on
                 self.changed()
         self._busy += monotonic() - began
 

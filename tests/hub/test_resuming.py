@@ -12,6 +12,7 @@ import pytest
 
 import actorrpc
 from actorrpc.handoff.parcel import INLINE_BYTES, packed, unpacked
+from actorrpc.hub.connection import Connection
 from actorrpc.hub.state import QUIESCING
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
@@ -151,6 +152,23 @@ def test_a_call_that_is_cancelled_before_its_iterable_goes_on() -> None:
         connection = hubs.connection()
         hubs.wait_for(lambda: not connection.calls)
         moved(hubs, 0)
+
+
+def test_the_loop_does_not_spin_while_an_iterable_waits(monkeypatch) -> None:
+    """Each reply that was waited for finds the connection's slice used up: a timer begins the next one."""
+
+    class Slow(StatelessBase):
+        def Expand(self, request, call):
+            for number in range(20):
+                gevent.sleep(0.005)
+                yield Item(number=number)
+
+    rounds = []
+    work = Connection._work
+    monkeypatch.setattr(Connection, "_work", lambda connection: rounds.append(1) or work(connection))
+    with serving(actorrpc.App([Slow])) as hubs, connect(hubs) as channel:
+        assert len(list(StatelessStub(channel).Expand(Item()))) == 20
+    assert len(rounds) < 200
 
 
 def test_an_iterable_that_waits_to_be_closed_is_closed_before_the_move() -> None:
