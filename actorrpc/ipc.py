@@ -135,7 +135,8 @@ class Link(Generic[Inbound]):
 
         Descriptors that this process has no room for are lost. One whose sender lets go of it must not be.
         """
-        self._spares.append(_open_spare())
+        while len(self._spares) <= self._reserved:  # one may be missing for the message that is handled
+            self._spares.append(_open_spare())
         self._reserved += 1
 
     def unreserve(self) -> None:
@@ -169,6 +170,7 @@ class Link(Generic[Inbound]):
         try:
             chunk, ancillary, flags = self._recvmsg()
         except BlockingIOError:
+            self._keep_room()
             return False
         except OSError as error:
             if not isinstance(error, ConnectionError):
@@ -180,6 +182,8 @@ class Link(Generic[Inbound]):
             return False
         self._frames.receive(chunk, _received(ancillary), truncated=bool(flags & socket.MSG_CTRUNC))
         self._deliver()
+        # Only now: what has come is most often what the room was kept for, and the client waits for it.
+        self._keep_room()
         return True
 
     def _recvmsg(self) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
@@ -187,11 +191,7 @@ class Link(Generic[Inbound]):
             self._keep_room()
             if self._spares:
                 os.close(self._spares.pop())
-        try:
-            return self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)[:3]
-        finally:
-            if self._reserved:
-                self._keep_room()
+        return self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)[:3]
 
     def _keep_room(self) -> None:
         with suppress(OSError):  # what has come took the room; there may be some again next time

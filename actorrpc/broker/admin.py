@@ -124,7 +124,12 @@ class Admin:
         if states[target] != "serving":
             return Reply(error=f"hub {target} is {states[target]}")
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
-        verdict = move(self._supervisor.serving, connection, target, timeout)
+        whereabouts = self._supervisor.whereabouts
+        verdict = move(
+            self._supervisor.serving, connection, target, timeout, first=whereabouts.guess(connection)
+        )
+        if verdict.unknown:
+            whereabouts.forget(connection)
         if verdict.moved:
             return Reply(done=verdict.text)
         return Reply(error=verdict.text, bad_request=verdict.unknown)

@@ -1,4 +1,4 @@
-"""What the broker asks all its hubs at once, and what it makes of the answers."""
+"""What the broker asks its hubs, and what it makes of the answers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ __all__ = ["Verdict", "judge", "list_connections", "move"]
 
 #: How long a hub may take to list its connections.
 LISTING = 2.0
-#: How long a connection that nobody has is looked for: it may just be on its way between two hubs.
-SEARCH, SEARCH_PAUSE = 1.0, 0.05
+#: How long a connection that nobody has is looked for: it may just be on its way between two hubs. The pauses
+#: begin short, since that way is, and double.
+SEARCH, FIRST_PAUSE, LONGEST_PAUSE = 1.0, 0.001, 0.05
+#: How long the hub that most likely has the connection is asked alone. Longer than nearly all moves take: a
+#: target that is asked meanwhile may say that the connection is there already.
+HEAD_START = 1.0
 
 
 def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[int]]:
@@ -60,26 +64,41 @@ class Verdict:
     unknown: bool = False
 
 
-def move(processes: Iterable[HubProcess], connection: str, target: int, timeout: float) -> Verdict:
-    """Have the hub that serves the connection move it, within ``timeout`` seconds."""
+def move(
+    processes: Iterable[HubProcess], connection: str, target: int, timeout: float, first: int | None = None
+) -> Verdict:
+    """Have the hub that serves the connection move it, within ``timeout`` seconds.
+
+    Hub ``first`` is asked first, and all the others only where it does not know the connection. Meanwhile
+    the target is told to expect it.
+    """
     asked = list(processes)
     deadline = time.monotonic() + SEARCH
+    pause = FIRST_PAUSE
     while True:
-        verdict = judge(_ask_to_move(asked, connection, target, timeout), connection, target)
+        answers = _ask_to_move(asked, connection, target, timeout, first)
+        verdict = judge(answers, connection, target)
         if not verdict.unknown or time.monotonic() > deadline:
             return verdict
-        gevent.sleep(SEARCH_PAUSE)
+        gevent.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _ask_to_move(
-    processes: list[HubProcess], connection: str, target: int, timeout: float
+    processes: list[HubProcess], connection: str, target: int, timeout: float, first: int | None
 ) -> dict[int, MoveResult | None]:
     """Return what each hub answered, None for silence. Waits no longer than until one has the connection."""
     question = control_pb2.ToHub(move=control_pb2.Move(connection=connection, target=target))
-    asked = {process.hub: process.ask(question) for process in processes}
-    for result in gevent.iwait(list(asked.values()), timeout=timeout):
-        if _knows(result.value):
-            break
+    asked = {process.hub: process.ask(question) for process in processes if process.hub == first}
+    for process in processes:
+        if asked and process.hub == target != first:
+            process.expect()
+    gevent.wait(list(asked.values()), timeout=HEAD_START)
+    if not any(_knows(result.value) for result in asked.values()):
+        asked.update({process.hub: process.ask(question) for process in processes if process.hub != first})
+        for result in gevent.iwait(list(asked.values()), timeout=timeout):
+            if _knows(result.value):
+                break
     return {
         hub: result.value if isinstance(result.value, MoveResult) else None for hub, result in asked.items()
     }

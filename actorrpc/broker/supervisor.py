@@ -18,6 +18,7 @@ from actorrpc.broker.moves import MoveStatistics
 from actorrpc.broker.process import HUB_COMMAND, HubProcess, introduce
 from actorrpc.broker.queues import Queues
 from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.whereabouts import Whereabouts
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
@@ -63,6 +64,7 @@ class Supervisor:
         self._events: Queue[Callable[[], None]] = Queue()
         self.address = queues.address
         self.moves = MoveStatistics()
+        self.whereabouts = Whereabouts()
 
     @property
     def processes(self) -> list[HubProcess]:
@@ -125,6 +127,7 @@ class Supervisor:
 
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)
+        self.whereabouts.record(moved)
         self._on_moved(process, moved)
 
     def _until(self, reached: Callable[[], bool], seconds: float | None = None) -> bool:

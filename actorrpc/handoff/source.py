@@ -72,7 +72,8 @@ class Source:
         self._timer = timer
         self._done = done
         self._why = ""
-        self._cancel_timer = timer(quiesce_timeout, self._stuck)
+        self._quiesce_timeout = quiesce_timeout
+        self._cancel_timer: Callable[[], None] = _nothing
 
     def begin(self) -> None:
         """Quiesce. ``done`` may be called before this returns."""
@@ -81,6 +82,8 @@ class Source:
             self.on(SourceEvent.STUCK, pinned)
         else:
             self.connection.quiesce(lambda: self.on(SourceEvent.QUIET))
+            if self.state is SourceState.QUIESCING:
+                self._cancel_timer = self._timer(self._quiesce_timeout, self._stuck)
 
     def on(self, event: SourceEvent, why: str = "") -> None:
         """Take what has happened. An event that the table has no row for is logged and ignored."""
@@ -172,6 +175,10 @@ class Source:
 
     def __repr__(self) -> str:
         return f"<Source {self.number} of {self.connection.id} {self.state.name}>"
+
+
+def _nothing() -> None:
+    """There is no timer to cancel."""
 
 
 _ACTIONS: dict[SourceAction, Callable[[Source], None]] = {

@@ -92,7 +92,7 @@ class Connection:
     )
 
     def __init__(
-        self, node: Node, sock: socket.socket, id: str, peer: str, session: Session | None = None
+        self, node: Node, sock: socket.socket | None, id: str, peer: str, session: Session | None = None
     ) -> None:
         self.node = node
         self.runners = node.runners
@@ -222,7 +222,7 @@ class Connection:
             self.close()
         finally:
             self._work_due = False
-            if self._ready:  # since it was closed meanwhile, or its slice is used up
+            if self._ready and not self.slice_over:  # since it was closed meanwhile; else a timer goes on
                 self.changed()
         usage.spend(mark)
 
@@ -380,7 +380,7 @@ class Connection:
             self._flush()
         finally:
             self._work_due = False
-            if self._ready:  # since it was closed meanwhile, or its slice is used up
+            if self._ready and not self.slice_over:  # since it was closed meanwhile; else a timer goes on
                 self.changed()
         usage.spend(mark)
 
@@ -558,7 +558,10 @@ class Connection:
         self.state = QUIESCING
         self.paused = True
         self._on_quiet = on_quiet
-        self.notice_quiet()
+        if self._work_due or gevent.getcurrent() is not self.runners.hub:
+            self.notice_quiet()  # after that work, and off this stack
+        else:
+            self._check_quiet()
 
     def notice_quiet(self) -> None:
         """Something that a quiesce may wait for has come about."""
@@ -583,11 +586,14 @@ class Connection:
         self.paused = False
         self._on_quiet = None
         self.transport.start()
-        self.upkeep.start()
         for subscription in self.host.subscriptions:
             self.node.topics.catch_up(subscription)
         self._ready.extend(self._lanes)
         self.changed()
+        # The client has waited: what it has sent meanwhile comes first, not after a round of the loop.
+        self.transport.read()
+        if self.state != CLOSED:
+            self.upkeep.start()
 
     def thaw_hooks(self) -> None:
         """Queue on_thaw, before all other turns, where it does not wait already."""

@@ -24,10 +24,11 @@ from actorrpc.hub.interception import Endings, InterceptedCall
 from actorrpc.hub.metering import Meter, shares
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.reception import Reception
+from actorrpc.hub.rehearsal import Rehearsal
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.runners import Runners
 from actorrpc.hub.topics import Topics
-from actorrpc.hub.travel import Arrival, Departure, stand_in, thaw
+from actorrpc.hub.travel import Arrival, Departure, thaw
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
 
@@ -80,6 +81,7 @@ class Node:
         self.reception = Reception(
             hub, config, serve=self._accept, count=self._expected_count, settled=self._check_stopped
         )
+        self._rehearsal = Rehearsal(self)
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: The drain timeout is over.
@@ -237,19 +239,20 @@ class Node:
 
         self.handoffs.begin(Departure(connection), self._links[target], finished)
 
+    def expect(self) -> None:
+        """A connection is most likely about to come."""
+        if self._stopped is None:
+            self._rehearsal()
+
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
             raise Unwilling("the hub is stopping")
         limit = self.config.max_connections
         if limit and self._expected_count() > limit:  # which counts this one
             raise Unwilling(f"hub {self.hub} has {limit} connections, its limit")
-        sock = stand_in()
-        try:
-            with unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
-                return Arrival(thaw(self, snapshot, sock))
-        except BaseException:
-            sock.close()
-            raise
+        self._rehearsal.last = monotonic()
+        with unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
+            return Arrival(thaw(self, snapshot))
 
     def count_turn(self, connection: Connection) -> None:
         """Under `--move-every N`: after N turns, send a connection on to the next hub."""

@@ -21,7 +21,7 @@ def why_pinned(connection: Connection) -> str:
     for call in connection.calls.values():
         if call.iterator is not None and not call.cursor_set:
             return f"the iterable that {call.method} returned is not exhausted, and sets no call.cursor"
-    return next(filter(None, (cell.busy_with for cell in connection.cells.values())), "")
+    return ""
 
 
 def why_unquiet(connection: Connection) -> str:

@@ -23,12 +23,16 @@ _buffer = memoryview(bytearray(READ_BYTES))
 
 _READ, _WRITE = 1, 2
 
+#: Stands for the socket of a transport that has none yet, and behaves as one that has been closed.
+_NO_SOCKET: socket.socket = get_original("socket", "socket")()
+_NO_SOCKET.close()
+
 # gevent takes it out of a patched process's select module.
 _epoll: Any = get_original("select", "epoll")
 
 
 class Transport:
-    """A connected, non-blocking socket.
+    """A connected, non-blocking socket; one that is still on its way is given to ``attach``.
 
     ``on_bytes(data)`` is called in the loop for what has come, ``on_end(why)`` when the client has closed
     or the socket failed, and ``on_writable()`` when it has taken all that waited.
@@ -49,16 +53,16 @@ class Transport:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: socket.socket | None,
         on_bytes: Callable[[bytes], None],
         on_end: Callable[[str], None],
         on_writable: Callable[[], None],
     ) -> None:
-        self._sock = sock
+        self._sock = _NO_SOCKET
         self._on_bytes = on_bytes
         self._on_end = on_end
         self._on_writable = on_writable
-        self._reader = get_hub().loop.io(sock.fileno(), _READ)
+        self._reader: Any = None
         self._reading = False
         self._writer: Any = None
         #: What the socket has not taken.
@@ -67,6 +71,13 @@ class Transport:
         self.ready = True
         #: ``pause`` has been called.
         self.paused = False
+        if sock is not None:
+            self.attach(sock)
+
+    def attach(self, sock: socket.socket) -> None:
+        """Take the socket, which is the transport's from now on."""
+        self._sock = sock
+        self._reader = get_hub().loop.io(sock.fileno(), _READ)
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -85,6 +96,11 @@ class Transport:
         if self._backlog is not None:
             self._wait_writable()
         self._reader.start(self._readable)
+
+    def read(self) -> None:
+        """Read now what may have come while nobody read."""
+        if self._reading and not self.paused and self._sock.fileno() >= 0:
+            self._readable()
 
     def freeze(self) -> bytes:
         """Read and write nothing until the next ``start``. Returns what waits to be written."""
@@ -142,14 +158,15 @@ class Transport:
 
     def let_go(self) -> None:
         """Close this process's descriptor only: the connection goes on in another one."""
-        _unregister(self._sock.fileno())
+        if self._sock is not _NO_SOCKET:
+            _unregister(self._sock.fileno())
         self._release()
         self._on_bytes = self._on_end = self._on_writable = _ignore
 
     def _release(self) -> None:
-        self._reader.close()
-        if self._writer is not None:
-            self._writer.close()
+        for watcher in (self._reader, self._writer):
+            if watcher is not None:
+                watcher.close()
         self._sock.close()
 
     def _readable(self) -> None:

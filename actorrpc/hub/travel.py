@@ -21,7 +21,6 @@ from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Admission
 from actorrpc.hub.listener import PlainSocket
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import FROZEN, QUIESCING
 from actorrpc.hub.topics import Subscription
 from actorrpc.hub.turns import Cell, freeze_origin, thaw_origin
@@ -32,7 +31,7 @@ from actorrpc.wire.session import Session
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
 
-__all__ = ["FORMAT", "Arrival", "Departure", "freeze", "stand_in", "thaw"]
+__all__ = ["FORMAT", "Arrival", "Departure", "freeze", "thaw"]
 
 #: The format of the snapshots that this version writes, and the only one it reads.
 FORMAT = 2
@@ -60,42 +59,52 @@ class Departure:
         return why_unquiet(self.connection)
 
     def quiesce(self, on_quiet: Callable[[], None]) -> None:
+        self.connection.quiesce(lambda: self._run_last(on_quiet))
+
+    def _run_last(self, on_quiet: Callable[[], None]) -> None:
+        """What runs while no turn does: iterables of calls that have ended are closed, then on_freeze."""
         connection = self.connection
+        closing = [cell for cell in connection.cells.values() if cell.closing]
+        if closing:
+            self._run(closing, Cell.close_iterators, on_quiet)
+            return
+        # Only now: an on_call that was waited for may have let a call through to a new actor. One that
+        # came here and was not thawed yet travels on as it is.
+        cells = [
+            cell
+            for cell in connection.cells.values()
+            if cell.connected and not cell.thawing and cell.overrides("on_freeze")
+        ]
+        if cells and not self._hooks_began:
+            self._hooks_began = True
+            self._run(cells, self._run_hook, on_quiet)
+        else:
+            on_quiet()
 
-        def run_hooks() -> None:
-            # Only now: an on_call that was waited for may have let a call through to a new actor. One that
-            # came here and was not thawed yet travels on as it is.
-            cells = [
-                cell
-                for cell in connection.cells.values()
-                if cell.connected and not cell.thawing and cell.overrides("on_freeze")
-            ]
-            if cells:
-                self._hooks_began = True
-                connection.runners.start(
-                    lambda runner: self._run_hooks(runner, cells, on_quiet), cells[0].part
-                )
-            else:
-                on_quiet()
+    def _run(self, cells: list[Cell], job: Callable[[Cell], None], on_quiet: Callable[[], None]) -> None:
+        self.connection.runners.start(lambda runner: self._run_as_turns(cells, job, on_quiet), cells[0].part)
 
-        connection.quiesce(run_hooks)
-
-    def _run_hooks(self, runner: Runner, cells: list[Cell], on_quiet: Callable[[], None]) -> None:
+    def _run_as_turns(
+        self, cells: list[Cell], job: Callable[[Cell], None], on_quiet: Callable[[], None]
+    ) -> None:
         connection = self.connection
         for cell in cells:
             if self._given_up:
                 return
-            # As a turn: should the move be given up meanwhile, the actor's next turn waits for the hook.
+            # As a turn: should the move be given up meanwhile, the actor's next turn waits for this one.
             cell.running = True
             connection.running += 1
             try:
-                if not cell.run_hook("on_freeze"):
-                    self._hook_failed = f"on_freeze of {cell.name} raised"
+                job(cell)
             finally:
                 cell.running = False
                 connection.drained(cell)
         if not self._given_up and connection.state == QUIESCING:
-            connection.quiesce(on_quiet)  # what the hooks published must be acknowledged
+            self.quiesce(on_quiet)  # what they published must be acknowledged
+
+    def _run_hook(self, cell: Cell) -> None:
+        if not cell.run_hook("on_freeze"):
+            self._hook_failed = f"on_freeze of {cell.name} raised"
 
     def freeze(self) -> bytes:
         # A turn that was waited for may have left something that does not travel.
@@ -126,21 +135,24 @@ class Arrival:
             connection.node.topics.thaw(subscription)
 
     def serve(self, fd: int) -> None:
-        try:
-            os.dup2(fd, self.connection.transport.fileno(), inheritable=False)
-        finally:
-            os.close(fd)
-        self.connection.thaw_hooks()
-        self.connection.node.adopt(self.connection)
-        self.connection.resume()
+        connection = self.connection
+        connection.transport.attach(_socket(fd))
+        connection.thaw_hooks()
+        connection.node.adopt(connection)
+        connection.resume()
 
     def discard(self) -> None:
         self.connection.let_go()
 
 
-def stand_in() -> socket.socket:
-    """A socket without a peer. The client's takes over its descriptor, when it comes with COMMIT."""
-    return PlainSocket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _socket(fd: int) -> socket.socket:
+    """The socket of a descriptor, whose owner it is. If it cannot be made, the descriptor is closed."""
+    try:
+        # Without a family and type it would ask the kernel for them, which nobody needs to know.
+        return PlainSocket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def freeze(connection: Connection) -> bytes:
@@ -181,8 +193,9 @@ def freeze(connection: Connection) -> bytes:
     return data
 
 
-def thaw(node: Node, data: bytes | memoryview, sock: socket.socket) -> Connection:
-    """The connection of a snapshot, frozen: it serves when ``resume`` is called.
+def thaw(node: Node, data: bytes | memoryview) -> Connection:
+    """The connection of a snapshot, frozen and without a socket: it serves when it has one and ``resume`` is
+    called.
 
     Raises SnapshotError for a snapshot that this hub cannot serve.
     """
@@ -196,7 +209,7 @@ def thaw(node: Node, data: bytes | memoryview, sock: socket.socket) -> Connectio
     now = monotonic()
     taken = snapshot.taken_at if 0 <= now - snapshot.taken_at < MAX_AGE else now
     session = Session.thaw(snapshot.session, node.config, taken)
-    connection = Connection(node, sock, snapshot.id, snapshot.peer, session)
+    connection = Connection(node, None, snapshot.id, snapshot.peer, session)
     try:
         _fill(connection, snapshot, taken)
     except BaseException:

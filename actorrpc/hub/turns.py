@@ -400,10 +400,15 @@ class Cell:
             log.exception("closing an iterable of %s raised, on connection %s", self.name, self.connection.id)
 
     @property
-    def busy_with(self) -> str:
-        """A waiting turn that does not travel, for people; "" if there is none."""
-        closing = any(turn[0] == CLOSE for turn in self.mailbox)
-        return f"an iterable of {self.name} is being closed" if closing else ""
+    def closing(self) -> bool:
+        """Whether iterables of calls that have ended wait to be closed: their turns do not travel."""
+        return any(turn[0] == CLOSE for turn in self.mailbox)
+
+    def close_iterators(self) -> None:
+        """Run these turns now, before others that wait."""
+        while (turn := next((turn for turn in self.mailbox if turn[0] == CLOSE), None)) is not None:
+            self.mailbox.remove(turn)
+            self._close(turn[2])
 
     def run_hook(self, name: str, *args: Any) -> bool:
         """Run a hook; what it raises is logged. Whether it raised nothing."""

@@ -63,6 +63,7 @@ class Worker:
             "peer": self._on_peer,
             "homes": self._on_homes,
             "move": self._on_move,
+            "expect": self._on_expect,
             "list_connections": self._on_list_connections,
             "stop": self._on_stop,
             "listen": self._on_listen,
@@ -171,6 +172,9 @@ class Worker:
             self._link.send(control_pb2.ToBroker(move_result=result))
 
         self._node.move(move.connection, move.target, answer)
+
+    def _on_expect(self, expect: control_pb2.Expect) -> None:
+        self._node.expect()
 
     def _on_list_connections(self, question: control_pb2.ListConnections) -> None:
         answer = control_pb2.Connections(request=question.request, connections=self._node.list_connections())

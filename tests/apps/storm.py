@@ -5,13 +5,19 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
+from collections.abc import Iterator
 
 import gevent
 from greenlet import greenlet
 
 import actorrpc
+from actorrpc.hub.runners import Runner
+from tests.apps.bookkeeper import Bookkeeper
 from tests.apps.storm_actorrpc import InspectorBase, StormBase
-from tests.apps.storm_pb2 import Counts, Ledger, Number, Post
+from tests.apps.storm_pb2 import Book, Counts, Ledger, Number, Post
+
+#: Seconds between two replies of an iterable, so that moves find it in the midst of them.
+BREATH = 0.004
 
 #: What must not outlive its connection, by the names of its classes.
 COUNTED = ("Connection", "Session", "Call", "Cell", "Source", "Target", "Subscription", "Transport")
@@ -78,6 +84,47 @@ class Storm(StormBase):
             call.send(Number(number=number, body=body(number, len(message.body))))
         call.cursor = b"%d %d" % (came + 1, sent + message.replies)
 
+    @actorrpc.concurrent
+    def Recite(self, message: Number, call: actorrpc.Call[Number]) -> Iterator[Number]:
+        came, sent, said = map(int, (call.cursor or b"0 0 -1").split())
+        if said < 0:  # else it is called again, after a move
+            self.state.recited += 1
+            came, said = came + 1, 0
+        self._check("Recite", message, came)
+        self._check_compression(call, begun=bool(call.cursor))
+        call.cursor = b"%d %d %d" % (came, sent, said)
+        return self._recite(message, call, sent, said)
+
+    def _recite(self, message: Number, call: actorrpc.Call[Number], sent: int, said: int) -> Iterator[Number]:
+        while said < message.replies:
+            gevent.sleep(BREATH)
+            sent, said = sent + 1, said + 1
+            call.cursor = b"%d %d %d" % (message.number, sent, said)
+            yield Number(number=sent, body=body(sent, len(message.body)))
+        call.cursor = b"%d %d -1" % (message.number, sent)
+
+    @actorrpc.concurrent
+    def Murmur(self, request: Number, call: actorrpc.Call[Number]) -> Iterator[Number]:
+        self._check("Murmur", request, 1)
+        self._check_compression(call, begun=bool(call.cursor))
+        call.cursor = call.cursor or b"0"  # else it could not move before the first reply
+        return self._murmur(request, call, int(call.cursor))
+
+    def _murmur(self, request: Number, call: actorrpc.Call[Number], number: int) -> Iterator[Number]:
+        while number < request.replies or not request.replies:
+            gevent.sleep(BREATH)
+            number += 1
+            call.cursor = b"%d" % number
+            yield Number(number=number, body=body(number, len(request.body)))
+
+    def _check_compression(self, call: actorrpc.Call[Number], *, begun: bool) -> None:
+        """Both ways; of the replies that nobody has begun with, it is chosen here."""
+        self._expect(f"{call.method}, request compressed", call.request_compressed, True)
+        if begun:
+            self._expect(f"{call.method}, replies compressed", call.compression == "gzip", True)
+        else:
+            call.set_compression("gzip")
+
     def Listen(self, request: Post, call: actorrpc.Call[Post]) -> None:
         self.subscribe(request.room, call)
         self.subscribe(request.room)
@@ -114,18 +161,21 @@ class Inspector(InspectorBase):
         alive = Counter(type(each).__name__ for each in gc.get_objects())
         loop = gevent.get_hub().loop
         counts = {name: alive[name] for name in COUNTED}
-        # Stacks that wait in the pool are as many as once were busy at the same time: no leak.
-        counts["greenlets"] = sum(isinstance(each, greenlet) for each in gc.get_objects()) - _idle_runners()
+        counts["greenlets"] = sum(isinstance(each, greenlet) and not _idle(each) for each in gc.get_objects())
         counts["watchers"] = loop.activecnt
         counts["pending watchers"] = loop.pendingcnt
         return Counts(pid=os.getpid(), counts=counts)
 
-
-def _idle_runners() -> int:
-    """Stacks that the pool keeps for the next turns."""
-    from actorrpc.hub.runners import Runners
-
-    return sum(len(each._free) for each in gc.get_objects() if isinstance(each, Runners))
+    def Endings(self, request: Number, call: actorrpc.Call[Book]) -> Book:
+        return bookkeeper.take()
 
 
-app = actorrpc.App([Storm, Inspector])
+def _idle(stack: greenlet) -> bool:
+    """Whether it waits in the pool for the next turn: there are as many as once were busy together."""
+    return isinstance(stack, Runner) and stack in stack._pool._free
+
+
+bookkeeper = Bookkeeper()
+app = actorrpc.App([Storm, Inspector], interceptors=[bookkeeper])
+#: The same without interceptors, whose calls are made and admitted in another way.
+plain = actorrpc.App([Storm, Inspector])

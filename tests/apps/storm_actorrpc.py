@@ -25,6 +25,14 @@ class StormBase(actorrpc.Actor[storm_pb2.Ledger]):
             ),
             actorrpc.Method("Listen", storm_pb2.Post, storm_pb2.Post, server_streaming=True),
             actorrpc.Method("Publish", storm_pb2.Post, storm_pb2.Number),
+            actorrpc.Method(
+                "Recite",
+                storm_pb2.Number,
+                storm_pb2.Number,
+                client_streaming=True,
+                server_streaming=True,
+            ),
+            actorrpc.Method("Murmur", storm_pb2.Number, storm_pb2.Number, server_streaming=True),
             actorrpc.Method("Silent", storm_pb2.Number, storm_pb2.Number, server_streaming=True),
             actorrpc.Method("Blocked", storm_pb2.Number, storm_pb2.Number),
             actorrpc.Method("Report", storm_pb2.Number, storm_pb2.Ledger),
@@ -77,6 +85,29 @@ class StormBase(actorrpc.Actor[storm_pb2.Ledger]):
     def Publish(self, request: storm_pb2.Post, call: actorrpc.Call[storm_pb2.Number]) -> storm_pb2.Number:
         raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/storm.Storm/Publish is not implemented")
 
+    def Recite(
+        self,
+        message: storm_pb2.Number,
+        call: actorrpc.Call[storm_pb2.Number],
+    ) -> Iterable[storm_pb2.Number] | None:
+        """Each message is answered by an iterable of so many replies as it wants, and the next one waits for its
+        end. Compressed both ways, as is Murmur.
+        """
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/storm.Storm/Recite is not implemented")
+
+    def Recite_end(self, call: actorrpc.Call[storm_pb2.Number]) -> Iterable[storm_pb2.Number] | None:
+        """The client has half-closed."""
+        call.finish()
+        return None
+
+    def Murmur(
+        self,
+        request: storm_pb2.Number,
+        call: actorrpc.Call[storm_pb2.Number],
+    ) -> Iterable[storm_pb2.Number] | None:
+        """Numbers from 1: so many as wanted, or, if none are, until the client cancels."""
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/storm.Storm/Murmur is not implemented")
+
     def Silent(
         self,
         request: storm_pb2.Number,
@@ -104,6 +135,8 @@ class StormStub(client.Stub):
     Talk: client.StreamStream[storm_pb2.Number, storm_pb2.Number]
     Listen: client.UnaryStream[storm_pb2.Post, storm_pb2.Post]
     Publish: client.UnaryUnary[storm_pb2.Post, storm_pb2.Number]
+    Recite: client.StreamStream[storm_pb2.Number, storm_pb2.Number]
+    Murmur: client.UnaryStream[storm_pb2.Number, storm_pb2.Number]
     Silent: client.UnaryStream[storm_pb2.Number, storm_pb2.Number]
     Blocked: client.UnaryUnary[storm_pb2.Number, storm_pb2.Number]
     Report: client.UnaryUnary[storm_pb2.Number, storm_pb2.Ledger]
@@ -111,22 +144,31 @@ class StormStub(client.Stub):
 
 
 class InspectorBase(actorrpc.Service):
-    """What is alive in the hub that serves the connection."""
+    """About the hub that serves the connection."""
 
     __rpc__ = actorrpc.ServiceSpec(
         "storm.Inspector",
         (
             actorrpc.Method("Census", storm_pb2.Number, storm_pb2.Counts),
+            actorrpc.Method("Endings", storm_pb2.Number, storm_pb2.Book),
         ),
     )
 
     def Census(self, request: storm_pb2.Number, call: actorrpc.Call[storm_pb2.Counts]) -> storm_pb2.Counts:
+        """What is alive."""
         raise actorrpc.RpcError(
             actorrpc.StatusCode.UNIMPLEMENTED,
             "/storm.Inspector/Census is not implemented",
+        )
+
+    def Endings(self, request: storm_pb2.Number, call: actorrpc.Call[storm_pb2.Book]) -> storm_pb2.Book:
+        raise actorrpc.RpcError(
+            actorrpc.StatusCode.UNIMPLEMENTED,
+            "/storm.Inspector/Endings is not implemented",
         )
 
 
 class InspectorStub(client.Stub):
     __rpc__ = InspectorBase.__rpc__
     Census: client.UnaryUnary[storm_pb2.Number, storm_pb2.Counts]
+    Endings: client.UnaryUnary[storm_pb2.Number, storm_pb2.Book]

@@ -2,7 +2,7 @@ from actorrpc import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -29,7 +29,7 @@ class Post(_message.Message):
     def __init__(self, room: _Optional[str] = ..., publisher: _Optional[str] = ..., number: _Optional[int] = ..., last: bool = ...) -> None: ...
 
 class Ledger(_message.Message):
-    __slots__ = ("counted", "uploaded", "talked", "published", "heard", "finals", "thaws", "freezes", "faults", "connection")
+    __slots__ = ("counted", "uploaded", "talked", "published", "recited", "heard", "finals", "thaws", "freezes", "faults", "connection")
     class HeardEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class Ledger(_message.Message):
     UPLOADED_FIELD_NUMBER: _ClassVar[int]
     TALKED_FIELD_NUMBER: _ClassVar[int]
     PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    RECITED_FIELD_NUMBER: _ClassVar[int]
     HEARD_FIELD_NUMBER: _ClassVar[int]
     FINALS_FIELD_NUMBER: _ClassVar[int]
     THAWS_FIELD_NUMBER: _ClassVar[int]
@@ -51,13 +52,14 @@ class Ledger(_message.Message):
     uploaded: int
     talked: int
     published: int
+    recited: int
     heard: _containers.ScalarMap[str, int]
     finals: _containers.RepeatedScalarFieldContainer[str]
     thaws: int
     freezes: int
     faults: _containers.RepeatedScalarFieldContainer[str]
     connection: str
-    def __init__(self, counted: _Optional[int] = ..., uploaded: _Optional[int] = ..., talked: _Optional[int] = ..., published: _Optional[int] = ..., heard: _Optional[_Mapping[str, int]] = ..., finals: _Optional[_Iterable[str]] = ..., thaws: _Optional[int] = ..., freezes: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ...) -> None: ...
+    def __init__(self, counted: _Optional[int] = ..., uploaded: _Optional[int] = ..., talked: _Optional[int] = ..., published: _Optional[int] = ..., recited: _Optional[int] = ..., heard: _Optional[_Mapping[str, int]] = ..., finals: _Optional[_Iterable[str]] = ..., thaws: _Optional[int] = ..., freezes: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ...) -> None: ...
 
 class Counts(_message.Message):
     __slots__ = ("pid", "counts")
@@ -73,3 +75,30 @@ class Counts(_message.Message):
     pid: int
     counts: _containers.ScalarMap[str, int]
     def __init__(self, pid: _Optional[int] = ..., counts: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class Book(_message.Message):
+    __slots__ = ("endings", "faults")
+    class EndingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Endings
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Endings, _Mapping]] = ...) -> None: ...
+    ENDINGS_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    endings: _containers.MessageMap[str, Endings]
+    faults: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, endings: _Optional[_Mapping[str, Endings]] = ..., faults: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Endings(_message.Message):
+    __slots__ = ("calls", "cancelled", "streams", "requests")
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    calls: int
+    cancelled: int
+    streams: int
+    requests: int
+    def __init__(self, calls: _Optional[int] = ..., cancelled: _Optional[int] = ..., streams: _Optional[int] = ..., requests: _Optional[int] = ...) -> None: ...

@@ -46,7 +46,11 @@ class FakeProcess:
     def __init__(self, hub: int, *answers: Answer | None) -> None:
         self.hub = hub
         self.asked: list[ToHub] = []
+        self.expects = 0
         self._answers = list(answers)
+
+    def expect(self) -> None:
+        self.expects += 1
 
     def ask(self, question: ToHub) -> AsyncResult[Answer | None]:
         self.asked.append(question)
@@ -62,8 +66,8 @@ Move = Callable[..., Verdict]
 
 @pytest.fixture
 def move() -> Move:
-    def ask(*processes: FakeProcess, timeout: float = 0.05) -> Verdict:
-        return questions.move(processes, "0-1-7", 1, timeout)  # type: ignore[arg-type]
+    def ask(*processes: FakeProcess, timeout: float = 0.05, first: int | None = None) -> Verdict:
+        return questions.move(processes, "0-1-7", 1, timeout, first)  # type: ignore[arg-type]
 
     return ask
 
@@ -74,6 +78,27 @@ def test_a_connection_that_moves_meanwhile_is_looked_for_again(move: Move) -> No
     assert len(source.asked) == 3
     assert source.asked[0].move.connection == "0-1-7"
     assert source.asked[0].move.target == 1
+
+
+def test_the_hub_that_most_likely_has_it_is_asked_alone(move: Move) -> None:
+    source, target = FakeProcess(0, MOVED), FakeProcess(1, UNKNOWN)
+    assert move(source, target, first=0) == Verdict(True, "moved 0-1-7 to hub 1")
+    assert (len(source.asked), len(target.asked)) == (1, 0)
+    assert (source.expects, target.expects) == (0, 1)
+
+
+@pytest.mark.parametrize("answer", [UNKNOWN, None], ids=["does not know it", "is silent"])
+def test_where_that_hub_does_not_answer_for_it_the_others_are_asked(
+    move: Move, monkeypatch: pytest.MonkeyPatch, answer: MoveResult | None
+) -> None:
+    monkeypatch.setattr(questions, "HEAD_START", 0.01)
+    wrong, source = FakeProcess(2, answer), FakeProcess(0, MOVED)
+    assert move(wrong, source, FakeProcess(1, UNKNOWN), first=2, timeout=60).moved
+    assert (len(wrong.asked), len(source.asked)) == (1, 1), "nobody is asked twice: a move may have begun"
+
+
+def test_a_hub_that_has_gone_is_not_asked_first(move: Move) -> None:
+    assert move(FakeProcess(0, MOVED), FakeProcess(1, UNKNOWN), first=2).moved
 
 
 def test_a_connection_that_nobody_has_is_unknown_after_a_while(

@@ -12,10 +12,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import grpc
-
-from tests.apps.storm_actorrpc import InspectorStub
 from tests.apps.storm_pb2 import Number
+from tests.chaos.visitor import Visitor, visitor
 from tests.interop.served import Served
 
 __all__ = ["Census", "leaks", "take_census"]
@@ -33,14 +31,11 @@ RSS = "resident kB"
 def take_census(server: Served) -> Census:
     """Count until nothing changes any more."""
     end = time.monotonic() + PATIENCE
-    with grpc.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        inspector = InspectorStub(channel)
-        inspector.Census(Number())
-        server.wait_for(lambda: len(server.connections()) == 1)  # the clients' sockets have been closed
-        (row,) = server.connections()
-        before = _count(server, inspector, row["id"])
+    broker = server.process.pid
+    with visitor(server) as guest:
+        before = _count(broker, guest)
         while True:
-            now = _count(server, inspector, row["id"])
+            now = _count(broker, guest)
             if _exact(now) == _exact(before) or time.monotonic() > end:
                 return now
             before = now
@@ -59,15 +54,12 @@ def _exact(census: Census) -> Census:
     return {key: count for key, count in census.items() if key[1] != RSS}
 
 
-def _count(server: Served, inspector: InspectorStub, connection: str) -> Census:
-    status = server.status()
-    census = _of_process("broker", status["broker_pid"])
-    census["broker", "children"] = _children(status["broker_pid"])
-    for hub in status["hubs"]:
+def _count(broker: int, guest: Visitor) -> Census:
+    census = _of_process("broker", broker)
+    census["broker", "children"] = _children(broker)
+    for hub in guest.hubs():
         name = f"hub {hub['id']}"
-        moved = server.cli("move", connection, str(hub["id"]))
-        assert moved.returncode == 0, moved.stderr
-        answer = inspector.Census(Number())
+        answer = guest.inspector.Census(Number())
         assert answer.pid == hub["pid"]
         census.update({(name, kind): count for kind, count in answer.counts.items()})
         census.update(_of_process(name, hub["pid"]))

@@ -45,7 +45,7 @@ class Outcome:
 
 def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: None) -> Outcome:
     """Serve, count, blow a storm, count again and stop. Raises AssertionError if the warm-up fails."""
-    server = Served(app="tests.apps.storm:app", hubs=plan.hubs)
+    server = Served(app=f"tests.apps.storm:{'app' if plan.intercepted else 'plain'}", hubs=plan.hubs)
     try:
         warm = Storm(server, replace(plan, moves=WARM_UP, rate=1000, seed=plan.seed + 1))
         warm.blow()

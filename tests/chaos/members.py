@@ -29,14 +29,24 @@ OPTIONS = [
 ]
 #: A conversation that comes no further for so long has stalled.
 STALL = 10.0
-#: Messages of Talk after which it ends and a new one begins.
+#: Messages of Talk after which it ends and a new one begins; and of Recite, whose messages are replied to
+#: by up to so many.
 TALK = 300
+RECITE, REPLIES = 8, 6
+#: Up to so many replies of Murmur are read before it is cancelled.
+PATIENCE = 20
+#: The body of a message that is worth compressing.
+COMPRESSIBLE = 500
+#: By so many times their conversations rest longer, which are more to the server than a message is.
+LONGER = 3.0
+GZIP = grpc.Compression.Gzip
 #: One message in so many is larger than what a window or a read takes.
 LARGE_EVERY, LARGE = 200, 200_000
 
 
 class Member:
-    """One client on one connection: it counts, watches, uploads, talks, publishes and listens."""
+    """One client on one connection: it counts, watches, uploads, talks, recites, publishes and listens, and
+    changes its mind."""
 
     def __init__(self, channel: Any, name: str, room: str, publishers: int, think: float) -> None:
         self.name = name
@@ -44,6 +54,8 @@ class Member:
         self.sent: Counter[str] = Counter()
         self.got: Counter[str] = Counter()
         self.pauses = array("f")
+        #: Calls so far, and the messages of those that send one.
+        self.calls: Counter[str] = Counter()
         self._stub: Any = StormStub(channel)
         self._room = room
         self._publishers = publishers
@@ -62,13 +74,13 @@ class Member:
 
     async def begin(self) -> None:
         """Open what stays open, and wait until the subscription stands."""
-        self._watching = self._stub.Watch(Number())
-        self._listening = self._stub.Listen(Post(room=self._room))
+        self._watching = self._call("Watch", Number())
+        self._listening = self._call("Listen", Post(room=self._room))
         self._run("watch", self._watch)
         self._run("listen", self._listen)
         assert await self._watching.initial_metadata()
         while not self._knocked.is_set():
-            await self._stub.Publish(Post(room=self._room, publisher=self.name))
+            await self._call("Publish", Post(room=self._room, publisher=self.name))
             await asyncio.sleep(0.05)
 
     def go(self) -> None:
@@ -76,6 +88,8 @@ class Member:
             self._run("count", self._count),
             self._run("upload", self._upload),
             self._run("talk", self._talk),
+            self._run("recite", self._recite),
+            self._run("murmur", self._murmur),
             self._run("publish", self._publish),
         ]
 
@@ -84,12 +98,12 @@ class Member:
         self._stopping.set()
         await asyncio.gather(*self._active)
         await self._all_final.wait()
-        while len((await self._stub.Report(Number())).finals) < self._publishers:
+        while len((await self._call("Report", Number())).finals) < self._publishers:
             await asyncio.sleep(0.05)
-        self.ledger = await self._stub.Finish(Number(body=self._room.encode()))
+        self.ledger = await self._call("Finish", Number(body=self._room.encode()))
         await asyncio.gather(*self._tasks)
         self._check("Watch in all", self.got["watched"], self.sent["counted"])
-        for what in ("counted", "uploaded", "talked", "published"):
+        for what in ("counted", "uploaded", "talked", "recited", "published"):
             self._check(f"{what}, as the actor has it", getattr(self.ledger, what), self.sent[what])
         self._check("publishers, as the actor has it", len(set(self.ledger.finals)), self._publishers)
         self._check("on_thaw, after on_freeze", self.ledger.thaws, self.ledger.freezes)
@@ -97,6 +111,22 @@ class Member:
             self._fault(f"the actor heard {dict(self.ledger.heard)}, the call {dict(self._heard)}")
         for fault in self.ledger.faults:
             self._fault(f"the actor: {fault}")
+
+    @property
+    def endings(self) -> dict[str, int]:
+        """What the server's interceptors should have noted about this connection, when all has ended."""
+        calls = self.calls.total()
+        streams = sum(self.calls[method] for method in ("Upload", "Talk", "Recite", "Murmur"))
+        return {
+            "calls": calls,
+            "cancelled": self.sent["cancelled"],
+            "streams": calls**2,  # 1, 3, 5 and so on
+            "requests": calls - streams + self.sent["uploaded"] + self.sent["talked"],
+        }
+
+    def _call(self, method: str, *request: Any, **options: Any) -> Any:
+        self.calls[method] += 1
+        return getattr(self._stub, method)(*request, **options)
 
     def _run(self, what: str, conversation: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         async def run() -> None:
@@ -144,8 +174,8 @@ class Member:
         self.pauses.append(time.monotonic() - began)
         return result
 
-    async def _rest(self) -> None:
-        await asyncio.sleep(self._chance.expovariate(1 / self._think))
+    async def _rest(self, longer: float = 1.0) -> None:
+        await asyncio.sleep(self._chance.expovariate(1 / (self._think * longer)))
 
     # ---- the conversations
 
@@ -153,7 +183,7 @@ class Member:
         while not self._stopping.is_set():
             self.sent["counted"] += 1
             number = self.sent["counted"]
-            reply = await self._await("count", self._stub.Count(self._message(number)))
+            reply = await self._await("count", self._call("Count", self._message(number)))
             self._check_message("Count", reply, number)
             await self._rest()
 
@@ -164,7 +194,7 @@ class Member:
 
     async def _upload(self) -> None:
         while not self._stopping.is_set():
-            call = self._stub.Upload()
+            call = self._call("Upload")
             length = self._chance.randint(1, 30)
             for number in range(1, length + 1):
                 await self._await("upload", call.write(self._message(number)))
@@ -178,9 +208,9 @@ class Member:
 
     async def _talk(self) -> None:
         while not self._stopping.is_set():
-            call = self._stub.Talk()
+            call = self._call("Talk")
             wanted = 0
-            reading = asyncio.create_task(self._read_talk(call))
+            reading = asyncio.create_task(self._read_numbers("Talk", call))
             for number in range(1, TALK + 1):
                 replies = self._chance.randrange(3)
                 wanted += replies
@@ -192,16 +222,47 @@ class Member:
             await call.done_writing()
             self._check("Talk in all", await self._await("talk", reading), wanted)
 
-    async def _read_talk(self, call: Any) -> int:
+    async def _read_numbers(self, method: str, call: Any) -> int:
         count = 0
         while (message := await call.read()) is not grpc.aio.EOF:
             count += 1
-            self.got["replies"] += 1
-            self._check_message("Talk", message, count)
+            self.got[f"replies of {method}"] += 1
+            self._check_message(method, message, count)
         code = await call.code()
         if code is not grpc.StatusCode.OK:
-            self._fault(f"Talk ended with {code.name}: {await call.details()}")
+            self._fault(f"{method} ended with {code.name}: {await call.details()}")
         return count
+
+    async def _recite(self) -> None:
+        """All messages at once, so that they wait for the iterables of those before."""
+        while not self._stopping.is_set():
+            call = self._call("Recite", compression=GZIP)
+            wanted = 0
+            for number in range(1, RECITE + 1):
+                replies = self._chance.randrange(REPLIES)
+                wanted += replies
+                await self._await("recite", call.write(_compressible(number, replies)))
+                self.sent["recited"] += 1
+            await call.done_writing()
+            self._check(
+                "Recite in all", await self._await("recite", self._read_numbers("Recite", call)), wanted
+            )
+            await self._rest(LONGER)
+
+    async def _murmur(self) -> None:
+        """Hear some to their end, and cancel as many in the midst."""
+        while not self._stopping.is_set():
+            length = self._chance.randint(1, PATIENCE)
+            call = self._call("Murmur", _compressible(1, length), compression=GZIP)
+            heard = self._read_numbers("Murmur", call)
+            self._check("Murmur in all", await self._await("murmur", heard), length)
+            await self._rest(LONGER)
+            call = self._call("Murmur", _compressible(1), compression=GZIP)
+            for number in range(1, length + 1):
+                self._check_message("Murmur", await self._await("murmur", call.read()), number)
+            call.cancel()
+            self.sent["cancelled"] += 1
+            await self._rest(LONGER)
 
     async def _publish(self) -> None:
         last = False
@@ -210,7 +271,7 @@ class Member:
             self.sent["published"] += 1
             number = self.sent["published"]
             post = Post(room=self._room, publisher=self.name, number=number, last=last)
-            self._check("Publish", (await self._await("publish", self._stub.Publish(post))).number, number)
+            self._check("Publish", (await self._await("publish", self._call("Publish", post))).number, number)
             await self._rest()
 
     async def _listen(self) -> None:
@@ -226,6 +287,10 @@ class Member:
                 self._finals.add(post.publisher)
                 if len(self._finals) == self._publishers:
                     self._all_final.set()
+
+
+def _compressible(number: int, replies: int = 0) -> Number:
+    return Number(number=number, body=body(number, COMPRESSIBLE), replies=replies)
 
 
 async def main() -> None:
@@ -289,8 +354,10 @@ def _report(members: list[Member]) -> None:
         numbers.update(member.sent)
         numbers.update(member.got)
         pauses.extend(member.pauses)
-    thaws = {member.ledger.connection: member.ledger.thaws for member in members if member.ledger}
-    tell({"numbers": numbers, "pauses": summary(pauses), "thaws": thaws})
+    ended = [member for member in members if member.ledger]
+    thaws = {member.ledger.connection: member.ledger.thaws for member in ended}
+    endings = {member.ledger.connection: member.endings for member in ended}
+    tell({"numbers": numbers, "pauses": summary(pauses), "thaws": thaws, "endings": endings})
 
 
 if __name__ == "__main__":

@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.apps.storm_pb2 import Number
 from tests.chaos.crew import Crew
 from tests.chaos.figures import cpu_seconds, summary
 from tests.chaos.mover import Mover, Moves
+from tests.chaos.visitor import visitor
 from tests.interop.served import Served
 
 __all__ = ["Plan", "Storm"]
@@ -40,6 +43,8 @@ class Plan:
     blocked: int = 1
     slow: int = 1
     seed: int = 1
+    #: Whether interceptors see all calls.
+    intercepted: bool = True
     #: Seconds after which no more moves are asked for; None: as long as they take.
     limit: float | None = None
 
@@ -80,6 +85,8 @@ class Storm:
                 crew.kill()
         self._collect()
         self._compare_with_the_brokers_count(before)
+        if self.plan.intercepted:
+            self._compare_with_the_interceptors_books()
 
     def _start_crews(self) -> None:
         plan, address = self.plan, self.server.address
@@ -167,6 +174,24 @@ class Storm:
             self.server.wait_for(counted)
         except AssertionError:
             self.faults.append(f"{done} moves done and {aborted} aborted, and the broker counts {after}")
+
+    def _compare_with_the_interceptors_books(self) -> None:
+        """``on_end`` runs once for each call, in whatever hub it ends, with all that was noted on it."""
+        noted: dict[str, Counter[str]] = defaultdict(Counter)
+        with visitor(self.server) as guest:
+            for _ in guest.hubs():
+                book = guest.inspector.Endings(Number())
+                self.faults.extend(f"an interceptor: {fault}" for fault in book.faults)
+                for connection, endings in book.endings.items():
+                    noted[connection].update({field.name: value for field, value in endings.ListFields()})
+        expected = {
+            connection: endings
+            for crew in self._crews
+            for connection, endings in crew.report.get("endings", {}).items()
+        }
+        for connection, endings in expected.items():
+            if (found := {name: noted[connection][name] for name in endings}) != endings:
+                self.faults.append(f"{connection}: {endings} of its calls, and interceptors noted {found}")
 
     def figures(self) -> dict[str, Any]:
         """What was measured."""

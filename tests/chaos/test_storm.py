@@ -20,7 +20,7 @@ WITHIN_20_MS = 0.8
 
 PLANS = {
     "50,000 moves": Plan(50_000, limit=LIMIT),
-    "3 hubs": Plan(4_000, hubs=3, limit=15.0),
+    "3 hubs": Plan(4_000, hubs=3, limit=15.0, intercepted=False),
     "calm": Plan(3_000, rate=150, members=6),
 }
 

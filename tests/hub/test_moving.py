@@ -90,9 +90,9 @@ def test_a_deadline_travels_as_time_remaining(hubs):
 
 
 def test_a_deadline_is_no_later_for_the_way(hubs, monkeypatch):
-    def slow_thaw(node: Node, data: bytes, sock: Any) -> Any:
+    def slow_thaw(node: Node, data: bytes) -> Any:
         time.sleep(0.1)
-        return thaw(node, data, sock)
+        return thaw(node, data)
 
     monkeypatch.setattr("actorrpc.hub.node.thaw", slow_thaw)
     with connect(hubs) as channel:
@@ -110,10 +110,10 @@ def test_a_deadline_is_no_later_for_the_way(hubs, monkeypatch):
 
 
 def test_a_snapshot_by_another_clock_has_its_time_remaining(hubs, monkeypatch):
-    def foreign_thaw(node: Node, data: bytes, sock: Any) -> Any:
+    def foreign_thaw(node: Node, data: bytes) -> Any:
         snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)
         snapshot.taken_at += 1e6
-        return thaw(node, snapshot.SerializeToString(), sock)
+        return thaw(node, snapshot.SerializeToString())
 
     monkeypatch.setattr("actorrpc.hub.node.thaw", foreign_thaw)
     with connect(hubs) as channel:
@@ -361,8 +361,8 @@ def _call_without_stream(snapshot: snapshot_pb2.ConnectionSnapshot) -> None:
     ],
 )
 def test_a_bad_snapshot_is_refused_and_nothing_leaks(hubs, monkeypatch, corrupt):
-    def bad_thaw(node: Node, data: bytes, sock: Any) -> Any:
-        return thaw(node, corrupt(data), sock)
+    def bad_thaw(node: Node, data: bytes) -> Any:
+        return thaw(node, corrupt(data))
 
     monkeypatch.setattr("actorrpc.hub.node.thaw", bad_thaw)
     with connect(hubs) as channel:

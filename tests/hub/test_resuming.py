@@ -6,11 +6,14 @@ import os
 import threading
 from collections.abc import Iterator
 
+import gevent
 import grpc
 import pytest
 
 import actorrpc
 from actorrpc.handoff.parcel import INLINE_BYTES, packed, unpacked
+from actorrpc.hub.connection import Connection
+from actorrpc.hub.state import QUIESCING
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item, Tally
@@ -149,6 +152,60 @@ def test_a_call_that_is_cancelled_before_its_iterable_goes_on() -> None:
         connection = hubs.connection()
         hubs.wait_for(lambda: not connection.calls)
         moved(hubs, 0)
+
+
+def test_the_loop_does_not_spin_while_an_iterable_waits(monkeypatch) -> None:
+    """Each reply that was waited for finds the connection's slice used up: a timer begins the next one."""
+
+    class Slow(StatelessBase):
+        def Expand(self, request, call):
+            for number in range(20):
+                gevent.sleep(0.005)
+                yield Item(number=number)
+
+    rounds = []
+    work = Connection._work
+    monkeypatch.setattr(Connection, "_work", lambda connection: rounds.append(1) or work(connection))
+    with serving(actorrpc.App([Slow])) as hubs, connect(hubs) as channel:
+        assert len(list(StatelessStub(channel).Expand(Item()))) == 20
+    assert len(rounds) < 200
+
+
+def test_an_iterable_that_waits_to_be_closed_is_closed_before_the_move() -> None:
+    """What it does last is the actor's, and travels; the move does not fail because of it."""
+    go = threading.Event()
+
+    class Tidy(StatefulBase):
+        def Expand(self, request, call):
+            try:
+                for number in range(1000):
+                    call.cursor = b"%d" % number
+                    yield Item(number=number, body=bytes(5000))
+            finally:
+                self.state.count += 1
+
+        def Unary(self, request, call):
+            while not go.is_set():
+                gevent.sleep(0.001)
+            return Item(number=self.state.count)
+
+    with serving(actorrpc.App([Tidy]), 2) as hubs, connect(hubs, *SMALL) as channel:
+        stub = StatefulStub(channel)
+        replies = stub.Expand(Item())
+        next(replies)
+        connection = hubs.connection()
+        blocked = stub.Unary.future(Item())
+        hubs.wait_for(lambda: connection.running)
+        replies.cancel()
+        hubs.wait_for(lambda: len(connection.calls) == 1)
+        mover = threading.Thread(target=moved, args=(hubs, 1))
+        mover.start()
+        hubs.wait_for(lambda: connection.state == QUIESCING)
+        go.set()
+        mover.join(20)
+        assert blocked.result(20).number == 0
+        assert stub.Unary(Item()).number == 1
+        assert hubs.connection() is not connection
 
 
 def test_what_an_abandoned_iterable_does_last_reaches_nobody(caplog) -> None:

@@ -1,0 +1,61 @@
+"""The storm's interceptor: it notes on each call what it has seen of it, and keeps a book of their ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+from google.protobuf.message import Message
+
+import actorrpc
+from tests.apps.storm_pb2 import Book
+
+#: Each so many-th call of a connection waits before it is admitted, and its messages with it.
+SLOW_EVERY, SLOW = 8, 0.004
+#: Methods whose handlers return iterables: after a move they are given their message again.
+REPEATED = ("/storm.Storm/Recite", "/storm.Storm/Murmur")
+
+
+class Bookkeeper(actorrpc.Interceptor):
+    """One hub's. A call's notes come from the hubs where it was before."""
+
+    def __init__(self) -> None:
+        self._book = Book()
+
+    def take(self) -> Book:
+        """What was noted since this was last called."""
+        book, self._book = self._book, Book()
+        return book
+
+    def on_call(self, call: actorrpc.Call[Any]) -> None:
+        if call.context:
+            self._book.faults.append(f"on_call of {call.id} runs again")
+        call.context["id"] = call.id
+        call.context["requests"] = "0"
+        if _stream(call) // 2 % SLOW_EVERY == 0:
+            gevent.sleep(SLOW)
+
+    def on_request(self, call: actorrpc.Call[Any], message: Any) -> Message:
+        self._check(call, "on_request")
+        if call.method not in REPEATED:
+            call.context["requests"] = str(int(call.context["requests"]) + 1)
+        return message  # type: ignore[no-any-return]
+
+    def on_reply(self, call: actorrpc.Call[Any], message: Any) -> Message:
+        self._check(call, "on_reply")
+        return message  # type: ignore[no-any-return]
+
+    def on_end(self, call: actorrpc.Call[Any], status: actorrpc.StatusCode, message: str) -> None:
+        endings = self._book.endings[call.id.partition("/")[0]]
+        endings.calls += 1
+        endings.streams += _stream(call)
+        endings.cancelled += status == actorrpc.StatusCode.CANCELLED
+        endings.requests += int(call.context.get("requests", "0"))
+
+    def _check(self, call: actorrpc.Call[Any], hook: str) -> None:
+        if call.context.get("id") != call.id:
+            self._book.faults.append(f"{hook} of {call.id}, whose context is that of {call.context}")
+
+
+def _stream(call: actorrpc.Call[Any]) -> int:
+    return int(call.id.rpartition("/")[2])
