@@ -1,85 +1,104 @@
-"""What a policy learns from how its hubs' loads went on: whether gaps last, and whether moves close them."""
+"""What a policy learns from how its hubs' loads went on: whether gaps last, and whether moving helps."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from statistics import fmean
 
-__all__ = ["Lessons"]
+__all__ = ["Comparison", "Lessons"]
 
-#: Excess over the mean, and what had been moved there, of each hub.
+#: From here on a hub's busy share does not say how much more it is asked for.
+FULL = 0.97
+
+#: A moment, and then of each hub its excess over the mean, and what had been moved there by then.
 Sample = tuple[float, dict[int, float], dict[int, float]]
 
 
-@dataclass
 class Lessons:
-    """Two numbers, by least squares over all hubs: ``later = lasts * before + works * moved``.
+    """Compares what hubs are now with what they were three seconds ago.
 
-    ``before`` and ``later`` are a hub's excess over the mean, ten seconds apart, and ``moved`` is what moves
-    should have added meanwhile. Where nothing was moved they still tell whether gaps go away by themselves:
-    then moving is useless, and this is known without having moved. ``works`` is 1 where a move does what it
-    promised, 0 where the load stays behind, 2 where as much again follows it.
-
-    Old samples fade within ``memory`` seconds. The first guesses (ridge) weigh as much as ``patience``
-    hubs' excesses, or moves, of a tenth of the mean load.
+    ``lasts`` is what is left of an excess over the mean by then (a least-squares slope), of hubs that nothing
+    was moved from or to meanwhile: so it is known without having moved anything. ``spread`` is the mean square
+    of the excesses, in means. A hub that is full shows neither how far above the mean it is nor that it
+    changes, and teaches nothing. Old samples fade within ``MEMORY`` seconds; the first guess weighs as much as
+    samples of ``PATIENCE`` hubs that are off the mean by a tenth.
     """
 
-    lag: float = 10.0
-    period: float = 1.0
-    memory: float = 90.0
-    patience: float = 8.0
+    LAG, PERIOD, MEMORY = 3.0, 0.5, 90.0
+    FIRST_GUESS, PATIENCE = 0.8, 8.0
 
-    def __post_init__(self) -> None:
-        self.lasts, self.works = self._guess = 0.8, 1.0
+    def __init__(self) -> None:
+        self.lasts = self.FIRST_GUESS
+        self.spread = 0.0
         self._samples: deque[Sample] = deque()
-        self._sums = [0.0] * 5
-        self._scale = 0.0
+        self._before = self._after = 0.0
 
-    def learn(self, now: float, levels: Mapping[int, float], moved: Mapping[int, float]) -> None:
-        """Take one sample a period, and compare it with the one that is ``lag`` older."""
-        if self._samples and now - self._samples[-1][0] < self.period - 1e-6:
-            return
+    def learn(self, now: float, levels: Mapping[int, float], moved: Mapping[int, float]) -> bool:
+        """Take a sample, unless the last is too young: then nothing changes, and False is returned."""
+        if self._samples and now - self._samples[-1][0] < self.PERIOD - 1e-6:
+            return False
         mean = fmean(levels.values())
-        sample = now, {hub: level - mean for hub, level in levels.items()}, dict(moved)
-        self._samples.append(sample)
-        while now - self._samples[0][0] > self.lag + self.period:
-            self._samples.popleft()
-        if now - self._samples[0][0] >= self.lag - 1e-6:
-            self._compare(self._samples[0], sample)
-        # Moves show in as many samples as there are in a lag; so must the guesses.
-        self._scale = self.patience * (mean / 10) ** 2 * self.lag / self.period
-        self._solve()
+        self.spread = fmean((level - mean) ** 2 for level in levels.values()) / max(mean, 1e-9) ** 2
+        excess = {hub: level - mean for hub, level in levels.items() if level < FULL}
+        self._samples.append((now, excess, dict(moved)))
+        while now - self._samples[0][0] > self.LAG + 1e-6:
+            self._compare(self._samples.popleft(), self._samples[-1])
+        # A gap that lasts shows in as many samples as there are in the lag; so must the guess.
+        guess = max(1e-9, self.PATIENCE * (mean / 10) ** 2 * self.LAG / self.PERIOD)
+        self.lasts = (self.FIRST_GUESS * guess + self._after) / (guess + self._before)
+        return True
 
     def _compare(self, old: Sample, new: Sample) -> None:
-        fading = math.exp(-self.period / self.memory)
-        bb = bm = mm = bl = ml = 0.0
-        later_of, moved_of = new[1], new[2]
-        for hub, before in old[1].items():
-            if hub in later_of:
-                later, moved = later_of[hub], moved_of[hub] - old[2][hub]
-                bb += before * before
-                bl += before * later
-                if moved:
-                    bm += before * moved
-                    mm += moved * moved
-                    ml += moved * later
-        self._sums = [old * fading + new for old, new in zip(self._sums, (bb, bm, mm, bl, ml), strict=True)]
+        fading = math.exp(-self.PERIOD / self.MEMORY)
+        before = after = 0.0
+        for hub, excess in old[1].items():
+            if hub in new[1] and old[2][hub] == new[2][hub]:
+                before += excess * excess
+                after += excess * new[1][hub]
+        self._before = self._before * fading + before
+        self._after = self._after * fading + after
 
-    def _solve(self) -> None:
-        """The normal equations of two unknowns; the ridge keeps them from being singular."""
-        bb, bm, mm, bl, ml = self._sums
-        bb, mm = bb + self._scale, mm + self._scale
-        bl, ml = bl + self._scale * self._guess[0], ml + self._scale * self._guess[1]
-        determinant = bb * mm - bm * bm
-        if determinant > 0:
-            self.lasts = (bl * mm - ml * bm) / determinant
-            self.works = (ml * bb - bl * bm) / determinant
 
-    def forget_moves(self) -> None:
-        """Give moves another chance; what is known of gaps stays."""
-        bb, _, _, bl, _ = self._sums
-        self._sums = [bb, 0.0, 0.0, bl, 0.0]
-        self._samples.clear()
+class Comparison:
+    """How far apart hubs are while connections move, and while none do: so it shows if moving helps.
+
+    This holds whatever clients do, also if they answer moves. What it is without moves is known from before
+    the first move, and from each rest.
+    """
+
+    #: Samples over which spreads are averaged; how many a verdict needs while connections move.
+    AVERAGED, NEEDED = 40, 30
+
+    def __init__(self) -> None:
+        self.moving: float | None = None
+        self.still: float | None = None
+        self._samples = 0
+        self._still_samples = 0
+
+    def while_moving(self, spread: float) -> None:
+        """A sample that is no older than the effect of a move."""
+        self._samples += 1
+        self._still_samples = 0
+        self.moving = self._average(self.moving, spread, self._samples)
+
+    def while_still(self, spread: float) -> None:
+        """A sample for which nothing has moved for long enough, though something would have."""
+        self._still_samples += 1
+        self.still = self._average(self.still, spread, self._still_samples)
+
+    def _average(self, average: float | None, spread: float, samples: int) -> float:
+        if average is None or samples == 1:
+            return spread
+        return average + (spread - average) / min(samples, self.AVERAGED)
+
+    def in_vain(self, lasts: float) -> bool:
+        """Whether moving does not bring hubs together. The less gaps last, the more is left to chance."""
+        if self.moving is None or self.still is None or self._samples < self.NEEDED:
+            return False
+        return self.moving > self.still * (0.9 + 0.6 * (1 - min(1.0, lasts)))
+
+    def begin_again(self) -> None:
+        """Judge moves anew, by what comes."""
+        self._samples = 0

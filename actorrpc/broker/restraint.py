@@ -25,17 +25,15 @@ class Rest:
 
     def __init__(self, first: float, longest: float) -> None:
         self._first, self._longest = first, longest
-        self._length = first
+        #: Of the last rest; 0 before the first.
+        self.length = 0.0
         self._until: float | None = None
         self._ended: float | None = None
-        self.reason = ""
 
-    def begin(self, now: float, reason: str) -> None:
-        if self._ended is not None and now - self._ended > self._length:
-            self._length = self._first
-        self._until = now + self._length
-        self.reason = reason
-        self._length = min(self._longest, self._length * 2)
+    def begin(self, now: float) -> None:
+        calm = self._ended is not None and now - self._ended > self.length
+        self.length = self._first if calm or not self.length else min(self._longest, self.length * 2)
+        self._until = now + self.length
 
     def resting(self, now: float) -> bool:
         return self._until is not None and now < self._until

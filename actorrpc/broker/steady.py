@@ -10,16 +10,17 @@ moves nothing, and tries again after a rest, each longer than the last while the
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import fmean
 
 from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
 from actorrpc.broker.eligible import known, movable, takes
-from actorrpc.broker.lessons import Lessons
+from actorrpc.broker.lessons import Comparison, Lessons
 from actorrpc.broker.levels import Levels
 from actorrpc.broker.restraint import Backoff, Budget, Rest
-from actorrpc.broker.worth import Terms, pays, stable, weight
+from actorrpc.broker.worth import Terms, pays, weight
 
 __all__ = ["Steady"]
 
@@ -33,6 +34,8 @@ class Steady:
         self._lessons = Lessons()
         self._rest = Rest(self.terms.rest, self.terms.longest_rest)
         self._budget = Budget()
+        self._comparison = Comparison()
+        self._moved_at = -math.inf
         self._backoff = Backoff(self.terms.backoff, self.terms.longest_backoff)
         #: Hubs that give until they are near the mean.
         self._giving: set[int] = set()
@@ -45,7 +48,8 @@ class Steady:
         if len(hubs) < 2:
             self._giving.clear()
             return []
-        self._lessons.learn(view.now, self._levels.settled(), self._levels.moved)
+        if self._lessons.learn(view.now, self._levels.settled(), self._levels.moved):
+            self._compare(view.now)
         step = Step(self.terms, view, hubs, self._levels.projected(view.history), self._lessons.lasts)
         self._mark(step)
         if not self._giving:
@@ -67,6 +71,14 @@ class Steady:
             for hub in (past.move.source, past.move.target):
                 self._busy_until[hub] = view.now + self.terms.hub_pause
 
+    def _compare(self, now: float) -> None:
+        """Is what hubs are now an effect of moves, or of their absence? Clients need time to answer."""
+        since = now - self._moved_at
+        if since <= self.terms.effect:
+            self._comparison.while_moving(self._lessons.spread)
+        elif self._giving:
+            self._comparison.while_still(self._lessons.spread)
+
     def _mark(self, step: Step) -> None:
         """A hub begins to give above one threshold, and ends under another: no wavering between them."""
         start, stop = step.thresholds()
@@ -79,18 +91,15 @@ class Steady:
 
     def _doubt(self, now: float) -> str:
         """Why nothing is to be moved at all; "" if something may be."""
-        lessons, terms = self._lessons, self.terms
-        if lessons.lasts < terms.least_lasting:
-            return f"gaps between hubs do not last: after {lessons.lag:.0f} s under {terms.least_lasting:.0%} is left"
+        lessons = self._lessons
+        if lessons.lasts < self.terms.least_lasting:
+            return f"gaps between hubs do not last: {lessons.LAG:.0f} s later most of each has gone by itself"
         if self._rest.over(now):
-            lessons.forget_moves()
+            self._comparison.begin_again()
+        if not self._rest.resting(now) and self._comparison.in_vain(lessons.lasts):
+            self._rest.begin(now)
         if self._rest.resting(now):
-            return self._rest.reason
-        low, high = terms.working
-        if not low <= lessons.works <= high:
-            what = "less than half" if lessons.works < low else "far more than"
-            self._rest.begin(now, f"moves bring nothing: hubs change by {what} of what was moved")
-            return self._rest.reason
+            return f"moving brings nothing: hubs are as far apart as without; none for {self._rest.length:.0f} s"
         return ""
 
     def _decide(self, step: Step) -> list[Move | Stay]:
@@ -101,14 +110,17 @@ class Steady:
             if self._budget.left < 1:
                 decided.append(Stay("", "the budget of moves is used up for this second"))
                 break
-            for decision in step.relieve(hub, self._backoff, self._budget):
-                decided.append(decision)
+            decided += step.relieve(hub, self._backoff, self._budget)
+        if any(isinstance(each, Move) for each in decided):
+            if self._comparison.still is None:
+                self._comparison.while_still(self._lessons.spread)
+            self._moved_at = step.view.now
         return decided
 
     def __repr__(self) -> str:
         lessons = self._lessons
         return (
-            f"<Steady: {len(self._giving)} hubs give, lasts {lessons.lasts:.2f}, works {lessons.works:.2f}>"
+            f"<Steady: {len(self._giving)} hubs give, lasts {lessons.lasts:.2f}, {self._comparison.moving} moving, {self._comparison.still} still, rest {self._rest.length}>"
         )
 
 
@@ -208,7 +220,7 @@ class Step:
             miss = abs(wanted - load)
             if load > half or (best is not None and (miss, each.id) >= (best_miss, best.id)):
                 continue
-            if stable(each, self.terms) and pays(each, self.lasts, self.terms) and self._leaves(each, target):
+            if pays(each, self.lasts, self.terms) and self._leaves(each, target):
                 best, best_miss = each, miss
         return best
 
@@ -276,6 +288,4 @@ class Step:
         half = (self.levels[source.hub] - self.levels[target.hub]) / 2
         if all(weight(each) > half for each in candidates):
             return Stay(what, "is busy, but each connection there is more than half the gap to any other hub")
-        if not any(stable(each, self.terms) for each in candidates):
-            return Stay(what, "is busy, but the loads of its connections swing too much to tell")
         return Stay(what, "is busy, but no move from there would pay for itself")

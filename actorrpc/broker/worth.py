@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from actorrpc.broker.balancer import ConnectionLoad
 
-__all__ = ["Terms", "pays", "stable", "weight"]
+__all__ = ["Terms", "pays", "weight"]
 
 #: Seconds that the long average of a connection's load needs to be full.
 FULL = 10.0
+#: How much the two averages may differ by chance, of the larger one.
+SWING = 0.5
 
 
 @dataclass(frozen=True)
@@ -17,19 +19,19 @@ class Terms:
     """The policy's own numbers. Loads are shares of a core, times are seconds."""
 
     #: Over which a hub's busy share is smoothed: long against one report, short against a client's patience.
-    smoothing: float = 2.0
+    smoothing: float = 1.0
     #: A hub begins to give at so much more than the mean, and stops at this part of it.
     start: float = 0.07
     stop: float = 0.3
     #: Less than so much excess delays nobody, however little the others do.
     least_excess: float = 0.02
-    #: A gap must have lasted in such a share over ten seconds.
-    least_lasting: float = 0.4
-    #: What moves bring, over what was promised: outside they do not do what they should.
-    working: tuple[float, float] = (0.45, 1.7)
+    #: Such a share of a gap must be left after the three seconds that it takes to see and close it.
+    least_lasting: float = 0.3
     #: After moves that brought nothing; doubled each time they do so again.
-    rest: float = 30.0
+    rest: float = 10.0
     longest_rest: float = 600.0
+    #: For so long after a move what hubs do may be an effect of it.
+    effect: float = 5.0
     #: How long a connection, and a hub after its last move, is left in peace.
     pause: float = 60.0
     hub_pause: float = 1.0
@@ -51,9 +53,6 @@ class Terms:
     horizon: float = 60.0
     #: A connection is expected to stay for as long again as it has been here, and so long at least.
     least_stay: float = 5.0
-    #: How much the averages over one and ten seconds may differ, of the larger one; lighter loads may swing.
-    swing: float = 0.6
-    light: float = 0.005
     #: From here on a connection fills a core, or nearly.
     elephant: float = 0.6
     #: What two hubs may differ by, of the mean, for a group to decide between them.
@@ -61,16 +60,14 @@ class Terms:
 
 
 def weight(connection: ConnectionLoad) -> float:
-    """What a connection takes: over ten seconds, or over one while the long average is not full yet."""
-    return connection.recent if connection.age < FULL else connection.load
+    """What a connection is expected to take: its long average, or the short one where it knows better.
 
-
-def stable(connection: ConnectionLoad, terms: Terms) -> bool:
-    """Whether it is likely to weigh the same in a while."""
-    if connection.age < FULL:
-        return True
-    larger = max(connection.load, connection.recent)
-    return larger <= terms.light or abs(connection.load - connection.recent) <= terms.swing * larger
+    It does while the long one is not full yet, and where the two differ so much that the load has changed.
+    """
+    load, recent = connection.load, connection.recent
+    if connection.age < FULL or abs(load - recent) > SWING * max(load, recent):
+        return recent
+    return load
 
 
 def pays(connection: ConnectionLoad, lasts: float, terms: Terms) -> bool:

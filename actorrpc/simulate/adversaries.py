@@ -42,16 +42,20 @@ class Follower(LogNormal):
 
 
 class Herd(LogNormal):
-    """Wherever something moves to, the heaviest connection of all other hubs sends its load there too."""
+    """Three that take as much as what moved, from all over, send their loads after it for 20 seconds."""
 
     lasting = 1e12
+    undone_after = 20.0
 
     def moved(self, row: int, source: int, target: int, connections: Connections) -> Changes | None:
         there = connections.members(target)
-        elsewhere = np.where(connections.hub == target, 0.0, connections.load)
-        return _swap(
-            int(np.argmax(elsewhere)), int(there[np.argmin(connections.load[there])]), connections
-        )
+        there = there[there != row]
+        apart = np.abs(connections.load - connections.load[row])
+        apart[connections.hub == target] = np.inf
+        like = np.argsort(apart, kind="stable")[: min(3, len(there))]
+        lightest = there[np.argsort(connections.load[there], kind="stable")[: len(like)]]
+        rows = np.concatenate([like, lightest[::-1]])
+        return rows, connections.load[rows[::-1]]
 
 
 def _swap(one: int, other: int, connections: Connections) -> Changes | None:

@@ -27,6 +27,8 @@ class Load(Protocol):
 
     #: Seconds between two calls of `change`.
     period: float
+    #: Seconds after which the answer to a move, two rows that change loads, is taken back; None: never.
+    undone_after: float | None
 
     def start(self, homes: Indices, hubs: int) -> Floats:
         """The loads at first, one on average, of connections that begin at these hubs."""
@@ -42,6 +44,7 @@ class Still:
     """Every connection takes the same, for ever. The base of the other loads."""
 
     period = 3600.0
+    undone_after: float | None = None
 
     def __init__(self, random: Random) -> None:
         self.random = random

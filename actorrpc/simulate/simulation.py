@@ -155,8 +155,16 @@ class Simulation:
 
     def _answer(self, row: int, source: int, target: int) -> None:
         changes: Changes | None = self.load.moved(row, source, target, self.connections)
-        if changes is not None:
-            self._apply(*changes, self.now)
+        if changes is None:
+            return
+        rows = changes[0]
+        self._apply(*changes, self.now)
+        if self.load.undone_after is not None:
+            self._events.at(self.now + self.load.undone_after, lambda now: self._change_loads(rows, now))
+
+    def _change_loads(self, rows: Indices, now: float) -> None:
+        """Two connections change their loads, once more."""
+        self._apply(rows, self.connections.load[rows[::-1]], now)
 
     # ---- moves
 
