@@ -19,11 +19,11 @@ Sample = tuple[float, dict[int, float], dict[int, float]]
 class Lessons:
     """Compares what hubs are now with what they were three seconds ago.
 
-    ``lasts`` is what is left of an excess over the mean by then (a least-squares slope), of hubs that nothing
-    was moved from or to meanwhile: so it is known without having moved anything. ``spread`` is the mean square
-    of the excesses, in means. A hub that is full shows neither how far above the mean it is nor that it
-    changes, and teaches nothing. Old samples fade within ``MEMORY`` seconds; the first guess weighs as much as
-    samples of ``PATIENCE`` hubs that are off the mean by a tenth.
+    ``lasts`` is what is left of an excess over the mean by then (a least-squares slope), of hubs that
+    nothing was moved from or to meanwhile: so it is known without having moved anything. ``spread`` is the
+    mean square of the excesses, in means. A hub that is full shows neither how far above the mean it is nor
+    that it changes, and teaches nothing. Old samples fade within ``MEMORY`` seconds; the first guess weighs
+    as much as samples of ``PATIENCE`` hubs that are off the mean by a tenth.
     """
 
     LAG, PERIOD, MEMORY = 3.0, 0.5, 90.0

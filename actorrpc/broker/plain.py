@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
 from actorrpc.broker.eligible import known, movable, takes
@@ -31,15 +32,12 @@ class Count:
         hubs = known(view)
         numbers = _numbers(hubs, view)
         for source in sorted(hubs, key=lambda each: (-numbers[each.hub], each.hub)):
-            moves = 0
-            for connection in movable(source, view):
-                target = _least(hubs, source, numbers, view)
-                if target is None or moves == self.AT_ONCE:
+            for connection in islice(movable(source, view), self.AT_ONCE):
+                if (target := _least(hubs, source, numbers, view)) is None:
                     break
                 counts = f"{numbers[source.hub]} connections against {numbers[target.hub]}"
                 numbers[source.hub] -= 1
                 numbers[target.hub] += 1
-                moves += 1
                 yield Move(connection.id, source.hub, target.hub, counts, connection.load)
 
 

@@ -1,4 +1,4 @@
-"""What holds a policy back: a budget of moves, a rest after vain ones, and hubs that a move failed between."""
+"""What holds a policy back: a budget of moves, a rest after vain ones, and pairs of hubs where moves fail."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Steady:
         since = now - self._moved_at
         if since <= self.terms.effect:
             self._comparison.while_moving(self._lessons.spread)
-        elif self._giving:
+        elif self._rest.resting(now):
             self._comparison.while_still(self._lessons.spread)
 
     def _mark(self, step: Step) -> None:
@@ -99,7 +99,9 @@ class Steady:
         if not self._rest.resting(now) and self._comparison.in_vain(lessons.lasts):
             self._rest.begin(now)
         if self._rest.resting(now):
-            return f"moving brings nothing: hubs are as far apart as without; none for {self._rest.length:.0f} s"
+            return (
+                f"moving brings nothing: hubs are as far apart as without; none for {self._rest.length:.0f} s"
+            )
         return ""
 
     def _decide(self, step: Step) -> list[Move | Stay]:
@@ -118,10 +120,8 @@ class Steady:
         return decided
 
     def __repr__(self) -> str:
-        lessons = self._lessons
-        return (
-            f"<Steady: {len(self._giving)} hubs give, lasts {lessons.lasts:.2f}, {self._comparison.moving} moving, {self._comparison.still} still, rest {self._rest.length}>"
-        )
+        state = f"{len(self._giving)} hubs give, {self._lessons.lasts:.2f} of gaps last"
+        return f"<Steady: {state}, rested {self._rest.length:.0f} s>"
 
 
 @dataclass
@@ -277,7 +277,7 @@ class Step:
         if heaviest is not None and weight(heaviest) >= self.terms.elephant:
             return Stay(
                 heaviest.id,
-                f"fills most of a core on hub {source.hub}: left alone, and nothing else there is worth a move",
+                f"fills most of a core on hub {source.hub}: left alone; nothing else there is worth a move",
             )
         what = f"hub {source.hub}"
         if not candidates:

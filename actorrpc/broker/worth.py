@@ -28,7 +28,7 @@ class Terms:
     #: Such a share of a gap must be left after the three seconds that it takes to see and close it.
     least_lasting: float = 0.3
     #: After moves that brought nothing; doubled each time they do so again.
-    rest: float = 10.0
+    rest: float = 30.0
     longest_rest: float = 600.0
     #: For so long after a move what hubs do may be an effect of it.
     effect: float = 5.0

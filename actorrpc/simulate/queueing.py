@@ -1,8 +1,9 @@
 """How many jobs wait at a hub whose load changes: the model of all delays.
 
-A hub is a server of one core. Jobs (turns) come at random, at a rate λ(t), and take an exponential time, 1/µ on
-average. In a steady state that is an M/M/1 queue, with ρ/(1 - ρ) jobs in it on average, where ρ = λ/µ. Loads
-here are seldom in a steady state and can exceed the core, so the mean number x of jobs in the hub follows
+A hub is a server of one core. Jobs (turns) come at random, at a rate λ(t), and take an exponential time,
+1/µ on average. In a steady state that is an M/M/1 queue, with ρ/(1 - ρ) jobs in it on average, where ρ = λ/µ.
+Loads here are seldom in a steady state and can exceed the core, so the mean number x of jobs in the hub
+follows
 
     dx/dt = λ(t) - µ x / (1 + x)
 

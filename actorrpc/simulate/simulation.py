@@ -62,9 +62,7 @@ class Simulation:
         self._speed = np.ones(hubs)
         self._moves_random = scenario.random("moves")
         self._churn_random = scenario.random("churn")
-        self._reports = Reports(
-            self.connections, scenario.noise, scenario.stale, scenario.random("reports")
-        )
+        self._reports = Reports(self.connections, scenario.noise, scenario.stale, scenario.random("reports"))
         self._progress = on_progress
         self._events = self._schedule()
 
@@ -214,6 +212,8 @@ class Simulation:
         self._demand[source] -= load
         self._demand[target] += load
         freezing = 2 * float(self.connections.freeze_ms[row]) / 1000
-        self.measures.pause(MOVE_PAUSE + freezing + float(self.connections.state_bytes[row]) / STATE_RATE, load)
+        self.measures.pause(
+            MOVE_PAUSE + freezing + float(self.connections.state_bytes[row]) / STATE_RATE, load
+        )
         self.measures.moved(row, source, target, now)
         self._events.at(now + ANSWER, lambda _: self._answer(row, source, target))
