@@ -21,7 +21,7 @@ class Lessons:
 
     ``lasts`` is what is left of an excess over the mean by then (a least-squares slope), of hubs that
     nothing was moved from or to meanwhile: so it is known without having moved anything. ``spread`` is the
-    mean square of the excesses, in means. A hub that is full shows neither how far above the mean it is nor
+    largest excess, in means. A hub that is full shows neither how far above the mean it is nor
     that it changes, and teaches nothing. Old samples fade within ``MEMORY`` seconds; the first guess weighs
     as much as samples of ``PATIENCE`` hubs that are off the mean by a tenth.
     """
@@ -40,7 +40,7 @@ class Lessons:
         if self._samples and now - self._samples[-1][0] < self.PERIOD - 1e-6:
             return False
         mean = fmean(levels.values())
-        self.spread = fmean((level - mean) ** 2 for level in levels.values()) / max(mean, 1e-9) ** 2
+        self.spread = (max(levels.values()) - mean) / max(mean, 1e-9)
         excess = {hub: level - mean for hub, level in levels.items() if level < FULL}
         self._samples.append((now, excess, dict(moved)))
         while now - self._samples[0][0] > self.LAG + 1e-6:
@@ -93,11 +93,12 @@ class Comparison:
             return spread
         return average + (spread - average) / min(samples, self.AVERAGED)
 
-    def in_vain(self, lasts: float) -> bool:
-        """Whether moving does not bring hubs together. The less gaps last, the more is left to chance."""
+    @property
+    def in_vain(self) -> bool:
+        """Whether moving brings hubs together by less than a twentieth of their spread."""
         if self.moving is None or self.still is None or self._samples < self.NEEDED:
             return False
-        return self.moving > self.still * (0.9 + 0.6 * (1 - min(1.0, lasts)))
+        return self.moving > 0.95 * self.still
 
     def begin_again(self) -> None:
         """Judge moves anew, by what comes."""

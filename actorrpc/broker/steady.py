@@ -96,7 +96,7 @@ class Steady:
             return f"gaps between hubs do not last: {lessons.LAG:.0f} s later most of each has gone by itself"
         if self._rest.over(now):
             self._comparison.begin_again()
-        if not self._rest.resting(now) and self._comparison.in_vain(lessons.lasts):
+        if not self._rest.resting(now) and self._comparison.in_vain:
             self._rest.begin(now)
         if self._rest.resting(now):
             return (

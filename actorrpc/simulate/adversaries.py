@@ -45,7 +45,7 @@ class Herd(LogNormal):
     """Three that take as much as what moved, from all over, send their loads after it for 20 seconds."""
 
     lasting = 1e12
-    undone_after = 20.0
+    undone_after: float | None = 20.0
 
     def moved(self, row: int, source: int, target: int, connections: Connections) -> Changes | None:
         there = connections.members(target)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +11,7 @@ import click
 from actorrpc.errors import ConfigError
 
 if TYPE_CHECKING:
+    from actorrpc.simulate.recording import Recording
     from actorrpc.simulate.runs import Progress, Run
     from actorrpc.simulate.scenario import Scenario
 
@@ -25,7 +26,7 @@ POLICIES = ("none", "count", "greedy", "steal", "steady")
 @click.option("--load", "loads", multiple=True, metavar="NAME",
     help="What clients do; repeat it for more, or say all.  [default: lognormal]")  # fmt: skip
 @click.option("--policy", "policies", multiple=True, metavar="NAME",
-    help="A policy's name or package.module:Class; repeat it for more.  [default: all that have names]")  # fmt: skip
+    help="A name or package.module:Class; repeat it for more.  [default: all that have names]")  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(0.1, 10_000), default=10.0, show_default=True)
 @click.option("--utilisation", type=click.FloatRange(0.01, 2), default=0.6, show_default=True,
     help="What clients ask for in all, over all cores.")  # fmt: skip
@@ -85,7 +86,6 @@ def _run_all(
 ) -> list[Run]:
     from actorrpc.broker.policies import make_policy
     from actorrpc.simulate.recording import Recording
-    from actorrpc.simulate.runs import run_recording
     from actorrpc.simulate.scenario import LOADS, Scenario
 
     for policy in policies:
@@ -95,11 +95,7 @@ def _run_all(
             raise ConfigError("a replay brings its load: leave out --load")
         recording = Recording.read(replay)
         scenario = Scenario(**numbers)
-        return [
-            _with_progress("replay", policy, recording.seconds,
-                lambda progress, policy=policy: run_recording(recording, scenario, policy, progress))
-            for policy in policies
-        ]  # fmt: skip
+        return [_replay(recording, scenario, policy) for policy in policies]
     for name in loads:
         if name not in LOADS and name != "all":
             raise ConfigError(f"no load {name!r}: take {', '.join(LOADS)}, or all")
@@ -116,13 +112,20 @@ def _one(scenario: Scenario, policy: str) -> Run:
     )
 
 
-def _with_progress(load: str, policy: str, seconds: float, start: Any) -> Any:
+def _replay(recording: Recording, scenario: Scenario, policy: str) -> Run:
+    from actorrpc.simulate.runs import run_recording
+
+    return _with_progress(
+        "replay",
+        policy,
+        recording.seconds,
+        lambda progress: run_recording(recording, scenario, policy, progress),
+    )
+
+
+def _with_progress(load: str, policy: str, seconds: float, start: Callable[[Progress], Run]) -> Run:
     """Run with a bar on standard error, if that is a terminal."""
-    with ExitStack() as shown:
-        if not sys.stderr.isatty():
-            return start(lambda now: None)
-        bar = shown.enter_context(
-            click.progressbar(length=int(seconds), label=f"{load}, {policy}", file=sys.stderr)
-        )
-        progress: Progress = lambda now: bar.update(1)  # noqa: E731
-        return start(progress)
+    if not sys.stderr.isatty():
+        return start(lambda now: None)
+    with click.progressbar(length=int(seconds), label=f"{load}, {policy}", file=sys.stderr) as bar:
+        return start(lambda now: bar.update(1))

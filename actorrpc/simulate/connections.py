@@ -123,4 +123,5 @@ class Connections:
 
     def demand(self) -> Floats:
         """What each hub is asked for, in cores."""
-        return np.bincount(self.hub, weights=self.load, minlength=self.hubs)
+        demand: Floats = np.bincount(self.hub, weights=self.load, minlength=self.hubs).astype(np.float64)
+        return demand

@@ -150,7 +150,8 @@ class Step(Homed):
     def factors(self, now: float) -> Floats:
         stronger = (np.arange(self.hubs) * 8 // max(8, self.hubs)) % 8 == int(now / self.period) % 8
         factors = np.where(stronger, 2.5, 1.0)
-        return factors / factors.mean()
+        relative: Floats = factors / factors.mean()
+        return relative
 
 
 class Sine(Homed):
@@ -168,7 +169,8 @@ class FlipFlop(Homed):
     def factors(self, now: float) -> Floats:
         heavy = np.arange(self.hubs) % 2 == round(now / self.period) % 2
         factors = np.where(heavy, 1.5, 0.5)
-        return factors / factors.mean()
+        relative: Floats = factors / factors.mean()
+        return relative
 
 
 MakeLoad = Callable[[Random], Load]

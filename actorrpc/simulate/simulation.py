@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 
@@ -180,7 +181,7 @@ class Simulation:
             self.history.begun(each, now)
             trip = LEAST_TRIP + float(self._moves_random.exponential(MEAN_TURN))
             fails = bool(self._moves_random.random() < self.scenario.abort)
-            self._events.at(now + trip, lambda at, move=each, fails=fails: self._end(move, fails, at))
+            self._events.at(now + trip, partial(self._end, each, fails))
 
     def _end(self, move: Move, fails: bool, now: float) -> None:
         aborted = self._obstacle(move) or ("the target refused it" if fails else "")
@@ -212,8 +213,7 @@ class Simulation:
         self._demand[source] -= load
         self._demand[target] += load
         freezing = 2 * float(self.connections.freeze_ms[row]) / 1000
-        self.measures.pause(
-            MOVE_PAUSE + freezing + float(self.connections.state_bytes[row]) / STATE_RATE, load
-        )
+        sending = float(self.connections.state_bytes[row]) / STATE_RATE
+        self.measures.pause(MOVE_PAUSE + freezing + sending, load)
         self.measures.moved(row, source, target, now)
         self._events.at(now + ANSWER, lambda _: self._answer(row, source, target))
