@@ -20,10 +20,10 @@ class Lessons:
     """Compares what hubs are now with what they were three seconds ago.
 
     ``lasts`` is what is left of an excess over the mean by then (a least-squares slope), of hubs that
-    nothing was moved from or to meanwhile: so it is known without having moved anything. ``spread`` is the
-    largest excess, in means. A hub that is full shows neither how far above the mean it is nor
-    that it changes, and teaches nothing. Old samples fade within ``MEMORY`` seconds; the first guess weighs
-    as much as samples of ``PATIENCE`` hubs that are off the mean by a tenth.
+    nothing was moved from or to meanwhile: so it is known without having moved anything. A hub that is full
+    shows neither how far above the mean it is nor that it changes, and teaches nothing. Old samples fade
+    within ``MEMORY`` seconds; the first guess weighs as much as samples of ``PATIENCE`` hubs that are off the
+    mean by a tenth.
     """
 
     LAG, PERIOD, MEMORY = 3.0, 0.5, 90.0
@@ -31,7 +31,6 @@ class Lessons:
 
     def __init__(self) -> None:
         self.lasts = self.FIRST_GUESS
-        self.spread = 0.0
         self._samples: deque[Sample] = deque()
         self._before = self._after = 0.0
 
@@ -40,7 +39,6 @@ class Lessons:
         if self._samples and now - self._samples[-1][0] < self.PERIOD - 1e-6:
             return False
         mean = fmean(levels.values())
-        self.spread = (max(levels.values()) - mean) / max(mean, 1e-9)
         excess = {hub: level - mean for hub, level in levels.items() if level < FULL}
         self._samples.append((now, excess, dict(moved)))
         while now - self._samples[0][0] > self.LAG + 1e-6:
@@ -63,6 +61,9 @@ class Lessons:
 
 class Comparison:
     """How far apart hubs are while connections move, and while none do: so it shows if moving helps.
+
+    The spread is the largest excess over the mean, in means, by the reports as they are: the smoothed levels
+    have in them what moves should have done.
 
     This holds whatever clients do, also if they answer moves. What it is without moves is known from before
     the first move, and from each rest.

@@ -33,8 +33,7 @@ class Levels:
         for past in history.since(self._seen):
             if not past.aborted:
                 self._settling += [
-                    (past, past.move.source, -past.move.load),
-                    (past, past.move.target, past.move.load),
+                    (past, hub, change) for hub, change in _changes(past) if self._awaits(past, hub)
                 ]
         self._seen = history.count
         for load in hubs:
@@ -54,6 +53,10 @@ class Levels:
             self._level[hub] += (busy - self._level[hub]) * -math.expm1(-passed / self._smoothing)
             self._reported[hub] = reported
 
+    def _awaits(self, past: Past, hub: int) -> bool:
+        """A hub that is new here, or has reported since, shows the move already."""
+        return hub in self._level and past.ended is not None and self._reported[hub] <= past.ended
+
     def _settled(self, past: Past, hub: int, change: float) -> bool:
         if hub not in self._level:
             return True
@@ -68,7 +71,7 @@ class Levels:
         levels = dict(self._level)
         pending = [(hub, change) for _, hub, change in self._settling]
         for past in list(history.in_flight.values()):
-            pending += [(past.move.source, -past.move.load), (past.move.target, past.move.load)]
+            pending += _changes(past)
         for hub, change in pending:
             if hub in levels:
                 levels[hub] = max(0.0, levels[hub] + change)
@@ -80,3 +83,7 @@ class Levels:
 
     def __repr__(self) -> str:
         return f"<Levels of {len(self._level)} hubs, {len(self._settling)} changes not reported yet>"
+
+
+def _changes(past: Past) -> list[tuple[int, float]]:
+    return [(past.move.source, -past.move.load), (past.move.target, past.move.load)]

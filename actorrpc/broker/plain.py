@@ -30,32 +30,26 @@ class Count:
 
     def plan(self, view: View) -> Iterable[Move | Stay]:
         hubs = known(view)
-        numbers = _numbers(hubs, view)
+        numbers, coming = Counter({each.hub: each.connections for each in hubs}), Counter[int]()
+        for past in list(view.history.in_flight.values()):
+            _count(past.move, numbers, coming)
         for source in sorted(hubs, key=lambda each: (-numbers[each.hub], each.hub)):
             for connection in islice(movable(source, view), self.AT_ONCE):
-                if (target := _least(hubs, source, numbers, view)) is None:
+                open_to = [each for each in hubs if takes(each, coming[each.hub])]
+                target = min(open_to, key=lambda each: (numbers[each.hub], each.hub), default=source)
+                if numbers[target.hub] > numbers[source.hub] - 2:
                     break
                 counts = f"{numbers[source.hub]} connections against {numbers[target.hub]}"
-                numbers[source.hub] -= 1
-                numbers[target.hub] += 1
-                yield Move(connection.id, source.hub, target.hub, counts, connection.load)
+                move = Move(connection.id, source.hub, target.hub, counts, connection.load)
+                _count(move, numbers, coming)
+                yield move
 
 
-def _numbers(hubs: list[HubLoad], view: View) -> Counter[int]:
-    """Connections of each hub, once the moves under way have ended."""
-    numbers = Counter({each.hub: each.connections for each in hubs})
-    for past in list(view.history.in_flight.values()):
-        numbers[past.move.source] -= 1
-        numbers[past.move.target] += 1
-    return numbers
-
-
-def _least(hubs: list[HubLoad], source: HubLoad, numbers: Counter[int], view: View) -> HubLoad | None:
-    """The hub with the fewest, if it has fewer by two at least."""
-    coming = Counter(past.move.target for past in list(view.history.in_flight.values()))
-    open_to = [each for each in hubs if each is not source and takes(each, coming[each.hub])]
-    least = min(open_to, key=lambda each: (numbers[each.hub], each.hub), default=None)
-    return least if least is not None and numbers[least.hub] <= numbers[source.hub] - 2 else None
+def _count(move: Move, numbers: Counter[int], coming: Counter[int]) -> None:
+    """As it will be once the move has ended."""
+    numbers[move.source] -= 1
+    numbers[move.target] += 1
+    coming[move.target] += 1
 
 
 class Greedy:
@@ -66,7 +60,8 @@ class Greedy:
 
     def plan(self, view: View) -> Iterable[Move | Stay]:
         by_load = sorted(known(view), key=lambda each: (-each.busy, each.hub))
-        targets = [each for each in reversed(by_load) if takes(each)]
+        coming = Counter(past.move.target for past in list(view.history.in_flight.values()))
+        targets = [each for each in reversed(by_load) if takes(each, coming[each.hub])]
         for source, target in zip(by_load, targets, strict=False):
             gap = source.busy - target.busy
             if gap <= self.LEAST:
