@@ -2,8 +2,8 @@
 
     python -m benchmarks.balancing_simulated
 
-Each figure is taken once for each seed. The seeds are none that the policy's numbers were chosen with. README.md
-says more.
+Each figure is taken once for each seed, and none of the seeds is one that the policy's numbers were chosen
+with. README.md says more.
 
 Exit status: 0 if each goal is met, 1 if one is missed, 2 if something could not be measured.
 """
@@ -55,7 +55,7 @@ def skewed(seeds: Sequence[int], minutes: float) -> Iterator[Figure]:
 
 
 def harmless(loads: Sequence[str], seeds: Sequence[int], minutes: float) -> Iterator[Figure]:
-    """Under each load the delay with `steady`, over that with `none`: the median of the seeds, and the worst."""
+    """Under each load the delay with `steady`, over that with `none`: the seeds' median, and the worst."""
     for load in loads:
         ratios = []
         for seed in seeds:

@@ -32,9 +32,8 @@ class Levels:
         self._forget(hubs)
         for past in history.since(self._seen):
             if not past.aborted:
-                self._settling += [
-                    (past, hub, change) for hub, change in _changes(past) if self._awaits(past, hub)
-                ]
+                changes = [each for each in _changes(past) if self._awaits(past, each[0])]
+                self._settling += [(past, hub, change) for hub, change in changes]
         self._seen = history.count
         for load in hubs:
             self._smooth(load.hub, now - load.stale, load.busy)

