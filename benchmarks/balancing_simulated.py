@@ -101,8 +101,9 @@ def steps(hubs: int) -> Iterator[Figure]:
             history.ended(move.connection, now + 0.1)
     yield Figure("step_cpu", f"planning step, {hubs:,} hubs: CPU", "ms", _STEP, rounds=cpu)
     yield Figure("step_cpu_worst", "the same, worst step: CPU", "ms", _STEP, rounds=[max(cpu)])
-    yield Figure("step_wall", "the same: wall", "ms", rounds=wall)
-    yield Figure("step_wall_worst", "the same, worst step: wall", "ms", _STEP, rounds=[max(wall)])
+    # Other programs on the machine are in its worst; so the goal is the CPU's.
+    yield Figure("step_wall", "the same: wall", "ms", _STEP, rounds=wall)
+    yield Figure("step_wall_worst", "the same, worst step: wall", "ms", rounds=[max(wall)])
     yield Figure("step_moves", "moves decided in a step", "", rounds=moves)
 
 
