@@ -75,7 +75,7 @@ class Steady:
         since = now - self._moved_at
         if since <= self.terms.effect:
             self._comparison.while_moving(spread)
-        elif self._rest.resting(now):
+        elif since > self.terms.aftermath and self._rest.resting(now):
             self._comparison.while_still(spread)
 
     def _mark(self, step: Step) -> None:

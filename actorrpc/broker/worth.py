@@ -32,6 +32,8 @@ class Terms:
     longest_rest: float = 600.0
     #: For so long after a move what hubs do may be an effect of it.
     effect: float = 5.0
+    #: So long after the last one clients have calmed down; what hubs do then is what they do without moves.
+    aftermath: float = 20.0
     #: How long a connection, and a hub after its last move, is left in peace.
     pause: float = 60.0
     hub_pause: float = 1.0
