@@ -121,7 +121,7 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--seeds", type=int, default=5, metavar="N", help="seeds: 1001 and the next ones")
+    add("--seeds", type=int, default=5, metavar="N", help="seeds: 3001 and the next ones")
     add("--minutes", type=float, default=10.0, metavar="M", help="simulated minutes of each run")
     add(
         "--load",
@@ -149,7 +149,7 @@ def _options() -> argparse.Namespace:
 
 def main() -> int:
     options = _options()
-    seeds = range(1001, 1001 + options.seeds)
+    seeds = range(3001, 3001 + options.seeds)
     found = [
         *skewed(seeds, options.minutes),
         *harmless(options.load or list(LOADS), seeds, options.minutes),
