@@ -20,6 +20,7 @@ from actorrpc.broker.policies import DEFAULT, NAMES
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb.admin_pb2 import Reply, Request
+from actorrpc.simulate.command import simulate
 
 __all__ = ["cli", "main"]
 
@@ -293,6 +294,9 @@ def stop(runtime_dir: str | None) -> None:
         print(stop_all(RuntimeDir(runtime_dir)))
     except NoAnswer as error:
         raise Failure(str(error)) from error
+
+
+cli.add_command(simulate)
 
 
 @cli.command(

@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"actor", "call", "interceptor"},
     {"app", "client", "handoff"},
     {"codegen", "hub", "broker"},
-    {"protoc", "server"},
+    {"protoc", "server", "simulate"},
     {"cli", "testing"},
     {"__init__", "__main__"},
 ]

@@ -91,13 +91,22 @@ class Past:
 
 
 class History:
-    """What has come of earlier decisions. Its owner tells it; policies read it. Times are seconds."""
+    """What has come of earlier decisions. Its owner tells it; policies read it. Times are seconds.
+
+    The owner's part is two calls: ``begun`` for each move that it asks a hub for, before the next plan, and
+    ``ended`` once for each of these, whatever became of it. A policy may read from another thread while it
+    is told: what policies read is copied in one step of the interpreter.
+    """
 
     def __init__(self) -> None:
         #: Moves under way, by connection: none of them is to be moved again meanwhile.
         self.in_flight: dict[str, Past] = {}
         #: Moves that ended, the last at the end.
         self.past: deque[Past] = deque(maxlen=KEPT)
+        #: Of these the last of each connection.
+        self.last: dict[str, Past] = {}
+        #: How many have ended since the beginning.
+        self.count = 0
 
     def begun(self, move: Move, now: float) -> None:
         """The broker has asked for a move, of its own or on a user's word."""
@@ -106,9 +115,19 @@ class History:
     def ended(self, connection: str, now: float, aborted: str = "") -> None:
         """A move has ended; ``aborted`` says why it did not come about."""
         past = self.in_flight.pop(connection, None)
-        if past is not None:
-            past.ended, past.aborted = now, aborted
-            self.past.append(past)
+        if past is None:
+            return
+        past.ended, past.aborted = now, aborted
+        if len(self.past) == KEPT and self.last.get(oldest := self.past[0].move.connection) is self.past[0]:
+            del self.last[oldest]
+        self.past.append(past)
+        self.last[connection] = past
+        self.count += 1
+
+    def since(self, count: int) -> list[Past]:
+        """Moves that ended after ``count`` had, the oldest first, as far as they are remembered."""
+        ended = list(self.past)
+        return ended[max(0, len(ended) - (self.count - count)) :] if self.count > count else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +140,14 @@ class View:
 
 
 class Policy(Protocol):
-    """What `--policy package.module:Class` names. One object serves for the life of a broker."""
+    """What `--policy package.module:Class` names. One object serves for the life of a broker.
+
+    It may remember what earlier views showed it; all that it remembers must come from them.
+    """
 
     def plan(self, view: View) -> Iterable[Move | Stay]:
-        """Decide. Called a few times a second, in a thread of its own: use nothing but the view."""
+        """Decide. Called a few times a second, in a thread of its own: use nothing but the view.
+
+        What is proposed is what should be begun now. The owner may leave out moves, and then does not tell
+        the history of them; a policy that still wants them proposes them again.
+        """

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import import_module
 
-from actorrpc.broker.balancer import Move, Policy, Stay, View
+from actorrpc.broker.balancer import Policy
+from actorrpc.broker.plain import Count, Greedy, Nothing, Steal
+from actorrpc.broker.steady import Steady
 from actorrpc.errors import ConfigError
 
 __all__ = ["DEFAULT", "NAMES", "make_policy"]
 
 #: What `--policy` is unless given.
-DEFAULT = "none"
+DEFAULT = "steady"
 
 
-class Nothing:
-    """``none``: connections stay where they were accepted."""
-
-    def plan(self, view: View) -> Iterable[Move | Stay]:
-        return ()
-
-
-_POLICIES: dict[str, Callable[[], Policy]] = {"none": Nothing}
+_POLICIES: dict[str, Callable[[], Policy]] = {
+    "none": Nothing,
+    "count": Count,
+    "greedy": Greedy,
+    "steady": Steady,
+    "steal": Steal,
+}
 
 #: The names that `--policy` takes, besides import paths.
 NAMES = tuple(_POLICIES)

@@ -1,0 +1,88 @@
+"""How busy hubs are when noise is smoothed away and moves that reports do not show yet are counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from actorrpc.broker.balancer import History, HubLoad, Past
+
+__all__ = ["Levels"]
+
+
+class Levels:
+    """The smoothed busy share of each hub, in cores. Times are seconds of the view's clock.
+
+    An average that is smoothed over three seconds shows a move only seconds later, and a policy that waited
+    for it would move the same load twice. So a move counts from the moment it is begun; once both hubs have
+    reported after its end, it is made part of their averages, and the reports go on from there.
+    """
+
+    def __init__(self, smoothing: float) -> None:
+        self._smoothing = smoothing
+        self._level: dict[int, float] = {}
+        self._reported: dict[int, float] = {}
+        #: What has been moved to each hub, less what was moved away, since the beginning.
+        self.moved: dict[int, float] = {}
+        self._settling: list[tuple[Past, int, float]] = []
+        self._seen = 0
+
+    def observe(self, now: float, hubs: Sequence[HubLoad], history: History) -> None:
+        """Take in what the hubs have reported, and which moves have ended."""
+        self._forget(hubs)
+        for past in history.since(self._seen):
+            if not past.aborted:
+                changes = [each for each in _changes(past) if self._awaits(past, each[0])]
+                self._settling += [(past, hub, change) for hub, change in changes]
+        self._seen = history.count
+        for load in hubs:
+            self._smooth(load.hub, now - load.stale, load.busy)
+        self._settling = [each for each in self._settling if not self._settled(*each)]
+
+    def _forget(self, hubs: Sequence[HubLoad]) -> None:
+        present = {load.hub for load in hubs}
+        for hub in self._level.keys() - present:
+            del self._level[hub], self._reported[hub], self.moved[hub]
+        self._settling = [each for each in self._settling if each[1] in present]
+
+    def _smooth(self, hub: int, reported: float, busy: float) -> None:
+        if hub not in self._level:
+            self._level[hub], self._reported[hub], self.moved[hub] = busy, reported, 0.0
+        elif (passed := reported - self._reported[hub]) > 0:
+            self._level[hub] += (busy - self._level[hub]) * -math.expm1(-passed / self._smoothing)
+            self._reported[hub] = reported
+
+    def _awaits(self, past: Past, hub: int) -> bool:
+        """A hub that is new here, or has reported since, shows the move already."""
+        return hub in self._level and past.ended is not None and self._reported[hub] <= past.ended
+
+    def _settled(self, past: Past, hub: int, change: float) -> bool:
+        if hub not in self._level:
+            return True
+        if past.ended is None or self._reported[hub] <= past.ended:
+            return False
+        self._level[hub] = max(0.0, self._level[hub] + change)
+        self.moved[hub] += change
+        return True
+
+    def projected(self, history: History) -> dict[int, float]:
+        """Each hub's level, once all that was begun has come about and been reported."""
+        levels = dict(self._level)
+        pending = [(hub, change) for _, hub, change in self._settling]
+        for past in list(history.in_flight.values()):
+            pending += _changes(past)
+        for hub, change in pending:
+            if hub in levels:
+                levels[hub] = max(0.0, levels[hub] + change)
+        return levels
+
+    def settled(self) -> dict[int, float]:
+        """Each hub's level as it has been reported."""
+        return dict(self._level)
+
+    def __repr__(self) -> str:
+        return f"<Levels of {len(self._level)} hubs, {len(self._settling)} changes not reported yet>"
+
+
+def _changes(past: Past) -> list[tuple[int, float]]:
+    return [(past.move.source, -past.move.load), (past.move.target, past.move.load)]

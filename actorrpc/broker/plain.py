@@ -1,0 +1,106 @@
+"""Policies without a memory: ``none``, ``count``, ``greedy`` and ``steal``.
+
+They are what other servers do, or what one would write first, and here to be compared with ``steady``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
+from actorrpc.broker.eligible import known, movable, takes
+
+__all__ = ["Count", "Greedy", "Nothing", "Steal"]
+
+
+class Nothing:
+    """``none``: connections stay where they were accepted."""
+
+    def plan(self, view: View) -> Iterable[Move | Stay]:
+        return ()
+
+
+class Count:
+    """``count``: each hub has the same number of connections, whatever they do."""
+
+    #: Moves of one plan. More would only make the pauses fall together.
+    AT_ONCE = 16
+
+    def plan(self, view: View) -> Iterable[Move | Stay]:
+        hubs = known(view)
+        numbers, coming = Counter({each.hub: each.connections for each in hubs}), Counter[int]()
+        for past in list(view.history.in_flight.values()):
+            _count(past.move, numbers, coming)
+        for source in sorted(hubs, key=lambda each: (-numbers[each.hub], each.hub)):
+            for connection in islice(movable(source, view), self.AT_ONCE):
+                open_to = [each for each in hubs if takes(each, coming[each.hub])]
+                target = min(open_to, key=lambda each: (numbers[each.hub], each.hub), default=source)
+                if numbers[target.hub] > numbers[source.hub] - 2:
+                    break
+                counts = f"{numbers[source.hub]} connections against {numbers[target.hub]}"
+                move = Move(connection.id, source.hub, target.hub, counts, connection.load)
+                _count(move, numbers, coming)
+                yield move
+
+
+def _count(move: Move, numbers: Counter[int], coming: Counter[int]) -> None:
+    """As it will be once the move has ended."""
+    numbers[move.source] -= 1
+    numbers[move.target] += 1
+    coming[move.target] += 1
+
+
+class Greedy:
+    """``greedy``: from the busiest hub to the idlest what closes the gap best, by the last reports alone."""
+
+    #: Shares of a core that are not worth a move even to it.
+    LEAST = 0.01
+
+    def plan(self, view: View) -> Iterable[Move | Stay]:
+        by_load = sorted(known(view), key=lambda each: (-each.busy, each.hub))
+        coming = Counter(past.move.target for past in list(view.history.in_flight.values()))
+        targets = [each for each in reversed(by_load) if takes(each, coming[each.hub])]
+        for source, target in zip(by_load, targets, strict=False):
+            gap = source.busy - target.busy
+            if gap <= self.LEAST:
+                return
+            if (best := _closest(source, gap / 2, gap, view)) is not None:
+                reason = f"busy {source.busy:.2f} against {target.busy:.2f}"
+                yield Move(best.id, source.hub, target.hub, reason, best.recent)
+
+
+class Steal:
+    """``steal``: a hub that idles pulls from the busiest, as work-stealing schedulers do."""
+
+    #: Busy shares: below the first a hub is idle, above the second one has something to give.
+    IDLE, BUSY = 0.5, 0.6
+
+    def plan(self, view: View) -> Iterable[Move | Stay]:
+        hubs = known(view)
+        victims = sorted(
+            (each for each in hubs if each.busy > self.BUSY), key=lambda each: (-each.busy, each.hub)
+        )
+        thieves = sorted(
+            (each for each in hubs if each.busy < self.IDLE), key=lambda each: (each.busy, each.hub)
+        )
+        yield from self._rob(iter(victims), thieves, view)
+
+    def _rob(self, victims: Iterator[HubLoad], thieves: list[HubLoad], view: View) -> Iterator[Move]:
+        engaged = {past.move.target for past in list(view.history.in_flight.values())}
+        for thief in thieves:
+            if thief.hub in engaged or not takes(thief):
+                continue
+            if (victim := next(victims, None)) is None:
+                return
+            half = (victim.busy - thief.busy) / 2
+            if (best := _closest(victim, half, half, view)) is not None:
+                reason = f"hub {thief.hub} is busy for {thief.busy:.2f} only and pulls from {victim.busy:.2f}"
+                yield Move(best.id, victim.hub, thief.hub, reason, best.recent)
+
+
+def _closest(source: HubLoad, wanted: float, most: float, view: View) -> ConnectionLoad | None:
+    """What a hub has that weighs nearest to ``wanted``, more than nothing and less than ``most``."""
+    fitting = [each for each in movable(source, view) if 0 < each.recent < most]
+    return min(fitting, key=lambda each: (abs(each.recent - wanted), each.id), default=None)

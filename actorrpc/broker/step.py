@@ -1,0 +1,182 @@
+"""One planning step of `steady`: what goes from a hub that has too much, and where to."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
+from actorrpc.broker.eligible import movable, takes
+from actorrpc.broker.restraint import Backoff, Budget
+from actorrpc.broker.worth import Terms, pays, weight
+
+__all__ = ["Step"]
+
+
+@dataclass
+class Step:
+    """One planning step: what the hubs would have if all that is decided came about at once."""
+
+    terms: Terms
+    view: View
+    hubs: list[HubLoad]
+    levels: dict[int, float]
+    lasts: float
+    #: Hubs that have just given or taken.
+    resting: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.mean = fmean(self.levels.values())
+        self._loads = {load.hub: load for load in self.hubs}
+        self._coming: dict[int, int] = {}
+        for past in list(self.view.history.in_flight.values()):
+            self._count(past.move.target)
+        self._queue: list[tuple[float, int]] = []
+
+    def _count(self, target: int) -> None:
+        self._coming[target] = self._coming.get(target, 0) + 1
+
+    def thresholds(self) -> tuple[float, float]:
+        """The excess over the mean at which a hub begins and stops to give, in cores."""
+        terms = self.terms
+        start = max(terms.start * self.mean, terms.least_excess)
+        return start, start * terms.stop
+
+    def relieve(self, hub: int, backoff: Backoff, budget: Budget) -> Iterator[Move | Stay]:
+        """Move from a hub what fits, the heaviest first, until it is near the mean or nothing pays."""
+        source = self._loads[hub]
+        candidates = self._candidates(source)
+        stop = self.thresholds()[1]
+        moved = 0
+        while self.levels[hub] - self.mean > stop and budget.left >= 1:
+            target = self._coolest(source, backoff)
+            if target is None:
+                yield Stay(f"hub {hub}", "no other hub that has room and rest is less busy")
+                return
+            best = self._best(source, target, candidates)
+            if best is None:
+                if not moved:
+                    yield self._why_none(source, target, candidates)
+                return
+            candidates.remove(best)
+            chosen = self._together(best, source, target, backoff)
+            yield self._move(best, source, chosen)
+            budget.left -= 1
+            moved += 1
+
+    def _candidates(self, source: HubLoad) -> list[ConnectionLoad]:
+        return [each for each in movable(source, self.view) if not self._cooling(each)]
+
+    def _cooling(self, connection: ConnectionLoad) -> bool:
+        last = self.view.history.last.get(connection.id)
+        return last is not None and self.view.now - (last.ended or 0.0) < self.terms.pause
+
+    def _coolest(self, source: HubLoad, backoff: Backoff) -> HubLoad | None:
+        """The least busy hub that may take something from this one."""
+        if not self._queue:
+            self._queue = [
+                (level, hub)
+                for hub, level in self.levels.items()
+                if hub not in self.resting and level < self.mean and takes(self._loads[hub])
+            ]
+            heapq.heapify(self._queue)
+        passed_over = []
+        found = None
+        while self._queue and found is None:
+            level, hub = heapq.heappop(self._queue)
+            if level != self.levels[hub]:
+                if self.levels[hub] < self.mean:
+                    heapq.heappush(self._queue, (self.levels[hub], hub))
+                continue
+            if not takes(self._loads[hub], self._coming.get(hub, 0)):
+                continue
+            passed_over.append((level, hub))
+            if not backoff.blocked(source.hub, hub, self.view.now):
+                found = self._loads[hub]
+        for each in passed_over:
+            heapq.heappush(self._queue, each)
+        return found
+
+    def _best(
+        self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad]
+    ) -> ConnectionLoad | None:
+        """The connection nearest to what the source should lose, within half the gap."""
+        half = (self.levels[source.hub] - self.levels[target.hub]) / 2
+        wanted = min(half, self.levels[source.hub] - self.mean)
+        best, best_miss = None, 0.0
+        for each in candidates:
+            load = weight(each)
+            miss = abs(wanted - load)
+            if load > half or (best is not None and (miss, each.id) >= (best_miss, best.id)):
+                continue
+            if pays(each, self.lasts, self.terms) and self._leaves(each, target):
+                best, best_miss = each, miss
+        return best
+
+    def _leaves(self, connection: ConnectionLoad, target: HubLoad) -> bool:
+        """Not back to where it has come from: that is for long after."""
+        last = self.view.history.last.get(connection.id)
+        return (
+            last is None
+            or bool(last.aborted)
+            or last.move.source != target.hub
+            or self.view.now - (last.ended or 0.0) >= self.terms.no_return
+        )
+
+    def _together(
+        self, connection: ConnectionLoad, source: HubLoad, target: HubLoad, backoff: Backoff
+    ) -> HubLoad:
+        """Another target that is as good, if there is one where the connection's group already is."""
+        if not connection.group or target.groups.get(connection.group):
+            return target
+        limit = min(
+            self.levels[target.hub] + self.terms.tie * self.mean,
+            self.levels[source.hub] - 2 * weight(connection),
+        )
+        as_good = [
+            (-load.groups[connection.group], load.hub)
+            for load in self.hubs
+            if load.groups.get(connection.group)
+            and load is not source
+            and load.hub not in self.resting
+            and self.levels[load.hub] <= limit
+            and takes(load, self._coming.get(load.hub, 0))
+            and self._leaves(connection, load)
+            and not backoff.blocked(source.hub, load.hub, self.view.now)
+        ]
+        return self._loads[min(as_good)[1]] if as_good else target
+
+    def _move(self, connection: ConnectionLoad, source: HubLoad, target: HubLoad) -> Move:
+        load = weight(connection)
+        reason = (
+            f"hub {source.hub} is at {self.levels[source.hub]:.2f} and hub {target.hub} at "
+            f"{self.levels[target.hub]:.2f} of a core, {self.mean:.2f} on average: moves {load:.3f}"
+        )
+        if connection.group and target.groups.get(connection.group):
+            reason += f", to others of {connection.group}"
+        self.levels[source.hub] -= load
+        self.levels[target.hub] += load
+        heapq.heappush(self._queue, (self.levels[target.hub], target.hub))
+        self._count(target.hub)
+        return Move(connection.id, source.hub, target.hub, reason, load)
+
+    def _why_none(self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad]) -> Stay:
+        """In words that stay the same while the case does, so that a journal can fold them."""
+        heaviest = max(source.heaviest, key=weight, default=None)
+        if heaviest is not None and weight(heaviest) >= self.terms.elephant:
+            return Stay(
+                heaviest.id,
+                f"fills most of a core on hub {source.hub}: left alone; nothing else there is worth a move",
+            )
+        what = f"hub {source.hub}"
+        if not candidates:
+            pinned = next((each for each in source.heaviest if each.why), None)
+            if pinned is not None:
+                return Stay(what, f"is busy, but nothing there can move now: {pinned.id}: {pinned.why}")
+            return Stay(what, "is busy, but all that was named there has just moved")
+        half = (self.levels[source.hub] - self.levels[target.hub]) / 2
+        if all(weight(each) > half for each in candidates):
+            return Stay(what, "is busy, but each connection there is more than half the gap to any other hub")
+        return Stay(what, "is busy, but no move from there would pay for itself")

@@ -1,0 +1,40 @@
+"""What is due next."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+
+__all__ = ["Events"]
+
+
+class Events:
+    """A queue of calls, by time; what is due at the same time comes in the order in which it was put in."""
+
+    def __init__(self) -> None:
+        self._queue: list[tuple[float, int, Callable[[float], None]]] = []
+        self._number = 0
+
+    def at(self, time: float, happen: Callable[[float], None]) -> None:
+        self._number += 1
+        heapq.heappush(self._queue, (time, self._number, happen))
+
+    def every(self, period: float, happen: Callable[[float], None], first: float = 0.0) -> None:
+        """Again and again, without adding up what sums of floats are off by."""
+        times = 0
+
+        def again(now: float) -> None:
+            nonlocal times
+            times += 1
+            self.at(first + times * period, again)
+            happen(now)
+
+        self.at(first, again)
+
+    def next(self) -> tuple[float, Callable[[float], None]]:
+        time, _, happen = heapq.heappop(self._queue)
+        return time, happen
+
+    @property
+    def next_time(self) -> float:
+        return self._queue[0][0]

@@ -1,0 +1,88 @@
+"""What is simulated: the numbers that a run is made of, and the loads that have names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from actorrpc.simulate import adversaries, loads
+from actorrpc.simulate.connections import Connections
+from actorrpc.simulate.loads import Floats, Indices, Load
+
+__all__ = ["LOADS", "Scenario"]
+
+LOADS: dict[str, loads.MakeLoad] = {
+    "equal": loads.Still,
+    "lognormal": loads.LogNormal,
+    "pareto": loads.Pareto,
+    "step": loads.Step,
+    "sine": loads.Sine,
+    "bursty": loads.Bursty,
+    "flipflop": loads.FlipFlop,
+    "fast": loads.Fast,
+    "adversary": adversaries.Adversary,
+    "follower": adversaries.Follower,
+    "herd": adversaries.Herd,
+}
+
+#: One connection's turns are serial: it cannot take more than a core, and never all of it.
+MOST = 0.95
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One run, without its policy. Two that are equal give the same figures for the same policy."""
+
+    load: str = "lognormal"
+    hubs: int = 8
+    connections: int = 512
+    minutes: float = 10.0
+    #: What all connections take together, over all cores.
+    utilisation: float = 0.6
+    seed: int = 1
+    #: The relative error (σ) of all that is reported, and how many seconds late it arrives.
+    noise: float = 0.05
+    stale: float = 0.1
+    #: The share of moves that is aborted.
+    abort: float = 0.01
+    #: Hubs that go, a minute. Each comes back half a minute later, empty.
+    churn: float = 0.0
+    #: ``hash``: as the kernel's SO_REUSEPORT places them; ``one``: all heavy ones begin on hub 0.
+    placement: str = "hash"
+
+    @property
+    def seconds(self) -> float:
+        return self.minutes * 60
+
+    @property
+    def unit(self) -> float:
+        """The load of a mean connection, in cores."""
+        return self.utilisation * self.hubs / self.connections
+
+    def random(self, what: str) -> np.random.Generator:
+        """Numbers of their own for each purpose: what a policy does changes nothing else."""
+        return np.random.default_rng([self.seed, *what.encode()])
+
+    def make_load(self) -> Load:
+        return LOADS[self.load](self.random("load"))
+
+    def place(self, load: Load) -> Connections:
+        """The connections as they are at first."""
+        random = self.random("place")
+        homes = random.integers(self.hubs, size=self.connections)
+        ages = random.exponential(600.0, self.connections)
+        first = self.in_cores(load.start(homes, self.hubs))
+        if self.placement == "one":
+            homes = _heavy_on_one(homes, first, self.hubs)
+        return Connections(homes, self.hubs, first, ages)
+
+    def in_cores(self, relative: Floats) -> Floats:
+        return np.minimum(relative * self.unit, MOST)
+
+
+def _heavy_on_one(homes: Indices, first: Floats, hubs: int) -> Indices:
+    heavy = np.argsort(-first, kind="stable")[: max(1, len(first) // (4 * hubs))]
+    homes = homes.copy()
+    homes[heavy] = 0
+    return homes

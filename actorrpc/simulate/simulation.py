@@ -1,0 +1,219 @@
+"""One run: hubs that drain their queues between events, and a policy that sees their reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import numpy as np
+
+from actorrpc.broker.balancer import History, Move, Policy, Stay, View
+from actorrpc.simulate.connections import Connections
+from actorrpc.simulate.events import Events
+from actorrpc.simulate.loads import Changes, Floats, Indices, Load
+from actorrpc.simulate.measures import Measures
+from actorrpc.simulate.queueing import SERVICE, drain
+from actorrpc.simulate.reports import PERIOD, Reports
+from actorrpc.simulate.scenario import Scenario
+
+__all__ = ["Simulation"]
+
+#: Seconds between two plans.
+PLAN = 0.5
+#: From the decision to the end of a move: messages between broker and hubs, then the rest of a turn.
+LEAST_TRIP, MEAN_TURN = 0.005, 0.02
+#: CPU of a move at both hubs together, in seconds (docs/chaos.md); freezing and thawing come on top. And how
+#: long an idle connection stands still (docs/handoff.md).
+MOVE_CPU, MOVE_PAUSE = 0.0014, 0.0005
+#: Bytes of state that are written, sent and read in a second.
+STATE_RATE = 200e6
+#: How long clients need to answer a move, and a hub to come back.
+ANSWER, AWAY = 1.0, 30.0
+
+
+class Simulation:
+    """A scenario under a policy. ``on_progress`` is told the simulated seconds, once each."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        policy: Policy,
+        load: Load | None = None,
+        connections: Connections | None = None,
+        on_progress: Callable[[float], None] = lambda now: None,
+    ) -> None:
+        self.scenario = scenario
+        self.policy = policy
+        self.load = load or scenario.make_load()
+        self.connections = connections or scenario.place(self.load)
+        self.measures = Measures()
+        self.history = History()
+        self.stays: dict[str, str] = {}
+        self.now = 0.0
+        hubs = self.connections.hubs
+        #: Jobs in each hub; whether it serves; what it does that belongs to no connection, in cores.
+        self.jobs = np.zeros(hubs)
+        self.serving = np.ones(hubs, np.bool_)
+        self.fixed = np.zeros(hubs)
+        #: Jobs that the moves have made at each hub since the last interval.
+        self._made = np.zeros(hubs)
+        self._demand = self.connections.demand()
+        self._done = np.zeros(hubs)
+        self._wanted = np.zeros(hubs)
+        self._speed = np.ones(hubs)
+        self._moves_random = scenario.random("moves")
+        self._churn_random = scenario.random("churn")
+        self._reports = Reports(self.connections, scenario.noise, scenario.stale, scenario.random("reports"))
+        self._progress = on_progress
+        self._events = self._schedule()
+
+    def _schedule(self) -> Events:
+        events = Events()
+        events.every(self.load.period, self._change, self.load.period)
+        events.every(PERIOD, self._report, PERIOD)
+        events.every(PLAN, self._plan, PERIOD)
+        events.every(1.0, self._progress, 1.0)
+        if self.scenario.churn:
+            events.at(self._next_loss(0.0), self._lose_hub)
+        return events
+
+    def run(self) -> Measures:
+        """Let all of its time pass."""
+        end = self.scenario.seconds
+        while self._events.next_time <= end:
+            time, happen = self._events.next()
+            self._pass(time)
+            happen(time)
+        self._pass(end)
+        return self.measures
+
+    # ---- hubs
+
+    def _pass(self, to: float) -> None:
+        """Hubs drain their queues up to a moment, under loads that stay meanwhile."""
+        seconds, self.now = to - self.now, to
+        if seconds <= 0:
+            return
+        demand = self._demand + self.fixed
+        arrived = demand * seconds / SERVICE + self._made
+        left = drain(self.jobs, arrived, seconds)
+        done = (self.jobs + arrived - left) * SERVICE
+        self.jobs = left
+        self._made[:] = 0
+        self._done += done
+        self._wanted += arrived * SERVICE
+        self.measures.arrived += float(arrived.sum()) * SERVICE
+        self.measures.done += float(done.sum())
+        self.measures.interval(to, seconds, demand, self.serving, left)
+
+    def _report(self, now: float) -> None:
+        busy = self._done / PERIOD
+        # A hub that cannot do all that it is asked for gives each connection its part, averaged as loads are.
+        got = np.divide(self._done, self._wanted, out=np.ones_like(busy), where=self._wanted > 1e-12)
+        self._speed += (np.clip(got, 0, 2) - self._speed) * -np.expm1(-PERIOD)
+        self._reports.take(now, self.serving.tolist(), busy, self._speed, self.jobs * SERVICE)
+        self._done[:] = 0
+        self._wanted[:] = 0
+
+    def _next_loss(self, now: float) -> float:
+        return now + float(self._churn_random.exponential(60 / self.scenario.churn))
+
+    def _lose_hub(self, now: float) -> None:
+        """A hub goes, and its clients connect anew, wherever the kernel's hash puts them."""
+        self._events.at(self._next_loss(now), self._lose_hub)
+        there = np.flatnonzero(self.serving)
+        lost = int(self._churn_random.choice(there))
+        others = there[there != lost]
+        if len(others) < max(1, self.connections.hubs // 2):
+            return
+        self.serving[lost] = False
+        rows = self.connections.members(lost).copy()
+        targets = others[self._churn_random.integers(len(others), size=len(rows))]
+        self.connections.reconnect(rows, targets, now)
+        # What waited there is asked for again.
+        waiting = float(self.jobs[lost] + self._made[lost])
+        self.jobs[lost] = self._made[lost] = 0.0
+        self.jobs[others] += waiting / len(others)
+        self._demand = self.connections.demand()
+        self._events.at(now + AWAY, lambda _: self._return_hub(lost))
+
+    def _return_hub(self, hub: int) -> None:
+        self.serving[hub] = True
+        self._speed[hub] = 1.0
+
+    # ---- loads
+
+    def _change(self, now: float) -> None:
+        if (changes := self.load.change(now)) is not None:
+            self._apply(changes[0], self.scenario.in_cores(changes[1]), now)
+
+    def _apply(self, rows: Indices, loads: Floats, now: float) -> None:
+        if len(rows):
+            self.connections.change(rows, loads, now)
+            self._demand = self.connections.demand()
+
+    def _answer(self, row: int, source: int, target: int) -> None:
+        changes: Changes | None = self.load.moved(row, source, target, self.connections)
+        if changes is None:
+            return
+        rows = changes[0]
+        self._apply(*changes, self.now)
+        if self.load.undone_after is not None:
+            self._events.at(self.now + self.load.undone_after, lambda now: self._change_loads(rows, now))
+
+    def _change_loads(self, rows: Indices, now: float) -> None:
+        """Two connections change their loads, once more."""
+        self._apply(rows, self.connections.load[rows[::-1]], now)
+
+    # ---- moves
+
+    def _plan(self, now: float) -> None:
+        view = View(now, self._reports.arrived(now), self.history)
+        self._begin(list(self.policy.plan(view)), now)
+
+    def _begin(self, decided: Iterable[Move | Stay], now: float) -> None:
+        for each in decided:
+            if isinstance(each, Stay):
+                self.stays[each.what] = each.reason
+                continue
+            if each.connection in self.history.in_flight:
+                continue
+            self.history.begun(each, now)
+            trip = LEAST_TRIP + float(self._moves_random.exponential(MEAN_TURN))
+            fails = bool(self._moves_random.random() < self.scenario.abort)
+            self._events.at(now + trip, partial(self._end, each, fails))
+
+    def _end(self, move: Move, fails: bool, now: float) -> None:
+        aborted = self._obstacle(move) or ("the target refused it" if fails else "")
+        if aborted:
+            self.measures.aborted += 1
+        row = self.connections.row(move.connection)
+        if row is not None and self.connections.hub[row] == move.source:
+            cpu = MOVE_CPU + 2 * self.connections.freeze_ms[row] / 1000
+            for hub in (move.source, move.target):
+                self._made[hub] += cpu / 2 / SERVICE if self.serving[hub] else 0.0
+            if not aborted:
+                self._move(row, move.source, move.target, now)
+        self.history.ended(move.connection, now, aborted)
+
+    def _obstacle(self, move: Move) -> str:
+        row = self.connections.row(move.connection)
+        if row is None or self.connections.hub[row] != move.source:
+            return "it is not there any more"
+        return "" if self.serving[move.target] else "the target has gone"
+
+    def _move(self, row: int, source: int, target: int, now: float) -> None:
+        load = float(self.connections.load[row])
+        demand = float(self._demand[source] + self.fixed[source])
+        # Its part of what waits goes with it.
+        waiting = float(self.jobs[source]) * load / demand if demand > 1e-12 else 0.0
+        self.jobs[source] -= waiting
+        self.jobs[target] += waiting
+        self.connections.move(row, target)
+        self._demand[source] -= load
+        self._demand[target] += load
+        freezing = 2 * float(self.connections.freeze_ms[row]) / 1000
+        sending = float(self.connections.state_bytes[row]) / STATE_RATE
+        self.measures.pause(MOVE_PAUSE + freezing + sending, load)
+        self.measures.moved(row, source, target, now)
+        self._events.at(now + ANSWER, lambda _: self._answer(row, source, target))

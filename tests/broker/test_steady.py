@@ -1,0 +1,271 @@
+"""Each rule of `steady`: a case in which it decides."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actorrpc.broker.balancer import History, HubLoad, Move, Stay
+from actorrpc.broker.lessons import Comparison, Lessons
+from actorrpc.broker.levels import Levels
+from actorrpc.broker.restraint import Backoff, Budget, Rest
+from actorrpc.broker.steady import Steady
+from actorrpc.broker.worth import Terms
+from tests.broker.views import connection, hub, moves, plan, stays, view
+
+
+def test_a_busy_hub_gives_to_the_idlest() -> None:
+    decided = plan(Steady(), hub(0, 0.4, 0.2, 0.1), hub(1, 0.3), hub(2, 0.1))
+    assert moves(decided)[0] == ("0-1", 0, 2)
+    assert isinstance(decided[0], Move)
+    assert decided[0].load == 0.2
+    assert decided[0].reason.startswith("hub 0 is at 0.70 and hub 2 at 0.10 of a core, 0.37 on average")
+
+
+def test_a_small_gap_is_let_be_until_it_is_a_large_one() -> None:
+    """Two thresholds: above the first a hub begins, and goes on until it is under the second."""
+    policy = Steady()
+    assert not policy.plan(view(hub(0, *[0.01] * 52), hub(1, *[0.01] * 48)))
+    large = plan(policy, hub(0, *[0.01] * 60), hub(1, *[0.01] * 40), now=110)
+    assert large
+    assert moves(plan(policy, hub(0, *[0.01] * 52), hub(1, *[0.01] * 48), now=120))
+
+
+def test_an_idle_server_is_let_be() -> None:
+    assert not plan(Steady(), hub(0, 0.01, 0.008), hub(1))
+
+
+@given(st.lists(st.lists(st.floats(0.001, 0.4), max_size=8), min_size=2, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_at_most_half_the_gap_in_one_step(loads: list[list[float]]) -> None:
+    found = [hub(number, *each) for number, each in enumerate(loads)]
+    moved: dict[tuple[int, int], float] = {}
+    for move in plan(Steady(), *found):
+        if isinstance(move, Move):
+            pair = move.source, move.target
+            moved[pair] = moved.get(pair, 0.0) + move.load
+    for (source, target), load in moved.items():
+        assert load <= (found[source].busy - found[target].busy) / 2 + 1e-9
+
+
+def test_only_what_pays() -> None:
+    light = [connection(f"c{at}", 0.02) for at in range(20)]
+    assert moves(plan(Steady(), hub(0, *light), hub(1)))
+    heavy_state = [connection(f"c{at}", 0.02, state_bytes=10**9) for at in range(20)]
+    assert not moves(plan(Steady(), hub(0, *heavy_state), hub(1)))
+    about_to_go = [connection(f"c{at}", 0.001, age=0.1) for at in range(20)]
+    decided = plan(Steady(), hub(0, *about_to_go, busy=0.4), hub(1))
+    assert moves(decided) == [] and "pay for itself" in stays(decided)["hub 0"]
+
+
+def test_a_connection_rests_after_its_move_and_does_not_return_for_longer() -> None:
+    history = History()
+    history.begun(Move("1-0", 0, 1, "", 0.3), 10.0)
+    history.ended("1-0", 10.0)
+    busy, idle = hub(1, 0.3, 0.35), hub(0)
+
+    def at(now: float, *others: HubLoad) -> list[tuple[str, int, int]]:
+        return moves(plan(Steady(), busy, idle, *others, now=now, history=history))
+
+    def without_others(now: float) -> list[tuple[str, int, int]]:
+        return moves(plan(Steady(), hub(1, 0.3, busy=0.65), idle, now=now, history=history))
+
+    assert without_others(30.0) == without_others(100.0) == []
+    assert without_others(10.0 + Terms().no_return) == [("1-0", 1, 0)]
+    # Elsewhere it may go sooner.
+    third = hub(2)
+    assert moves(plan(Steady(), hub(1, 0.3, busy=0.65), hub(0, 0.1), third, now=100.0, history=history)) == [
+        ("1-0", 1, 2)
+    ]
+    assert at(10.0) == []
+
+
+def test_hubs_rest_while_a_move_is_under_way_and_a_little_longer() -> None:
+    policy, history = Steady(), History()
+    found = hub(0, *[0.1] * 8), hub(1), hub(2)
+    first = [each for each in plan(policy, *found, history=history) if isinstance(each, Move)]
+    assert first
+    for move in first:
+        history.begun(move, 100.0)
+    assert moves(plan(policy, *found, now=100.5, history=history)) == []
+    for move in first:
+        history.ended(move.connection, 100.6)
+    assert moves(plan(policy, *found, now=101.0, history=history)) == []
+
+
+def test_a_move_counts_before_it_shows() -> None:
+    """Or the same load would be moved twice: reports and averages come later."""
+    levels, history = Levels(1.0), History()
+    levels.observe(0.0, [hub(0, busy=0.8), hub(1, busy=0.2)], history)
+    history.begun(Move("a", 0, 1, "", 0.3), 0.0)
+    assert levels.projected(history) == {0: 0.5, 1: 0.5}
+    history.ended("a", 0.1)
+    levels.observe(0.1, [hub(0, busy=0.8, stale=0.1), hub(1, busy=0.2, stale=0.1)], history)
+    assert levels.projected(history) == {0: 0.5, 1: 0.5} and levels.settled() == {0: 0.8, 1: 0.2}
+    levels.observe(0.3, [hub(0, busy=0.5), hub(1, busy=0.5)], history)
+    after = levels.settled()
+    assert abs(after[0] - 0.5) < 0.1 and levels.moved == {0: -0.3, 1: 0.3}
+
+
+def test_an_aborted_move_has_moved_nothing() -> None:
+    levels, history = Levels(1.0), History()
+    levels.observe(0.0, [hub(0, busy=0.8), hub(1, busy=0.2)], history)
+    history.begun(Move("a", 0, 1, "", 0.3), 0.0)
+    history.ended("a", 0.1, "a turn runs")
+    levels.observe(0.3, [hub(0, busy=0.8), hub(1, busy=0.2)], history)
+    assert levels.projected(history) == {0: 0.8, 1: 0.2}
+
+
+def test_one_noisy_report_moves_nothing() -> None:
+    policy = Steady()
+    for step in range(40):
+        plan(policy, hub(0, *[0.1] * 5), hub(1, *[0.1] * 5), now=100 + step * 0.25)
+    assert not plan(policy, hub(0, *[0.1] * 5, busy=0.6), hub(1, *[0.1] * 5), now=110.25)
+
+
+def test_budget() -> None:
+    terms = Terms(budget=0.0, least_budget=3.0)
+    assert len(moves(plan(Steady(terms), hub(0, *[0.02] * 40), hub(1), hub(2)))) == 3
+    budget = Budget()
+    budget.refill(0.0, 4.0)
+    budget.left -= 4
+    budget.refill(0.5, 4.0)
+    assert budget.left == 2
+    budget.refill(60.0, 4.0)
+    assert budget.left == 4
+
+
+def test_back_off_after_an_abort() -> None:
+    history = History()
+    history.begun(Move("x", 0, 2, "", 0.1), 97.0)
+    history.ended("x", 97.0, "the target refused it")
+    found = hub(0, 0.3, 0.3, 0.2), hub(1, 0.2), hub(2)
+    assert moves(plan(Steady(), *found))[0][2] == 2
+    assert moves(plan(Steady(), *found, history=history))[0][2] == 1
+
+
+def test_back_off_doubles_and_ends_with_success() -> None:
+    backoff, history = Backoff(5.0, 300.0), History()
+    for aborted, until in (("no", 5.0), ("no", 10.0), ("no", 20.0), ("", 0.0), ("no", 5.0)):
+        history.begun(Move("x", 0, 1, ""), 0.0)
+        history.ended("x", 0.0, aborted)
+        backoff.learn(history.past[-1])
+        assert not backoff.blocked(0, 1, until) and not backoff.blocked(1, 0, 0.0)
+        assert backoff.blocked(0, 1, until - 0.1) is bool(aborted)
+
+
+def test_an_elephant_stays_and_the_others_leave() -> None:
+    elephant = connection("elephant", 0.9)
+    first = plan(Steady(), hub(0, elephant, 0.05, 0.04), hub(1, 0.4), hub(2, 0.4))
+    assert {name for name, _, _ in moves(first)} == {"0-1", "0-2"}
+    alone = plan(Steady(), hub(0, elephant), hub(1, 0.4), hub(2, 0.4))
+    assert moves(alone) == []
+    assert stays(alone)["elephant"].startswith("fills most of a core on hub 0: left alone")
+
+
+def test_others_than_the_heaviest_leave_an_elephant_too() -> None:
+    load = HubLoad(0, 0.98, 100, [connection("elephant", 0.9)], [connection("light", 0.01)])
+    assert moves(plan(Steady(), load, hub(1, 0.4), hub(2, 0.4))) == [("light", 0, 1)]
+
+
+def test_a_group_decides_between_hubs_that_are_as_good() -> None:
+    talker = connection("talker", 0.2, group="room/1")
+    busy = hub(0, talker, busy=0.7)
+
+    def target(level: float) -> int:
+        home = hub(2, level, groups={"room/1": 9.0})
+        return moves(plan(Steady(), busy, hub(1, 0.20), home))[0][2]
+
+    assert target(0.205) == 2
+    assert target(0.30) == 1  # never against the load
+
+
+def test_why_a_busy_hub_keeps_what_it_has() -> None:
+    pinned = connection("p", 0.4, why="Lookup runs for 3 s")
+    assert "p: Lookup runs" in stays(plan(Steady(), hub(0, pinned), hub(1)))["hub 0"]
+    too_large = plan(Steady(), hub(0, 0.5), hub(1, 0.2))
+    assert "more than half the gap" in stays(too_large)["hub 0"]
+    nowhere = plan(Steady(), hub(0, 0.2, 0.2), hub(1, room=0))
+    assert "no other hub" in stays(nowhere)["hub 0"]
+
+
+def test_a_load_that_has_just_changed_weighs_what_it_does_now() -> None:
+    rising = connection("rising", 0.05, recent=0.4)
+    assert moves(plan(Steady(), hub(0, rising, 0.2, busy=0.6), hub(1))) == [("0-1", 0, 1)]
+
+
+def run(policy: Steady, levels: list[tuple[float, float]]) -> list[list[Move | Stay]]:
+    """Two hubs that are so busy, half a second apart; nothing comes of what is decided."""
+    history = History()
+    return [
+        plan(policy, hub(0, *[one / 10] * 10), hub(1, *[other / 10] * 10), now=at * 0.5, history=history)
+        for at, (one, other) in enumerate(levels)
+    ]
+
+
+def test_gaps_that_go_by_themselves_are_let_be() -> None:
+    terms = Terms(start=9.0)  # it watches only
+    policy = Steady(terms)
+    run(policy, [(0.7, 0.3) if at // 6 % 2 else (0.3, 0.7) for at in range(200)])
+    policy.terms = Terms()
+    decided = run(policy, [(0.75, 0.3)] * 3)[-1]
+    assert [getattr(each, "reason", "") for each in decided] == [
+        "gaps between hubs do not last: 3 s later most of each has gone by itself"
+    ]
+
+
+def test_lasting_gaps_are_known_as_such() -> None:
+    lessons = Lessons()
+    for step in range(100):
+        lessons.learn(step * 0.5, {0: 0.7, 1: 0.3}, {0: 0.0, 1: 0.0})
+    assert lessons.lasts > 0.95
+
+
+def test_a_full_hub_teaches_nothing() -> None:
+    lessons = Lessons()
+    for step in range(100):
+        lessons.learn(step * 0.5, {0: 1.0 if step % 2 else 0.98}, {0: 0.0})
+    assert lessons.lasts == Lessons.FIRST_GUESS
+
+
+def test_it_rests_when_moving_brings_nothing() -> None:
+    policy, history = Steady(), History()
+    moved, rested = [], set()
+    for step in range(400):
+        now = step * 0.5
+        # Whatever moves, hub 0 stays as busy, with other connections.
+        found = hub(0, *[connection(f"{step}-{at}", 0.05) for at in range(14)]), hub(1, 0.3)
+        decided = plan(policy, *found, now=now, history=history)
+        rested |= {each for what, each in stays(decided).items() if not what}
+        for each in decided:
+            if isinstance(each, Move):
+                moved.append(now)
+                history.begun(each, now)
+                history.ended(each.connection, now + 0.1)
+    assert any(reason.startswith("moving brings nothing") for reason in rested)
+    assert sum(now < 20 for now in moved) > 5 * max(1, sum(100 < now < 120 for now in moved))
+
+
+def test_a_rest_is_twice_the_last() -> None:
+    rest = Rest(30.0, 100.0)
+    lengths = []
+    now = 0.0
+    for _ in range(4):
+        rest.begin(now)
+        lengths.append(rest.length)
+        assert rest.resting(now + rest.length - 1) and not rest.resting(now + rest.length)
+        now += rest.length
+        assert rest.over(now) and not rest.over(now)
+    assert lengths == [30.0, 60.0, 100.0, 100.0]
+    rest.begin(now + 500)
+    assert rest.length == 30.0
+
+
+def test_moving_is_compared_with_not_moving() -> None:
+    comparison = Comparison()
+    comparison.while_still(0.4)
+    for spread, in_vain in ((0.4, True), (0.2, False)):
+        comparison.begin_again()
+        for _ in range(60):
+            comparison.while_moving(spread)
+        assert comparison.in_vain is in_vain

@@ -1,0 +1,167 @@
+"""`actorrpc simulate`: what it prints, replays, draws and refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from actorrpc.cli import main
+from actorrpc.errors import ConfigError
+from actorrpc.simulate.recording import Recording
+
+QUICK = ("--hubs", "4", "--connections", "60", "--minutes", "0.2")
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as raised:
+        main(["simulate", *arguments])
+    return int(raised.value.code or 0)
+
+
+def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*QUICK, "--load", "equal", "--load", "fast", "--policy", "none", "--policy", "steady") == 0
+    out, err = capsys.readouterr()
+    head, *rows, note = out.splitlines()
+    assert head.split() == [
+        "load", "policy", "max/mean", "p99", "delay", "ms", "p99", "moves/min", "ping-pong", "aborted",
+    ]  # fmt: skip
+    assert [row.split()[:2] for row in rows] == [
+        ["equal", "none"], ["equal", "steady"], ["fast", "none"], ["fast", "steady"],
+    ]  # fmt: skip
+    assert rows[0].split()[-3:] == ["0.0", "0.0%", "0"]
+    assert note.startswith("Ping-pong:") and err == ""
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*QUICK, "--policy", "count", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["load"], row["policy"]) == ("lognormal", "count")
+    assert row["imbalance"] >= 1 and row["moves"] >= 0
+
+
+def test_it_is_the_same_whatever_the_hash_seed() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "actorrpc",
+        "simulate",
+        *QUICK,
+        "--load",
+        "all",
+        "--policy",
+        "steady",
+        "--json",
+    ]
+    printed = {
+        subprocess.run(
+            command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(printed) == 1 and len(json.loads(printed.pop())) == 11
+
+
+@pytest.mark.parametrize("name", ["curves.png", "curves.svg"])
+def test_plots(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = []
+    for copy in ("1", "2"):
+        path = tmp_path / f"{copy}{name}"
+        assert run(*QUICK, "--policy", "none", "--policy", "steady", "--plot", str(path)) == 0
+        drawn.append(path.read_bytes())
+    assert drawn[0] == drawn[1] and len(drawn[0]) > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--load", "bogus"), "no load 'bogus': take equal,"),
+        (("--policy", "bogus"), "no policy 'bogus'"),
+        (("--hubs", "1"), "Invalid value for '--hubs'"),
+        (("--plot", "curves.gif"), "must end with .png or .svg"),
+        (("--replay", "/no/such/file"), "cannot read /no/such/file: No such file"),
+        (("--replay", "x", "--load", "fast"), "leave out --load"),
+    ],
+)
+def test_wrong_words_get_one_line(
+    arguments: tuple[str, ...], error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and error in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["numpy", "matplotlib"])
+def test_what_is_missing_is_named(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    assert run(*QUICK, "--plot", "x.png") == 2
+    assert f"simulating needs {module}: pip install actorrpc[simulate]" in capsys.readouterr().err
+
+
+def test_the_command_line_needs_no_numpy() -> None:
+    program = "import sys, actorrpc.cli; print(sorted({'numpy', 'matplotlib'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def report(time: float, *hubs: tuple[int, float, dict[str, float]]) -> str:
+    return json.dumps({
+        "t": time,
+        "hubs": [
+            {"hub": hub, "busy": busy, "connections": len(named), "lag_ms": 0.1, "others": [],
+             "heaviest": [{"id": id, "load": load, "recent": load, "state_bytes": 10, "freeze_ms": 0.1,
+                           "age": 100.0, "why": "a turn runs" if id == "pinned" else "", "group": ""}
+                          for id, load in named.items()]}
+            for hub, busy, named in hubs
+        ],
+    })  # fmt: skip
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> str:
+    """Two hubs; all the named load is on one, which has 0.1 besides."""
+    named = {"a": 0.2, "b": 0.2, "c": 0.1, "pinned": 0.2}
+    lines = [report(50 + at / 4, (0, 0.8, named), (1, 0.05, {})) for at in range(240)]
+    moved = {"connection": "a", "source": 0, "target": 1, "aborted": "x"}
+    lines.insert(5, json.dumps({"t": 51.0, "moved": moved}))
+    path = tmp_path / "run.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_a_replay(recording: str, capsys: pytest.CaptureFixture[str]) -> None:
+    policies = ("--policy", "none", "--policy", "steady")
+    assert run("--replay", recording, *policies, "--noise", "0", "--abort", "0", "--json") == 0
+    none, steady = json.loads(capsys.readouterr().out)
+    assert none["load"] == "replay" and none["moves"] == 0
+    assert none["imbalance"] == pytest.approx(0.8 / 0.425, rel=1e-3)
+    assert 1 <= steady["moves"] <= 3 and steady["imbalance"] < 1.35
+
+
+def test_what_a_recording_says(recording: str) -> None:
+    found = Recording.read(recording)
+    assert (found.hubs, found.names, found.homes) == ([0, 1], ["a", "b", "c", "pinned"], [0] * 4)
+    assert found.seconds == 59.75
+    assert found.reports[0][2] == pytest.approx([0.1, 0.05])
+
+
+def test_a_connection_that_is_not_named_any_more_weighs_nothing_at_last(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    gone = [report(0.0, (3, 0.5, {"a": 0.4})), *(report(float(at), (3, 0.1, {})) for at in range(1, 40))]
+    path.write_text("\n".join(gone))
+    found = Recording.read(str(path))
+    assert [time for time, loads, _ in found.reports if loads.get(0) == 0.0] == [31.0]
+
+
+@pytest.mark.parametrize("text", ["", "no json", '{"t": 1}', '{"t": 1, "hubs": [{"hub": 0}]}', "[]\n[]"])
+def test_what_is_no_recording(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"no recording|no line of a recording"):
+        Recording.read(str(path))
