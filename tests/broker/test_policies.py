@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorrpc.broker.balancer import ConnectionLoad, History, HubLoad, Move, View
-from actorrpc.broker.plain import Count, Greedy, Steal
 from actorrpc.broker.policies import DEFAULT, NAMES, make_policy
+from actorrpc.broker.policies.plain import Count, Greedy, Steal
 from actorrpc.errors import ConfigError
 from actorrpc.simulate.command import POLICIES
 from tests.broker.views import connection, hub, moves, plan

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorrpc.broker.balancer import History, HubLoad, Move, Stay
-from actorrpc.broker.lessons import Comparison, Lessons
-from actorrpc.broker.levels import Levels
-from actorrpc.broker.restraint import Backoff, Budget, Rest
-from actorrpc.broker.steady import Steady
-from actorrpc.broker.worth import Terms
+from actorrpc.broker.policies.lessons import Comparison, Lessons
+from actorrpc.broker.policies.levels import Levels
+from actorrpc.broker.policies.restraint import Backoff, Budget, Rest
+from actorrpc.broker.policies.steady import Steady
+from actorrpc.broker.policies.worth import Terms
 from tests.broker.views import connection, hub, moves, plan, stays, view
 
 

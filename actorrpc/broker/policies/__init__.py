@@ -7,8 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 
 from actorrpc.broker.balancer import Policy
-from actorrpc.broker.plain import Count, Greedy, Nothing, Steal
-from actorrpc.broker.steady import Steady
+from actorrpc.broker.policies.plain import Count, Greedy, Nothing, Steal
+from actorrpc.broker.policies.steady import Steady
 from actorrpc.errors import ConfigError
 
 __all__ = ["DEFAULT", "NAMES", "make_policy"]

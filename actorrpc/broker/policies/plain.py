@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
-from actorrpc.broker.eligible import known, movable, takes
+from actorrpc.broker.policies.eligible import known, movable, takes
 
 __all__ = ["Count", "Greedy", "Nothing", "Steal"]
 

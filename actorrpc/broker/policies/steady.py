@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from statistics import fmean
 
 from actorrpc.broker.balancer import HubLoad, Move, Stay, View
-from actorrpc.broker.eligible import known
-from actorrpc.broker.lessons import Comparison, Lessons
-from actorrpc.broker.levels import Levels
-from actorrpc.broker.restraint import Backoff, Budget, Rest
-from actorrpc.broker.step import Step
-from actorrpc.broker.worth import Terms
+from actorrpc.broker.policies.eligible import known
+from actorrpc.broker.policies.lessons import Comparison, Lessons
+from actorrpc.broker.policies.levels import Levels
+from actorrpc.broker.policies.restraint import Backoff, Budget, Rest
+from actorrpc.broker.policies.step import Step
+from actorrpc.broker.policies.worth import Terms
 
 __all__ = ["Steady"]
 

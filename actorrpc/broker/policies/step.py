@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
-from actorrpc.broker.eligible import movable, takes
-from actorrpc.broker.restraint import Backoff, Budget
-from actorrpc.broker.worth import Terms, pays, weight
+from actorrpc.broker.policies.eligible import movable, takes
+from actorrpc.broker.policies.restraint import Backoff, Budget
+from actorrpc.broker.policies.worth import Terms, pays, weight
 
 __all__ = ["Step"]
 
