@@ -6,6 +6,7 @@ import json
 import os
 import select
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,12 +56,15 @@ class Called(NamedTuple):
         return percentile([took for _, _, took in self.calls], percent)
 
 
-class Arena(NamedTuple):
+class Arena:
     """A broker and its hubs, each hub on a core of its own."""
 
-    address: str
-    broker: Broker
-    hubs: int
+    def __init__(self, address: str, broker: Broker, hubs: int) -> None:
+        self.address = address
+        self.broker = broker
+        self.hubs = hubs
+        #: The clients of the hub that had most, over the mean, when they began to work.
+        self.skew = 0.0
 
     def run(
         self,
@@ -101,6 +105,8 @@ class Arena(NamedTuple):
                 if wanted is not None and wanted != rows[peer]["hub"]:
                     moves.append((rows[peer]["id"], wanted))
         self.broker.move_all(moves, _MOVE_WINDOW)
+        on_hub = Counter(({row["id"]: row["hub"] for row in rows.values()} | dict(moves)).values())
+        self.skew = max(on_hub.values()) * self.hubs / len(rows)
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
     python -m benchmarks.rebalancing heavy shifting blocking
 
-``heavy``     all heavy clients are on one hub: how near the policy comes, after 3 s, to half of them on each
-``shifting``  the load changes sides every few seconds: the policy should do no harm
-``blocking``  one client holds its hub for 50 ms with each call: what becomes of the others there
+``heavy``      all heavy clients are on one hub: how near the policy comes, after 3 s, to half of them on each
+``shifting``   the load changes sides every few seconds: the policy should do no harm
+``blocking``   one client holds its hub for 50 ms with each call: what becomes of the others there
+``accepting``  heavy clients stay where the kernel's hash or an acceptor put them, or are moved
+``caps``       the same with a hub's connections capped, so that a full hub passes new ones on
 
 grpcio clients make calls of a few milliseconds of CPU, one at a time on each connection; throughput and
 latency are what they have seen. In each round all placements are measured, in an order that rotates.
@@ -41,12 +43,17 @@ _SETTLED = 3.0
 _NEAR_STATIC, _NO_HARM = 0.85, 0.98
 
 
+_QUESTIONS = ("heavy", "shifting", "blocking", "accepting", "caps")
+
+
 class Variant(NamedTuple):
     """A policy, and where connections are when the clients begin."""
 
     name: str
     policy: str
     place: Callable[[str, int], int | None]
+    #: More options of servers/actorrpc_hubs.py.
+    options: Sequence[str] = ()
 
 
 class Question:
@@ -58,6 +65,8 @@ class Question:
         self._workload = workload
         self._since = since
         self.figures: list[Figure] = []
+        #: By variant, of the last round: the connections of the hub that had most at first, over the mean.
+        self.skew: dict[str, float] = {}
         self._by_key: dict[str, Figure] = {}
 
     def round(self, number: int, hubs: int) -> None:
@@ -65,8 +74,9 @@ class Question:
         found = {}
         by = number % len(self.variants)
         for variant in [*self.variants[by:], *self.variants[:by]]:
-            with arena(variant.policy, hubs) as place:
+            with arena(variant.policy, hubs, *variant.options) as place:
                 found[variant.name] = place.run(self._workload, variant.place)
+                self.skew[variant.name] = place.skew
                 moves = [row for row in place.broker.moves() if row["by"] == variant.policy]
             done = sum(row["outcome"] == "moved" for row in moves)
             self._note(f"{variant.name}: moves of the policy", "", done)
@@ -171,6 +181,39 @@ class Blocking(Question):
             self._note(f"{name}: calls that block", "/s", self._rate(called.of("blocking")))
 
 
+class Accepting(Question):
+    """Heavy clients where they were accepted: some hub has more of them than another."""
+
+    def __init__(self, name: str, variants: Sequence[Variant], hubs: int, seconds: float) -> None:
+        group = {"name": "heavy", "connections": _HEAVY * hubs, "microseconds": _MICROSECONDS}
+        super().__init__(name, Workload([group], _SETTLED + seconds), variants, _SETTLED)
+
+    def _compare(self, found: dict[str, Called]) -> None:
+        for name, called in found.items():
+            self._note(f"{name}: calls after {_SETTLED:.0f} s", "/s", self._rate(called))
+            self._note(f"{name}: p99", "ms", self._p99(called))
+            self._note(f"{name}: clients of the fullest hub, of the mean", "×", self.skew[name])
+
+
+def _as_accepted(group: str, number: int) -> None:
+    """Where a connection stays."""
+
+
+def _ways_of_accepting(policy: str) -> list[Variant]:
+    return [
+        Variant(f"{accept}, {each}", each, _as_accepted, [f"--accept={accept}"])
+        for accept in ("reuseport", "acceptor")
+        for each in ("none", policy)
+    ]
+
+
+def _capped() -> list[Variant]:
+    return [
+        Variant("no cap", "none", _as_accepted),
+        Variant(f"{_HEAVY} a hub", "none", _as_accepted, [f"--max-connections={_HEAVY}"]),
+    ]
+
+
 _started = monotonic()
 
 
@@ -183,6 +226,10 @@ def _questions(options: argparse.Namespace) -> list[Question]:
         "heavy": lambda: Heavy(options.policy, options.hubs, options.seconds),
         "shifting": lambda: Shifting(options.policy, options.hubs, options.shifting, options.period),
         "blocking": lambda: Blocking(options.policy, options.hubs, options.seconds),
+        "accepting": lambda: Accepting(
+            "accepting", _ways_of_accepting(options.policy), options.hubs, options.seconds
+        ),
+        "caps": lambda: Accepting("caps", _capped(), options.hubs, options.seconds),
     }
     return [made[name]() for name in options.questions or made]
 
@@ -193,7 +240,7 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("questions", nargs="*", choices=[[], "heavy", "shifting", "blocking"], help="all unless given")
+    add("questions", nargs="*", choices=[[], *_QUESTIONS], help="all unless given")
     add("--policy", default="steady", metavar="NAME", help="what is compared with none")
     add("--hubs", type=int, default=2, metavar="N", help="hubs, each on a core if there are as many")
     add("--rounds", type=int, default=3, metavar="N")

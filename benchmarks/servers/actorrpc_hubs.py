@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--hubs", type=int, default=2, metavar="N", help="how many hubs")
     parser.add_argument("--accept", default="reuseport", metavar="MODE", help="who accepts")
     parser.add_argument("--policy", default="none", help="what moves connections, besides the benchmark")
+    parser.add_argument("--max-connections", type=int, default=0, metavar="N", help="for each hub")
     options = parser.parse_args()
     if options.prepares:
         os.environ["BENCHMARK_PREPARES"] = options.prepares
@@ -39,7 +40,7 @@ def main() -> None:
         policy=options.policy,
         accept=options.accept,
         runtime_dir=options.runtime_dir,
-        config=Config(drain_timeout=0.2),
+        config=Config(drain_timeout=0.2, max_connections=options.max_connections),
         on_ready=lambda address: print(f"ready {address}", flush=True),
     )
 

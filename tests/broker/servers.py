@@ -88,7 +88,9 @@ class ServerProcess:
         self.runtime_dir = folder / "run"
         self.address = ""
         self._errors = (folder / "stderr").open("w")
-        arguments = (app, "--bind", bind, "--hubs", hubs, "--runtime-dir", self.runtime_dir, *options)
+        # Tests move connections themselves, unless they say otherwise.
+        ours = (app, "--bind", bind, "--hubs", hubs, "--runtime-dir", self.runtime_dir, "--policy", "none")
+        arguments = (*ours, *options)
         self.process = subprocess.Popen(
             [*program, *map(str, arguments)],
             cwd=cwd,

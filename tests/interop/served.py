@@ -37,6 +37,8 @@ class Served:
             "127.0.0.1:0",
             "--hubs",
             str(hubs),
+            "--policy",
+            "none",  # tests move connections themselves
         ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
