@@ -24,7 +24,6 @@ __all__ = ["Arena", "Called", "Workload", "arena"]
 #: How long clients may take to connect, and to end after their time.
 _CONNECT_TIMEOUT = 60.0
 _END_TIMEOUT = 90.0
-_MOVE_WINDOW = 8
 
 
 class Workload(NamedTuple):
@@ -59,33 +58,30 @@ class Called(NamedTuple):
 class Arena:
     """A broker and its hubs, each hub on a core of its own."""
 
-    def __init__(self, address: str, broker: Broker, hubs: int) -> None:
+    def __init__(self, address: str, broker: Broker, pids: Sequence[int]) -> None:
         self.address = address
         self.broker = broker
-        self.hubs = hubs
+        self._pids = pids
         #: The clients of the hub that had most, over the mean, when they began to work.
         self.skew = 0.0
 
-    def run(
-        self,
-        workload: Workload,
-        place: Callable[[str, int], int | None],
-        *,
-        rebalance: bool = True,
-    ) -> Called:
-        """Connect, put each connection where ``place(group, its number in it)`` says, and let them work.
+    def run(self, workload: Workload, place: Callable[[str, int], int | None]) -> Called:
+        """Connect each client to the hub that ``place(group, its number in it)`` names, and let them work.
 
-        The policy rests until they begin, and with ``rebalance=False`` all the time.
+        With None it stays where it comes. The policy rests until they begin.
         """
         self.broker.rebalance("PAUSE")
         command = python("benchmarks.clients.grpcio_workers", self.address, str(workload.seconds))
-        command += [json.dumps(group) for group in workload.groups]
+        for group in workload.groups:
+            hubs = [place(group["name"], number) for number in range(group["connections"])]
+            pids = [0 if hub is None else self._pids[hub] for hub in hubs]
+            command.append(json.dumps({**group, "pids": pids}))
         with _running(command) as process:
             assert process.stdin is not None and process.stdout is not None
-            peers = json.loads(_line(process, "ready ", _CONNECT_TIMEOUT))
-            self._place(peers, place)
-            if rebalance:
-                self.broker.rebalance("RESUME")
+            found = json.loads(_line(process, "ready ", _CONNECT_TIMEOUT))
+            with_hub = Counter(pid for pids in found.values() for pid in pids)
+            self.skew = max(with_hub.values()) * len(self._pids) / with_hub.total()
+            self.broker.rebalance("RESUME")
             process.stdin.write(b"go\n")
             process.stdin.flush()
             try:
@@ -96,18 +92,6 @@ class Arena:
             raise BenchmarkError("a client has failed: see above")
         return Called([(group, began, took) for group, began, took in json.loads(out)])
 
-    def _place(self, peers: dict[str, list[str]], place: Callable[[str, int], int | None]) -> None:
-        rows = {row["peer"]: row for row in self.broker.connections()}
-        moves = []
-        for group, addresses in peers.items():
-            for number, peer in enumerate(addresses):
-                wanted = place(group, number)
-                if wanted is not None and wanted != rows[peer]["hub"]:
-                    moves.append((rows[peer]["id"], wanted))
-        self.broker.move_all(moves, _MOVE_WINDOW)
-        on_hub = Counter(({row["id"]: row["hub"] for row in rows.values()} | dict(moves)).values())
-        self.skew = max(on_hub.values()) * self.hubs / len(rows)
-
 
 @contextmanager
 def arena(policy: str, hubs: int, *options: str) -> Iterator[Arena]:
@@ -116,8 +100,9 @@ def arena(policy: str, hubs: int, *options: str) -> Iterator[Arena]:
         directory = RuntimeDir(os.path.join(folder, "run"))
         arguments = [directory.path, f"--hubs={hubs}", f"--policy={policy}", *options]
         with server("actorrpc_hubs", None, *arguments) as running, Broker(directory.socket_path) as broker:
-            _pin([hub["pid"] for hub in broker.status()["hubs"]])
-            yield Arena(running.address, broker, hubs)
+            pids = [hub["pid"] for hub in broker.status()["hubs"]]
+            _pin(pids)
+            yield Arena(running.address, broker, pids)
 
 
 def _pin(pids: Sequence[int]) -> None:

@@ -1,12 +1,14 @@
 """A grpcio client: groups of connections, each with one call of work under way at a time.
 
-It says ``ready`` and JSON, for each group the addresses of its connections, when all are connected. On a
+It says ``ready`` and JSON, for each group the processes that its connections are with, when all are. On a
 line ``go`` from its standard input it works for the given seconds. Then it prints JSON, a list of calls as
 [GROUP, BEGAN, TOOK], in seconds since ``go``.
 
 A group is given as JSON: ``name``, ``connections`` and ``microseconds`` of CPU for each call; ``held``, the
 microseconds for which a call then holds the hub; ``think``, the seconds between two calls; or ``period`` and
 ``phase`` for one that works only every other period of so many seconds, the first (0) or the second (1).
+``pids`` are the hubs' processes that its connections shall be with, 0 for any: they are made again until the
+kernel has put them there, since a connection that was moved is not as one that was accepted.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from benchmarks.gen.bench_pb2_grpc import WorkerStub
 
 #: A call that takes longer has been lost.
 _TIMEOUT = 60.0
+#: Connections that may come to the wrong hub in a row.
+_ATTEMPTS = 200
 
 
 class Group(NamedTuple):
@@ -38,13 +42,15 @@ class Group(NamedTuple):
     period: float
     phase: int
     think: float
+    pids: list[int]
 
     @classmethod
     def parse(cls, text: str) -> Group:
         fields = json.loads(text)
         task = Task(microseconds=fields["microseconds"], held_microseconds=fields.get("held", 0))
         times = fields.get("period", 0.0), fields.get("phase", 0), fields.get("think", 0.0)
-        return cls(fields["name"], fields["connections"], task, *times)
+        pids = fields.get("pids") or [0] * fields["connections"]
+        return cls(fields["name"], fields["connections"], task, *times, pids)
 
     def rest(self, now: float) -> float:
         """For how long it does nothing more, at a time since the beginning."""
@@ -61,19 +67,28 @@ class Workers:
         self._stubs: list[list[WorkerStub]] = []
         self.calls: list[tuple[str, float, float]] = []
 
-    async def connect(self, address: str, stack: AsyncExitStack) -> dict[str, list[str]]:
-        """Open all connections. Returns the client's address of each."""
-        peers: dict[str, list[str]] = {}
+    async def connect(self, address: str, stack: AsyncExitStack) -> dict[str, list[int]]:
+        """Open all connections. Returns the process that each of them is with."""
+        found: dict[str, list[int]] = {}
         for group in self._groups:
             self._stubs.append([])
-            for _ in range(group.connections):
-                # Channels with equal arguments would share one connection.
-                alone = [("grpc.use_local_subchannel_pool", 1)]
-                channel = await stack.enter_async_context(grpc.aio.insecure_channel(address, alone))
-                self._stubs[-1].append(stub := WorkerStub(channel))
-                place: Place = await stub.Work(Task(), timeout=_TIMEOUT)
-                peers.setdefault(group.name, []).append(place.peer)
-        return peers
+            for wanted in group.pids:
+                stub, pid = await self._connect(address, wanted, stack)
+                self._stubs[-1].append(stub)
+                found.setdefault(group.name, []).append(pid)
+        return found
+
+    async def _connect(self, address: str, wanted: int, stack: AsyncExitStack) -> tuple[WorkerStub, int]:
+        for _ in range(_ATTEMPTS):
+            # Channels with equal arguments would share one connection.
+            channel = grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+            stub = WorkerStub(channel)
+            place: Place = await stub.Work(Task(), timeout=_TIMEOUT)
+            if wanted in (0, place.pid):
+                await stack.enter_async_context(channel)
+                return stub, place.pid
+            await channel.close()
+        raise ValueError(f"no connection comes to process {wanted}")
 
     async def work(self, seconds: float) -> None:
         began = perf_counter()
