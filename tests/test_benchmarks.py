@@ -171,6 +171,34 @@ def test_handoff_reports_every_figure() -> None:
     assert 200 < figures["prepare"]["median"] < 5000
 
 
+def test_rebalancing_compares_a_policy_with_none_and_the_best_placement() -> None:
+    figures = rebalancing("heavy", "--seconds=0.5")
+    assert goals(figures) == ["heavy: steady: calls, of static", "heavy: steady: p99, of static"]
+    assert figures["heavy: none: moves of the policy"]["median"] == 0
+
+
+def test_rebalancing_knows_of_shifting_loads_and_of_caps() -> None:
+    figures = rebalancing("shifting", "caps", "--seconds=0.2", "--shifting=1", "--period=0.5")
+    assert goals(figures) == ["shifting every 0.5 s: steady: calls, of none"]
+    assert figures["caps: 8 a hub: clients of the fullest hub, of the mean"]["median"] == 1
+
+
+def rebalancing(*arguments: str) -> dict[str, Any]:
+    found = report("rebalancing", "--rounds=1", *arguments)
+    assert found["met"] in (True, False)
+    assert all(len(each["rounds"]) == 1 for each in found["results"])
+    return {each["name"]: each for each in found["results"]}
+
+
+def goals(figures: dict[str, Any]) -> list[str]:
+    return [name for name, each in figures.items() if each["goal"] is not None]
+
+
+def test_rebalancing_wants_questions_that_it_knows() -> None:
+    done = benchmark("rebalancing", "weather")
+    assert done.returncode == 2 and "weather" in done.stderr
+
+
 def test_handoff_says_where_h2load_is_found() -> None:
     done = benchmark("handoff", PATH="")
     assert done.returncode == 2
