@@ -38,7 +38,8 @@ class Steady:
         self._rest = Rest(self.terms.rest, self.terms.longest_rest)
         self._budget = Budget()
         self._comparison = Comparison()
-        self._trials = Trials()
+        self._trials = Trials(self.terms.verdict)
+        self._late_trials = Trials(self.terms.late_verdict)
         #: Of the last rest.
         self._why = ""
         self._moved_at = -math.inf
@@ -57,7 +58,8 @@ class Steady:
         levels, moved = self._levels.settled(), self._levels.moved
         if self._lessons.learn(view.now, levels, moved):
             self._compare(_spread(hubs), view.now)
-            self._trials.learn(view.now, levels, moved, self._lessons.lasts)
+            for trials in (self._trials, self._late_trials):
+                trials.learn(view.now, levels, moved, self._lessons.lasts)
         step = Step(
             self.terms,
             view,
@@ -115,6 +117,7 @@ class Steady:
         if self._rest.over(now):
             self._comparison.begin_again()
             self._trials.forget()
+            self._late_trials.forget()
         if not self._rest.resting(now) and (verdict := self._verdict()):
             self._rest.begin(now)
             self._why = f"{verdict}; none for {self._rest.length:.0f} s"
@@ -122,8 +125,9 @@ class Steady:
 
     def _verdict(self) -> str:
         """Why moves had better not go on; "" if they may."""
-        if self._trials.harmful:
-            return f"moving makes it worse: {self._trials.yields:.1f} times as much comes as is moved"
+        for trials in (self._trials, self._late_trials):
+            if trials.harmful:
+                return f"moving makes it worse: {trials.yields:.1f} times as much comes as is moved"
         if self._comparison.in_vain:
             return "moving brings nothing: hubs are as far apart as without"
         return ""
