@@ -88,6 +88,9 @@ def test_a_connection_rests_after_its_move_and_does_not_return_for_longer() -> N
     assert moves(
         plan(trusting(), hub(1, 0.3, busy=0.65), hub(0, 0.1), third, now=100.0, history=history)
     ) == [("1-0", 1, 2)]
+    assert (
+        moves(plan(trusting(), hub(1, 0.3, busy=0.65), hub(0, 0.1), third, now=40.0, history=history)) == []
+    )
     assert at(10.0) == []
 
 
@@ -102,6 +105,12 @@ def test_hubs_rest_while_a_move_is_under_way_and_a_little_longer() -> None:
     for move in first:
         history.ended(move.connection, 100.6)
     assert moves(plan(policy, *found, now=101.0, history=history)) == []
+
+
+def test_a_hub_that_is_giving_gives_nothing_else_meanwhile() -> None:
+    history = History()
+    history.begun(Move("light", 0, 1, "", 0.001), 99.0)
+    assert moves(plan(trusting(), hub(0, *[0.1] * 8), hub(2), history=history)) == []
 
 
 def test_a_move_counts_before_it_shows() -> None:
@@ -331,9 +340,36 @@ def test_it_rests_when_more_comes_than_is_moved(answer: float) -> None:
 
 def test_after_a_rest_it_probes_again() -> None:
     policy = Steady()
-    served(policy, 12, follow=2.7)
-    again = plan(policy, hub(0, *[0.08] * 10), hub(1), now=1000)
-    assert [each.load for each in again if isinstance(each, Move)] == [0.08]
+    served(policy, 4, follow=3.0)
+    found = [
+        (now, each.load)
+        for now in range(104, 140)
+        for each in plan(policy, hub(0, *[0.08] * 10), hub(1), now=now)
+        if isinstance(each, Move)
+    ]
+    assert 130 <= found[0][0] <= 134 and found[0][1] == 0.08
+
+
+def test_probes_are_too_small_to_be_in_vain() -> None:
+    policy = Steady()
+    decided = [plan(policy, hub(0, *[0.08] * 10), hub(1), now=100 + step / 2) for step in range(100)]
+    assert all(moves(each) for each in decided)
+
+
+def test_the_budget_holds_for_probes() -> None:
+    assert len(moves(plan(Steady(Terms(budget=0.0, least_budget=2.0)), hub(0, *[0.02] * 40), hub(1)))) == 2
+
+
+def test_a_probe_leaves_no_hub_overfull() -> None:
+    assert len(moves(plan(Steady(), hub(0, *[0.02] * 40), hub(1, room=1)))) == 1
+
+
+def test_trust_fades() -> None:
+    trials = trusting()._trials
+    assert trials.trusted
+    for step in range(2000):
+        trials.learn(step / 2, {0: 0.5, 1: 0.5 + step // 4 % 2 / 10}, {0: 0.0, 1: 0.0}, 1.0)
+    assert not trials.trusted
 
 
 @pytest.mark.parametrize(
@@ -352,7 +388,7 @@ def test_a_probe_takes_an_eighth_of_the_gap(loads: list[float], expected: list[f
 
 
 def test_each_hub_probes_another_one() -> None:
-    decided = plan(Steady(), hub(0, *[0.08] * 10), hub(1, *[0.07] * 11), hub(2), hub(3))
+    decided = plan(Steady(), hub(0, *[0.08] * 10), hub(1, *[0.07] * 11), hub(2), hub(3, 0.3))
     assert sorted((source, target) for _, source, target in moves(decided)) == [(0, 2), (1, 3)]
 
 

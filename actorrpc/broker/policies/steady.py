@@ -116,8 +116,8 @@ class Steady:
             return f"gaps between hubs do not last: {lessons.LAG:.0f} s later most of each has gone by itself"
         if self._rest.over(now):
             self._comparison.begin_again()
-            self._trials.forget()
-            self._late_trials.forget()
+            for trials in (self._trials, self._late_trials):
+                trials.forget()
         if not self._rest.resting(now) and (verdict := self._verdict()):
             self._rest.begin(now)
             self._why = f"{verdict}; none for {self._rest.length:.0f} s"

@@ -80,7 +80,7 @@ class Step:
     ) -> Iterator[Move]:
         """The rest of a probe, for one light connection would not be seen. The target takes nothing else."""
         enough = most / 2
-        while most > enough and budget.left >= 1:
+        while most > enough and budget.left >= 1 and takes(target, self._coming.get(target.hub, 0)):
             fitting = [each for each in candidates if weight(each) <= most]
             best = self._best(source, target, fitting, most)
             if best is None:
