@@ -53,7 +53,7 @@ class Measures:
         self._delay_sum = 0.0
         self._imbalance: list[float] = []
         self._seconds: list[float] = []
-        self._left: dict[int, dict[int, float]] = {}
+        self._left: dict[str, dict[int, float]] = {}
         self.moves = self.returns = self.aborted = 0
         #: What has come and what was done, in core-seconds; and what went with moves.
         self.arrived = self.done = 0.0
@@ -95,10 +95,11 @@ class Measures:
         """A connection that takes ``load`` stood still: what came meanwhile waited for half of that."""
         self._add(np.array([seconds / 2]), np.array([load * seconds]))
 
-    def moved(self, row: int, source: int, target: int, now: float) -> None:
+    def moved(self, connection: str, source: int, target: int, now: float) -> None:
+        """By its id: who connects anew is another connection, and brings nothing back."""
         self.moves += 1
         self._point_moves += 1
-        left = self._left.setdefault(row, {})
+        left = self._left.setdefault(connection, {})
         if now - left.get(target, -math.inf) <= RETURN:
             self.returns += 1
         left[source] = now

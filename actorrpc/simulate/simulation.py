@@ -193,7 +193,7 @@ class Simulation:
             for hub in (move.source, move.target):
                 self._made[hub] += cpu / 2 / SERVICE if self.serving[hub] else 0.0
             if not aborted:
-                self._move(row, move.source, move.target, now)
+                self._move(row, move, now)
         self.history.ended(move.connection, now, aborted)
 
     def _obstacle(self, move: Move) -> str:
@@ -202,7 +202,8 @@ class Simulation:
             return "it is not there any more"
         return "" if self.serving[move.target] else "the target has gone"
 
-    def _move(self, row: int, source: int, target: int, now: float) -> None:
+    def _move(self, row: int, move: Move, now: float) -> None:
+        source, target = move.source, move.target
         load = float(self.connections.load[row])
         demand = float(self._demand[source] + self.fixed[source])
         # Its part of what waits goes with it.
@@ -215,5 +216,5 @@ class Simulation:
         freezing = 2 * float(self.connections.freeze_ms[row]) / 1000
         sending = float(self.connections.state_bytes[row]) / STATE_RATE
         self.measures.pause(MOVE_PAUSE + freezing + sending, load)
-        self.measures.moved(row, source, target, now)
+        self.measures.moved(move.connection, source, target, now)
         self._events.at(now + ANSWER, lambda _: self._answer(row, source, target))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,12 +13,20 @@ from actorrpc.broker.policies.lessons import Comparison, Lessons
 from actorrpc.broker.policies.levels import Levels
 from actorrpc.broker.policies.restraint import Backoff, Budget, Rest
 from actorrpc.broker.policies.steady import Steady
+from actorrpc.broker.policies.trials import Trials
 from actorrpc.broker.policies.worth import Terms
 from tests.broker.views import connection, hub, moves, plan, stays, view
 
 
+def trusting(terms: Terms | None = None) -> Steady:
+    """A policy that has seen for long that moves do what they promise: it need not probe."""
+    policy = Steady(terms)
+    policy._trials._took = policy._trials._came = 100.0
+    return policy
+
+
 def test_a_busy_hub_gives_to_the_idlest() -> None:
-    decided = plan(Steady(), hub(0, 0.4, 0.2, 0.1), hub(1, 0.3), hub(2, 0.1))
+    decided = plan(trusting(), hub(0, 0.4, 0.2, 0.1), hub(1, 0.3), hub(2, 0.1))
     assert moves(decided)[0] == ("0-1", 0, 2)
     assert isinstance(decided[0], Move)
     assert decided[0].load == 0.2
@@ -24,7 +35,7 @@ def test_a_busy_hub_gives_to_the_idlest() -> None:
 
 def test_a_small_gap_is_let_be_until_it_is_a_large_one() -> None:
     """Two thresholds: above the first a hub begins, and goes on until it is under the second."""
-    policy = Steady()
+    policy = trusting()
     assert not policy.plan(view(hub(0, *[0.01] * 52), hub(1, *[0.01] * 48)))
     large = plan(policy, hub(0, *[0.01] * 60), hub(1, *[0.01] * 40), now=110)
     assert large
@@ -32,7 +43,7 @@ def test_a_small_gap_is_let_be_until_it_is_a_large_one() -> None:
 
 
 def test_an_idle_server_is_let_be() -> None:
-    assert not plan(Steady(), hub(0, 0.01, 0.008), hub(1))
+    assert not plan(trusting(), hub(0, 0.01, 0.008), hub(1))
 
 
 @given(st.lists(st.lists(st.floats(0.001, 0.4), max_size=8), min_size=2, max_size=5))
@@ -40,7 +51,7 @@ def test_an_idle_server_is_let_be() -> None:
 def test_at_most_half_the_gap_in_one_step(loads: list[list[float]]) -> None:
     found = [hub(number, *each) for number, each in enumerate(loads)]
     moved: dict[tuple[int, int], float] = {}
-    for move in plan(Steady(), *found):
+    for move in plan(trusting(), *found):
         if isinstance(move, Move):
             pair = move.source, move.target
             moved[pair] = moved.get(pair, 0.0) + move.load
@@ -50,11 +61,11 @@ def test_at_most_half_the_gap_in_one_step(loads: list[list[float]]) -> None:
 
 def test_only_what_pays() -> None:
     light = [connection(f"c{at}", 0.02) for at in range(20)]
-    assert moves(plan(Steady(), hub(0, *light), hub(1)))
+    assert moves(plan(trusting(), hub(0, *light), hub(1)))
     heavy_state = [connection(f"c{at}", 0.02, state_bytes=10**9) for at in range(20)]
-    assert not moves(plan(Steady(), hub(0, *heavy_state), hub(1)))
+    assert not moves(plan(trusting(), hub(0, *heavy_state), hub(1)))
     about_to_go = [connection(f"c{at}", 0.001, age=0.1) for at in range(20)]
-    decided = plan(Steady(), hub(0, *about_to_go, busy=0.4), hub(1))
+    decided = plan(trusting(), hub(0, *about_to_go, busy=0.4), hub(1))
     assert moves(decided) == [] and "pay for itself" in stays(decided)["hub 0"]
 
 
@@ -65,23 +76,26 @@ def test_a_connection_rests_after_its_move_and_does_not_return_for_longer() -> N
     busy, idle = hub(1, 0.3, 0.35), hub(0)
 
     def at(now: float, *others: HubLoad) -> list[tuple[str, int, int]]:
-        return moves(plan(Steady(), busy, idle, *others, now=now, history=history))
+        return moves(plan(trusting(), busy, idle, *others, now=now, history=history))
 
     def without_others(now: float) -> list[tuple[str, int, int]]:
-        return moves(plan(Steady(), hub(1, 0.3, busy=0.65), idle, now=now, history=history))
+        return moves(plan(trusting(), hub(1, 0.3, busy=0.65), idle, now=now, history=history))
 
     assert without_others(30.0) == without_others(100.0) == []
     assert without_others(10.0 + Terms().no_return) == [("1-0", 1, 0)]
     # Elsewhere it may go sooner.
     third = hub(2)
-    assert moves(plan(Steady(), hub(1, 0.3, busy=0.65), hub(0, 0.1), third, now=100.0, history=history)) == [
-        ("1-0", 1, 2)
-    ]
+    assert moves(
+        plan(trusting(), hub(1, 0.3, busy=0.65), hub(0, 0.1), third, now=100.0, history=history)
+    ) == [("1-0", 1, 2)]
+    assert (
+        moves(plan(trusting(), hub(1, 0.3, busy=0.65), hub(0, 0.1), third, now=40.0, history=history)) == []
+    )
     assert at(10.0) == []
 
 
 def test_hubs_rest_while_a_move_is_under_way_and_a_little_longer() -> None:
-    policy, history = Steady(), History()
+    policy, history = trusting(), History()
     found = hub(0, *[0.1] * 8), hub(1), hub(2)
     first = [each for each in plan(policy, *found, history=history) if isinstance(each, Move)]
     assert first
@@ -91,6 +105,12 @@ def test_hubs_rest_while_a_move_is_under_way_and_a_little_longer() -> None:
     for move in first:
         history.ended(move.connection, 100.6)
     assert moves(plan(policy, *found, now=101.0, history=history)) == []
+
+
+def test_a_hub_that_is_giving_gives_nothing_else_meanwhile() -> None:
+    history = History()
+    history.begun(Move("light", 0, 1, "", 0.001), 99.0)
+    assert moves(plan(trusting(), hub(0, *[0.1] * 8), hub(2), history=history)) == []
 
 
 def test_a_move_counts_before_it_shows() -> None:
@@ -117,7 +137,7 @@ def test_an_aborted_move_has_moved_nothing() -> None:
 
 
 def test_one_noisy_report_moves_nothing() -> None:
-    policy = Steady()
+    policy = trusting()
     for step in range(40):
         plan(policy, hub(0, *[0.1] * 5), hub(1, *[0.1] * 5), now=100 + step * 0.25)
     assert not plan(policy, hub(0, *[0.1] * 5, busy=0.6), hub(1, *[0.1] * 5), now=110.25)
@@ -125,7 +145,7 @@ def test_one_noisy_report_moves_nothing() -> None:
 
 def test_budget() -> None:
     terms = Terms(budget=0.0, least_budget=3.0)
-    assert len(moves(plan(Steady(terms), hub(0, *[0.02] * 40), hub(1), hub(2)))) == 3
+    assert len(moves(plan(trusting(terms), hub(0, *[0.02] * 40), hub(1), hub(2)))) == 3
     budget = Budget()
     budget.refill(0.0, 4.0)
     budget.left -= 4
@@ -140,8 +160,8 @@ def test_back_off_after_an_abort() -> None:
     history.begun(Move("x", 0, 2, "", 0.1), 97.0)
     history.ended("x", 97.0, "the target refused it")
     found = hub(0, 0.3, 0.3, 0.2), hub(1, 0.2), hub(2)
-    assert moves(plan(Steady(), *found))[0][2] == 2
-    assert moves(plan(Steady(), *found, history=history))[0][2] == 1
+    assert moves(plan(trusting(), *found))[0][2] == 2
+    assert moves(plan(trusting(), *found, history=history))[0][2] == 1
 
 
 def test_back_off_doubles_and_ends_with_success() -> None:
@@ -156,16 +176,16 @@ def test_back_off_doubles_and_ends_with_success() -> None:
 
 def test_an_elephant_stays_and_the_others_leave() -> None:
     elephant = connection("elephant", 0.9)
-    first = plan(Steady(), hub(0, elephant, 0.05, 0.04), hub(1, 0.4), hub(2, 0.4))
+    first = plan(trusting(), hub(0, elephant, 0.05, 0.04), hub(1, 0.4), hub(2, 0.4))
     assert {name for name, _, _ in moves(first)} == {"0-1", "0-2"}
-    alone = plan(Steady(), hub(0, elephant), hub(1, 0.4), hub(2, 0.4))
+    alone = plan(trusting(), hub(0, elephant), hub(1, 0.4), hub(2, 0.4))
     assert moves(alone) == []
     assert stays(alone)["elephant"].startswith("fills most of a core on hub 0: left alone")
 
 
 def test_others_than_the_heaviest_leave_an_elephant_too() -> None:
     load = HubLoad(0, 0.98, 100, [connection("elephant", 0.9)], [connection("light", 0.01)])
-    assert moves(plan(Steady(), load, hub(1, 0.4), hub(2, 0.4))) == [("light", 0, 1)]
+    assert moves(plan(trusting(), load, hub(1, 0.4), hub(2, 0.4))) == [("light", 0, 1)]
 
 
 def test_a_group_decides_between_hubs_that_are_as_good() -> None:
@@ -174,7 +194,7 @@ def test_a_group_decides_between_hubs_that_are_as_good() -> None:
 
     def target(level: float) -> int:
         home = hub(2, level, groups={"room/1": 9.0})
-        return moves(plan(Steady(), busy, hub(1, 0.20), home))[0][2]
+        return moves(plan(trusting(), busy, hub(1, 0.20), home))[0][2]
 
     assert target(0.205) == 2
     assert target(0.30) == 1  # never against the load
@@ -182,16 +202,16 @@ def test_a_group_decides_between_hubs_that_are_as_good() -> None:
 
 def test_why_a_busy_hub_keeps_what_it_has() -> None:
     pinned = connection("p", 0.4, why="Lookup runs for 3 s")
-    assert "p: Lookup runs" in stays(plan(Steady(), hub(0, pinned), hub(1)))["hub 0"]
-    too_large = plan(Steady(), hub(0, 0.5), hub(1, 0.2))
+    assert "p: Lookup runs" in stays(plan(trusting(), hub(0, pinned), hub(1)))["hub 0"]
+    too_large = plan(trusting(), hub(0, 0.5), hub(1, 0.2))
     assert "more than half the gap" in stays(too_large)["hub 0"]
-    nowhere = plan(Steady(), hub(0, 0.2, 0.2), hub(1, room=0))
+    nowhere = plan(trusting(), hub(0, 0.2, 0.2), hub(1, room=0))
     assert "no other hub" in stays(nowhere)["hub 0"]
 
 
 def test_a_load_that_has_just_changed_weighs_what_it_does_now() -> None:
     rising = connection("rising", 0.05, recent=0.4)
-    assert moves(plan(Steady(), hub(0, rising, 0.2, busy=0.6), hub(1))) == [("0-1", 0, 1)]
+    assert moves(plan(trusting(), hub(0, rising, 0.2, busy=0.6), hub(1))) == [("0-1", 0, 1)]
 
 
 def run(policy: Steady, levels: list[tuple[float, float]]) -> list[list[Move | Stay]]:
@@ -205,7 +225,7 @@ def run(policy: Steady, levels: list[tuple[float, float]]) -> list[list[Move | S
 
 def test_gaps_that_go_by_themselves_are_let_be() -> None:
     terms = Terms(start=9.0)  # it watches only
-    policy = Steady(terms)
+    policy = trusting(terms)
     run(policy, [(0.7, 0.3) if at // 6 % 2 else (0.3, 0.7) for at in range(200)])
     policy.terms = Terms()
     decided = run(policy, [(0.75, 0.3)] * 3)[-1]
@@ -229,7 +249,7 @@ def test_a_full_hub_teaches_nothing() -> None:
 
 
 def test_it_rests_when_moving_brings_nothing() -> None:
-    policy, history = Steady(), History()
+    policy, history = trusting(), History()
     moved, rested = [], set()
     for step in range(400):
         now = step * 0.5
@@ -269,3 +289,152 @@ def test_moving_is_compared_with_not_moving() -> None:
         for _ in range(60):
             comparison.while_moving(spread)
         assert comparison.in_vain is in_vain
+
+
+def served(
+    policy: Steady, seconds: float, follow: float = 0.0, calm: float = 0.0, answer: float = 1.0
+) -> list[tuple[float, list[float], Mapping[str, str]]]:
+    """Two hubs with 16 connections, all on the first, which they fill after so many calm seconds.
+
+    ``follow`` times as much comes after each that moves, ``answer`` seconds later. Gives what each hub is
+    asked for after every step of half a second, and why things stayed as they were.
+    """
+    history, at = History(), dict.fromkeys(range(16), 0)
+    came: list[tuple[float, int, float]] = []
+    found = []
+    for step in range(round(seconds * 2)):
+        now = 100 + step / 2
+        each = 1 / 16 if now >= 100 + calm else 0.001
+        named = [[connection(str(one), each, age=60.0) for one in at if at[one] == place] for place in (0, 1)]
+        asked = [sum(one.load for one in those) for those in named]
+        for since, target, load in came:
+            if now >= since + answer:
+                asked[target] += load
+                asked[1 - target] -= load
+        hubs = [hub(place, *named[place], busy=max(0.0, min(1.0, asked[place]))) for place in (0, 1)]
+        decided = plan(policy, *hubs, now=now, history=history)
+        for move in decided:
+            if isinstance(move, Move):
+                history.begun(move, now)
+                history.ended(move.connection, now)
+                at[int(move.connection)] = move.target
+                came.append((now, move.target, follow * move.load))
+                for place, change in ((move.source, -move.load), (move.target, move.load)):
+                    asked[place] += change
+        found.append((now - 100 - calm, asked, stays(decided)))
+    return found
+
+
+@pytest.mark.parametrize("calm", [0.0, 30.0])
+def test_a_full_hub_beside_an_idle_one_is_relieved_within_three_seconds(calm: float) -> None:
+    served_by_now = {now: asked for now, asked, _ in served(Steady(), calm + 4, calm=calm)}
+    assert max(served_by_now[0.0]) >= 0.85  # a probe
+    assert max(served_by_now[2.0]) <= 0.5 + 1 / 16
+
+
+@pytest.mark.parametrize("answer", [1.0, 4.0])
+def test_it_rests_when_more_comes_than_is_moved(answer: float) -> None:
+    reasons = served(Steady(), 12, follow=2.7, answer=answer)[-1][2]
+    assert reasons[""].startswith("moving makes it worse")
+
+
+def test_after_a_rest_it_probes_again() -> None:
+    policy = Steady()
+    served(policy, 4, follow=3.0)
+    found = [
+        (now, each.load)
+        for now in range(104, 140)
+        for each in plan(policy, hub(0, *[0.08] * 10), hub(1), now=now)
+        if isinstance(each, Move)
+    ]
+    assert 130 <= found[0][0] <= 134 and found[0][1] == 0.08
+
+
+def test_probes_are_too_small_to_be_in_vain() -> None:
+    policy = Steady()
+    decided = [plan(policy, hub(0, *[0.08] * 10), hub(1), now=100 + step / 2) for step in range(100)]
+    assert all(moves(each) for each in decided)
+
+
+def test_the_budget_holds_for_probes() -> None:
+    assert len(moves(plan(Steady(Terms(budget=0.0, least_budget=2.0)), hub(0, *[0.02] * 40), hub(1)))) == 2
+
+
+def test_a_probe_leaves_no_hub_overfull() -> None:
+    assert len(moves(plan(Steady(), hub(0, *[0.02] * 40), hub(1, room=1)))) == 1
+
+
+def test_trust_fades() -> None:
+    trials = trusting()._trials
+    assert trials.trusted
+    for step in range(2000):
+        trials.learn(step / 2, {0: 0.5, 1: 0.5 + step // 4 % 2 / 10}, {0: 0.0, 1: 0.0}, 1.0)
+    assert not trials.trusted
+
+
+@pytest.mark.parametrize(
+    ("loads", "expected"),
+    [
+        ([0.08] * 10, [0.08]),
+        ([0.02] * 40, [0.02] * 4),  # more than half of what a probe may be
+        ([0.4, 0.3, 0.1], [0.1]),
+        ([0.5, 0.3], [0.3]),  # the lightest, where there is no other
+    ],
+)
+def test_a_probe_takes_an_eighth_of_the_gap(loads: list[float], expected: list[float]) -> None:
+    decided = plan(Steady(), hub(0, *loads), hub(1), hub(2, 0.01), hub(3, 0.01))
+    assert [each.load for each in decided if isinstance(each, Move)] == expected
+    assert {target for _, _, target in moves(decided)} == {1}
+
+
+def test_each_hub_probes_another_one() -> None:
+    decided = plan(Steady(), hub(0, *[0.08] * 10), hub(1, *[0.07] * 11), hub(2), hub(3, 0.3))
+    assert sorted((source, target) for _, source, target in moves(decided)) == [(0, 2), (1, 3)]
+
+
+@pytest.mark.parametrize(("lasts", "noisy"), [(1.0, False), (0.0, True)])
+def test_what_hubs_do_by_themselves_is_no_verdict(lasts: float, noisy: bool) -> None:
+    """The idlest hub rises anyway where gaps fade; and chance leaves a verdict open."""
+    trials = Trials(2.0)
+    for step in range(60):
+        moved = 0.05 if step >= 50 else 0.0
+        jump = (0.2 if step // 4 % 2 else -0.2) if noisy else 0.0
+        trials.learn(step / 2, {0: 0.7 - moved, 1: 0.3 + moved * 4, 2: 0.5 + jump, 3: 0.5 - jump},
+            {0: -moved, 1: moved, 2: 0.0, 3: 0.0}, lasts)  # fmt: skip
+    assert trials.harmful is not noisy and not trials.trusted
+
+
+def test_a_gap_that_fades_is_not_what_came() -> None:
+    for lasts, came in ((1.0, 3.0), (0.0, 1.0)):
+        trials = Trials(3.0)
+        for step in range(7):
+            moved = 0.1 if step else 0.0
+            rise = 0.3 if step else 0.0
+            trials.learn(step / 2, {0: 0.7 - rise, 1: 0.3 + rise}, {0: -moved, 1: moved}, lasts)
+        assert abs(trials.yields - came) < 1e-9
+
+
+def test_later_moves_are_not_what_came() -> None:
+    trials = Trials(8.0)
+    for step in range(17):
+        moved = 0.1 * (step >= 1) + 0.2 * (step >= 8)
+        trials.learn(step / 2, {0: 0.9 - moved, 1: 0.1 + moved}, {0: -moved, 1: moved}, 1.0)
+    assert abs(trials.yields - 1.0) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("came", "trusted", "harmful"),
+    [(0.0, True, False), (1.0, True, False), (1.9, False, False), (2.1, False, False), (3.0, False, True)],
+)
+def test_verdicts(came: float, trusted: bool, harmful: bool) -> None:
+    """A hub takes a tenth of a core, of which ``came`` times as much is there two seconds later."""
+    trials = Trials(2.0)
+    assert not trials.trusted and not trials.harmful
+    for step in range(5):
+        rise = 0.1 * came if step else 0.0
+        moved = 0.1 if step else 0.0
+        trials.learn(step / 2, {0: 0.8 - rise, 1: 0.2 + rise, 2: 0.5}, {0: -moved, 1: moved, 2: 0.0}, 1.0)
+    assert abs(trials.yields - came) < 1e-9
+    assert (trials.trusted, trials.harmful) == (trusted, harmful)
+    trials.forget()
+    assert not trials.trusted and not trials.harmful

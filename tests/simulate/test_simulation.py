@@ -139,8 +139,11 @@ def test_reports_are_late() -> None:
 def test_ping_pong_is_a_move_back_within_two_minutes() -> None:
     measures = Measures()
     for time, source, target in ((0.0, 0, 1), (60.0, 1, 0), (300.0, 0, 1), (301.0, 1, 2)):
-        measures.moved(7, source, target, time)
+        measures.moved("7.0", source, target, time)
     assert (measures.moves, measures.returns) == (4, 1)
+    # Its hub has gone: who connects anew brings nothing back.
+    measures.moved("7.1", 2, 1, 302.0)
+    assert (measures.moves, measures.returns) == (5, 1)
 
 
 def test_percentiles_weigh() -> None:
@@ -160,3 +163,12 @@ def test_impossible_moves_are_aborted() -> None:
     simulation.run()
     assert simulation.measures.moves == 0
     assert {past.aborted for past in simulation.history.past} == {"it is not there any more"}
+
+
+@pytest.mark.parametrize("seed", [1001, 1002])
+def test_steady_stops_under_a_herd(seed: int) -> None:
+    scenario = Scenario(load="herd", seed=seed, minutes=4.0)
+    none, steady = run(scenario, "none"), run(scenario, "steady")
+    assert steady.figures.delay_p99_ms <= 1.05 * none.figures.delay_p99_ms
+    late = [moves for now, _, _, moves in steady.curves if now > 180]
+    assert sum(late) / len(late) < 15  # it was 240

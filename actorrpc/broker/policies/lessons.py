@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import fmean
 
-__all__ = ["Comparison", "Lessons"]
+__all__ = ["Comparison", "Lessons", "Sample"]
 
 #: From here on a hub's busy share does not say how much more it is asked for.
 FULL = 0.97
@@ -69,8 +69,9 @@ class Comparison:
     the first move, and from each rest.
     """
 
-    #: Samples over which spreads are averaged; how many a verdict needs while connections move.
-    AVERAGED, NEEDED = 40, 30
+    #: Samples over which spreads are averaged; how many a verdict needs while connections move. It may take
+    #: its half minute: what does harm is found out by `trials.py`.
+    AVERAGED, NEEDED = 60, 60
 
     def __init__(self) -> None:
         self.moving: float | None = None

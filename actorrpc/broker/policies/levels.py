@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from actorrpc.broker.balancer import History, HubLoad, Past
 
@@ -35,9 +35,10 @@ class Levels:
                 changes = [each for each in _changes(past) if self._awaits(past, each[0])]
                 self._settling += [(past, hub, change) for hub, change in changes]
         self._seen = history.count
+        reported = {load.hub: now - load.stale for load in hubs}
+        self._settling = [each for each in self._settling if not self._settled(*each, reported)]
         for load in hubs:
-            self._smooth(load.hub, now - load.stale, load.busy)
-        self._settling = [each for each in self._settling if not self._settled(*each)]
+            self._smooth(load.hub, reported[load.hub], load.busy)
 
     def _forget(self, hubs: Sequence[HubLoad]) -> None:
         present = {load.hub for load in hubs}
@@ -56,10 +57,11 @@ class Levels:
         """A hub that is new here, or has reported since, shows the move already."""
         return hub in self._level and past.ended is not None and self._reported[hub] <= past.ended
 
-    def _settled(self, past: Past, hub: int, change: float) -> bool:
+    def _settled(self, past: Past, hub: int, change: float, reported: Mapping[int, float]) -> bool:
+        """The first report after a move: it goes on from a level that the move is part of."""
         if hub not in self._level:
             return True
-        if past.ended is None or self._reported[hub] <= past.ended:
+        if past.ended is None or reported[hub] <= past.ended:
             return False
         self._level[hub] = max(0.0, self._level[hub] + change)
         self.moved[hub] += change

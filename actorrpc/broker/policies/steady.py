@@ -2,9 +2,12 @@
 
 A hub whose smoothed load is well above the mean of all hubs gives connections away until it is near the mean.
 What moves is what fits into the gap best: at most half of it, so that two hubs cannot change roles. Each
-connection must be worth its move, and then rests, as its two hubs do. `levels.py` says how load is smoothed,
-and `lessons.py` how the policy finds out that gaps do not last, or that moving does not close them: then it
-moves nothing, and tries again after a rest, each longer than the last while the answer is the same.
+connection must be worth its move, and then rests, as its two hubs do. `levels.py` says how load is smoothed.
+
+The policy begins with probes, small moves, until `trials.py` has seen that as much comes as is moved.
+`lessons.py` says how it finds out that gaps do not last, or that moving does not close them. When it has, or
+when more comes than is moved, it moves nothing, and probes again after a rest, each longer than the last
+while the answer is the same.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from actorrpc.broker.policies.lessons import Comparison, Lessons
 from actorrpc.broker.policies.levels import Levels
 from actorrpc.broker.policies.restraint import Backoff, Budget, Rest
 from actorrpc.broker.policies.step import Step
+from actorrpc.broker.policies.trials import Trials
 from actorrpc.broker.policies.worth import Terms
 
 __all__ = ["Steady"]
@@ -34,6 +38,10 @@ class Steady:
         self._rest = Rest(self.terms.rest, self.terms.longest_rest)
         self._budget = Budget()
         self._comparison = Comparison()
+        self._trials = Trials(self.terms.verdict)
+        self._late_trials = Trials(self.terms.late_verdict)
+        #: Of the last rest.
+        self._why = ""
         self._moved_at = -math.inf
         self._backoff = Backoff(self.terms.backoff, self.terms.longest_backoff)
         #: Hubs that give until they are near the mean.
@@ -47,9 +55,19 @@ class Steady:
         if len(hubs) < 2:
             self._giving.clear()
             return []
-        if self._lessons.learn(view.now, self._levels.settled(), self._levels.moved):
+        levels, moved = self._levels.settled(), self._levels.moved
+        if self._lessons.learn(view.now, levels, moved):
             self._compare(_spread(hubs), view.now)
-        step = Step(self.terms, view, hubs, self._levels.projected(view.history), self._lessons.lasts)
+            for trials in (self._trials, self._late_trials):
+                trials.learn(view.now, levels, moved, self._lessons.lasts)
+        step = Step(
+            self.terms,
+            view,
+            hubs,
+            self._levels.projected(view.history),
+            self._lessons.lasts,
+            probing=not self._trials.trusted,
+        )
         self._mark(step)
         if not self._giving:
             return []
@@ -71,9 +89,12 @@ class Steady:
                 self._busy_until[hub] = view.now + self.terms.hub_pause
 
     def _compare(self, spread: float, now: float) -> None:
-        """Is what hubs are now an effect of moves, or of their absence? Clients need time to answer."""
+        """Is what hubs are now an effect of moves, or of their absence? Clients need time to answer.
+
+        Probes are too small to bring hubs together, and are not held to it.
+        """
         since = now - self._moved_at
-        if since <= self.terms.effect:
+        if since <= self.terms.effect and self._trials.trusted:
             self._comparison.while_moving(spread)
         elif since > self.terms.aftermath and self._rest.resting(now):
             self._comparison.while_still(spread)
@@ -95,12 +116,20 @@ class Steady:
             return f"gaps between hubs do not last: {lessons.LAG:.0f} s later most of each has gone by itself"
         if self._rest.over(now):
             self._comparison.begin_again()
-        if not self._rest.resting(now) and self._comparison.in_vain:
+            for trials in (self._trials, self._late_trials):
+                trials.forget()
+        if not self._rest.resting(now) and (verdict := self._verdict()):
             self._rest.begin(now)
-        if self._rest.resting(now):
-            return (
-                f"moving brings nothing: hubs are as far apart as without; none for {self._rest.length:.0f} s"
-            )
+            self._why = f"{verdict}; none for {self._rest.length:.0f} s"
+        return self._why if self._rest.resting(now) else ""
+
+    def _verdict(self) -> str:
+        """Why moves had better not go on; "" if they may."""
+        for trials in (self._trials, self._late_trials):
+            if trials.harmful:
+                return f"moving makes it worse: {trials.yields:.1f} times as much comes as is moved"
+        if self._comparison.in_vain:
+            return "moving brings nothing: hubs are as far apart as without"
         return ""
 
     def _decide(self, step: Step) -> list[Move | Stay]:
@@ -120,6 +149,7 @@ class Steady:
 
     def __repr__(self) -> str:
         state = f"{len(self._giving)} hubs give, {self._lessons.lasts:.2f} of gaps last"
+        state += f", {self._trials!r}"
         return f"<Steady: {state}, rested {self._rest.length:.0f} s>"
 
 

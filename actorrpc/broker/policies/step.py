@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -24,6 +25,8 @@ class Step:
     hubs: list[HubLoad]
     levels: dict[int, float]
     lasts: float
+    #: It is not known yet what comes of moves: each hub that has too much probes another one, and waits.
+    probing: bool = False
     #: Hubs that have just given or taken.
     resting: set[int] = field(default_factory=set)
 
@@ -50,12 +53,15 @@ class Step:
         candidates = self._candidates(source)
         stop = self.thresholds()[1]
         moved = 0
+        most = math.inf
         while self.levels[hub] - self.mean > stop and budget.left >= 1:
             target = self._coolest(source, backoff)
             if target is None:
                 yield Stay(f"hub {hub}", "no other hub that has room and rest is less busy")
                 return
-            best = self._best(source, target, candidates)
+            if self.probing:
+                most = self.terms.probe * self._gap(source, target)
+            best = self._best(source, target, candidates, most)
             if best is None:
                 if not moved:
                     yield self._why_none(source, target, candidates)
@@ -65,6 +71,25 @@ class Step:
             yield self._move(best, source, chosen)
             budget.left -= 1
             moved += 1
+            if self.probing:
+                yield from self._fill(source, chosen, candidates, most - weight(best), budget)
+                return
+
+    def _fill(
+        self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad], most: float, budget: Budget
+    ) -> Iterator[Move]:
+        """The rest of a probe, for one light connection would not be seen. The target takes nothing else."""
+        enough = most / 2
+        while most > enough and budget.left >= 1 and takes(target, self._coming.get(target.hub, 0)):
+            fitting = [each for each in candidates if weight(each) <= most]
+            best = self._best(source, target, fitting, most)
+            if best is None:
+                break
+            candidates.remove(best)
+            yield self._move(best, source, target)
+            budget.left -= 1
+            most -= weight(best)
+        self.resting.add(target.hub)
 
     def _candidates(self, source: HubLoad) -> list[ConnectionLoad]:
         return [each for each in movable(source, self.view) if not self._cooling(each)]
@@ -90,7 +115,7 @@ class Step:
                 if self.levels[hub] < self.mean:
                     heapq.heappush(self._queue, (self.levels[hub], hub))
                 continue
-            if not takes(self._loads[hub], self._coming.get(hub, 0)):
+            if hub in self.resting or not takes(self._loads[hub], self._coming.get(hub, 0)):
                 continue
             passed_over.append((level, hub))
             if not backoff.blocked(source.hub, hub, self.view.now):
@@ -100,11 +125,11 @@ class Step:
         return found
 
     def _best(
-        self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad]
+        self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad], most: float
     ) -> ConnectionLoad | None:
         """The connection nearest to what the source should lose, within half the gap."""
-        half = (self.levels[source.hub] - self.levels[target.hub]) / 2
-        wanted = min(half, self.levels[source.hub] - self.mean)
+        half = self._gap(source, target) / 2
+        wanted = min(half, self.levels[source.hub] - self.mean, most)
         best, best_miss = None, 0.0
         for each in candidates:
             load = weight(each)
@@ -114,6 +139,9 @@ class Step:
             if pays(each, self.lasts, self.terms) and self._leaves(each, target):
                 best, best_miss = each, miss
         return best
+
+    def _gap(self, source: HubLoad, target: HubLoad) -> float:
+        return self.levels[source.hub] - self.levels[target.hub]
 
     def _leaves(self, connection: ConnectionLoad, target: HubLoad) -> bool:
         """Not back to where it has come from: that is for long after."""

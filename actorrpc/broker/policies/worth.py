@@ -34,14 +34,22 @@ class Terms:
     effect: float = 5.0
     #: So long after the last one clients have calmed down; what hubs do then is what they do without moves.
     aftermath: float = 20.0
-    #: How long a connection, and a hub after its last move, is left in peace.
+    #: How long a connection is left in peace after its move; and its hubs, so that it shows what the move did
+    #: before another one.
     pause: float = 60.0
-    hub_pause: float = 1.0
+    hub_pause: float = 2.0
     #: How long a connection does not return to the hub that it left last.
     no_return: float = 300.0
     #: After an aborted move nothing goes the same way; doubled with each abort in a row.
     backoff: float = 5.0
     longest_backoff: float = 300.0
+    #: So long after a move it shows what came of it: clients answer within a second, and levels are smoothed
+    #: over another. And once more, for those that take longer.
+    verdict: float = 2.0
+    late_verdict: float = 8.0
+    #: The part of a gap that a probe takes: should even three times as much come after it, that is half of
+    #: the gap, and does no harm.
+    probe: float = 0.125
     #: Moves a second, for each hub and at least.
     budget: float = 0.5
     least_budget: float = 8.0
