@@ -171,4 +171,4 @@ def test_steady_stops_under_a_herd(seed: int) -> None:
     none, steady = run(scenario, "none"), run(scenario, "steady")
     assert steady.figures.delay_p99_ms <= 1.05 * none.figures.delay_p99_ms
     late = [moves for now, _, _, moves in steady.curves if now > 180]
-    assert sum(late) / len(late) < 15  # it was 240
+    assert sum(late) / len(late) < 15
