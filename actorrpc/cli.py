@@ -250,7 +250,9 @@ def rebalance(wish: str, runtime_dir: str | None) -> None:
 
 
 @cli.command()
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many.")
+@click.option(
+    "--limit", type=click.IntRange(min=1, max=2**32 - 1), default=100, show_default=True, help="How many."
+)
 @json_option
 @runtime_dir_option
 def moves(limit: int, as_json: bool, runtime_dir: str | None) -> None:
@@ -334,9 +336,15 @@ def _print_table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+#: A cell of a table is no wider.
+_WIDEST_CELL = 200
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
         return ",".join(value)
-    return "-" if value is None else str(value)
+    text = "-" if value is None else str(value)
+    # Some of it was chosen by clients: it shall not steer the terminal, nor look like another row.
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)[:_WIDEST_CELL]

@@ -99,6 +99,9 @@ def run(*arguments: str) -> int:
         (("stop",), "no broker runs in "),
         (("move", "0-1-1", "1"), "no broker runs in "),
         (("move", "0-1-1"), "Missing argument 'HUB'."),
+        (("rebalance", "later"), "'later' is not one of 'pause', 'resume', 'now'."),
+        (("moves", "--limit", "0"), "Invalid value for '--limit'"),
+        (("moves", "--limit", str(2**32)), "Invalid value for '--limit'"),
         (("move", "0-1-1", "-1"), "No such option"),
         (("status", "--runtime-dir", f"/tmp/{'x' * 120}"), "too long for a unix socket"),
         (("protoc",), "Missing argument 'PROTO...'."),
@@ -176,6 +179,33 @@ def test_a_table(broker: Broker, runtime_dir: str, capsys: pytest.CaptureFixture
         "id      hub  peer         services  calls  state_bytes  cpu   movable  why\n"
         "0-1-12  0    127.0.0.1:9  a.A,b.B   1      12           0.25  no       Lookup runs\n"
     )
+
+
+def test_a_table_shows_what_clients_chose_and_does_not_obey_it(
+    broker: Broker, runtime_dir: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {
+        "at": "2026-11-23T08:00:00.000+00:00", "kind": "move", "by": "steady", "what": "0-1-1", "source": 0,
+        "target": 1, "load": 0.2512, "reason": "to others of \x1b[31mred\nroom", "outcome": "aborted",
+        "why": "x" * 1000, "pause_ms": None, "times": 1,
+    }  # fmt: skip
+    asked = broker(Reply(json=json.dumps([row])))
+    assert run("moves", "--limit", "7", "--runtime-dir", runtime_dir) == 0
+    heading, line = capsys.readouterr().out.splitlines()
+    assert heading.split() == [
+        "at", "kind", "by", "what", "source", "target", "load", "outcome", "pause_ms", "times", "reason",
+    ]  # fmt: skip
+    assert "to others of \ufffd[31mred\ufffdroom; xxx" in line
+    assert "0.251 " in line and len(line) < 400
+    assert asked[0].moves.limit == 7
+
+
+@pytest.mark.parametrize("wish", ("pause", "resume", "now"))
+def test_rebalance(broker: Broker, runtime_dir: str, capsys: pytest.CaptureFixture[str], wish: str) -> None:
+    asked = broker(Reply(done="done so"))
+    assert run("rebalance", wish, "--runtime-dir", runtime_dir) == 0
+    assert capsys.readouterr().out == "done so\n"
+    assert Request.Rebalance.Wish.Name(asked[0].rebalance.wish) == wish.upper()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 from gevent import get_hub
 
-from actorrpc.broker.questions import list_connections, move
+from actorrpc.broker.questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.framing import close_all
@@ -23,8 +23,6 @@ __all__ = ["Admin"]
 
 log = logging.getLogger("actorrpc.broker")
 
-#: How much longer than a freeze may take the answer to a Move may.
-MOVE_GRACE = 5.0
 #: Command lines at once: what the reserve of descriptors allows for.
 MAX_LINKS = 16
 #: How long to accept nothing after a failure.

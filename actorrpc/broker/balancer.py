@@ -93,9 +93,8 @@ class Past:
 class History:
     """What has come of earlier decisions. Its owner tells it; policies read it. Times are seconds.
 
-    The owner's part is two calls: ``begun`` for each move that it asks a hub for, before the next plan, and
-    ``ended`` once for each of these, whatever became of it. A policy may read from another thread while it
-    is told: what policies read is copied in one step of the interpreter.
+    The owner's part: ``begun`` for each move that it asks a hub for, before the next plan; ``ended`` once for
+    each of these, whatever became of it; and ``heard`` of what others move. None of it while a plan is made.
     """
 
     def __init__(self) -> None:
@@ -115,13 +114,16 @@ class History:
     def ended(self, connection: str, now: float, aborted: str = "") -> None:
         """A move has ended; ``aborted`` says why it did not come about."""
         past = self.in_flight.pop(connection, None)
-        if past is None:
-            return
-        past.ended, past.aborted = now, aborted
+        if past is not None:
+            past.ended, past.aborted = now, aborted
+            self.heard(past)
+
+    def heard(self, past: Past) -> None:
+        """A move has ended of whose beginning nobody told: a user had asked for it."""
         if len(self.past) == KEPT and self.last.get(oldest := self.past[0].move.connection) is self.past[0]:
             del self.last[oldest]
         self.past.append(past)
-        self.last[connection] = past
+        self.last[past.move.connection] = past
         self.count += 1
 
     def since(self, count: int) -> list[Past]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from itertools import count, islice
 from typing import Any
 
 from actorrpc.broker.balancer import Move, Stay
@@ -17,6 +17,9 @@ KEPT = 2000
 
 #: Who asked for a move that no policy did.
 BY_OTHERS = "asked for"
+
+#: The outcome of a move that has none yet.
+UNDER_WAY = "under way"
 
 _FIGURES = re.compile(r"\d+(\.\d+)?")
 
@@ -50,59 +53,65 @@ class Journal:
     """The last ``KEPT`` decisions. One that only repeats an earlier one is counted there."""
 
     def __init__(self) -> None:
-        self._entries: deque[Entry] = deque(maxlen=KEPT)
+        #: By number, in the order in which they were last heard of.
+        self._entries: dict[int, Entry] = {}
+        self._numbers = count()
         self._under_way: dict[str, Entry] = {}
         #: Repeatable decisions not to move, by what they are about and their words without the figures.
-        self._stays: dict[tuple[str, str, str], Entry] = {}
+        self._stays: dict[tuple[str, str, str], int] = {}
 
     def begun(self, move: Move, by: str) -> None:
         """A policy's move has been asked for."""
         entry = Entry(
-            _now(), "move", by, move.connection, move.source, move.target, move.load, move.reason, "under way"
+            _now(), "move", by, move.connection, move.source, move.target, move.load, move.reason, UNDER_WAY
         )
         self._under_way[move.connection] = entry
         self._add(entry)
 
     def ended(self, move: Move, aborted: str, pause_ms: float) -> None:
         """A handoff has ended, whoever asked for it; ``aborted`` says why it did not come about."""
-        entry = self._under_way.pop(move.connection, None)
-        if entry is None:
+        entry = self._under_way.get(move.connection)
+        if entry is None or (entry.source, entry.target) != (move.source, move.target):
             entry = Entry(_now(), "move", BY_OTHERS, move.connection, move.source, move.target, 0.0, "")
             self._add(entry)
         _settle(entry, aborted, None if aborted else round(pause_ms, 3))
 
     def settled(self, move: Move, aborted: str) -> None:
-        """The outcome of a policy's move is known; also of one that led to no handoff."""
+        """The answer to a policy's move is known; also of one that led to no handoff."""
         entry = self._under_way.pop(move.connection, None)
-        if entry is not None:
+        if entry is not None and entry.outcome == UNDER_WAY:
             _settle(entry, aborted, None)
 
     def stayed(self, stay: Stay, by: str) -> None:
         """A policy has decided not to move something."""
         key = by, stay.what, _FIGURES.sub("#", stay.reason)
-        entry = self._stays.get(key)
-        if entry is None:
-            entry = self._stays[key] = Entry(_now(), "stay", by, stay.what, None, None, 0.0, stay.reason)
-            self._add(entry)
+        number = self._stays.get(key)
+        if number is None:
+            entry = Entry(_now(), "stay", by, stay.what, None, None, 0.0, stay.reason)
         else:
+            entry = self._entries.pop(number)
             entry.at, entry.reason, entry.times = _now(), stay.reason, entry.times + 1
+        self._stays[key] = self._add(entry)
 
     def rows(self, limit: int) -> list[dict[str, Any]]:
         """The form of ``actorrpc moves --json``: the ``limit`` entries that were last heard of, in order."""
-        last = sorted(self._entries, key=lambda entry: entry.at)[-limit:] if limit else []
-        return [asdict(entry) for entry in last]
+        entries = self._entries.values()
+        return [asdict(entry) for entry in islice(entries, max(len(entries) - limit, 0), None)]
 
-    def _add(self, entry: Entry) -> None:
-        if len(self._entries) == KEPT:
-            self._forget(self._entries[0])
-        self._entries.append(entry)
+    def _add(self, entry: Entry) -> int:
+        number = next(self._numbers)
+        self._entries[number] = entry
+        if len(self._entries) > KEPT:
+            self._forget(next(iter(self._entries)))
+        return number
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, number: int) -> None:
         """The entry makes room for another."""
+        entry = self._entries.pop(number)
         if self._under_way.get(entry.what) is entry:
             del self._under_way[entry.what]
         key = entry.by, entry.what, _FIGURES.sub("#", entry.reason)
-        if self._stays.get(key) is entry:
+        if self._stays.get(key) == number:
             del self._stays[key]
 
     def __repr__(self) -> str:

@@ -13,7 +13,14 @@ from actorrpc.broker.process import Answer, HubProcess
 from actorrpc.pb import control_pb2
 from actorrpc.pb.control_pb2 import MoveResult
 
-__all__ = ["Verdict", "judge", "list_connections", "move"]
+__all__ = ["MOVE_GRACE", "Verdict", "judge", "list_connections", "move", "move_question"]
+
+#: How late a hub may begin with a move after it was asked. One that comes to it later refuses: by then
+#: whoever asked may have been told that it failed.
+BEGIN_WITHIN = 2.0
+#: What the answer to a move may take longer than the quiesce timeout: that, the time that a target has to get
+#: ready, and some more.
+MOVE_GRACE = BEGIN_WITHIN + 6.0
 
 #: How long a hub may take to list its connections.
 LISTING = 2.0
@@ -84,11 +91,17 @@ def move(
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
+def move_question(connection: str, target: int) -> control_pb2.ToHub:
+    """To a hub: move this connection to that one, now or not at all."""
+    until = time.monotonic() + BEGIN_WITHIN
+    return control_pb2.ToHub(move=control_pb2.Move(connection=connection, target=target, until=until))
+
+
 def _ask_to_move(
     processes: list[HubProcess], connection: str, target: int, timeout: float, first: int | None
 ) -> dict[int, MoveResult | None]:
     """Return what each hub answered, None for silence. Waits no longer than until one has the connection."""
-    question = control_pb2.ToHub(move=control_pb2.Move(connection=connection, target=target))
+    question = move_question(connection, target)
     asked = {process.hub: process.ask(question) for process in processes if process.hub == first}
     for process in processes:
         if asked and process.hub == target != first:

@@ -16,14 +16,16 @@ import gevent
 from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
-from actorrpc.broker.balancer import KEPT, ConnectionLoad, History, HubLoad, Move, Past, Policy, Stay, View
-from actorrpc.broker.journal import Journal
-from actorrpc.broker.process import HubProcess
+from actorrpc.broker.balancer import ConnectionLoad, History, HubLoad, Move, Past, Policy, Stay, View
+from actorrpc.broker.decisions import MOVES_AT_ONCE, Decisions, PolicyFailed, decide
+from actorrpc.broker.journal import BY_OTHERS, Journal
+from actorrpc.broker.process import Answer, HubProcess
+from actorrpc.broker.questions import MOVE_GRACE, move_question
 from actorrpc.broker.recording import Recording
 from actorrpc.config import Config
 from actorrpc.pb import control_pb2
 
-__all__ = ["MOVES_AT_ONCE", "PERIOD", "PLAN_TIMEOUT", "Rebalancer", "hub_load"]
+__all__ = ["PERIOD", "PLAN_TIMEOUT", "Rebalancer", "hub_load"]
 
 log = logging.getLogger("actorrpc.broker")
 
@@ -31,16 +33,8 @@ log = logging.getLogger("actorrpc.broker")
 PERIOD = 0.5
 #: What a plan may take; 1,000 hubs take the built-in policies 50 ms.
 PLAN_TIMEOUT = 1.0
-#: Moves under way together; what a policy asks for beyond that, it may ask for again.
-MOVES_AT_ONCE = 64
-#: What the answer to a move may take longer than the quiesce timeout.
-MOVE_GRACE = 6.0
 #: The same failure of a policy is logged no more often than this, in seconds.
 COMPLAINT_PAUSE = 60.0
-
-
-class PolicyFailed(Exception):
-    """Its text goes on where "policy NAME" begins."""
 
 
 class Rebalancer:
@@ -56,7 +50,9 @@ class Rebalancer:
         self._serving: Callable[[], Sequence[HubProcess]] = list
         self._recording: Recording | None = None
         self._history = History()
-        #: Moves that have ended since the last plan: a plan must not see its history change.
+        #: The policy's moves that have been asked for, by connection.
+        self._under_way: dict[str, Move] = {}
+        #: Moves that have ended: a plan must not see its history change.
         self._news: list[Past] = []
         self._planning = False
         self._plan_ms = 0.0
@@ -92,14 +88,14 @@ class Rebalancer:
 
     def now(self) -> str:
         """Plan at once, also while paused, and say what has been begun."""
+        if not self._serving():
+            return "no hub serves yet"
         if self._planning:
             return "the policy is still busy with its last plan"
         try:
-            decided = self._plan()
+            moves, stays = self._plan()
         except PolicyFailed as error:
             return f"policy {self.name} {error}"
-        moves = [each for each in decided if isinstance(each, Move)]
-        stays = [each for each in decided if isinstance(each, Stay)]
         lines = [
             f"{move.connection} from hub {move.source} to {move.target}: {move.reason}" for move in moves
         ]
@@ -111,7 +107,7 @@ class Rebalancer:
         return {
             "policy": self.name,
             "paused": self.paused,
-            "under_way": len(self._history.in_flight),
+            "under_way": len(self._under_way),
             "plan_ms": round(self._plan_ms, 3),
         }
 
@@ -119,10 +115,12 @@ class Rebalancer:
 
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         """A handoff has ended, whoever asked for it."""
-        move = Move(moved.connection, process.hub, moved.target, "asked for")
+        move = Move(moved.connection, process.hub, moved.target, BY_OTHERS)
         self.journal.ended(move, moved.aborted, moved.pause_ms)
-        if moved.connection not in self._history.in_flight and len(self._news) < KEPT:
-            self._news.append(Past(move, time.monotonic(), aborted=moved.aborted))
+        ours = self._under_way.get(moved.connection)
+        if ours is None or (ours.source, ours.target) != (move.source, move.target):
+            now = time.monotonic()
+            self._news.append(Past(move, now - moved.pause_ms / 1000, now, moved.aborted))
         if self._recording is not None:
             self._recording.moved(moved.connection, process.hub, moved.target, moved.aborted)
 
@@ -135,109 +133,124 @@ class Rebalancer:
             try:
                 if self._recording is not None:
                     self._recording.report(self._loads(time.monotonic()).values())
-                if not self.paused and not self._planning:
-                    self._plan()
+                if not self._planning:
+                    self._tell_history()
+                    if not self.paused:
+                        self._plan()
             except PolicyFailed as error:
-                self._complain(str(error), error.__cause__)
+                self._complain(str(error), error=error.__cause__)
             except Exception:
                 log.exception("error in the rebalancer, which goes on")
 
     def _loads(self, now: float) -> dict[int, HubLoad]:
         return {process.hub: hub_load(process, now, self._limit) for process in self._serving()}
 
-    def _plan(self) -> list[Move | Stay]:
-        """Ask the policy, and carry out what it decides. Returns what was begun, and what shall stay."""
-        now = time.monotonic()
-        for past in self._news:
-            self._history.in_flight.setdefault(past.move.connection, past)
-            self._history.ended(past.move.connection, now, past.aborted)
-        self._news.clear()
-        view = View(now, self._loads(now), self._history)
-        return [each for each in self._ask(view) if self._carry_out(each, view)]
+    def _tell_history(self) -> None:
+        """What has ended since the last plan. A policy that has spoilt its history gets a new one."""
+        news, self._news = self._news, []
+        try:
+            for past in news:
+                if past.move is self._ours(past):
+                    self._history.ended(past.move.connection, past.ended or past.began, past.aborted)
+                else:
+                    self._history.heard(past)
+        except Exception as error:
+            self._history = History()
+            self._complain("has changed its history, and gets a new one", error=error)
 
-    def _ask(self, view: View) -> list[Move | Stay]:
+    def _ours(self, past: Past) -> Move | None:
+        """The move of this connection that the history knows to be under way."""
+        known = self._history.in_flight.get(past.move.connection)
+        return None if known is None else known.move
+
+    def _plan(self) -> tuple[list[Move], list[Stay]]:
+        """Ask the policy, and begin its moves. Returns those, and what it lets stay.
+
+        Raises PolicyFailed.
+        """
+        self._tell_history()
+        now = time.monotonic()
+        view = View(now, self._loads(now), self._history)
+        decisions = self._ask(view)
+        for fault, example in decisions.faults.items():
+            self._complain(f"is not obeyed: {fault}", example)
+        for stay in decisions.stays:
+            self.journal.stayed(stay, self.name)
+        return [move for move in decisions.moves if self._begin(move, now)], decisions.stays
+
+    def _ask(self, view: View) -> Decisions:
         """What the policy decides. Raises PolicyFailed if it raises, or takes too long."""
         self._planning = True
         began = time.monotonic()
-        result: AsyncResult[list[Move | Stay] | Exception] = get_hub().threadpool.spawn(
-            _decisions, self._policy, view
+        under_way = frozenset(self._under_way)
+        result: AsyncResult[Decisions | PolicyFailed] = get_hub().threadpool.spawn(
+            _decisions, self._policy, view, under_way
         )
         result.rawlink(self._planned)
         decided = result.wait(PLAN_TIMEOUT)
-        if decided is None:
+        if not result.ready():
             raise PolicyFailed(
                 f"takes longer than {PLAN_TIMEOUT} s; it is not asked again until it comes back"
             )
         self._plan_ms = (time.monotonic() - began) * 1000
-        if isinstance(decided, Exception):
-            raise PolicyFailed(f"raised {type(decided).__name__}: {decided}") from decided
-        return decided
+        if isinstance(decided, Decisions):
+            return decided
+        raise decided or PolicyFailed("could not be asked")
 
     def _planned(self, result: Any) -> None:
         self._planning = False
 
-    def _carry_out(self, decision: Move | Stay, view: View) -> bool:
-        """Write down a decision and begin it; False if it is none, or cannot be begun."""
-        if isinstance(decision, Stay):
-            self.journal.stayed(decision, self.name)
-            return True
-        if fault := _fault(decision, view):
-            self._complain(f"asked for {decision!r}: {fault}")
+    def _begin(self, move: Move, now: float) -> bool:
+        """Ask for a move; False if it must wait."""
+        process = next((each for each in self._serving() if each.hub == move.source), None)
+        if process is None or len(self._under_way) >= MOVES_AT_ONCE:
             return False
-        process = next((each for each in self._serving() if each.hub == decision.source), None)
-        if process is None or len(view.history.in_flight) >= MOVES_AT_ONCE:
-            return False
-        view.history.begun(decision, view.now)
-        self.journal.begun(decision, self.name)
-        gevent.spawn(self._move, process, decision)
+        self._under_way[move.connection] = move
+        self._history.begun(move, now)
+        self.journal.begun(move, self.name)
+        gevent.spawn(self._move, process, move)
         return True
 
     def _move(self, process: HubProcess, move: Move) -> None:
-        question = control_pb2.ToHub(move=control_pb2.Move(connection=move.connection, target=move.target))
-        answer = process.ask(question).wait(self._patience)
-        if not isinstance(answer, control_pb2.MoveResult):
-            aborted = f"hub {move.source} does not answer"
-        elif answer.outcome == control_pb2.MoveResult.MOVED:
-            aborted = ""
-        else:
-            aborted = answer.why or "it cannot be moved"
+        began = time.monotonic()
+        try:
+            answer = process.ask(move_question(move.connection, move.target)).wait(self._patience)
+            aborted = _why_aborted(move, answer)
+        except Exception as error:
+            log.exception("%r could not be asked for", move)
+            aborted = f"it could not be asked for: {error}"
+        del self._under_way[move.connection]
         self.journal.settled(move, aborted)
-        self._news.append(Past(move, time.monotonic(), aborted=aborted))
+        self._news.append(Past(move, began, time.monotonic(), aborted))
 
-    def _complain(self, what: str, error: BaseException | None = None) -> None:
+    def _complain(self, what: str, example: str = "", error: BaseException | None = None) -> None:
         now = time.monotonic()
         if now - self._complained.get(what, -COMPLAINT_PAUSE) < COMPLAINT_PAUSE:
             return
         if len(self._complained) > 100:
             self._complained.clear()
         self._complained[what] = now
-        log.error("policy %s %s", self.name, what, exc_info=error)
+        log.error("policy %s %s%s", self.name, what, example and f", as in {example}", exc_info=error)
 
     def __repr__(self) -> str:
         state = "paused" if self.paused else "running"
-        return f"<Rebalancer {self.name} {state}, {len(self._history.in_flight)} moves under way>"
+        return f"<Rebalancer {self.name} {state}, {len(self._under_way)} moves under way>"
 
 
-def _decisions(policy: Policy, view: View) -> list[Move | Stay] | Exception:
-    """In a thread: what the policy decides, or what it raised."""
+def _decisions(policy: Policy, view: View, under_way: frozenset[str]) -> Decisions | PolicyFailed:
+    """In a thread: what it raised there would be reported by gevent, too."""
     try:
-        return list(policy.plan(view))
-    except Exception as error:
-        return error
+        return decide(policy, view, under_way)
+    except PolicyFailed as failure:
+        return failure
 
 
-def _fault(decision: object, view: View) -> str:
-    """What is wrong with a decision of a policy; "" if it can be begun."""
-    if not isinstance(decision, Move):
-        return "it is neither a Move nor a Stay"
-    if decision.source == decision.target:
-        return "source and target are one hub"
-    for hub in (decision.source, decision.target):
-        if hub not in view.loads:
-            return f"there is no hub {hub}"
-    if decision.connection in view.history.in_flight:
-        return "the connection is being moved already"
-    return ""
+def _why_aborted(move: Move, answer: Answer | None) -> str:
+    if not isinstance(answer, control_pb2.MoveResult):
+        return f"hub {move.source} does not answer"
+    if answer.outcome == control_pb2.MoveResult.MOVED:
+        return ""
+    return answer.why or "it cannot be moved"
 
 
 def hub_load(process: HubProcess, now: float, limit: int) -> HubLoad:

@@ -6,8 +6,10 @@ One JSON object on each line: ``{"t": seconds, "hubs": [...]}`` with the reports
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +29,7 @@ PERIOD = 1.0
 
 @contextmanager
 def recording(path: str | None) -> Iterator[Recording | None]:
-    """Record to a file that is made anew, until the block ends; with None, do not.
+    """Record to a file until the block ends; with None, do not. What is in it stays until there is a report.
 
     Raises ConfigError if the file cannot be made.
     """
@@ -35,7 +37,9 @@ def recording(path: str | None) -> Iterator[Recording | None]:
         yield None
         return
     try:
-        file = open(path, "w", encoding="utf-8")  # noqa: SIM115  # the recording closes it
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError(errno.EINVAL, "it is no ordinary file")  # which might make the broker wait
+        file = open(path, "a", encoding="utf-8")  # noqa: SIM115  # the recording closes it
     except OSError as error:
         raise ConfigError(f"cannot record to {path}: {error.strerror}") from error
     recorder = Recording(file)
@@ -56,6 +60,8 @@ class Recording:
     def report(self, hubs: Iterable[HubLoad]) -> None:
         """Note what the hubs have reported, once a second however often this is called."""
         now = time.monotonic() - self._began
+        if not self._next and self._file is not None:
+            self._file.truncate(0)
         if now >= self._next:
             self._next = max(self._next + PERIOD, now)
             self._write({"t": round(now, 3), "hubs": [_row(hub) for hub in hubs]})

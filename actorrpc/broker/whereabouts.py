@@ -44,4 +44,4 @@ class Whereabouts:
 def _home(connection: str) -> int | None:
     """The hub that accepted it."""
     hub = connection.partition("-")[0]
-    return int(hub) if hub.isascii() and hub.isdigit() else None
+    return int(hub) if len(hub) < 10 and hub.isascii() and hub.isdigit() else None

@@ -171,7 +171,11 @@ class Worker:
             result.request = move.request
             self._link.send(control_pb2.ToBroker(move_result=result))
 
-        self._node.move(move.connection, move.target, answer)
+        if time.monotonic() > move.until:
+            aborted = control_pb2.MoveResult.ABORTED
+            answer(control_pb2.MoveResult(outcome=aborted, why="the hub was too busy to begin with it"))
+        else:
+            self._node.move(move.connection, move.target, answer)
 
     def _on_expect(self, expect: control_pb2.Expect) -> None:
         self._node.expect()

@@ -119,14 +119,16 @@ class Homes(_message.Message):
     def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Move(_message.Message):
-    __slots__ = ("request", "connection", "target")
+    __slots__ = ("request", "connection", "target", "until")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
     request: int
     connection: str
     target: int
-    def __init__(self, request: _Optional[int] = ..., connection: _Optional[str] = ..., target: _Optional[int] = ...) -> None: ...
+    until: float
+    def __init__(self, request: _Optional[int] = ..., connection: _Optional[str] = ..., target: _Optional[int] = ..., until: _Optional[float] = ...) -> None: ...
 
 class Expect(_message.Message):
     __slots__ = ()

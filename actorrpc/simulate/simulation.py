@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
-from actorrpc.broker.balancer import History, Move, Policy, Stay, View
+from actorrpc.broker.balancer import History, Move, Policy, View
+from actorrpc.broker.decisions import MOVES_AT_ONCE, PolicyFailed, decide
+from actorrpc.errors import ConfigError
 from actorrpc.simulate.connections import Connections
 from actorrpc.simulate.events import Events
 from actorrpc.simulate.loads import Changes, Floats, Indices, Load
@@ -168,16 +170,15 @@ class Simulation:
     # ---- moves
 
     def _plan(self, now: float) -> None:
+        """As the broker does it, which goes on where a policy fails; here that ends the run."""
         view = View(now, self._reports.arrived(now), self.history)
-        self._begin(list(self.policy.plan(view)), now)
-
-    def _begin(self, decided: Iterable[Move | Stay], now: float) -> None:
-        for each in decided:
-            if isinstance(each, Stay):
-                self.stays[each.what] = each.reason
-                continue
-            if each.connection in self.history.in_flight:
-                continue
+        try:
+            decisions = decide(self.policy, view, self.history.in_flight)
+        except PolicyFailed as error:
+            raise ConfigError(f"the policy {error}") from error
+        for stay in decisions.stays:
+            self.stays[stay.what] = stay.reason
+        for each in decisions.moves[: MOVES_AT_ONCE - len(self.history.in_flight)]:
             self.history.begun(each, now)
             trip = LEAST_TRIP + float(self._moves_random.exponential(MEAN_TURN))
             fails = bool(self._moves_random.random() < self.scenario.abort)

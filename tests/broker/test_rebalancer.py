@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
+from gevent import GreenletExit
 from gevent.event import AsyncResult, Event
 
 from actorrpc.broker import rebalancer as module
 from actorrpc.broker.balancer import Move, Stay, View
-from actorrpc.broker.rebalancer import MOVES_AT_ONCE, Rebalancer, hub_load
-from actorrpc.broker.recording import recording
+from actorrpc.broker.decisions import MOVES_AT_ONCE
+from actorrpc.broker.rebalancer import Rebalancer, hub_load
+from actorrpc.broker.recording import Recording, recording
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb.control_pb2 import ConnectionLoad, Load, Moved, MoveResult, ToHub
@@ -29,7 +32,7 @@ class FakeHub:
     def __init__(self, hub: int) -> None:
         self.hub = hub
         self.state = "serving"
-        self.reported = 0.0
+        self.reported = time.monotonic()
         self.load = Load(
             connections=3,
             busy=0.5,
@@ -148,32 +151,85 @@ def test_the_policy_sees_what_was_reported(started: Any, hubs: list[Any]) -> Non
     assert (connection.id, connection.load, connection.recent, connection.group) == (
         "0-1-1", 0.25, 0.5, "room/1",
     )  # fmt: skip
-    assert hub_load(hubs[0], 7.0, 0).stale == 7.0
+    assert hub_load(hubs[0], hubs[0].reported + 7.0, 0).stale == pytest.approx(7.0)
     assert hub_load(hubs[0], 7.0, 0).room is None
     assert hub_load(hubs[0], 7.0, 2).room == 0  # it had more when the limit came
 
 
-@pytest.mark.parametrize(
-    ("decision", "fault"),
-    [
-        ("gibberish", "neither a Move nor a Stay"),
-        (Move("0-1-1", 0, 7, ""), "there is no hub 7"),
-        (Move("0-1-1", -1, 1, ""), "there is no hub -1"),
-        (Move("0-1-1", 1, 1, ""), "source and target are one hub"),
-    ],
-)
 def test_nonsense_is_logged_and_the_rest_is_done(
-    started: Any, hubs: list[Any], caplog: pytest.LogCaptureFixture, decision: Any, fault: str
+    started: Any, hubs: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    rebalancer = started(lambda view: [decision, MOVE, MOVE])
+    rebalancer = started(lambda view: ["gibberish", MOVE, MOVE, *(Move("x", 0, 7, "") for _ in range(100))])
     assert rebalancer.now().startswith("1 move begun")
     gevent.sleep(0)
     assert len(hubs[0].asked) == 1
-    assert fault in caplog.text
-    assert "being moved already" in caplog.text
-    lines = len(caplog.records)
+    assert "neither a Move nor a Stay, as in 'gibberish'" in caplog.text
+    assert "there is no hub 7" in caplog.text
+    assert len(caplog.records) == 3  # with the move that was decided twice
     rebalancer.now()
-    assert len(caplog.records) == lines  # not the same complaint again so soon
+    assert len(caplog.records) == 3  # not the same complaint again so soon
+
+
+@pytest.mark.parametrize("error", (SystemExit(3), KeyboardInterrupt(), GreenletExit()))
+def test_a_policy_that_would_end_the_broker_does_not(started: Any, error: BaseException) -> None:
+    def plan(view: View) -> Iterable[Move]:
+        raise error
+
+    rebalancer = started(plan)
+    assert rebalancer.now().startswith(f"policy scripted raised {type(error).__name__}")
+    assert rebalancer.now().startswith(f"policy scripted raised {type(error).__name__}")
+
+
+def test_a_policy_that_spoils_its_history_gets_a_new_one(
+    started: Any, hubs: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    spoilt = []
+
+    def plan(view: View) -> list[Move]:
+        if not spoilt:
+            spoilt.append(view.history)
+            view.history.in_flight = view.history.past = None  # type: ignore[assignment]
+        return []
+
+    rebalancer = started(plan)
+    rebalancer.now()
+    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-9", target=0, pause_ms=1))
+    assert rebalancer.now() == "0 moves begun"
+    assert "has changed its history" in caplog.text
+    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-9", target=0, pause_ms=1))
+    assert rebalancer.now() == "0 moves begun"
+    assert rebalancer.status()["under_way"] == 0
+
+
+def test_what_has_ended_is_not_under_way_while_the_policy_is_paused(started: Any, hubs: list[Any]) -> None:
+    rebalancer = started(lambda view: [MOVE])
+    rebalancer.now()
+    rebalancer.pause()
+    gevent.sleep(0)
+    hubs[0].asked[0][2].set(MoveResult(outcome=MoveResult.MOVED))
+    gevent.sleep(0)
+    assert rebalancer.status()["under_way"] == 0
+
+
+def test_another_move_of_the_same_connection_is_not_the_policys(started: Any, hubs: list[Any]) -> None:
+    histories = []
+
+    def plan(view: View) -> list[Move]:
+        histories.append([(past.move.target, past.aborted) for past in view.history.past])
+        return [] if len(histories) > 1 else [MOVE]
+
+    rebalancer = started(plan)
+    rebalancer.now()
+    rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=2, pause_ms=1))  # a user was faster
+    gevent.sleep(0)
+    hubs[0].asked[0][2].set(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why="no connection 0-1-1"))
+    gevent.sleep(0)
+    rebalancer.now()
+    assert histories[1] == [(2, ""), (1, "no connection 0-1-1")]
+    found = [(row["by"], row["target"], row["outcome"], row["why"]) for row in rebalancer.journal.rows(10)]
+    assert found == [
+        ("scripted", 1, "aborted", "no connection 0-1-1"), ("asked for", 2, "moved", ""),
+    ]  # fmt: skip
 
 
 def test_only_so_many_moves_at_once(started: Any, hubs: list[Any]) -> None:
@@ -270,8 +326,7 @@ def test_a_recording_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_the_recording_only(hubs: list[Any], caplog: pytest.LogCaptureFixture) -> None:
-    with recording("/dev/full") as recorder:
-        assert recorder is not None
-        recorder.report([hub_load(hub, 1.0, 0) for hub in hubs])
-        recorder.moved("0-1-1", 0, 1, "")
+    recorder = Recording(open("/dev/full", "a", encoding="utf-8"))  # noqa: SIM115
+    recorder.moved("0-1-1", 0, 1, "")
+    recorder.moved("0-1-1", 1, 0, "")
     assert "the recording ends" in caplog.text

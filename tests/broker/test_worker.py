@@ -205,7 +205,7 @@ def test_an_app_that_cannot_be_served_is_told_and_ends_the_process(
 
 def test_questions_are_answered_with_their_numbers(broker: Broker) -> None:
     broker.start()
-    broker.link.send(ToHub(move=Move(request=7, connection="0-1-1", target=1)))
+    broker.link.send(ToHub(move=Move(request=7, connection="0-1-1", target=1, until=time.monotonic() + 60)))
     broker.link.send(ToHub(list_connections=ListConnections(request=8)))
     result = broker.hear("move_result").move_result
     assert result == MoveResult(request=7, outcome=MoveResult.ABORTED, why="0-1-1 not to 1")
@@ -221,6 +221,14 @@ def test_load_and_moves_are_reported(broker: Broker) -> None:
     assert (load.connections, load.turns) == (3, 42)
     assert 0 <= load.cpu < 2
     assert 0 <= load.lag_ms < 10_000
+
+
+def test_a_move_that_was_asked_for_too_long_ago_is_refused(broker: Broker) -> None:
+    broker.start()
+    broker.link.send(ToHub(move=Move(request=7, connection="0-1-1", target=1, until=time.monotonic() - 0.1)))
+    result = broker.hear("move_result").move_result
+    assert (result.request, result.outcome) == (7, MoveResult.ABORTED)
+    assert "too busy" in result.why
 
 
 def test_the_lag_tells_of_a_turn_that_held_the_loop(broker: Broker) -> None:
