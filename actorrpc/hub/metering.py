@@ -107,23 +107,10 @@ class Meter:
 class Mark(float):
     """The beginning of a bracket at which the thread's CPU was read. Others are plain numbers: faster."""
 
-    __slots__ = ("_excess",)
+    __slots__ = ("excess",)
 
     #: What was charged without doubt at that time, less the thread's CPU.
-    _excess: float
-
-    def __new__(cls, now: float, meter: Meter) -> Mark:
-        mark = super().__new__(cls, now - meter.charged)
-        mark._excess = meter.charged - meter.doubted - meter.cpu()
-        return mark
-
-    def waited(self, meter: Meter) -> float:
-        """Seconds of the bracket, which has been charged, that were not computed, nor doubted in one inside.
-
-        Brackets inside computed as much as they were charged without doubt, whosever they were, so that
-        their CPU, which was seldom read, is not taken for this one's.
-        """
-        return meter.charged - meter.doubted - meter.cpu() - self._excess
+    excess: float
 
 
 class Usage:
@@ -196,8 +183,11 @@ class Usage:
 
     def look(self, now: float) -> Mark:
         """Begin a bracket that may be long: read the thread's CPU."""
+        meter = self.meter
         self.credit -= 1
-        return Mark(now, self.meter)
+        mark = Mark(now - meter.charged)
+        mark.excess = meter.charged - meter.doubted - meter.cpu()
+        return mark
 
     def spend(self, mark: float) -> float:
         """End a bracket. Returns its seconds, without those of brackets inside."""
@@ -213,12 +203,18 @@ class Usage:
         return spent
 
     def _doubt(self, spent: float, mark: float) -> None:
-        doubted = mark.waited(self.meter) if isinstance(mark, Mark) else spent - _LONG_BRACKET
+        meter = self.meter
+        if isinstance(mark, Mark):
+            # Brackets inside, whosever they were, computed as much as they were charged without doubt. So
+            # their CPU, which was seldom read, is not taken for this one's.
+            doubted = meter.charged - meter.doubted - meter.cpu() - mark.excess
+        else:
+            doubted = spent - _LONG_BRACKET
         if spent > _LONG_BRACKET:
             self.credit = min(int(spent / _PER_CREDIT), _MOST_CREDITS)
         if doubted > 0:
             self.doubted += doubted
-            self.meter.doubted += doubted
+            meter.doubted += doubted
 
     # ---- averages
 
