@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from types import TracebackType
 
+from gevent import get_hub
 from gevent.event import Event
 
 from actorrpc.app import App
@@ -17,6 +18,9 @@ from actorrpc.config import Config
 from actorrpc.hub.node import Node
 
 __all__ = ["Server", "serve"]
+
+#: Seconds between two looks at what connections spend, as between two reports of a hub.
+_SETTLE = 0.25
 
 
 class Server:
@@ -43,6 +47,8 @@ class Server:
         #: Where it listens, such as ``127.0.0.1:50051``.
         self.address = address_of(sock)
         self._node.listen(sock.dup())
+        self._settler = get_hub().loop.timer(_SETTLE, _SETTLE, ref=False)
+        self._settler.start(self._node.settle)
 
     @property
     def connection_count(self) -> int:
@@ -56,8 +62,12 @@ class Server:
         """
         timeout = self._config.drain_timeout if drain_timeout is None else drain_timeout
         self._sockets.close()
-        self._node.stop(timeout, self._stopped.set)
+        self._node.stop(timeout, self._end)
         self._stopped.wait()
+
+    def _end(self) -> None:
+        self._settler.close()
+        self._stopped.set()
 
     def wait(self) -> None:
         """Wait until another greenlet, or a signal handler, has called ``stop``."""

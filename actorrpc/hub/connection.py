@@ -207,9 +207,7 @@ class Connection:
             return
         usage = self.usage
         began = self.now = self.upkeep.heard = monotonic()
-        if usage.credit:
-            usage.look()
-        mark = began - usage.meter.charged
+        mark = usage.look(began) if usage.credit else began - usage.meter.charged
         self._slice_end = began + TURN_SLICE
         self._work_due = True  # by ourselves, below
         try:

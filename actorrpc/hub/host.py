@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from actorrpc.actor import Service
 from actorrpc.call import Call
 from actorrpc.errors import RpcError
+from actorrpc.hub.rates import counted_as
 from actorrpc.hub.state import CLOSED
 
 if TYPE_CHECKING:
@@ -125,9 +126,10 @@ class ServiceHost:
 
     def _send(self, publication: tuple[str, str, bytes]) -> None:
         self.unacknowledged += 1
-        self._connection.usage.publish(publication[0])
+        group = counted_as(publication[0])
+        self._connection.usage.publish(group)
         try:
-            self._connection.node.topics.publish(*publication, self._published)
+            self._connection.node.topics.publish(*publication, self._published, group)
         except BaseException:
             self.unacknowledged -= 1
             raise

@@ -23,7 +23,7 @@ from time import monotonic, thread_time
 
 from actorrpc.hub.rates import Rates
 
-__all__ = ["LIGHT", "LONG", "SHORT", "Meter", "Part", "Usage", "shares"]
+__all__ = ["LIGHT", "LONG", "SHORT", "Mark", "Meter", "Part", "Usage", "shares"]
 
 #: Time constants of the two averages, in seconds.
 LONG, SHORT = 10.0, 1.0
@@ -104,13 +104,21 @@ class Meter:
         return f"<Meter {self.charged:.3f} s charged, {len(self.active)} active, {self.runnable} runnable>"
 
 
+class Mark(float):
+    """The beginning of a bracket at which the thread's CPU was read. Others are plain numbers: faster."""
+
+    __slots__ = ("excess",)
+
+    #: What was charged without doubt at that time, less the thread's CPU.
+    excess: float
+
+
 class Usage:
     """What one connection has spent. It knows no connection, so that whoever keeps it keeps only this."""
 
     __slots__ = (
         "_asked",
         "_at",
-        "_began",
         "_long",
         "_settled_doubts",
         "_short",
@@ -141,9 +149,8 @@ class Usage:
         self.spent = 0.0
         #: Those of them that may have been waits for a core.
         self.doubted = 0.0
-        #: For how many brackets the thread's CPU may be read; and what it was when this one began, if so.
+        #: For how many brackets the thread's CPU may be read.
         self.credit = 0
-        self._began: float | None = None
         #: It stands in ``meter.active``.
         self.listed = False
         #: It is served here no more.
@@ -170,15 +177,17 @@ class Usage:
     def begin(self, now: float) -> float:
         """Begin a bracket. Returns what ``spend`` has to be given at its end.
 
-        ``Connection._on_bytes`` has the same three lines in place of a call, which would take as long again.
+        ``Connection._on_bytes`` has the same line in place of a call, which would take as long again.
         """
-        if self.credit:
-            self.look()
-        return now - self.meter.charged
+        return self.look(now) if self.credit else now - self.meter.charged
 
-    def look(self) -> None:
-        """Read the thread's CPU at the beginning of a bracket that may be long."""
-        self._began = self.meter.cpu()
+    def look(self, now: float) -> Mark:
+        """Begin a bracket that may be long: read the thread's CPU."""
+        meter = self.meter
+        self.credit -= 1
+        mark = Mark(now - meter.charged)
+        mark.excess = meter.charged - meter.doubted - meter.cpu()
+        return mark
 
     def spend(self, mark: float) -> float:
         """End a bracket. Returns its seconds, without those of brackets inside."""
@@ -189,22 +198,23 @@ class Usage:
         if not self.listed:
             self.listed = True
             meter.active.append(self)
-        if spent > _LONG_BRACKET or self.credit:
-            self._doubt(spent)
+        if spent > _LONG_BRACKET or mark.__class__ is Mark:
+            self._doubt(spent, mark)
         return spent
 
-    def _doubt(self, spent: float) -> None:
-        if self._began is None:
-            doubted = spent - _LONG_BRACKET
+    def _doubt(self, spent: float, mark: float) -> None:
+        meter = self.meter
+        if isinstance(mark, Mark):
+            # Brackets inside, whosever they were, computed as much as they were charged without doubt. So
+            # their CPU, which was seldom read, is not taken for this one's.
+            doubted = meter.charged - meter.doubted - meter.cpu() - mark.excess
         else:
-            doubted = spent - (self.meter.cpu() - self._began)
-            self._began = None
-            self.credit -= 1
+            doubted = spent - _LONG_BRACKET
         if spent > _LONG_BRACKET:
             self.credit = min(int(spent / _PER_CREDIT), _MOST_CREDITS)
         if doubted > 0:
             self.doubted += doubted
-            self.meter.doubted += doubted
+            meter.doubted += doubted
 
     # ---- averages
 
@@ -256,11 +266,11 @@ class Usage:
 
     # ---- what else is counted
 
-    def publish(self, topic: str) -> None:
-        """Count a publication."""
+    def publish(self, group: str) -> None:
+        """Count a publication to a topic, as ``counted_as`` names it."""
         if self.published is None:
             self.published = Rates(_MAX_TOPICS)
-        self.published.count(topic, self.meter.clock())
+        self.published.count(group, self.meter.clock())
 
     def waits(self, unsent: int) -> None:
         """So many bytes have not been taken by the client."""

@@ -149,6 +149,10 @@ class Node:
         self.reception.tick(load.busy)
         return load
 
+    def settle(self) -> None:
+        """In place of ``report``, as often, where there is no broker to tell."""
+        self._reporter.settle()
+
     def list_connections(self) -> list[control_pb2.Connection]:
         """What `actorrpc connections` shows."""
         return [_describe(connection) for connection in self.connections.values()]

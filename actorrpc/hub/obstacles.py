@@ -40,5 +40,5 @@ def why_unquiet(connection: Connection) -> str:
         return f"{connection.host.unacknowledged} published messages are not acknowledged"
     for subscription in connection.host.subscriptions:
         if subscription.pending:
-            return f"the subscription to {subscription.topic!r} is not established"
+            return f"the subscription to {subscription.group!r} is not established"
     return ""

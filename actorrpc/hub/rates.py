@@ -1,20 +1,36 @@
-"""Messages a second by topic, smoothed, for a bounded number of topics."""
+"""Messages a second by topic, smoothed, for a bounded number of topics with names of bounded length."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2s
 from math import exp
 
-__all__ = ["Rates"]
+__all__ = ["Rates", "counted_as"]
 
 #: What is smoothed over, in seconds.
 _CONSTANT = 10.0
+
+#: Names longer than this are counted under so much of their beginning, and a digest of so many bytes.
+_LONGEST, _BEGINNING, _DIGEST = 64, 32, 16
+
+
+def counted_as(topic: str) -> str:
+    """The name under which a topic is counted and reported, in all hubs: its own, unless that is long.
+
+    Clients may choose names, and of megabytes. What is made of a long one is longer than any that stays as
+    it is, so that no other topic's name can be equal to it.
+    """
+    if len(topic) <= _LONGEST:
+        return topic
+    digest = blake2s(topic.encode(errors="surrogatepass"), digest_size=_DIGEST)
+    return f"{topic[:_BEGINNING]}…{digest.hexdigest()}"
 
 
 class Rates:
     """Counts that fade. The caller says what time it is, in seconds.
 
-    Beyond ``most`` topics the quieter half is forgotten.
+    Topics are given as ``counted_as`` names them. Beyond ``most`` of them the quieter half is forgotten.
     """
 
     __slots__ = ("_counts", "_most")

@@ -108,6 +108,14 @@ class Reporter:
         meter.since = now
         return load
 
+    def settle(self) -> None:
+        """Do what a report does to the averages, where nobody is to be told of them."""
+        meter = self._node.meter
+        now = meter.clock()
+        meter.measure(now, thread_time(), core_wait())
+        self._rank(now)
+        meter.since = now
+
     def remember(self, usage: Usage) -> None:
         """A connection has come from another hub: it may be heavy, and do nothing just now."""
         self._warm.append(usage)
@@ -162,15 +170,16 @@ class Reporter:
 
 
 def _group(connection: Connection, now: float) -> str:
-    """The topic in which the connection publishes, or is sent, the most; "" if that is little."""
+    """The topic in which the connection publishes, or is sent, the most, as ``counted_as`` names it; "" if
+    that is little."""
     topics = connection.node.topics
     rates: dict[str, float] = {}
     for subscription in islice(connection.host.subscriptions, _SUBSCRIPTIONS):
-        rates[subscription.topic] = topics.heard(subscription.topic, now)
+        rates[subscription.group] = topics.heard(subscription.group, now)
     published = connection.usage.published
-    for topic in published or ():
+    for group in published or ():
         assert published is not None
-        rates[topic] = rates.get(topic, 0.0) + published.rate(topic, now)
+        rates[group] = rates.get(group, 0.0) + published.rate(group, now)
     best = max(rates, key=rates.__getitem__, default="")
     return best if best and rates[best] >= _MEANINGFUL else ""
 

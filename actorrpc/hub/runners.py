@@ -49,9 +49,7 @@ class Runner(greenlet):
             return _switch(self, *args, **kwargs)
         part = self.part  # when it comes back, the runner may be another's
         usage = part.usage
-        if usage.credit:
-            usage.look()
-        mark = monotonic() - usage.meter.charged
+        mark = usage.look(monotonic()) if usage.credit else monotonic() - usage.meter.charged
         try:
             return _switch(self, *args, **kwargs)
         finally:

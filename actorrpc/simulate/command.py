@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actorrpc.broker.policies import NAMES, make_policy
 from actorrpc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from actorrpc.simulate.scenario import Scenario
 
 __all__ = ["simulate"]
-
-POLICIES = ("none", "count", "greedy", "steal", "steady")
 
 
 @click.command()
@@ -59,7 +58,7 @@ def simulate(
             raise ConfigError(f"cannot draw {plot_path}: its name must end with .png or .svg")
     from actorrpc.simulate import runs
 
-    found = _run_all(loads, policies or POLICIES, replay, numbers)
+    found = _run_all(loads, policies or NAMES, replay, numbers)
     print(runs.document(found) if as_json else runs.table(found))
     if plot_path is not None:
         _plot(found, plot_path)
@@ -84,7 +83,6 @@ def _plot(found: list[Run], path: str) -> None:
 def _run_all(
     loads: tuple[str, ...], policies: tuple[str, ...], replay: str | None, numbers: dict[str, Any]
 ) -> list[Run]:
-    from actorrpc.broker.policies import make_policy
     from actorrpc.simulate.recording import Recording
     from actorrpc.simulate.scenario import LOADS, Scenario
 

@@ -33,7 +33,8 @@ def plot(runs: Sequence[Run], path: str) -> None:
                 for row in range(3):
                     values = [point[row + 1] for point in each.curves]
                     axes[row, column].plot(times, values, label=each.policy, linewidth=1)
-        axes[1, column].set_yscale("log")
+        if any(point[2] > 0 for each in runs if each.load == load for point in each.curves):
+            axes[1, column].set_yscale("log")
     for row, title in enumerate(_TITLES):
         axes[row, 0].set_ylabel(title)
     axes[0, 0].legend(fontsize="small")

@@ -4,11 +4,14 @@ One JSON object a line. A report: ``{"t": seconds, "hubs": [{"hub": 0, "busy": 0
 "others": [...]}]}``, where a connection is an object with the fields of ConnectionLoad. What else is known of
 a hub is not needed, nor are the lines of moves: in the replay connections begin where they were first seen,
 and move as the policy decides.
+
+A server that was killed, or whose disk was full, may have left half a line at the end: it is ignored.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,35 +46,78 @@ class Recording:
 
     @classmethod
     def read(cls, path: str) -> Recording:
-        """Raises ConfigError for a file that cannot be read, or is something else."""
+        """Raises ConfigError for a file that cannot be read, is something else, or has nothing to replay."""
         try:
             lines = list(_reports(path))
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
         if len(lines) < 2:
             raise ConfigError(f"{path} is no recording: it takes two reports at least")
-        numbers = sorted({int(hub["hub"]) for line in lines for hub in line["hubs"]})
+        numbers = sorted({hub["hub"] for line in lines for hub in line["hubs"]})
+        if not any(hub["named"] for line in lines for hub in line["hubs"]):
+            what = "connections, so there is nothing to balance" if numbers else "hubs"
+            raise ConfigError(f"cannot replay {path}: its {len(lines)} reports name no {what}")
         recording = cls(numbers, [], [], [])
         _Reader(recording).read(lines)
         return recording
 
 
 def _reports(path: str) -> Iterator[dict[str, Any]]:
-    with Path(path).open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
+    before = -math.inf
+    with Path(path).open("rb") as file:
+        number, line = 0, file.readline()
+        while line:
+            number, this, line = number + 1, line, file.readline()
             try:
-                found = json.loads(line)
-                if "hubs" in found:
-                    yield {"t": float(found["t"]), "hubs": [_hub(hub) for hub in found["hubs"]]}
-            except (ValueError, KeyError, TypeError) as error:
-                raise ConfigError(f"{path}, line {number}, is no line of a recording: {error!r}") from error
+                found = json.loads(this.decode())
+            except (ValueError, RecursionError) as error:
+                if not line:  # it was cut off
+                    return
+                raise _wrong(path, number, "it is not JSON") from error
+            try:
+                if "hubs" not in found:
+                    continue
+                time, hubs = _number(found["t"]), [_hub(hub) for hub in found["hubs"]]
+            except KeyError as error:
+                raise _wrong(path, number, f"{error} is missing") from error
+            except (ValueError, TypeError, AttributeError, OverflowError) as error:
+                raise _wrong(path, number, "something in it is not what a report has there") from error
+            if time <= before:
+                raise _wrong(path, number, f"its t, {time:.10g}, is not after {before:.10g}, the one before")
+            before = time
+            yield {"t": time, "hubs": hubs}
+
+
+def _wrong(path: str, number: int, why: str) -> ConfigError:
+    return ConfigError(f"{path}, line {number}, is no line of a recording: {why}")
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
 
 
 def _hub(hub: dict[str, Any]) -> dict[str, Any]:
-    named = {str(each["id"]): each for part in ("heaviest", "others") for each in hub.get(part, ())}
-    for each in named.values():
-        each["recent"] = max(0.0, float(each.get("recent", each["load"])))
-    return {"hub": int(hub["hub"]), "busy": float(hub["busy"]), "named": named}
+    rows = [_connection(each) for part in ("heaviest", "others") for each in hub.get(part, ())]
+    return {
+        "hub": int(hub["hub"]),
+        "busy": _number(hub["busy"]),
+        "named": {each["id"]: each for each in rows},
+    }
+
+
+def _connection(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": str(row["id"]),
+        "recent": max(0.0, _number(row.get("recent", row["load"]))),
+        "age": _number(row.get("age", 0)),
+        "state_bytes": _number(row.get("state_bytes", 0)),
+        "freeze_ms": _number(row.get("freeze_ms", 0)),
+        "why": str(row.get("why") or ""),
+        "group": str(row.get("group") or ""),
+    }
 
 
 class _Reader:
@@ -132,16 +178,16 @@ class Replayed:
         recording = self._recording
         homes = np.array(recording.homes, np.int64)
         loads = self.start(homes, len(recording.hubs))
-        ages = np.array([float(each.get("age", 0.0)) for each in recording.facts])
+        ages = np.array([each["age"] for each in recording.facts])
         connections = Connections(homes, len(recording.hubs), loads, ages)
         connections.name(recording.names)
         for row, each in enumerate(recording.facts):
-            connections.state_bytes[row] = float(each.get("state_bytes", 0))
-            connections.freeze_ms[row] = float(each.get("freeze_ms", 0))
-            if each.get("why"):
-                connections.why[row] = str(each["why"])
-            if each.get("group"):
-                connections.group[row] = str(each["group"])
+            connections.state_bytes[row] = each["state_bytes"]
+            connections.freeze_ms[row] = each["freeze_ms"]
+            if each["why"]:
+                connections.why[row] = each["why"]
+            if each["group"]:
+                connections.group[row] = each["group"]
         return connections
 
     def start(self, homes: Indices, hubs: int) -> Floats:

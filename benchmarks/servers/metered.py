@@ -176,6 +176,7 @@ def meter_by(way: str) -> None:
 class Program:
     def __init__(self, server: actorrpc.Server) -> None:
         self._node = server._node
+        server._settler.stop()  # the reports do it
         self._way = "brackets"
 
     def report(self) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.metering import LIGHT, LONG, SHORT, Meter, Part, Usage, shares
-from actorrpc.hub.rates import Rates
+from actorrpc.hub.obstacles import why_unquiet
+from actorrpc.hub.rates import Rates, counted_as
 from tests.apps.shapes import obey
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
@@ -120,6 +121,50 @@ def test_what_the_kernel_took_is_taken_off_in_proportion(meter: Meter, clock: Cl
     meter.measure(clock.now, clock.cpu, 0.04)
     assert meter.off == pytest.approx(0.5)
     assert [usage.due for usage in usages] == [pytest.approx(0.02), pytest.approx(0.04)]
+
+
+@pytest.mark.parametrize("credit", [1, 2, 32])
+def test_a_bracket_inside_another_of_its_connection_leaves_its_reading_alone(
+    meter: Meter, clock: Clock, credit: int
+) -> None:
+    usage = Usage(meter, "")
+    usage.credit = credit
+    mark = usage.begin(clock.now)
+    clock.compute(0.01)
+    spend(usage, clock, 0.001)
+    clock.compute(0.01)
+    usage.spend(mark)
+    assert usage.spent == pytest.approx(0.021)
+    # With one credit the CPU of the one inside is not read: all but half a millisecond of it is in doubt.
+    assert usage.doubted == pytest.approx(0.0005 if credit == 1 else 0.0)
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_what_another_connection_computes_inside_a_bracket_is_no_wait_made_good(
+    meter: Meter, clock: Clock, read: bool
+) -> None:
+    outer, inner = Usage(meter, "outer"), Usage(meter, "inner")
+    outer.credit, inner.credit = 1, 51 * read
+    mark = outer.begin(clock.now)
+    clock.compute(0.001)
+    for _ in range(50):
+        spend(inner, clock, 0.0004)
+    spend(inner, clock, 0.0, waiting=0.02 if read else 0.0004)
+    clock.now += 0.01
+    outer.spend(mark)
+    # A short wait of a connection that is never read is put down to the one around it.
+    assert outer.doubted == pytest.approx(0.01 if read else 0.0104)
+    assert inner.doubted == pytest.approx(0.02 if read else 0.0)
+
+
+def test_credit_is_used_up_and_no_more(meter: Meter, clock: Clock) -> None:
+    usage = Usage(meter, "")
+    usage.credit = 1
+    mark = usage.begin(clock.now)
+    for _ in range(3):
+        spend(usage, clock, 0.0001)
+    usage.spend(mark)
+    assert usage.credit == 0 and usage.doubted == pytest.approx(0.0)
 
 
 def test_light_connections_never_read_the_cpu(clock: Clock) -> None:
@@ -271,6 +316,15 @@ def test_the_quieter_half_of_many_topics_is_forgotten() -> None:
         rates.count(topic, 1.0)
     rates.count("e", 1.0)
     assert set(rates) == {"c", "d"}
+
+
+def test_long_names_are_counted_under_short_ones() -> None:
+    assert counted_as("x" * 64) == "x" * 64
+    long = "room of " + "x" * 1_000_000
+    names = {counted_as(long), counted_as(long + "x"), counted_as("ü" * 65), counted_as("\udc80" * 65)}
+    assert len(names) == 4 and {len(name) for name in names} == {65}  # which no name that stays has
+    # Hubs must agree, whatever they run on.
+    assert counted_as("x" * 65) == "x" * 32 + "…" + "9381e91d2e26ce9e95e4783b94d3c23f"
 
 
 # ---- real hubs
@@ -476,6 +530,40 @@ def test_groups_are_what_is_said_the_most(hubs, connect):
     assert (groups[talker.id], groups[listener.id]) == ("room", "room")
     assert sorted(groups.values()) == ["", "room", "room"]
     assert report.groups["room"] > 2
+
+
+def test_long_names_of_topics_make_no_long_reports(hubs, connect):
+    (talking, talker), (listening, listener) = connect(), connect()
+    room = "room " * 20_000
+    heard = StatefulStub(listening).Listen(Item(text=room))
+    dict(heard.initial_metadata())
+    for number in range(40):
+        StatefulStub(talking).Publish(Item(text=room, number=number))
+        assert next(heard).number == number
+    for channel in (talking, listening):
+        StatefulStub(channel).Unary(Item(sleep=0.01))
+    report = hubs.ask(hubs.nodes[0].report)
+    group = counted_as(room)
+    assert {row.id: row.group for row in report.heaviest} == {talker.id: group, listener.id: group}
+    assert report.groups[group] > 4  # published, and sent to one
+    assert report.ByteSize() < 2000
+    topics = hubs.nodes[0].topics
+    assert {*talker.usage.published, *topics._published, *topics._delivered, *topics._groups} == {group}
+    heard.cancel()
+    hubs.wait_for(lambda: not topics._groups)
+
+
+def test_why_a_connection_cannot_move_is_short(hubs, connect):
+    """Its subscription waits for a home that does not answer."""
+    channel, connection = connect()
+
+    hubs.ask(lambda: hubs.nodes[0].set_homes([7], 2))
+    heard = StatefulStub(channel).Listen(Item(text="room " * 20_000))
+    dict(heard.initial_metadata())
+    why = hubs.ask(lambda: why_unquiet(connection))
+    assert why.startswith("the subscription to 'room ") and len(why) < 120
+    heard.cancel()
+    hubs.wait_for(lambda: not connection.host.subscriptions)
 
 
 def test_bytes_that_a_client_does_not_take_are_counted(hubs, connect):

@@ -143,6 +143,21 @@ def test_the_averages_of_a_report_are_of_its_interval() -> None:
     assert report.heaviest[0].age == pytest.approx(80 * 0.3)
 
 
+def test_without_reports_the_same_is_settled() -> None:
+    told, alone = FakeNode(80), FakeNode(80)
+    for at in range(20):
+        for node in (told, alone):
+            node.spend({f"0-1-{number}": 0.001 * (number % 7 + at % 2) for number in range(80)})
+            node.now += 0.25
+        told.reporter.report()
+        alone.reporter.settle()
+        assert told.meter.active == alone.meter.active == []
+    for id in told.connections:
+        loads = [node.connections[id].usage.load(node.now) for node in (told, alone)]
+        assert loads[0] == pytest.approx(loads[1])
+    assert alone.looks == 0
+
+
 def test_who_has_gone_is_in_no_report() -> None:
     node = FakeNode(3)
     node.spend(dict.fromkeys(node.connections, 0.01))

@@ -17,7 +17,6 @@ from tests.hub.serving import Hubs, serving
 from tests.wire import raw
 
 ANSWER_GOAWAY_PING = raw.frame(raw.PING, raw.ACK, 0, b"goaway\0\0")
-LISTEN = [(name, value.replace("/test.Test/", "/shapes.Stateful/")) for name, value in raw.request("Listen")]
 NO_ERROR = 0
 
 
@@ -82,7 +81,16 @@ def test_a_client_that_speaks_is_not_asked() -> None:
 
 @pytest.mark.parametrize("moved", (False, True))
 def test_an_idle_connection_is_ended_in_two_steps(moved: bool) -> None:
-    with serving(app, 2, max_connection_idle=0.3) as hubs, raw_client(hubs.address) as client:
+    with serving(app, 2, max_connection_idle=1000) as hubs, raw_client(hubs.address) as client:
+        client.wait_for(raw.SETTINGS, raw.ACK)
+        upkeep = hubs.connection().upkeep
+
+        def grow_old() -> None:
+            upkeep.idle_since -= 1000
+            if not moved:  # else the other hub is the first to look at it
+                upkeep.start()
+
+        hubs.ask(grow_old)
         if moved:
             assert hubs.move(1).outcome == MoveResult.MOVED
         assert goaway_code(client.wait_for(raw.GOAWAY)) == NO_ERROR

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from actorrpc.broker.policies import NAMES
 from actorrpc.cli import main
 from actorrpc.errors import ConfigError
 from actorrpc.simulate.recording import Recording
@@ -110,6 +111,11 @@ def test_the_command_line_needs_no_numpy() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_without_a_word_all_policies_are_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--hubs", "2", "--connections", "4", "--minutes", "0.1", "--json") == 0
+    assert [row["policy"] for row in json.loads(capsys.readouterr().out)] == list(NAMES)
+
+
 def report(time: float, *hubs: tuple[int, float, dict[str, float]]) -> str:
     return json.dumps({
         "t": time,
@@ -157,6 +163,65 @@ def test_a_connection_that_is_not_named_any_more_weighs_nothing_at_last(tmp_path
     path.write_text("\n".join(gone))
     found = Recording.read(str(path))
     assert [time for time, loads, _ in found.reports if loads.get(0) == 0.0] == [31.0]
+
+
+def test_half_a_line_at_the_end_is_ignored(recording: str) -> None:
+    whole = Recording.read(recording)
+    path = Path(recording)
+    path.write_text(path.read_text()[:-30])
+    found = Recording.read(recording)
+    assert found.reports == whole.reports[:-1]
+
+
+LOADED = {"a": 0.2, "b": 0.1}
+GOOD = [report(at, (0, 0.3, LOADED), (1, 0.0, {})) for at in (1.0, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        ([report(1, (0, 0.1, {})), report(2, (0, 0.1, {}))], "its 2 reports name no connections"),
+        ([report(1), report(2)], "its 2 reports name no hubs"),
+        ([GOOD[0], GOOD[0]], "line 2, is no line of a recording: its t, 1, is not after 1,"),
+        ([GOOD[1], GOOD[0]], "line 2, is no line of a recording: its t, 1, is not after 2,"),
+        ([GOOD[0], GOOD[1][:-30], GOOD[1]], "line 2, is no line of a recording: it is not JSON"),
+        (['{"t": NaN, "hubs": []}', *GOOD], "line 1, is no line of a recording: something"),
+        (['{"t": 0, "hubs": [{"hub": 1e999}]}', *GOOD], "line 1, is no line of a recording"),
+        (['{"t": 0, "hubs": ["0"]}', *GOOD], "line 1, is no line of a recording: something"),
+        (['{"t": 0, "hubs": [{"hub": 0}]}', *GOOD], "line 1, is no line of a recording: 'busy' is missing"),
+        ([GOOD[0], GOOD[1].replace("0.2", "null")], "line 2, is no line of a recording: something"),
+        (["[" * 100_000, *GOOD], "line 1, is no line of a recording: it is not JSON"),
+        (["\xff\xfe", *GOOD], "line 1, is no line of a recording: it is not JSON"),
+        (["\xff" * 100], "it takes two reports at least"),
+    ],
+)
+def test_what_cannot_be_replayed(
+    lines: list[str], error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes("\n".join(lines).encode("latin-1"))
+    assert run("--replay", str(path)) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and error in err and str(path) in err and err.count("\n") == 1 and len(err) < 400
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [report(0.0), *GOOD],
+        [report(at, (0, 0.3, LOADED)) for at in (1.0, 2.0)],
+        [GOOD[0], report(1.01, (0, 0.3, LOADED))],
+        [report(float(at), (0, 0.0, {"a": 0.0}), (1, 0.0, {})) for at in range(7)],
+    ],
+    ids=["hubs that came later", "one hub", "no time at all", "no load"],
+)
+def test_what_is_odd_and_can_be_replayed(
+    lines: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text("\n".join([*lines, ""]))
+    assert run("--replay", str(path), "--json", "--plot", str(tmp_path / "run.png")) == 0
+    assert all(row["imbalance"] >= 1 for row in json.loads(capsys.readouterr().out))
 
 
 @pytest.mark.parametrize("text", ["", "no json", '{"t": 1}', '{"t": 1, "hubs": [{"hub": 0}]}', "[]\n[]"])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from actorrpc.broker import rebalancer
 from actorrpc.broker.balancer import ConnectionLoad, Move, View
 from actorrpc.broker.policies import make_policy
-from actorrpc.simulate.connections import Connections
+from actorrpc.hub import metering, report, worker
+from actorrpc.simulate.connections import LONG, SHORT, Connections
 from actorrpc.simulate.measures import Measures, weighted_percentile
 from actorrpc.simulate.queueing import SERVICE, drain
-from actorrpc.simulate.reports import HEAVIEST, OTHERS, Reports
+from actorrpc.simulate.reports import HEAVIEST, OTHERS, PERIOD, Reports
 from actorrpc.simulate.runs import run
 from actorrpc.simulate.scenario import LOADS, Scenario
-from actorrpc.simulate.simulation import Simulation
+from actorrpc.simulate.simulation import PLAN, Simulation
 
 SMALL = Scenario(hubs=4, connections=80, minutes=0.5)
 
@@ -23,6 +25,14 @@ def simulate(policy: str = "greedy", **changes: object) -> Simulation:
     simulation = Simulation(scenario, make_policy(policy))
     simulation.run()
     return simulation
+
+
+def test_it_is_like_the_real_ones() -> None:
+    """The simulation must not know the hub, so that it says again what it has in common with it."""
+    assert (HEAVIEST, OTHERS) == (report.HEAVIEST, report.OTHERS)
+    assert pytest.approx(worker.TICK * worker.TICKS_PER_REPORT) == PERIOD
+    assert PLAN == rebalancer.PERIOD
+    assert (LONG, SHORT) == (metering.LONG, metering.SHORT)
 
 
 @pytest.mark.parametrize("utilisation", [0.1, 0.5, 0.9])
