@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from actorrpc.broker.listeners import address_of
 from actorrpc.broker.process import HubProcess
@@ -69,7 +69,7 @@ class Queues:
         Call it when a process has come, has gone or has begun to stop, and now and then: one that has been
         silent for some time cannot, and keeps what it was given.
         """
-        able = {process.hub: process for process in processes if process.state == "serving"}
+        able = {process.hub: process for process in processes if _can_accept(process)}
         before = {queue: process.hub for queue, process in self._holders.items()}
         for queue, hub in holders(len(self._listeners), able, before).items():
             holder = self._holders.get(queue)
@@ -77,17 +77,34 @@ class Queues:
                 self._hand_over(queue, holder, able[hub])
 
     def _hand_over(self, queue: int, holder: HubProcess | None, process: HubProcess) -> None:
-        if holder is not None and holder.exit_code is None and (self._acceptor or holder.hub != queue):
-            holder.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue)))
-        if self._acceptor or process.hub != queue:
-            log.info("hub %d accepts from queue %d", process.hub, queue)
-            listen = control_pb2.Listen(queue=queue, spread=self._acceptor)
-            try:
-                process.send(control_pb2.ToHub(listen=listen), self._listeners[queue].fileno())
-            except OSError as error:  # out of descriptors, to keep one for later
-                log.error("hub %d cannot be given queue %d: %s", process.hub, queue, error)
-                return
+        """The old holder lets go when the new one has the queue for certain, so that it is never nobody's."""
+
+        def handed_over() -> None:
+            if self._holders.get(queue) is process and holder is not None:
+                self._take_away(queue, holder)
+
         self._holders[queue] = process
+        if process.hub == queue and not self._acceptor:
+            handed_over()  # that queue it has from its start
+        elif not self._give(queue, process, handed_over):
+            del self._holders[queue]
+            if holder is not None:
+                self._holders[queue] = holder
+
+    def _give(self, queue: int, process: HubProcess, then: Callable[[], None]) -> bool:
+        listen = control_pb2.ToHub(listen=control_pb2.Listen(queue=queue, spread=self._acceptor))
+        try:
+            if not process.send(listen, self._listeners[queue].fileno(), then):
+                return False
+        except OSError as error:  # out of descriptors, to keep one for later
+            log.error("hub %d cannot be given queue %d: %s", process.hub, queue, error)
+            return False
+        log.info("hub %d accepts from queue %d", process.hub, queue)
+        return True
+
+    def _take_away(self, queue: int, holder: HubProcess) -> None:
+        if holder.exit_code is None and (self._acceptor or holder.hub != queue):
+            holder.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue)))
 
     def close(self) -> None:
         """From now on the kernel refuses connections, once the hubs have closed theirs."""
@@ -97,3 +114,7 @@ class Queues:
     def __repr__(self) -> str:
         held = {queue: process.hub for queue, process in self._holders.items()}
         return f"<Queues {self.accept}, accepted from by {held}>"
+
+
+def _can_accept(process: HubProcess) -> bool:
+    return process.state == "serving" and not process.load.crowded

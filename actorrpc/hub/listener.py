@@ -39,7 +39,8 @@ class Listener:
     """Gives each accepted socket, non-blocking and without delay, to ``accepted(sock, peer, waited)``.
 
     ``waited`` is for how many seconds the client has been in the queue at least: 0 unless nobody was
-    accepted meanwhile, and ``look`` called from time to time. ``room()`` says whether one more may come.
+    accepted meanwhile, and ``look`` called from time to time. ``room()`` says whether one more may come. If
+    not, ``full()`` is called, and nobody is accepted until ``resume``.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class Listener:
         sock: socket.socket,
         accepted: Callable[[socket.socket, str, float], None],
         room: Callable[[], bool],
+        full: Callable[[], None],
     ) -> None:
         self._sock = PlainSocket(fileno=sock.detach())
         self._sock.setblocking(False)
         self._accepted = accepted
         self._room = room
+        self._full = full
         self._crowded = False
         #: How long they wait in the queue; None while they do not.
         self._backlog: Backlog | None = None
@@ -83,9 +86,15 @@ class Listener:
     def pick(self) -> tuple[socket.socket, str] | None:
         """Accept the oldest of the queue, whether there is room or not; None if there is nobody."""
         try:
-            return self._take()[:2]
-        except OSError:
-            return None  # nobody, or no descriptor; both may be otherwise next time
+            picked = self._take()[:2]
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno not in _IGNORED:
+                self._complain(error)
+            return None  # it may be otherwise next time
+        self._crowded = False
+        return picked
 
     def resume(self) -> None:
         """There may be room again."""
@@ -101,6 +110,7 @@ class Listener:
         for _ in range(_BATCH):
             if not self._room():
                 self._watcher.stop()
+                self._full()
                 return
             try:
                 sock, peer, waited = self._take()
@@ -138,11 +148,14 @@ class Listener:
 
     def _rest(self, error: OSError) -> None:
         """Accept nothing for a moment: the queue keeps those who wait."""
-        if not self._crowded:
-            log.error("cannot accept connections: %s", error)
-        self._crowded = True
+        self._complain(error)
         self._watcher.stop()
         self._pause.start(self.resume)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._crowded:  # once, not each time
+            log.error("cannot accept connections: %s", error)
+        self._crowded = True
 
     def __repr__(self) -> str:
         return f"<Listener {self.address}{'' if self._watcher.active else ', full'}>"

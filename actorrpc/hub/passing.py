@@ -128,6 +128,11 @@ class Passing:
         for neighbour in self.neighbours.values():
             neighbour.estimate.tick()
 
+    def listen_anew(self) -> None:
+        """They speak from now on: that they were not heard before says nothing."""
+        for neighbour in self.neighbours.values():
+            neighbour.heard = self._ticks
+
     def lost(self, hub: int, link: Link) -> None:
         """The link has ended, and all that came over it has been received."""
         neighbour = self.neighbours.get(hub)
@@ -191,6 +196,7 @@ class Passing:
 
         if not neighbour.link.send(control_pb2.HubToHub(taken=control_pb2.Taken(number=number)), then=own):
             neighbour.arriving.discard(sock)
+            neighbour.taken -= 1
             sock.close()
 
     def _on_taken(self, neighbour: Neighbour, taken: control_pb2.Taken, fds: tuple[int, ...]) -> None:
@@ -223,6 +229,7 @@ class Passing:
         neighbour.gives = occupancy.gives
         room = occupancy.room if occupancy.HasField("room") else None
         neighbour.estimate.report(occupancy.connections, occupancy.busy, room)
+        neighbour.estimate.stopping = occupancy.stopping
         self._news()
 
     def close(self) -> None:

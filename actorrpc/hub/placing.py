@@ -35,6 +35,8 @@ class Estimate:
     fresh: float = 0.0
     #: It does not answer.
     silent: bool = False
+    #: It takes no more, and ends when what it has does.
+    stopping: bool = False
 
     def report(self, connections: int, busy: float, room: int | None) -> None:
         """The hub's own word, which counts all that it has answered for, and not what is on its way."""

@@ -64,9 +64,14 @@ class Reception:
         #: Queues whose connections go to the least loaded hub.
         self._spread: set[int] = set()
         self._lobby: deque[Guest] = deque()
-        self._refusals: set[Refusal] = set()
+        #: Those that go on, the oldest first.
+        self._refusals: dict[Refusal, None] = {}
+        #: Queues are refused from in turn.
+        self._turn = 0
         self._closed = False
         self._warned = False
+        self._alone = False
+        #: There while somebody is held up.
         self._timer: Any = None
         self.passing = Passing(
             has_room=lambda: self.has_room, serve=serve, back=self._take_back, news=self._on_news
@@ -89,7 +94,7 @@ class Reception:
         self._drop(queue)
         if spread:
             self._spread.add(queue)
-        self._listeners[queue] = Listener(sock, accepted, room)
+        self._listeners[queue] = Listener(sock, accepted, room, self._watch)
         self._tell_all()
 
     def unlisten(self, queue: int) -> None:
@@ -108,6 +113,7 @@ class Reception:
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
+        self._stop_timer()
         self._tell_all()
         self._empty_lobby()
 
@@ -126,13 +132,15 @@ class Reception:
         """Release everything."""
         self._closed = True
         self._settled = lambda: None
-        if self._timer is not None:
-            self._timer.close()
+        self._stop_timer()
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
         for refusal in list(self._refusals):
             refusal.close()
+        for guest in self._lobby:
+            guest.sock.close()
+        self._lobby.clear()
         self.passing.close()
 
     # ---- room
@@ -145,10 +153,7 @@ class Reception:
 
     def _may_accept(self) -> bool:
         """Whether there is a hub for one more."""
-        if self.has_room or any(estimate.open for estimate in self.passing.estimates().values()):
-            return True
-        self._watch()
-        return False
+        return self.has_room or any(estimate.open for estimate in self.passing.estimates().values())
 
     def resume(self) -> None:
         """There may be room again, here or elsewhere: for those in the lobby first."""
@@ -163,9 +168,10 @@ class Reception:
 
     def changed(self) -> None:
         """This hub has a connection more or less. Tell those at once who are wrong about its being full."""
-        room = self._room()
+        if (room := self._room()) is None:
+            return
         for neighbour in self.passing.neighbours.values():
-            if room is not None and neighbour.gives and neighbour.told is not None:
+            if neighbour.gives and neighbour.told is not None:
                 believed = neighbour.told.room - neighbour.taken
                 if (believed > 0) != (room > 0):
                     self._tell(neighbour)
@@ -211,22 +217,31 @@ class Reception:
     # ---- waiting and refusing
 
     def _watch(self) -> None:
-        """Look after those who wait, from now on until nobody is held up."""
-        if self._timer is None and not self._closed and (self._listeners or self._lobby):
-            for listener in self._listeners.values():
+        """Somebody is held up: look after those who wait, from now on until nobody is."""
+        if self._timer is None and not self._closed:
+            for listener in self._held_up:
                 listener.look()
             self._start_timer(LOOK)
 
+    @property
+    def _held_up(self) -> list[Listener]:
+        return [listener for listener in self._listeners.values() if listener.resting]
+
     def _start_timer(self, seconds: float) -> None:
+        self._stop_timer()
         self._timer = get_hub().loop.timer(seconds)
         self._timer.start(self._on_timer, update=True)
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
+
     def _on_timer(self) -> None:
-        self._timer.close()
-        self._timer = None
         self.resume()
-        held_up = [listener for listener in self._listeners.values() if listener.resting]
+        held_up = self._held_up
         if self._closed or not (held_up or self._lobby):
+            self._stop_timer()
             self._warned = False
             return
         for listener in held_up:
@@ -239,11 +254,15 @@ class Reception:
         if not patience:
             return False
         for _ in range(REFUSALS_PER_STEP):
-            if len(self._refusals) >= MAX_REFUSALS:
+            crowded = len(self._refusals) >= MAX_REFUSALS
+            silent = next((each for each in self._refusals if each.silent), None) if crowded else None
+            if crowded and silent is None:
                 return True
             guest = self._next_overdue(listeners, patience)
             if guest is None:
                 return False
+            if silent is not None:
+                silent.hurry()
             if not self._warned:  # once, not for each of a crowd
                 log.warning("%s; clients are refused", self._full)
                 self._warned = True
@@ -253,7 +272,9 @@ class Reception:
     def _next_overdue(self, listeners: list[Listener], patience: float) -> Guest | None:
         if self._lobby and monotonic() - self._lobby[0].since >= patience:
             return self._lobby.popleft()
-        for listener in listeners:
+        for _ in listeners:
+            self._turn += 1
+            listener = listeners[self._turn % len(listeners)]
             if listener.overdue(patience) and (picked := listener.pick()) is not None:
                 return Guest(*picked, spread=False, since=0.0)
         return None
@@ -266,11 +287,11 @@ class Reception:
 
     def _refuse(self, guest: Guest, why: str) -> None:
         refusal = Refusal(guest.sock, guest.peer, why, self._config, self._refused)
-        self._refusals.add(refusal)
+        self._refusals[refusal] = None
         refusal.start()
 
     def _refused(self, refusal: Refusal) -> None:
-        self._refusals.discard(refusal)
+        self._refusals.pop(refusal, None)
         self._settled()
 
     # ---- neighbours
@@ -302,10 +323,32 @@ class Reception:
         limit = self._config.max_connections
         return max(0, limit - self._count()) if limit else None
 
+    def left_alone(self) -> None:
+        """Nobody else sees any more which hub could accept for all: hubs tell each other from now on."""
+        self._alone = True
+        self.passing.listen_anew()
+        self._tell_all()
+
+    @property
+    def able(self) -> list[int]:
+        """The other hubs that could accept connections, as far as they have been asked."""
+        return [
+            hub
+            for hub, estimate in self.passing.estimates().items()
+            if not (estimate.silent or estimate.stopping)
+        ]
+
     @property
     def _gives(self) -> bool:
         """Whether this hub may have to give connections away."""
-        return bool(self._spread or (self._listeners and self._config.max_connections))
+        return self._alone or bool(self._spread or (self._listeners and self._config.max_connections))
+
+    def _share(self) -> int | None:
+        """How many a neighbour may give before it hears again. All that do may do so at the same moment."""
+        if not (room := self._room()):
+            return room
+        givers = self._gives + sum(neighbour.gives for neighbour in self.passing.neighbours.values())
+        return -(-room // max(givers, 1))
 
     def _tell_all(self) -> None:
         for neighbour in self.passing.neighbours.values():
@@ -320,7 +363,11 @@ class Reception:
         if not (gives or neighbour.gives or neighbour.told is not None):
             return
         occupancy = control_pb2.Occupancy(
-            connections=self._count(), busy=self._busy, room=self._room(), gives=gives
+            connections=self._count(),
+            busy=self._busy,
+            room=self._share(),
+            gives=gives,
+            stopping=self._closed,
         )
         if neighbour.link.send(control_pb2.HubToHub(occupancy=occupancy)):
             neighbour.told, neighbour.taken = occupancy, 0

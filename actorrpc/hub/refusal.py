@@ -32,7 +32,7 @@ FIRST_CALL = 1.0
 #: What lies between the first answer and GOAWAY: calls that come meanwhile are answered as well. And grpclib,
 #: when it reads both at once, reports the lost connection and not the answer.
 ANSWERING = 0.1
-#: How long a client may take to close.
+#: How long a client that has said something may take to close.
 LINGER = 1.0
 
 
@@ -46,6 +46,7 @@ class Refusal:
         self._over = over
         self._peer = peer
         self._session = Session(config)
+        self._spoken = False
         self._answered = False
         self._closing = False
         self._closed = False
@@ -58,11 +59,23 @@ class Refusal:
         self._set_timer(FIRST_CALL, self._say_goodbye)
         self._transport.start()
 
+    @property
+    def silent(self) -> bool:
+        """Whether the client has said nothing so far, and may still do so."""
+        return not (self._spoken or self._closing or self._closed)
+
+    def hurry(self) -> None:
+        """Others wait: part with a client that is silent. ``over`` may be called before this returns."""
+        self._transport.read()  # what has come since the loop looked
+        if self.silent:
+            self._say_goodbye()
+
     def close(self) -> None:
         """End it now."""
         self._end()
 
     def _on_bytes(self, data: bytes) -> None:
+        self._spoken = True
         if self._closing:
             return
         session = self._session
@@ -104,7 +117,10 @@ class Refusal:
         if self._closed:
             return
         if self._closing and transport.ready and session.outbound.idle:
-            transport.half_close()
+            if self._spoken:
+                transport.half_close()
+            else:
+                self._end()
 
     def _end(self, why: str = "") -> None:
         if not self._closed:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from itertools import islice
-from pathlib import Path
 from time import thread_time
 from typing import TYPE_CHECKING
 
 from actorrpc.hub.metering import LIGHT, Usage
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
+from actorrpc.hub.proc import ProcNumber
 from actorrpc.pb import control_pb2
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ class Reporter:
         self._node = node
         self._rotation = Rotation()
         self._warm: list[Usage] = []
+        # Of this thread, which is the loop's.
+        self._schedstat = ProcNumber("/proc/thread-self/schedstat", 1)
+        self._statm = ProcNumber("/proc/self/statm", 1)
         #: Seconds that weighing states may take now; below 0 it has taken more than its share.
         self._allowance = 0.0
         #: Connections that the last report has looked at closely.
@@ -86,7 +89,7 @@ class Reporter:
         """What there is to tell of the connections. To be called in the loop's thread."""
         node, meter = self._node, self._node.meter
         now = meter.clock()
-        busy = meter.measure(now, thread_time(), core_wait())
+        busy = meter.measure(now, thread_time(), core_wait(self._schedstat))
         self._allowance = min(0.0, self._allowance) + _WEIGHING * (now - meter.since)
         heaviest = [connection for usage in self._rank(now) if (connection := self._connection(usage))]
         named = {connection.id for connection in heaviest}
@@ -97,7 +100,7 @@ class Reporter:
             turns=node.turns,
             busy=busy,
             runnable=meter.runnable,
-            memory=_resident_memory(),
+            memory=self._statm.read() * _PAGE,
             unsent_bytes=meter.unsent,
             heaviest=[self._describe(connection, now) for connection in heaviest],
             others=[self._describe(connection, now) for connection in others],
@@ -184,17 +187,9 @@ def _group(connection: Connection, now: float) -> str:
     return best if best and rates[best] >= _MEANINGFUL else ""
 
 
-def core_wait() -> float:
-    """Seconds that this thread was runnable and had no core, so far; 0 where the kernel does not tell."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_bytes().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
-        return 0.0
-
-
-def _resident_memory() -> int:
-    """Bytes of this process that are in memory."""
-    return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE
+def core_wait(schedstat: ProcNumber) -> float:
+    """Seconds that the thread was runnable and had no core, so far; 0 where the kernel does not tell."""
+    return schedstat.read() / 1e9
 
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")

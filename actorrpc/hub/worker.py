@@ -22,6 +22,7 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.framing import close_all
 from actorrpc.hub.load import LoadMeter
+from actorrpc.hub.proc import can_open
 from actorrpc.ipc import Link
 from actorrpc.log import log_to_stderr
 from actorrpc.pb import control_pb2
@@ -123,10 +124,14 @@ class Worker:
     def _listen_alone(self) -> None:
         """There is no broker any more to say who accepts for all: the lowest hub of those that are left does.
 
-        Another may do so already, at the broker's last word: they may both.
+        Left are those that are heard and do not stop. Another may do so already, at the broker's last word
+        or because this one was not heard: they may both.
         """
+        reception = self._node.reception
+        if self._acceptor and not self._broker_gone:
+            reception.left_alone()
         self._broker_gone = True
-        if not self._acceptor or self._hub < min(self._node.peers, default=self._hub + 1):
+        if not self._acceptor or self._hub < min(reception.able, default=self._hub + 1):
             self._listen()
 
     def _stop(self, drain_timeout: float) -> None:
@@ -204,6 +209,7 @@ class Worker:
         load = self._node.report()
         load.cpu, load.lag_ms = self._meter.take(time.monotonic(), time.process_time())
         load.lag_p99_ms = self._meter.lag_p99_ms
+        load.crowded = not can_open()
         if self._broker_gone and not self._stopping:
             self._listen_alone()  # the hub that did may have died since
         self._report(control_pb2.ToBroker(load=load))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -249,6 +250,38 @@ def test_without_a_broker_hubs_accept_as_before(serve: Serve, crowd: Crowd, acce
     host, _, port = server.address.rpartition(":")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)))
+
+
+def test_without_a_broker_the_lowest_hub_that_is_heard_accepts(serve: Serve, crowd: Crowd) -> None:
+    server = serve("--accept", "acceptor", "--drain-timeout", 0.5, hubs=3)
+    first = pid(server, 0)
+    stop(first)
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+    are_served(crowd(server, 20))
+    os.kill(first, signal.SIGCONT)
+    assert server.run("stop").returncode == 0
+    until(lambda: not group_members(server.pid))
+
+
+@in_both_modes
+def test_others_accept_for_a_hub_that_is_out_of_descriptors(serve: Serve, crowd: Crowd, accept: str) -> None:
+    server = serve("--accept", accept, hubs=2)
+    crowded = pid(server, 0)
+    soft, hard = resource.prlimit(crowded, resource.RLIMIT_NOFILE)
+    # No more than it has.
+    resource.prlimit(crowded, resource.RLIMIT_NOFILE, (open_files(crowded), hard))
+    are_served(crowd(server, 40))
+    until(lambda: "hub 1 accepts from queue 0" in server.errors)
+    assert server.hub(0)["state"] == "serving", "it still reports"
+    resource.prlimit(crowded, resource.RLIMIT_NOFILE, (soft, hard))
+    before = connections(server)[0]
+
+    def accepts_again() -> bool:
+        are_served(crowd(server, 5))
+        return connections(server)[0] > before
+
+    until(accepts_again)
 
 
 # ---- what is left

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from actorrpc.broker.listeners import open_listeners
 from actorrpc.broker.queues import Queues, holders
-from actorrpc.pb.control_pb2 import ToHub
+from actorrpc.pb.control_pb2 import Load, ToHub
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,11 @@ class FakeProcess:
         self.exit_code: int | None = None
         self.told: list[str] = []
         self.out_of_descriptors = False
+        self.load = Load()
+        #: What follows messages that the kernel has not taken; None: it takes them at once.
+        self.unsent: list[Callable[[], None]] | None = None
 
-    def send(self, message: ToHub, fd: int | None = None) -> bool:
+    def send(self, message: ToHub, fd: int | None = None, then: Callable[[], None] = lambda: None) -> bool:
         if self.out_of_descriptors:
             raise OSError("too many open files")
         kind = message.WhichOneof("kind") or ""
@@ -51,7 +54,17 @@ class FakeProcess:
             os.fstat(fd)
         spread = " and spread" if kind == "listen" and body.spread else ""
         self.told.append(f"{kind} {body.queue}{spread}")
+        if self.unsent is None:
+            then()
+        else:
+            self.unsent.append(then)
         return True
+
+    def read(self) -> None:
+        """It reads again: the kernel takes what waits."""
+        unsent, self.unsent = self.unsent or [], None
+        for then in unsent:
+            then()
 
     def news(self) -> list[str]:
         told, self.told = self.told, []
@@ -105,3 +118,52 @@ def test_what_cannot_be_sent_is_tried_again(queues: Queues) -> None:
     assert assign(queues, first, second) == [[], []]
     first.out_of_descriptors = False
     assert assign(queues, first, second)[0][0].startswith("listen 0")
+
+
+def test_a_queue_that_cannot_be_given_stays_where_it_is(queues: Queues) -> None:
+    """The old holder is only silent: it accepts when it is heard again."""
+    zero, first, second = (FakeProcess(hub) for hub in range(3))
+    assign(queues, zero, first, second)
+    zero.state = "silent"
+    first.out_of_descriptors = second.out_of_descriptors = True
+    assert assign(queues, zero, first, second) == [[], [], []]
+    zero.state = "serving"
+    assert assign(queues, zero, first, second) == [[], [], []], "it still has it"
+
+
+def test_the_old_holder_lets_go_when_the_new_one_has_been_told() -> None:
+    with open_listeners("127.0.0.1:0", 1) as listeners:
+        queues = Queues(listeners, 2, "acceptor")
+        zero, first = FakeProcess(0), FakeProcess(1)
+        assign(queues, zero, first)
+        zero.state = "silent"
+        first.unsent = []
+        assert assign(queues, zero, first) == [[], ["listen 0 and spread"]]
+        first.read()
+        assert zero.news() == ["unlisten 0"]
+
+
+def test_a_holder_that_has_the_queue_back_keeps_it_when_the_other_one_reads_late() -> None:
+    with open_listeners("127.0.0.1:0", 1) as listeners:
+        queues = Queues(listeners, 2, "acceptor")
+        zero, first = FakeProcess(0), FakeProcess(1)
+        assign(queues, zero, first)
+        zero.state = "silent"
+        first.unsent = []
+        assign(queues, zero, first)
+        zero.state = "serving"
+        assert assign(queues, zero, first) == [["listen 0 and spread"], ["unlisten 0"]]
+        first.read()
+        assert zero.news() == []
+
+
+def test_a_hub_without_descriptors_is_helped(queues: Queues) -> None:
+    one = queues.accept == "acceptor"
+    zero, first, second = (FakeProcess(hub) for hub in range(3))
+    assign(queues, zero, first, second)
+    zero.load.crowded = True
+    helped, helper, _ = assign(queues, zero, first, second)
+    assert helper == ["listen 0 and spread" if one else "listen 0"]
+    assert helped == (["unlisten 0"] if one else [])
+    first.load.crowded = second.load.crowded = True
+    assert assign(queues, zero, first, second) == [[], [], []], "nobody is better off"

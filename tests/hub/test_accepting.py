@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import gevent.hub
 import grpc
 import pytest
 
@@ -22,6 +23,22 @@ from tests.hub.serving import WAIT, Hubs, serving
 from tests.wire import raw
 
 FULL = "the server is full: 2 connections on each of 2 hubs"
+
+
+@pytest.fixture(autouse=True)
+def nothing_unhandled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a callback of the loop raises is a failure of the test."""
+    errors: list[object] = []
+    handle = gevent.hub.Hub.handle_error
+
+    def handle_error(hub: gevent.hub.Hub, context: object, type: Any, *rest: Any) -> None:
+        if not issubclass(type, gevent.hub.Hub.NOT_ERROR):
+            errors.append((context, type, *rest))
+        handle(hub, context, type, *rest)
+
+    monkeypatch.setattr(gevent.hub.Hub, "handle_error", handle_error)
+    yield
+    assert errors == []
 
 
 class Served:
@@ -181,6 +198,58 @@ def test_a_crowd_is_refused_while_others_are_served(connect: Callable[[Hubs], Se
             assert raw.GOAWAY in frames_of(late)
             assert client.call().number == number
         assert counts(hubs) == [1]
+
+
+def test_a_crowd_leaves_one_timer_that_looks_as_often_as_before() -> None:
+    with serving(app, max_connections=1, full_timeout=0) as hubs, ExitStack() as opened:
+        reception = hubs.nodes[0].reception
+        begun: list[float] = []
+        start = reception._start_timer
+
+        def counted(seconds: float) -> None:
+            begun.append(seconds)
+            start(seconds)
+
+        reception._start_timer = counted  # type: ignore[method-assign]
+        first = opened.enter_context(raw_client(hubs.address))
+        first.wait_for(raw.SETTINGS)
+        crowd = [opened.enter_context(raw_client(hubs.address)) for _ in range(50)]
+        hubs.wait_for(lambda: waiting(hubs) == 50)
+        timers = []
+        for _ in range(3):
+            hubs.wait_for(lambda: reception._timer is not None and reception._timer not in timers)
+            timers.append(reception._timer)
+        # One for each time that it has fired; they would double from one to the next.
+        assert len(begun) <= len(timers) + 1
+        first.sock.close()
+        for client in crowd:
+            client.wait_for(raw.SETTINGS)
+            client.sock.close()
+        hubs.wait_for(lambda: reception._timer is None)
+
+
+def test_who_speaks_is_heard_behind_a_silent_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actorrpc.hub.reception.MAX_REFUSALS", 8)
+    monkeypatch.setattr("actorrpc.hub.refusal.FIRST_CALL", WAIT * 10)
+    call = raw.headers(1, raw.request("/shapes.Stateful/Unary"))
+    with serving(app, max_connections=1, full_timeout=0.3) as hubs, ExitStack() as opened:
+        opened.enter_context(raw_client(hubs.address)).wait_for(raw.SETTINGS)
+        silent = [opened.enter_context(raw_client(hubs.address, b"")) for _ in range(50)]
+        hubs.wait_for(lambda: waiting(hubs) == 50)
+        late = opened.enter_context(raw_client(hubs.address, raw.OPEN + call))
+        late.wait_for_end()
+        assert raw.HEADERS in frames_of(late)
+        silent[0].wait_for_end()
+        assert frames_of(silent[0])[0] == raw.SETTINGS and raw.GOAWAY in frames_of(silent[0])
+
+
+def test_silence_is_not_waited_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has said nothing when it is told to go is not given time to close."""
+    monkeypatch.setattr("actorrpc.hub.refusal.LINGER", WAIT * 10)
+    with serving(app, max_connections=1, full_timeout=0.3) as hubs, ExitStack() as opened:
+        opened.enter_context(raw_client(hubs.address)).wait_for(raw.SETTINGS)
+        opened.enter_context(raw_client(hubs.address, b"")).wait_for_end()
+        hubs.wait_for(lambda: not hubs.nodes[0].reception._refusals)
 
 
 # ---- the least loaded

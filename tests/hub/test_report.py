@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +13,7 @@ from typing import Any
 import pytest
 
 from actorrpc.hub.metering import LIGHT, Meter, Usage
+from actorrpc.hub.proc import ProcNumber, can_open
 from actorrpc.hub.report import HEAVIEST, OTHERS, WARM, Reporter, Rotation, core_wait
 from actorrpc.hub.state import SERVING
 
@@ -79,11 +84,24 @@ class FakeNode:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports go by the clock of their node, and the thread has had its core."""
-    monkeypatch.setattr("actorrpc.hub.report.core_wait", lambda: 0.0)
+    monkeypatch.setattr("actorrpc.hub.report.core_wait", lambda _: 0.0)
     monkeypatch.setattr("actorrpc.hub.report.thread_time", lambda: 0.0)
 
 
 pytestmark = pytest.mark.usefixtures("clock")
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """This process can open no more files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def names(rows: Any) -> list[str]:
@@ -245,5 +263,22 @@ def test_the_rotation_gives_up_on_many_that_have_gone() -> None:
 
 
 def test_the_wait_for_a_core_only_grows() -> None:
-    before = core_wait()
-    assert core_wait() >= before >= 0
+    schedstat = ProcNumber("/proc/thread-self/schedstat", 1)
+    before = core_wait(schedstat)
+    assert core_wait(schedstat) >= before >= 0
+
+
+def test_a_hub_without_descriptors_still_reports() -> None:
+    node = FakeNode(1)
+    with no_descriptors():
+        assert not can_open()
+        assert node.report().memory > 1_000_000
+    assert can_open()
+
+
+def test_what_cannot_be_read_is_taken_for_what_it_was() -> None:
+    assert ProcNumber("/proc/no-such-file", 0).read() == 0
+    number = ProcNumber("/proc/self/statm", 1)
+    last = number.read()
+    number._field = 99
+    assert number.read() == last > 0
