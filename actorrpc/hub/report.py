@@ -115,7 +115,7 @@ class Reporter:
         """Do what a report does to the averages, where nobody is to be told of them."""
         meter = self._node.meter
         now = meter.clock()
-        meter.measure(now, thread_time(), core_wait())
+        meter.measure(now, thread_time(), core_wait(self._schedstat))
         self._rank(now)
         meter.since = now
 
