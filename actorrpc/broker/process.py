@@ -31,7 +31,6 @@ HUB_COMMAND = (sys.executable, "-m", "gevent.monkey", "--module", "actorrpc.hub"
 #: A hub that reports its load four times a second and has not done so for this long is silent.
 SILENCE = 2.0
 
-_EXPECT = control_pb2.ToHub(expect=control_pb2.Expect())
 
 Answer = control_pb2.MoveResult | control_pb2.Connections
 
@@ -104,11 +103,6 @@ class HubProcess:
         else:
             self._asked[self._last_request] = result
         return result
-
-    def expect(self) -> None:
-        """Tell it that a connection will most likely come; nothing, if it has not read what it was told."""
-        if not self._link.unsent:
-            self._link.send(_EXPECT)
 
     def stop(self, drain_timeout: float) -> None:
         """Let it end its calls and exit; one that does not serve yet ends at once."""

@@ -76,8 +76,7 @@ def move(
 ) -> Verdict:
     """Have the hub that serves the connection move it, within ``timeout`` seconds.
 
-    Hub ``first`` is asked first, and all the others only where it does not know the connection. Meanwhile
-    the target is told to expect it.
+    Hub ``first`` is asked first, and all the others only where it does not know the connection.
     """
     asked = list(processes)
     deadline = time.monotonic() + SEARCH
@@ -103,9 +102,6 @@ def _ask_to_move(
     """Return what each hub answered, None for silence. Waits no longer than until one has the connection."""
     question = move_question(connection, target)
     asked = {process.hub: process.ask(question) for process in processes if process.hub == first}
-    for process in processes:
-        if asked and process.hub == target != first:
-            process.expect()
     gevent.wait(list(asked.values()), timeout=HEAD_START)
     if not any(_knows(result.value) for result in asked.values()):
         asked.update({process.hub: process.ask(question) for process in processes if process.hub != first})

@@ -24,7 +24,6 @@ from actorrpc.hub.interception import Endings, InterceptedCall
 from actorrpc.hub.metering import Meter, shares
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.reception import Reception
-from actorrpc.hub.rehearsal import Rehearsal
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.runners import Runners
 from actorrpc.hub.topics import Topics
@@ -81,7 +80,6 @@ class Node:
         self.reception = Reception(
             hub, config, serve=self._accept, count=self._expected_count, settled=self._check_stopped
         )
-        self._rehearsal = Rehearsal(self)
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: The drain timeout is over.
@@ -243,18 +241,12 @@ class Node:
 
         self.handoffs.begin(Departure(connection), self._links[target], finished)
 
-    def expect(self) -> None:
-        """A connection is most likely about to come."""
-        if self._stopped is None:
-            self._rehearsal()
-
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
             raise Unwilling("the hub is stopping")
         limit = self.config.max_connections
         if limit and self._expected_count() > limit:  # which counts this one
             raise Unwilling(f"hub {self.hub} has {limit} connections, its limit")
-        self._rehearsal.last = monotonic()
         with unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
             return Arrival(thaw(self, snapshot))
 

@@ -64,7 +64,6 @@ class Worker:
             "peer": self._on_peer,
             "homes": self._on_homes,
             "move": self._on_move,
-            "expect": self._on_expect,
             "list_connections": self._on_list_connections,
             "stop": self._on_stop,
             "listen": self._on_listen,
@@ -181,9 +180,6 @@ class Worker:
             answer(control_pb2.MoveResult(outcome=aborted, why="the hub was too busy to begin with it"))
         else:
             self._node.move(move.connection, move.target, answer)
-
-    def _on_expect(self, expect: control_pb2.Expect) -> None:
-        self._node.expect()
 
     def _on_list_connections(self, question: control_pb2.ListConnections) -> None:
         answer = control_pb2.Connections(request=question.request, connections=self._node.list_connections())
