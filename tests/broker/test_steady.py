@@ -292,9 +292,14 @@ def test_moving_is_compared_with_not_moving() -> None:
 
 
 def served(
-    policy: Steady, seconds: float, follow: float = 0.0, calm: float = 0.0, answer: float = 1.0
+    policy: Steady,
+    seconds: float,
+    follow: float = 0.0,
+    calm: float = 0.0,
+    answer: float = 1.0,
+    fill: float = 1.0,
 ) -> list[tuple[float, list[float], Mapping[str, str]]]:
-    """Two hubs with 16 connections, all on the first, which they fill after so many calm seconds.
+    """Two hubs with 16 connections, all on the first, which they ``fill`` after so many calm seconds.
 
     ``follow`` times as much comes after each that moves, ``answer`` seconds later. Gives what each hub is
     asked for after every step of half a second, and why things stayed as they were.
@@ -304,7 +309,7 @@ def served(
     found = []
     for step in range(round(seconds * 2)):
         now = 100 + step / 2
-        each = 1 / 16 if now >= 100 + calm else 0.001
+        each = fill / 16 if now >= 100 + calm else 0.001
         named = [[connection(str(one), each, age=60.0) for one in at if at[one] == place] for place in (0, 1)]
         asked = [sum(one.load for one in those) for those in named]
         for since, target, load in came:
@@ -328,19 +333,31 @@ def served(
 @pytest.mark.parametrize("calm", [0.0, 30.0])
 def test_a_full_hub_beside_an_idle_one_is_relieved_within_three_seconds(calm: float) -> None:
     served_by_now = {now: asked for now, asked, _ in served(Steady(), calm + 4, calm=calm)}
-    assert max(served_by_now[0.0]) >= 0.85  # a probe
-    assert max(served_by_now[2.0]) <= 0.5 + 1 / 16
+    assert max(served_by_now[2.0]) == pytest.approx(0.5)
+
+
+def test_a_hub_that_is_not_full_is_probed() -> None:
+    found = [asked for _, asked, _ in served(Steady(), 4, fill=0.8)]
+    assert max(found[0]) == pytest.approx(0.7)
+    assert max(found[-1]) <= 0.4 + 1 / 16
+
+
+def test_a_hub_whose_load_is_just_rising_is_let_be_for_a_moment() -> None:
+    """A probe that is made too early keeps it from giving for two seconds."""
+    found = {now: max(asked) for now, asked, _ in served(Steady(), 34, calm=30.0, fill=0.8)}
+    assert found[0.0] == found[0.5] == pytest.approx(0.8)
+    assert found[3.5] <= 0.4 + 1 / 16
 
 
 @pytest.mark.parametrize("answer", [1.0, 4.0])
 def test_it_rests_when_more_comes_than_is_moved(answer: float) -> None:
-    reasons = served(Steady(), 12, follow=2.7, answer=answer)[-1][2]
+    reasons = served(Steady(), 12, follow=2.7, answer=answer, fill=0.8)[-1][2]
     assert reasons[""].startswith("moving makes it worse")
 
 
 def test_after_a_rest_it_probes_again() -> None:
     policy = Steady()
-    served(policy, 4, follow=3.0)
+    served(policy, 4, follow=3.0, fill=0.8)
     found = [
         (now, each.load)
         for now in range(104, 140)

@@ -31,6 +31,9 @@ class Step:
     resting: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        for load in self.hubs:
+            if load.busy >= self.terms.full:  # it cannot be less than that, however its level lags behind
+                self.levels[load.hub] = max(self.levels[load.hub], load.busy)
         self.mean = fmean(self.levels.values())
         self._loads = {load.hub: load for load in self.hubs}
         self._coming: dict[int, int] = {}
@@ -50,6 +53,8 @@ class Step:
     def relieve(self, hub: int, backoff: Backoff, budget: Budget) -> Iterator[Move | Stay]:
         """Move from a hub what fits, the heaviest first, until it is near the mean or nothing pays."""
         source = self._loads[hub]
+        if self.probing and source.busy > self.terms.rising * self.levels[hub]:
+            return  # how much it has too much will be known in a moment
         candidates = self._candidates(source)
         stop = self.thresholds()[1]
         moved = 0
@@ -59,7 +64,8 @@ class Step:
             if target is None:
                 yield Stay(f"hub {hub}", "no other hub that has room and rest is less busy")
                 return
-            if self.probing:
+            probe = self.probing and not self._plain(source, target)
+            if probe:
                 most = self.terms.probe * self._gap(source, target)
             best = self._best(source, target, candidates, most)
             if best is None:
@@ -71,9 +77,13 @@ class Step:
             yield self._move(best, source, chosen)
             budget.left -= 1
             moved += 1
-            if self.probing:
+            if probe:
                 yield from self._fill(source, chosen, candidates, most - weight(best), budget)
                 return
+
+    def _plain(self, source: HubLoad, target: HubLoad) -> bool:
+        """A full hub beside an idle one: whatever comes of moves, it is better than that."""
+        return source.busy >= self.terms.full and target.busy <= self.terms.idle
 
     def _fill(
         self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad], most: float, budget: Budget

@@ -50,6 +50,12 @@ class Terms:
     #: The part of a gap that a probe takes: should even three times as much come after it, that is half of
     #: the gap, and does no harm.
     probe: float = 0.125
+    #: A hub whose last report is so many times its level has just got more to do, and is let be for a moment:
+    #: a probe made now would keep it from giving for two seconds.
+    rising: float = 1.3
+    #: A hub at ``full`` beside one at ``idle`` is not probed, but relieved at once: its clients wait already.
+    full: float = 0.9
+    idle: float = 0.25
     #: Moves a second, for each hub and at least.
     budget: float = 0.5
     least_budget: float = 8.0
