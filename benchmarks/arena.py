@@ -9,14 +9,13 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, NamedTuple
 
 from actorrpc.broker.runtime_dir import RuntimeDir
 from benchmarks.broker import Broker
-from benchmarks.processes import BenchmarkError, python, server
+from benchmarks.processes import BenchmarkError, pin, python, server
 from benchmarks.trips import percentile
 
 __all__ = ["Arena", "Called", "Workload", "arena"]
@@ -101,16 +100,10 @@ def arena(policy: str, hubs: int, *options: str) -> Iterator[Arena]:
         arguments = [directory.path, f"--hubs={hubs}", f"--policy={policy}", *options]
         with server("actorrpc_hubs", None, *arguments) as running, Broker(directory.socket_path) as broker:
             pids = [hub["pid"] for hub in broker.status()["hubs"]]
-            _pin(pids)
+            # The first core is the clients', where there are enough.
+            for pid, core in zip(pids, sorted(os.sched_getaffinity(0), reverse=True), strict=False):
+                pin(pid, core)
             yield Arena(running.address, broker, pids)
-
-
-def _pin(pids: Sequence[int]) -> None:
-    """A core for each, from the last one down: the first is the clients', where there are enough."""
-    cores = sorted(os.sched_getaffinity(0), reverse=True)
-    for pid, core in zip(pids, cores, strict=False):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {core})
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -30,10 +29,10 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
 from benchmarks import figures
+from benchmarks.burden import burden
 from benchmarks.figures import Figure
-from benchmarks.gen.bench_pb2 import Share
 from benchmarks.loads import LOADS, Load
-from benchmarks.processes import BenchmarkError, Cores, end_on_sigterm, on_core, python, run, server
+from benchmarks.processes import BenchmarkError, Cores, end_on_sigterm, python, run, server
 
 WAYS = ("brackets", "switches", "samples")
 
@@ -143,21 +142,9 @@ def measure_truth(hub: Metered, cores: Cores, rounds: int, seconds: float) -> li
 @contextmanager
 def burdens(address: str, cores: Cores) -> Iterator[None]:
     """Keep a call in flight on each connection of ``BURDENS`` in the block."""
-    with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder, ExitStack() as running:
+    with ExitStack() as running:
         for share, count in BURDENS.items():
-            message = Share(of_a_core=share).SerializeToString()
-            body = Path(folder, str(share))
-            body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
-            command = ["h2load", "-D3600", f"-c{count}", "-m1", f"-d{body}"]
-            command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]
-            with on_core(cores.client):
-                process = subprocess.Popen(
-                    [*command, f"http://{address}/bench.Burden/Carry"],
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-            running.callback(process.wait)
-            running.callback(process.kill)
+            running.enter_context(burden(address, share, count, cores.client))
         yield
 
 

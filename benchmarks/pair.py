@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,8 +15,8 @@ from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from benchmarks.accounting import cpu_seconds
 from benchmarks.broker import Broker
-from benchmarks.gen.bench_pb2 import Share
-from benchmarks.processes import BenchmarkError, on_core, server
+from benchmarks.burden import burden
+from benchmarks.processes import BenchmarkError, pin, server
 
 __all__ = ["BUSY", "Pair", "Placement", "busy", "pair"]
 
@@ -94,42 +93,22 @@ def pair(placement: Placement, *, prepares: Path | None = None) -> Iterator[Pair
             ):
                 pids = [hub["pid"] for hub in broker.status()["hubs"]]
                 for pid, core in zip(pids, placement.hubs or (), strict=bool(placement.hubs)):
-                    _pin(pid, core)
+                    pin(pid, core)
                 yield Pair(running.address, directory.socket_path, broker, pids)
         finally:
             with suppress(ConfigError, console.NoAnswer):  # there is none, which is the rule
                 console.stop(directory)
 
 
-def _pin(pid: int, core: int) -> None:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(task.name), {core})
-
-
 @contextmanager
 def busy(pair: Pair, placement: Placement) -> Iterator[None]:
     """Keep both hubs busy in the block, with calls of h2load that work and wait."""
-    with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
-        message = Share(of_a_core=BUSY).SerializeToString()
-        body = Path(folder, "request")
-        body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
-        command = ["h2load", "-D3600", f"-c{_BURDENS}", "-m1", f"-d{body}"]
-        command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]
-        with on_core(placement.broker):
-            process = subprocess.Popen(
-                [*command, f"http://{pair.address}/bench.Burden/Carry"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        try:
-            _share_out(pair)
-            _await_load(pair)
-            yield
-            if process.poll() is not None:
-                raise BenchmarkError("h2load has ended before it was told to")
-        finally:
-            process.kill()
-            process.wait()
+    with burden(pair.address, BUSY, _BURDENS, placement.broker) as process:
+        _share_out(pair)
+        _await_load(pair)
+        yield
+        if process.poll() is not None:
+            raise BenchmarkError("h2load has ended before it was told to")
 
 
 def _share_out(pair: Pair) -> None:

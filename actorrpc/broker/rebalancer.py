@@ -16,7 +16,7 @@ import gevent
 from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
-from actorrpc.broker.balancer import ConnectionLoad, History, HubLoad, Move, Past, Policy, Stay, View
+from actorrpc.broker.balancer import KEPT, ConnectionLoad, History, HubLoad, Move, Past, Policy, Stay, View
 from actorrpc.broker.decisions import MOVES_AT_ONCE, Decisions, PolicyFailed, decide
 from actorrpc.broker.journal import BY_OTHERS, Journal
 from actorrpc.broker.process import Answer, HubProcess
@@ -118,7 +118,8 @@ class Rebalancer:
         move = Move(moved.connection, process.hub, moved.target, BY_OTHERS)
         self.journal.ended(move, moved.aborted, moved.pause_ms)
         ours = self._under_way.get(moved.connection)
-        if ours is None or (ours.source, ours.target) != (move.source, move.target):
+        foreign = ours is None or (ours.source, ours.target) != (move.source, move.target)
+        if foreign and len(self._news) < KEPT:  # a policy that does not come back hears of no more
             now = time.monotonic()
             self._news.append(Past(move, now - moved.pause_ms / 1000, now, moved.aborted))
         if self._recording is not None:
@@ -133,10 +134,10 @@ class Rebalancer:
             try:
                 if self._recording is not None:
                     self._recording.report(self._loads(time.monotonic()).values())
-                if not self._planning:
+                if self.paused and not self._planning:
                     self._tell_history()
-                    if not self.paused:
-                        self._plan()
+                elif not self._planning:
+                    self._plan()
             except PolicyFailed as error:
                 self._complain(str(error), error=error.__cause__)
             except Exception:

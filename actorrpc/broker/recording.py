@@ -29,7 +29,9 @@ PERIOD = 1.0
 
 @contextmanager
 def recording(path: str | None) -> Iterator[Recording | None]:
-    """Record to a file until the block ends; with None, do not. What is in it stays until there is a report.
+    """Record to a file until the block ends; with None, do not.
+
+    What is in it stays until there is something to write.
 
     Raises ConfigError if the file cannot be made.
     """
@@ -56,12 +58,12 @@ class Recording:
         self._file: TextIO | None = file
         self._began = time.monotonic()
         self._next = 0.0
+        #: What an earlier recording has left has gone.
+        self._begun = False
 
     def report(self, hubs: Iterable[HubLoad]) -> None:
         """Note what the hubs have reported, once a second however often this is called."""
         now = time.monotonic() - self._began
-        if not self._next and self._file is not None:
-            self._file.truncate(0)
         if now >= self._next:
             self._next = max(self._next + PERIOD, now)
             self._write({"t": round(now, 3), "hubs": [_row(hub) for hub in hubs]})
@@ -81,6 +83,9 @@ class Recording:
         if self._file is None:
             return
         try:
+            if not self._begun:
+                self._file.truncate(0)
+                self._begun = True
             self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
             self._file.flush()
         except OSError as error:  # a full disk: better no recording than no broker

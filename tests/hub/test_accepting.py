@@ -323,15 +323,9 @@ def test_a_hub_that_has_filled_meanwhile_declines(gone: bool) -> None:
         first, second = (opened.enter_context(raw_client(hubs.address)) for _ in range(2))
         for client in (first, second):
             client.wait_for(raw.SETTINGS)
-        reception = hubs.nodes[0].reception
-
-        def believe() -> None:
-            reception.passing.neighbours[1].estimate.report(0, 0.0, 1)
-            reception.resume()
-
-        hubs.ask(believe)
+        hubs.ask(lambda: believe_in_room(hubs))
         late = opened.enter_context(raw_client(hubs.address))
-        hubs.wait_for(lambda: len(reception._lobby) == 1)
+        hubs.wait_for(lambda: len(hubs.nodes[0].reception._lobby) == 1)
         assert counts(hubs) == [1, 1]
         if gone:
             late.sock.close()
@@ -339,6 +333,13 @@ def test_a_hub_that_has_filled_meanwhile_declines(gone: bool) -> None:
         second.sock.close()
         late.wait_for(raw.SETTINGS)
         hubs.wait_for(lambda: counts_now(hubs) == [1, 1])
+
+
+def believe_in_room(hubs: Hubs) -> None:
+    """In the hubs' loop: hub 0 takes hub 1 for one with a place, and accepts for it."""
+    reception = hubs.nodes[0].reception
+    reception.passing.neighbours[1].estimate.report(0, 0.0, 1)
+    reception.resume()
 
 
 def counts_now(hubs: Hubs) -> list[int]:
@@ -351,13 +352,7 @@ def test_those_in_the_lobby_are_refused_when_their_time_has_come() -> None:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         for _ in range(2):
             opened.enter_context(raw_client(hubs.address)).wait_for(raw.SETTINGS)
-        reception = hubs.nodes[0].reception
-
-        def believe() -> None:
-            reception.passing.neighbours[1].estimate.report(0, 0.0, 1)
-            reception.resume()
-
-        hubs.ask(believe)
+        hubs.ask(lambda: believe_in_room(hubs))
         late = opened.enter_context(raw_client(hubs.address))
         late.wait_for_end()
         assert raw.GOAWAY in frames_of(late)
