@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -116,6 +117,7 @@ class Call(Generic[Reply]):
         "pulling",
         "request",
         "request_compressed",
+        "resuming",
         "route",
         "runner",
         "since",
@@ -150,8 +152,10 @@ class Call(Generic[Reply]):
         # What the hub keeps about a call while it is open.
         self.cell: Any = None
         self.request: bytes | None = None
-        #: Inbound messages that wait until what was sent on the call has gone out; None: the half-close.
-        self.held: list[bytes | None] = []
+        #: Inbound messages that the call cannot take yet, in their order; None: the half-close.
+        self.held: deque[bytes | None] | tuple[()] = ()
+        #: A turn that takes the first of them is queued.
+        self.resuming = False
         self.iterator: Iterator[Message] | None = None
         self.pulling = False
         #: The turn, without its call, whose handler returned the iterable: it can be repeated elsewhere, if
@@ -368,6 +372,12 @@ class Call(Generic[Reply]):
         if not self.ended:
             self.cancelled = self.ended = True
             self._host.call_ended(self)
+
+    def hold(self, payload: bytes | None) -> None:
+        """Keep a message, or None for the half-close, until the call can take it."""
+        if not self.held:
+            self.held = deque()  # not before one is held: most calls never need it, and it takes 600 bytes
+        self.held.append(payload)
 
     @property
     def congested(self) -> bool:

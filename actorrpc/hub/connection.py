@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.interception import Admission
 from actorrpc.hub.metering import Usage
 from actorrpc.hub.obstacles import why_unquiet
+from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell, fail
@@ -120,7 +122,8 @@ class Connection:
         self.now = 0.0
         self.slice_over = False
         self._slice_end = 0.0
-        self._ready: list[Cell | Admission] = []
+        #: Whose turns are to be started, each once (its ``queued``).
+        self._ready: deque[Cell | Admission] = deque()
         #: Calls with a deadline that came since the last flush: most have ended by then and need no timer.
         self._unarmed: list[Call[Any]] = []
         self._on_quiet: Callable[[], None] | None = None
@@ -249,10 +252,7 @@ class Connection:
         if cell is None:
             return
         call.cell = cell
-        kind = MESSAGE if call.route.method.client_streaming else REQUEST
-        for payload in call.held:
-            cell.push(END if payload is None else kind, call, payload)
-        call.held.clear()
+        cell.release(call)
         self.ready(cell)
 
     def _make_cell(self, call: Call[Any]) -> Cell | None:
@@ -310,12 +310,8 @@ class Connection:
 
     def _on_drained(self, event: Drained) -> None:
         call = self.calls.get(event.stream.id)
-        if call is None or call.runner is not None:
-            return
-        if call.iterator is not None:
-            call.cell.pull(call)
-        elif call.held:
-            call.cell.release(call)
+        if call is not None and call.runner is None:
+            call.cell.drained(call)
 
     def _on_fault(self, event: Faulted) -> None:
         log.info("connection %s from %s: %s", self.id, self.peer, event.error)
@@ -338,12 +334,13 @@ class Connection:
 
     def ready(self, cell: Cell | Admission) -> None:
         """See to it that the cell's turns start, in the hub's greenlet."""
-        self._ready.append(cell)
+        self._will_run(cell)
         self.changed()
 
     def _will_run(self, cell: Cell | Admission) -> None:
         """As ``ready``, where ``_run_ready`` follows in any case."""
-        if cell not in self._ready:
+        if not cell.queued:
+            cell.queued = True
             self._ready.append(cell)
 
     @property
@@ -354,7 +351,8 @@ class Connection:
     def _run_ready(self) -> None:
         ready = self._ready
         while ready and not self.slice_over:
-            lane = ready.pop(0)
+            lane = ready.popleft()
+            lane.queued = False
             if len(self.cells) < 2:  # what is spent is spent for it
                 lane.start()
             else:
@@ -364,14 +362,15 @@ class Connection:
         """A new slice, after others had the hub."""
         self.node.meter.runnable -= 1
         self.slice_over = False
-        self.now = monotonic()
-        self._slice_end = self.now + TURN_SLICE
-        self._ready.extend(cell for cell in self._lanes if cell.mailbox or cell.lane)
+        for cell in self._lanes:
+            if cell.mailbox or cell.lane:
+                self._will_run(cell)
         self._work()
 
     def _work(self) -> None:
         usage = self.usage
-        mark = usage.begin(monotonic())
+        self.begin_slice()
+        mark = usage.begin(self.now)
         self._work_due = True
         try:
             self._run_ready()
@@ -382,15 +381,32 @@ class Connection:
                 self.changed()
         usage.spend(mark)
 
-    def count_turn(self) -> None:
-        """A turn has ended: count it, and end the slice when it is used up."""
-        self.turns += 1
+    def begin_slice(self) -> None:
+        """Turns begin after the loop did something else: what that took is not theirs.
+
+        A slice is turns in a row. A turn that ends after the slice's end ends it (``use_slice``), so that
+        nothing is gained by beginning often.
+        """
+        now = self.now = monotonic()
+        if now > self._slice_end:
+            self._slice_end = now + TURN_SLICE
+
+    def use_slice(self, runner: Runner) -> None:
+        """Something has been taken from a queue, on that runner: end the slice when it is used up."""
         now = self.now = monotonic()
         if now > self._slice_end and not self.slice_over:
+            if now - runner.resumed < TURN_SLICE:  # it had blocked, and others had the hub
+                self._slice_end = runner.resumed + TURN_SLICE
+                return
             self.slice_over = True
             self.node.meter.runnable += 1
             # A timer: callbacks run many times before the loop looks at other connections.
             get_hub().loop.timer(0).start(self._continue)
+
+    def count_turn(self, runner: Runner) -> None:
+        """A turn has ended: count it."""
+        self.turns += 1
+        self.use_slice(runner)
         node = self.node
         node.turns += 1
         if node.config.move_every:
@@ -481,10 +497,11 @@ class Connection:
         if call.request is not None:
             self.session.consumed(call.stream, len(call.request))
             call.request = None
-        for payload in call.held:
-            if payload is not None:
-                self.session.consumed(call.stream, len(payload))
-        call.held.clear()
+        if call.held:
+            for payload in call.held:
+                if payload is not None:
+                    self.session.consumed(call.stream, len(payload))
+            call.held = ()
         if call.iterator is not None and call.runner is None:
             call.cell.close_iterator(call)
         if self.host.subscriptions:
@@ -530,9 +547,11 @@ class Connection:
             return
         if not transport.ready or session.outbound.unsent_bytes or self.usage.unsent:
             self.usage.waits(transport.unsent + session.outbound.pending + session.outbound.unsent_bytes)
-        if session.outbound.drained:
+        if session.eventful:
             for event in session.drain_events():
                 _ON_EVENT[type(event)](self, event)
+            if self._ready or session.eventful:
+                self.changed()
         if self._unarmed:
             self._arm_deadlines()
         if session.over and self.state == SERVING:
@@ -541,10 +560,6 @@ class Connection:
             transport.half_close()
         if not transport.ready and session.outbound.pending > OUTPUT_HIGH:
             transport.stop_reading()  # until the client has taken what waits
-        if session.inbound.waiting > self.node.config.max_mailbox:
-            transport.pause()  # until handlers have taken half of it
-        elif transport.paused and session.inbound.waiting <= self.node.config.max_mailbox // 2:
-            transport.unpause()
 
     # ---- moving (see actorrpc.hub.travel and actorrpc.handoff)
 
@@ -586,7 +601,8 @@ class Connection:
         self.transport.start()
         for subscription in self.host.subscriptions:
             self.node.topics.catch_up(subscription)
-        self._ready.extend(self._lanes)
+        for cell in self._lanes:
+            self._will_run(cell)
         self.changed()
         # The client has waited: what it has sent meanwhile comes first, not after a round of the loop.
         self.transport.read()

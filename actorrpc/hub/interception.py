@@ -108,7 +108,7 @@ class Admission:
     messages wait in ``call.held``.
     """
 
-    __slots__ = ("_stale", "connection", "lane", "part")
+    __slots__ = ("_stale", "connection", "lane", "part", "queued")
 
     #: As no cell has: it is nobody's service.
     instance = None
@@ -117,6 +117,8 @@ class Admission:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.part = Part(connection.usage)
+        #: The connection has it among those whose turns it is to start.
+        self.queued = False
         #: Calls that were interrupted since the lane was last cleared of them.
         self._stale = 0
         #: Calls whose turn has not begun.
@@ -129,9 +131,9 @@ class Admission:
 
     def push(self, kind: int, call: Call[Any], payload: bytes | None) -> None:
         """Keep a message, or the half-close, for when the call has been admitted."""
-        call.held.append(None if kind == END else payload)
+        call.hold(None if kind == END else payload)
 
-    def release(self, call: Call[Any]) -> None:
+    def drained(self, call: Call[Any]) -> None:
         """What the call holds is for its cell."""
 
     def interrupted(self) -> None:
@@ -155,7 +157,7 @@ class Admission:
         try:
             while self.lane and not connection.paused and not connection.slice_over:
                 self._admit(self.lane.popleft(), runner)
-                connection.count_turn()
+                connection.count_turn(runner)
         finally:
             connection.drained(self)
 

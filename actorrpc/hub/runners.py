@@ -41,6 +41,8 @@ class Runner(greenlet):
         self.job: Callable[[Runner], None] | None = None
         #: Who pays for its job.
         self.part: Part
+        #: When a job that had blocked last went on.
+        self.resumed = 0.0
 
     def switch(self, *args: Any, **kwargs: Any) -> Any:
         """Go on where the job has blocked: what gevent's loop calls. All of it here, since calls are dear:
@@ -49,7 +51,8 @@ class Runner(greenlet):
             return _switch(self, *args, **kwargs)
         part = self.part  # when it comes back, the runner may be another's
         usage = part.usage
-        mark = usage.look(monotonic()) if usage.credit else monotonic() - usage.meter.charged
+        now = self.resumed = monotonic()
+        mark = usage.look(now) if usage.credit else now - usage.meter.charged
         try:
             return _switch(self, *args, **kwargs)
         finally:
@@ -60,7 +63,8 @@ class Runner(greenlet):
         if getcurrent() is not self._pool.hub:
             return _throw(self, *args)
         part = self.part
-        mark = part.usage.begin(monotonic())
+        now = self.resumed = monotonic()
+        mark = part.usage.begin(now)
         try:
             return _throw(self, *args)
         finally:

@@ -47,7 +47,6 @@ class Transport:
         "_reading",
         "_sock",
         "_writer",
-        "paused",
         "ready",
     )
 
@@ -69,8 +68,6 @@ class Transport:
         self._backlog: memoryview | None = None
         #: ``send`` may be called: nothing waits.
         self.ready = True
-        #: ``pause`` has been called.
-        self.paused = False
         if sock is not None:
             self.attach(sock)
 
@@ -92,14 +89,13 @@ class Transport:
         if self._sock.fileno() < 0:
             return
         self._reading = True
-        self.paused = False
         if self._backlog is not None:
             self._wait_writable()
         self._reader.start(self._readable)
 
     def read(self) -> None:
         """Read now what may have come while nobody read."""
-        if self._reading and not self.paused and self._sock.fileno() >= 0:
+        if self._reading and self._sock.fileno() >= 0:
             self._readable()
 
     def freeze(self) -> bytes:
@@ -129,17 +125,6 @@ class Transport:
     def stop_reading(self) -> None:
         """Read nothing until all that waits has been written."""
         self._reader.stop()
-
-    def pause(self) -> None:
-        """Read nothing until ``unpause``, or the next ``start``."""
-        self.paused = True
-        self._reader.stop()
-
-    def unpause(self) -> None:
-        """Read again."""
-        self.paused = False
-        if self._reading and self._sock.fileno() >= 0:
-            self._reader.start(self._readable)
 
     def half_close(self) -> None:
         """Tell the client that nothing more comes."""
@@ -202,7 +187,7 @@ class Transport:
         self._backlog = None
         self.ready = True
         self._writer.stop()
-        if self._reading and not self.paused:
+        if self._reading:
             self._reader.start(self._readable)
         self._on_writable()
 

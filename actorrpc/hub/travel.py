@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "Arrival", "Departure", "freeze", "thaw"]
 
 #: The format of the snapshots that this version writes, and the only one it reads.
-FORMAT = 2
+FORMAT = 3
 
 #: A snapshot that seems to be older, or of the future, was taken by another clock.
 MAX_AGE = 10.0
@@ -275,12 +275,10 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
     call.cell = cell
     call.cursor = snapshot.cursor
     call.compression = snapshot.compression
-    call.held.extend(
-        Compressed(payload) if compressed else payload
-        for payload, compressed in zip_longest(snapshot.held, snapshot.held_compressed[: len(snapshot.held)])
-    )
+    for payload, compressed in zip_longest(snapshot.held, snapshot.held_compressed[: len(snapshot.held)]):
+        call.hold(Compressed(payload) if compressed else payload)
     if snapshot.held_end:
-        call.held.append(None)
+        call.hold(None)
     if snapshot.HasField("request"):
         call.request = Compressed(snapshot.request) if snapshot.request_compressed else snapshot.request
     if snapshot.HasField("origin"):

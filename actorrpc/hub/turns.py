@@ -5,7 +5,8 @@ Turns of concurrent methods, and of services without state, go to the ``lane``: 
 another runner goes on with the next. Messages of one call stay in order in either.
 
 Where a call cannot take its next message yet (its last turn still runs, its iterable is not exhausted, or
-its client is far behind), the message moves from the queue to ``call.held`` and back again later.
+its client is far behind), the message moves from the queue to ``call.held``, once. When the call can take it,
+a HELD turn is queued, which takes the first of them, and queues the next one behind itself.
 """
 
 from __future__ import annotations
@@ -39,11 +40,12 @@ __all__ = ["Cell", "Turn", "fail", "freeze_origin", "is_mostly_stale", "thaw_ori
 
 log = logging.getLogger("actorrpc.hub")
 
-# Kinds of turns. The first four travel; a connection with one of the others waiting does not.
+# Kinds of turns. The first five travel; what the others stand for is found again where they thaw.
 REQUEST = TurnSnapshot.REQUEST  #: the one request of a unary or server-streaming call
 MESSAGE = TurnSnapshot.MESSAGE  #: one message of a client-streaming or bidirectional call
 END = TurnSnapshot.END  #: the client half-closed such a call
 TOPIC = TurnSnapshot.TOPIC  #: one message of a topic, for the actor itself
+HELD = TurnSnapshot.HELD  #: the first message that the call holds
 PULL = 10  #: the next reply of an iterable
 RESUME = 11  #: the turn that made an iterable, again, after a move
 CONNECT = 12  #: on_connect
@@ -69,6 +71,7 @@ class Cell:
         "lane",
         "mailbox",
         "part",
+        "queued",
         "running",
         "since",
         "stale",
@@ -80,6 +83,8 @@ class Cell:
         self.connection = connection
         self.mailbox: deque[Turn] = deque()
         self.lane: deque[Turn] = deque()
+        #: The connection has it among those whose turns it is to start.
+        self.queued = False
         #: A runner drains the mailbox.
         self.running = False
         #: on_connect has run, so that other turns may.
@@ -157,29 +162,42 @@ class Cell:
             kind, call, payload = queue.popleft()
             if call is None:
                 self._own_turn(kind, payload)
-                if kind != TOPIC:
-                    continue  # a hook is no message: it does not count
+                counts = kind == TOPIC  # a hook is no message
             else:
-                self._call_turn(kind, call, payload, runner)
-            connection.count_turn()
+                counts = self._call_turn(kind, call, payload, runner)
+            if counts:
+                connection.count_turn(runner)
+            else:
+                connection.use_slice(runner)
 
     # ---- turns of calls
 
-    def _call_turn(self, kind: int, call: Call[Any], payload: Any, runner: Runner) -> None:
+    def _call_turn(self, kind: int, call: Call[Any], payload: Any, runner: Runner) -> bool:
+        """Run a turn, unless its call cannot take it. Whether it ran, and was one of the call's messages or
+        replies: RESUME only repeats one, and were it counted, a connection that moves after each turn would
+        move and move and never send the next reply."""
         if call.ended:
             self._drop(call, payload)
-            return
+            return False
         # What is held goes first: the client may have read some, but not all, of what was in the way.
-        if call.runner is not None or (
-            kind < PULL and (call.held or call.origin is not None or call.stream.unsent_bytes > UNSENT_HIGH)
+        if kind < TOPIC and (
+            call.held
+            or call.runner is not None
+            or call.origin is not None
+            or call.stream.unsent_bytes > UNSENT_HIGH
         ):
-            call.held.append(payload)
-            return
+            call.hold(payload)
+            return False
         now = self.connection.now
         if call.deadline is not None and now >= call.deadline:
             self._drop(call, payload)
             self.connection.expire(call)
-            return
+            return False
+        if kind == HELD:
+            call.resuming = False
+            if not self._takes(call):
+                return False
+            kind, payload = self._next_held(call)
         call.runner = runner
         call.since = now
         try:
@@ -192,20 +210,48 @@ class Cell:
             call.runner = None
             if call.iterator is not None or call.held:
                 self._leave_turn(call)
+        return kind != RESUME
 
     def _leave_turn(self, call: Call[Any]) -> None:
         if call.ended:
             self.close_iterator(call)
-        if call.held:
-            self.release(call)
+        else:
+            self._queue_next(call)
 
-    def release(self, call: Call[Any]) -> None:
-        """Put what the call held back at the front of its queue, if it can take it now."""
-        if call.origin is None and not call.congested:
+    def _takes(self, call: Call[Any]) -> bool:
+        """Whether the call can take its next message."""
+        return call.runner is None and call.origin is None and not call.congested
+
+    def _queue_next(self, call: Call[Any]) -> None:
+        """Queue the turn that takes the next reply of the call's iterable, or the next message that it holds,
+        if there is one and it may run."""
+        if call.iterator is not None:
+            if not call.pulling and not call.congested:
+                call.pulling = True
+                self.push(PULL, call, None)
+        elif call.held and self._takes(call):
+            self.release(call, first=True)
+
+    def _next_held(self, call: Call[Any]) -> tuple[int, bytes | None]:
+        """The kind and payload of the first message that the call holds."""
+        assert isinstance(call.held, deque)
+        payload = call.held.popleft()
+        if payload is None:
+            return END, None
+        return (MESSAGE if call.route.method.client_streaming else REQUEST), payload
+
+    def release(self, call: Call[Any], *, first: bool = False) -> None:
+        """Queue the turn that takes the first message which the call holds; before all others, if they came
+        later."""
+        if call.held and not call.resuming:
+            call.resuming = True
             queue = self.lane if call.route.concurrent else self.mailbox
-            queue.extendleft((END if held is None else MESSAGE, call, held) for held in reversed(call.held))
-            call.held.clear()
-            self.connection.ready(self)
+            (queue.appendleft if first else queue.append)((HELD, call, None))
+
+    def drained(self, call: Call[Any]) -> None:
+        """The client has taken what was sent on the call: it goes on."""
+        self._queue_next(call)
+        self.connection.ready(self)
 
     def _drop(self, call: Call[Any], payload: bytes | None) -> None:
         if payload is not None:
@@ -324,18 +370,10 @@ class Cell:
         self._answer_stream(call, replies, kind, message)
 
     def _answer_stream(self, call: Call[Any], replies: Any, kind: int, message: bytes | None) -> None:
-        """Pull replies, one in each turn. ``kind`` and ``message`` are of the turn that they answer."""
+        """Pull replies, one in each turn from now on. ``kind`` and ``message``: the turn that they answer."""
         if replies is not None and not call.ended:
             call.origin = (kind, message)
             call.iterator = iter(replies)
-            self.pull(call)
-
-    def pull(self, call: Call[Any]) -> None:
-        """Queue the turn that takes the next reply of the call's iterable, if none is queued."""
-        if not call.pulling:
-            call.pulling = True
-            self.push(PULL, call, None)
-            self.connection.ready(self)
 
     def _pull(self, call: Call[Any], payload: None) -> None:
         call.pulling = False
@@ -350,8 +388,6 @@ class Cell:
                 call.finish()
             return
         call.send(reply)
-        if not call.congested and not call.ended:
-            self.pull(call)
 
     # ---- turns of the actor's own
 
@@ -368,6 +404,7 @@ class Cell:
         elif kind == THAW:
             self.run_hook("on_thaw")
             self.thawing = False
+            self._open_lane()
         elif kind == CLOSE:
             self._close(payload)
 
@@ -383,8 +420,14 @@ class Cell:
                 pass_to_main(error)
         else:
             self.connected = True
+            self._open_lane()
             if self.connection.state == CLOSED:  # the client has gone meanwhile
                 self.keep_last_turns()
+
+    def _open_lane(self) -> None:
+        """Turns that may run side by side need not wait for what is next in the mailbox."""
+        if self.lane:
+            self.connection.ready(self)
 
     def close_iterator(self, call: Call[Any]) -> None:
         """Close the iterable of a call that has ended, as a turn: a generator's ``finally`` blocks run."""
@@ -438,8 +481,8 @@ class Cell:
             service=self.name,
             state=instance.state.SerializeToString() if isinstance(instance, Actor) else None,
             connected=self.connected,
-            mailbox=[_freeze_turn(turn) for turn in self.mailbox if turn[0] <= TOPIC],
-            concurrent=[_freeze_turn(turn) for turn in self.lane if turn[0] <= TOPIC],
+            mailbox=[_freeze_turn(turn) for turn in self.mailbox if turn[0] <= HELD],
+            concurrent=[_freeze_turn(turn) for turn in self.lane if turn[0] <= HELD],
             state_version=instance.state_version if isinstance(instance, Actor) else 0,
         )
 
@@ -526,8 +569,10 @@ def _thaw_turn(turn: TurnSnapshot, calls: dict[int, Call[Any]]) -> Turn:
     call = calls.get(turn.stream)
     if call is None:
         raise SnapshotError(f"a turn of stream {turn.stream}, which has no call")
-    if turn.kind == END:
-        return END, call, None
+    if turn.kind == HELD:
+        call.resuming = True
+    if turn.kind in (END, HELD):
+        return turn.kind, call, None
     return turn.kind, call, Compressed(turn.payload) if turn.compressed else turn.payload
 
 

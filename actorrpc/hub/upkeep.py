@@ -111,8 +111,6 @@ class Upkeep:
         connection = self._connection
         config = connection.node.config
         session = connection.session
-        if connection.transport.paused:
-            self.heard = monotonic()  # it is we who do not listen
         if self.pinged is not None and self.heard >= self.pinged:
             self.pinged = None
         if self.pinged is not None:

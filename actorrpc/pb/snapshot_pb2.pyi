@@ -216,10 +216,12 @@ class TurnSnapshot(_message.Message):
         MESSAGE: _ClassVar[TurnSnapshot.Kind]
         END: _ClassVar[TurnSnapshot.Kind]
         TOPIC: _ClassVar[TurnSnapshot.Kind]
+        HELD: _ClassVar[TurnSnapshot.Kind]
     REQUEST: TurnSnapshot.Kind
     MESSAGE: TurnSnapshot.Kind
     END: TurnSnapshot.Kind
     TOPIC: TurnSnapshot.Kind
+    HELD: TurnSnapshot.Kind
     KIND_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]

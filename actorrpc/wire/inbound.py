@@ -1,7 +1,8 @@
 """The receiving half of a session: messages out of DATA, and the windows that are opened for more.
 
 What a handler has not taken is not acknowledged: ``held`` counts the messages that were reported and not
-yet ``consumed``.
+yet ``consumed``. While ``max_mailbox`` of them wait, each stream has one more reported, so that no call waits
+for what another one does not take; the rest stays as it came (``backlog``).
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ class Inbound:
 
     __slots__ = (
         "_acknowledge_from",
+        "_backlog",
         "_config",
         "_grown",
         "_largest",
+        "_most",
         "_outbound",
         "held",
         "receive_window",
@@ -46,6 +49,8 @@ class Inbound:
     def __init__(self, config: Config, outbound: Outbound) -> None:
         self._config = config
         self._outbound = outbound
+        self._backlog = outbound.backlog
+        self._most = config.max_mailbox
         #: The largest message, with its prefix.
         self._largest = MESSAGE_PREFIX + config.max_receive_message_bytes
         #: Bytes of incomplete messages since their sum was last looked at.
@@ -94,6 +99,11 @@ class Inbound:
         stream.held -= length
         if stream.receive_unacknowledged and not stream.closed:
             self.acknowledge_on(stream)
+        if self._backlog.streams:
+            if self.waiting == self._most >> 1:  # not at each message: it is asked about all streams
+                self._backlog.has_room()
+            elif not stream.held and stream.backlog is not None:
+                self._backlog.has_room(stream)
         if self.unacknowledged >= self._acknowledge_from:
             self.acknowledge()
 
@@ -102,7 +112,7 @@ class Inbound:
 
         Only a whole window of messages that wait holds back the other streams.
         """
-        if self.unacknowledged < self._acknowledge_from or self.held > self.window:
+        if self.unacknowledged < self._acknowledge_from or self.held + self._backlog.bytes > self.window:
             return
         limit = self._config.max_connection_window_bytes
         increment, self.window = _opened(self.window, limit, self.held, self.unacknowledged)
@@ -117,7 +127,12 @@ class Inbound:
         An incomplete message is acknowledged as it comes: it may be larger than the window.
         """
         half = stream.window >> 1
-        if stream.receive_unacknowledged < half or stream.held > half or stream.remote_closed:
+        if (
+            stream.receive_unacknowledged < half
+            or stream.held > half
+            or stream.remote_closed
+            or stream.backlog is not None
+        ):
             return
         limit = self._config.max_stream_window_bytes
         increment, stream.window = _opened(stream.window, limit, stream.held, stream.receive_unacknowledged)
@@ -129,6 +144,9 @@ class Inbound:
 
     def receive(self, stream: Stream, data: bytes, events: list[Event]) -> bool:
         """Report the messages that ``data`` completes. Whether one of them was reported as the last."""
+        if stream.backlog is not None or (self.waiting > self._most and stream.held and data):
+            self._backlog.add(stream, data)
+            return False
         size = len(data)
         # The usual case, and the only one that matters for speed: a whole message in one frame.
         if (
@@ -151,12 +169,19 @@ class Inbound:
             data = stream.partial[0] if len(stream.partial) == 1 else b"".join(stream.partial)
         return self._split(stream, data, events)
 
-    def _split(self, stream: Stream, data: bytes, events: list[Event]) -> bool:
+    def catch_up(self, stream: Stream, events: list[Event]) -> bool:
+        """Report those messages of a stream's backlog that there is room for. Whether one was the last."""
+        return self._split(stream, self._backlog.take(stream), events)
+
+    def _split(self, stream: Stream, data: bytes | bytearray, events: list[Event]) -> bool:
         """Report the messages in ``data`` and keep the rest. Whether one was reported as the last."""
         begin, size = 0, len(data)
         last = False
         stream.wanted = MESSAGE_PREFIX
         while size - begin >= MESSAGE_PREFIX:
+            if self.waiting > self._most and stream.held:
+                self._keep_rest(stream, data, begin)
+                return False
             flags = data[begin]
             length = int.from_bytes(data[begin + 1 : begin + MESSAGE_PREFIX], "big")
             refusal = self._why_refused(stream, flags, length)
@@ -167,14 +192,22 @@ class Inbound:
             if end > size:
                 stream.wanted += length
                 break
-            payload = data[begin + MESSAGE_PREFIX : end]
+            payload = bytes(data[begin + MESSAGE_PREFIX : end])
             last = stream.remote_closed and end == size
             self._report(stream, Compressed(payload) if flags else payload, last, events)
             begin = end
-        rest = data[begin:]
+        rest = bytes(data[begin:])
         stream.partial = [rest] if rest else []
         stream.partial_size = len(rest)
         return last
+
+    def _keep_rest(self, stream: Stream, data: bytes | bytearray, begin: int) -> None:
+        """There is no room for what is left of ``data``."""
+        stream.partial = []
+        stream.partial_size = 0
+        rest = bytearray(data) if isinstance(data, bytes) else data
+        del rest[:begin]  # which moves nothing: a copy each time would take the square of the bytes
+        self._backlog.put(stream, rest)
 
     def _check_incomplete(self, stream: Stream, size: int, events: list[Event]) -> None:
         """End the call if the incomplete messages of all calls take too much. Looked at now and then."""

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable
 
 from actorrpc.errors import StatusCode
+from actorrpc.wire.backlog import Backlog
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.frames import (
     DATA,
@@ -56,6 +57,7 @@ class Outbound:
         "_blocked",
         "_chunks",
         "_pending",
+        "backlog",
         "drained",
         "frames",
         "peer_initial_window",
@@ -68,6 +70,8 @@ class Outbound:
 
     def __init__(self, streams: dict[int, Stream]) -> None:
         self.streams = streams
+        #: The other direction's: a stream that ends here takes with it what came on it.
+        self.backlog = Backlog()
         self.send_window = 65_535
         self.peer_initial_window = 65_535
         self.peer_max_frame_size = 16_384
@@ -186,6 +190,8 @@ class Outbound:
         stream.closed = True
         self.drop_unsent(stream)
         stream.partial.clear()
+        if stream.backlog is not None:
+            self.backlog.take(stream)
         self._blocked.pop(stream.id, None)
         self.streams.pop(stream.id, None)
 
@@ -237,7 +243,9 @@ class Outbound:
         return b"".join(self._chunks)
 
     def thawed(self, stream: Stream) -> None:
-        """Take up a stream with what was waiting on it."""
+        """Take up a stream with what was waiting on it, in either direction."""
+        if stream.backlog is not None:
+            self.backlog.put(stream, stream.backlog)
         self.unsent_bytes += stream.unsent_bytes
         if stream.unsent and stream.send_window > 0:
             self._blocked[stream.id] = stream

@@ -5,7 +5,8 @@ Sans-IO: it knows no socket and no clock. The owner
 - gives what it has received, and the time, to ``receive_data`` and handles the events, in order;
 - sends messages and trailers through ``outbound``;
 - says ``consumed`` when a message has left its mailbox, which lets the client send more;
-- writes what ``data_to_send`` returns, whenever the transport can take it.
+- writes what ``data_to_send`` returns, whenever the transport can take it;
+- handles what ``drain_events`` returns after either, while the session is ``eventful``.
 
 All state is plain data: ``freeze`` gives it as a message, ``thaw`` makes the same session of it in
 another process, at whatever byte the first one stopped.
@@ -159,19 +160,28 @@ class Session:
         outbound = self.outbound
         if outbound.drained:
             self._report_drained(events)
+        if outbound.backlog.due and not self.faulted:
+            self._catch_up(events)
         return events
 
     def data_to_send(self) -> bytes:
         """The next bytes for the transport, a bounded portion; b"" if there are none.
 
-        Call it when the transport can take more. It may cause ``Drained`` events: ask ``drain_events``.
+        Call it when the transport can take more. It may cause events: ask ``drain_events``.
         """
         return self.outbound.take()
 
+    @property
+    def eventful(self) -> bool:
+        """Whether ``drain_events`` would return any."""
+        outbound = self.outbound
+        return bool(outbound.drained) or outbound.backlog.due
+
     def drain_events(self) -> list[Event]:
-        """Events caused by ``data_to_send``."""
+        """Events caused by ``data_to_send`` and ``consumed``."""
         events: list[Event] = []
         self._report_drained(events)
+        self._catch_up(events)
         return events
 
     def consumed(self, stream: Stream, length: int) -> None:
@@ -376,6 +386,8 @@ class Session:
 
     def _half_close(self, stream: Stream, events: list[Event]) -> None:
         stream.remote_closed = True
+        if stream.backlog is not None:
+            return  # its messages come first
         if stream.partial_size:
             self.inbound.refuse(stream, StatusCode.INTERNAL, "the call ended inside a message", events)
             return
@@ -412,6 +424,19 @@ class Session:
                 inbound.acknowledge_on(stream)
         finally:
             inbound.acknowledge()
+
+    def _catch_up(self, events: list[Event]) -> None:
+        """Report what came while too many messages waited, where there is room again."""
+        inbound = self.inbound
+        for stream in self.outbound.backlog.take_due():
+            last = inbound.catch_up(stream, events)
+            if stream.closed or stream.backlog is not None:
+                continue
+            if not stream.remote_closed:
+                inbound.acknowledge_on(stream)
+            elif not last:
+                self._half_close(stream, events)
+        inbound.acknowledge()
 
     # ---- control frames
 
@@ -669,6 +694,7 @@ class Session:
                 raise ValueError(f"stream {each.id}, where the last is {self.last_stream}, or twice")
             stream = self.streams[each.id] = Stream.thaw(each)
             outbound.thawed(stream)
+        outbound.backlog.has_room()  # if there is none, nothing comes of it
         if snapshot.unsent_output:
             outbound.control(snapshot.unsent_output)
 

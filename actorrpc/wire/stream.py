@@ -19,6 +19,7 @@ class Stream:
     """State of one stream. It leaves ``session.streams`` when both sides are closed, or at a reset."""
 
     __slots__ = (
+        "backlog",
         "closed",
         "encoding",
         "head",
@@ -57,6 +58,8 @@ class Stream:
         self.partial: list[bytes] = []
         self.partial_size = 0
         self.wanted = MESSAGE_PREFIX
+        #: DATA that is not split into messages yet (``actorrpc.wire.backlog``); None if there is none.
+        self.backlog: bytearray | None = None
         #: gRPC-framed messages that wait for a window or for the transport; None until one has to.
         self.unsent: deque[bytes | memoryview] | None = None
         self.unsent_bytes = 0
@@ -92,7 +95,7 @@ class Stream:
             receive_unacknowledged=self.receive_unacknowledged,
             held=self.held,
             window=self.window,
-            partial_message=b"".join(self.partial),
+            partial_message=b"".join(self.partial) if self.backlog is None else bytes(self.backlog),
             unsent=b"".join(self.unsent or ()),
             trailers=self.trailers or b"",
             encoding=self.encoding,
@@ -112,16 +115,23 @@ class Stream:
         if snapshot.unsent:
             stream.wait_to_send(snapshot.unsent)
         if snapshot.partial_message:
-            stream.partial.append(snapshot.partial_message)
-            stream.partial_size = len(snapshot.partial_message)
-            if stream.partial_size >= MESSAGE_PREFIX:
-                stream.wanted = MESSAGE_PREFIX + int.from_bytes(snapshot.partial_message[1:5], "big")
+            stream._restore_partial(snapshot.partial_message)
         return stream
+
+    def _restore_partial(self, data: bytes) -> None:
+        if len(data) >= MESSAGE_PREFIX:
+            self.wanted = MESSAGE_PREFIX + int.from_bytes(data[1:5], "big")
+        if len(data) < self.wanted and not self.remote_closed:
+            self.partial.append(data)
+            self.partial_size = len(data)
+        else:
+            self.backlog = bytearray(data)
 
     def __repr__(self) -> str:
         return (
             f"<Stream {self.id} {self.head.path} windows {self.send_window}/{self.receive_window}"
             f"{', half-closed' if self.remote_closed else ''}{', closed' if self.closed else ''}"
+            f"{'' if self.backlog is None else f', {len(self.backlog)} bytes not split'}"
             f", {self.partial_size} bytes partial, {self.unsent_bytes} unsent>"
         )
 

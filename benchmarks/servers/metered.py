@@ -94,7 +94,7 @@ class Burden(BurdenBase):
 # ---- ways to meter
 
 _METERED = re.compile(r"\b(usage|mark|meter)\b|node\.turns|runner\.part")
-_KINDS = ("_on_bytes", "_work", "_continue", "count_turn", "_flush")
+_KINDS = ("_on_bytes", "_work", "_continue", "count_turn", "use_slice", "_flush")
 
 
 def _stripped(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -111,7 +111,9 @@ def _stripped(method: Callable[..., Any]) -> Callable[..., Any]:
 def _run_ready(connection: Connection) -> None:
     ready = connection._ready
     while ready and not connection.slice_over:
-        ready.pop(0).start()
+        lane = ready.popleft()
+        lane.queued = False
+        lane.start()
 
 
 _ORIGINAL = {name: getattr(Connection, name) for name in (*_KINDS, "_run_ready")}

@@ -182,13 +182,13 @@ def test_a_full_mailbox_makes_its_client_wait() -> None:
         replies = StatefulStub(channel).Talk(messages())
         connection = hubs.connection()
         hubs.wait_for(lambda: connection.session.inbound.waiting > 100)
-        assert hubs.wait_for(lambda: connection.transport.paused)
+        assert hubs.wait_for(lambda: connection.session.outbound.backlog.bytes)
         more.set()
         hubs.wait_for(lambda: gate)
         assert hubs.ask(lambda: connection.session.inbound.waiting) < 10_000
         hubs.ask(lambda: gate[0].set())
         assert list(replies) == [] and taken == list(range(20_000))
-        assert not connection.transport.paused
+        assert not connection.session.outbound.backlog.streams
 
 
 def test_calls_that_are_cancelled_do_not_fill_the_mailbox_of_a_blocked_actor() -> None:
@@ -274,8 +274,8 @@ def test_a_handler_that_goes_on_without_a_word_lets_more_come(limits: dict[str, 
         connection = hubs.connection()
         hubs.wait_for(lambda: gate and connection.session.inbound.waiting == 20)
         if "max_mailbox" in limits:
-            client.send(raw.data(1, message))
-            hubs.wait_for(lambda: connection.transport.paused)
+            client.send(raw.data(1, message) * 2)
+            hubs.wait_for(lambda: connection.session.outbound.backlog.bytes)
         hubs.ask(lambda: gate[0].set())
         if "stream_window_bytes" in limits:
             while client.wait_for(raw.WINDOW_UPDATE)[2] != 1:

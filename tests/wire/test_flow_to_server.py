@@ -24,7 +24,7 @@ SIZES = st.one_of(
 WINDOW = 65_535
 
 
-def fixed(stream: int, connection: int) -> Config:
+def fixed(stream: int, connection: int, mailbox: int = 10_000) -> Config:
     """Windows that do not grow."""
     return Config(
         stream_window_bytes=stream,
@@ -32,11 +32,14 @@ def fixed(stream: int, connection: int) -> Config:
         connection_window_bytes=connection,
         max_connection_window_bytes=connection,
         max_receive_message_bytes=150_000,
+        max_mailbox=mailbox,
     )
 
 
 BOTH_SMALL = fixed(WINDOW, WINDOW)
 WIDE = fixed(WINDOW, 3 * WINDOW)
+FEW_MESSAGES = fixed(WINDOW, 3 * WINDOW, mailbox=2)
+MESSAGES = fixed(WINDOW, 3 * WINDOW, mailbox=3_000)
 
 
 MOST = 7 << 20  # with no padding: see `push`
@@ -88,12 +91,16 @@ class ToServer:
         assert all(granted[id] <= self.sent[id] for id in self.ids)
         assert granted[0] - (self.owner.config.connection_window_bytes - 65_535) <= self.sent.total()
         assert held(self.owner.session) <= bound(self.owner.config, 3)
+        assert self.owner.session.inbound.waiting <= self.owner.config.max_mailbox + 3
 
 
 def held(session: Session) -> int:
     """Bytes of messages that a session has received and its owner has not taken, and of their parts."""
-    assert session.inbound.held == sum(stream.held for stream in session.streams.values())
-    return session.inbound.held + sum(stream.partial_size for stream in session.streams.values())
+    streams = session.streams.values()
+    backlog = sum(len(stream.backlog or b"") for stream in streams)
+    assert session.inbound.held == sum(stream.held for stream in streams)
+    assert session.outbound.backlog.bytes == backlog
+    return session.inbound.held + backlog + sum(stream.partial_size for stream in streams)
 
 
 def bound(config: Config, streams: int) -> int:
@@ -112,7 +119,7 @@ TO_SERVER = ["offer", "push", "push", "consume", "deliver", "move"]
 
 @settings(max_examples=120)
 @given(
-    st.sampled_from([BOTH_SMALL, WIDE]),
+    st.sampled_from([BOTH_SMALL, WIDE, FEW_MESSAGES]),
     st.lists(st.tuples(st.sampled_from(TO_SERVER), STREAM, SIZES), max_size=50),
 )
 def test_a_client_that_is_heard_is_never_stuck(config: Config, actions: list[tuple[str, int, int]]) -> None:
@@ -132,7 +139,9 @@ def test_a_client_that_is_heard_is_never_stuck(config: Config, actions: list[tup
     assert held(to_server.owner.session) == 0
 
 
-@pytest.mark.parametrize("config", (BOTH_SMALL, WIDE), ids=("one window", "a wider connection"))
+@pytest.mark.parametrize(
+    "config", (BOTH_SMALL, WIDE, MESSAGES), ids=("one window", "a wider connection", "so many messages")
+)
 @pytest.mark.parametrize("size", (0, 1, 100, 10_000, 40_000, 149_000))
 def test_a_client_that_is_not_heard_is_held_back(config: Config, size: int) -> None:
     to_server = ToServer(config)
