@@ -63,6 +63,7 @@ def _count(broker: int, guest: Visitor) -> Census:
         assert answer.pid == hub["pid"]
         census.update({(name, kind): count for kind, count in answer.counts.items()})
         census.update(_of_process(name, hub["pid"]))
+        census[name, "children"] = _children(hub["pid"])
         census[name, "generation"] = hub["generation"]
     return census
 
