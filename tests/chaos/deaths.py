@@ -70,7 +70,7 @@ class Deaths:
         self._most = most if every else 0
         self._due = time.monotonic() + every / 2
         self._look_at = 0.0
-        self._clients = mover.connections
+        self._clients = mover.clients
         #: How many of those that were lost have been accounted for.
         self._judged = 0
         self._death: Death | None = None
@@ -119,14 +119,19 @@ class Deaths:
             yield f"hub {death.hub} died {PROMPT} s ago, and its clients {sorted(overdue)} do not know"
         for each in lost:
             if each.peer not in death.there | death.moving and "DATA_LOSS" not in each.why:
-                yield f"hub {death.hub} died, and {each.peer}, which was not there, says {each.why}"
+                where = self._mover.where(each.peer)
+                yield f"hub {death.hub} died, and {each.peer}, which was not there ({where}), says {each.why}"
         if now - death.at > PATIENCE:
-            yield f"hub {death.hub} died {PATIENCE} s ago, and {self._hubs()}, {lost} are not all back"
+            differences = sorted(self._mover.clients ^ self._due_clients())
+            yield (
+                f"hub {death.hub} died {PATIENCE} s ago, and not all is back: {self._hubs()}; "
+                f"lost {lost}; connections too many, or missing: {differences}"
+            )
         elif overdue or not death.there <= known or not self._serves(death):
             return
         elif sum(len(crew.back) for crew in self._crews) == len(self._lost()) and self._mover.quiet:
             self._mover.look()
-            if self._mover.connections == self._clients:
+            if self._mover.clients == self._due_clients():
                 self._end(death, lost)
 
     def _serves(self, death: Death) -> bool:
@@ -142,6 +147,10 @@ class Deaths:
         self.recovered.append(now - death.at)
         self._due = now + self._every
         self._death = None
+
+    def _due_clients(self) -> set[str]:
+        back = {peer for crew in self._crews for peer in crew.back}
+        return (self._clients | back) - {each.peer for each in self._lost()}
 
     def _lost(self) -> list[Lost]:
         return [each for crew in self._crews for each in crew.lost]

@@ -116,6 +116,16 @@ class Mover:
         return len(self._where)
 
     @property
+    def clients(self) -> set[str]:
+        """Their addresses."""
+        return set(self._peers.values())
+
+    def where(self, peer: str) -> str:
+        """Where a client is, as far as it is known, for a message."""
+        found = [f"{id} on hub {self._where[id]}" for id, each in self._peers.items() if each == peer]
+        return ", ".join(found) or "unknown"
+
+    @property
     def quiet(self) -> bool:
         """Whether no move is under way."""
         return not any(lane.moving for lane in self._lanes)

@@ -195,7 +195,7 @@ class Storm:
         for connection, count in thaws.items():
             moved = self.moves.done[connection]
             # It is thawed after a move that was given up, too; and only once if it moves on before that.
-            if not moved / 2 < count <= moved + aborted:
+            if moved and not moved / 2 < count <= moved + aborted:
                 self.faults.append(f"{connection} was moved {moved} times, and its actor counts {count}")
 
     def _judge(self, odd: dict[str, Any]) -> None:
