@@ -35,7 +35,8 @@ class Config:
     max_unsent_connection_bytes: int = 64 * 1024 * 1024
     #: The largest header list (SETTINGS_MAX_HEADER_LIST_SIZE, counted as RFC 9113, 6.5.2 says).
     max_header_list_bytes: int = 16 * 1024
-    #: Messages of one connection that may wait for their turns, before nothing more is read from it.
+    #: Messages of one connection that may wait for their turns. Beyond it each call has one more; what else
+    #: has come stays as bytes, for which no window is opened.
     max_mailbox: int = 10_000
     #: The largest snapshot that a connection may travel as; above it the connection stays where it is.
     max_state_bytes: int = 64 * 1024 * 1024
