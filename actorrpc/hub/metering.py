@@ -18,7 +18,7 @@ hub's CPU, and of how busy it is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, expm1
+from math import exp, expm1, fsum
 from time import monotonic, thread_time
 
 from actorrpc.hub.rates import Rates
@@ -326,7 +326,7 @@ def shares(parts: dict[str, Part], whole: float) -> dict[str, float]:
     Reading, writing and the like are everybody's, in proportion to the turns.
     """
     taken = {name: part.take() for name, part in parts.items()}
-    total = sum(taken.values())
+    total = fsum(taken.values())
     if len(taken) == 1 or not total:
         return dict.fromkeys(taken, whole / max(len(taken), 1))
     return {name: whole * spent / total for name, spent in taken.items()}
