@@ -331,7 +331,6 @@ def _describe(connection: Connection) -> control_pb2.Connection:
     usage = connection.usage
     now = monotonic()
     share = usage.share()
-    usage.settle(now)
     return control_pb2.Connection(
         id=connection.id,
         peer=connection.peer,

@@ -166,7 +166,6 @@ def freeze(connection: Connection) -> bytes:
     for cell in connection.cells.values():
         cell.drop_ended()
     now = monotonic()
-    usage.settle(now)
     snapshot = snapshot_pb2.ConnectionSnapshot(
         format=FORMAT,
         taken_at=now,
