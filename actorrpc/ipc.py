@@ -75,7 +75,12 @@ class Link(Generic[Inbound]):
         max_frame: int = MAX_FRAME,
     ) -> None:
         # A plain socket also in a patched process: one that is really closed by close().
-        self._sock = _PlainSocket(fileno=sock.detach())
+        fd = sock.detach()
+        try:
+            self._sock = _PlainSocket(fileno=fd)
+        except BaseException:
+            os.close(fd)
+            raise
         self._sock.setblocking(False)
         self._fd = self._sock.fileno()
         self._inbound = inbound

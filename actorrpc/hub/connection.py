@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from gevent import get_hub
 from greenlet import greenlet
 
 from actorrpc.call import Call
+from actorrpc.duties import do_all
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.interception import Admission
@@ -163,19 +165,22 @@ class Connection:
         actors' states, and not when the garbage collector next looks, for which all connections wait.
         """
         self.state = CLOSED
-        self._stop_lingering()
-        self.upkeep.let_go()
-        self.transport.let_go()
         for call in self.calls.values():
             call.ended = call.moved = True
-            if call.timer is not None:
-                call.timer.close()
         for cell in self.cells.values():
             cell.leave()
-            cell.abandon_iterators(self.calls.values())
-        self.host.end_subscriptions()
         self.host.moved = True
-        self.node.forget(self)
+        do_all(
+            log,
+            f"letting go of connection {self.id}",
+            self.transport.let_go,  # first: whoever has the socket owns the connection
+            self._stop_lingering,
+            self.upkeep.let_go,
+            self._stop_deadlines,
+            *[partial(cell.abandon_iterators, list(self.calls.values())) for cell in self.cells.values()],
+            self.host.end_subscriptions,
+            partial(self.node.forget, self),
+        )
         self.calls.clear()
         self.cells.clear()
         self._unarmed.clear()
@@ -183,6 +188,11 @@ class Connection:
         del self.host
         self.admission = None
         self._on_quiet = None
+
+    def _stop_deadlines(self) -> None:
+        for call in self.calls.values():
+            if call.timer is not None:
+                call.timer.close()
 
     @property
     def _finished(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from gevent.monkey import get_original
 
 from actorrpc.hub.backlog import Backlog
 
-__all__ = ["Listener", "PlainSocket", "address_text"]
+__all__ = ["Listener", "PlainSocket", "address_text", "socket_of"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -50,7 +51,7 @@ class Listener:
         room: Callable[[], bool],
         full: Callable[[], None],
     ) -> None:
-        self._sock = PlainSocket(fileno=sock.detach())
+        self._sock = socket_of(sock.detach())
         self._sock.setblocking(False)
         self._accepted = accepted
         self._room = room
@@ -130,10 +131,14 @@ class Listener:
         """Accept one, and say how long it has waited. Raises what accept() raises."""
         # accept() would make a socket of whatever class the patched module has.
         fd, address = self._sock._accept()  # type: ignore[attr-defined]
-        sock = PlainSocket(fileno=fd)
-        sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = socket_of(fd)
+        try:
+            sock.setblocking(False)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            sock.close()
+            raise
         waited = 0.0
         if self._backlog is not None:
             waited = self._backlog.waited(monotonic())
@@ -159,6 +164,18 @@ class Listener:
 
     def __repr__(self) -> str:
         return f"<Listener {self.address}{'' if self._watcher.active else ', full'}>"
+
+
+def socket_of(fd: int, family: int = -1, kind: int = -1, protocol: int = -1) -> socket.socket:
+    """The plain socket of a descriptor, whose owner it is. If it cannot be made, the descriptor is closed.
+
+    What is -1 the kernel is asked for.
+    """
+    try:
+        return PlainSocket(family, kind, protocol, fd)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def address_text(address: object) -> str:
