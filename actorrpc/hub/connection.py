@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import get_hub
+from gevent.event import Event as Signal
 from greenlet import greenlet
 
 from actorrpc.call import Call
@@ -69,6 +70,7 @@ class Connection:
         "_linger",
         "_on_quiet",
         "_ready",
+        "_settled",
         "_slice_end",
         "_unarmed",
         "_work_due",
@@ -77,6 +79,7 @@ class Connection:
         "cells",
         "host",
         "id",
+        "left",
         "moves",
         "node",
         "now",
@@ -126,6 +129,10 @@ class Connection:
         #: Calls with a deadline that came since the last flush: most have ended by then and need no timer.
         self._unarmed: list[Call[Any]] = []
         self._on_quiet: Callable[[], None] | None = None
+        #: Another hub serves it: this object is only what is left of it here.
+        self.left = False
+        #: What users' greenlets wait for while it is frozen.
+        self._settled: Signal | None = None
         self._work_due = False
         self._linger: Any = None
         self.transport = Transport(sock, self._on_bytes, self.close, self.changed)
@@ -146,6 +153,7 @@ class Connection:
         self.state = CLOSED
         self.paused = False
         self._on_quiet = None
+        self._let_go_on()
         self._stop_lingering()
         self.upkeep.stop()
         self.transport.close()
@@ -165,6 +173,7 @@ class Connection:
         actors' states, and not when the garbage collector next looks, for which all connections wait.
         """
         self.state = CLOSED
+        self.left = True
         for call in self.calls.values():
             call.ended = call.moved = True
         for cell in self.cells.values():
@@ -180,6 +189,7 @@ class Connection:
             *[partial(cell.abandon_iterators, list(self.calls.values())) for cell in self.cells.values()],
             self.host.end_subscriptions,
             partial(self.node.forget, self),
+            self._let_go_on,
         )
         self.calls.clear()
         self.cells.clear()
@@ -435,6 +445,8 @@ class Connection:
         now = monotonic()
         for call in self._unarmed:
             if call.deadline is not None and not call.ended:
+                if call.timer is not None:  # which has fired while the connection was frozen
+                    call.timer.close()
                 call.timer = loop.timer(max(0.0, call.deadline - now))
                 # The loop's own clock is as old as this step; by it the timer would be early.
                 call.timer.start(self.expire, call, update=True)
@@ -443,6 +455,9 @@ class Connection:
     def expire(self, call: Call[Any]) -> None:
         """The deadline has passed: tell the client, and interrupt the handler."""
         if call.ended:
+            return
+        if self.state == FROZEN:  # whoever serves it next does that; if it is this hub, the timer is set anew
+            self._unarmed.append(call)
             return
         call.cancelled = True
         call.end(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
@@ -488,6 +503,7 @@ class Connection:
         if call.timer is not None:
             call.timer.close()
             call.timer = None
+        call.close_context()
         if call.request is not None:
             self.session.consumed(call.stream, len(call.request))
             call.request = None
@@ -514,10 +530,6 @@ class Connection:
             fail(call, error)
         cell.drop_ended()
         self.host.end_subscriptions(cell=cell)
-
-    def check_thread(self) -> None:
-        """Raise RuntimeError in any other thread than the hub's: nothing here is locked."""
-        self.runners.check_thread()
 
     # ---- bytes out
 
@@ -593,6 +605,9 @@ class Connection:
         self.state = SERVING
         self.paused = False
         self._on_quiet = None
+        for cell in self.cells.values():
+            cell.unhold()
+        self._let_go_on()
         self.transport.start()
         for subscription in self.host.subscriptions:
             self.node.topics.catch_up(subscription)
@@ -602,6 +617,47 @@ class Connection:
         self.transport.read()
         if self.state != CLOSED:
             self.upkeep.start()
+
+    def hold(self) -> None:
+        """Its snapshot stands: until it is settled who serves it, nobody may change what is in there.
+
+        No turn runs, and nothing is read. Deadlines wait (``expire``), and so do greenlets of users' own
+        (``settle``).
+        """
+        for cell in self.cells.values():
+            cell.hold()
+
+    def settle(self, what: str) -> None:
+        """Wait while the connection is frozen: what is done to it then would be lost if it moves.
+
+        Raises RuntimeError where nobody can wait, in gevent's own greenlet, and in another thread always.
+        """
+        self.runners.check_thread()
+        while self.state == FROZEN:
+            if gevent.getcurrent() is self.runners.hub:
+                raise RuntimeError(
+                    f"cannot {what} now: connection {self.id} is on its way to another hub, and a callback "
+                    "of the loop cannot wait for the end of that. Do it in a greenlet (gevent.spawn)"
+                )
+            if self._settled is None:
+                self._settled = Signal()
+            self._settled.wait()
+
+    def check_here(self, what: str) -> None:
+        """Wait while the connection is frozen, and raise RuntimeError if another hub serves it."""
+        if self.state == FROZEN:
+            self.settle(what)
+        if self.left:
+            raise RuntimeError(
+                f"cannot {what}: connection {self.id} is served by another hub now. A greenlet of your own "
+                "does not move with it: do the work in turns"
+            )
+
+    def _let_go_on(self) -> None:
+        """Whoever waits for the end of the move may go on."""
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
 
     def thaw_hooks(self) -> None:
         """Queue on_thaw, before all other turns, where it does not wait already."""

@@ -335,6 +335,8 @@ class Topics:
             self._place(subscription, answer)
 
     def _place(self, subscription: Subscription, answer: control_pb2.Subscribed) -> None:
+        if subscription.connection.state == FROZEN:
+            return  # it asks again where it is served next
         if subscription.pending:
             subscription.epoch, subscription.sequence = answer.epoch, answer.head
             subscription.connection.host.settled()

@@ -187,6 +187,7 @@ def freeze(connection: Connection) -> bytes:
     limit = connection.node.config.max_state_bytes
     if len(data) > limit:
         raise SnapshotError(f"its state takes {len(data)} bytes, over the limit of {limit}")
+    connection.hold()
     return data
 
 
@@ -216,7 +217,6 @@ def thaw(node: Node, data: bytes | memoryview) -> Connection:
 
 
 def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, taken: float) -> None:
-    connection.state = FROZEN
     connection.paused = True
     connection.turns = snapshot.turns
     connection.moves = snapshot.moves + 1
@@ -237,6 +237,7 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     connection.host.subscriptions.extend(
         _thaw_subscription(connection, each) for each in snapshot.subscriptions
     )
+    connection.state = FROZEN  # only now: an actor's __init__ may use its API, and cannot wait
 
 
 def _freeze_call(call: Call[Any], now: float) -> snapshot_pb2.CallSnapshot:
