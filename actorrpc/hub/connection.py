@@ -30,6 +30,7 @@ from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell, fail
 from actorrpc.hub.upkeep import Upkeep
+from actorrpc.timers import after
 from actorrpc.wire.events import (
     Drained,
     Event,
@@ -350,8 +351,7 @@ class Connection:
             return
         self.state = CLOSING
         self._interrupt_all(CallCancelled("the connection is being closed"))
-        self._linger = get_hub().loop.timer(LINGER)
-        self._linger.start(self.close)
+        self._linger = after(LINGER, self.close)
         self.changed()
 
     # ---- turns
@@ -410,7 +410,7 @@ class Connection:
             self.slice_over = True
             self.node.meter.runnable += 1
             # A timer: callbacks run many times before the loop looks at other connections.
-            get_hub().loop.timer(0).start(self._continue)
+            after(0, self._continue)
         node = self.node
         node.turns += 1
         if node.config.move_every:
@@ -441,15 +441,12 @@ class Connection:
             self._unarmed.append(call)
 
     def _arm_deadlines(self) -> None:
-        loop = get_hub().loop
         now = monotonic()
         for call in self._unarmed:
             if call.deadline is not None and not call.ended:
                 if call.timer is not None:  # which has fired while the connection was frozen
                     call.timer.close()
-                call.timer = loop.timer(max(0.0, call.deadline - now))
-                # The loop's own clock is as old as this step; by it the timer would be early.
-                call.timer.start(self.expire, call, update=True)
+                call.timer = after(max(0.0, call.deadline - now), self.expire, call)
         self._unarmed.clear()
 
     def expire(self, call: Call[Any]) -> None:

@@ -32,6 +32,7 @@ from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, thaw
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
+from actorrpc.timers import after
 
 __all__ = ["Node"]
 
@@ -113,7 +114,11 @@ class Node:
             sock.close()  # better a client that sees a close than one that nobody serves
             raise
         self.connections[connection.id] = connection
-        connection.start()
+        try:
+            connection.start()
+        except BaseException:
+            connection.close()
+            raise
         self.reception.changed()
 
     def adopt(self, connection: Connection) -> None:
@@ -283,8 +288,7 @@ class Node:
             return
         self._stopped = done
         self.reception.stop()
-        self._stop_timer = get_hub().loop.timer(drain_timeout)
-        self._stop_timer.start(self._end_all)
+        self._stop_timer = after(drain_timeout, self._end_all)
         for connection in list(self.connections.values()):
             connection.shutdown()
         self._check_stopped()
@@ -295,8 +299,7 @@ class Node:
         for connection in list(self.connections.values()):
             if connection.id not in self.handoffs.sources:  # else when its handoff has been settled
                 self._end(connection)
-        self._stop_timer = get_hub().loop.timer(STOP_GRACE)
-        self._stop_timer.start(self._finish)
+        self._stop_timer = after(STOP_GRACE, self._finish)
 
     def _end(self, connection: Connection) -> None:
         connection.end_calls(StatusCode.UNAVAILABLE, "the server is shutting down")
@@ -332,9 +335,8 @@ class Node:
 
 
 def _timer(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
-    timer = get_hub().loop.timer(seconds)
-    timer.start(function)
-    return timer.close
+    cancel: Callable[[], None] = after(seconds, function).close
+    return cancel
 
 
 def _describe(connection: Connection) -> control_pb2.Connection:

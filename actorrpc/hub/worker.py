@@ -27,6 +27,7 @@ from actorrpc.hub.proc import can_open
 from actorrpc.ipc import Link
 from actorrpc.log import log_to_stderr
 from actorrpc.pb import control_pb2
+from actorrpc.timers import every
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
@@ -114,10 +115,9 @@ class Worker:
         """From here on SIGTERM is a wish; before, it ends the process, which has nothing to finish."""
         loop = get_hub().loop
         self._meter = LoadMeter(TICK, time.monotonic(), time.process_time())
-        timer, terminate = loop.timer(TICK, TICK), loop.signal(signal.SIGTERM)
-        timer.start(self._tick)
+        terminate = loop.signal(signal.SIGTERM)
         terminate.start(self._stop, drain_timeout)
-        self._watchers = [timer, terminate]
+        self._watchers = [every(TICK, self._tick), terminate]
 
     def _listen(self) -> None:
         if self._listener is not None:
