@@ -18,7 +18,7 @@ from actorrpc.service import ServiceSpec
 if TYPE_CHECKING:
     from actorrpc.call import Call
 
-__all__ = ["Actor", "Host", "Service", "concurrent", "transient"]
+__all__ = ["MOVED", "Actor", "Held", "Host", "Service", "concurrent", "state_of", "transient"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -57,6 +57,40 @@ class _Moved:
 
 
 MOVED = _Moved()
+
+
+class Held:
+    """What stands in for the state of an actor whose connection is frozen: whoever uses it waits until it is
+    settled in which hub the actor lives. ``settle(what)`` waits, or raises RuntimeError where it cannot."""
+
+    __slots__ = ("_instance", "_message", "_settle")
+
+    def __init__(self, instance: Actor[Any], settle: Callable[[str], None]) -> None:
+        object.__setattr__(self, "_instance", instance)
+        object.__setattr__(self, "_message", instance.__dict__["state"])
+        object.__setattr__(self, "_settle", settle)
+        instance.__dict__["state"] = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._settled(), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._settled(), name, value)
+
+    def __repr__(self) -> str:
+        return f"<the state of an actor on its way to another hub: {self._message!r}>"
+
+    def _settled(self) -> Any:
+        """The state when the move is over, or ``MOVED``."""
+        self._settle("use an actor's state")
+        return self._instance.__dict__["state"]
+
+
+def state_of(instance: Actor[Any]) -> Message:
+    """The state, also while it is held."""
+    state: Any = instance.__dict__["state"]
+    message: Message = state._message if type(state) is Held else state
+    return message
 
 
 class transient(Generic[T]):  # lower case, as property and staticmethod are
@@ -186,6 +220,11 @@ class Actor(Service, Generic[State]):
                 raise TypeError(
                     f"{type(self).__name__}.state must be a {wanted and wanted.__name__}: {value!r}"
                 )
+            current = self.__dict__.get("state")
+            if type(current) is Held:
+                current = current._settled()
+            if current is MOVED:
+                MOVED._refuse()
         elif name not in self._settable:
             self._refuse(name)
         self.__dict__[name] = value

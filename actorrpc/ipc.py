@@ -22,6 +22,7 @@ from gevent.monkey import get_original
 from google.protobuf.message import DecodeError, Message
 
 from actorrpc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
+from actorrpc.timers import after
 
 __all__ = ["Link"]
 
@@ -75,7 +76,12 @@ class Link(Generic[Inbound]):
         max_frame: int = MAX_FRAME,
     ) -> None:
         # A plain socket also in a patched process: one that is really closed by close().
-        self._sock = _PlainSocket(fileno=sock.detach())
+        fd = sock.detach()
+        try:
+            self._sock = _PlainSocket(fileno=fd)
+        except BaseException:
+            os.close(fd)
+            raise
         self._sock.setblocking(False)
         self._fd = self._sock.fileno()
         self._inbound = inbound
@@ -249,8 +255,7 @@ class Link(Generic[Inbound]):
 
     def _wait_for_room(self) -> None:
         if self._pause is None:
-            self._pause = self._loop.timer(_CROWDED_PAUSE)
-            self._pause.start(self._resume)
+            self._pause = after(_CROWDED_PAUSE, self._resume)
 
     def _on_writable(self) -> None:
         budget = _PORTION

@@ -8,7 +8,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from types import TracebackType
 
-from gevent import get_hub
 from gevent.event import Event
 
 from actorrpc.app import App
@@ -16,6 +15,7 @@ from actorrpc.broker.listeners import address_of, open_listeners
 from actorrpc.broker.serve import serve
 from actorrpc.config import Config
 from actorrpc.hub.node import Node
+from actorrpc.timers import every
 
 __all__ = ["Server", "serve"]
 
@@ -47,8 +47,7 @@ class Server:
         #: Where it listens, such as ``127.0.0.1:50051``.
         self.address = address_of(sock)
         self._node.listen(sock.dup())
-        self._settler = get_hub().loop.timer(_SETTLE, _SETTLE, ref=False)
-        self._settler.start(self._node.settle)
+        self._settler = every(_SETTLE, self._node.settle, ref=False)
 
     @property
     def connection_count(self) -> int:

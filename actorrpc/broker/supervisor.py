@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import gevent
 from gevent.queue import Empty, Queue
 
 from actorrpc.broker.homes import SLOTS, assign
@@ -22,6 +21,7 @@ from actorrpc.broker.whereabouts import Whereabouts
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
+from actorrpc.timers import after, every
 
 __all__ = ["Supervisor"]
 
@@ -103,8 +103,11 @@ class Supervisor:
                 self._join(self.processes)
                 self._announced = True
                 on_ready()
-                self._check_queues_later()
-                self._until(lambda: self._stopping)
+                queue_check = every(QUEUE_CHECK, self._events.put, self._assign_queues)
+                try:
+                    self._until(lambda: self._stopping)
+                finally:
+                    queue_check.close()
         finally:
             self._stop_all()
 
@@ -203,7 +206,7 @@ class Supervisor:
     def _start_later(self, hub: Hub) -> None:
         delay = hub.next_start()
         log.info("hub %d starts again in %.1f s", hub.id, delay)
-        gevent.spawn_later(delay, self._events.put, partial(self._start, hub))
+        after(delay, self._events.put, partial(self._start, hub))
 
     def _all_ready(self) -> bool:
         return all(hub.process and hub.process.ready for hub in self._hubs)
@@ -223,13 +226,6 @@ class Supervisor:
     def _assign_queues(self) -> None:
         if not self._stopping:
             self._queues.assign(self._joined)
-
-    def _check_queues_later(self) -> None:
-        def check() -> None:
-            self._assign_queues()
-            self._check_queues_later()
-
-        gevent.spawn_later(QUEUE_CHECK, self._events.put, check)
 
     def _assign_homes(self) -> None:
         self._homes = assign(self._homes, [process.hub for process in self._joined])

@@ -14,6 +14,7 @@ import sys
 
 from gevent.monkey import is_module_patched
 
+from actorrpc.descriptors import raise_limit
 from actorrpc.hub.node import Node
 from actorrpc.hub.worker import Worker
 
@@ -29,6 +30,7 @@ def main() -> int:
     # for the time until here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    raise_limit()
     # No process that the app starts may hold the lock or the link when this one has gone.
     os.set_inheritable(given.control_fd, False)
     os.set_inheritable(given.lock_fd, False)

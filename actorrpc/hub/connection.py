@@ -11,14 +11,17 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import get_hub
+from gevent.event import Event as Signal
 from greenlet import greenlet
 
 from actorrpc.call import Call
+from actorrpc.duties import do_all
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.interception import Admission
@@ -29,6 +32,7 @@ from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell, fail
 from actorrpc.hub.upkeep import Upkeep
+from actorrpc.timers import after
 from actorrpc.wire.events import (
     Drained,
     Event,
@@ -69,6 +73,7 @@ class Connection:
         "_linger",
         "_on_quiet",
         "_ready",
+        "_settled",
         "_slice_end",
         "_unarmed",
         "_work_due",
@@ -77,6 +82,7 @@ class Connection:
         "cells",
         "host",
         "id",
+        "left",
         "moves",
         "node",
         "now",
@@ -127,6 +133,10 @@ class Connection:
         #: Calls with a deadline that came since the last flush: most have ended by then and need no timer.
         self._unarmed: list[Call[Any]] = []
         self._on_quiet: Callable[[], None] | None = None
+        #: Another hub serves it: this object is only what is left of it here.
+        self.left = False
+        #: What users' greenlets wait for while it is frozen.
+        self._settled: Signal | None = None
         self._work_due = False
         self._linger: Any = None
         self.transport = Transport(sock, self._on_bytes, self.close, self.changed)
@@ -147,6 +157,7 @@ class Connection:
         self.state = CLOSED
         self.paused = False
         self._on_quiet = None
+        self._let_go_on()
         self._stop_lingering()
         self.upkeep.stop()
         self.transport.close()
@@ -166,19 +177,24 @@ class Connection:
         actors' states, and not when the garbage collector next looks, for which all connections wait.
         """
         self.state = CLOSED
-        self._stop_lingering()
-        self.upkeep.let_go()
-        self.transport.let_go()
+        self.left = True
         for call in self.calls.values():
             call.ended = call.moved = True
-            if call.timer is not None:
-                call.timer.close()
         for cell in self.cells.values():
             cell.leave()
-            cell.abandon_iterators(self.calls.values())
-        self.host.end_subscriptions()
         self.host.moved = True
-        self.node.forget(self)
+        do_all(
+            log,
+            f"letting go of connection {self.id}",
+            self.transport.let_go,  # first: whoever has the socket owns the connection
+            self._stop_lingering,
+            self.upkeep.let_go,
+            self._stop_deadlines,
+            *[partial(cell.abandon_iterators, list(self.calls.values())) for cell in self.cells.values()],
+            self.host.end_subscriptions,
+            partial(self.node.forget, self),
+            self._let_go_on,
+        )
         self.calls.clear()
         self.cells.clear()
         self._unarmed.clear()
@@ -186,6 +202,11 @@ class Connection:
         del self.host
         self.admission = None
         self._on_quiet = None
+
+    def _stop_deadlines(self) -> None:
+        for call in self.calls.values():
+            if call.timer is not None:
+                call.timer.close()
 
     @property
     def _finished(self) -> bool:
@@ -326,8 +347,7 @@ class Connection:
             return
         self.state = CLOSING
         self._interrupt_all(CallCancelled("the connection is being closed"))
-        self._linger = get_hub().loop.timer(LINGER)
-        self._linger.start(self.close)
+        self._linger = after(LINGER, self.close)
         self.changed()
 
     # ---- turns
@@ -401,7 +421,7 @@ class Connection:
             self.slice_over = True
             self.node.meter.runnable += 1
             # A timer: callbacks run many times before the loop looks at other connections.
-            get_hub().loop.timer(0).start(self._continue)
+            after(0, self._continue)
 
     def count_turn(self, runner: Runner) -> None:
         """A turn has ended: count it."""
@@ -437,18 +457,20 @@ class Connection:
             self._unarmed.append(call)
 
     def _arm_deadlines(self) -> None:
-        loop = get_hub().loop
         now = monotonic()
         for call in self._unarmed:
             if call.deadline is not None and not call.ended:
-                call.timer = loop.timer(max(0.0, call.deadline - now))
-                # The loop's own clock is as old as this step; by it the timer would be early.
-                call.timer.start(self.expire, call, update=True)
+                if call.timer is not None:  # which has fired while the connection was frozen
+                    call.timer.close()
+                call.timer = after(max(0.0, call.deadline - now), self.expire, call)
         self._unarmed.clear()
 
     def expire(self, call: Call[Any]) -> None:
         """The deadline has passed: tell the client, and interrupt the handler."""
         if call.ended:
+            return
+        if self.state == FROZEN:  # whoever serves it next does that; if it is this hub, the timer is set anew
+            self._unarmed.append(call)
             return
         call.cancelled = True
         call.end(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
@@ -494,6 +516,7 @@ class Connection:
         if call.timer is not None:
             call.timer.close()
             call.timer = None
+        call.close_context()
         if call.request is not None:
             self.session.consumed(call.stream, len(call.request))
             call.request = None
@@ -521,10 +544,6 @@ class Connection:
             fail(call, error)
         cell.drop_ended()
         self.host.end_subscriptions(cell=cell)
-
-    def check_thread(self) -> None:
-        """Raise RuntimeError in any other thread than the hub's: nothing here is locked."""
-        self.runners.check_thread()
 
     # ---- bytes out
 
@@ -598,6 +617,9 @@ class Connection:
         self.state = SERVING
         self.paused = False
         self._on_quiet = None
+        for cell in self.cells.values():
+            cell.unhold()
+        self._let_go_on()
         self.transport.start()
         for subscription in self.host.subscriptions:
             self.node.topics.catch_up(subscription)
@@ -608,6 +630,47 @@ class Connection:
         self.transport.read()
         if self.state != CLOSED:
             self.upkeep.start()
+
+    def hold(self) -> None:
+        """Its snapshot stands: until it is settled who serves it, nobody may change what is in there.
+
+        No turn runs, and nothing is read. Deadlines wait (``expire``), and so do greenlets of users' own
+        (``settle``).
+        """
+        for cell in self.cells.values():
+            cell.hold()
+
+    def settle(self, what: str) -> None:
+        """Wait while the connection is frozen: what is done to it then would be lost if it moves.
+
+        Raises RuntimeError where nobody can wait, in gevent's own greenlet, and in another thread always.
+        """
+        self.runners.check_thread()
+        while self.state == FROZEN:
+            if gevent.getcurrent() is self.runners.hub:
+                raise RuntimeError(
+                    f"cannot {what} now: connection {self.id} is on its way to another hub, and a callback "
+                    "of the loop cannot wait for the end of that. Do it in a greenlet (gevent.spawn)"
+                )
+            if self._settled is None:
+                self._settled = Signal()
+            self._settled.wait()
+
+    def check_here(self, what: str) -> None:
+        """Wait while the connection is frozen, and raise RuntimeError if another hub serves it."""
+        if self.state == FROZEN:
+            self.settle(what)
+        if self.left:
+            raise RuntimeError(
+                f"cannot {what}: connection {self.id} is served by another hub now. A greenlet of your own "
+                "does not move with it: do the work in turns"
+            )
+
+    def _let_go_on(self) -> None:
+        """Whoever waits for the end of the move may go on."""
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
 
     def thaw_hooks(self) -> None:
         """Queue on_thaw, before all other turns, where it does not wait already."""

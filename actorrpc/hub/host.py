@@ -86,7 +86,7 @@ class ServiceHost:
                 self._connection.node.topics.catch_up(subscription)
 
     def _check(self, what: str) -> None:
-        self._connection.check_thread()
+        self._connection.settle(what)
         if self.moved:
             raise RuntimeError(
                 f"cannot {what}: connection {self.id} is served by another hub now. A greenlet of your own "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -13,6 +14,7 @@ from gevent import get_hub
 from actorrpc.app import App
 from actorrpc.call import Call
 from actorrpc.config import Config
+from actorrpc.duties import do_all
 from actorrpc.errors import StatusCode
 from actorrpc.framing import close_all
 from actorrpc.handoff.handoffs import Handoffs
@@ -30,6 +32,7 @@ from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, thaw
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
+from actorrpc.timers import after
 
 __all__ = ["Node"]
 
@@ -105,9 +108,17 @@ class Node:
 
     def _accept(self, sock: socket.socket, peer: str) -> None:
         self._accepted += 1
-        connection = Connection(self, sock, f"{self.hub}-{self.generation}-{self._accepted}", peer)
+        try:
+            connection = Connection(self, sock, f"{self.hub}-{self.generation}-{self._accepted}", peer)
+        except BaseException:
+            sock.close()  # better a client that sees a close than one that nobody serves
+            raise
         self.connections[connection.id] = connection
-        connection.start()
+        try:
+            connection.start()
+        except BaseException:
+            connection.close()
+            raise
         self.reception.changed()
 
     def adopt(self, connection: Connection) -> None:
@@ -122,15 +133,14 @@ class Node:
 
     def forget(self, connection: Connection, *, finished: bool = True) -> None:
         """A connection has been closed, or has moved. If its last turns still run, ``finished`` follows."""
-        connection.usage.close()
+        duties: list[Callable[[], object]] = [connection.usage.close]
         if not finished:
             self._finishing.add(connection)
         if self.connections.get(connection.id) is connection:
             del self.connections[connection.id]
-            self.handoffs.closed(connection.id)
-        self.reception.resume()
-        self.reception.changed()
-        self._check_stopped()
+            duties.append(partial(self.handoffs.closed, connection.id))
+        duties += [self.reception.resume, self.reception.changed, self._check_stopped]
+        do_all(log, f"the end of connection {connection.id}", *duties)
 
     def finished(self, connection: Connection) -> None:
         """The last turn of a closed connection has ended."""
@@ -192,12 +202,15 @@ class Node:
 
     def _lost(self, hub: int, link: Link[control_pb2.HubToHub]) -> None:
         """The link has ended: most likely the process at its other end is dead."""
-        self.handoffs.link_lost(link, f"the link to hub {hub} has ended")
-        self.reception.passing.lost(hub, link)
+        why = f"the link to hub {hub} has ended"
+        duties: list[Callable[[], object]] = [
+            partial(self.handoffs.link_lost, link, why),
+            partial(self.reception.passing.lost, hub, link),
+        ]
         if self._links.get(hub) is link:
             del self._links[hub]
-            self.topics.hub_died(hub)
-        self._check_stopped()
+            duties.append(partial(self.topics.hub_died, hub))
+        do_all(log, why, *duties, self._check_stopped)
 
     def _on_message(
         self, hub: int, link: Link[control_pb2.HubToHub], message: control_pb2.HubToHub, fds: tuple[int, ...]
@@ -228,16 +241,19 @@ class Node:
     def _begin_move(
         self, connection: Connection, target: int, done: Callable[[control_pb2.MoveResult], None]
     ) -> None:
-        def finished(source: Source, why: str) -> None:
+        def report(source: Source, why: str) -> None:
             pause = 0.0 if why else (monotonic() - source.began) * 1000
             if self._on_moved is not None:
                 self._on_moved(
                     control_pb2.Moved(connection=connection.id, target=target, aborted=why, pause_ms=pause)
                 )
-            done(MoveResult(outcome=MoveResult.ABORTED if why else MoveResult.MOVED, why=why))
+
+        def finished(source: Source, why: str) -> None:
+            result = MoveResult(outcome=MoveResult.ABORTED if why else MoveResult.MOVED, why=why)
+            duties: list[Callable[[], object]] = [partial(report, source, why), partial(done, result)]
             if why and self._ending:
-                self._end(connection)
-            self._check_stopped()
+                duties.append(partial(self._end, connection))
+            do_all(log, f"the end of the move of {connection.id}", *duties, self._check_stopped)
 
         self.handoffs.begin(Departure(connection), self._links[target], finished)
 
@@ -272,8 +288,7 @@ class Node:
             return
         self._stopped = done
         self.reception.stop()
-        self._stop_timer = get_hub().loop.timer(drain_timeout)
-        self._stop_timer.start(self._end_all)
+        self._stop_timer = after(drain_timeout, self._end_all)
         for connection in list(self.connections.values()):
             connection.shutdown()
         self._check_stopped()
@@ -284,8 +299,7 @@ class Node:
         for connection in list(self.connections.values()):
             if connection.id not in self.handoffs.sources:  # else when its handoff has been settled
                 self._end(connection)
-        self._stop_timer = get_hub().loop.timer(STOP_GRACE)
-        self._stop_timer.start(self._finish)
+        self._stop_timer = after(STOP_GRACE, self._finish)
 
     def _end(self, connection: Connection) -> None:
         connection.end_calls(StatusCode.UNAVAILABLE, "the server is shutting down")
@@ -321,9 +335,8 @@ class Node:
 
 
 def _timer(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
-    timer = get_hub().loop.timer(seconds)
-    timer.start(function)
-    return timer.close
+    cancel: Callable[[], None] = after(seconds, function).close
+    return cancel
 
 
 def _describe(connection: Connection) -> control_pb2.Connection:

@@ -21,14 +21,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import gevent
-
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.rates import Rates, counted_as
 from actorrpc.hub.state import FROZEN
 from actorrpc.hub.topic_log import Entry, TopicLogs
 from actorrpc.hub.turns import TOPIC, Cell
 from actorrpc.pb import control_pb2
+from actorrpc.timers import every
 
 if TYPE_CHECKING:
     from actorrpc.call import Call
@@ -156,8 +155,7 @@ class Topics:
         self._unacknowledged: dict[int, tuple[control_pb2.Publish, Callable[[], None]]] = {}
         #: What is published from here, and what its feeds bring: each message once, however many get it.
         self._published, self._delivered = Rates(_MAX_RATES), Rates(_MAX_RATES)
-        self._sweeper = gevent.get_hub().loop.timer(_SWEEP_INTERVAL, _SWEEP_INTERVAL, ref=False)
-        self._sweeper.start(lambda: self._logs.sweep(monotonic()))
+        self._sweeper = every(_SWEEP_INTERVAL, lambda: self._logs.sweep(monotonic()), ref=False)
 
     def close(self) -> None:
         self._sweeper.close()
@@ -335,6 +333,8 @@ class Topics:
             self._place(subscription, answer)
 
     def _place(self, subscription: Subscription, answer: control_pb2.Subscribed) -> None:
+        if subscription.connection.state == FROZEN:
+            return  # it asks again where it is served next
         if subscription.pending:
             subscription.epoch, subscription.sequence = answer.epoch, answer.head
             subscription.connection.host.settled()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import socket
 from collections.abc import Callable
 from itertools import zip_longest
@@ -19,7 +19,7 @@ from actorrpc.call import Call
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Admission
-from actorrpc.hub.listener import PlainSocket
+from actorrpc.hub.listener import socket_of
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.state import FROZEN, QUIESCING
 from actorrpc.hub.topics import Subscription
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from actorrpc.hub.node import Node
 
 __all__ = ["FORMAT", "Arrival", "Departure", "freeze", "thaw"]
+
+log = logging.getLogger("actorrpc.hub")
 
 #: The format of the snapshots that this version writes, and the only one it reads.
 FORMAT = 3
@@ -118,9 +120,13 @@ class Departure:
 
     def resume(self) -> None:
         self._given_up = True
-        if self._hooks_began:
-            self.connection.thaw_hooks()
-        self.connection.resume()
+        try:
+            if self._hooks_began:
+                self.connection.thaw_hooks()
+            self.connection.resume()
+        except Exception:  # better a client that sees a close than one that nobody serves
+            log.exception("connection %s is closed: it cannot be served again", self.id)
+            self.connection.close()
 
     def release(self) -> None:
         self.connection.let_go()
@@ -136,23 +142,14 @@ class Arrival:
 
     def serve(self, fd: int) -> None:
         connection = self.connection
-        connection.transport.attach(_socket(fd))
+        # With its family and type: nobody needs to ask the kernel for them.
+        connection.transport.attach(socket_of(fd, socket.AF_INET, socket.SOCK_STREAM, 0))
         connection.thaw_hooks()
         connection.node.adopt(connection)
         connection.resume()
 
     def discard(self) -> None:
         self.connection.let_go()
-
-
-def _socket(fd: int) -> socket.socket:
-    """The socket of a descriptor, whose owner it is. If it cannot be made, the descriptor is closed."""
-    try:
-        # Without a family and type it would ask the kernel for them, which nobody needs to know.
-        return PlainSocket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
-    except BaseException:
-        os.close(fd)
-        raise
 
 
 def freeze(connection: Connection) -> bytes:
@@ -189,6 +186,7 @@ def freeze(connection: Connection) -> bytes:
     limit = connection.node.config.max_state_bytes
     if len(data) > limit:
         raise SnapshotError(f"its state takes {len(data)} bytes, over the limit of {limit}")
+    connection.hold()
     return data
 
 
@@ -218,7 +216,6 @@ def thaw(node: Node, data: bytes | memoryview) -> Connection:
 
 
 def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, taken: float) -> None:
-    connection.state = FROZEN
     connection.paused = True
     connection.turns = snapshot.turns
     connection.moves = snapshot.moves + 1
@@ -239,6 +236,7 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     connection.host.subscriptions.extend(
         _thaw_subscription(connection, each) for each in snapshot.subscriptions
     )
+    connection.state = FROZEN  # only now: an actor's __init__ may use its API, and cannot wait
 
 
 def _freeze_call(call: Call[Any], now: float) -> snapshot_pb2.CallSnapshot:

@@ -22,7 +22,7 @@ import gevent
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
-from actorrpc.actor import MOVED, Actor, Service
+from actorrpc.actor import MOVED, Actor, Held, Service, state_of
 from actorrpc.call import UNSENT_HIGH, Call
 from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
 from actorrpc.hub.metering import Part
@@ -113,7 +113,7 @@ class Cell:
     @property
     def state_bytes(self) -> int:
         """The size of the state, serialized."""
-        return self.instance.state.ByteSize() if isinstance(self.instance, Actor) else 0
+        return state_of(self.instance).ByteSize() if isinstance(self.instance, Actor) else 0
 
     def overrides(self, hook: str) -> bool:
         """Whether the user's class has the hook: the empty ones cost no turn."""
@@ -265,6 +265,16 @@ class Cell:
         self.mailbox.clear()
         self.mailbox.extend(last)
         self.lane.clear()
+
+    def hold(self) -> None:
+        """The state has been written down: until ``unhold`` or ``leave``, whoever uses it waits."""
+        if isinstance(self.instance, Actor):
+            Held(self.instance, self.connection.settle)
+
+    def unhold(self) -> None:
+        """The actor stays here, or has come."""
+        if isinstance(self.instance, Actor):
+            self.instance.__dict__["state"] = state_of(self.instance)
 
     def leave(self) -> None:
         """The actor lives in another hub now: nobody here may use what is left of it."""

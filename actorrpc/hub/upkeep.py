@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from gevent import get_hub
-
 from actorrpc.errors import StatusCode
 from actorrpc.hub.state import CLOSED, SERVING
 from actorrpc.pb import snapshot_pb2
+from actorrpc.timers import after
 
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
@@ -73,8 +72,7 @@ class Upkeep:
         due = min((due for due, _ in self._duties()), default=None)
         if due is not None:
             least = 0.0 if self._connection.state == SERVING else _LATER
-            self._timer = get_hub().loop.timer(max(least, due - monotonic()))
-            self._timer.start(self._on_timer, update=True)
+            self._timer = after(max(least, due - monotonic()), self._on_timer)
 
     def stop(self) -> None:
         """Set no timer any more."""
@@ -89,9 +87,13 @@ class Upkeep:
 
     def _on_timer(self) -> None:
         now = monotonic()
-        for due, fulfil in list(self._duties()):
-            if due <= now and self._connection.state == SERVING:
-                fulfil()
+        try:
+            for due, fulfil in list(self._duties()):
+                if due <= now and self._connection.state == SERVING:
+                    fulfil()
+        except Exception:  # not again and again
+            log.exception("connection %s is closed: what was due could not be done", self._connection.id)
+            self._connection.close()
         if self._connection.state != CLOSED:
             self.start()
 

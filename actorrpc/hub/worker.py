@@ -21,11 +21,13 @@ from actorrpc.app import load
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.framing import close_all
+from actorrpc.hub.listener import socket_of
 from actorrpc.hub.load import LoadMeter
 from actorrpc.hub.proc import can_open
 from actorrpc.ipc import Link
 from actorrpc.log import log_to_stderr
 from actorrpc.pb import control_pb2
+from actorrpc.timers import every
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
@@ -38,6 +40,8 @@ TICK = 0.05
 TICKS_PER_REPORT = 5
 # A broker that does not read (it is stopped, or stuck) is told no more than this.
 MAX_UNREAD_REPORTS = 64 * 1024
+# What a socket comes with.
+_WITH_SOCKET = ("start", "peer", "listen")
 
 
 class Worker:
@@ -48,8 +52,8 @@ class Worker:
 
     def __init__(self, control: socket.socket, make_node: Callable[..., Node]) -> None:
         self._make_node = make_node
-        #: The first message and the descriptor with it; None if the broker has gone before.
-        self._start: AsyncResult[tuple[control_pb2.Start, int] | None] = AsyncResult()
+        #: The first message and the socket with it; None if the broker has gone before.
+        self._start: AsyncResult[tuple[control_pb2.Start, socket.socket] | None] = AsyncResult()
         #: The listening socket, until it is the node's.
         self._listener: socket.socket | None = None
         #: One hub accepts for all: this one only if it is told to, or if nobody can tell any more.
@@ -81,12 +85,13 @@ class Worker:
         try:
             app = load(start.app)
         except ConfigError as error:
+            listener.close()
             return self._refuse(str(error))
         config = Config.from_message(start.config)
         self._node = self._make_node(
             app, config, hub=start.hub, generation=start.generation, on_moved=self._report_moved
         )
-        self._listener = socket.socket(fileno=listener)
+        self._listener = listener
         self._acceptor = start.acceptor
         self._hub = start.hub
         # What is there now stays. Looking through it takes 10 ms, for which all connections would wait.
@@ -110,10 +115,9 @@ class Worker:
         """From here on SIGTERM is a wish; before, it ends the process, which has nothing to finish."""
         loop = get_hub().loop
         self._meter = LoadMeter(TICK, time.monotonic(), time.process_time())
-        timer, terminate = loop.timer(TICK, TICK), loop.signal(signal.SIGTERM)
-        timer.start(self._tick)
+        terminate = loop.signal(signal.SIGTERM)
         terminate.start(self._stop, drain_timeout)
-        self._watchers = [timer, terminate]
+        self._watchers = [every(TICK, self._tick), terminate]
 
     def _listen(self) -> None:
         if self._listener is not None:
@@ -148,24 +152,28 @@ class Worker:
         if kind not in self._handlers:
             log.warning("the broker said what this version does not know")
             close_all(fds)
-        elif kind in ("start", "peer", "listen") and not fds:
+        elif kind not in _WITH_SOCKET:
+            close_all(fds)
+            self._handlers[kind](getattr(message, kind))
+        elif not fds:
             log.error("out of file descriptors: no room for the socket that came with %s", kind)
         else:
-            self._handlers[kind](getattr(message, kind), *fds)
+            close_all(fds[1:])
+            self._handlers[kind](getattr(message, kind), socket_of(fds[0]))
 
-    def _on_start(self, start: control_pb2.Start, listener: int) -> None:
+    def _on_start(self, start: control_pb2.Start, listener: socket.socket) -> None:
         self._start.set((start, listener))
 
-    def _on_peer(self, peer: control_pb2.Peer, fd: int) -> None:
-        self._node.add_peer(peer.hub, socket.socket(fileno=fd))
+    def _on_peer(self, peer: control_pb2.Peer, sock: socket.socket) -> None:
+        self._node.add_peer(peer.hub, sock)
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
         self._node.set_homes(homes.homes, homes.version)
         if not self._acceptor:
             self._listen()
 
-    def _on_listen(self, listen: control_pb2.Listen, fd: int) -> None:
-        self._node.listen(socket.socket(fileno=fd), listen.queue, spread=listen.spread)
+    def _on_listen(self, listen: control_pb2.Listen, sock: socket.socket) -> None:
+        self._node.listen(sock, listen.queue, spread=listen.spread)
 
     def _on_unlisten(self, unlisten: control_pb2.Unlisten) -> None:
         self._node.unlisten(unlisten.queue)
