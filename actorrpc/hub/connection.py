@@ -17,15 +17,17 @@ import gevent
 from gevent import get_hub
 from greenlet import greenlet
 
+from actorrpc.actor import Service
 from actorrpc.call import Call
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
+from actorrpc.hub.failures import fail
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.interception import Admission
 from actorrpc.hub.metering import Usage
 from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
-from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell, fail
+from actorrpc.hub.turns import END, MESSAGE, REQUEST, THAW, Cell
 from actorrpc.hub.upkeep import Upkeep
 from actorrpc.wire.events import (
     Drained,
@@ -234,9 +236,7 @@ class Connection:
             return
         call = self.calls[stream.id] = node.call_type(self, stream, route)
         if self.admission is None:
-            call.cell = self.cells.get(route.service.__rpc__.name) or self._make_cell(call)
-            if call.cell is None:
-                return
+            call.cell = self.cells.get(route.service.__rpc__.name) or self._make_cell(route.service)
         else:
             self.admission.add(call)
             self._will_run(self.admission)
@@ -245,28 +245,18 @@ class Connection:
 
     def admit(self, call: Call[Any]) -> None:
         """The interceptors have let a call through: what has come of it becomes its turns."""
-        cell = self.cells.get(call.route.service.__rpc__.name) or self._make_cell(call)
-        if cell is None:
-            return
-        call.cell = cell
+        service = call.route.service
+        cell = call.cell = self.cells.get(service.__rpc__.name) or self._make_cell(service)
         kind = MESSAGE if call.route.method.client_streaming else REQUEST
         for payload in call.held:
             cell.push(END if payload is None else kind, call, payload)
         call.held.clear()
         self.ready(cell)
 
-    def _make_cell(self, call: Call[Any]) -> Cell | None:
-        """Make the call's service; None, and the call has ended, if that fails."""
-        service = call.route.service
-        try:
-            cell = self.cells[service.__rpc__.name] = Cell(self, service)
-        except BaseException:
-            log.exception("%s could not be made, on connection %s", service.__name__, self.id)
-            call.end(StatusCode.UNKNOWN, "the service could not be made")
-            return None
-        if cell.overrides("on_connect"):
-            cell.connected = False
-            cell.mailbox.append((CONNECT, None, None))
+    def _make_cell(self, service: type[Service]) -> Cell:
+        """The one cell of a service, from its first call on. Its instance may still be in the making."""
+        cell = self.cells[service.__rpc__.name] = Cell(self, service)
+        cell.prepare()
         return cell
 
     def _on_message(self, event: MessageReceived) -> None:
@@ -490,7 +480,7 @@ class Connection:
         if self.host.subscriptions:
             self.host.end_subscriptions(call)
         if not self.calls:
-            self.upkeep.idle_since = self.now
+            self.upkeep.idle_since = monotonic()
         self.changed()
 
     def tell_ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
@@ -500,10 +490,10 @@ class Connection:
     def discard(self, cell: Cell, error: RpcError) -> None:
         """Drop an actor that could not be made; its calls get the error, the next call tries again."""
         self.cells.pop(cell.name, None)
+        self.host.end_subscriptions(cell=cell)
         for call in [call for call in self.calls.values() if call.cell is cell]:
             fail(call, error)
-        cell.drop_ended()
-        self.host.end_subscriptions(cell=cell)
+        cell.discard()
 
     def check_thread(self) -> None:
         """Raise RuntimeError in any other thread than the hub's: nothing here is locked."""
