@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextvars import Context
 from itertools import zip_longest
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -320,7 +321,7 @@ def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> 
         raise SnapshotError(f"{snapshot.service} has state on one side only")
     cell = Cell(connection, service, _thaw_state(service, snapshot))
     try:
-        cell.make()
+        Context().run(cell.make)
     except BaseException as error:  # whatever the app's __init__ does
         raise SnapshotError(f"{snapshot.service} cannot be made here: {describe(error)}") from error
     return cell
@@ -340,7 +341,7 @@ def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) ->
     if old == new:
         return state
     try:
-        upgraded = service.upgrade(old, state)
+        upgraded = Context().run(service.upgrade, old, state)
     except BaseException as error:
         raise SnapshotError(
             f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {describe(error)}"
