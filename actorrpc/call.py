@@ -135,6 +135,7 @@ class Call(Generic[Reply]):
         "stream",
         "stream_id",
         "timer",
+        "variables",
     )
 
     def __init__(self, host: CallHost, stream: Stream, route: Route) -> None:
@@ -177,6 +178,8 @@ class Call(Generic[Reply]):
         self.runner: greenlet | None = None
         self.since = 0.0
         self.timer: Any = None
+        #: The call's own contextvars.Context, while no turn of it runs; None: nothing is set in it.
+        self.variables: Any = None
 
     @property
     def cursor(self) -> bytes:
@@ -378,11 +381,11 @@ class Call(Generic[Reply]):
         """End the call; a second end is ignored."""
         if self.ended:
             return
+        block = trailers(status, message, [*self._trailing, *metadata])
         self.ended = True
         if self._initial:
             self._send_headers()
-        outbound = self._host.session.outbound
-        outbound.finish(self.stream, trailers(status, message, [*self._trailing, *metadata]))
+        self._host.session.outbound.finish(self.stream, block)
         self._host.changed()
         self._host.call_ended(self)
 

@@ -1,4 +1,4 @@
-"""What holds for all tests: signals as a terminal has them, which tests are quick, and what runs side by side."""
+"""What holds for all tests: signals as a terminal has them, which are quick, and what runs side by side."""
 
 from __future__ import annotations
 

@@ -20,9 +20,11 @@ from gevent import get_hub
 from gevent.event import Event as Signal
 from greenlet import greenlet
 
+from actorrpc.actor import Service
 from actorrpc.call import Call
 from actorrpc.duties import do_all
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
+from actorrpc.hub.failures import fail
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.interception import Admission
 from actorrpc.hub.metering import Usage
@@ -30,7 +32,7 @@ from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
-from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell, fail
+from actorrpc.hub.turns import END, MESSAGE, REQUEST, THAW, Cell
 from actorrpc.hub.upkeep import Upkeep
 from actorrpc.timers import after
 from actorrpc.wire.events import (
@@ -258,9 +260,7 @@ class Connection:
             return
         call = self.calls[stream.id] = node.call_type(self, stream, route)
         if self.admission is None:
-            call.cell = self.cells.get(route.service.__rpc__.name) or self._make_cell(call)
-            if call.cell is None:
-                return
+            call.cell = self.cells.get(route.service.__rpc__.name) or self._make_cell(route.service)
         else:
             self.admission.add(call)
             self._will_run(self.admission)
@@ -269,25 +269,15 @@ class Connection:
 
     def admit(self, call: Call[Any]) -> None:
         """The interceptors have let a call through: what has come of it becomes its turns."""
-        cell = self.cells.get(call.route.service.__rpc__.name) or self._make_cell(call)
-        if cell is None:
-            return
-        call.cell = cell
+        service = call.route.service
+        cell = call.cell = self.cells.get(service.__rpc__.name) or self._make_cell(service)
         cell.release(call)
         self.ready(cell)
 
-    def _make_cell(self, call: Call[Any]) -> Cell | None:
-        """Make the call's service; None, and the call has ended, if that fails."""
-        service = call.route.service
-        try:
-            cell = self.cells[service.__rpc__.name] = Cell(self, service)
-        except BaseException:
-            log.exception("%s could not be made, on connection %s", service.__name__, self.id)
-            call.end(StatusCode.UNKNOWN, "the service could not be made")
-            return None
-        if cell.overrides("on_connect"):
-            cell.connected = False
-            cell.mailbox.append((CONNECT, None, None))
+    def _make_cell(self, service: type[Service]) -> Cell:
+        """The one cell of a service, from its first call on. Its instance may still be in the making."""
+        cell = self.cells[service.__rpc__.name] = Cell(self, service)
+        cell.prepare()
         return cell
 
     def _on_message(self, event: MessageReceived) -> None:
@@ -530,7 +520,7 @@ class Connection:
         if self.host.subscriptions:
             self.host.end_subscriptions(call)
         if not self.calls:
-            self.upkeep.idle_since = self.now
+            self.upkeep.idle_since = monotonic()
         self.changed()
 
     def tell_ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
@@ -540,10 +530,10 @@ class Connection:
     def discard(self, cell: Cell, error: RpcError) -> None:
         """Drop an actor that could not be made; its calls get the error, the next call tries again."""
         self.cells.pop(cell.name, None)
+        self.host.end_subscriptions(cell=cell)
         for call in [call for call in self.calls.values() if call.cell is cell]:
             fail(call, error)
-        cell.drop_ended()
-        self.host.end_subscriptions(cell=cell)
+        cell.discard()
 
     # ---- bytes out
 
@@ -623,8 +613,8 @@ class Connection:
         self.transport.start()
         for subscription in self.host.subscriptions:
             self.node.topics.catch_up(subscription)
-        for cell in self._lanes:
-            self._will_run(cell)
+        for lane in self._lanes:
+            self._will_run(lane)
         self.changed()
         # The client has waited: what it has sent meanwhile comes first, not after a round of the loop.
         self.transport.read()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from gevent import get_hub
 from google.protobuf.message import Message
@@ -58,6 +59,8 @@ class ServiceHost:
     def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
         connection = self._connection
         self._check("subscribe")
+        if connection.state == CLOSED:
+            return
         cell = connection.cells.get(service.__rpc__.name)
         if cell is None or cell.instance is not service:
             raise RuntimeError(f"{type(service).__name__} cannot subscribe before it is made: use on_connect")
@@ -67,7 +70,7 @@ class ServiceHost:
             )
         if call is not None and not call.route.method.server_streaming:
             raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
-        if (call is not None and call.ended) or connection.state == CLOSED or self._find(cell, topic, call):
+        if (call is not None and call.ended) or self._find(cell, topic, call):
             return
         self.subscriptions.append(connection.node.topics.subscribe(connection, cell, topic, call))
 
@@ -151,7 +154,38 @@ class ServiceHost:
         self._connection.notice_quiet()
 
     def offload(self, function: Callable[[], T]) -> T:
-        return get_hub().threadpool.apply(function)
+        # The pool's own way with errors would print each of them, and end the hub for a SystemExit.
+        outcome = Outcome(function)
+        get_hub().threadpool.apply(outcome.run)
+        return outcome.get()
 
     def __repr__(self) -> str:
         return f"<ServiceHost of {self.id}, {len(self.subscriptions)} subscriptions>"
+
+
+class Outcome(Generic[T]):
+    """What a function returned or raised in another thread, where it sees this one's context variables."""
+
+    __slots__ = ("_context", "_error", "_function", "_result")
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._context = copy_context()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Call the function; raises nothing."""
+        try:
+            self._result = self._context.run(self._function)
+        except BaseException as error:
+            self._error = error
+
+    def get(self) -> T:
+        """What it returned. Raises what it raised."""
+        if self._error is None:
+            return cast("T", self._result)
+        try:
+            raise self._error
+        finally:
+            self._error = None  # whose traceback knows this

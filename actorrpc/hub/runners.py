@@ -88,7 +88,7 @@ class Runner(greenlet):
                 try:
                     pool.hub.switch()
                 except BaseException as error:
-                    log.warning("%r came for a turn that has ended", error)
+                    log.warning("a %s came for a turn that has ended", type(error).__name__)
 
 
 class Runners:

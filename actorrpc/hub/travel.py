@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
+from contextvars import Context
 from itertools import zip_longest
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from actorrpc.actor import Actor, Service
 from actorrpc.call import Call
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.connection import Connection
+from actorrpc.hub.failures import describe
 from actorrpc.hub.interception import Admission
 from actorrpc.hub.listener import socket_of
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
@@ -91,7 +93,7 @@ class Departure:
     ) -> None:
         connection = self.connection
         for cell in cells:
-            if self._given_up:
+            if self._given_up or connection.state != QUIESCING:  # the client may have gone meanwhile
                 return
             # As a turn: should the move be given up meanwhile, the actor's next turn waits for this one.
             cell.running = True
@@ -312,7 +314,12 @@ def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> 
         raise SnapshotError(f"{snapshot.service} is not served here")
     if snapshot.HasField("state") != (service.__rpc__.state is not None):
         raise SnapshotError(f"{snapshot.service} has state on one side only")
-    return Cell(connection, service, _thaw_state(service, snapshot))
+    cell = Cell(connection, service, _thaw_state(service, snapshot))
+    try:
+        Context().run(cell.make)
+    except BaseException as error:  # whatever the app's __init__ does
+        raise SnapshotError(f"{snapshot.service} cannot be made here: {describe(error)}") from error
+    return cell
 
 
 def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) -> Message | None:
@@ -329,11 +336,10 @@ def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) ->
     if old == new:
         return state
     try:
-        upgraded = service.upgrade(old, state)
-    except Exception as error:
-        why = f"{type(error).__name__}: {error}"
+        upgraded = Context().run(service.upgrade, old, state)
+    except BaseException as error:
         raise SnapshotError(
-            f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {why}"
+            f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {describe(error)}"
         ) from error
     if not isinstance(upgraded, service.__rpc__.state):
         returned = type(upgraded).__name__

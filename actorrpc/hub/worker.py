@@ -21,6 +21,7 @@ from actorrpc.app import load
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.framing import close_all
+from actorrpc.hub.guard import guard
 from actorrpc.hub.listener import socket_of
 from actorrpc.hub.load import LoadMeter
 from actorrpc.hub.proc import can_open
@@ -82,6 +83,7 @@ class Worker:
             return 1
         start, listener = started
         log_to_stderr(f"hub {start.hub}")
+        guard()
         try:
             app = load(start.app)
         except ConfigError as error:
