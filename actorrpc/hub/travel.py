@@ -237,9 +237,8 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     for each in snapshot.calls:
         if each.unadmitted:
             _thaw_unadmitted(connection, connection.calls[each.stream])
-    connection.host.subscriptions.extend(
-        _thaw_subscription(connection, each) for each in snapshot.subscriptions
-    )
+    for subscription in snapshot.subscriptions:
+        connection.host.add(_thaw_subscription(connection, subscription))
 
 
 def _freeze_call(call: Call[Any], now: float) -> snapshot_pb2.CallSnapshot:
