@@ -11,7 +11,7 @@ from typing import Any
 
 from gevent.queue import Empty, Queue
 
-from actorrpc.broker.homes import SLOTS, assign
+from actorrpc.broker.homes import SLOTS, assign, terms
 from actorrpc.broker.hub import Hub
 from actorrpc.broker.moves import MoveStatistics
 from actorrpc.broker.process import HUB_COMMAND, HubProcess, introduce
@@ -59,6 +59,7 @@ class Supervisor:
         #: Slots of topics; -1: no hub yet.
         self._homes = [-1] * SLOTS
         self._homes_version = 0
+        self._terms = [0] * SLOTS
         self._announced = False
         self._stopping = False
         self._events: Queue[Callable[[], None]] = Queue()
@@ -228,9 +229,11 @@ class Supervisor:
             self._queues.assign(self._joined)
 
     def _assign_homes(self) -> None:
-        self._homes = assign(self._homes, [process.hub for process in self._joined])
+        before = self._homes
+        self._homes = assign(before, [process.hub for process in self._joined])
         self._homes_version += 1
-        homes = control_pb2.Homes(version=self._homes_version, homes=self._homes)
+        self._terms = terms(self._terms, before, self._homes, self._homes_version)
+        homes = control_pb2.Homes(version=self._homes_version, homes=self._homes, terms=self._terms)
         for process in self._joined:
             process.send(control_pb2.ToHub(homes=homes))
 

@@ -517,7 +517,7 @@ class Connection:
             call.held = ()
         if call.iterator is not None and call.runner is None:
             call.cell.close_iterator(call)
-        if self.host.subscriptions:
+        if self.host.by_call:
             self.host.end_subscriptions(call)
         if not self.calls:
             self.upkeep.idle_since = monotonic()

@@ -43,6 +43,10 @@ MoveResult = control_pb2.MoveResult
 #: The largest message to another hub: one of a topic. Large snapshots do not travel in messages.
 MAX_HUB_FRAME = 64 * 1024 * 1024
 
+#: What may wait in a link before topics say no more there: enough to keep it busy, and no more than that for
+#: each of the 255 hubs that may be stuck.
+MAX_UNSENT_TOPICS = 512 * 1024
+
 #: What a stopping node allows, after the drain timeout, for last words and for handlers to end.
 STOP_GRACE = 3.0
 
@@ -72,13 +76,15 @@ class Node:
         self._reporter = Reporter(self)
         #: Turns that ran here.
         self.turns = 0
-        self.topics = Topics(hub, generation, self._send_to_hub)
+        self.topics = Topics(hub, generation, self._send_to_hub, self._has_room)
         self.connections: dict[str, Connection] = {}
         #: Closed connections whose last turns, such as on_disconnect, still run.
         self._finishing: set[Connection] = set()
         self._on_moved = on_moved
         self._accepted = 0
         self._links: dict[int, Link[control_pb2.HubToHub]] = {}
+        #: By hub: go on with topics that have waited for room in the link.
+        self._when_sent: dict[int, Callable[[], None]] = {}
         self.handoffs = Handoffs(timer=_timer, quiesce_timeout=config.quiesce_timeout, thaw=self._thaw)
         self.reception = Reception(
             hub, config, serve=self._accept, count=self._expected_count, settled=self._check_stopped
@@ -177,6 +183,7 @@ class Node:
             old.drain()
             old.close()
             self._lost(hub, old)
+        self._when_sent[hub] = partial(self.topics.has_room, hub)
         self._links[hub] = link = Link(
             sock,
             control_pb2.HubToHub,
@@ -185,20 +192,33 @@ class Node:
             max_frame=MAX_HUB_FRAME,
         )
         self.reception.add(hub, link)
+        self.topics.linked(hub)
 
     @property
     def peers(self) -> list[int]:
         """The hubs that there is a link to."""
         return sorted(self._links)
 
-    def set_homes(self, homes: Sequence[int], version: int) -> None:
-        """Learn which hubs are the homes of which topics."""
-        self.topics.set_homes(list(homes))
+    def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
+        """Learn which hubs are the homes of which topics.
+
+        A hub that is no home any more has died. What it said before that comes first: it may be what its
+        topics' subscribers, or those who published, would otherwise be without.
+        """
+        for hub in {*self.topics.homes.hubs} - {*homes, self.hub}:
+            if (link := self._links.get(hub)) is not None:
+                link.drain()
+        self.topics.set_homes(list(homes), version, list(terms), list(self._links))
 
     def _send_to_hub(self, hub: int, message: control_pb2.HubToHub) -> None:
         link = self._links.get(hub)
         if link is not None:
-            link.send(message)
+            link.send(message, then=self._when_sent[hub])
+
+    def _has_room(self, hub: int) -> bool:
+        """Whether topics may say more to a hub."""
+        link = self._links.get(hub)
+        return link is not None and not link.closed and link.unsent < MAX_UNSENT_TOPICS
 
     def _lost(self, hub: int, link: Link[control_pb2.HubToHub]) -> None:
         """The link has ended: most likely the process at its other end is dead."""

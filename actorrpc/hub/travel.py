@@ -235,9 +235,8 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     for each in snapshot.calls:
         if each.unadmitted:
             _thaw_unadmitted(connection, connection.calls[each.stream])
-    connection.host.subscriptions.extend(
-        _thaw_subscription(connection, each) for each in snapshot.subscriptions
-    )
+    for subscription in snapshot.subscriptions:
+        connection.host.add(_thaw_subscription(connection, subscription))
     connection.state = FROZEN  # only now: an actor's __init__ may use its API, and cannot wait
 
 

@@ -79,6 +79,8 @@ class Cell:
         "stale",
         "state",
         "thawing",
+        "topic_bytes",
+        "topic_turns",
     )
 
     def __init__(self, connection: Connection, service: type[Service], state: Message | None = None) -> None:
@@ -103,6 +105,8 @@ class Cell:
         self.part = Part(connection.usage)
         #: Calls that were interrupted since `drop_ended`: their turns may still wait.
         self.stale = 0
+        #: Messages of topics among what waits, and their bytes.
+        self.topic_turns = self.topic_bytes = 0
         #: The service's, once it has been made.
         self.instance: Any = None
 
@@ -148,6 +152,15 @@ class Cell:
     def push(self, kind: int, call: Call[Any], payload: Any) -> None:
         """Queue a turn of a call; the connection starts it when it next looks."""
         (self.lane if call.route.concurrent else self.mailbox).append((kind, call, payload))
+
+    def push_topic(self, topic: str, type_name: str, payload: bytes) -> None:
+        """Queue a topic's message for the actor itself."""
+        self.mailbox.append((TOPIC, None, (topic, type_name, payload)))
+        self._count_topic(payload)
+
+    def _count_topic(self, payload: bytes) -> None:
+        self.topic_turns += 1
+        self.topic_bytes += len(payload)
 
     def start(self) -> None:
         """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
@@ -440,9 +453,8 @@ class Cell:
     def _own_turn(self, kind: int, payload: Any) -> None:
         if kind == TOPIC:
             topic, type_name, message = payload
+            self.connection.host.took(self, message)
             self.run_hook("on_topic", topic, message_class(type_name).FromString(message))
-            if not self.mailbox:
-                self.connection.host.catch_up()
         elif kind == CONNECT:
             self._connect()
         elif kind == DISCONNECT:
@@ -564,6 +576,9 @@ class Cell:
             self.mailbox.append((CONNECT, None, None))
         self.mailbox.extend(_thaw_turn(turn, calls) for turn in snapshot.mailbox)
         self.lane.extend(_thaw_turn(turn, calls) for turn in snapshot.concurrent)
+        for turn in snapshot.mailbox:
+            if turn.kind == TOPIC:
+                self._count_topic(turn.payload)
         for call in calls.values():
             if call.cell is self and call.origin is not None:
                 (self.lane if call.route.concurrent else self.mailbox).appendleft((RESUME, call, None))

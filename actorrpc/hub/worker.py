@@ -170,7 +170,7 @@ class Worker:
         self._node.add_peer(peer.hub, sock)
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
-        self._node.set_homes(homes.homes, homes.version)
+        self._node.set_homes(homes.homes, homes.version, homes.terms)
         if not self._acceptor:
             self._listen()
 

@@ -109,12 +109,14 @@ class Peer(_message.Message):
     def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class Homes(_message.Message):
-    __slots__ = ("version", "homes")
+    __slots__ = ("version", "homes", "terms")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
     version: int
     homes: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ...) -> None: ...
+    terms: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ..., terms: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Move(_message.Message):
     __slots__ = ("request", "connection", "target", "until")
@@ -313,7 +315,7 @@ class Connection(_message.Message):
     def __init__(self, id: _Optional[str] = ..., peer: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., cpu: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., actors: _Optional[_Mapping[str, float]] = ..., load: _Optional[float] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ...) -> None: ...
 
 class HubToHub(_message.Message):
-    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy")
+    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined")
     PREPARE_FIELD_NUMBER: _ClassVar[int]
     PREPARED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
@@ -329,6 +331,7 @@ class HubToHub(_message.Message):
     TAKEN_FIELD_NUMBER: _ClassVar[int]
     DECLINED_FIELD_NUMBER: _ClassVar[int]
     OCCUPANCY_FIELD_NUMBER: _ClassVar[int]
+    REJOINED_FIELD_NUMBER: _ClassVar[int]
     prepare: Prepare
     prepared: Prepared
     refused: Refused
@@ -344,7 +347,8 @@ class HubToHub(_message.Message):
     taken: Taken
     declined: Declined
     occupancy: Occupancy
-    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ...) -> None: ...
+    rejoined: Rejoined
+    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("connection", "snapshot", "snapshot_bytes", "number")
@@ -395,66 +399,88 @@ class Abort(_message.Message):
     def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ("topic", "epoch", "sequence")
+    __slots__ = ("topic", "epoch", "sequence", "term", "request")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
     topic: str
     epoch: str
     sequence: int
-    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    term: int
+    request: int
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., term: _Optional[int] = ..., request: _Optional[int] = ...) -> None: ...
 
 class Subscribed(_message.Message):
-    __slots__ = ("topic", "epoch", "sequence", "head", "kept")
+    __slots__ = ("topic", "epoch", "sequence", "head", "kept", "term", "request")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
     topic: str
     epoch: str
     sequence: int
     head: int
     kept: int
-    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., head: _Optional[int] = ..., kept: _Optional[int] = ...) -> None: ...
+    term: int
+    request: int
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., head: _Optional[int] = ..., kept: _Optional[int] = ..., term: _Optional[int] = ..., request: _Optional[int] = ...) -> None: ...
 
 class Unsubscribe(_message.Message):
-    __slots__ = ("topic",)
+    __slots__ = ("topic", "term")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
     topic: str
-    def __init__(self, topic: _Optional[str] = ...) -> None: ...
+    term: int
+    def __init__(self, topic: _Optional[str] = ..., term: _Optional[int] = ...) -> None: ...
 
 class Publish(_message.Message):
-    __slots__ = ("topic", "request", "type", "payload")
+    __slots__ = ("topic", "request", "type", "payload", "term")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
     topic: str
     request: int
     type: str
     payload: bytes
-    def __init__(self, topic: _Optional[str] = ..., request: _Optional[int] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    term: int
+    def __init__(self, topic: _Optional[str] = ..., request: _Optional[int] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ..., term: _Optional[int] = ...) -> None: ...
 
 class Published(_message.Message):
-    __slots__ = ("request",)
+    __slots__ = ("request", "term")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
     request: int
-    def __init__(self, request: _Optional[int] = ...) -> None: ...
+    term: int
+    def __init__(self, request: _Optional[int] = ..., term: _Optional[int] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("topic", "epoch", "sequence", "type", "payload")
+    __slots__ = ("topic", "epoch", "sequence", "type", "payload", "term")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
     topic: str
     epoch: str
     sequence: int
     type: str
     payload: bytes
-    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    term: int
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ..., term: _Optional[int] = ...) -> None: ...
+
+class Rejoined(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class Accepted(_message.Message):
     __slots__ = ("number", "peer")
