@@ -87,6 +87,11 @@ class Served:
         found: list[dict[str, Any]] = self.ask(Request(connections=Request.Connections()))
         return found
 
+    def move(self, connection: str, hub: int) -> str:
+        """Have a connection moved. Returns why it was not, "" if it was."""
+        question = Request(move=Request.Move(connection=connection, hub=hub))
+        return request(self.socket_path, question, Reply, WAIT).error
+
     def wait_for(self, condition: Callable[[], T]) -> T:
         """The first true result of a condition, which each look asks the server about."""
         end = time.monotonic() + WAIT
