@@ -1,4 +1,4 @@
-"""What holds for all tests: signals as a terminal has them, which are quick, and what runs side by side."""
+"""What holds for all tests: signals, no judging by time, which tests are quick, what runs side by side."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import rings
 
 # A shell that runs the tests in its background has them ignore SIGINT, and with them all that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A machine that is busy with other things makes no example wrong.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 
 @pytest.hookimpl(tryfirst=True)
