@@ -63,6 +63,9 @@ class Config:
     max_connection_age_grace: float = 0.0
     #: How long a freeze waits for running turns before the move is given up.
     quiesce_timeout: float = 1.0
+    #: How long a hub's process may take until it serves, which is to import the app; then it is killed, and
+    #: started again. 0: for ever.
+    start_timeout: float = 120.0
     #: How long a stopping hub lets open calls run.
     drain_timeout: float = 5.0
     #: Move each connection to the next hub after this many turns; a test's tool. 0: never.

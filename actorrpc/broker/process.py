@@ -17,6 +17,7 @@ from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
 from actorrpc.broker.runtime_dir import Claim
+from actorrpc.duties import brief
 from actorrpc.framing import close_all
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
@@ -135,6 +136,7 @@ class HubProcess:
             self.load = message.load
             self.reported = self._heard
         elif kind == "moved":
+            message.moved.aborted = brief(message.moved.aborted)  # it is kept, and shown
             self._owner.hub_moved(self, message.moved)
         elif kind == "stopping":
             self.stopping = True
@@ -143,6 +145,7 @@ class HubProcess:
             self.ready = not message.ready.error
             self._owner.hub_ready(self, message.ready.error)
         elif kind == "move_result":
+            message.move_result.why = brief(message.move_result.why)
             self._answer(message.move_result)
         elif kind == "connections":
             self._answer(message.connections)

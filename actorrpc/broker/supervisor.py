@@ -195,14 +195,33 @@ class Supervisor:
             self._start_later(hub)
             return
         acceptor, listener = self._queues.start(hub.id)
+        patience = self.config.start_timeout
         start = control_pb2.Start(
             hub=hub.id,
             generation=hub.generation,
             app=self._app,
             config=self.config.to_message(),
             acceptor=acceptor,
+            until=time.monotonic() + patience if patience else 0.0,
         )
-        hub.process.send(control_pb2.ToHub(start=start), listener)
+        process = hub.process
+        try:
+            process.send(control_pb2.ToHub(start=start), listener)
+        except OSError as error:  # out of descriptors, to keep one for later
+            log.error("hub %d cannot be told to start: %s", hub.id, error)
+            process.kill()
+        if patience:
+            after(patience, self._events.put, partial(self._check_started, process))
+
+    def _check_started(self, process: HubProcess) -> None:
+        """The process has had its time to start. Raises ConfigError at first."""
+        if process.ready or process.exit_code is not None or self._stopping:
+            return
+        late = f"hub {process.hub} does not serve after {self.config.start_timeout:g} s (--start-timeout)"
+        if not self._announced:
+            raise ConfigError(late)
+        log.error("%s: killed", late)
+        process.kill()
 
     def _start_later(self, hub: Hub) -> None:
         delay = hub.next_start()

@@ -69,6 +69,8 @@ class Source:
         self.number = number
         self.link = link
         self.state = SourceState.QUIESCING
+        #: What ended the attempt lies with the connection, and says nothing of the two hubs.
+        self.of_connection = False
         #: When it began to hold back turns, on the monotonic clock.
         self.began = monotonic()
         self._timer = timer
@@ -102,6 +104,7 @@ class Source:
             return
         self.state, action = step
         self._why = brief(why) or self._why
+        self.of_connection |= event in (SourceEvent.STUCK, SourceEvent.CLOSED)
         _ACTIONS[action](self)
 
     def _stuck(self) -> None:
@@ -111,12 +114,13 @@ class Source:
         self._cancel_timer()
         try:
             snapshot = self.connection.freeze()
-        except SnapshotError as error:
-            self.on(SourceEvent.UNFIT, str(error))
-            return
-        except Exception as error:  # a state that does not serialize, for one
-            log.exception("connection %s cannot be frozen", self.connection.id)
-            self.on(SourceEvent.UNFIT, reason(error))
+        except Exception as error:
+            self.of_connection = True
+            if isinstance(error, SnapshotError):
+                self.on(SourceEvent.UNFIT, str(error))
+            else:  # a state that does not serialize, for one
+                log.exception("connection %s cannot be frozen", self.connection.id)
+                self.on(SourceEvent.UNFIT, reason(error))
             return
         prepare = control_pb2.Prepare(connection=self.connection.id, number=self.number)
         message = control_pb2.HubToHub(prepare=prepare)

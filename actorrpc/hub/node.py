@@ -248,13 +248,15 @@ class Node:
         """Move a connection to another hub; ``done`` gets the outcome, perhaps before this returns."""
         connection = self.connections.get(connection_id)
         if connection is None:
-            done(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why=f"no connection {connection_id} here"))
+            why = f"no connection {connection_id} here"
+            done(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why=why, of_connection=True))
         elif target == self.hub:
             done(MoveResult(outcome=MoveResult.MOVED, why=f"already on hub {target}"))
         elif target not in self._links:
             done(MoveResult(outcome=MoveResult.UNKNOWN_HUB, why=f"hub {target} is not there"))
         elif connection_id in self.handoffs.sources:
-            done(MoveResult(outcome=MoveResult.ABORTED, why="the connection is being moved already"))
+            why = "the connection is being moved already"
+            done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
         else:
             self._begin_move(connection, target, done)
 
@@ -265,11 +267,21 @@ class Node:
             pause = 0.0 if why else (monotonic() - source.began) * 1000
             if self._on_moved is not None:
                 self._on_moved(
-                    control_pb2.Moved(connection=connection.id, target=target, aborted=why, pause_ms=pause)
+                    control_pb2.Moved(
+                        connection=connection.id,
+                        target=target,
+                        aborted=why,
+                        pause_ms=pause,
+                        of_connection=bool(why) and source.of_connection,
+                    )
                 )
 
         def finished(source: Source, why: str) -> None:
-            result = MoveResult(outcome=MoveResult.ABORTED if why else MoveResult.MOVED, why=why)
+            result = MoveResult(
+                outcome=MoveResult.ABORTED if why else MoveResult.MOVED,
+                why=why,
+                of_connection=bool(why) and source.of_connection,
+            )
             duties: list[Callable[[], object]] = [partial(report, source, why), partial(done, result)]
             if why and self._ending:
                 duties.append(partial(self._end, connection))

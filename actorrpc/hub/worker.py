@@ -19,9 +19,11 @@ from gevent.event import AsyncResult, Event
 
 from actorrpc.app import load
 from actorrpc.config import Config
+from actorrpc.duties import brief
 from actorrpc.errors import ConfigError
 from actorrpc.framing import close_all
 from actorrpc.hub.guard import guard
+from actorrpc.hub.hanging import shown_if_it_hangs
 from actorrpc.hub.listener import socket_of
 from actorrpc.hub.load import LoadMeter
 from actorrpc.hub.proc import can_open
@@ -39,6 +41,8 @@ log = logging.getLogger("actorrpc.hub")
 
 TICK = 0.05
 TICKS_PER_REPORT = 5
+# Of what is said of an app that cannot be loaded, which a person reads at once.
+LONGEST_ERROR = 10_000
 # A broker that does not read (it is stopped, or stuck) is told no more than this.
 MAX_UNREAD_REPORTS = 64 * 1024
 # What a socket comes with.
@@ -84,12 +88,13 @@ class Worker:
         start, listener = started
         log_to_stderr(f"hub {start.hub}")
         guard()
+        config = Config.from_message(start.config)
         try:
-            app = load(start.app)
+            with shown_if_it_hangs(start.app, start.until - time.monotonic() if start.until else 0.0):
+                app = load(start.app)
         except ConfigError as error:
             listener.close()
             return self._refuse(str(error))
-        config = Config.from_message(start.config)
         self._node = self._make_node(
             app, config, hub=start.hub, generation=start.generation, on_moved=self._report_moved
         )
@@ -109,7 +114,8 @@ class Worker:
 
     def _refuse(self, error: str) -> int:
         told = Event()
-        if self._link.send(control_pb2.ToBroker(ready=control_pb2.Ready(error=error)), then=told.set):
+        ready = control_pb2.Ready(error=brief(error, LONGEST_ERROR))
+        if self._link.send(control_pb2.ToBroker(ready=ready), then=told.set):
             told.wait(1)
         return 1
 

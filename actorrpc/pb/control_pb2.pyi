@@ -27,21 +27,23 @@ class ToHub(_message.Message):
     def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("hub", "generation", "app", "config", "acceptor")
+    __slots__ = ("hub", "generation", "app", "config", "acceptor", "until")
     HUB_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     ACCEPTOR_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
     hub: int
     generation: int
     app: str
     config: Config
     acceptor: bool
-    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[Config, _Mapping]] = ..., acceptor: bool = ...) -> None: ...
+    until: float
+    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[Config, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ...) -> None: ...
 
 class Config(_message.Message):
-    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "move_every", "stream_window_bytes", "connection_window_bytes", "max_send_message_bytes", "max_unsent_connection_bytes", "max_mailbox", "flood_burst", "flood_rate", "handshake_timeout", "keepalive_time", "keepalive_timeout", "permit_keepalive_time", "permit_keepalive_without_calls", "max_connection_idle", "max_connection_age", "max_connection_age_grace", "max_stream_window_bytes", "max_connection_window_bytes", "max_incomplete_bytes", "full_timeout")
+    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "move_every", "stream_window_bytes", "connection_window_bytes", "max_send_message_bytes", "max_unsent_connection_bytes", "max_mailbox", "flood_burst", "flood_rate", "handshake_timeout", "keepalive_time", "keepalive_timeout", "permit_keepalive_time", "permit_keepalive_without_calls", "max_connection_idle", "max_connection_age", "max_connection_age_grace", "max_stream_window_bytes", "max_connection_window_bytes", "max_incomplete_bytes", "full_timeout", "start_timeout")
     MAX_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_CONCURRENT_STREAMS_FIELD_NUMBER: _ClassVar[int]
     MAX_RECEIVE_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +72,7 @@ class Config(_message.Message):
     MAX_CONNECTION_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_INCOMPLETE_BYTES_FIELD_NUMBER: _ClassVar[int]
     FULL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    START_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     max_connections: int
     max_concurrent_streams: int
     max_receive_message_bytes: int
@@ -98,7 +101,8 @@ class Config(_message.Message):
     max_connection_window_bytes: int
     max_incomplete_bytes: int
     full_timeout: float
-    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., move_every: _Optional[int] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ..., max_send_message_bytes: _Optional[int] = ..., max_unsent_connection_bytes: _Optional[int] = ..., max_mailbox: _Optional[int] = ..., flood_burst: _Optional[int] = ..., flood_rate: _Optional[int] = ..., handshake_timeout: _Optional[float] = ..., keepalive_time: _Optional[float] = ..., keepalive_timeout: _Optional[float] = ..., permit_keepalive_time: _Optional[float] = ..., permit_keepalive_without_calls: bool = ..., max_connection_idle: _Optional[float] = ..., max_connection_age: _Optional[float] = ..., max_connection_age_grace: _Optional[float] = ..., max_stream_window_bytes: _Optional[int] = ..., max_connection_window_bytes: _Optional[int] = ..., max_incomplete_bytes: _Optional[int] = ..., full_timeout: _Optional[float] = ...) -> None: ...
+    start_timeout: float
+    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., move_every: _Optional[int] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ..., max_send_message_bytes: _Optional[int] = ..., max_unsent_connection_bytes: _Optional[int] = ..., max_mailbox: _Optional[int] = ..., flood_burst: _Optional[int] = ..., flood_rate: _Optional[int] = ..., handshake_timeout: _Optional[float] = ..., keepalive_time: _Optional[float] = ..., keepalive_timeout: _Optional[float] = ..., permit_keepalive_time: _Optional[float] = ..., permit_keepalive_without_calls: bool = ..., max_connection_idle: _Optional[float] = ..., max_connection_age: _Optional[float] = ..., max_connection_age_grace: _Optional[float] = ..., max_stream_window_bytes: _Optional[int] = ..., max_connection_window_bytes: _Optional[int] = ..., max_incomplete_bytes: _Optional[int] = ..., full_timeout: _Optional[float] = ..., start_timeout: _Optional[float] = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "generation")
@@ -240,7 +244,7 @@ class ConnectionLoad(_message.Message):
     def __init__(self, id: _Optional[str] = ..., load: _Optional[float] = ..., recent: _Optional[float] = ..., state_bytes: _Optional[int] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ..., why: _Optional[str] = ..., group: _Optional[str] = ...) -> None: ...
 
 class MoveResult(_message.Message):
-    __slots__ = ("request", "outcome", "why")
+    __slots__ = ("request", "outcome", "why", "of_connection")
     class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MOVED: _ClassVar[MoveResult.Outcome]
@@ -254,22 +258,26 @@ class MoveResult(_message.Message):
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    OF_CONNECTION_FIELD_NUMBER: _ClassVar[int]
     request: int
     outcome: MoveResult.Outcome
     why: str
-    def __init__(self, request: _Optional[int] = ..., outcome: _Optional[_Union[MoveResult.Outcome, str]] = ..., why: _Optional[str] = ...) -> None: ...
+    of_connection: bool
+    def __init__(self, request: _Optional[int] = ..., outcome: _Optional[_Union[MoveResult.Outcome, str]] = ..., why: _Optional[str] = ..., of_connection: bool = ...) -> None: ...
 
 class Moved(_message.Message):
-    __slots__ = ("connection", "target", "aborted", "pause_ms")
+    __slots__ = ("connection", "target", "aborted", "pause_ms", "of_connection")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ABORTED_FIELD_NUMBER: _ClassVar[int]
     PAUSE_MS_FIELD_NUMBER: _ClassVar[int]
+    OF_CONNECTION_FIELD_NUMBER: _ClassVar[int]
     connection: str
     target: int
     aborted: str
     pause_ms: float
-    def __init__(self, connection: _Optional[str] = ..., target: _Optional[int] = ..., aborted: _Optional[str] = ..., pause_ms: _Optional[float] = ...) -> None: ...
+    of_connection: bool
+    def __init__(self, connection: _Optional[str] = ..., target: _Optional[int] = ..., aborted: _Optional[str] = ..., pause_ms: _Optional[float] = ..., of_connection: bool = ...) -> None: ...
 
 class Connections(_message.Message):
     __slots__ = ("request", "connections")

@@ -17,6 +17,7 @@ from typing import Any
 from actorrpc.errors import SnapshotError
 from actorrpc.framing import FrameReader, close_all, encode
 from actorrpc.handoff.handoffs import Handoffs
+from actorrpc.handoff.source import Source
 from actorrpc.pb import control_pb2
 
 Steps = dict[str, Callable[[], None]]
@@ -303,6 +304,8 @@ class World:
         self.client_ended = False
         #: Each request for a move: the hub asked, and its answers.
         self.answers: list[tuple[Hub, list[str]]] = []
+        #: Is shown each attempt that has ended.
+        self.notice: Callable[[Source, str], None] = lambda source, why: None
         self.client, server = socket.socketpair()
         self.hubs = [Hub(self, number) for number in range(hubs)]
         for one in self.hubs:
@@ -419,12 +422,12 @@ class World:
             answers.append("it is being moved already")
         else:
             asked.handoffs.begin(
-                connection, asked.ends[target], lambda source, why: self._answer(asked, answers, why)
+                connection, asked.ends[target], lambda source, why: self._answer(asked, answers, source, why)
             )
 
-    @staticmethod
-    def _answer(asked: Hub, answers: list[str], why: str) -> None:
+    def _answer(self, asked: Hub, answers: list[str], source: Source, why: str) -> None:
         answers.append(why)
+        self.notice(source, why)
         asked.fail("done")
 
     @staticmethod

@@ -141,6 +141,25 @@ def test_what_raises_on_the_way_leaves_one_owner_and_nothing_behind(world, what)
     assert len(world.serving) == 1
 
 
+@pytest.mark.parametrize(
+    ("steps", "of_connection"),
+    [
+        (["move 0 to 1", "0's time is up"], True),
+        (["0 unfit", *OFFERED], True),
+        (["move 0 to 1", "the client closes", "0 reads"], True),
+        (["1 refuses app", *READY, "0 hears 1"], False),
+        ([*OFFERED, "0's time is up"], False),
+        ([*OFFERED, "kill 1", "0 sees the end of 1"], False),
+    ],
+)
+def test_whose_fault_it_was_that_nothing_moved(world, steps, of_connection):
+    """What lies with the connection says nothing of the two hubs."""
+    faults = []
+    world.notice = lambda source, why: faults.append(source.of_connection)
+    run(world, *steps)
+    assert faults == [of_connection]
+
+
 def test_a_source_that_cannot_let_go_in_peace_has_let_go(world):
     """Its descriptor is closed and its handoff over, so that the new owner's death is seen."""
     run(world, "0 fails to release", "0 fails to done", *MOVED)
