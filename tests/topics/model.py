@@ -11,15 +11,19 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
+from zlib import crc32
+
+import pytest
 
 from actorrpc.broker import homes as broker_homes
 from actorrpc.errors import RpcError
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.node import Node
 from actorrpc.hub.state import CLOSED, FROZEN, SERVING
-from actorrpc.hub.topic_log import LINGER
+from actorrpc.hub.topic_log import LINGER, TopicLog
 from actorrpc.hub.topics import Subscription, Topics
 from actorrpc.hub.turns import MESSAGE, TOPIC, Cell
 from actorrpc.pb import control_pb2
@@ -29,7 +33,8 @@ Steps = dict[str, Callable[[], None]]
 
 HUBS = 3
 SLOTS = 6
-TOPICS = ("a", "b", "c", "d")
+#: Their homes are 0, 2, 2 and 1 at first; when 2 dies, b goes to 1 and f to 0.
+TOPICS = ("a", "b", "f", "g")
 
 #: What the kernel holds of one direction of a link, in messages.
 KERNEL = 4
@@ -389,8 +394,9 @@ class Publisher:
 class World:
     """All of it. A context: what it replaces is put back at the end."""
 
-    def __init__(self, monkeypatch: Any, body: bytes = b"") -> None:
+    def __init__(self, body: bytes = b"") -> None:
         self.body = body
+        self._patches = pytest.MonkeyPatch()
         self.history = History()
         self.subscribers: list[Subscriber] = []
         self.publishers: list[Publisher] = []
@@ -401,22 +407,21 @@ class World:
         #: The process of each hub that the broker knows to be alive.
         self.joined: dict[int, Hub] = {}
         self.hubs: list[Hub] = []
-        self._watch(monkeypatch)
+        self._watch()
         for number in range(HUBS):
-            self._start(number)
+            self._join(number)
+        self._assign()
         while orders := [hub for hub in self.hubs if hub.orders]:
             orders[0].orders.popleft()()
 
-    def _watch(self, monkeypatch: Any) -> None:
-        from actorrpc.hub.topic_log import TopicLog
-
+    def _watch(self) -> None:
         append = TopicLog.append
 
         def watched(log: TopicLog, type: str, payload: bytes, now: float = 0.0) -> Any:
             self.history.number(log.epoch, payload)
             return append(log, type, payload, now)
 
-        monkeypatch.setattr(TopicLog, "append", watched)
+        self._patches.setattr(TopicLog, "append", watched)
         where, name = (Topics, "_lose") if hasattr(Topics, "_lose") else (Subscription, "lost")
         lose = getattr(where, name)
 
@@ -425,7 +430,7 @@ class World:
             subscription.cell.owner.told = True  # type: ignore[attr-defined]
             lose(*args)
 
-        monkeypatch.setattr(where, name, told)
+        self._patches.setattr(where, name, told)
 
     @property
     def living(self) -> list[Hub]:
@@ -440,13 +445,16 @@ class World:
 
     def home(self, topic: str) -> int:
         """Where the broker has the topic's home."""
-        from zlib import crc32
-
         return self._homes[crc32(topic.encode()) % SLOTS]
 
     # ---- the broker
 
     def _start(self, number: int) -> None:
+        """The broker starts a hub again."""
+        self._join(number)
+        self._assign()
+
+    def _join(self, number: int) -> None:
         self.generations[number] += 1
         hub = Hub(self, number, self.generations[number])
         for other in self.joined.values():
@@ -456,7 +464,6 @@ class World:
             other.orders.append(lambda other=other, theirs=theirs: other.add_peer(theirs))  # type: ignore[misc]
         self.hubs.append(hub)
         self.joined[number] = hub
-        self._assign()
 
     def _assign(self) -> None:
         before, self._homes = self._homes, broker_homes.assign(self._homes, list(self.joined))
@@ -612,7 +619,7 @@ class World:
             topics = hub.topics
             now = 0.0
             for _ in range(4):
-                now = max(now, _monotonic()) + LINGER + 1
+                now = max(now, monotonic()) + LINGER + 1
                 topics._home.sweep(now)
             assert not topics._feeds
             assert not topics._groups
@@ -628,9 +635,10 @@ class World:
     def close(self) -> None:
         for hub in self.living:
             hub.topics.close()
+        self._patches.undo()
 
+    def __enter__(self) -> World:
+        return self
 
-def _monotonic() -> float:
-    from time import monotonic
-
-    return monotonic()
+    def __exit__(self, *error: object) -> None:
+        self.close()
