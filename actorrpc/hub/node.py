@@ -292,6 +292,8 @@ class Node:
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
             raise Unwilling("the hub is stopping")
+        if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to
+            raise Unwilling("the hub has not been told yet where topics are")
         limit = self.config.max_connections
         if limit and self._expected_count() > limit:  # which counts this one
             raise Unwilling(f"hub {self.hub} has {limit} connections, its limit")

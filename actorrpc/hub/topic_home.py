@@ -65,9 +65,9 @@ class Home:
     def set_homes(self, homes: Homes, peers: Collection[int]) -> None:
         """Learn of a new version. ``peers`` are the other hubs, some of which may have died unnoticed."""
         before, self._homes = self._homes, homes
+        self.logs.forget(lambda topic: homes.where(topic)[0] != self._hub)
         if not before.version:
             return  # nobody can have subscribed
-        self.logs.forget(lambda topic: homes.where(topic)[0] != self._hub)
         for home, term in homes.fresh(before):
             if home == self._hub:
                 awaiting = self._awaiting[term] = _Awaiting({*peers, self._hub})

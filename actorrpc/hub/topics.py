@@ -411,7 +411,7 @@ class Topics:
         self._home.set_homes(after, peers)
         moved = {topic for topic in self._feeds if before.where(topic) != after.where(topic)}
         self._subscribed = {each for each in self._subscribed if before.where(each) == after.where(each)}
-        for outbox in self._outboxes.values():
+        for outbox in list(self._outboxes.values()):
             self._drop_moved(outbox)
         for topic in moved:
             if (feed := self._feeds.get(topic)) is not None:
@@ -434,6 +434,8 @@ class Topics:
         outbox.publications = deque(
             each for each in outbox.publications if each.place == self._homes.where(each.topic)
         )
+        if outbox.hub not in self._homes.hubs:
+            del self._outboxes[outbox.hub]
 
     def _publish_again(self, concerns: Callable[[Publication], bool]) -> None:
         for publication in self._publications:
