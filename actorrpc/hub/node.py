@@ -134,7 +134,9 @@ class Node:
 
     def finished(self, connection: Connection) -> None:
         """The last turn of a closed connection has ended."""
-        self._finishing.discard(connection)
+        if connection in self._finishing:
+            self._finishing.discard(connection)
+            connection.fall_apart()
         self._check_stopped()
 
     @property
@@ -289,7 +291,7 @@ class Node:
 
     def _end(self, connection: Connection) -> None:
         connection.end_calls(StatusCode.UNAVAILABLE, "the server is shutting down")
-        connection.close_politely()
+        connection.close_politely(until=None)  # no longer than `STOP_GRACE`
 
     def _check_stopped(self) -> None:
         if self.connections or self.handoffs or self._finishing or self.reception.unsettled:

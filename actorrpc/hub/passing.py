@@ -187,6 +187,7 @@ class Passing:
             neighbour.link.send(declined)
             return
         sock = PlainSocket(fileno=fds[0])
+        sock.setblocking(False)  # whatever the app's socket.setdefaulttimeout is
         neighbour.arriving.add(sock)
         neighbour.taken += 1
 

@@ -105,6 +105,7 @@ class Departure:
             self.quiesce(on_quiet)  # what they published must be acknowledged
 
     def _run_hook(self, cell: Cell) -> None:
+        cell.frozen = True
         if not cell.run_hook("on_freeze"):
             self._hook_failed = f"on_freeze of {cell.name} raised"
 
@@ -139,6 +140,8 @@ class Arrival:
     def serve(self, fd: int) -> None:
         connection = self.connection
         connection.transport.attach(_socket(fd))
+        for cell in connection.cells.values():
+            cell.frozen = cell.connected
         connection.thaw_hooks()
         connection.node.adopt(connection)
         connection.resume()
@@ -151,7 +154,9 @@ def _socket(fd: int) -> socket.socket:
     """The socket of a descriptor, whose owner it is. If it cannot be made, the descriptor is closed."""
     try:
         # Without a family and type it would ask the kernel for them, which nobody needs to know.
-        return PlainSocket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+        sock = PlainSocket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+        sock.setblocking(False)  # whatever the app's socket.setdefaulttimeout is
+        return sock
     except BaseException:
         os.close(fd)
         raise

@@ -65,6 +65,7 @@ class Cell:
     __slots__ = (
         "connected",
         "connection",
+        "frozen",
         "hook",
         "instance",
         "lane",
@@ -89,6 +90,8 @@ class Cell:
         self.running = False
         #: The instance has been made and on_connect has run, so that other turns may.
         self.connected = True
+        #: on_freeze has begun, here or in the hub that the connection left, and no on_thaw since.
+        self.frozen = False
         #: on_thaw has to run before the lane's turns may.
         self.thawing = False
         #: The hook or topic turn that runs, for `actorrpc connections`, and since when.
@@ -239,12 +242,19 @@ class Cell:
     def keep_last_turns(self) -> None:
         """The client has gone: what is left to run is what closes iterables, an on_thaw that is due, and
         on_disconnect."""
+        self.thaw_hook()  # the move that it was frozen for is given up
         last = [turn for turn in self.mailbox if turn[0] in (CLOSE, THAW)]
         if self.connected and self.overrides("on_disconnect"):
             last.append((DISCONNECT, None, None))
         self.mailbox.clear()
         self.mailbox.extend(last)
         self.lane.clear()
+
+    def thaw_hook(self) -> None:
+        """Queue on_thaw, before all other turns, if it is due and does not wait already."""
+        if self.frozen and not self.thawing and self.overrides("on_thaw"):
+            self.thawing = True
+            self.mailbox.appendleft((THAW, None, None))
 
     def leave(self) -> None:
         """The actor lives in another hub now: nobody here may use what is left of it."""
@@ -402,6 +412,7 @@ class Cell:
         elif kind == DISCONNECT:
             self.run_hook("on_disconnect")
         elif kind == THAW:
+            self.frozen = False
             self.run_hook("on_thaw")
             self.thawing = False
         elif kind == CLOSE:

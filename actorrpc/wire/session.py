@@ -136,6 +136,12 @@ class Session:
         self._frames_at_update = 0
         self._heads = HeadReader()
 
+    def abandon(self) -> None:
+        """Let go of all that waits, in both directions: the peer has gone."""
+        self.outbound.abandon()
+        self._partial = b""
+        self._continuation = None
+
     # ---- bytes in
 
     def receive_data(self, data: bytes, now: float = 0.0) -> list[Event]:
