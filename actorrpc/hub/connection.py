@@ -80,6 +80,7 @@ class Connection:
         "now",
         "paused",
         "peer",
+        "place",
         "runners",
         "running",
         "session",
@@ -99,6 +100,8 @@ class Connection:
         self.id = id
         #: The client's address.
         self.peer = peer
+        #: Where it stands among the connections of its node: one that comes later has a higher place.
+        self.place = 0
         self.session = session or Session(node.config)
         #: What it takes of the hub. All that the loop does for it is to stand in brackets (``_work``).
         self.usage = Usage(node.meter, id)

@@ -40,6 +40,9 @@ MoveResult = control_pb2.MoveResult
 #: The largest message to another hub: one of a topic. Large snapshots do not travel in messages.
 MAX_HUB_FRAME = 64 * 1024 * 1024
 
+#: How long the others wait while some connections are described, in seconds: a hundred take so long.
+LISTING = 0.002
+
 #: What a stopping node allows, after the drain timeout, for last words and for handlers to end.
 STOP_GRACE = 3.0
 
@@ -75,6 +78,8 @@ class Node:
         self._finishing: set[Connection] = set()
         self._on_moved = on_moved
         self._accepted = 0
+        #: How many have had a place among the connections.
+        self._places = 0
         self._links: dict[int, Link[control_pb2.HubToHub]] = {}
         self.handoffs = Handoffs(timer=_timer, quiesce_timeout=config.quiesce_timeout, thaw=self._thaw)
         self.reception = Reception(
@@ -106,19 +111,25 @@ class Node:
     def _accept(self, sock: socket.socket, peer: str) -> None:
         self._accepted += 1
         connection = Connection(self, sock, f"{self.hub}-{self.generation}-{self._accepted}", peer)
-        self.connections[connection.id] = connection
+        self._add(connection)
         connection.start()
         self.reception.changed()
 
     def adopt(self, connection: Connection) -> None:
         """Take a connection that another hub has handed over."""
-        self.connections[connection.id] = connection
+        self._add(connection)
         self.reception.changed()
         self._reporter.remember(connection.usage)
         if self._ending:
             self._end(connection)
         elif self._stopped is not None:
             connection.shutdown()
+
+    def _add(self, connection: Connection) -> None:
+        self._places += 1
+        connection.place = self._places
+        self.connections.pop(connection.id, None)  # whose place would be kept
+        self.connections[connection.id] = connection
 
     def forget(self, connection: Connection, *, finished: bool = True) -> None:
         """A connection has been closed, or has moved. If its last turns still run, ``finished`` follows."""
@@ -146,16 +157,33 @@ class Node:
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
         load = self._reporter.report()
+        self.runners.trim()
         self.reception.tick(load.busy)
         return load
 
     def settle(self) -> None:
         """In place of ``report``, as often, where there is no broker to tell."""
         self._reporter.settle()
+        self.runners.trim()
 
     def list_connections(self) -> list[control_pb2.Connection]:
-        """What `actorrpc connections` shows."""
+        """What `actorrpc connections` shows, of all of them at once: the loop waits for it."""
         return [_describe(connection) for connection in self.connections.values()]
+
+    def list_some(self, after: int) -> control_pb2.Connections:
+        """The same of those after a place, 0 for the first: of as many as ``LISTING`` seconds allow. ``more``
+        is the place to go on from."""
+        page = control_pb2.Connections()
+        until = monotonic() + LISTING
+        for connection in self.connections.values():  # in the order of their places
+            if connection.place <= after:
+                continue
+            if page.connections and monotonic() > until:
+                page.more = after
+                break
+            page.connections.append(_describe(connection))
+            after = connection.place
+        return page
 
     # ---- links to other hubs
 

@@ -575,7 +575,8 @@ class Session:
             self.outbound.control(error.answer)
         else:
             self.outbound.control(frames.goaway(self.last_stream, error.code, error.message.encode()))
-        events.append(Faulted(error))
+        # Its traceback knows these events: nobody would free them, and the session, but the collector.
+        events.append(Faulted(error.with_traceback(None)))
 
     def _report_drained(self, events: list[Event]) -> None:
         drained = self.outbound.drained
