@@ -184,7 +184,10 @@ class Service:
         self._host.publish(topic, message)
 
     def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run blocking code on the hub's thread pool and return its result; only this turn waits."""
+        """Run blocking code on the hub's thread pool and return its result; only this turn waits.
+
+        It sees this turn's context variables. What it raises, whatever that is, is raised here.
+        """
         return self._host.offload(lambda: function(*args, **kwargs))
 
     def __repr__(self) -> str:
@@ -239,19 +242,20 @@ class Actor(Service, Generic[State]):
         )
 
     def on_connect(self) -> None:
-        """Run before the actor's first turn. If it raises, the call that came gets the error and the next
-        call tries again, with a new actor."""
+        """Run before the actor's first turn. If it raises, or ``__init__`` does, the calls that wait for it get
+        the error, and the next call tries again, with a new actor."""
 
     def on_disconnect(self) -> None:
-        """Run once after the client's connection has gone; not when it moves, and not when a hub dies."""
+        """Run once after the client's connection has gone, as the last of the actor; not when it moves, and
+        not when a hub dies."""
 
     def on_freeze(self) -> None:
         """Run before each move, while ``state`` can still be changed. If it raises, nothing moves."""
 
     def on_thaw(self) -> None:
         """Run once after each ``on_freeze``, before any other turn: in the hub that now serves the
-        connection, or in the same one if the move was given up. A connection that moves on before it has
-        run is neither frozen nor thawed again on its way."""
+        connection, or in the same one if the move was given up, also because the client has gone. A
+        connection that moves on before it has run is neither frozen nor thawed again on its way."""
 
     def on_topic(self, topic: str, message: Any) -> None:
         """Handle one message of a topic that the actor subscribed to without a call."""

@@ -27,12 +27,13 @@ from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCod
 from actorrpc.hub.failures import fail
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.interception import Admission
+from actorrpc.hub.linger import LINGER, Linger
 from actorrpc.hub.metering import Usage
 from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
-from actorrpc.hub.turns import END, MESSAGE, REQUEST, THAW, Cell
+from actorrpc.hub.turns import END, MESSAGE, REQUEST, Cell
 from actorrpc.hub.upkeep import Upkeep
 from actorrpc.timers import after
 from actorrpc.wire.events import (
@@ -64,9 +65,6 @@ OUTPUT_HIGH = 1024 * 1024
 #: What is sent back of a path that is not served.
 _SHOWN_PATH = 128
 
-#: How long a closing connection waits for the client to take the last bytes and to close.
-LINGER = 1.0
-
 
 class Connection:
     """A socket, its session, and the services that the client has called on it."""
@@ -90,6 +88,7 @@ class Connection:
         "now",
         "paused",
         "peer",
+        "place",
         "runners",
         "running",
         "session",
@@ -109,6 +108,8 @@ class Connection:
         self.id = id
         #: The client's address.
         self.peer = peer
+        #: Where it stands among the connections of its node: one that comes later has a higher place.
+        self.place = 0
         self.session = session or Session(node.config)
         #: What it takes of the hub. All that the loop does for it is to stand in brackets (``_work``).
         self.usage = Usage(node.meter, id)
@@ -140,7 +141,7 @@ class Connection:
         #: What users' greenlets wait for while it is frozen.
         self._settled: Signal | None = None
         self._work_due = False
-        self._linger: Any = None
+        self._linger: Linger | None = None
         self.transport = Transport(sock, self._on_bytes, self.close, self.changed)
         self.upkeep = Upkeep(self)
 
@@ -170,7 +171,20 @@ class Connection:
         for cell in self.cells.values():
             cell.keep_last_turns()
             self.ready(cell)
+        self.session.abandon()
         self.node.forget(self, finished=self._finished)
+        if self._finished:
+            self.fall_apart()
+
+    def fall_apart(self) -> None:
+        """The last turn of a closed connection is over: let go of the parts, which know it, so that all is
+        freed at once, and not when the garbage collector next looks. The app may keep some of them."""
+        self.upkeep.let_go()
+        self.cells.clear()
+        self._unarmed.clear()
+        self._ready.clear()
+        self.admission = None
+        del self.host
 
     def let_go(self) -> None:
         """Forget it without a word to the client: another hub serves it.
@@ -224,7 +238,8 @@ class Connection:
 
     def _stop_lingering(self) -> None:
         if self._linger is not None:
-            self._linger.close()
+            self._linger.stop()
+            self._linger = None
 
     # ---- what the client does
 
@@ -328,17 +343,29 @@ class Connection:
         log.info("connection %s from %s: %s", self.id, self.peer, event.error)
         self.close_politely()
 
-    def close_politely(self) -> None:
-        """Cancel what is open, write what is left, say that no more comes, and wait a moment for the client.
+    def close_politely(self, until: float | None = 0.0) -> None:
+        """Cancel what is open, write what is left, say that no more comes, and wait until it is taken.
 
-        Closing at once, with input unread, would make the kernel drop our last words.
+        It waits for a second, or longer, ``until`` that time, while the client goes on taking bytes; with
+        None for as long as it does.
         """
         if self.state in (CLOSING, CLOSED):
             return
-        self.state = CLOSING
+        moving, self.state = self.state == QUIESCING, CLOSING
+        if moving:
+            self._on_quiet = None
+            self.paused = False
+            self.node.handoffs.closed(self.id)
         self._interrupt_all(CallCancelled("the connection is being closed"))
-        self._linger = after(LINGER, self.close)
+        if until is not None:
+            until = max(until, monotonic() + LINGER)
+        self._linger = Linger(self.close, self._untaken, until)
         self.changed()
+
+    def _untaken(self) -> int:
+        """Bytes that are written and that the client's host has not acknowledged."""
+        outbound = self.session.outbound
+        return outbound.pending + outbound.unsent_bytes + self.transport.untaken
 
     # ---- turns
 
@@ -564,7 +591,7 @@ class Connection:
         if self._unarmed:
             self._arm_deadlines()
         if session.over and self.state == SERVING:
-            self.close_politely()
+            self.close_politely(self.upkeep.grace_ends)
         if self.state == CLOSING and transport.ready and session.outbound.idle:
             transport.half_close()
         if not transport.ready and session.outbound.pending > OUTPUT_HIGH:
@@ -663,11 +690,9 @@ class Connection:
             self._settled = None
 
     def thaw_hooks(self) -> None:
-        """Queue on_thaw, before all other turns, where it does not wait already."""
+        """Queue on_thaw, before all other turns, where on_freeze has run and it does not wait already."""
         for cell in self.cells.values():
-            if cell.connected and not cell.thawing and cell.overrides("on_thaw"):
-                cell.thawing = True
-                cell.mailbox.appendleft((THAW, None, None))
+            cell.thaw_hook()
 
     def thawed(self, call: Call[Any]) -> None:
         """Take up a call of a snapshot."""

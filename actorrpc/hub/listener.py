@@ -188,12 +188,15 @@ class Listener:
 
 
 def socket_of(fd: int, family: int = -1, kind: int = -1, protocol: int = -1) -> socket.socket:
-    """The plain socket of a descriptor, whose owner it is. If it cannot be made, the descriptor is closed.
+    """The plain socket of a descriptor, whose owner it is, and which never blocks, whatever the app's default
+    timeout is. If it cannot be made, the descriptor is closed.
 
     What is -1 the kernel is asked for.
     """
     try:
-        return PlainSocket(family, kind, protocol, fd)
+        sock = PlainSocket(family, kind, protocol, fd)
+        sock.setblocking(False)
+        return sock
     except BaseException:
         os.close(fd)
         raise

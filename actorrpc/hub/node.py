@@ -47,6 +47,9 @@ MAX_HUB_FRAME = 64 * 1024 * 1024
 #: each of the 255 hubs that may be stuck.
 MAX_UNSENT_TOPICS = 512 * 1024
 
+#: How long the others wait while some connections are described, in seconds: a hundred take so long.
+LISTING = 0.002
+
 #: What a stopping node allows, after the drain timeout, for last words and for handlers to end.
 STOP_GRACE = 3.0
 
@@ -82,6 +85,8 @@ class Node:
         self._finishing: set[Connection] = set()
         self._on_moved = on_moved
         self._accepted = 0
+        #: How many have had a place among the connections.
+        self._places = 0
         self._links: dict[int, Link[control_pb2.HubToHub]] = {}
         #: By hub: go on with topics that have waited for room in the link.
         self._when_sent: dict[int, Callable[[], None]] = {}
@@ -119,7 +124,7 @@ class Node:
         except BaseException:
             sock.close()  # better a client that sees a close than one that nobody serves
             raise
-        self.connections[connection.id] = connection
+        self._add(connection)
         try:
             connection.start()
         except BaseException:
@@ -129,13 +134,19 @@ class Node:
 
     def adopt(self, connection: Connection) -> None:
         """Take a connection that another hub has handed over."""
-        self.connections[connection.id] = connection
+        self._add(connection)
         self.reception.changed()
         self._reporter.remember(connection.usage)
         if self._ending:
             self._end(connection)
         elif self._stopped is not None:
             connection.shutdown()
+
+    def _add(self, connection: Connection) -> None:
+        self._places += 1
+        connection.place = self._places
+        self.connections.pop(connection.id, None)  # whose place would be kept
+        self.connections[connection.id] = connection
 
     def forget(self, connection: Connection, *, finished: bool = True) -> None:
         """A connection has been closed, or has moved. If its last turns still run, ``finished`` follows."""
@@ -150,7 +161,9 @@ class Node:
 
     def finished(self, connection: Connection) -> None:
         """The last turn of a closed connection has ended."""
-        self._finishing.discard(connection)
+        if connection in self._finishing:
+            self._finishing.discard(connection)
+            connection.fall_apart()
         self._check_stopped()
 
     @property
@@ -160,16 +173,33 @@ class Node:
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
         load = self._reporter.report()
+        self.runners.trim()
         self.reception.tick(load.busy)
         return load
 
     def settle(self) -> None:
         """In place of ``report``, as often, where there is no broker to tell."""
         self._reporter.settle()
+        self.runners.trim()
 
     def list_connections(self) -> list[control_pb2.Connection]:
-        """What `actorrpc connections` shows."""
+        """What `actorrpc connections` shows, of all of them at once: the loop waits for it."""
         return [_describe(connection) for connection in self.connections.values()]
+
+    def list_some(self, after: int) -> control_pb2.Connections:
+        """The same of those after a place, 0 for the first: of as many as ``LISTING`` seconds allow. ``more``
+        is the place to go on from."""
+        page = control_pb2.Connections()
+        until = monotonic() + LISTING
+        for connection in self.connections.values():  # in the order of their places
+            if connection.place <= after:
+                continue
+            if page.connections and monotonic() > until:
+                page.more = after
+                break
+            page.connections.append(_describe(connection))
+            after = connection.place
+        return page
 
     # ---- links to other hubs
 
@@ -337,7 +367,7 @@ class Node:
 
     def _end(self, connection: Connection) -> None:
         connection.end_calls(StatusCode.UNAVAILABLE, "the server is shutting down")
-        connection.close_politely()
+        connection.close_politely(until=None)  # no longer than `STOP_GRACE`
 
     def _check_stopped(self) -> None:
         if self.connections or self.handoffs or self._finishing or self.reception.unsettled:

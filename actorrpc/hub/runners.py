@@ -31,6 +31,19 @@ _switch, _throw = greenlet.switch, greenlet.throw
 #: Stacks kept for reuse; more than that many handlers at once make new ones, which then go.
 _KEEP = 256
 
+#: Each so many seconds half of those that nobody has used meanwhile are given back, except for a few: one
+#: takes some 20 kB.
+_REST = 5.0
+_FEW = 8
+
+
+class _Leave(Exception):
+    """A runner is not needed any more."""
+
+
+def _leave(runner: Runner) -> None:
+    raise _Leave
+
 
 class Runner(greenlet):
     """One stack. It does one job after another, and waits in the pool between them."""
@@ -77,6 +90,8 @@ class Runner(greenlet):
             if job is not None:
                 try:
                     job(self)
+                except _Leave:
+                    return
                 except BaseException:  # whatever it is, the next job needs this stack
                     log.exception("a turn failed outside of its handler")
                 job = None
@@ -98,6 +113,9 @@ class Runners:
         self.hub = gevent.get_hub()
         self._thread = _get_ident()
         self._free: list[Runner] = []
+        #: Those that were free when `trim` last looked, and when it looks next.
+        self._rested: list[Runner] = []
+        self._look_at = 0.0
 
     def start(self, job: Callable[[Runner], None], part: Part) -> None:
         """Run ``job(runner)`` until it blocks or ends. Call it in the hub's greenlet only: it is where
@@ -122,6 +140,25 @@ class Runners:
             return False
         self._free.append(runner)
         return True
+
+    def trim(self) -> None:
+        """Give back stacks that have not been needed for a while. Called in the loop, every now and then."""
+        now = monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _REST
+        # The last to come is the first to go: who has not been used stands where it stood.
+        unused = 0
+        for before, runner in zip(self._rested, self._free, strict=False):
+            if before is not runner:
+                break
+            unused += 1
+        leaving = self._free[: max(unused - _FEW, 0) + 1 >> 1]
+        del self._free[: len(leaving)]
+        for runner in leaving:
+            runner.job = _leave
+            _switch(runner)
+        self._rested = self._free[:]
 
     def __repr__(self) -> str:
         return f"<Runners {len(self._free)} free>"

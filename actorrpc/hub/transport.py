@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import socket
+import sys
 from collections.abc import Callable
+from contextlib import suppress
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any
 
 from gevent import get_hub
@@ -86,6 +90,15 @@ class Transport:
         """Bytes that the socket has not taken."""
         return 0 if self._backlog is None else len(self._backlog)
 
+    @property
+    def untaken(self) -> int:
+        """Bytes that the client's host has not acknowledged, those that the socket has not taken included."""
+        queued = bytearray(4)
+        with suppress(OSError, ValueError):  # it has been closed
+            ioctl(self._sock.fileno(), TIOCOUTQ, queued)
+        # A FIN counts as one.
+        return self.unsent + max(int.from_bytes(queued, sys.byteorder) - 1, 0)
+
     def start(self) -> None:
         """Read, and write what waits; nothing if it has been closed."""
         if self._sock.fileno() < 0:
@@ -145,7 +158,6 @@ class Transport:
 
     def let_go(self) -> None:
         """Close this process's descriptor only, whatever else fails: another one has the connection."""
-        self._on_bytes = self._on_end = self._on_writable = _ignore
         try:
             if self._sock is not _NO_SOCKET:
                 _unregister(self._sock.fileno())
@@ -153,6 +165,8 @@ class Transport:
             self._release()
 
     def _release(self) -> None:
+        self._on_bytes = self._on_end = self._on_writable = _ignore
+        self._backlog = None
         try:
             for watcher in (self._reader, self._writer):
                 if watcher is not None:

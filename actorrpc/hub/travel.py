@@ -107,6 +107,7 @@ class Departure:
             self.quiesce(on_quiet)  # what they published must be acknowledged
 
     def _run_hook(self, cell: Cell) -> None:
+        cell.frozen = True
         if not cell.run_hook("on_freeze"):
             self._hook_failed = f"on_freeze of {cell.name} raised"
 
@@ -146,6 +147,8 @@ class Arrival:
         connection = self.connection
         # With its family and type: nobody needs to ask the kernel for them.
         connection.transport.attach(socket_of(fd, socket.AF_INET, socket.SOCK_STREAM, 0))
+        for cell in connection.cells.values():
+            cell.frozen = cell.connected
         connection.thaw_hooks()
         connection.node.adopt(connection)
         connection.resume()

@@ -67,6 +67,7 @@ class Cell:
     __slots__ = (
         "connected",
         "connection",
+        "frozen",
         "hook",
         "instance",
         "lane",
@@ -96,6 +97,8 @@ class Cell:
         self.running = False
         #: The instance has been made and on_connect has run, so that other turns may.
         self.connected = True
+        #: on_freeze has begun, here or in the hub that the connection left, and no on_thaw since.
+        self.frozen = False
         #: on_thaw has to run before the lane's turns may.
         self.thawing = False
         #: The hook or topic turn that runs, for `actorrpc connections`, and since when.
@@ -298,6 +301,7 @@ class Cell:
     def keep_last_turns(self) -> None:
         """The client has gone: what is left to run is what closes iterables, an on_thaw that is due, and
         on_disconnect."""
+        self.thaw_hook()  # the move that it was frozen for is given up
         last = [turn for turn in self.mailbox if turn[0] in (CLOSE, THAW)]
         if self.connected and self.overrides("on_disconnect"):
             last.append((DISCONNECT, None, None))
@@ -314,6 +318,12 @@ class Cell:
         """The actor stays here, or has come."""
         if isinstance(self.instance, Actor):
             self.instance.__dict__["state"] = state_of(self.instance)
+
+    def thaw_hook(self) -> None:
+        """Queue on_thaw, before all other turns, if it is due and does not wait already."""
+        if self.frozen and not self.thawing and self.overrides("on_thaw"):
+            self.thawing = True
+            self.mailbox.appendleft((THAW, None, None))
 
     def leave(self) -> None:
         """The actor lives in another hub now: nobody here may use what is left of it."""
@@ -460,6 +470,7 @@ class Cell:
         elif kind == DISCONNECT:
             self.run_hook("on_disconnect")
         elif kind == THAW:
+            self.frozen = False
             self.run_hook("on_thaw")
             self.thawing = False
             self._open_lane()

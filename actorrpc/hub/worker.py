@@ -198,7 +198,8 @@ class Worker:
             self._node.move(move.connection, move.target, answer)
 
     def _on_list_connections(self, question: control_pb2.ListConnections) -> None:
-        answer = control_pb2.Connections(request=question.request, connections=self._node.list_connections())
+        answer = self._node.list_some(question.after)
+        answer.request = question.request
         self._link.send(control_pb2.ToBroker(connections=answer))
 
     def _on_stop(self, stop: control_pb2.Stop) -> None:

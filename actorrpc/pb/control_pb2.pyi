@@ -135,10 +135,12 @@ class Move(_message.Message):
     def __init__(self, request: _Optional[int] = ..., connection: _Optional[str] = ..., target: _Optional[int] = ..., until: _Optional[float] = ...) -> None: ...
 
 class ListConnections(_message.Message):
-    __slots__ = ("request",)
+    __slots__ = ("request", "after")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     request: int
-    def __init__(self, request: _Optional[int] = ...) -> None: ...
+    after: int
+    def __init__(self, request: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
 
 class Stop(_message.Message):
     __slots__ = ("drain_timeout",)
@@ -280,12 +282,14 @@ class Moved(_message.Message):
     def __init__(self, connection: _Optional[str] = ..., target: _Optional[int] = ..., aborted: _Optional[str] = ..., pause_ms: _Optional[float] = ..., of_connection: bool = ...) -> None: ...
 
 class Connections(_message.Message):
-    __slots__ = ("request", "connections")
+    __slots__ = ("request", "connections", "more")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     request: int
     connections: _containers.RepeatedCompositeFieldContainer[Connection]
-    def __init__(self, request: _Optional[int] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ...) -> None: ...
+    more: int
+    def __init__(self, request: _Optional[int] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ..., more: _Optional[int] = ...) -> None: ...
 
 class Connection(_message.Message):
     __slots__ = ("id", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why", "actors", "load", "freeze_ms", "age")
