@@ -23,6 +23,7 @@ from actorrpc.broker.process import Answer, HubProcess
 from actorrpc.broker.questions import MOVE_GRACE, move_question
 from actorrpc.broker.recording import Recording
 from actorrpc.config import Config
+from actorrpc.forks import users_code
 from actorrpc.pb import control_pb2
 
 __all__ = ["PERIOD", "PLAN_TIMEOUT", "Rebalancer", "hub_load"]
@@ -241,7 +242,8 @@ class Rebalancer:
 def _decisions(policy: Policy, view: View, under_way: frozenset[str]) -> Decisions | PolicyFailed:
     """In a thread: what it raised there would be reported by gevent, too."""
     try:
-        return decide(policy, view, under_way)
+        with users_code():
+            return decide(policy, view, under_way)
     except PolicyFailed as failure:
         return failure
 

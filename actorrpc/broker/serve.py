@@ -18,6 +18,7 @@ from actorrpc.broker.signals import caught
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.forks import users_code
 
 __all__ = ["serve", "usable_cores"]
 
@@ -65,7 +66,8 @@ def serve(
             def ready() -> None:
                 rebalancer.start(lambda: supervisor.serving, recorder)
                 if on_ready is not None:
-                    on_ready(supervisor.address)
+                    with users_code():
+                        on_ready(supervisor.address)
 
             with caught({SIGTERM: supervisor.stop_soon, SIGINT: supervisor.interrupt}), rebalancer:
                 supervisor.run(ready)

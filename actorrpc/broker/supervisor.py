@@ -21,6 +21,7 @@ from actorrpc.broker.runtime_dir import Claim
 from actorrpc.broker.whereabouts import Whereabouts
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.forks import guard, unguard
 from actorrpc.pb import control_pb2
 
 __all__ = ["Supervisor"]
@@ -95,6 +96,7 @@ class Supervisor:
 
         Raises ConfigError if a hub cannot start at first. No process is left, whatever is raised.
         """
+        guard(self, gevent.get_hub())
         try:
             for hub in self._hubs:
                 self._start(hub)
@@ -107,6 +109,10 @@ class Supervisor:
                 self._until(lambda: self._stopping)
         finally:
             self._stop_all()
+            unguard(self)
+
+    def forked(self) -> None:
+        """Nothing to do: a child does not come back to ``run``."""
 
     def stop_soon(self) -> None:
         """Stop gracefully. This and what follows may be called at any time, and from the loop's callbacks."""

@@ -184,6 +184,13 @@ class Connection:
         self.admission = None
         self._on_quiet = None
 
+    def forked(self) -> None:
+        """This is a copy in a child of the hub's process: let nothing come of what its handler does."""
+        self.state = CLOSED
+        self.paused = self._work_due = True
+        for call in self.calls.values():
+            call.ended = True
+
     @property
     def _finished(self) -> bool:
         """Closed, and nothing of it runs or waits to run."""
@@ -260,10 +267,12 @@ class Connection:
         service = call.route.service
         try:
             cell = self.cells[service.__rpc__.name] = Cell(self, service)
-        except BaseException:
+        except BaseException as error:
+            self.runners.leave_child(error)
             log.exception("%s could not be made, on connection %s", service.__name__, self.id)
             call.end(StatusCode.UNKNOWN, "the service could not be made")
             return None
+        self.runners.leave_child()
         if cell.overrides("on_connect"):
             cell.connected = False
             cell.mailbox.append((CONNECT, None, None))

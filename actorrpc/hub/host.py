@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from actorrpc.actor import Service
 from actorrpc.call import Call
 from actorrpc.errors import RpcError
+from actorrpc.forks import users_code
 from actorrpc.hub.rates import counted_as
 from actorrpc.hub.state import CLOSED
 
@@ -151,7 +152,11 @@ class ServiceHost:
         self._connection.notice_quiet()
 
     def offload(self, function: Callable[[], T]) -> T:
-        return get_hub().threadpool.apply(function)
+        def in_thread() -> T:
+            with users_code():  # a child that is forked there would wait for the pool's next task for ever
+                return function()
+
+        return get_hub().threadpool.apply(in_thread)
 
     def __repr__(self) -> str:
         return f"<ServiceHost of {self.id}, {len(self.subscriptions)} subscriptions>"

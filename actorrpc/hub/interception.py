@@ -96,6 +96,7 @@ class Endings:
         for call, status, message in due:
             assert call.route.chain is not None
             call.route.chain.ended(call, status, message)
+            call.cell.connection.runners.leave_child()
 
     def __repr__(self) -> str:
         return f"<Endings {len(self._due)} due>"

@@ -13,6 +13,7 @@ from typing import Any
 from gevent import get_hub
 from gevent.monkey import get_original
 
+from actorrpc.forks import serves
 from actorrpc.hub.backlog import Backlog
 
 __all__ = ["Listener", "PlainSocket", "address_text"]
@@ -52,6 +53,7 @@ class Listener:
     ) -> None:
         self._sock = PlainSocket(fileno=sock.detach())
         self._sock.setblocking(False)
+        serves(self._sock)
         self._accepted = accepted
         self._room = room
         self._full = full

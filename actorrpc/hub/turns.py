@@ -377,6 +377,7 @@ class Cell:
         except RpcError as error:
             self.connection.discard(self, error)
         except BaseException as error:
+            self.connection.runners.leave_child(error)
             log.exception("on_connect of %s raised, on connection %s", self.name, self.connection.id)
             self.connection.discard(self, RpcError(StatusCode.UNKNOWN, "the actor could not be made"))
             if isinstance(error, KeyboardInterrupt):
@@ -415,6 +416,7 @@ class Cell:
         try:
             self._hook(name, *args)
         except BaseException as error:
+            self.connection.runners.leave_child(error)
             log.exception("%s of %s raised, on connection %s", name, self.name, self.connection.id)
             if isinstance(error, KeyboardInterrupt):
                 pass_to_main(error)
@@ -467,6 +469,7 @@ def is_mostly_stale(stale: int, waiting: int) -> bool:
 
 def fail(call: Call[Any], error: BaseException) -> None:
     """End a call whose handler raised; also SystemExit or a gevent.Timeout ends no more than that."""
+    call.cell.connection.runners.leave_child(error)
     if call.route.chain is not None:
         error = call.route.chain.error(call, error)
     if isinstance(error, RpcError):

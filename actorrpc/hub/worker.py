@@ -20,6 +20,7 @@ from gevent.event import AsyncResult, Event
 from actorrpc.app import load
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.forks import guard, serves, users_code
 from actorrpc.framing import close_all
 from actorrpc.hub.load import LoadMeter
 from actorrpc.hub.proc import can_open
@@ -48,8 +49,8 @@ class Worker:
 
     def __init__(self, control: socket.socket, make_node: Callable[..., Node]) -> None:
         self._make_node = make_node
-        #: The first message and the descriptor with it; None if the broker has gone before.
-        self._start: AsyncResult[tuple[control_pb2.Start, int] | None] = AsyncResult()
+        #: The first message and the listening socket with it; None if the broker has gone before.
+        self._start: AsyncResult[tuple[control_pb2.Start, socket.socket] | None] = AsyncResult()
         #: The listening socket, until it is the node's.
         self._listener: socket.socket | None = None
         #: One hub accepts for all: this one only if it is told to, or if nobody can tell any more.
@@ -70,6 +71,7 @@ class Worker:
             "unlisten": self._on_unlisten,
         }
         self._link = Link(control, control_pb2.ToHub, self._on_message, self._on_broker_gone)
+        guard(self, get_hub())
 
     def run(self) -> int:
         """Serve until told to stop. Returns the process's exit status."""
@@ -79,14 +81,15 @@ class Worker:
         start, listener = started
         log_to_stderr(f"hub {start.hub}")
         try:
-            app = load(start.app)
+            with users_code():
+                app = load(start.app)
         except ConfigError as error:
             return self._refuse(str(error))
         config = Config.from_message(start.config)
         self._node = self._make_node(
             app, config, hub=start.hub, generation=start.generation, on_moved=self._report_moved
         )
-        self._listener = socket.socket(fileno=listener)
+        self._listener = listener
         self._acceptor = start.acceptor
         self._hub = start.hub
         # What is there now stays. Looking through it takes 10 ms, for which all connections would wait.
@@ -99,6 +102,9 @@ class Worker:
             self._listen_alone()
         self._stopped.wait()
         return 0
+
+    def forked(self) -> None:
+        """Nothing to do: a child never comes back to ``run``."""
 
     def _refuse(self, error: str) -> int:
         told = Event()
@@ -154,7 +160,9 @@ class Worker:
             self._handlers[kind](getattr(message, kind), *fds)
 
     def _on_start(self, start: control_pb2.Start, listener: int) -> None:
-        self._start.set((start, listener))
+        sock = socket.socket(fileno=listener)
+        serves(sock)
+        self._start.set((start, sock))
 
     def _on_peer(self, peer: control_pb2.Peer, fd: int) -> None:
         self._node.add_peer(peer.hub, socket.socket(fileno=fd))
