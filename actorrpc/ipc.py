@@ -21,6 +21,7 @@ from gevent import get_hub
 from gevent.monkey import get_original
 from google.protobuf.message import DecodeError, Message
 
+from actorrpc.forks import hold
 from actorrpc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
 from actorrpc.timers import after
 
@@ -102,6 +103,7 @@ class Link(Generic[Inbound]):
         self._writer: Any = self._loop.io(self._fd, 2)
         self._pause: Any = None
         self._reader.start(self._read)
+        hold(self)
 
     @property
     def unsent(self) -> int:
@@ -170,6 +172,13 @@ class Link(Generic[Inbound]):
         self._spares.clear()
         self._reserved = 0
         self._sock.close()
+
+    def descriptors(self) -> list[int]:
+        """All that it has, for a child, which may keep none of them."""
+        if self._closed:
+            return []
+        queued = [fd for frame in self._queue for fd in frame.fds]
+        return [self._fd, *queued, *self._spares, *self._frames.descriptors]
 
     def _read(self) -> bool:
         """Read one portion and deliver its frames. Returns False when nothing is there."""

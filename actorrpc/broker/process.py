@@ -18,6 +18,7 @@ from gevent.event import AsyncResult, Event
 
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.duties import brief
+from actorrpc.forks import hold
 from actorrpc.framing import close_all
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
@@ -76,6 +77,7 @@ class HubProcess:
         self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)
         self._exit_watcher: Any = get_hub().loop.io(self._pidfd, 1)
         self._exit_watcher.start(self._on_exit)
+        hold(self)
 
     @property
     def state(self) -> str:
@@ -104,6 +106,10 @@ class HubProcess:
         else:
             self._asked[self._last_request] = result
         return result
+
+    def descriptors(self) -> list[int]:
+        """What a child of this process may not keep: with the pidfd it could kill the hub."""
+        return [self._pidfd] if self.exit_code is None else []
 
     def stop(self, drain_timeout: float) -> None:
         """Let it end its calls and exit; one that does not serve yet ends at once."""

@@ -24,6 +24,7 @@ from actorrpc.broker.questions import MOVE_GRACE, move_question
 from actorrpc.broker.recording import Recording
 from actorrpc.config import Config
 from actorrpc.duties import reason
+from actorrpc.forks import users_code
 from actorrpc.pb import control_pb2
 
 __all__ = ["PERIOD", "PLAN_TIMEOUT", "Rebalancer", "hub_load"]
@@ -246,7 +247,8 @@ class Rebalancer:
 def _decisions(policy: Policy, view: View, under_way: frozenset[str]) -> Decisions | PolicyFailed:
     """In a thread: what it raised there would be reported by gevent, too."""
     try:
-        return decide(policy, view, under_way)
+        with users_code():
+            return decide(policy, view, under_way)
     except PolicyFailed as failure:
         return failure
 

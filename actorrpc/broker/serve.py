@@ -19,6 +19,7 @@ from actorrpc.broker.supervisor import Supervisor
 from actorrpc.config import Config
 from actorrpc.descriptors import raise_limit
 from actorrpc.errors import ConfigError
+from actorrpc.forks import users_code
 
 __all__ = ["serve", "usable_cores"]
 
@@ -68,7 +69,8 @@ def serve(
             def ready() -> None:
                 rebalancer.start(lambda: supervisor.serving, recorder)
                 if on_ready is not None:
-                    on_ready(supervisor.address)
+                    with users_code():
+                        on_ready(supervisor.address)
 
             with caught({SIGTERM: supervisor.stop_soon, SIGINT: supervisor.interrupt}), rebalancer:
                 supervisor.run(ready)

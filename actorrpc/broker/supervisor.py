@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from gevent import get_hub
 from gevent.queue import Empty, Queue
 
 from actorrpc.broker.homes import SLOTS, assign, terms
@@ -20,6 +21,7 @@ from actorrpc.broker.runtime_dir import Claim
 from actorrpc.broker.whereabouts import Whereabouts
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.forks import guard, unguard
 from actorrpc.pb import control_pb2
 from actorrpc.timers import after, every
 
@@ -96,6 +98,7 @@ class Supervisor:
 
         Raises ConfigError if a hub cannot start at first. No process is left, whatever is raised.
         """
+        guard(self, get_hub())
         try:
             for hub in self._hubs:
                 self._start(hub)
@@ -111,6 +114,10 @@ class Supervisor:
                     queue_check.close()
         finally:
             self._stop_all()
+            unguard(self)
+
+    def forked(self) -> None:
+        """Nothing to do: a child does not come back to ``run``."""
 
     def stop_soon(self) -> None:
         """Stop gracefully. This and what follows may be called at any time, and from the loop's callbacks."""

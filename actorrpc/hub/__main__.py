@@ -15,6 +15,8 @@ import sys
 from gevent.monkey import is_module_patched
 
 from actorrpc.descriptors import raise_limit
+from actorrpc.forks import hold_for_good
+from actorrpc.hub.multiprocess import cooperate
 from actorrpc.hub.node import Node
 from actorrpc.hub.worker import Worker
 
@@ -34,6 +36,8 @@ def main() -> int:
     # No process that the app starts may hold the lock or the link when this one has gone.
     os.set_inheritable(given.control_fd, False)
     os.set_inheritable(given.lock_fd, False)
+    hold_for_good(given.lock_fd)
+    cooperate()
     return Worker(socket.socket(fileno=given.control_fd), Node).run()
 
 

@@ -224,6 +224,13 @@ class Connection:
             if call.timer is not None:
                 call.timer.close()
 
+    def forked(self) -> None:
+        """This is a copy in a child of the hub's process: let nothing come of what its handler does."""
+        self.state = CLOSED
+        self.paused = self._work_due = True
+        for call in self.calls.values():
+            call.ended = True
+
     @property
     def _finished(self) -> bool:
         """Closed, and nothing of it runs or waits to run."""

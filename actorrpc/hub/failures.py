@@ -31,6 +31,7 @@ _ENDING = (KeyboardInterrupt, SystemExit)
 
 def fail(call: Call[Any], error: BaseException) -> None:
     """End a call whose handler raised; also SystemExit or a gevent.Timeout ends no more than that."""
+    call.cell.connection.runners.leave_child(error)
     chain = call.route.chain
     if chain is None:
         _end(call, error)

@@ -13,12 +13,12 @@ from typing import Any
 from gevent import get_hub
 from gevent.hub import Hub
 
-__all__ = ["guard"]
+__all__ = ["outlive_errors"]
 
 log = logging.getLogger("actorrpc.hub")
 
 
-def guard() -> None:
+def outlive_errors() -> None:
     """Log, from now on, what would have ended this thread's gevent hub."""
     hub: Any = get_hub()
 

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from actorrpc.actor import Service
 from actorrpc.call import Call
 from actorrpc.errors import RpcError, StatusCode
+from actorrpc.forks import users_code
 from actorrpc.hub.publications import Publication
 from actorrpc.hub.rates import counted_as
 from actorrpc.hub.state import CLOSED
@@ -234,10 +235,11 @@ class Outcome(Generic[T]):
 
     def run(self) -> None:
         """Call the function; raises nothing."""
-        try:
-            self._result = self._context.run(self._function)
-        except BaseException as error:
-            self._error = error
+        with users_code():  # a child that is forked there would wait for the pool's next task for ever
+            try:
+                self._result = self._context.run(self._function)
+            except BaseException as error:
+                self._error = error
 
     def get(self) -> T:
         """What it returned. Raises what it raised."""

@@ -112,6 +112,7 @@ class Endings:
             assert call.route.chain is not None
             for error in run_in(call, call.route.chain.ended, call, status, message):
                 contain(error)
+            call.cell.connection.runners.leave_child()
 
     def __repr__(self) -> str:
         return f"<Endings {len(self._due)} due>"

@@ -14,6 +14,7 @@ from typing import Any
 from gevent import get_hub
 from gevent.monkey import get_original
 
+from actorrpc.forks import serves
 from actorrpc.hub.backlog import Backlog
 from actorrpc.timers import after
 
@@ -54,6 +55,7 @@ class Listener:
     ) -> None:
         self._sock = socket_of(sock.detach())
         self._sock.setblocking(False)
+        serves(self._sock)
         self._accepted = accepted
         self._room = room
         self._full = full

@@ -16,6 +16,7 @@ from actorrpc.call import Call
 from actorrpc.config import Config
 from actorrpc.duties import do_all
 from actorrpc.errors import StatusCode
+from actorrpc.forks import guard, unguard, users_code
 from actorrpc.framing import close_all
 from actorrpc.handoff.handoffs import Handoffs
 from actorrpc.handoff.parcel import unpacked
@@ -98,6 +99,7 @@ class Node:
         self._stop_timer: Any = None
         #: The drain timeout is over.
         self._ending = False
+        guard(self, self.runners.hub)
 
     # ---- connections
 
@@ -327,7 +329,7 @@ class Node:
         limit = self.config.max_connections
         if limit and self._expected_count() > limit:  # which counts this one
             raise Unwilling(f"hub {self.hub} has {limit} connections, its limit")
-        with unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
+        with users_code(), unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
             return Arrival(thaw(self, snapshot))
 
     def count_turn(self, connection: Connection) -> None:
@@ -385,8 +387,16 @@ class Node:
         self.endings.tell()  # also of calls that ended in this step of the loop
         done()
 
+    def forked(self) -> None:
+        """This process is a child of the hub's: nothing of it may be used here (``actorrpc.forks``)."""
+        self._stopped = None
+        self.runners.forked()
+        for connection in (*self.connections.values(), *self._finishing):
+            connection.forked()
+
     def close(self) -> None:
         """Release what a node without connections still has."""
+        unguard(self)
         self.topics.close()
         self.reception.close()
         for link in self._links.values():

@@ -15,6 +15,8 @@ import gevent
 from gevent.monkey import get_original
 from greenlet import getcurrent, greenlet
 
+from actorrpc.forks import end_child
+
 if TYPE_CHECKING:
     from actorrpc.hub.metering import Part
 
@@ -111,11 +113,13 @@ class Runners:
 
     def __init__(self) -> None:
         self.hub = gevent.get_hub()
-        self._thread = _get_ident()
+        #: None in a forked child.
+        self._thread: int | None = _get_ident()
         self._free: list[Runner] = []
         #: Those that were free when `trim` last looked, and when it looks next.
         self._rested: list[Runner] = []
         self._look_at = 0.0
+        self._room = _KEEP
 
     def start(self, job: Callable[[Runner], None], part: Part) -> None:
         """Run ``job(runner)`` until it blocks or ends. Call it in the hub's greenlet only: it is where
@@ -132,11 +136,27 @@ class Runners:
     def check_thread(self) -> None:
         """Raise RuntimeError if the caller runs in another thread."""
         if _get_ident() != self._thread:
+            if self._thread is None:
+                raise RuntimeError(
+                    "this process is a child, forked from a hub, and calls and actors are the hub's: give it "
+                    "what is for them through a pipe or a queue (docs/processes.md)"
+                )
             raise RuntimeError("calls and actors are for the hub's own greenlets, not for other threads")
+
+    def forked(self) -> None:
+        """This is a copy in a child of the hub's process, which ends with the job that forked it."""
+        self._thread = None
+        self._room = 0
+
+    def leave_child(self, error: BaseException | None = None) -> None:
+        """End this process if it is a child, forked in a job that has now ended."""
+        if self._thread is None:
+            end_child(error)
 
     def keep(self, runner: Runner) -> bool:
         """Take back an idle runner; False if there are enough."""
-        if len(self._free) >= _KEEP:
+        if len(self._free) >= self._room:
+            self.leave_child()
             return False
         self._free.append(runner)
         return True

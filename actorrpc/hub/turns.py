@@ -492,6 +492,7 @@ class Cell:
         except RpcError as error:
             connection.discard(self, error)
         except BaseException as error:
+            connection.runners.leave_child(error)
             log.exception("%s of %s raised, on connection %s", hook, self.name, connection.id)
             what = "actor" if issubclass(self.service, Actor) else "service"
             connection.discard(self, RpcError(StatusCode.UNKNOWN, f"the {what} could not be made"))
@@ -543,6 +544,7 @@ class Cell:
         try:
             self._hook(name, *args)
         except BaseException as error:
+            self.connection.runners.leave_child(error)
             log.exception("%s of %s raised, on connection %s", name, self.name, self.connection.id)
             contain(error)
             return False

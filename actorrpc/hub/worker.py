@@ -21,8 +21,9 @@ from actorrpc.app import load
 from actorrpc.config import Config
 from actorrpc.duties import brief
 from actorrpc.errors import ConfigError
+from actorrpc.forks import guard, serves, users_code
 from actorrpc.framing import close_all
-from actorrpc.hub.guard import guard
+from actorrpc.hub.guard import outlive_errors
 from actorrpc.hub.hanging import shown_if_it_hangs
 from actorrpc.hub.listener import socket_of
 from actorrpc.hub.load import LoadMeter
@@ -79,6 +80,7 @@ class Worker:
             "unlisten": self._on_unlisten,
         }
         self._link = Link(control, control_pb2.ToHub, self._on_message, self._on_broker_gone)
+        guard(self, get_hub())
 
     def run(self) -> int:
         """Serve until told to stop. Returns the process's exit status."""
@@ -87,10 +89,11 @@ class Worker:
             return 1
         start, listener = started
         log_to_stderr(f"hub {start.hub}")
-        guard()
+        outlive_errors()
         config = Config.from_message(start.config)
         try:
-            with shown_if_it_hangs(start.app, start.until - time.monotonic() if start.until else 0.0):
+            patience = start.until - time.monotonic() if start.until else 0.0
+            with users_code(), shown_if_it_hangs(start.app, patience):
                 app = load(start.app)
         except ConfigError as error:
             listener.close()
@@ -111,6 +114,9 @@ class Worker:
             self._listen_alone()
         self._stopped.wait()
         return 0
+
+    def forked(self) -> None:
+        """Nothing to do: a child never comes back to ``run``."""
 
     def _refuse(self, error: str) -> int:
         told = Event()
@@ -170,6 +176,7 @@ class Worker:
             self._handlers[kind](getattr(message, kind), socket_of(fds[0]))
 
     def _on_start(self, start: control_pb2.Start, listener: socket.socket) -> None:
+        serves(listener)
         self._start.set((start, listener))
 
     def _on_peer(self, peer: control_pb2.Peer, sock: socket.socket) -> None:
