@@ -64,6 +64,8 @@ class Client:
         self._decoder = hpack.Decoder()
         self._out = bytearray(raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, window)))
         self._rest = b""
+        #: What has been read, by stream, and the server may send again.
+        self._owed: dict[int, int] = {}
         if wide:
             self._out += raw.window_update(0, LARGE - FLOOR)
             self.granted = LARGE
@@ -134,6 +136,11 @@ class Client:
         moved = self._write()
         while not self.deaf and not self.ended and self._read():
             moved = True
+        if self._owed:
+            self.grant(None, sum(self._owed.values()))
+            for id, size in self._owed.items():
+                self.grant(self.streams[id], size)
+            self._owed.clear()
         return self._write() or moved
 
     def _write(self) -> bool:
@@ -209,8 +216,7 @@ class Client:
             data = data[end:]
         stream.rest = data
         if not self.late:
-            self.grant(None, size)
-            self.grant(stream, size)
+            self._owed[stream.id] = self._owed.get(stream.id, 0) + size
 
     def _on_settings(self, payload: bytes) -> None:
         for at in range(0, len(payload), 6):

@@ -39,6 +39,8 @@ class Costs:
         self.rounds = 0
         self._samples = 0
         self._moves_before = 0
+        #: Messages, replies and the like that were new.
+        self.progressed = 0
         self._profile = cProfile.Profile(builtins=False)
         self._gone: set[int] = set()
 
@@ -51,10 +53,13 @@ class Costs:
     def progress(self) -> None:
         """Something new has happened."""
         self._moves_before = self.moves
+        self.progressed += 1
 
     def is_livelock(self) -> bool:
-        """Whether connections have moved often, and nothing else has happened."""
-        return self.moves - self._moves_before > MOST_MOVES
+        """Whether connections have moved often, and little else has happened."""
+        return self.moves - self._moves_before > MOST_MOVES or (
+            self.moves > 3 * (self.progressed + MOST_MOVES)
+        )
 
     def note_gone(self, client: int) -> None:
         self._gone.add(client)
@@ -99,8 +104,6 @@ class Costs:
         for entry in self._profile.getstats():
             code: Any = entry.code
             if not isinstance(code, str) and "/actorrpc/" in code.co_filename:
-                found.append(
-                    (entry.callcount, code.co_qualname if hasattr(code, "co_qualname") else code.co_name)
-                )
+                found.append((entry.callcount, f"{code.co_name}, line {code.co_firstlineno}"))
         found.sort(reverse=True)
         return sum(count for count, _ in found), found[:6]

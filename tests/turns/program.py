@@ -78,7 +78,7 @@ class Program:
     topic_room: int = 1024
 
 
-# ---- how a program is drawn: by numbers, since each strategy more takes as long as some of the program's steps
+# ---- how a program is drawn: by numbers, since strategies inside of strategies take longer than a run
 
 
 @cache
@@ -119,12 +119,17 @@ WINDOWS = (65_535, 1000, 0, 1 << 20)
 
 
 class _Scripts(_Dice):
-    """Choices of what handlers do. ``most``: replies of an iterable, where each may come with a move."""
+    """Choices of what handlers do. ``most``: replies of an iterable, where each may come with a move.
+
+    ``ops`` are those that the program has at all: programs of a few kinds of ops find more than programs of
+    all kinds.
+    """
 
     most = 1500
+    ops = OPS
 
-    def op(self, ops: dict[str, int] = OPS) -> Op:
-        name = self.weighed(ops)
+    def op(self, ops: dict[str, int] | None = None) -> Op:
+        name = self.weighed(ops or self.ops)
         if name in ("sub", "unsub", "listen"):
             return name, self.pick("t", "u")
         match name:
@@ -176,16 +181,39 @@ class _Scripts(_Dice):
         return many, self.on_request(), script
 
 
+@dataclass(frozen=True)
+class _Kinds:
+    """What one program is made of."""
+
+    methods: tuple[str, ...]
+    steps: dict[str, int]
+    ops: dict[str, int]
+
+
 @st.composite
-def _steps(draw: Any, clients: int, hubs: int, focus: tuple[str, ...], most: int) -> Op:
+def _kinds(draw: Any) -> _Kinds:
+    dice = _Dice(draw)
+    methods = {dice.pick(*METHODS) for _ in range(dice.pick(1, 2, 3, 4))}
+    steps = {"call", "release", *(dice.weighed(STEPS) for _ in range(dice.pick(2, 3, 4, 6, 8)))}
+    ops = {dice.weighed(OPS) for _ in range(dice.pick(1, 2, 3, 4, 6))}
+    return _Kinds(
+        tuple(sorted(methods)),
+        {name: weight for name, weight in STEPS.items() if name in steps},
+        {name: weight for name, weight in OPS.items() if name in ops},
+    )
+
+
+@st.composite
+def _steps(draw: Any, clients: int, hubs: int, most: int, kinds: _Kinds) -> Op:
     dice = _Scripts(draw)
     dice.most = most
-    name = dice.weighed(STEPS)
+    dice.ops = kinds.ops
+    name = dice.weighed(kinds.steps)
     number = draw(_below(8))
     client = number % clients
     match name:
         case "call":
-            return _call(dice, client, dice.pick(*focus))
+            return _call(dice, client, dice.pick(*kinds.methods))
         case "say":
             return name, number, (dice.messages(True),)
         case "half":
@@ -225,7 +253,7 @@ def _settings(draw: Any) -> dict[str, Any]:
             for _ in range(dice.pick(1, 1, 2))
         ),
         "hooks": tuple(
-            (name, (dice.some(1, lambda: dice.op(HOOK_OPS)),) + dice.pick((), ((),)))
+            (name, (dice.pick((dice.op(HOOK_OPS),), ()), *dice.pick((), ((),))))
             for name in sorted(set(dice.some(3, lambda: dice.pick(*HOOKS))) if dice.pick(False, True) else ())
         ),
         "interceptors": tuple(
@@ -243,7 +271,7 @@ def _settings(draw: Any) -> dict[str, Any]:
 def programs(draw: Any) -> Program:
     """All programs."""
     values = draw(_settings())
-    focus = tuple(draw(st.lists(st.sampled_from(METHODS), min_size=1, max_size=4, unique=True)))
-    steps = _steps(len(values["clients"]), values["hubs"], focus, 8 if values["move_every"] else 1500)
-    batches = draw(st.lists(st.lists(steps, min_size=1, max_size=4), min_size=1, max_size=8))
+    most = 8 if values["move_every"] else 1500
+    steps = _steps(len(values["clients"]), values["hubs"], most, draw(_kinds()))
+    batches = draw(st.lists(st.lists(steps, min_size=1, max_size=5), min_size=1, max_size=10))
     return Program(tuple(map(tuple, batches)), **values)

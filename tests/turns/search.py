@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -16,21 +13,10 @@ from .program import Program, programs
 from .reference import Fault
 from .world import World, run
 
-__all__ = ["Found", "Search", "quick_garbage"]
+__all__ = ["Found", "Search"]
 
 #: Programs of one seed: after so many, hypothesis begins anew with the next.
 AT_ONCE = 1000
-
-
-@contextmanager
-def quick_garbage() -> Any:
-    """Each program looks for what is left of it: the collector need not look at all that was there before."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @dataclass
@@ -64,14 +50,13 @@ class Search:
         until = time.monotonic() + seconds
         chosen = random.Random(self.seed)
         number = self.seed
-        with quick_garbage():
-            while time.monotonic() < until and self.programs < most:
-                try:
-                    self._batch(number, min(AT_ONCE, most - self.programs), until)
-                except Fault:
-                    assert self._last is not None
-                    return Found(*self._last, self._first, number)
-                number = chosen.getrandbits(32)
+        while time.monotonic() < until and self.programs < most:
+            try:
+                self._batch(number, min(AT_ONCE, most - self.programs), until)
+            except Fault:
+                assert self._last is not None
+                return Found(*self._last, self._first, number)
+            number = chosen.getrandbits(32)
         return None
 
     def _batch(self, number: int, count: int, until: float) -> None:
@@ -92,8 +77,7 @@ class Search:
                 return
             self._try(program)
 
-        with ExitStack():
-            test()
+        test()
 
     def _try(self, program: Program) -> None:
         if self._last is None:

@@ -1,21 +1,11 @@
-"""Random programs against the reference; see docs/turns.md. ``python -m tests.turns`` runs them for longer."""
+"""Random programs against the reference. ``python -m tests.turns`` runs more: see docs/turns.md."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 from .program import Program, programs
-from .search import quick_garbage
 from .world import World, run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _garbage() -> Iterator[None]:
-    with quick_garbage():
-        yield
 
 
 @settings(

@@ -49,17 +49,22 @@ VAR: contextvars.ContextVar[str | None] = contextvars.ContextVar("model", defaul
 #: are 1,500 rounds.
 MOST_ROUNDS = 6_000
 
+#: Bytes of replies of one program; more of them are small. They only take time.
+MOST_BYTES = 2_000_000
+
 #: What the hub logs when its own code failed: never right, whatever an app does.
 FAILURES = ("outside of its handler", "could not be handled", "in state", "cannot be served", "is lost:")
 
 
 def run(world: World) -> None:
     """Run a world's program. Raises Fault."""
+    gc.disable()  # so that what is left is young, and found without a look at all else in the process
     with world.clock.installed():
         try:
             world.run()
         finally:
             world.close()
+            gc.enable()
 
 
 class _Log(logging.Handler):
@@ -104,6 +109,7 @@ class World:
         self.faults: list[Fault] = []
         self._log = _Log()
         self._number = 0
+        self._bytes_left = MOST_BYTES
         self._fds = 0
         self.nodes: list[Any] = []
         self._undo: Any = None
@@ -356,8 +362,12 @@ class World:
                 self.wait(name, cell.client, cell, None)
             elif op[0] == "var":
                 VAR.set(f"{name} of {cell}")
-            elif op[0] != "pub" or name != "on_topic":
+            elif op[0] != "pub" or not self._endless(name):
                 self._common(op, instance, cell)
+
+    def _endless(self, hook: str) -> bool:
+        """Whether what the hook publishes could lead to its running again."""
+        return hook == "on_topic" or (bool(self.program.move_every) and hook in ("on_freeze", "on_thaw"))
 
     def hook(self, instance: Any, name: str) -> None:
         cell = self._cell_of(instance)
@@ -405,6 +415,7 @@ class World:
     def topic(self, instance: Any, topic: str, number: int) -> None:
         cell = self._cell_of(instance)
         self.costs.units += 1
+        self.costs.progress()
         try:
             cell.enter(instance, self.moved.get(cell.client, 0), True, "on_topic")
         except Fault as fault:
@@ -582,10 +593,17 @@ class World:
         for _ in range(count):
             if call.ended:
                 return
-            item = Item(number=self._next(), body=bytes(size))
+            item = self._item(size)
             ref.send(item.number, item.ByteSize())
             self.costs.replies += 1
             call.send(item)
+
+    def _item(self, size: int) -> Item:
+        """A reply of about so many bytes, until enough have been sent."""
+        if self._bytes_left < size:
+            size = 0
+        self._bytes_left -= size
+        return Item(number=self._next(), body=bytes(size))
 
     def _iterate(self, instance: Any, ref: Call, call: Any, op: Op, index: int) -> Any:
         iteration = ref.iteration
@@ -621,7 +639,7 @@ class World:
                 self.costs.progress()
                 if cursor:
                     call.cursor = b"%d" % iteration.at
-                item = Item(number=self._next(), body=bytes(size))
+                item = self._item(size)
                 if not call.ended:
                     ref.send(item.number, item.ByteSize())
             finally:
@@ -659,9 +677,9 @@ class World:
             while True:
                 fired = self.clock.fire_due()
                 gevent.idle()
-                if not any([client.pump() for client in self.clients]) and not fired:
+                if not self._pump() and not fired:
                     gevent.idle()
-                    if not any([client.pump() for client in self.clients]) and not self.clock.fire_due():
+                    if not self._pump() and not self.clock.fire_due():
                         break
                 if self.faults and not enough:
                     break
@@ -671,6 +689,10 @@ class World:
         finally:
             watcher.stop()
             watcher.close()
+
+    def _pump(self) -> bool:
+        """Let every client read and write; whether one did."""
+        return sum(client.pump() for client in self.clients) > 0
 
     # ---- what has to be true at rest
 
@@ -904,7 +926,7 @@ class World:
         del node
         self.nodes.clear()
         self._log.records.clear()  # what was raised keeps frames, and these what they saw
-        gc.collect()
+        gc.collect(0)
         fds = len(os.listdir("/proc/self/fd"))
         if fds > self._fds:
             raise Fault("rest", f"{fds - self._fds} descriptors are left: {_descriptors()}")
