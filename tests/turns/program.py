@@ -18,7 +18,7 @@ What a handler does for a message is a script, a tuple of ops, which the client 
     ("sub", t), ("unsub", t), ("listen", t)   subscribe to a topic, the actor or the call
     ("pub", t, n)           publish
     ("yield", n, size, cursor, between)   return an iterable of n replies, which does the op ``between``
-                            before each and sets call.cursor or does not
+                            before each, and "var" also when it is closed, and sets call.cursor or does not
 
 Messages are ``(how many, on_request, script)``; ``on_request`` is an op for the interceptor's hook, or ().
 
@@ -108,6 +108,7 @@ OPS = {
     "nap": 2, "gate": 6, "burn": 1, "send": 5, "push": 3, "finish": 1, "end others": 1, "raise": 2, "var": 1,
     "sub": 2, "unsub": 1, "listen": 2, "pub": 3,
 }  # fmt: skip
+INIT_OPS = {"nap": 1, "gate": 3, "raise": 1, "var": 1}
 HOOK_OPS = {"nap": 1, "gate": 3, "raise": 2, "var": 1, "sub": 2, "pub": 1}
 STEPS = {
     "call": 16, "say": 3, "half": 2, "cancel": 2, "grant": 3, "grant all": 1, "deaf": 1, "hear": 1, "ping": 1,
@@ -145,6 +146,11 @@ class _Scripts(_Dice):
                 return name, self.pick(*RAISES)
         return (name,)
 
+    def hook(self, name: str) -> Script:
+        """What a hook does at its first run."""
+        ops = INIT_OPS if name == "init" else HOOK_OPS
+        return tuple(self.op(ops) for _ in range(self.pick(1, 1, 0, 2, 3)))
+
     def iterable(self) -> Op:
         count = min(self.pick(1, 0, 2, 3, 3, 8, 8, 40, 1500), self.most)
         size = min(self.pick(0, 10, 10, 3000, 30_000), 600_000 // max(count, 1))
@@ -176,7 +182,7 @@ class _Scripts(_Dice):
         """Several of the same kind."""
         script = self.script(streaming)
         many = self.pick(1, 1, 2, 12, 40)
-        if any(op[0] == "yield" and op[1] * many > 1500 for op in script):
+        if any(op[0] == "yield" and op[1] * many > self.most for op in script):
             many = 1
         return many, self.on_request(), script
 
@@ -253,7 +259,7 @@ def _settings(draw: Any) -> dict[str, Any]:
             for _ in range(dice.pick(1, 1, 2))
         ),
         "hooks": tuple(
-            (name, (dice.pick((dice.op(HOOK_OPS),), ()), *dice.pick((), ((),))))
+            (name, (dice.hook(name), *dice.pick((), ((),))))
             for name in sorted(set(dice.some(3, lambda: dice.pick(*HOOKS))) if dice.pick(False, True) else ())
         ),
         "interceptors": tuple(

@@ -485,9 +485,8 @@ class World:
         what = "its end" if message is None else f"message {index}"
         self.costs.units += 1
         self.costs.sample()
+        self._begin(instance, ref, what)
         try:
-            ref.begin(instance, self.moved.get(ref.cell.client, 0), what)
-            self._context(f"{ref}")
             fresh = ref.take_end() if message is None else ref.take(index)
         except Fault as fault:
             self.faults.append(fault)
@@ -616,35 +615,50 @@ class World:
         return self._replies(instance, ref, call, iteration)
 
     def _replies(self, instance: Any, ref: Call, call: Any, iteration: Iteration) -> Any:
-        _, count, size, cursor, between = iteration.op
-        while True:
-            self.costs.units += 1
-            try:
-                ref.begin(instance, self.moved.get(ref.cell.client, 0), f"reply {iteration.at}")
-                self._context(f"{ref}")
-            except Fault as fault:
-                self.faults.append(fault)
-                raise
-            try:
-                if iteration.at == count:
-                    ref.iteration = None
-                    if iteration.message == -1 or not ref.shape[0]:
-                        ref.finish({0})
-                    return
-                if between:
-                    self._do(between, instance, ref, call)
-                self.costs.sample()
-                iteration.at += 1
-                self.costs.replies += 1
-                self.costs.progress()
-                if cursor:
-                    call.cursor = b"%d" % iteration.at
-                item = self._item(size)
-                if not call.ended:
-                    ref.send(item.number, item.ByteSize())
-            finally:
-                ref.done()
-            yield item
+        """The iterable: each of its steps is a turn."""
+        count, cursor, between = iteration.op[1], iteration.op[3], iteration.op[4]
+        try:
+            while True:
+                self.costs.units += 1
+                self._begin(instance, ref, f"reply {iteration.at}")
+                try:
+                    if iteration.at == count:
+                        ref.iteration = None
+                        if iteration.message == -1 or not ref.shape[0]:
+                            ref.finish({0})
+                        return
+                    item = self._next_reply(instance, ref, call, iteration, between, cursor)
+                finally:
+                    ref.done()
+                yield item
+        except GeneratorExit:
+            if between == ("var",):
+                VAR.set(f"{ref}")
+            raise
+
+    def _begin(self, instance: Any, ref: Call, what: str) -> None:
+        try:
+            ref.begin(instance, self.moved.get(ref.cell.client, 0), what)
+            self._context(f"{ref}")
+        except Fault as fault:
+            self.faults.append(fault)
+            raise
+
+    def _next_reply(
+        self, instance: Any, ref: Call, call: Any, iteration: Iteration, between: Op, cursor: bool
+    ) -> Item:
+        if between:
+            self._do(between, instance, ref, call)
+        self.costs.sample()
+        iteration.at += 1
+        self.costs.replies += 1
+        self.costs.progress()
+        if cursor:
+            call.cursor = b"%d" % iteration.at
+        item = self._item(iteration.op[2])
+        if not call.ended:
+            ref.send(item.number, item.ByteSize())
+        return item
 
     # ---- coming to rest
 
@@ -668,7 +682,7 @@ class World:
         def count() -> None:
             rounds[0] += 1
             self.costs.rounds += 1
-            if rounds[0] == most:
+            if rounds[0] == most or (self.faults and not enough):
                 main.throw(_TooLong)
 
         watcher = loop.prepare()
@@ -681,10 +695,8 @@ class World:
                     gevent.idle()
                     if not self._pump() and not self.clock.fire_due():
                         break
-                if self.faults and not enough:
-                    break
         except _TooLong:
-            if not enough:
+            if not enough and not self.faults:
                 raise Fault("rest", f"the loop does not come to rest in {most} rounds") from None
         finally:
             watcher.stop()
