@@ -18,7 +18,7 @@ from actorrpc.service import ServiceSpec
 if TYPE_CHECKING:
     from actorrpc.call import Call
 
-__all__ = ["Actor", "Host", "Service", "concurrent", "transient"]
+__all__ = ["MOVED", "Actor", "Held", "Host", "Service", "concurrent", "state_of", "transient"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -57,6 +57,40 @@ class _Moved:
 
 
 MOVED = _Moved()
+
+
+class Held:
+    """What stands in for the state of an actor whose connection is frozen: whoever uses it waits until it is
+    settled in which hub the actor lives. ``settle(what)`` waits, or raises RuntimeError where it cannot."""
+
+    __slots__ = ("_instance", "_message", "_settle")
+
+    def __init__(self, instance: Actor[Any], settle: Callable[[str], None]) -> None:
+        object.__setattr__(self, "_instance", instance)
+        object.__setattr__(self, "_message", instance.__dict__["state"])
+        object.__setattr__(self, "_settle", settle)
+        instance.__dict__["state"] = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._settled(), name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._settled(), name, value)
+
+    def __repr__(self) -> str:
+        return f"<the state of an actor on its way to another hub: {self._message!r}>"
+
+    def _settled(self) -> Any:
+        """The state when the move is over, or ``MOVED``."""
+        self._settle("use an actor's state")
+        return self._instance.__dict__["state"]
+
+
+def state_of(instance: Actor[Any]) -> Message:
+    """The state, also while it is held."""
+    state: Any = instance.__dict__["state"]
+    message: Message = state._message if type(state) is Held else state
+    return message
 
 
 class transient(Generic[T]):  # lower case, as property and staticmethod are
@@ -150,7 +184,10 @@ class Service:
         self._host.publish(topic, message)
 
     def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run blocking code on the hub's thread pool and return its result; only this turn waits."""
+        """Run blocking code on the hub's thread pool and return its result; only this turn waits.
+
+        It sees this turn's context variables. What it raises, whatever that is, is raised here.
+        """
         return self._host.offload(lambda: function(*args, **kwargs))
 
     def __repr__(self) -> str:
@@ -186,6 +223,11 @@ class Actor(Service, Generic[State]):
                 raise TypeError(
                     f"{type(self).__name__}.state must be a {wanted and wanted.__name__}: {value!r}"
                 )
+            current = self.__dict__.get("state")
+            if type(current) is Held:
+                current = current._settled()
+            if current is MOVED:
+                MOVED._refuse()
         elif name not in self._settable:
             self._refuse(name)
         self.__dict__[name] = value
@@ -200,19 +242,20 @@ class Actor(Service, Generic[State]):
         )
 
     def on_connect(self) -> None:
-        """Run before the actor's first turn. If it raises, the call that came gets the error and the next
-        call tries again, with a new actor."""
+        """Run before the actor's first turn. If it raises, or ``__init__`` does, the calls that wait for it
+        get the error, and the next call tries again, with a new actor."""
 
     def on_disconnect(self) -> None:
-        """Run once after the client's connection has gone; not when it moves, and not when a hub dies."""
+        """Run once after the client's connection has gone, as the last of the actor; not when it moves, and
+        not when a hub dies."""
 
     def on_freeze(self) -> None:
         """Run before each move, while ``state`` can still be changed. If it raises, nothing moves."""
 
     def on_thaw(self) -> None:
         """Run once after each ``on_freeze``, before any other turn: in the hub that now serves the
-        connection, or in the same one if the move was given up. A connection that moves on before it has
-        run is neither frozen nor thawed again on its way."""
+        connection, or in the same one if the move was given up, also because the client has gone. A
+        connection that moves on before it has run is neither frozen nor thawed again on its way."""
 
     def on_topic(self, topic: str, message: Any) -> None:
         """Handle one message of a topic that the actor subscribed to without a call."""

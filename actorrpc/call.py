@@ -41,7 +41,8 @@ class CallHost(Protocol):
     @property
     def session(self) -> Session: ...
     def changed(self) -> None: ...
-    def check_thread(self) -> None: ...
+    def settle(self, what: str) -> None: ...
+    def check_here(self, what: str) -> None: ...
     def call_ended(self, call: Call[Any]) -> None: ...
     def tell_ended(self, call: Call[Any], status: StatusCode, message: str) -> None: ...
 
@@ -49,12 +50,16 @@ class CallHost(Protocol):
 class Context(MutableMapping[str, str | bytes]):
     """What is noted on a call: ``str`` keys, ``str`` or ``bytes`` values, so that all of it can travel.
 
-    Raises TypeError where another type is set, and ValueError for text that is not Unicode.
+    Raises TypeError where another type is set, ValueError for text that is not Unicode, and RuntimeError once
+    the call has moved to another hub.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_host", "_values")
 
-    def __init__(self) -> None:
+    def __init__(self, host: CallHost | None = None) -> None:
+        #: Where the call is served; None when it has ended. Not the call, which knows this: so that both are
+        #: freed at once.
+        self._host = host
         self._values: dict[str, str | bytes] = {}
 
     def __getitem__(self, key: str) -> str | bytes:
@@ -70,10 +75,16 @@ class Context(MutableMapping[str, str | bytes]):
         for text in (key, value):
             if isinstance(text, str) and not _is_unicode(text):
                 raise ValueError(f"call.context[{key!r}]: {text!r} is not Unicode: use bytes")
+        self._check()
         self._values[key] = value
 
     def __delitem__(self, key: str) -> None:
+        self._check()
         del self._values[key]
+
+    def _check(self) -> None:
+        if self._host is not None:
+            self._host.check_here("change the context of a call")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -124,6 +135,7 @@ class Call(Generic[Reply]):
         "stream",
         "stream_id",
         "timer",
+        "variables",
     )
 
     def __init__(self, host: CallHost, stream: Stream, route: Route) -> None:
@@ -166,6 +178,8 @@ class Call(Generic[Reply]):
         self.runner: greenlet | None = None
         self.since = 0.0
         self.timer: Any = None
+        #: The call's own contextvars.Context, while no turn of it runs; None: nothing is set in it.
+        self.variables: Any = None
 
     @property
     def cursor(self) -> bytes:
@@ -181,6 +195,8 @@ class Call(Generic[Reply]):
     def cursor(self, value: bytes) -> None:
         if not isinstance(value, bytes):
             raise TypeError(f"call.cursor must be bytes, not {type(value).__name__}")
+        if self.moved or not self.ended:
+            self._host.check_here("set the cursor")
         self._cursor = value
         self.cursor_set = True
 
@@ -188,7 +204,7 @@ class Call(Generic[Reply]):
     def context(self) -> Context:
         """What interceptors and handlers note on the call, such as who the caller is: it travels with it."""
         if self._context is None:
-            self._context = Context()
+            self._context = Context(self._host if self.moved or not self.ended else None)
         return self._context
 
     @property
@@ -227,6 +243,8 @@ class Call(Generic[Reply]):
         encoding = "" if encoding is None or encoding == IDENTITY else encoding
         if encoding and encoding not in ENCODINGS:
             raise ValueError(f"compression {encoding!r} is not known: use {KNOWN}")
+        if self.moved or not self.ended:
+            self._host.check_here("set the compression")
         stream = self.stream
         if encoding and encoding != stream.encoding:
             if not is_accepted(encoding, stream.head.accept_encoding):
@@ -238,7 +256,8 @@ class Call(Generic[Reply]):
         self.compression = encoding
 
     def send(self, message: Reply, *, compress: bool = True) -> None:
-        """Send one message. Never blocks: what the client's window does not take waits on the call.
+        """Send one message. What the client's window does not take waits on the call: this never blocks,
+        except in a greenlet of your own while the connection is on its way to another hub.
 
         It is compressed if ``set_compression`` said so, unless ``compress`` is False.
 
@@ -305,7 +324,10 @@ class Call(Generic[Reply]):
     def set_trailing_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
         """Give metadata that goes out with the status: a key replaces what it was given before, an empty
         list removes it. Raises ValueError or TypeError for metadata that cannot be sent."""
-        self._trailing = _replaced(self._trailing, metadata, encode_metadata(metadata))
+        fields = encode_metadata(metadata)
+        if self.moved or not self.ended:
+            self._host.check_here("set metadata")
+        self._trailing = _replaced(self._trailing, metadata, fields)
 
     # ---- for the hub
 
@@ -359,11 +381,11 @@ class Call(Generic[Reply]):
         """End the call; a second end is ignored."""
         if self.ended:
             return
+        block = trailers(status, message, [*self._trailing, *metadata])
         self.ended = True
         if self._initial:
             self._send_headers()
-        outbound = self._host.session.outbound
-        outbound.finish(self.stream, trailers(status, message, [*self._trailing, *metadata]))
+        self._host.session.outbound.finish(self.stream, block)
         self._host.changed()
         self._host.call_ended(self)
 
@@ -378,6 +400,11 @@ class Call(Generic[Reply]):
         if not self.held:
             self.held = deque()  # not before one is held: most calls never need it, and it takes 600 bytes
         self.held.append(payload)
+
+    def close_context(self) -> None:
+        """The call has ended: its context may still be changed, and travels nowhere."""
+        if self._context is not None:
+            self._context._host = None
 
     @property
     def congested(self) -> bool:
@@ -406,7 +433,7 @@ class Call(Generic[Reply]):
         self._trailing = fields
 
     def _refuses_more(self, what: str) -> bool:
-        self._host.check_thread()
+        self._host.settle(what)
         if not self.ended:
             return False
         if self.moved:

@@ -53,6 +53,7 @@ _CONFIG_HELP = {
     "max_connection_age_grace": "Seconds that its calls may then go on. 0: no limit.",
     "max_state_bytes": "The largest snapshot that a connection may travel as.",
     "quiesce_timeout": "Seconds that a move waits for running turns.",
+    "start_timeout": "Seconds that a hub may take to import the app. 0: no limit.",
     "drain_timeout": "Seconds that a stopping hub lets open calls run.",
     "move_every": "Move each connection after this many turns; for tests. 0: never.",
     "stream_window_bytes": "Flow-control window of a call, at first.",

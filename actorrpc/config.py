@@ -35,7 +35,8 @@ class Config:
     max_unsent_connection_bytes: int = 64 * 1024 * 1024
     #: The largest header list (SETTINGS_MAX_HEADER_LIST_SIZE, counted as RFC 9113, 6.5.2 says).
     max_header_list_bytes: int = 16 * 1024
-    #: Messages of one connection that may wait for their turns, before nothing more is read from it.
+    #: Messages of one connection that may wait for their turns. Beyond it each call has one more; what else
+    #: has come stays as bytes, for which no window is opened.
     max_mailbox: int = 10_000
     #: The largest snapshot that a connection may travel as; above it the connection stays where it is.
     max_state_bytes: int = 64 * 1024 * 1024
@@ -62,6 +63,9 @@ class Config:
     max_connection_age_grace: float = 0.0
     #: How long a freeze waits for running turns before the move is given up.
     quiesce_timeout: float = 1.0
+    #: How long a hub's process may take until it serves, which is to import the app; then it is killed, and
+    #: started again. 0: for ever.
+    start_timeout: float = 120.0
     #: How long a stopping hub lets open calls run.
     drain_timeout: float = 5.0
     #: Move each connection to the next hub after this many turns; a test's tool. 0: never.

@@ -95,9 +95,14 @@ class FrameReader:
             taken.append(fd)
         return tuple(taken)
 
+    @property
+    def descriptors(self) -> list[int]:
+        """Those that no frame has claimed yet."""
+        return [fd for fd in self._fds if fd != _LOST]
+
     def close(self) -> None:
         """Close the descriptors that no frame has claimed."""
-        close_all(fd for fd in self._fds if fd != _LOST)
+        close_all(self.descriptors)
         self._fds.clear()
         self._bytes.clear()
 

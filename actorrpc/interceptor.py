@@ -118,20 +118,26 @@ class Chain:
                 return
 
     def request(self, call: Call[Any], message: Message) -> Message:
-        """The message for the handler. Raises what ends the call."""
+        """The message for the handler, unless the call has ended then. Raises what ends the call."""
         for name, hook in self._on_request:
-            message = _checked(name, hook(call, message), call.route.method.request)
+            changed = hook(call, message)
+            if call.ended:
+                break
+            message = _checked(name, changed, call.route.method.request)
         return message
 
     def reply(self, call: Call[Any], message: Message) -> Message:
-        """The message for the client. Raises what ends the call."""
+        """The message for the client, unless the call has ended then. Raises what ends the call."""
         for name, hook in self._on_reply:
-            message = _checked(name, hook(call, message), call.route.method.reply)
+            changed = hook(call, message)
+            if call.ended:
+                break
+            message = _checked(name, changed, call.route.method.reply)
         return message
 
     def error(self, call: Call[Any], error: BaseException) -> BaseException:
         """What to answer with in place of ``error``. Raises nothing."""
-        if isinstance(error, (CallInterrupted, KeyboardInterrupt)):
+        if isinstance(error, CallInterrupted):
             return error
         for name, hook in self._on_error:
             if call.ended:
@@ -148,15 +154,16 @@ class Chain:
                 error = raised
         return error
 
-    def ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
-        """Run ``on_end``. What it raises is logged: each hook gets its turn."""
+    def ended(self, call: Call[Any], status: StatusCode, message: str) -> list[BaseException]:
+        """Run ``on_end``. What it raises is logged, and returned: each hook gets its turn."""
+        errors = []
         for name, hook in self._on_end:
             try:
                 hook(call, status, message)
-            except KeyboardInterrupt:
-                raise
-            except BaseException:
+            except BaseException as error:
                 log.exception("%s raised, for call %s (it must not block either)", name, call.id)
+                errors.append(error)
+        return errors
 
     def __repr__(self) -> str:
         return f"<Chain {', '.join(type(each).__name__ for each in self.interceptors)}>"

@@ -21,7 +21,9 @@ from gevent import get_hub
 from gevent.monkey import get_original
 from google.protobuf.message import DecodeError, Message
 
+from actorrpc.forks import hold
 from actorrpc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
+from actorrpc.timers import after
 
 __all__ = ["Link"]
 
@@ -75,7 +77,12 @@ class Link(Generic[Inbound]):
         max_frame: int = MAX_FRAME,
     ) -> None:
         # A plain socket also in a patched process: one that is really closed by close().
-        self._sock = _PlainSocket(fileno=sock.detach())
+        fd = sock.detach()
+        try:
+            self._sock = _PlainSocket(fileno=fd)
+        except BaseException:
+            os.close(fd)
+            raise
         self._sock.setblocking(False)
         self._fd = self._sock.fileno()
         self._inbound = inbound
@@ -96,6 +103,7 @@ class Link(Generic[Inbound]):
         self._writer: Any = self._loop.io(self._fd, 2)
         self._pause: Any = None
         self._reader.start(self._read)
+        hold(self)
 
     @property
     def unsent(self) -> int:
@@ -164,6 +172,13 @@ class Link(Generic[Inbound]):
         self._spares.clear()
         self._reserved = 0
         self._sock.close()
+
+    def descriptors(self) -> list[int]:
+        """All that it has, for a child, which may keep none of them."""
+        if self._closed:
+            return []
+        queued = [fd for frame in self._queue for fd in frame.fds]
+        return [self._fd, *queued, *self._spares, *self._frames.descriptors]
 
     def _read(self) -> bool:
         """Read one portion and deliver its frames. Returns False when nothing is there."""
@@ -249,8 +264,7 @@ class Link(Generic[Inbound]):
 
     def _wait_for_room(self) -> None:
         if self._pause is None:
-            self._pause = self._loop.timer(_CROWDED_PAUSE)
-            self._pause.start(self._resume)
+            self._pause = after(_CROWDED_PAUSE, self._resume)
 
     def _on_writable(self) -> None:
         budget = _PORTION

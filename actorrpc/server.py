@@ -15,7 +15,9 @@ from actorrpc.app import App
 from actorrpc.broker.listeners import address_of, open_listeners
 from actorrpc.broker.serve import serve
 from actorrpc.config import Config
+from actorrpc.forks import guard, unguard
 from actorrpc.hub.node import Node
+from actorrpc.timers import every
 
 __all__ = ["Server", "serve"]
 
@@ -47,8 +49,10 @@ class Server:
         #: Where it listens, such as ``127.0.0.1:50051``.
         self.address = address_of(sock)
         self._node.listen(sock.dup())
-        self._settler = get_hub().loop.timer(_SETTLE, _SETTLE, ref=False)
-        self._settler.start(self._node.settle)
+        self._settler = every(_SETTLE, self._node.settle, ref=False)
+        #: This process is a child of the one that served.
+        self._forked = False
+        guard(self, get_hub())
 
     @property
     def connection_count(self) -> int:
@@ -58,20 +62,33 @@ class Server:
     def stop(self, drain_timeout: float | None = None) -> None:
         """Accept no more, let open calls end for at most ``drain_timeout`` seconds, and wait for that.
 
-        The default is the config's ``drain_timeout``. A second call only waits.
+        The default is the config's ``drain_timeout``. A second call only waits. In a child that was forked
+        from this process there is nothing to stop.
         """
+        if self._forked:
+            return
         timeout = self._config.drain_timeout if drain_timeout is None else drain_timeout
         self._sockets.close()
         self._node.stop(timeout, self._end)
         self._stopped.wait()
 
     def _end(self) -> None:
+        unguard(self)
         self._settler.close()
         self._stopped.set()
 
     def wait(self) -> None:
-        """Wait until another greenlet, or a signal handler, has called ``stop``."""
+        """Wait until another greenlet, or a signal handler, has called ``stop``.
+
+        Raises RuntimeError in a child that was forked from this process, where nothing is served.
+        """
+        if self._forked:
+            raise RuntimeError("this process is a child of the one that serves: make a Server of its own")
         self._stopped.wait()
+
+    def forked(self) -> None:
+        """This process is a child of the one that serves."""
+        self._forked = True
 
     def __enter__(self) -> Server:
         return self
@@ -82,5 +99,5 @@ class Server:
         self.stop()
 
     def __repr__(self) -> str:
-        state = "stopped" if self._stopped.is_set() else "serving"
+        state = "forked" if self._forked else "stopped" if self._stopped.is_set() else "serving"
         return f"<Server {self.address} {state}, {self.connection_count} connections>"

@@ -21,8 +21,8 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: From the bottom up: each may import what stands below it, and what it is made of. Those on one line do
 #: not know each other. A new module or package must be given its place here.
 LAYERS: list[set[str]] = [
-    {"errors", "log", "options_pb2", "pb"},
-    {"config", "framing", "service", "signatures"},
+    {"descriptors", "duties", "errors", "log", "options_pb2", "pb", "timers"},
+    {"config", "forks", "framing", "service", "signatures"},
     {"ipc", "wire"},
     {"actor", "call", "interceptor"},
     {"app", "client", "handoff"},
@@ -101,6 +101,39 @@ def test_imports_go_one_way(path: Path) -> None:
 @every_source
 def test_nothing_is_pickled(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & PICKLES
+
+
+@every_source
+def test_timers_count_from_now(path: Path) -> None:
+    """By way of ``actorrpc.timers``: gevent's own count from the beginning of the loop's step."""
+    assert path.name == "timers.py" or not _own_timers(ast.parse(path.read_text()))
+
+
+def _own_timers(tree: ast.AST) -> list[str]:
+    """Where a source makes timers itself, or has a greenlet start later."""
+    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = {"spawn_later", "start_later"}
+    return [
+        ast.unparse(function)
+        for function in called
+        if (isinstance(function, ast.Attribute) and function.attr in {"timer", *names})
+        or (isinstance(function, ast.Name) and function.id in names)
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "get_hub().loop.timer(1)",
+        "loop.timer(1, 1)",
+        "gevent.spawn_later(1, f)",
+        "spawn_later(1, f)",
+        "g.start_later(1)",
+    ],
+)
+def test_timers_are_found(source: str) -> None:
+    assert _own_timers(ast.parse(source))
+    assert not _own_timers(ast.parse("after(1, f); every(1, f); call.timer.close()"))
 
 
 @pytest.mark.parametrize(

@@ -15,24 +15,67 @@ from gevent import get_hub
 from actorrpc.broker.questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
+from actorrpc.duties import reason
 from actorrpc.framing import close_all
 from actorrpc.ipc import Link
 from actorrpc.pb.admin_pb2 import Reply, Request
+from actorrpc.timers import after
 
 __all__ = ["Admin"]
 
 log = logging.getLogger("actorrpc.broker")
 
 #: Command lines at once: what the reserve of descriptors allows for.
-MAX_LINKS = 16
+MAX_CALLERS = 16
+#: How long one may take to ask, and then to read the answer and go. They ask at once, and go at once.
+PATIENCE = 5.0
+#: The largest question.
+MAX_REQUEST = 64 * 1024
 #: How long to accept nothing after a failure.
 PAUSE = 1.0
+
+
+class _Caller:
+    """One command line: it has to ask, is being answered, or has to go."""
+
+    def __init__(self, sock: socket.socket, asked: Callable[[_Caller, Request], None], gone: _Gone) -> None:
+        self._asked = asked
+        self._gone = gone
+        #: It waits for us. While it does not, it has ``PATIENCE``, and makes room for others.
+        self.answering = False
+        self.link = Link(sock, Request, self._on_request, lambda link: self.end(), max_frame=MAX_REQUEST)
+        self._timer: Any = after(PATIENCE, self.end)
+
+    def _on_request(self, request: Request, fds: tuple[int, ...]) -> None:
+        close_all(fds)
+        if not self.answering:  # it asks one thing at a time
+            self.answering = True
+            self._timer.close()
+            self._asked(self, request)
+
+    def answer(self, reply: Reply) -> None:
+        """Say so; nothing if it has gone."""
+        self.answering = False
+        if not self.link.closed:
+            self.link.send(reply)
+            self._timer = after(PATIENCE, self.end)
+
+    def end(self) -> None:
+        """It has gone, or is to go."""
+        self._timer.close()
+        self.link.close()
+        self._gone(self)
+
+
+_Gone = Callable[[_Caller], None]
 
 
 class Admin:
     """Accepts command lines and answers each, in a greenlet of its own, until the block ends.
 
-    Who asked to stop is answered at the end of the block: by then all else has been cleaned up.
+    Who asked to stop is answered at the end of the block: by then all else has been cleaned up. Who says
+    nothing keeps nobody from being answered: at ``MAX_CALLERS`` the oldest of them goes, and where all are
+    being answered, others wait in the socket's queue until one of them has been.
     """
 
     def __init__(self) -> None:
@@ -41,8 +84,9 @@ class Admin:
         self._listener: socket.socket | None = None
         self._accept_watcher: Any = None
         self._pause: Any = None
-        self._links: set[Link[Request]] = set()
-        self._stoppers: list[Link[Request]] = []
+        #: The oldest first.
+        self._callers: dict[_Caller, None] = {}
+        self._stoppers: list[_Caller] = []
 
     def serve(self, listener: socket.socket, supervisor: Supervisor, rebalancer: Rebalancer) -> None:
         """Begin to answer. The listener is closed at the end of the block."""
@@ -50,49 +94,57 @@ class Admin:
         self._rebalancer = rebalancer
         self._listener = listener
         listener.setblocking(False)
-        loop = get_hub().loop
-        self._accept_watcher = loop.io(listener.fileno(), 1)
-        self._pause = loop.timer(PAUSE, PAUSE)
+        self._accept_watcher = get_hub().loop.io(listener.fileno(), 1)
         self._accept()
 
     def _accept(self) -> None:
-        self._pause.stop()
         self._accept_watcher.start(self._on_connection)
 
     def _on_connection(self) -> None:
         assert self._listener is not None
+        if not self._make_room():
+            self._accept_watcher.stop()  # until one of them has been answered
+            return
         try:
             sock, _ = self._listener.accept()
-        except OSError as error:  # out of descriptors, say
+            self._callers[_Caller(sock, self._on_request, self._forget)] = None
+        except Exception as error:  # out of descriptors, say; gevent would stop the watcher for good
             log.warning("cannot accept a command line: %s", error)
             self._accept_watcher.stop()
-            self._pause.start(self._accept)
-            return
-        if len(self._links) == MAX_LINKS:
-            sock.close()
-            return
+            self._pause = after(PAUSE, self._accept)
 
-        def on_request(request: Request, fds: tuple[int, ...]) -> None:
-            close_all(fds)
-            self._on_request(link, request)
+    def _make_room(self) -> bool:
+        """Whether one more may come: the oldest that need not be answered goes for it."""
+        if len(self._callers) >= MAX_CALLERS:
+            idle = next((caller for caller in self._callers if not caller.answering), None)
+            if idle is None:
+                return False
+            idle.end()
+        return True
 
-        link = Link(sock, Request, on_request, self._links.discard)
-        self._links.add(link)
+    def _forget(self, caller: _Caller) -> None:
+        self._callers.pop(caller, None)
+        self._room_again()
 
-    def _on_request(self, link: Link[Request], request: Request) -> None:
+    def _room_again(self) -> None:
+        if self._accept_watcher is not None and not (self._pause and self._pause.active):
+            self._accept()
+
+    def _on_request(self, caller: _Caller, request: Request) -> None:
         if request.WhichOneof("kind") == "stop":
-            self._stoppers.append(link)
+            self._stoppers.append(caller)
             self._supervisor.stop_soon()
         else:
-            gevent.spawn(self._answer, link, request)
+            gevent.spawn(self._answer, caller, request)
 
-    def _answer(self, link: Link[Request], request: Request) -> None:
+    def _answer(self, caller: _Caller, request: Request) -> None:
         try:
             reply = self._reply_to(request)
         except Exception as error:
             log.exception("error in answering the command line")
-            reply = Reply(error=f"the broker failed: {error!r}")
-        link.send(reply)
+            reply = Reply(error=f"the broker failed: {reason(error)}")
+        caller.answer(reply)
+        self._room_again()
 
     def _reply_to(self, request: Request) -> Reply:
         kind = request.WhichOneof("kind")
@@ -141,13 +193,14 @@ class Admin:
         for resource in (self._accept_watcher, self._pause, self._listener):
             if resource is not None:
                 resource.close()
-        for link in self._stoppers:
-            link.send(Reply(done="stopped"))
-        for link in self._links:
-            link.close()
+        self._accept_watcher = None
+        for caller in self._stoppers:
+            caller.answer(Reply(done="stopped"))
+        for caller in list(self._callers):
+            caller.end()
 
     def __repr__(self) -> str:
-        return f"<Admin with {len(self._links)} command lines, {len(self._stoppers)} waiting for the end>"
+        return f"<Admin with {len(self._callers)} command lines, {len(self._stoppers)} waiting for the end>"
 
 
 _REBALANCE: dict[Any, Callable[[Rebalancer], str]] = {

@@ -88,6 +88,8 @@ class Past:
     ended: float | None = None
     #: Why it did not come about; "" if it did.
     aborted: str = ""
+    #: That lies with the connection, and says nothing of the two hubs: a client that has gone, for one.
+    of_connection: bool = False
 
 
 class History:
@@ -111,11 +113,11 @@ class History:
         """The broker has asked for a move, of its own or on a user's word."""
         self.in_flight[move.connection] = Past(move, now)
 
-    def ended(self, connection: str, now: float, aborted: str = "") -> None:
-        """A move has ended; ``aborted`` says why it did not come about."""
+    def ended(self, connection: str, now: float, aborted: str = "", of_connection: bool = False) -> None:
+        """A move has ended; ``aborted`` says why it did not come about, and ``of_connection`` as ``Past``."""
         past = self.in_flight.pop(connection, None)
         if past is not None:
-            past.ended, past.aborted = now, aborted
+            past.ended, past.aborted, past.of_connection = now, aborted, of_connection
             self.heard(past)
 
     def heard(self, past: Past) -> None:

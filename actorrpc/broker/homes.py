@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-__all__ = ["SLOTS", "assign"]
+__all__ = ["SLOTS", "assign", "terms"]
 
 #: Topics are hashed to this many slots; each slot has a hub for its home.
 SLOTS = 64
@@ -27,3 +27,8 @@ def assign(homes: Sequence[int], living: Collection[int]) -> list[int]:
             held[home] += 1
         assigned.append(home)
     return assigned
+
+
+def terms(terms: Sequence[int], before: Sequence[int], after: Sequence[int], version: int) -> list[int]:
+    """Return the term of each slot's home: the version of the homes with which it got the slot."""
+    return [term if home == was else version for term, was, home in zip(terms, before, after, strict=True)]

@@ -32,7 +32,9 @@ class Hub:
 
     def next_start(self) -> float:
         """Count the death of the process. Returns in how many seconds to start the next."""
-        lived = time.monotonic() - self.process.started if self.process else 0.0
+        # One that never served has not lived, however long it took.
+        served = self.process is not None and self.process.ready
+        lived = time.monotonic() - self.process.started if self.process and served else 0.0
         self._quick_deaths = self._quick_deaths + 1 if lived < QUICK else 0
         self.process = None
         return restart_delay(self._quick_deaths)

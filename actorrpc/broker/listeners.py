@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from actorrpc.errors import ConfigError
+from actorrpc.forks import serves
 
 __all__ = ["BACKLOG", "address_of", "open_listeners", "parse_bind"]
 
@@ -51,6 +52,7 @@ def open_listeners(bind: str, count: int) -> Iterator[list[socket.socket]]:
             rest = [opened.enter_context(_bound(family, address, shared=True)) for _ in range(count - 1)]
             for sock in (first, *rest):
                 sock.listen(BACKLOG)
+                serves(sock)
         except OSError as error:
             raise ConfigError(f"cannot listen on {bind}: {error.strerror}") from error
         yield [first, *rest]

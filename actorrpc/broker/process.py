@@ -17,6 +17,8 @@ from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
 from actorrpc.broker.runtime_dir import Claim
+from actorrpc.duties import brief
+from actorrpc.forks import hold
 from actorrpc.framing import close_all
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
@@ -75,6 +77,7 @@ class HubProcess:
         self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)
         self._exit_watcher: Any = get_hub().loop.io(self._pidfd, 1)
         self._exit_watcher.start(self._on_exit)
+        hold(self)
 
     @property
     def state(self) -> str:
@@ -103,6 +106,10 @@ class HubProcess:
         else:
             self._asked[self._last_request] = result
         return result
+
+    def descriptors(self) -> list[int]:
+        """What a child of this process may not keep: with the pidfd it could kill the hub."""
+        return [self._pidfd] if self.exit_code is None else []
 
     def stop(self, drain_timeout: float) -> None:
         """Let it end its calls and exit; one that does not serve yet ends at once."""
@@ -135,6 +142,7 @@ class HubProcess:
             self.load = message.load
             self.reported = self._heard
         elif kind == "moved":
+            message.moved.aborted = brief(message.moved.aborted)  # it is kept, and shown
             self._owner.hub_moved(self, message.moved)
         elif kind == "stopping":
             self.stopping = True
@@ -143,6 +151,7 @@ class HubProcess:
             self.ready = not message.ready.error
             self._owner.hub_ready(self, message.ready.error)
         elif kind == "move_result":
+            message.move_result.why = brief(message.move_result.why)
             self._answer(message.move_result)
         elif kind == "connections":
             self._answer(message.connections)

@@ -22,7 +22,7 @@ BEGIN_WITHIN = 2.0
 #: ready, and some more.
 MOVE_GRACE = BEGIN_WITHIN + 6.0
 
-#: How long a hub may take to list its connections.
+#: How long a hub may take to name some of its connections.
 LISTING = 2.0
 #: How long a connection that nobody has is looked for: it may just be on its way between two hubs. The pauses
 #: begin short, since that way is, and double.
@@ -33,15 +33,33 @@ HEAD_START = 1.0
 
 
 def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[int]]:
-    """Return the rows of ``actorrpc connections --json``, and the hubs that do not answer."""
-    question = control_pb2.ToHub(list_connections=control_pb2.ListConnections())
-    asked = {process.hub: process.ask(question) for process in processes}
-    gevent.wait(list(asked.values()), timeout=LISTING)
-    rows = {}
-    for hub, result in asked.items():
-        if isinstance(answer := result.value, control_pb2.Connections):
-            rows.update({row.id: _row(hub, row) for row in answer.connections})
-    return list(rows.values()), [hub for hub, result in asked.items() if result.value is None]
+    """Return the rows of ``actorrpc connections --json``, and the hubs that do not answer to the end."""
+    listings = [_Listing(process) for process in processes]
+    gevent.joinall([gevent.spawn(listing.run) for listing in listings])
+    rows = {row["id"]: row for listing in listings for row in listing.rows}
+    return list(rows.values()), [listing.hub for listing in listings if not listing.complete]
+
+
+class _Listing:
+    """The connections of one hub, which names them some at a time: others wait for it meanwhile."""
+
+    def __init__(self, process: HubProcess) -> None:
+        self.hub = process.hub
+        self.rows: list[dict[str, Any]] = []
+        self.complete = False
+        self._process = process
+
+    def run(self) -> None:
+        """Ask until it has named all, or does not answer."""
+        after = 0
+        while not self.complete:
+            wanted = control_pb2.ListConnections(after=after)
+            result = self._process.ask(control_pb2.ToHub(list_connections=wanted))
+            answer = result.wait(timeout=LISTING)  # None if it takes longer
+            if not isinstance(answer, control_pb2.Connections):
+                return
+            self.rows.extend(_row(self.hub, row) for row in answer.connections)
+            after, self.complete = answer.more, not answer.more
 
 
 def _row(hub: int, connection: control_pb2.Connection) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from actorrpc.broker.listeners import address_of
@@ -58,6 +58,9 @@ class Queues:
         self._acceptor = accept == "acceptor"
         #: By queue. With a queue for each hub, a process that has its own was given it at its start.
         self._holders: dict[int, HubProcess] = {}
+        #: By queue, all that were lent it and have not been told to let go, the holder too: a holder may be
+        #: another one before the one in between has heard that it is.
+        self._lent: dict[int, list[HubProcess]] = defaultdict(list)
 
     def start(self, hub: int) -> tuple[bool, int]:
         """What a hub's process is started with: whether one accepts for all, and a listening socket."""
@@ -77,34 +80,48 @@ class Queues:
                 self._hand_over(queue, holder, able[hub])
 
     def _hand_over(self, queue: int, holder: HubProcess | None, process: HubProcess) -> None:
-        """The old holder lets go when the new one has the queue for certain, so that it is never nobody's."""
+        """The others let go when the new one has the queue for certain, so that it is never nobody's."""
 
         def handed_over() -> None:
-            if self._holders.get(queue) is process and holder is not None:
-                self._take_away(queue, holder)
+            if self._holders.get(queue) is process:
+                self._take_away(queue, process)
 
         self._holders[queue] = process
-        if process.hub == queue and not self._acceptor:
-            handed_over()  # that queue it has from its start
+        if self._owns(process, queue):
+            handed_over()
         elif not self._give(queue, process, handed_over):
             del self._holders[queue]
             if holder is not None:
                 self._holders[queue] = holder
 
+    def _owns(self, process: HubProcess, queue: int) -> bool:
+        """Whether it has had the queue from its start, and keeps it."""
+        return process.hub == queue and not self._acceptor
+
     def _give(self, queue: int, process: HubProcess, then: Callable[[], None]) -> bool:
         listen = control_pb2.ToHub(listen=control_pb2.Listen(queue=queue, spread=self._acceptor))
+        lent = self._lent[queue]
+        anew = process not in lent
+        if anew:  # before it is sent: ``then`` may be called at once
+            lent.append(process)
         try:
-            if not process.send(listen, self._listeners[queue].fileno(), then):
-                return False
+            if process.send(listen, self._listeners[queue].fileno(), then):
+                log.info("hub %d accepts from queue %d", process.hub, queue)
+                return True
         except OSError as error:  # out of descriptors, to keep one for later
             log.error("hub %d cannot be given queue %d: %s", process.hub, queue, error)
-            return False
-        log.info("hub %d accepts from queue %d", process.hub, queue)
-        return True
+        if anew:
+            lent.remove(process)
+        return False
 
     def _take_away(self, queue: int, holder: HubProcess) -> None:
-        if holder.exit_code is None and (self._acceptor or holder.hub != queue):
-            holder.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue)))
+        """All others that were ever lent it let go."""
+        lent = self._lent.pop(queue, [])
+        if holder in lent:
+            self._lent[queue].append(holder)
+        for process in lent:
+            if process is not holder and process.exit_code is None:
+                process.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue)))
 
     def close(self) -> None:
         """From now on the kernel refuses connections, once the hubs have closed theirs."""

@@ -23,6 +23,8 @@ from actorrpc.broker.process import Answer, HubProcess
 from actorrpc.broker.questions import MOVE_GRACE, move_question
 from actorrpc.broker.recording import Recording
 from actorrpc.config import Config
+from actorrpc.duties import reason
+from actorrpc.forks import users_code
 from actorrpc.pb import control_pb2
 
 __all__ = ["PERIOD", "PLAN_TIMEOUT", "Rebalancer", "hub_load"]
@@ -121,7 +123,8 @@ class Rebalancer:
         foreign = ours is None or (ours.source, ours.target) != (move.source, move.target)
         if foreign and len(self._news) < KEPT:  # a policy that does not come back hears of no more
             now = time.monotonic()
-            self._news.append(Past(move, now - moved.pause_ms / 1000, now, moved.aborted))
+            began = now - moved.pause_ms / 1000
+            self._news.append(Past(move, began, now, moved.aborted, moved.of_connection))
         if self._recording is not None:
             self._recording.moved(moved.connection, process.hub, moved.target, moved.aborted)
 
@@ -152,7 +155,8 @@ class Rebalancer:
         try:
             for past in news:
                 if past.move is self._ours(past):
-                    self._history.ended(past.move.connection, past.ended or past.began, past.aborted)
+                    ended = past.ended or past.began
+                    self._history.ended(past.move.connection, ended, past.aborted, past.of_connection)
                 else:
                     self._history.heard(past)
         except Exception as error:
@@ -214,15 +218,17 @@ class Rebalancer:
 
     def _move(self, process: HubProcess, move: Move) -> None:
         began = time.monotonic()
+        answer: Answer | None = None
         try:
             answer = process.ask(move_question(move.connection, move.target)).wait(self._patience)
             aborted = _why_aborted(move, answer)
         except Exception as error:
             log.exception("%r could not be asked for", move)
-            aborted = f"it could not be asked for: {error}"
+            aborted = f"it could not be asked for: {reason(error)}"
+        of_connection = isinstance(answer, control_pb2.MoveResult) and answer.of_connection
         del self._under_way[move.connection]
         self.journal.settled(move, aborted)
-        self._news.append(Past(move, began, time.monotonic(), aborted))
+        self._news.append(Past(move, began, time.monotonic(), aborted, of_connection))
 
     def _complain(self, what: str, example: str = "", error: BaseException | None = None) -> None:
         now = time.monotonic()
@@ -241,7 +247,8 @@ class Rebalancer:
 def _decisions(policy: Policy, view: View, under_way: frozenset[str]) -> Decisions | PolicyFailed:
     """In a thread: what it raised there would be reported by gevent, too."""
     try:
-        return decide(policy, view, under_way)
+        with users_code():
+            return decide(policy, view, under_way)
     except PolicyFailed as failure:
         return failure
 

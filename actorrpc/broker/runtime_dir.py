@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from actorrpc.errors import ConfigError
+from actorrpc.forks import hold, serves
 
 __all__ = ["Claim", "Holder", "RuntimeDir", "default_path"]
 
@@ -152,6 +153,7 @@ class Claim:
         self.directory = directory
         self._lock = lock
         self._made = made
+        hold(self)
 
     def announce(self, drain_timeout: float) -> None:
         """Say who holds the directory, for whoever finds it held, or finds hubs without a broker.
@@ -172,6 +174,7 @@ class Claim:
         sock.bind(path)
         os.chmod(path, 0o600)
         sock.listen(64)
+        serves(sock)
         return sock
 
     def open_hub_file(self, hub: int) -> int:
@@ -194,7 +197,12 @@ class Claim:
         """
         if not self.directory.living_hubs():
             self._remove_files()
-        os.close(self._lock)
+        lock, self._lock = self._lock, -1
+        os.close(lock)
+
+    def descriptors(self) -> list[int]:
+        """The lock, for a child: one that kept it would keep the directory."""
+        return [self._lock] if self._lock >= 0 else []
 
     def _remove_files(self) -> None:
         path = self.directory.path

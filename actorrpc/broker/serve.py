@@ -17,7 +17,9 @@ from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.broker.signals import caught
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.config import Config
+from actorrpc.descriptors import raise_limit
 from actorrpc.errors import ConfigError
+from actorrpc.forks import users_code
 
 __all__ = ["serve", "usable_cores"]
 
@@ -46,10 +48,12 @@ def serve(
     hubs; or ``"acceptor"``: one hub gives each to the least loaded. ``policy`` decides which connections
     move (docs/balancing.md): a name, or ``"package.module:Class"`` of your own. ``record`` is a file for
     what it has to decide by. ``on_ready(address)`` is called when all hubs serve. In the main thread SIGTERM
-    and SIGINT stop the server; ``actorrpc stop`` does from anywhere.
+    and SIGINT stop the server; ``actorrpc stop`` does from anywhere. This process's soft limit of open files
+    is raised to the hard one, as it is in the hubs.
 
     Raises ConfigError, with one line that says what is wrong, if it cannot start; then nothing is left.
     """
+    raise_limit()
     count = usable_cores() if hubs is None else hubs
     config = config or Config()
     _check(count, accept, config)
@@ -65,7 +69,8 @@ def serve(
             def ready() -> None:
                 rebalancer.start(lambda: supervisor.serving, recorder)
                 if on_ready is not None:
-                    on_ready(supervisor.address)
+                    with users_code():
+                        on_ready(supervisor.address)
 
             with caught({SIGTERM: supervisor.stop_soon, SIGINT: supervisor.interrupt}), rebalancer:
                 supervisor.run(ready)

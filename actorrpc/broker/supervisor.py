@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import gevent
+from gevent import get_hub
 from gevent.queue import Empty, Queue
 
-from actorrpc.broker.homes import SLOTS, assign
+from actorrpc.broker.homes import SLOTS, assign, terms
 from actorrpc.broker.hub import Hub
 from actorrpc.broker.moves import MoveStatistics
 from actorrpc.broker.process import HUB_COMMAND, HubProcess, introduce
@@ -21,7 +21,9 @@ from actorrpc.broker.runtime_dir import Claim
 from actorrpc.broker.whereabouts import Whereabouts
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.forks import guard, unguard
 from actorrpc.pb import control_pb2
+from actorrpc.timers import after, every
 
 __all__ = ["Supervisor"]
 
@@ -59,6 +61,7 @@ class Supervisor:
         #: Slots of topics; -1: no hub yet.
         self._homes = [-1] * SLOTS
         self._homes_version = 0
+        self._terms = [0] * SLOTS
         self._announced = False
         self._stopping = False
         self._events: Queue[Callable[[], None]] = Queue()
@@ -95,6 +98,7 @@ class Supervisor:
 
         Raises ConfigError if a hub cannot start at first. No process is left, whatever is raised.
         """
+        guard(self, get_hub())
         try:
             for hub in self._hubs:
                 self._start(hub)
@@ -103,10 +107,17 @@ class Supervisor:
                 self._join(self.processes)
                 self._announced = True
                 on_ready()
-                self._check_queues_later()
-                self._until(lambda: self._stopping)
+                queue_check = every(QUEUE_CHECK, self._events.put, self._assign_queues)
+                try:
+                    self._until(lambda: self._stopping)
+                finally:
+                    queue_check.close()
         finally:
             self._stop_all()
+            unguard(self)
+
+    def forked(self) -> None:
+        """Nothing to do: a child does not come back to ``run``."""
 
     def stop_soon(self) -> None:
         """Stop gracefully. This and what follows may be called at any time, and from the loop's callbacks."""
@@ -191,19 +202,38 @@ class Supervisor:
             self._start_later(hub)
             return
         acceptor, listener = self._queues.start(hub.id)
+        patience = self.config.start_timeout
         start = control_pb2.Start(
             hub=hub.id,
             generation=hub.generation,
             app=self._app,
             config=self.config.to_message(),
             acceptor=acceptor,
+            until=time.monotonic() + patience if patience else 0.0,
         )
-        hub.process.send(control_pb2.ToHub(start=start), listener)
+        process = hub.process
+        try:
+            process.send(control_pb2.ToHub(start=start), listener)
+        except OSError as error:  # out of descriptors, to keep one for later
+            log.error("hub %d cannot be told to start: %s", hub.id, error)
+            process.kill()
+        if patience:
+            after(patience, self._events.put, partial(self._check_started, process))
+
+    def _check_started(self, process: HubProcess) -> None:
+        """The process has had its time to start. Raises ConfigError at first."""
+        if process.ready or process.exit_code is not None or self._stopping:
+            return
+        late = f"hub {process.hub} does not serve after {self.config.start_timeout:g} s (--start-timeout)"
+        if not self._announced:
+            raise ConfigError(late)
+        log.error("%s: killed", late)
+        process.kill()
 
     def _start_later(self, hub: Hub) -> None:
         delay = hub.next_start()
         log.info("hub %d starts again in %.1f s", hub.id, delay)
-        gevent.spawn_later(delay, self._events.put, partial(self._start, hub))
+        after(delay, self._events.put, partial(self._start, hub))
 
     def _all_ready(self) -> bool:
         return all(hub.process and hub.process.ready for hub in self._hubs)
@@ -224,17 +254,12 @@ class Supervisor:
         if not self._stopping:
             self._queues.assign(self._joined)
 
-    def _check_queues_later(self) -> None:
-        def check() -> None:
-            self._assign_queues()
-            self._check_queues_later()
-
-        gevent.spawn_later(QUEUE_CHECK, self._events.put, check)
-
     def _assign_homes(self) -> None:
-        self._homes = assign(self._homes, [process.hub for process in self._joined])
+        before = self._homes
+        self._homes = assign(before, [process.hub for process in self._joined])
         self._homes_version += 1
-        homes = control_pb2.Homes(version=self._homes_version, homes=self._homes)
+        self._terms = terms(self._terms, before, self._homes, self._homes_version)
+        homes = control_pb2.Homes(version=self._homes_version, homes=self._homes, terms=self._terms)
         for process in self._joined:
             process.send(control_pb2.ToHub(homes=homes))
 

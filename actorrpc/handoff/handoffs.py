@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
+from actorrpc.duties import do_all
 from actorrpc.framing import close_all
 from actorrpc.handoff.source import Departing, Link, Source, Timer
 from actorrpc.handoff.states import SourceEvent, TargetEvent
@@ -12,6 +15,8 @@ from actorrpc.handoff.target import Arriving, Target
 from actorrpc.pb import control_pb2
 
 __all__ = ["Handoffs"]
+
+log = logging.getLogger("actorrpc.handoff")
 
 _TO_SOURCE = {"prepared": SourceEvent.READY, "refused": SourceEvent.REFUSED}
 
@@ -87,16 +92,18 @@ class Handoffs:
     def _on_prepare(self, link: Link, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> None:
         key = link, prepare.number
         target = self.targets[key] = Target(prepare.connection, prepare.number, link)
-        target.prepare(lambda: self._thaw(prepare, fds))
-        if not target.waiting:
-            self.targets.pop(key, None)
+        try:
+            target.prepare(lambda: self._thaw(prepare, fds))
+        finally:  # also where the answer cannot be sent
+            if not target.waiting:
+                self.targets.pop(key, None)
 
     def link_lost(self, link: Link, why: str) -> None:
         """A link has ended, and all that came over it has been received: settle what was under way on it."""
         for source in [source for source in self.sources.values() if source.link is link]:
-            source.on(SourceEvent.LINK_LOST, why)
+            do_all(log, why, partial(source.on, SourceEvent.LINK_LOST, why))
         for key in [key for key in self.targets if key[0] is link]:
-            self.targets.pop(key).on(TargetEvent.LINK_LOST)
+            do_all(log, why, partial(self.targets.pop(key).on, TargetEvent.LINK_LOST))
 
     def closed(self, connection_id: str) -> None:
         """A connection has been closed here, or let go."""
@@ -107,7 +114,7 @@ class Handoffs:
     def give_up(self, why: str) -> None:
         """Take back all that leaves and can be taken back."""
         for source in list(self.sources.values()):
-            source.on(SourceEvent.OVERDUE, why)
+            do_all(log, why, partial(source.on, SourceEvent.OVERDUE, why))
 
     def __bool__(self) -> bool:
         """Whether anything is under way."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
+from actorrpc.duties import brief, do_all, reason
 from actorrpc.errors import SnapshotError
 from actorrpc.handoff.parcel import packed
 from actorrpc.handoff.states import SOURCE, SourceAction, SourceEvent, SourceState
@@ -41,7 +42,8 @@ class Departing(Protocol):
     def freeze(self) -> bytes: ...
     def fileno(self) -> int: ...
     def resume(self) -> None: ...
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Close its descriptor before anything else, and whatever else fails; then forget it."""
 
 
 class Timer(Protocol):
@@ -67,6 +69,8 @@ class Source:
         self.number = number
         self.link = link
         self.state = SourceState.QUIESCING
+        #: What ended the attempt lies with the connection, and says nothing of the two hubs.
+        self.of_connection = False
         #: When it began to hold back turns, on the monotonic clock.
         self.began = monotonic()
         self._timer = timer
@@ -77,13 +81,19 @@ class Source:
 
     def begin(self) -> None:
         """Quiesce. ``done`` may be called before this returns."""
-        pinned = self.connection.pinned
+        try:
+            pinned = self.connection.pinned
+            if not pinned:
+                self.connection.quiesce(lambda: self.on(SourceEvent.QUIET))
+        except Exception as error:
+            log.exception("connection %s cannot be brought to rest", self.connection.id)
+            pinned = reason(error)
+        if self.state is not SourceState.QUIESCING:
+            return
         if pinned:
             self.on(SourceEvent.STUCK, pinned)
         else:
-            self.connection.quiesce(lambda: self.on(SourceEvent.QUIET))
-            if self.state is SourceState.QUIESCING:
-                self._cancel_timer = self._timer(self._quiesce_timeout, self._stuck)
+            self._cancel_timer = self._timer(self._quiesce_timeout, self._stuck)
 
     def on(self, event: SourceEvent, why: str = "") -> None:
         """Take what has happened. An event that the table has no row for is logged and ignored."""
@@ -93,7 +103,8 @@ class Source:
                 log.error("handoff of %s: %s in state %s", self.connection.id, event.name, self.state.name)
             return
         self.state, action = step
-        self._why = why or self._why
+        self._why = brief(why) or self._why
+        self.of_connection |= event in (SourceEvent.STUCK, SourceEvent.CLOSED)
         _ACTIONS[action](self)
 
     def _stuck(self) -> None:
@@ -103,19 +114,20 @@ class Source:
         self._cancel_timer()
         try:
             snapshot = self.connection.freeze()
-        except SnapshotError as error:
-            self.on(SourceEvent.UNFIT, str(error))
-            return
-        except Exception as error:  # a state that does not serialize, for one
-            log.exception("connection %s cannot be frozen", self.connection.id)
-            self.on(SourceEvent.UNFIT, f"{type(error).__name__}: {error}")
+        except Exception as error:
+            self.of_connection = True
+            if isinstance(error, SnapshotError):
+                self.on(SourceEvent.UNFIT, str(error))
+            else:  # a state that does not serialize, for one
+                log.exception("connection %s cannot be frozen", self.connection.id)
+                self.on(SourceEvent.UNFIT, reason(error))
             return
         prepare = control_pb2.Prepare(connection=self.connection.id, number=self.number)
         message = control_pb2.HubToHub(prepare=prepare)
         try:
             with packed(message.prepare, snapshot) as fds:
                 offered = self.link.send(message, fds)
-        except (OSError, ValueError) as error:  # out of memory or descriptors
+        except Exception as error:  # out of memory or descriptors, or too large
             self.on(SourceEvent.UNFIT, f"it cannot be sent: {error}")
             return
         if not offered:
@@ -137,31 +149,33 @@ class Source:
                 (self.connection.fileno(),),
                 then=lambda: self.on(SourceEvent.COMMIT_SENT),
             )
-        except OSError as error:  # out of descriptors, to keep one for later
+        except Exception as error:  # out of descriptors, to keep one for later
             self.on(SourceEvent.UNFIT, f"its socket cannot be sent: {error}")
             return
         if not begun:
             self.on(SourceEvent.LINK_LOST, "the target hub has gone")
 
     def _release(self) -> None:
-        self.connection.release()
-        self._finish("")
+        # The target owns it now: nothing that fails here may change that, nor keep the move from its end.
+        do_all(log, f"letting go of {self.connection.id}", self.connection.release, lambda: self._finish(""))
 
     def _abort(self) -> None:
-        self._say_abort()
-        self._resume()
+        do_all(log, f"taking {self.connection.id} back", self._say_abort, self._resume)
 
     def _abandon(self) -> None:
-        self._say_abort()
-        self._forget()
+        do_all(log, f"giving {self.connection.id} up", self._say_abort, self._forget)
 
     def _say_abort(self) -> None:
         abort = control_pb2.Abort(connection=self.connection.id, number=self.number, why=self._why)
         self.link.send(control_pb2.HubToHub(abort=abort))
 
     def _resume(self) -> None:
-        self.connection.resume()
-        self._finish(self._why or "aborted")
+        do_all(
+            log,
+            f"going on with {self.connection.id}",
+            self.connection.resume,
+            lambda: self._finish(self._why or "aborted"),
+        )
 
     def _forget(self) -> None:
         self._finish(self._why or "the connection was closed")
@@ -170,8 +184,7 @@ class Source:
         pass
 
     def _finish(self, why: str) -> None:
-        self._cancel_timer()
-        self._done(self, why)
+        do_all(log, f"the end of {self!r}", self._cancel_timer, lambda: self._done(self, why))
 
     def __repr__(self) -> str:
         return f"<Source {self.number} of {self.connection.id} {self.state.name}>"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from actorrpc.duties import brief, do_all, reason
 from actorrpc.framing import close_all
 from actorrpc.handoff.source import Link
 from actorrpc.handoff.states import TARGET, TargetAction, TargetEvent, TargetState
@@ -52,11 +53,11 @@ class Target:
                 self.link.unreserve()
                 raise
         except Unwilling as error:
-            self._why = str(error)
+            self._why = brief(str(error))
             self.on(TargetEvent.UNFIT)
         except Exception as error:  # whatever the app's classes do with a state
-            log.warning("connection %s is refused: %s", self.id, error)
-            self._why = f"{type(error).__name__}: {error}"
+            self._why = reason(error)
+            log.warning("connection %s is refused: %s", self.id, self._why)
             self.on(TargetEvent.UNFIT)
         else:
             self.on(TargetEvent.THAWED)
@@ -100,12 +101,11 @@ class Target:
             self._arriving.serve(self._fd)
         except Exception:  # better a client that sees a close than one that nobody serves
             log.exception("connection %s cannot be served", self.id)
-            self._arriving.discard()
+            do_all(log, f"letting go of {self.id}", self._arriving.discard)
 
     def _discard(self) -> None:
         assert self._arriving is not None
-        self.link.unreserve()
-        self._arriving.discard()
+        do_all(log, f"letting go of {self.id}", self.link.unreserve, self._arriving.discard)
 
     def __repr__(self) -> str:
         return f"<Target {self.number} of {self.id} {self.state.name}>"

@@ -14,6 +14,9 @@ import sys
 
 from gevent.monkey import is_module_patched
 
+from actorrpc.descriptors import raise_limit
+from actorrpc.forks import hold_for_good
+from actorrpc.hub.multiprocess import cooperate
 from actorrpc.hub.node import Node
 from actorrpc.hub.worker import Worker
 
@@ -29,9 +32,12 @@ def main() -> int:
     # for the time until here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    raise_limit()
     # No process that the app starts may hold the lock or the link when this one has gone.
     os.set_inheritable(given.control_fd, False)
     os.set_inheritable(given.lock_fd, False)
+    hold_for_good(given.lock_fd)
+    cooperate()
     return Worker(socket.socket(fileno=given.control_fd), Node).run()
 
 

@@ -11,24 +11,31 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent import get_hub
+from gevent.event import Event as Signal
 from greenlet import greenlet
 
+from actorrpc.actor import Service
 from actorrpc.call import Call
+from actorrpc.duties import do_all
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
+from actorrpc.hub.failures import fail
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.interception import Admission
+from actorrpc.hub.linger import LINGER, Linger
 from actorrpc.hub.metering import Usage
 from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
-from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell, fail
+from actorrpc.hub.turns import END, MESSAGE, REQUEST, Cell
 from actorrpc.hub.upkeep import Upkeep
+from actorrpc.timers import after
 from actorrpc.wire.events import (
     Drained,
     Event,
@@ -58,9 +65,6 @@ OUTPUT_HIGH = 1024 * 1024
 #: What is sent back of a path that is not served.
 _SHOWN_PATH = 128
 
-#: How long a closing connection waits for the client to take the last bytes and to close.
-LINGER = 1.0
-
 
 class Connection:
     """A socket, its session, and the services that the client has called on it."""
@@ -69,6 +73,7 @@ class Connection:
         "_linger",
         "_on_quiet",
         "_ready",
+        "_settled",
         "_slice_end",
         "_unarmed",
         "_work_due",
@@ -77,11 +82,13 @@ class Connection:
         "cells",
         "host",
         "id",
+        "left",
         "moves",
         "node",
         "now",
         "paused",
         "peer",
+        "place",
         "runners",
         "running",
         "session",
@@ -101,6 +108,8 @@ class Connection:
         self.id = id
         #: The client's address.
         self.peer = peer
+        #: Where it stands among the connections of its node: one that comes later has a higher place.
+        self.place = 0
         self.session = session or Session(node.config)
         #: What it takes of the hub. All that the loop does for it is to stand in brackets (``_work``).
         self.usage = Usage(node.meter, id)
@@ -127,8 +136,12 @@ class Connection:
         #: Calls with a deadline that came since the last flush: most have ended by then and need no timer.
         self._unarmed: list[Call[Any]] = []
         self._on_quiet: Callable[[], None] | None = None
+        #: Another hub serves it: this object is only what is left of it here.
+        self.left = False
+        #: What users' greenlets wait for while it is frozen.
+        self._settled: Signal | None = None
         self._work_due = False
-        self._linger: Any = None
+        self._linger: Linger | None = None
         self.transport = Transport(sock, self._on_bytes, self.close, self.changed)
         self.upkeep = Upkeep(self)
 
@@ -147,6 +160,7 @@ class Connection:
         self.state = CLOSED
         self.paused = False
         self._on_quiet = None
+        self._let_go_on()
         self._stop_lingering()
         self.upkeep.stop()
         self.transport.close()
@@ -157,7 +171,20 @@ class Connection:
         for cell in self.cells.values():
             cell.keep_last_turns()
             self.ready(cell)
+        self.session.abandon()
         self.node.forget(self, finished=self._finished)
+        if self._finished:
+            self.fall_apart()
+
+    def fall_apart(self) -> None:
+        """The last turn of a closed connection is over: let go of the parts, which know it, so that all is
+        freed at once, and not when the garbage collector next looks. The app may keep some of them."""
+        self.upkeep.let_go()
+        self.cells.clear()
+        self._unarmed.clear()
+        self._ready.clear()
+        self.admission = None
+        del self.host
 
     def let_go(self) -> None:
         """Forget it without a word to the client: another hub serves it.
@@ -166,19 +193,24 @@ class Connection:
         actors' states, and not when the garbage collector next looks, for which all connections wait.
         """
         self.state = CLOSED
-        self._stop_lingering()
-        self.upkeep.let_go()
-        self.transport.let_go()
+        self.left = True
         for call in self.calls.values():
             call.ended = call.moved = True
-            if call.timer is not None:
-                call.timer.close()
         for cell in self.cells.values():
             cell.leave()
-            cell.abandon_iterators(self.calls.values())
-        self.host.end_subscriptions()
         self.host.moved = True
-        self.node.forget(self)
+        do_all(
+            log,
+            f"letting go of connection {self.id}",
+            self.transport.let_go,  # first: whoever has the socket owns the connection
+            self._stop_lingering,
+            self.upkeep.let_go,
+            self._stop_deadlines,
+            *[partial(cell.abandon_iterators, list(self.calls.values())) for cell in self.cells.values()],
+            self.host.end_subscriptions,
+            partial(self.node.forget, self),
+            self._let_go_on,
+        )
         self.calls.clear()
         self.cells.clear()
         self._unarmed.clear()
@@ -186,6 +218,18 @@ class Connection:
         del self.host
         self.admission = None
         self._on_quiet = None
+
+    def _stop_deadlines(self) -> None:
+        for call in self.calls.values():
+            if call.timer is not None:
+                call.timer.close()
+
+    def forked(self) -> None:
+        """This is a copy in a child of the hub's process: let nothing come of what its handler does."""
+        self.state = CLOSED
+        self.paused = self._work_due = True
+        for call in self.calls.values():
+            call.ended = True
 
     @property
     def _finished(self) -> bool:
@@ -201,7 +245,8 @@ class Connection:
 
     def _stop_lingering(self) -> None:
         if self._linger is not None:
-            self._linger.close()
+            self._linger.stop()
+            self._linger = None
 
     # ---- what the client does
 
@@ -237,9 +282,7 @@ class Connection:
             return
         call = self.calls[stream.id] = node.call_type(self, stream, route)
         if self.admission is None:
-            call.cell = self.cells.get(route.service.__rpc__.name) or self._make_cell(call)
-            if call.cell is None:
-                return
+            call.cell = self.cells.get(route.service.__rpc__.name) or self._make_cell(route.service)
         else:
             self.admission.add(call)
             self._will_run(self.admission)
@@ -248,25 +291,15 @@ class Connection:
 
     def admit(self, call: Call[Any]) -> None:
         """The interceptors have let a call through: what has come of it becomes its turns."""
-        cell = self.cells.get(call.route.service.__rpc__.name) or self._make_cell(call)
-        if cell is None:
-            return
-        call.cell = cell
+        service = call.route.service
+        cell = call.cell = self.cells.get(service.__rpc__.name) or self._make_cell(service)
         cell.release(call)
         self.ready(cell)
 
-    def _make_cell(self, call: Call[Any]) -> Cell | None:
-        """Make the call's service; None, and the call has ended, if that fails."""
-        service = call.route.service
-        try:
-            cell = self.cells[service.__rpc__.name] = Cell(self, service)
-        except BaseException:
-            log.exception("%s could not be made, on connection %s", service.__name__, self.id)
-            call.end(StatusCode.UNKNOWN, "the service could not be made")
-            return None
-        if cell.overrides("on_connect"):
-            cell.connected = False
-            cell.mailbox.append((CONNECT, None, None))
+    def _make_cell(self, service: type[Service]) -> Cell:
+        """The one cell of a service, from its first call on. Its instance may still be in the making."""
+        cell = self.cells[service.__rpc__.name] = Cell(self, service)
+        cell.prepare()
         return cell
 
     def _on_message(self, event: MessageReceived) -> None:
@@ -317,18 +350,29 @@ class Connection:
         log.info("connection %s from %s: %s", self.id, self.peer, event.error)
         self.close_politely()
 
-    def close_politely(self) -> None:
-        """Cancel what is open, write what is left, say that no more comes, and wait a moment for the client.
+    def close_politely(self, until: float | None = 0.0) -> None:
+        """Cancel what is open, write what is left, say that no more comes, and wait until it is taken.
 
-        Closing at once, with input unread, would make the kernel drop our last words.
+        It waits for a second, or longer, ``until`` that time, while the client goes on taking bytes; with
+        None for as long as it does.
         """
         if self.state in (CLOSING, CLOSED):
             return
-        self.state = CLOSING
+        moving, self.state = self.state == QUIESCING, CLOSING
+        if moving:
+            self._on_quiet = None
+            self.paused = False
+            self.node.handoffs.closed(self.id)
         self._interrupt_all(CallCancelled("the connection is being closed"))
-        self._linger = get_hub().loop.timer(LINGER)
-        self._linger.start(self.close)
+        if until is not None:
+            until = max(until, monotonic() + LINGER)
+        self._linger = Linger(self.close, self._untaken, until)
         self.changed()
+
+    def _untaken(self) -> int:
+        """Bytes that are written and that the client's host has not acknowledged."""
+        outbound = self.session.outbound
+        return outbound.pending + outbound.unsent_bytes + self.transport.untaken
 
     # ---- turns
 
@@ -401,7 +445,7 @@ class Connection:
             self.slice_over = True
             self.node.meter.runnable += 1
             # A timer: callbacks run many times before the loop looks at other connections.
-            get_hub().loop.timer(0).start(self._continue)
+            after(0, self._continue)
 
     def count_turn(self, runner: Runner) -> None:
         """A turn has ended: count it."""
@@ -437,18 +481,20 @@ class Connection:
             self._unarmed.append(call)
 
     def _arm_deadlines(self) -> None:
-        loop = get_hub().loop
         now = monotonic()
         for call in self._unarmed:
             if call.deadline is not None and not call.ended:
-                call.timer = loop.timer(max(0.0, call.deadline - now))
-                # The loop's own clock is as old as this step; by it the timer would be early.
-                call.timer.start(self.expire, call, update=True)
+                if call.timer is not None:  # which has fired while the connection was frozen
+                    call.timer.close()
+                call.timer = after(max(0.0, call.deadline - now), self.expire, call)
         self._unarmed.clear()
 
     def expire(self, call: Call[Any]) -> None:
         """The deadline has passed: tell the client, and interrupt the handler."""
         if call.ended:
+            return
+        if self.state == FROZEN:  # whoever serves it next does that; if it is this hub, the timer is set anew
+            self._unarmed.append(call)
             return
         call.cancelled = True
         call.end(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
@@ -494,6 +540,7 @@ class Connection:
         if call.timer is not None:
             call.timer.close()
             call.timer = None
+        call.close_context()
         if call.request is not None:
             self.session.consumed(call.stream, len(call.request))
             call.request = None
@@ -504,10 +551,10 @@ class Connection:
             call.held = ()
         if call.iterator is not None and call.runner is None:
             call.cell.close_iterator(call)
-        if self.host.subscriptions:
+        if self.host.by_call:
             self.host.end_subscriptions(call)
         if not self.calls:
-            self.upkeep.idle_since = self.now
+            self.upkeep.idle_since = monotonic()
         self.changed()
 
     def tell_ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
@@ -517,14 +564,10 @@ class Connection:
     def discard(self, cell: Cell, error: RpcError) -> None:
         """Drop an actor that could not be made; its calls get the error, the next call tries again."""
         self.cells.pop(cell.name, None)
+        self.host.end_subscriptions(cell=cell)
         for call in [call for call in self.calls.values() if call.cell is cell]:
             fail(call, error)
-        cell.drop_ended()
-        self.host.end_subscriptions(cell=cell)
-
-    def check_thread(self) -> None:
-        """Raise RuntimeError in any other thread than the hub's: nothing here is locked."""
-        self.runners.check_thread()
+        cell.discard()
 
     # ---- bytes out
 
@@ -555,7 +598,7 @@ class Connection:
         if self._unarmed:
             self._arm_deadlines()
         if session.over and self.state == SERVING:
-            self.close_politely()
+            self.close_politely(self.upkeep.grace_ends)
         if self.state == CLOSING and transport.ready and session.outbound.idle:
             transport.half_close()
         if not transport.ready and session.outbound.pending > OUTPUT_HIGH:
@@ -598,23 +641,65 @@ class Connection:
         self.state = SERVING
         self.paused = False
         self._on_quiet = None
+        for cell in self.cells.values():
+            cell.unhold()
+        self._let_go_on()
         self.transport.start()
         for subscription in self.host.subscriptions:
             self.node.topics.catch_up(subscription)
-        for cell in self._lanes:
-            self._will_run(cell)
+        for lane in self._lanes:
+            self._will_run(lane)
         self.changed()
         # The client has waited: what it has sent meanwhile comes first, not after a round of the loop.
         self.transport.read()
         if self.state != CLOSED:
             self.upkeep.start()
 
-    def thaw_hooks(self) -> None:
-        """Queue on_thaw, before all other turns, where it does not wait already."""
+    def hold(self) -> None:
+        """Its snapshot stands: until it is settled who serves it, nobody may change what is in there.
+
+        No turn runs, and nothing is read. Deadlines wait (``expire``), and so do greenlets of users' own
+        (``settle``).
+        """
         for cell in self.cells.values():
-            if cell.connected and not cell.thawing and cell.overrides("on_thaw"):
-                cell.thawing = True
-                cell.mailbox.appendleft((THAW, None, None))
+            cell.hold()
+
+    def settle(self, what: str) -> None:
+        """Wait while the connection is frozen: what is done to it then would be lost if it moves.
+
+        Raises RuntimeError where nobody can wait, in gevent's own greenlet, and in another thread always.
+        """
+        self.runners.check_thread()
+        while self.state == FROZEN:
+            if gevent.getcurrent() is self.runners.hub:
+                raise RuntimeError(
+                    f"cannot {what} now: connection {self.id} is on its way to another hub, and a callback "
+                    "of the loop cannot wait for the end of that. Do it in a greenlet (gevent.spawn)"
+                )
+            if self._settled is None:
+                self._settled = Signal()
+            self._settled.wait()
+
+    def check_here(self, what: str) -> None:
+        """Wait while the connection is frozen, and raise RuntimeError if another hub serves it."""
+        if self.state == FROZEN:
+            self.settle(what)
+        if self.left:
+            raise RuntimeError(
+                f"cannot {what}: connection {self.id} is served by another hub now. A greenlet of your own "
+                "does not move with it: do the work in turns"
+            )
+
+    def _let_go_on(self) -> None:
+        """Whoever waits for the end of the move may go on."""
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
+
+    def thaw_hooks(self) -> None:
+        """Queue on_thaw, before all other turns, where on_freeze has run and it does not wait already."""
+        for cell in self.cells.values():
+            cell.thaw_hook()
 
     def thawed(self, call: Call[Any]) -> None:
         """Take up a call of a snapshot."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from gevent import get_hub
 from google.protobuf.message import Message
 
 from actorrpc.actor import Service
 from actorrpc.call import Call
-from actorrpc.errors import RpcError
+from actorrpc.errors import RpcError, StatusCode
+from actorrpc.forks import users_code
+from actorrpc.hub.publications import Publication
 from actorrpc.hub.rates import counted_as
 from actorrpc.hub.state import CLOSED
 
@@ -20,9 +22,14 @@ if TYPE_CHECKING:
     from actorrpc.hub.topics import Subscription
     from actorrpc.hub.turns import Cell
 
-__all__ = ["ServiceHost"]
+__all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost"]
 
-log = logging.getLogger("actorrpc.hub")
+#: Subscriptions of one connection: what a move has to say of them takes some 0.1 s.
+MAX_SUBSCRIPTIONS = 4096
+
+#: What a connection may publish while one of its subscriptions is being established.
+MAX_HELD = 4096
+MAX_HELD_BYTES = 4 * 1024 * 1024
 
 T = TypeVar("T")
 
@@ -30,18 +37,35 @@ T = TypeVar("T")
 class ServiceHost:
     """The ``actorrpc.actor.Host`` of one connection."""
 
-    __slots__ = ("_connection", "_waiting", "moved", "subscriptions", "unacknowledged")
+    __slots__ = (
+        "_all",
+        "_connection",
+        "_held",
+        "_held_bytes",
+        "_pending",
+        "behind",
+        "by_call",
+        "moved",
+        "unacknowledged",
+    )
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.subscriptions: list[Subscription] = []
+        #: By service, topic and call; and those of calls by call.
+        self._all: dict[tuple[str, str, Call[Any] | None], Subscription] = {}
+        self.by_call: dict[Call[Any], dict[Subscription, None]] = {}
+        #: Those whose actors have too much waiting: see ``took``. A dict in place of a set, for its order.
+        self.behind: dict[Subscription, None] = {}
+        #: How many are being established.
+        self._pending = 0
         #: Another hub serves the connection: what is left of its actors here must do nothing more.
         self.moved = False
         #: Publications that their topics' homes have not numbered yet.
         self.unacknowledged = 0
         #: Those of them that have not been sent: an answer to one of them must not come before a
         #: subscription that was made earlier is in force.
-        self._waiting: list[tuple[str, str, bytes]] = []
+        self._held: list[Publication] = []
+        self._held_bytes = 0
 
     @property
     def id(self) -> str:
@@ -58,6 +82,8 @@ class ServiceHost:
     def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
         connection = self._connection
         self._check("subscribe")
+        if connection.state == CLOSED:
+            return
         cell = connection.cells.get(service.__rpc__.name)
         if cell is None or cell.instance is not service:
             raise RuntimeError(f"{type(service).__name__} cannot subscribe before it is made: use on_connect")
@@ -67,83 +93,119 @@ class ServiceHost:
             )
         if call is not None and not call.route.method.server_streaming:
             raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
-        if (call is not None and call.ended) or connection.state == CLOSED or self._find(cell, topic, call):
+        key = (cell.name, topic, call)
+        if (call is not None and call.ended) or key in self._all:
             return
-        self.subscriptions.append(connection.node.topics.subscribe(connection, cell, topic, call))
+        if len(self._all) >= MAX_SUBSCRIPTIONS:
+            raise RpcError(
+                StatusCode.RESOURCE_EXHAUSTED,
+                f"the connection has {MAX_SUBSCRIPTIONS} subscriptions to topics, its limit",
+            )
+        self._pending += 1
+        try:
+            self.add(connection.node.topics.subscribe(connection, cell, topic, call))
+        except BaseException:
+            self._pending -= 1
+            raise
+
+    def add(self, subscription: Subscription) -> None:
+        """Have one more, which its topic knows of."""
+        call = subscription.call
+        self._all[subscription.cell.name, subscription.topic, call] = subscription
+        if call is not None:
+            self.by_call.setdefault(call, {})[subscription] = None
+
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """All of them, in the order in which they were made."""
+        return list(self._all.values())
 
     def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
         self._check("unsubscribe")
         cell = self._connection.cells.get(service.__rpc__.name)
-        subscription = None if cell is None else self._find(cell, topic, call)
+        subscription = None if cell is None else self._all.get((cell.name, topic, call))
         if subscription is not None:
             self._end(subscription)
 
-    def catch_up(self) -> None:
-        """The actors' mailboxes have room again for what their topics have held back."""
-        for subscription in self.subscriptions:
-            if subscription.behind:
+    def took(self, cell: Cell, payload: bytes) -> None:
+        """An actor's message of a topic leaves its mailbox: have what was left at the home sent again, when
+        there is room for some."""
+        cell.topic_turns -= 1
+        cell.topic_bytes -= len(payload)
+        topics = self._connection.node.topics
+        if self.behind and topics.may_send_more(cell):
+            for subscription in [each for each in self.behind if each.cell is cell]:
+                del self.behind[subscription]
                 subscription.behind = False
-                self._connection.node.topics.catch_up(subscription)
+                topics.catch_up(subscription)
 
     def _check(self, what: str) -> None:
-        self._connection.check_thread()
+        self._connection.settle(what)
         if self.moved:
             raise RuntimeError(
                 f"cannot {what}: connection {self.id} is served by another hub now. A greenlet of your own "
                 "does not move with its actor"
             )
 
-    def _find(self, cell: Cell, topic: str, call: Call[Any] | None) -> Subscription | None:
-        for each in self.subscriptions:
-            if each.topic == topic and each.call is call and each.cell is cell:
-                return each
-        return None
-
     def _end(self, subscription: Subscription) -> None:
-        self.subscriptions.remove(subscription)
+        call = subscription.call
+        del self._all[subscription.cell.name, subscription.topic, call]
+        if call is not None:
+            of_call = self.by_call[call]
+            del of_call[subscription]
+            if not of_call:
+                del self.by_call[call]
+        self.behind.pop(subscription, None)
         self._connection.node.topics.unsubscribe(subscription)
-        if self._waiting:
+        if subscription.pending:
             self.settled()
 
     def end_subscriptions(self, call: Call[Any] | None = None, cell: Cell | None = None) -> None:
         """End those of a call, those of a service, or all."""
-        for subscription in list(self.subscriptions):
-            if (call is None or subscription.call is call) and (cell is None or subscription.cell is cell):
-                self._end(subscription)
+        of = self.by_call.get(call, ()) if call is not None else self._all.values()
+        for subscription in [each for each in of if cell is None or each.cell is cell]:
+            self._end(subscription)
 
     def publish(self, topic: str, message: Message) -> None:
         self._check("publish")
-        publication = (topic, message.DESCRIPTOR.full_name, message.SerializeToString())
-        if self._waiting or self._subscribing:
-            self.unacknowledged += 1
-            self._waiting.append(publication)
-        else:
-            self._send(publication)
-
-    @property
-    def _subscribing(self) -> bool:
-        return any(subscription.pending for subscription in self.subscriptions)
-
-    def _send(self, publication: tuple[str, str, bytes]) -> None:
-        self.unacknowledged += 1
-        group = counted_as(publication[0])
+        type_name, payload = message.DESCRIPTOR.full_name, message.SerializeToString()
+        group = counted_as(topic)
+        if self._pending:
+            self._hold(Publication(topic, type_name, payload, self._published))
+            self._connection.usage.publish(group)
+            return
         self._connection.usage.publish(group)
+        self.unacknowledged += 1
         try:
-            self._connection.node.topics.publish(*publication, self._published, group)
+            self._connection.node.topics.publish(topic, type_name, payload, self._published, group)
         except BaseException:
             self.unacknowledged -= 1
             raise
 
+    def _hold(self, publication: Publication) -> None:
+        """Publish it when what is pending is in force. A home that does not answer must not fill the hub."""
+        size = self._held_bytes + len(publication.payload)
+        topics = self._connection.node.topics
+        if self._held and (len(self._held) >= MAX_HELD or size > MAX_HELD_BYTES):
+            error = RpcError(
+                StatusCode.UNAVAILABLE,
+                f"a subscription is not established yet, and {len(self._held)} publications wait for it",
+            )
+            topics.refused(error)
+            raise error
+        topics.reserve(publication)
+        self._held.append(publication)
+        self._held_bytes = size
+        self.unacknowledged += 1
+
     def settled(self) -> None:
-        """A subscription is in force, or has ended: send what waited, unless another is pending."""
-        if not self._subscribing:
-            waiting, self._waiting = self._waiting, []
-            for publication in waiting:
-                self.unacknowledged -= 1
-                try:
-                    self._send(publication)
-                except RpcError as error:
-                    log.error("a publication to %r is lost: %s", publication[0], error)
+        """A subscription is in force, or has ended before: send what waited, unless another is pending."""
+        self._pending -= 1
+        if not self._pending and self._held:
+            held, self._held = self._held, []
+            self._held_bytes = 0
+            for publication in held:
+                self._connection.node.topics.publish_reserved(publication)
         self._connection.notice_quiet()
 
     def _published(self) -> None:
@@ -151,7 +213,39 @@ class ServiceHost:
         self._connection.notice_quiet()
 
     def offload(self, function: Callable[[], T]) -> T:
-        return get_hub().threadpool.apply(function)
+        # The pool's own way with errors would print each of them, and end the hub for a SystemExit.
+        outcome = Outcome(function)
+        get_hub().threadpool.apply(outcome.run)
+        return outcome.get()
 
     def __repr__(self) -> str:
-        return f"<ServiceHost of {self.id}, {len(self.subscriptions)} subscriptions>"
+        return f"<ServiceHost of {self.id}, {len(self._all)} subscriptions>"
+
+
+class Outcome(Generic[T]):
+    """What a function returned or raised in another thread, where it sees this one's context variables."""
+
+    __slots__ = ("_context", "_error", "_function", "_result")
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._context = copy_context()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Call the function; raises nothing."""
+        with users_code():  # a child that is forked there would wait for the pool's next task for ever
+            try:
+                self._result = self._context.run(self._function)
+            except BaseException as error:
+                self._error = error
+
+    def get(self) -> T:
+        """What it returned. Raises what it raised."""
+        if self._error is None:
+            return cast("T", self._result)
+        try:
+            raise self._error
+        finally:
+            self._error = None  # whose traceback knows this

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
@@ -15,9 +16,11 @@ from google.protobuf.message import Message
 
 from actorrpc.call import Call, Reply
 from actorrpc.errors import StatusCode
+from actorrpc.hub.failures import contain, fail
 from actorrpc.hub.metering import Part
 from actorrpc.hub.runners import Runner
-from actorrpc.hub.turns import END, fail, is_mostly_stale
+from actorrpc.hub.turns import END, is_mostly_stale
+from actorrpc.hub.variables import run_in
 from actorrpc.interceptor import Chain
 
 if TYPE_CHECKING:
@@ -38,22 +41,34 @@ class InterceptedCall(Call[Reply]):
 
     def send(self, message: Reply, *, compress: bool = True) -> None:
         method = self.route.method
-        if isinstance(message, method.reply) and method.server_streaming and not self.ended:
-            message = self._chain.reply(self, message)  # type: ignore[assignment]
-        super().send(message, compress=compress)
+        if self.ended or not (isinstance(message, method.reply) and method.server_streaming):
+            super().send(message, compress=compress)  # which says what is wrong
+            return
+        message = self._seen(message)  # type: ignore[assignment]
+        if not self._is_over:  # else an on_reply has ended it: this was the last that the handler could send
+            super().send(message, compress=compress)
 
     def send_published(self, payload: bytes, compress: bool = True) -> None:
-        chain = self._chain
-        if chain.sees_replies:
+        if self._chain.sees_replies:
             try:
-                payload = chain.reply(self, self.route.method.reply.FromString(payload)).SerializeToString()
+                payload = self._seen(self.route.method.reply.FromString(payload)).SerializeToString()
             except BaseException as error:
                 fail(self, error)
-                return
-        self.send_payload(payload, compress)
+        if not self.ended:
+            self.send_payload(payload, compress)
+
+    @property
+    def _is_over(self) -> bool:
+        """``ended``, read anew."""
+        return self.ended
+
+    def _seen(self, message: Message) -> Message:
+        """What the interceptors make of a reply, which goes out if the call has not ended then."""
+        chain = self._chain
+        return run_in(self, chain.reply, self, message) if chain.sees_replies else message
 
     def reply(self, message: Message) -> None:
-        message = self._chain.reply(self, message)
+        message = self._seen(message)
         if not self.ended:
             super().reply(message)
             if not self.cancelled:  # as a reply over a limit is: `end` has told that
@@ -95,7 +110,9 @@ class Endings:
         due, self._due = self._due, []
         for call, status, message in due:
             assert call.route.chain is not None
-            call.route.chain.ended(call, status, message)
+            for error in run_in(call, call.route.chain.ended, call, status, message):
+                contain(error)
+            call.cell.connection.runners.leave_child()
 
     def __repr__(self) -> str:
         return f"<Endings {len(self._due)} due>"
@@ -165,16 +182,18 @@ class Admission:
         if call.ended:
             return
         connection = self.connection
-        if call.deadline is not None and connection.now >= call.deadline:
+        now = monotonic()
+        if call.deadline is not None and now >= call.deadline:
             connection.expire(call)
             return
         assert call.route.chain is not None
-        call.runner, call.since = runner, connection.now
+        call.runner, call.since = runner, now
         try:
             call.route.chain.admit(call)
         except BaseException as error:
             fail(call, error)
         finally:
+            call.variables = runner.gr_context
             runner.gr_context = None
             call.runner = None
         if not call.ended:

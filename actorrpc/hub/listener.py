@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -13,9 +14,11 @@ from typing import Any
 from gevent import get_hub
 from gevent.monkey import get_original
 
+from actorrpc.forks import serves
 from actorrpc.hub.backlog import Backlog
+from actorrpc.timers import after
 
-__all__ = ["Listener", "PlainSocket", "address_text"]
+__all__ = ["Listener", "PlainSocket", "address_text", "socket_of"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -50,17 +53,19 @@ class Listener:
         room: Callable[[], bool],
         full: Callable[[], None],
     ) -> None:
-        self._sock = PlainSocket(fileno=sock.detach())
+        self._sock = socket_of(sock.detach())
         self._sock.setblocking(False)
+        serves(self._sock)
         self._accepted = accepted
         self._room = room
         self._full = full
         self._crowded = False
+        self._closed = False
         #: How long they wait in the queue; None while they do not.
         self._backlog: Backlog | None = None
-        loop = get_hub().loop
-        self._watcher: Any = loop.io(self._sock.fileno(), 1)
-        self._pause: Any = loop.timer(_CROWDED_PAUSE)
+        self._watcher: Any = get_hub().loop.io(self._sock.fileno(), 1)
+        #: There while nobody is accepted because that has failed.
+        self._pause: Any = None
         self._watcher.start(self._on_readable)
 
     @property
@@ -98,15 +103,29 @@ class Listener:
 
     def resume(self) -> None:
         """There may be room again."""
-        if not self._watcher.active and not self._pause.active:
+        if not self._watcher.active and self._pause is None:
             self._watcher.start(self._on_readable)
 
     def close(self) -> None:
+        self._closed = True
         self._watcher.close()
-        self._pause.close()
+        self._stop_pause()
         self._sock.close()
 
+    def _stop_pause(self) -> None:
+        if self._pause is not None:
+            self._pause.close()
+            self._pause = None
+
     def _on_readable(self) -> None:
+        try:
+            self._accept_some()
+        except Exception:  # gevent would stop the watcher for good
+            log.exception("%r: a connection could not be accepted", self)
+            if not self._closed:
+                self._rest()
+
+    def _accept_some(self) -> None:
         for _ in range(_BATCH):
             if not self._room():
                 self._watcher.stop()
@@ -119,7 +138,8 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno not in _IGNORED:
-                    self._rest(error)
+                    self._complain(error)
+                    self._rest()
                 return
             self._crowded = False
             self._accepted(sock, peer, waited)
@@ -130,10 +150,14 @@ class Listener:
         """Accept one, and say how long it has waited. Raises what accept() raises."""
         # accept() would make a socket of whatever class the patched module has.
         fd, address = self._sock._accept()  # type: ignore[attr-defined]
-        sock = PlainSocket(fileno=fd)
-        sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock = socket_of(fd)
+        try:
+            sock.setblocking(False)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            sock.close()
+            raise
         waited = 0.0
         if self._backlog is not None:
             waited = self._backlog.waited(monotonic())
@@ -146,11 +170,15 @@ class Listener:
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUE_LENGTH.size)
         return int(_QUEUE_LENGTH.unpack(info)[0])
 
-    def _rest(self, error: OSError) -> None:
+    def _rest(self) -> None:
         """Accept nothing for a moment: the queue keeps those who wait."""
-        self._complain(error)
         self._watcher.stop()
-        self._pause.start(self.resume)
+        self._stop_pause()
+        self._pause = after(_CROWDED_PAUSE, self._go_on)
+
+    def _go_on(self) -> None:
+        self._stop_pause()
+        self.resume()
 
     def _complain(self, error: OSError) -> None:
         if not self._crowded:  # once, not each time
@@ -159,6 +187,21 @@ class Listener:
 
     def __repr__(self) -> str:
         return f"<Listener {self.address}{'' if self._watcher.active else ', full'}>"
+
+
+def socket_of(fd: int, family: int = -1, kind: int = -1, protocol: int = -1) -> socket.socket:
+    """The plain socket of a descriptor, whose owner it is, and which never blocks, whatever the app's default
+    timeout is. If it cannot be made, the descriptor is closed.
+
+    What is -1 the kernel is asked for.
+    """
+    try:
+        sock = PlainSocket(family, kind, protocol, fd)
+        sock.setblocking(False)
+        return sock
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def address_text(address: object) -> str:

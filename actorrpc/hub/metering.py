@@ -18,7 +18,7 @@ hub's CPU, and of how busy it is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, expm1
+from math import exp, expm1, fsum
 from time import monotonic, thread_time
 
 from actorrpc.hub.rates import Rates
@@ -224,27 +224,34 @@ class Usage:
         return self.spent - self.settled - (self.doubted - self._settled_doubts) * self.meter.off
 
     def settle(self, now: float) -> None:
-        """Bring the averages up to now. What is new was spent since the last report, idleness before."""
-        since = self.meter.since
-        began = since if self._at < since < now else self._at
-        if now <= began:
+        """Bring the averages up to now. Only a report does: it looks for what is due, and whoever settled
+        between two reports would hide from it a connection that is light in between."""
+        if now <= self._began(now):
             return
-        due = self.due
-        share = due / (now - began)
-        self._taken += due
+        self._long, self._short = self._average(self._long, now, LONG), self._average(self._short, now, SHORT)
+        self._taken += self.due
         self.settled, self._settled_doubts = self.spent, self.doubted
-        keep_long, keep_short = exp((began - now) / LONG), exp((began - now) / SHORT)
-        self._long = self._long * exp((self._at - now) / LONG) + share * (1 - keep_long)
-        self._short = self._short * exp((self._at - now) / SHORT) + share * (1 - keep_short)
         self._at = now
 
     def load(self, now: float) -> float:
-        """The share of one core that it took, smoothed over about ten seconds."""
-        return self._long * exp((self._at - now) / LONG) / self._known(now, LONG)
+        """The share of one core that it took, smoothed over about ten seconds. To ask changes nothing."""
+        return self._average(self._long, now, LONG) / self._known(now, LONG)
 
     def recent(self, now: float) -> float:
         """The same over about one second."""
-        return self._short * exp((self._at - now) / SHORT) / self._known(now, SHORT)
+        return self._average(self._short, now, SHORT) / self._known(now, SHORT)
+
+    def _average(self, average: float, now: float, constant: float) -> float:
+        """What an average is by now. What is new was spent since the last report, idleness before."""
+        average *= exp((self._at - now) / constant)
+        if (due := self.due) and now > (began := self._began(now)):
+            average += due / (now - began) * -expm1((began - now) / constant)
+        return average
+
+    def _began(self, now: float) -> float:
+        """The time since which what is due was spent."""
+        since = self.meter.since
+        return since if self._at < since < now else self._at
 
     def _known(self, now: float, constant: float) -> float:
         """How much of an average stands for time that the connection has lived through; the rest is 0."""
@@ -319,7 +326,7 @@ def shares(parts: dict[str, Part], whole: float) -> dict[str, float]:
     Reading, writing and the like are everybody's, in proportion to the turns.
     """
     taken = {name: part.take() for name, part in parts.items()}
-    total = sum(taken.values())
+    total = fsum(taken.values())
     if len(taken) == 1 or not total:
         return dict.fromkeys(taken, whole / max(len(taken), 1))
     return {name: whole * spent / total for name, spent in taken.items()}

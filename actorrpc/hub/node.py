@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -13,7 +14,9 @@ from gevent import get_hub
 from actorrpc.app import App
 from actorrpc.call import Call
 from actorrpc.config import Config
+from actorrpc.duties import do_all
 from actorrpc.errors import StatusCode
+from actorrpc.forks import guard, unguard, users_code
 from actorrpc.framing import close_all
 from actorrpc.handoff.handoffs import Handoffs
 from actorrpc.handoff.parcel import unpacked
@@ -30,6 +33,7 @@ from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, thaw
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
+from actorrpc.timers import after
 
 __all__ = ["Node"]
 
@@ -39,6 +43,13 @@ MoveResult = control_pb2.MoveResult
 
 #: The largest message to another hub: one of a topic. Large snapshots do not travel in messages.
 MAX_HUB_FRAME = 64 * 1024 * 1024
+
+#: What may wait in a link before topics say no more there: enough to keep it busy, and no more than that for
+#: each of the 255 hubs that may be stuck.
+MAX_UNSENT_TOPICS = 512 * 1024
+
+#: How long the others wait while some connections are described, in seconds: a hundred take so long.
+LISTING = 0.002
 
 #: What a stopping node allows, after the drain timeout, for last words and for handlers to end.
 STOP_GRACE = 3.0
@@ -69,13 +80,17 @@ class Node:
         self._reporter = Reporter(self)
         #: Turns that ran here.
         self.turns = 0
-        self.topics = Topics(hub, generation, self._send_to_hub)
+        self.topics = Topics(hub, generation, self._send_to_hub, self._has_room)
         self.connections: dict[str, Connection] = {}
         #: Closed connections whose last turns, such as on_disconnect, still run.
         self._finishing: set[Connection] = set()
         self._on_moved = on_moved
         self._accepted = 0
+        #: How many have had a place among the connections.
+        self._places = 0
         self._links: dict[int, Link[control_pb2.HubToHub]] = {}
+        #: By hub: go on with topics that have waited for room in the link.
+        self._when_sent: dict[int, Callable[[], None]] = {}
         self.handoffs = Handoffs(timer=_timer, quiesce_timeout=config.quiesce_timeout, thaw=self._thaw)
         self.reception = Reception(
             hub, config, serve=self._accept, count=self._expected_count, settled=self._check_stopped
@@ -84,6 +99,7 @@ class Node:
         self._stop_timer: Any = None
         #: The drain timeout is over.
         self._ending = False
+        guard(self, self.runners.hub)
 
     # ---- connections
 
@@ -105,14 +121,22 @@ class Node:
 
     def _accept(self, sock: socket.socket, peer: str) -> None:
         self._accepted += 1
-        connection = Connection(self, sock, f"{self.hub}-{self.generation}-{self._accepted}", peer)
-        self.connections[connection.id] = connection
-        connection.start()
+        try:
+            connection = Connection(self, sock, f"{self.hub}-{self.generation}-{self._accepted}", peer)
+        except BaseException:
+            sock.close()  # better a client that sees a close than one that nobody serves
+            raise
+        self._add(connection)
+        try:
+            connection.start()
+        except BaseException:
+            connection.close()
+            raise
         self.reception.changed()
 
     def adopt(self, connection: Connection) -> None:
         """Take a connection that another hub has handed over."""
-        self.connections[connection.id] = connection
+        self._add(connection)
         self.reception.changed()
         self._reporter.remember(connection.usage)
         if self._ending:
@@ -120,21 +144,28 @@ class Node:
         elif self._stopped is not None:
             connection.shutdown()
 
+    def _add(self, connection: Connection) -> None:
+        self._places += 1
+        connection.place = self._places
+        self.connections.pop(connection.id, None)  # whose place would be kept
+        self.connections[connection.id] = connection
+
     def forget(self, connection: Connection, *, finished: bool = True) -> None:
         """A connection has been closed, or has moved. If its last turns still run, ``finished`` follows."""
-        connection.usage.close()
+        duties: list[Callable[[], object]] = [connection.usage.close]
         if not finished:
             self._finishing.add(connection)
         if self.connections.get(connection.id) is connection:
             del self.connections[connection.id]
-            self.handoffs.closed(connection.id)
-        self.reception.resume()
-        self.reception.changed()
-        self._check_stopped()
+            duties.append(partial(self.handoffs.closed, connection.id))
+        duties += [self.reception.resume, self.reception.changed, self._check_stopped]
+        do_all(log, f"the end of connection {connection.id}", *duties)
 
     def finished(self, connection: Connection) -> None:
         """The last turn of a closed connection has ended."""
-        self._finishing.discard(connection)
+        if connection in self._finishing:
+            self._finishing.discard(connection)
+            connection.fall_apart()
         self._check_stopped()
 
     @property
@@ -144,16 +175,33 @@ class Node:
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
         load = self._reporter.report()
+        self.runners.trim()
         self.reception.tick(load.busy)
         return load
 
     def settle(self) -> None:
         """In place of ``report``, as often, where there is no broker to tell."""
         self._reporter.settle()
+        self.runners.trim()
 
     def list_connections(self) -> list[control_pb2.Connection]:
-        """What `actorrpc connections` shows."""
+        """What `actorrpc connections` shows, of all of them at once: the loop waits for it."""
         return [_describe(connection) for connection in self.connections.values()]
+
+    def list_some(self, after: int) -> control_pb2.Connections:
+        """The same of those after a place, 0 for the first: of as many as ``LISTING`` seconds allow. ``more``
+        is the place to go on from."""
+        page = control_pb2.Connections()
+        until = monotonic() + LISTING
+        for connection in self.connections.values():  # in the order of their places
+            if connection.place <= after:
+                continue
+            if page.connections and monotonic() > until:
+                page.more = after
+                break
+            page.connections.append(_describe(connection))
+            after = connection.place
+        return page
 
     # ---- links to other hubs
 
@@ -167,6 +215,7 @@ class Node:
             old.drain()
             old.close()
             self._lost(hub, old)
+        self._when_sent[hub] = partial(self.topics.has_room, hub)
         self._links[hub] = link = Link(
             sock,
             control_pb2.HubToHub,
@@ -175,29 +224,45 @@ class Node:
             max_frame=MAX_HUB_FRAME,
         )
         self.reception.add(hub, link)
+        self.topics.linked(hub)
 
     @property
     def peers(self) -> list[int]:
         """The hubs that there is a link to."""
         return sorted(self._links)
 
-    def set_homes(self, homes: Sequence[int], version: int) -> None:
-        """Learn which hubs are the homes of which topics."""
-        self.topics.set_homes(list(homes))
+    def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
+        """Learn which hubs are the homes of which topics.
+
+        A hub that is no home any more has died. What it said before that comes first: it may be what its
+        topics' subscribers, or those who published, would otherwise be without.
+        """
+        for hub in {*self.topics.homes.hubs} - {*homes, self.hub}:
+            if (link := self._links.get(hub)) is not None:
+                link.drain()
+        self.topics.set_homes(list(homes), version, list(terms), list(self._links))
 
     def _send_to_hub(self, hub: int, message: control_pb2.HubToHub) -> None:
         link = self._links.get(hub)
         if link is not None:
-            link.send(message)
+            link.send(message, then=self._when_sent[hub])
+
+    def _has_room(self, hub: int) -> bool:
+        """Whether topics may say more to a hub."""
+        link = self._links.get(hub)
+        return link is not None and not link.closed and link.unsent < MAX_UNSENT_TOPICS
 
     def _lost(self, hub: int, link: Link[control_pb2.HubToHub]) -> None:
         """The link has ended: most likely the process at its other end is dead."""
-        self.handoffs.link_lost(link, f"the link to hub {hub} has ended")
-        self.reception.passing.lost(hub, link)
+        why = f"the link to hub {hub} has ended"
+        duties: list[Callable[[], object]] = [
+            partial(self.handoffs.link_lost, link, why),
+            partial(self.reception.passing.lost, hub, link),
+        ]
         if self._links.get(hub) is link:
             del self._links[hub]
-            self.topics.hub_died(hub)
-        self._check_stopped()
+            duties.append(partial(self.topics.hub_died, hub))
+        do_all(log, why, *duties, self._check_stopped)
 
     def _on_message(
         self, hub: int, link: Link[control_pb2.HubToHub], message: control_pb2.HubToHub, fds: tuple[int, ...]
@@ -215,39 +280,56 @@ class Node:
         """Move a connection to another hub; ``done`` gets the outcome, perhaps before this returns."""
         connection = self.connections.get(connection_id)
         if connection is None:
-            done(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why=f"no connection {connection_id} here"))
+            why = f"no connection {connection_id} here"
+            done(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why=why, of_connection=True))
         elif target == self.hub:
             done(MoveResult(outcome=MoveResult.MOVED, why=f"already on hub {target}"))
         elif target not in self._links:
             done(MoveResult(outcome=MoveResult.UNKNOWN_HUB, why=f"hub {target} is not there"))
         elif connection_id in self.handoffs.sources:
-            done(MoveResult(outcome=MoveResult.ABORTED, why="the connection is being moved already"))
+            why = "the connection is being moved already"
+            done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
         else:
             self._begin_move(connection, target, done)
 
     def _begin_move(
         self, connection: Connection, target: int, done: Callable[[control_pb2.MoveResult], None]
     ) -> None:
-        def finished(source: Source, why: str) -> None:
+        def report(source: Source, why: str) -> None:
             pause = 0.0 if why else (monotonic() - source.began) * 1000
             if self._on_moved is not None:
                 self._on_moved(
-                    control_pb2.Moved(connection=connection.id, target=target, aborted=why, pause_ms=pause)
+                    control_pb2.Moved(
+                        connection=connection.id,
+                        target=target,
+                        aborted=why,
+                        pause_ms=pause,
+                        of_connection=bool(why) and source.of_connection,
+                    )
                 )
-            done(MoveResult(outcome=MoveResult.ABORTED if why else MoveResult.MOVED, why=why))
+
+        def finished(source: Source, why: str) -> None:
+            result = MoveResult(
+                outcome=MoveResult.ABORTED if why else MoveResult.MOVED,
+                why=why,
+                of_connection=bool(why) and source.of_connection,
+            )
+            duties: list[Callable[[], object]] = [partial(report, source, why), partial(done, result)]
             if why and self._ending:
-                self._end(connection)
-            self._check_stopped()
+                duties.append(partial(self._end, connection))
+            do_all(log, f"the end of the move of {connection.id}", *duties, self._check_stopped)
 
         self.handoffs.begin(Departure(connection), self._links[target], finished)
 
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
             raise Unwilling("the hub is stopping")
+        if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to
+            raise Unwilling("the hub has not been told yet where topics are")
         limit = self.config.max_connections
         if limit and self._expected_count() > limit:  # which counts this one
             raise Unwilling(f"hub {self.hub} has {limit} connections, its limit")
-        with unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
+        with users_code(), unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
             return Arrival(thaw(self, snapshot))
 
     def count_turn(self, connection: Connection) -> None:
@@ -272,8 +354,7 @@ class Node:
             return
         self._stopped = done
         self.reception.stop()
-        self._stop_timer = get_hub().loop.timer(drain_timeout)
-        self._stop_timer.start(self._end_all)
+        self._stop_timer = after(drain_timeout, self._end_all)
         for connection in list(self.connections.values()):
             connection.shutdown()
         self._check_stopped()
@@ -284,12 +365,11 @@ class Node:
         for connection in list(self.connections.values()):
             if connection.id not in self.handoffs.sources:  # else when its handoff has been settled
                 self._end(connection)
-        self._stop_timer = get_hub().loop.timer(STOP_GRACE)
-        self._stop_timer.start(self._finish)
+        self._stop_timer = after(STOP_GRACE, self._finish)
 
     def _end(self, connection: Connection) -> None:
         connection.end_calls(StatusCode.UNAVAILABLE, "the server is shutting down")
-        connection.close_politely()
+        connection.close_politely(until=None)  # no longer than `STOP_GRACE`
 
     def _check_stopped(self) -> None:
         if self.connections or self.handoffs or self._finishing or self.reception.unsettled:
@@ -307,8 +387,16 @@ class Node:
         self.endings.tell()  # also of calls that ended in this step of the loop
         done()
 
+    def forked(self) -> None:
+        """This process is a child of the hub's: nothing of it may be used here (``actorrpc.forks``)."""
+        self._stopped = None
+        self.runners.forked()
+        for connection in (*self.connections.values(), *self._finishing):
+            connection.forked()
+
     def close(self) -> None:
         """Release what a node without connections still has."""
+        unguard(self)
         self.topics.close()
         self.reception.close()
         for link in self._links.values():
@@ -321,9 +409,8 @@ class Node:
 
 
 def _timer(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
-    timer = get_hub().loop.timer(seconds)
-    timer.start(function)
-    return timer.close
+    cancel: Callable[[], None] = after(seconds, function).close
+    return cancel
 
 
 def _describe(connection: Connection) -> control_pb2.Connection:
@@ -331,7 +418,6 @@ def _describe(connection: Connection) -> control_pb2.Connection:
     usage = connection.usage
     now = monotonic()
     share = usage.share()
-    usage.settle(now)
     return control_pb2.Connection(
         id=connection.id,
         peer=connection.peer,

@@ -17,18 +17,23 @@ of its owner must close it at once.
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
+from actorrpc.duties import do_all
 from actorrpc.framing import close_all
-from actorrpc.hub.listener import PlainSocket
+from actorrpc.hub.listener import socket_of
 from actorrpc.hub.placing import Estimate
 from actorrpc.pb import control_pb2
 
 __all__ = ["Guest", "Link", "Neighbour", "Passing"]
+
+log = logging.getLogger("actorrpc.hub")
 
 #: A hub that leaves a connection unanswered, or says nothing, for more quarters of a second than this gets no
 #: more until it is heard again. They are counted by the ticks of this hub: time in which it was itself held
@@ -141,9 +146,9 @@ class Passing:
         del self.neighbours[hub]
         for sock in neighbour.arriving:
             sock.close()  # the giver has it, and has not heard that we took it
-        while neighbour.leaving:
-            self._back(neighbour.leaving.pop(next(iter(neighbour.leaving)))[0])
-        self._news()
+        guests = [guest for guest, _ in neighbour.leaving.values()]
+        neighbour.leaving.clear()
+        do_all(log, f"the loss of {hub}", *[partial(self._back, guest) for guest in guests], self._news)
 
     def give(self, hub: int, guest: Guest) -> bool:
         """Give a guest to a hub. False: it could not be sent, and is the caller's; else its fate follows."""
@@ -186,7 +191,7 @@ class Passing:
             declined = control_pb2.HubToHub(declined=control_pb2.Declined(number=number))
             neighbour.link.send(declined)
             return
-        sock = PlainSocket(fileno=fds[0])
+        sock = socket_of(fds[0])
         neighbour.arriving.add(sock)
         neighbour.taken += 1
 
@@ -194,10 +199,14 @@ class Passing:
             neighbour.arriving.discard(sock)
             self._serve(sock, accepted.peer)
 
-        if not neighbour.link.send(control_pb2.HubToHub(taken=control_pb2.Taken(number=number)), then=own):
-            neighbour.arriving.discard(sock)
-            neighbour.taken -= 1
-            sock.close()
+        sent = False
+        try:
+            sent = neighbour.link.send(control_pb2.HubToHub(taken=control_pb2.Taken(number=number)), then=own)
+        finally:
+            if not sent:
+                neighbour.arriving.discard(sock)
+                neighbour.taken -= 1
+                sock.close()
 
     def _on_taken(self, neighbour: Neighbour, taken: control_pb2.Taken, fds: tuple[int, ...]) -> None:
         close_all(fds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import fsum
 
 __all__ = ["BAND", "DECAY", "Estimate", "choose"]
 
@@ -73,8 +74,8 @@ def choose(hubs: Mapping[int, Estimate], excluded: Iterable[int] = ()) -> int | 
     fit = {hub: estimate for hub, estimate in hubs.items() if estimate.open and hub not in barred}
     if not fit:
         return None
-    connections = sum(estimate.count for estimate in hubs.values())
-    each = min(sum(estimate.busy for estimate in hubs.values()) / max(connections, 1), MOST)
+    connections = fsum(estimate.count for estimate in hubs.values())
+    each = min(fsum(estimate.busy for estimate in hubs.values()) / max(connections, 1), MOST)
     loads = {hub: estimate.load(each) for hub, estimate in fit.items()}
     bound = min(loads.values()) + BAND
     return min((hub for hub in fit if loads[hub] <= bound), key=lambda hub: (fit[hub].count, hub))

@@ -13,14 +13,13 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from gevent import get_hub
-
 from actorrpc.config import Config
 from actorrpc.hub.listener import Listener
 from actorrpc.hub.passing import Guest, Link, Neighbour, Passing
 from actorrpc.hub.placing import DECAY, Estimate, choose
 from actorrpc.hub.refusal import Refusal
 from actorrpc.pb import control_pb2
+from actorrpc.timers import after
 
 __all__ = ["Reception"]
 
@@ -229,8 +228,7 @@ class Reception:
 
     def _start_timer(self, seconds: float) -> None:
         self._stop_timer()
-        self._timer = get_hub().loop.timer(seconds)
-        self._timer.start(self._on_timer, update=True)
+        self._timer = after(seconds, self._on_timer)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -238,6 +236,7 @@ class Reception:
             self._timer = None
 
     def _on_timer(self) -> None:
+        self._start_timer(LOOK)  # whatever becomes of this time
         self.resume()
         held_up = self._held_up
         if self._closed or not (held_up or self._lobby):

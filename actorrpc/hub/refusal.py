@@ -14,11 +14,10 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from gevent import get_hub
-
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.hub.transport import Transport
+from actorrpc.timers import after
 from actorrpc.wire.events import Faulted, RequestReceived
 from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
@@ -107,8 +106,7 @@ class Refusal:
     def _set_timer(self, seconds: float, function: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.close()
-        self._timer = get_hub().loop.timer(seconds)
-        self._timer.start(function, update=True)
+        self._timer = after(seconds, function)
 
     def _flush(self) -> None:
         session, transport = self._session, self._transport

@@ -145,7 +145,6 @@ class Reporter:
 
     def _describe(self, connection: Connection, now: float) -> control_pb2.ConnectionLoad:
         usage = connection.usage
-        usage.settle(now)
         if now >= usage.weigh_at and self._allowance > 0:
             self._weigh(connection)
         return control_pb2.ConnectionLoad(

@@ -15,6 +15,8 @@ import gevent
 from gevent.monkey import get_original
 from greenlet import getcurrent, greenlet
 
+from actorrpc.forks import end_child
+
 if TYPE_CHECKING:
     from actorrpc.hub.metering import Part
 
@@ -30,6 +32,19 @@ _switch, _throw = greenlet.switch, greenlet.throw
 
 #: Stacks kept for reuse; more than that many handlers at once make new ones, which then go.
 _KEEP = 256
+
+#: Each so many seconds half of those that nobody has used meanwhile are given back, except for a few: one
+#: takes some 20 kB.
+_REST = 5.0
+_FEW = 8
+
+
+class _Leave(Exception):
+    """A runner is not needed any more."""
+
+
+def _leave(runner: Runner) -> None:
+    raise _Leave
 
 
 class Runner(greenlet):
@@ -77,6 +92,8 @@ class Runner(greenlet):
             if job is not None:
                 try:
                     job(self)
+                except _Leave:
+                    return
                 except BaseException:  # whatever it is, the next job needs this stack
                     log.exception("a turn failed outside of its handler")
                 job = None
@@ -88,7 +105,7 @@ class Runner(greenlet):
                 try:
                     pool.hub.switch()
                 except BaseException as error:
-                    log.warning("%r came for a turn that has ended", error)
+                    log.warning("a %s came for a turn that has ended", type(error).__name__)
 
 
 class Runners:
@@ -96,8 +113,13 @@ class Runners:
 
     def __init__(self) -> None:
         self.hub = gevent.get_hub()
-        self._thread = _get_ident()
+        #: None in a forked child.
+        self._thread: int | None = _get_ident()
         self._free: list[Runner] = []
+        #: Those that were free when `trim` last looked, and when it looks next.
+        self._rested: list[Runner] = []
+        self._look_at = 0.0
+        self._room = _KEEP
 
     def start(self, job: Callable[[Runner], None], part: Part) -> None:
         """Run ``job(runner)`` until it blocks or ends. Call it in the hub's greenlet only: it is where
@@ -114,14 +136,49 @@ class Runners:
     def check_thread(self) -> None:
         """Raise RuntimeError if the caller runs in another thread."""
         if _get_ident() != self._thread:
+            if self._thread is None:
+                raise RuntimeError(
+                    "this process is a child, forked from a hub, and calls and actors are the hub's: give it "
+                    "what is for them through a pipe or a queue (docs/processes.md)"
+                )
             raise RuntimeError("calls and actors are for the hub's own greenlets, not for other threads")
+
+    def forked(self) -> None:
+        """This is a copy in a child of the hub's process, which ends with the job that forked it."""
+        self._thread = None
+        self._room = 0
+
+    def leave_child(self, error: BaseException | None = None) -> None:
+        """End this process if it is a child, forked in a job that has now ended."""
+        if self._thread is None:
+            end_child(error)
 
     def keep(self, runner: Runner) -> bool:
         """Take back an idle runner; False if there are enough."""
-        if len(self._free) >= _KEEP:
+        if len(self._free) >= self._room:
+            self.leave_child()
             return False
         self._free.append(runner)
         return True
+
+    def trim(self) -> None:
+        """Give back stacks that have not been needed for a while. Called in the loop, every now and then."""
+        now = monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _REST
+        # The last to come is the first to go: who has not been used stands where it stood.
+        unused = 0
+        for before, runner in zip(self._rested, self._free, strict=False):
+            if before is not runner:
+                break
+            unused += 1
+        leaving = self._free[: max(unused - _FEW, 0) + 1 >> 1]
+        del self._free[: len(leaving)]
+        for runner in leaving:
+            runner.job = _leave
+            _switch(runner)
+        self._rested = self._free[:]
 
     def __repr__(self) -> str:
         return f"<Runners {len(self._free)} free>"

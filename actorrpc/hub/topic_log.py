@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -11,6 +12,11 @@ __all__ = ["Entry", "TopicLog", "TopicLogs"]
 #: A subscription that moves, or waits for its hub, finds what it missed among these.
 KEEP_MESSAGES = 4096
 KEEP_BYTES = 4 * 1024 * 1024
+
+#: What all logs of a hub take, with what each message and each topic costs beside its bytes. Beyond it the
+#: largest lose their older half, and then topics without subscribers are forgotten.
+LOGS_BYTES = 64 * 1024 * 1024
+ENTRY_COST, LOG_COST = 200, 1000
 
 #: How long a message, and a topic without subscribers, is kept, in seconds: longer than any handoff takes.
 LINGER = 60.0
@@ -36,6 +42,8 @@ class TopicLog:
     entries: deque[Entry] = field(default_factory=deque)
     size: int = 0
     subscribers: set[int] = field(default_factory=set)
+    #: Those of them that are not up to date, since their links are full: the last number each was sent.
+    behind: dict[int, int] = field(default_factory=dict)
     idle_since: float | None = None
 
     @property
@@ -53,6 +61,11 @@ class TopicLog:
             self._drop_oldest()
         return entry
 
+    @property
+    def cost(self) -> int:
+        """What it takes in memory, or nearly so."""
+        return self.size + ENTRY_COST * len(self.entries) + LOG_COST
+
     def drop_before(self, time: float) -> None:
         """Drop what was numbered earlier."""
         while self.entries and self.entries[0].at < time:
@@ -60,6 +73,12 @@ class TopicLog:
 
     def _drop_oldest(self) -> None:
         self.size -= len(self.entries.popleft().payload)
+
+    def halve(self) -> None:
+        """Drop the oldest, until half of the bytes and of the messages are left at most."""
+        size, messages = self.size // 2, len(self.entries) // 2
+        while self.entries and (self.size > size or len(self.entries) > messages):
+            self._drop_oldest()
 
     def start_for(self, epoch: str, sequence: int) -> int:
         """The number after which a subscriber that stands at a position gets messages.
@@ -74,42 +93,93 @@ class TopicLog:
         """The kept messages with a higher number."""
         return [entry for entry in self.entries if entry.sequence > sequence]
 
+    def entry(self, sequence: int) -> Entry:
+        """The message with a number after ``kept``, up to ``head``."""
+        return self.entries[sequence - self.kept - 1]
+
+    def unsubscribe(self, hub: int) -> None:
+        self.subscribers.discard(hub)
+        self.behind.pop(hub, None)
+
 
 class TopicLogs:
-    """All topics whose home a hub is."""
+    """All topics whose home a hub is. ``forgotten(topic)`` hears of those that are dropped with what they
+    had, for want of room."""
 
-    def __init__(self, hub: int, generation: int) -> None:
+    def __init__(
+        self, hub: int, generation: int, forgotten: Callable[[str], None] = lambda topic: None
+    ) -> None:
         self._prefix = f"{hub}.{generation}."
         self._count = count(1)
+        self._forgotten = forgotten
         self.logs: dict[str, TopicLog] = {}
+        #: What they take, or nearly so: a sweep counts anew.
+        self.size = 0
 
-    def get(self, topic: str) -> TopicLog:
-        """The topic's log, begun if there is none."""
+    def get(self, topic: str, lost: int = 0) -> TopicLog:
+        """The topic's log, begun if there is none: then after so many messages that nobody can have."""
         log = self.logs.get(topic)
         if log is None:
-            log = self.logs[topic] = TopicLog(f"{self._prefix}{next(self._count)}")
+            log = self.logs[topic] = TopicLog(f"{self._prefix}{next(self._count)}", lost)
+            self.size += log.cost + len(topic)
         return log
+
+    def append(self, log: TopicLog, type: str, payload: bytes, now: float) -> Entry:
+        """Number a message and keep it; the oldest go, here or elsewhere, when there are too many."""
+        before = log.cost
+        entry = log.append(type, payload, now)
+        self.size += log.cost - before
+        if self.size > LOGS_BYTES:
+            self._make_room()
+        return entry
 
     def unsubscribe(self, topic: str, hub: int) -> None:
         log = self.logs.get(topic)
         if log is not None:
-            log.subscribers.discard(hub)
+            log.unsubscribe(hub)
 
     def forget_hub(self, hub: int) -> None:
         """A hub is dead: it subscribes to nothing."""
         for log in self.logs.values():
-            log.subscribers.discard(hub)
+            log.unsubscribe(hub)
 
-    def sweep(self, now: float) -> None:
-        """Drop messages, and topics without subscribers, that are older than ``LINGER`` seconds."""
+    def forget(self, gone: Callable[[str], bool]) -> None:
+        """Drop topics."""
+        self.logs = {topic: log for topic, log in self.logs.items() if not gone(topic)}
+        self._count_anew()
+
+    def sweep(self, now: float, awaited: Callable[[str], bool] = lambda topic: False) -> None:
+        """Drop messages, and topics without subscribers, that are older than ``LINGER`` seconds.
+
+        A topic that is ``awaited`` stays, without its messages: that there were some may still be asked.
+        """
         for topic, log in list(self.logs.items()):
             log.drop_before(now - LINGER)
-            if log.subscribers:
+            if log.subscribers or awaited(topic):
                 log.idle_since = None
             elif log.idle_since is None:
                 log.idle_since = now
             elif now - log.idle_since > LINGER:
                 del self.logs[topic]
+        self._count_anew()
+
+    def _make_room(self) -> None:
+        """Come well below the limit, so that this is rare."""
+        goal = LOGS_BYTES * 3 // 4
+        for log in sorted(self.logs.values(), key=lambda log: log.cost, reverse=True):
+            before = log.cost
+            log.halve()
+            self.size += log.cost - before
+            if self.size <= goal:
+                return
+        for topic in [topic for topic, log in self.logs.items() if not log.subscribers]:
+            self.size -= self.logs.pop(topic).cost + len(topic)
+            self._forgotten(topic)
+            if self.size <= goal:
+                return
+
+    def _count_anew(self) -> None:
+        self.size = sum(log.cost + len(topic) for topic, log in self.logs.items())
 
     def __repr__(self) -> str:
-        return f"<TopicLogs {len(self.logs)} topics>"
+        return f"<TopicLogs {len(self.logs)} topics, {self.size} bytes>"

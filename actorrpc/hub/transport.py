@@ -6,9 +6,13 @@ freeze of its own.
 
 from __future__ import annotations
 
-import os
+import ctypes
 import socket
+import sys
 from collections.abc import Callable
+from contextlib import suppress
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any
 
 from gevent import get_hub
@@ -27,8 +31,10 @@ _READ, _WRITE = 1, 2
 _NO_SOCKET: socket.socket = get_original("socket", "socket")()
 _NO_SOCKET.close()
 
-# gevent takes it out of a patched process's select module.
-_epoll: Any = get_original("select", "epoll")
+# The C function itself: the ``select`` module wants a descriptor of its own to call it with, and at the limit
+# of descriptors there is none, just when one is to be given up.
+_epoll_ctl: Any = ctypes.CDLL(None).epoll_ctl
+_EPOLL_CTL_DEL = 2
 
 
 class Transport:
@@ -83,6 +89,15 @@ class Transport:
     def unsent(self) -> int:
         """Bytes that the socket has not taken."""
         return 0 if self._backlog is None else len(self._backlog)
+
+    @property
+    def untaken(self) -> int:
+        """Bytes that the client's host has not acknowledged, those that the socket has not taken included."""
+        queued = bytearray(4)
+        with suppress(OSError, ValueError):  # it has been closed
+            ioctl(self._sock.fileno(), TIOCOUTQ, queued)
+        # A FIN counts as one.
+        return self.unsent + max(int.from_bytes(queued, sys.byteorder) - 1, 0)
 
     def start(self) -> None:
         """Read, and write what waits; nothing if it has been closed."""
@@ -142,17 +157,22 @@ class Transport:
         self._release()
 
     def let_go(self) -> None:
-        """Close this process's descriptor only: the connection goes on in another one."""
-        if self._sock is not _NO_SOCKET:
-            _unregister(self._sock.fileno())
-        self._release()
-        self._on_bytes = self._on_end = self._on_writable = _ignore
+        """Close this process's descriptor only, whatever else fails: another one has the connection."""
+        try:
+            if self._sock is not _NO_SOCKET:
+                _unregister(self._sock.fileno())
+        finally:
+            self._release()
 
     def _release(self) -> None:
-        for watcher in (self._reader, self._writer):
-            if watcher is not None:
-                watcher.close()
-        self._sock.close()
+        self._on_bytes = self._on_end = self._on_writable = _ignore
+        self._backlog = None
+        try:
+            for watcher in (self._reader, self._writer):
+                if watcher is not None:
+                    watcher.close()
+        finally:
+            self._sock.close()
 
     def _readable(self) -> None:
         try:
@@ -204,13 +224,10 @@ def _unregister(fd: int) -> None:
 
     libev leaves that to the kernel, which does it when the last descriptor of the socket is closed. But a
     moved socket lives on elsewhere: each packet from the client would wake this process, and make libev
-    build its epoll set anew.
+    build its epoll set anew. Whether it was in that set, or the loop has one (with GEVENT_BACKEND=poll it has
+    none), is all the same.
     """
     loop: Any = get_hub().loop
-    epoll = _epoll.fromfd(os.dup(loop.fileno()))
-    try:
-        epoll.unregister(fd)
-    except OSError:
-        pass  # it was never registered
-    finally:
-        epoll.close()
+    epoll = loop.fileno()
+    if epoll is not None:
+        _epoll_ctl(epoll, _EPOLL_CTL_DEL, fd, None)

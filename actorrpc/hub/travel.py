@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import socket
 from collections.abc import Callable
+from contextvars import Context
 from itertools import zip_longest
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ from actorrpc.actor import Actor, Service
 from actorrpc.call import Call
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.connection import Connection
+from actorrpc.hub.failures import describe
 from actorrpc.hub.interception import Admission
-from actorrpc.hub.listener import PlainSocket
+from actorrpc.hub.listener import socket_of
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.state import FROZEN, QUIESCING
 from actorrpc.hub.topics import Subscription
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from actorrpc.hub.node import Node
 
 __all__ = ["FORMAT", "Arrival", "Departure", "freeze", "thaw"]
+
+log = logging.getLogger("actorrpc.hub")
 
 #: The format of the snapshots that this version writes, and the only one it reads.
 FORMAT = 3
@@ -89,7 +93,7 @@ class Departure:
     ) -> None:
         connection = self.connection
         for cell in cells:
-            if self._given_up:
+            if self._given_up or connection.state != QUIESCING:  # the client may have gone meanwhile
                 return
             # As a turn: should the move be given up meanwhile, the actor's next turn waits for this one.
             cell.running = True
@@ -103,6 +107,7 @@ class Departure:
             self.quiesce(on_quiet)  # what they published must be acknowledged
 
     def _run_hook(self, cell: Cell) -> None:
+        cell.frozen = True
         if not cell.run_hook("on_freeze"):
             self._hook_failed = f"on_freeze of {cell.name} raised"
 
@@ -118,9 +123,13 @@ class Departure:
 
     def resume(self) -> None:
         self._given_up = True
-        if self._hooks_began:
-            self.connection.thaw_hooks()
-        self.connection.resume()
+        try:
+            if self._hooks_began:
+                self.connection.thaw_hooks()
+            self.connection.resume()
+        except Exception:  # better a client that sees a close than one that nobody serves
+            log.exception("connection %s is closed: it cannot be served again", self.id)
+            self.connection.close()
 
     def release(self) -> None:
         self.connection.let_go()
@@ -136,23 +145,16 @@ class Arrival:
 
     def serve(self, fd: int) -> None:
         connection = self.connection
-        connection.transport.attach(_socket(fd))
+        # With its family and type: nobody needs to ask the kernel for them.
+        connection.transport.attach(socket_of(fd, socket.AF_INET, socket.SOCK_STREAM, 0))
+        for cell in connection.cells.values():
+            cell.frozen = cell.connected
         connection.thaw_hooks()
         connection.node.adopt(connection)
         connection.resume()
 
     def discard(self) -> None:
         self.connection.let_go()
-
-
-def _socket(fd: int) -> socket.socket:
-    """The socket of a descriptor, whose owner it is. If it cannot be made, the descriptor is closed."""
-    try:
-        # Without a family and type it would ask the kernel for them, which nobody needs to know.
-        return PlainSocket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
-    except BaseException:
-        os.close(fd)
-        raise
 
 
 def freeze(connection: Connection) -> bytes:
@@ -166,7 +168,6 @@ def freeze(connection: Connection) -> bytes:
     for cell in connection.cells.values():
         cell.drop_ended()
     now = monotonic()
-    usage.settle(now)
     snapshot = snapshot_pb2.ConnectionSnapshot(
         format=FORMAT,
         taken_at=now,
@@ -190,6 +191,7 @@ def freeze(connection: Connection) -> bytes:
     limit = connection.node.config.max_state_bytes
     if len(data) > limit:
         raise SnapshotError(f"its state takes {len(data)} bytes, over the limit of {limit}")
+    connection.hold()
     return data
 
 
@@ -219,7 +221,6 @@ def thaw(node: Node, data: bytes | memoryview) -> Connection:
 
 
 def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, taken: float) -> None:
-    connection.state = FROZEN
     connection.paused = True
     connection.turns = snapshot.turns
     connection.moves = snapshot.moves + 1
@@ -237,9 +238,9 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     for each in snapshot.calls:
         if each.unadmitted:
             _thaw_unadmitted(connection, connection.calls[each.stream])
-    connection.host.subscriptions.extend(
-        _thaw_subscription(connection, each) for each in snapshot.subscriptions
-    )
+    for subscription in snapshot.subscriptions:
+        connection.host.add(_thaw_subscription(connection, subscription))
+    connection.state = FROZEN  # only now: an actor's __init__ may use its API, and cannot wait
 
 
 def _freeze_call(call: Call[Any], now: float) -> snapshot_pb2.CallSnapshot:
@@ -315,7 +316,12 @@ def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> 
         raise SnapshotError(f"{snapshot.service} is not served here")
     if snapshot.HasField("state") != (service.__rpc__.state is not None):
         raise SnapshotError(f"{snapshot.service} has state on one side only")
-    return Cell(connection, service, _thaw_state(service, snapshot))
+    cell = Cell(connection, service, _thaw_state(service, snapshot))
+    try:
+        Context().run(cell.make)
+    except BaseException as error:  # whatever the app's __init__ does
+        raise SnapshotError(f"{snapshot.service} cannot be made here: {describe(error)}") from error
+    return cell
 
 
 def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) -> Message | None:
@@ -332,11 +338,10 @@ def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) ->
     if old == new:
         return state
     try:
-        upgraded = service.upgrade(old, state)
-    except Exception as error:
-        why = f"{type(error).__name__}: {error}"
+        upgraded = Context().run(service.upgrade, old, state)
+    except BaseException as error:
         raise SnapshotError(
-            f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {why}"
+            f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {describe(error)}"
         ) from error
     if not isinstance(upgraded, service.__rpc__.state):
         returned = type(upgraded).__name__

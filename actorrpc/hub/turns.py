@@ -22,21 +22,22 @@ import gevent
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
-from actorrpc.actor import MOVED, Actor, Service
+from actorrpc.actor import MOVED, Actor, Held, Service, state_of
 from actorrpc.call import UNSENT_HIGH, Call
 from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
+from actorrpc.hub.failures import contain, fail
 from actorrpc.hub.metering import Part
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import CLOSED
+from actorrpc.hub.variables import run_in
 from actorrpc.pb import snapshot_pb2
 from actorrpc.pb.snapshot_pb2 import TurnSnapshot
 from actorrpc.wire.compression import Compressed, decompress
-from actorrpc.wire.metadata import encode_metadata
 
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
 
-__all__ = ["Cell", "Turn", "fail", "freeze_origin", "is_mostly_stale", "thaw_origin"]
+__all__ = ["Cell", "Turn", "freeze_origin", "is_mostly_stale", "thaw_origin"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -66,6 +67,7 @@ class Cell:
     __slots__ = (
         "connected",
         "connection",
+        "frozen",
         "hook",
         "instance",
         "lane",
@@ -73,22 +75,30 @@ class Cell:
         "part",
         "queued",
         "running",
+        "service",
         "since",
         "stale",
+        "state",
         "thawing",
+        "topic_bytes",
+        "topic_turns",
     )
 
     def __init__(self, connection: Connection, service: type[Service], state: Message | None = None) -> None:
-        """Make the instance, with a new state if it is not given one."""
+        """A cell whose instance is still to be made (``make``), with a new state if it is not given one."""
         self.connection = connection
+        self.service = service
+        self.state = state
         self.mailbox: deque[Turn] = deque()
         self.lane: deque[Turn] = deque()
         #: The connection has it among those whose turns it is to start.
         self.queued = False
         #: A runner drains the mailbox.
         self.running = False
-        #: on_connect has run, so that other turns may.
+        #: The instance has been made and on_connect has run, so that other turns may.
         self.connected = True
+        #: on_freeze has begun, here or in the hub that the connection left, and no on_thaw since.
+        self.frozen = False
         #: on_thaw has to run before the lane's turns may.
         self.thawing = False
         #: The hook or topic turn that runs, for `actorrpc connections`, and since when.
@@ -98,34 +108,62 @@ class Cell:
         self.part = Part(connection.usage)
         #: Calls that were interrupted since `drop_ended`: their turns may still wait.
         self.stale = 0
-        instance = self.instance = service.__new__(service)
-        instance.__dict__["_host"] = connection.host
+        #: Messages of topics among what waits, and their bytes.
+        self.topic_turns = self.topic_bytes = 0
+        #: The service's, once it has been made.
+        self.instance: Any = None
+
+    def make(self) -> None:
+        """Make the instance. The class may have an ``__init__`` or ``__new__`` of its own, which may do, and
+        raise, anything."""
+        service = self.service
+        instance = service.__new__(service)
+        instance.__dict__["_host"] = self.connection.host
         kind = service.__rpc__.state
         if kind is not None:
-            instance.__dict__["state"] = kind() if state is None else state
+            instance.__dict__["state"] = kind() if self.state is None else self.state
         instance.__init__()  # type: ignore[misc]  # after the host, so that it may use the actor's API
+        self.instance, self.state = instance, None
+
+    def prepare(self) -> None:
+        """Make the instance. Where the app's code has a part in it, or has an on_connect, queue the turn for
+        that: it may block, and all calls that come meanwhile wait for the one instance."""
+        service = self.service
+        makes_itself = service.__init__ is not object.__init__ or service.__new__ is not object.__new__
+        if makes_itself or self.overrides("on_connect"):
+            self.connected = False
+            self.mailbox.append((CONNECT, None, None))
+        else:
+            self.make()
 
     @property
     def name(self) -> str:
         """The service's full name."""
-        return self.instance.__rpc__.name
+        return self.service.__rpc__.name
 
     @property
     def state_bytes(self) -> int:
         """The size of the state, serialized."""
-        return self.instance.state.ByteSize() if isinstance(self.instance, Actor) else 0
+        return state_of(self.instance).ByteSize() if isinstance(self.instance, Actor) else 0
 
     def overrides(self, hook: str) -> bool:
         """Whether the user's class has the hook: the empty ones cost no turn."""
-        return isinstance(self.instance, Actor) and getattr(type(self.instance), hook) is not getattr(
-            Actor, hook
-        )
+        return issubclass(self.service, Actor) and getattr(self.service, hook) is not getattr(Actor, hook)
 
     # ---- queueing and draining
 
     def push(self, kind: int, call: Call[Any], payload: Any) -> None:
         """Queue a turn of a call; the connection starts it when it next looks."""
         (self.lane if call.route.concurrent else self.mailbox).append((kind, call, payload))
+
+    def push_topic(self, topic: str, type_name: str, payload: bytes) -> None:
+        """Queue a topic's message for the actor itself."""
+        self.mailbox.append((TOPIC, None, (topic, type_name, payload)))
+        self._count_topic(payload)
+
+    def _count_topic(self, payload: bytes) -> None:
+        self.topic_turns += 1
+        self.topic_bytes += len(payload)
 
     def start(self) -> None:
         """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
@@ -200,12 +238,15 @@ class Cell:
             kind, payload = self._next_held(call)
         call.runner = runner
         call.since = now
+        if call.variables is not None:
+            runner.gr_context = call.variables
         try:
             _TURNS[kind](self, call, payload)
         except BaseException as error:
             fail(call, error)
         finally:
-            # What a handler set in its context is not for the next call on this stack to see.
+            # What a handler set in its context is for the call's next turn, and not for another call's.
+            call.variables = runner.gr_context
             runner.gr_context = None
             call.runner = None
             if call.iterator is not None or call.held:
@@ -258,27 +299,46 @@ class Cell:
             self.connection.session.consumed(call.stream, len(payload))
 
     def keep_last_turns(self) -> None:
-        """The client has gone: what is left to run is what closes iterables, and on_disconnect."""
-        last = [turn for turn in self.mailbox if turn[0] == CLOSE]
+        """The client has gone: what is left to run is what closes iterables, an on_thaw that is due, and
+        on_disconnect."""
+        self.thaw_hook()  # the move that it was frozen for is given up
+        last = [turn for turn in self.mailbox if turn[0] in (CLOSE, THAW)]
         if self.connected and self.overrides("on_disconnect"):
             last.append((DISCONNECT, None, None))
         self.mailbox.clear()
         self.mailbox.extend(last)
         self.lane.clear()
 
+    def hold(self) -> None:
+        """The state has been written down: until ``unhold`` or ``leave``, whoever uses it waits."""
+        if isinstance(self.instance, Actor):
+            Held(self.instance, self.connection.settle)
+
+    def unhold(self) -> None:
+        """The actor stays here, or has come."""
+        if isinstance(self.instance, Actor):
+            self.instance.__dict__["state"] = state_of(self.instance)
+
+    def thaw_hook(self) -> None:
+        """Queue on_thaw, before all other turns, if it is due and does not wait already."""
+        if self.frozen and not self.thawing and self.overrides("on_thaw"):
+            self.thawing = True
+            self.mailbox.appendleft((THAW, None, None))
+
     def leave(self) -> None:
         """The actor lives in another hub now: nobody here may use what is left of it."""
-        self.instance.__dict__["state"] = MOVED
+        if self.instance is not None:
+            self.instance.__dict__["state"] = MOVED
 
     def abandon_iterators(self, calls: Iterable[Call[Any]]) -> None:
         """Close what the calls' handlers returned, here, since the handlers are called again elsewhere."""
-        iterators = [call.iterator for call in calls if call.cell is self and hasattr(call.iterator, "close")]
+        left = [(call.iterator, call) for call in calls if call.cell is self and _can_close(call.iterator)]
 
         def close_all(runner: Runner) -> None:
-            for iterator in iterators:
-                self._close(iterator)
+            for iterator, call in left:
+                self._close(iterator, call)
 
-        if iterators:
+        if left:
             self.connection.runners.start(close_all, self.part)
 
     def interrupted(self) -> None:
@@ -318,7 +378,11 @@ class Cell:
         except DecodeError:
             wanted = route.method.request.DESCRIPTOR.full_name
             raise RpcError(StatusCode.INTERNAL, f"the message is no {wanted}") from None
-        return message if route.chain is None else route.chain.request(call, message)
+        if route.chain is not None:
+            message = route.chain.request(call, message)
+            if call.ended:  # by an interceptor, or while it was blocked
+                raise CallInterrupted("the call ended before its handler")
+        return message
 
     def _request(self, call: Call[Any], payload: bytes) -> None:
         route = call.route
@@ -371,9 +435,14 @@ class Cell:
 
     def _answer_stream(self, call: Call[Any], replies: Any, kind: int, message: bytes | None) -> None:
         """Pull replies, one in each turn from now on. ``kind`` and ``message``: the turn that they answer."""
-        if replies is not None and not call.ended:
-            call.origin = (kind, message)
-            call.iterator = iter(replies)
+        if replies is None:
+            return
+        if call.ended:
+            if _can_close(replies):
+                self._close(replies, call)
+            return
+        call.origin = (kind, message)
+        call.iterator = iter(replies)
 
     def _pull(self, call: Call[Any], payload: None) -> None:
         call.pulling = False
@@ -394,34 +463,44 @@ class Cell:
     def _own_turn(self, kind: int, payload: Any) -> None:
         if kind == TOPIC:
             topic, type_name, message = payload
+            self.connection.host.took(self, message)
             self.run_hook("on_topic", topic, message_class(type_name).FromString(message))
-            if not self.mailbox:
-                self.connection.host.catch_up()
         elif kind == CONNECT:
             self._connect()
         elif kind == DISCONNECT:
             self.run_hook("on_disconnect")
         elif kind == THAW:
+            self.frozen = False
             self.run_hook("on_thaw")
             self.thawing = False
             self._open_lane()
         elif kind == CLOSE:
-            self._close(payload)
+            self._close(*payload)
 
     def _connect(self) -> None:
+        """Make the instance, if a move has not brought it, and run on_connect."""
+        connection = self.connection
+        hook = "__init__"
         try:
-            self._hook("on_connect")
+            if self.instance is None:
+                self._as_hook(hook, self.make)
+            hook = "on_connect"
+            if self.overrides(hook):
+                if connection.state == CLOSED:  # the client has gone meanwhile
+                    return
+                self._hook(hook)
         except RpcError as error:
-            self.connection.discard(self, error)
+            connection.discard(self, error)
         except BaseException as error:
-            log.exception("on_connect of %s raised, on connection %s", self.name, self.connection.id)
-            self.connection.discard(self, RpcError(StatusCode.UNKNOWN, "the actor could not be made"))
-            if isinstance(error, KeyboardInterrupt):
-                pass_to_main(error)
+            connection.runners.leave_child(error)
+            log.exception("%s of %s raised, on connection %s", hook, self.name, connection.id)
+            what = "actor" if issubclass(self.service, Actor) else "service"
+            connection.discard(self, RpcError(StatusCode.UNKNOWN, f"the {what} could not be made"))
+            contain(error)
         else:
             self.connected = True
             self._open_lane()
-            if self.connection.state == CLOSED:  # the client has gone meanwhile
+            if connection.state == CLOSED:
                 self.keep_last_turns()
 
     def _open_lane(self) -> None:
@@ -429,18 +508,25 @@ class Cell:
         if self.lane:
             self.connection.ready(self)
 
+    def discard(self) -> None:
+        """Drop all that waits: the instance could not be made."""
+        self.drop_ended()
+        self.mailbox.clear()
+        self.lane.clear()
+
     def close_iterator(self, call: Call[Any]) -> None:
         """Close the iterable of a call that has ended, as a turn: a generator's ``finally`` blocks run."""
-        if call.iterator is not None and hasattr(call.iterator, "close"):
-            self.mailbox.append((CLOSE, None, call.iterator))
+        if _can_close(call.iterator):
+            self.mailbox.append((CLOSE, None, (call.iterator, call)))
             self.connection.ready(self)
         call.iterator = call.origin = None
 
-    def _close(self, iterator: Any) -> None:
+    def _close(self, iterator: Any, call: Call[Any]) -> None:
         try:
-            iterator.close()
-        except BaseException:
+            run_in(call, iterator.close)
+        except BaseException as error:
             log.exception("closing an iterable of %s raised, on connection %s", self.name, self.connection.id)
+            contain(error)
 
     @property
     def closing(self) -> bool:
@@ -451,23 +537,27 @@ class Cell:
         """Run these turns now, before others that wait."""
         while (turn := next((turn for turn in self.mailbox if turn[0] == CLOSE), None)) is not None:
             self.mailbox.remove(turn)
-            self._close(turn[2])
+            self._close(*turn[2])
 
     def run_hook(self, name: str, *args: Any) -> bool:
         """Run a hook; what it raises is logged. Whether it raised nothing."""
         try:
             self._hook(name, *args)
         except BaseException as error:
+            self.connection.runners.leave_child(error)
             log.exception("%s of %s raised, on connection %s", name, self.name, self.connection.id)
-            if isinstance(error, KeyboardInterrupt):
-                pass_to_main(error)
+            contain(error)
             return False
         return True
 
     def _hook(self, name: str, *args: Any) -> None:
+        self._as_hook(name, getattr(self.instance, name), *args)
+
+    def _as_hook(self, name: str, function: Callable[..., Any], *args: Any) -> None:
+        """Run it in a context of its own, as ``actorrpc connections`` shows it."""
         self.hook, self.since = name, monotonic()
         try:
-            getattr(self.instance, name)(*args)
+            function(*args)
         finally:
             self.hook = ""
             gevent.getcurrent().gr_context = None
@@ -476,14 +566,20 @@ class Cell:
 
     def freeze(self) -> snapshot_pb2.ActorSnapshot:
         """The state, and the turns that wait."""
-        instance = self.instance
+        service = self.service
+        kind = service.__rpc__.state
+        if kind is None:
+            state = None
+        else:
+            state = (kind() if self.instance is None else self.instance.state).SerializeToString()
         return snapshot_pb2.ActorSnapshot(
             service=self.name,
-            state=instance.state.SerializeToString() if isinstance(instance, Actor) else None,
-            connected=self.connected,
+            state=state,
+            # An instance that has not been made yet is made before the snapshot's turns are queued.
+            connected=self.connected or (self.instance is None and not self.overrides("on_connect")),
             mailbox=[_freeze_turn(turn) for turn in self.mailbox if turn[0] <= HELD],
             concurrent=[_freeze_turn(turn) for turn in self.lane if turn[0] <= HELD],
-            state_version=instance.state_version if isinstance(instance, Actor) else 0,
+            state_version=service.state_version if issubclass(service, Actor) else 0,
         )
 
     def thaw_turns(self, snapshot: snapshot_pb2.ActorSnapshot, calls: dict[int, Call[Any]]) -> None:
@@ -493,6 +589,9 @@ class Cell:
             self.mailbox.append((CONNECT, None, None))
         self.mailbox.extend(_thaw_turn(turn, calls) for turn in snapshot.mailbox)
         self.lane.extend(_thaw_turn(turn, calls) for turn in snapshot.concurrent)
+        for turn in snapshot.mailbox:
+            if turn.kind == TOPIC:
+                self._count_topic(turn.payload)
         for call in calls.values():
             if call.cell is self and call.origin is not None:
                 (self.lane if call.route.concurrent else self.mailbox).appendleft((RESUME, call, None))
@@ -508,37 +607,13 @@ def is_mostly_stale(stale: int, waiting: int) -> bool:
     return stale > max(_FEW_STALE, waiting // 2)
 
 
-def fail(call: Call[Any], error: BaseException) -> None:
-    """End a call whose handler raised; also SystemExit or a gevent.Timeout ends no more than that."""
-    if call.route.chain is not None:
-        error = call.route.chain.error(call, error)
-    if isinstance(error, RpcError):
-        try:
-            call.end(error.code, error.message, _error_metadata(call, error))
-            return
-        except AttributeError:  # a subclass that did not call our __init__
-            pass
-    elif isinstance(error, CallInterrupted):
-        call.end(StatusCode.CANCELLED, "the handler was interrupted")  # unless its call ended before
-        return
-    log.error("%s raised, for call %s", call.method, call.id, exc_info=error)
-    call.end(StatusCode.UNKNOWN, "the handler failed")
-    if isinstance(error, KeyboardInterrupt):
-        pass_to_main(error)
-
-
-def _error_metadata(call: Call[Any], error: RpcError) -> list[tuple[bytes, bytes]]:
+def _can_close(iterator: object) -> bool:
+    """Whether it has a ``close``, as generators have. It is the app's: to look may raise anything."""
     try:
-        return encode_metadata(error.metadata)
-    except (TypeError, ValueError):
-        log.exception("%s raised an RpcError with metadata that cannot be sent", call.method)
-        return []
-
-
-def pass_to_main(error: KeyboardInterrupt) -> None:
-    """Raise Ctrl-C where it belongs, in the program's main greenlet, when the loop comes round."""
-    hub: Any = gevent.get_hub()
-    hub.loop.run_callback(hub.parent.throw, error)
+        return hasattr(iterator, "close")
+    except BaseException:
+        log.exception("an iterable cannot be asked for its close")
+        return False
 
 
 def freeze_origin(call: Call[Any]) -> TurnSnapshot | None:

@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from gevent import get_hub
-
 from actorrpc.errors import StatusCode
 from actorrpc.hub.state import CLOSED, SERVING
 from actorrpc.pb import snapshot_pb2
+from actorrpc.timers import after
 
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
@@ -67,14 +66,19 @@ class Upkeep:
         #: When the client was told to begin no more calls.
         self.shut_down: float | None = None
 
+    @property
+    def grace_ends(self) -> float | None:
+        """Until when calls may go on, once the connection has reached its age; None: as long as they will."""
+        grace = self._connection.node.config.max_connection_age_grace
+        return self.accepted + self.max_age + grace if self.aged and self.max_age and grace else None
+
     def start(self) -> None:
         """Set the timer, also anew: call it when something may be due earlier than before."""
         self.stop()
         due = min((due for due, _ in self._duties()), default=None)
         if due is not None:
             least = 0.0 if self._connection.state == SERVING else _LATER
-            self._timer = get_hub().loop.timer(max(least, due - monotonic()))
-            self._timer.start(self._on_timer, update=True)
+            self._timer = after(max(least, due - monotonic()), self._on_timer)
 
     def stop(self) -> None:
         """Set no timer any more."""
@@ -85,14 +89,19 @@ class Upkeep:
     def let_go(self) -> None:
         """Stop for good, and forget the connection."""
         self.stop()
-        del self._connection
+        self._connection = None  # type: ignore[assignment]  # nothing asks it any more
 
     def _on_timer(self) -> None:
         now = monotonic()
-        for due, fulfil in list(self._duties()):
-            if due <= now and self._connection.state == SERVING:
-                fulfil()
-        if self._connection.state != CLOSED:
+        connection = self._connection
+        try:
+            for due, fulfil in list(self._duties()):
+                if due <= now and connection.state == SERVING:
+                    fulfil()
+        except Exception:  # not again and again
+            log.exception("connection %s is closed: what was due could not be done", connection.id)
+            connection.close()
+        if connection.state != CLOSED:
             self.start()
 
     def _duties(self) -> Iterator[Duty]:
@@ -130,8 +139,18 @@ class Upkeep:
 
     # ---- duties
 
+    def _hears(self) -> bool:
+        """Whether the client has said something that waits to be read: the hub may have been too busy."""
+        before = self.heard
+        self._connection.transport.read()
+        return self.heard > before
+
     def _give_up_handshake(self) -> None:
         connection = self._connection
+        if self._hears() and connection.session.greeted:
+            return
+        if connection.state == CLOSED:
+            return
         age = monotonic() - self.accepted
         log.info("connection %s from %s sent no SETTINGS in %.1f s", connection.id, connection.peer, age)
         connection.close("the handshake took too long")
@@ -143,6 +162,8 @@ class Upkeep:
 
     def _give_up_silent(self) -> None:
         connection = self._connection
+        if self._hears() or connection.state == CLOSED:
+            return
         log.info("connection %s from %s answers no PING: closed", connection.id, connection.peer)
         connection.close("keepalive timeout")
 

@@ -19,13 +19,19 @@ from gevent.event import AsyncResult, Event
 
 from actorrpc.app import load
 from actorrpc.config import Config
+from actorrpc.duties import brief
 from actorrpc.errors import ConfigError
+from actorrpc.forks import guard, serves, users_code
 from actorrpc.framing import close_all
+from actorrpc.hub.guard import outlive_errors
+from actorrpc.hub.hanging import shown_if_it_hangs
+from actorrpc.hub.listener import socket_of
 from actorrpc.hub.load import LoadMeter
 from actorrpc.hub.proc import can_open
 from actorrpc.ipc import Link
 from actorrpc.log import log_to_stderr
 from actorrpc.pb import control_pb2
+from actorrpc.timers import every
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
@@ -36,8 +42,12 @@ log = logging.getLogger("actorrpc.hub")
 
 TICK = 0.05
 TICKS_PER_REPORT = 5
+# Of what is said of an app that cannot be loaded, which a person reads at once.
+LONGEST_ERROR = 10_000
 # A broker that does not read (it is stopped, or stuck) is told no more than this.
 MAX_UNREAD_REPORTS = 64 * 1024
+# What a socket comes with.
+_WITH_SOCKET = ("start", "peer", "listen")
 
 
 class Worker:
@@ -48,8 +58,8 @@ class Worker:
 
     def __init__(self, control: socket.socket, make_node: Callable[..., Node]) -> None:
         self._make_node = make_node
-        #: The first message and the descriptor with it; None if the broker has gone before.
-        self._start: AsyncResult[tuple[control_pb2.Start, int] | None] = AsyncResult()
+        #: The first message and the socket with it; None if the broker has gone before.
+        self._start: AsyncResult[tuple[control_pb2.Start, socket.socket] | None] = AsyncResult()
         #: The listening socket, until it is the node's.
         self._listener: socket.socket | None = None
         #: One hub accepts for all: this one only if it is told to, or if nobody can tell any more.
@@ -70,6 +80,7 @@ class Worker:
             "unlisten": self._on_unlisten,
         }
         self._link = Link(control, control_pb2.ToHub, self._on_message, self._on_broker_gone)
+        guard(self, get_hub())
 
     def run(self) -> int:
         """Serve until told to stop. Returns the process's exit status."""
@@ -78,15 +89,19 @@ class Worker:
             return 1
         start, listener = started
         log_to_stderr(f"hub {start.hub}")
-        try:
-            app = load(start.app)
-        except ConfigError as error:
-            return self._refuse(str(error))
+        outlive_errors()
         config = Config.from_message(start.config)
+        try:
+            patience = start.until - time.monotonic() if start.until else 0.0
+            with users_code(), shown_if_it_hangs(start.app, patience):
+                app = load(start.app)
+        except ConfigError as error:
+            listener.close()
+            return self._refuse(str(error))
         self._node = self._make_node(
             app, config, hub=start.hub, generation=start.generation, on_moved=self._report_moved
         )
-        self._listener = socket.socket(fileno=listener)
+        self._listener = listener
         self._acceptor = start.acceptor
         self._hub = start.hub
         # What is there now stays. Looking through it takes 10 ms, for which all connections would wait.
@@ -100,9 +115,13 @@ class Worker:
         self._stopped.wait()
         return 0
 
+    def forked(self) -> None:
+        """Nothing to do: a child never comes back to ``run``."""
+
     def _refuse(self, error: str) -> int:
         told = Event()
-        if self._link.send(control_pb2.ToBroker(ready=control_pb2.Ready(error=error)), then=told.set):
+        ready = control_pb2.Ready(error=brief(error, LONGEST_ERROR))
+        if self._link.send(control_pb2.ToBroker(ready=ready), then=told.set):
             told.wait(1)
         return 1
 
@@ -110,10 +129,9 @@ class Worker:
         """From here on SIGTERM is a wish; before, it ends the process, which has nothing to finish."""
         loop = get_hub().loop
         self._meter = LoadMeter(TICK, time.monotonic(), time.process_time())
-        timer, terminate = loop.timer(TICK, TICK), loop.signal(signal.SIGTERM)
-        timer.start(self._tick)
+        terminate = loop.signal(signal.SIGTERM)
         terminate.start(self._stop, drain_timeout)
-        self._watchers = [timer, terminate]
+        self._watchers = [every(TICK, self._tick), terminate]
 
     def _listen(self) -> None:
         if self._listener is not None:
@@ -148,24 +166,29 @@ class Worker:
         if kind not in self._handlers:
             log.warning("the broker said what this version does not know")
             close_all(fds)
-        elif kind in ("start", "peer", "listen") and not fds:
+        elif kind not in _WITH_SOCKET:
+            close_all(fds)
+            self._handlers[kind](getattr(message, kind))
+        elif not fds:
             log.error("out of file descriptors: no room for the socket that came with %s", kind)
         else:
-            self._handlers[kind](getattr(message, kind), *fds)
+            close_all(fds[1:])
+            self._handlers[kind](getattr(message, kind), socket_of(fds[0]))
 
-    def _on_start(self, start: control_pb2.Start, listener: int) -> None:
+    def _on_start(self, start: control_pb2.Start, listener: socket.socket) -> None:
+        serves(listener)
         self._start.set((start, listener))
 
-    def _on_peer(self, peer: control_pb2.Peer, fd: int) -> None:
-        self._node.add_peer(peer.hub, socket.socket(fileno=fd))
+    def _on_peer(self, peer: control_pb2.Peer, sock: socket.socket) -> None:
+        self._node.add_peer(peer.hub, sock)
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
-        self._node.set_homes(homes.homes, homes.version)
+        self._node.set_homes(homes.homes, homes.version, homes.terms)
         if not self._acceptor:
             self._listen()
 
-    def _on_listen(self, listen: control_pb2.Listen, fd: int) -> None:
-        self._node.listen(socket.socket(fileno=fd), listen.queue, spread=listen.spread)
+    def _on_listen(self, listen: control_pb2.Listen, sock: socket.socket) -> None:
+        self._node.listen(sock, listen.queue, spread=listen.spread)
 
     def _on_unlisten(self, unlisten: control_pb2.Unlisten) -> None:
         self._node.unlisten(unlisten.queue)
@@ -182,7 +205,8 @@ class Worker:
             self._node.move(move.connection, move.target, answer)
 
     def _on_list_connections(self, question: control_pb2.ListConnections) -> None:
-        answer = control_pb2.Connections(request=question.request, connections=self._node.list_connections())
+        answer = self._node.list_some(question.after)
+        answer.request = question.request
         self._link.send(control_pb2.ToBroker(connections=answer))
 
     def _on_stop(self, stop: control_pb2.Stop) -> None:

@@ -27,21 +27,23 @@ class ToHub(_message.Message):
     def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("hub", "generation", "app", "config", "acceptor")
+    __slots__ = ("hub", "generation", "app", "config", "acceptor", "until")
     HUB_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     ACCEPTOR_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
     hub: int
     generation: int
     app: str
     config: Config
     acceptor: bool
-    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[Config, _Mapping]] = ..., acceptor: bool = ...) -> None: ...
+    until: float
+    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[Config, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ...) -> None: ...
 
 class Config(_message.Message):
-    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "move_every", "stream_window_bytes", "connection_window_bytes", "max_send_message_bytes", "max_unsent_connection_bytes", "max_mailbox", "flood_burst", "flood_rate", "handshake_timeout", "keepalive_time", "keepalive_timeout", "permit_keepalive_time", "permit_keepalive_without_calls", "max_connection_idle", "max_connection_age", "max_connection_age_grace", "max_stream_window_bytes", "max_connection_window_bytes", "max_incomplete_bytes", "full_timeout")
+    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "move_every", "stream_window_bytes", "connection_window_bytes", "max_send_message_bytes", "max_unsent_connection_bytes", "max_mailbox", "flood_burst", "flood_rate", "handshake_timeout", "keepalive_time", "keepalive_timeout", "permit_keepalive_time", "permit_keepalive_without_calls", "max_connection_idle", "max_connection_age", "max_connection_age_grace", "max_stream_window_bytes", "max_connection_window_bytes", "max_incomplete_bytes", "full_timeout", "start_timeout")
     MAX_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_CONCURRENT_STREAMS_FIELD_NUMBER: _ClassVar[int]
     MAX_RECEIVE_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +72,7 @@ class Config(_message.Message):
     MAX_CONNECTION_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_INCOMPLETE_BYTES_FIELD_NUMBER: _ClassVar[int]
     FULL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    START_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     max_connections: int
     max_concurrent_streams: int
     max_receive_message_bytes: int
@@ -98,7 +101,8 @@ class Config(_message.Message):
     max_connection_window_bytes: int
     max_incomplete_bytes: int
     full_timeout: float
-    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., move_every: _Optional[int] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ..., max_send_message_bytes: _Optional[int] = ..., max_unsent_connection_bytes: _Optional[int] = ..., max_mailbox: _Optional[int] = ..., flood_burst: _Optional[int] = ..., flood_rate: _Optional[int] = ..., handshake_timeout: _Optional[float] = ..., keepalive_time: _Optional[float] = ..., keepalive_timeout: _Optional[float] = ..., permit_keepalive_time: _Optional[float] = ..., permit_keepalive_without_calls: bool = ..., max_connection_idle: _Optional[float] = ..., max_connection_age: _Optional[float] = ..., max_connection_age_grace: _Optional[float] = ..., max_stream_window_bytes: _Optional[int] = ..., max_connection_window_bytes: _Optional[int] = ..., max_incomplete_bytes: _Optional[int] = ..., full_timeout: _Optional[float] = ...) -> None: ...
+    start_timeout: float
+    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., move_every: _Optional[int] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ..., max_send_message_bytes: _Optional[int] = ..., max_unsent_connection_bytes: _Optional[int] = ..., max_mailbox: _Optional[int] = ..., flood_burst: _Optional[int] = ..., flood_rate: _Optional[int] = ..., handshake_timeout: _Optional[float] = ..., keepalive_time: _Optional[float] = ..., keepalive_timeout: _Optional[float] = ..., permit_keepalive_time: _Optional[float] = ..., permit_keepalive_without_calls: bool = ..., max_connection_idle: _Optional[float] = ..., max_connection_age: _Optional[float] = ..., max_connection_age_grace: _Optional[float] = ..., max_stream_window_bytes: _Optional[int] = ..., max_connection_window_bytes: _Optional[int] = ..., max_incomplete_bytes: _Optional[int] = ..., full_timeout: _Optional[float] = ..., start_timeout: _Optional[float] = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "generation")
@@ -109,12 +113,14 @@ class Peer(_message.Message):
     def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ...) -> None: ...
 
 class Homes(_message.Message):
-    __slots__ = ("version", "homes")
+    __slots__ = ("version", "homes", "terms")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
     version: int
     homes: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ...) -> None: ...
+    terms: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ..., terms: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Move(_message.Message):
     __slots__ = ("request", "connection", "target", "until")
@@ -129,10 +135,12 @@ class Move(_message.Message):
     def __init__(self, request: _Optional[int] = ..., connection: _Optional[str] = ..., target: _Optional[int] = ..., until: _Optional[float] = ...) -> None: ...
 
 class ListConnections(_message.Message):
-    __slots__ = ("request",)
+    __slots__ = ("request", "after")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     request: int
-    def __init__(self, request: _Optional[int] = ...) -> None: ...
+    after: int
+    def __init__(self, request: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
 
 class Stop(_message.Message):
     __slots__ = ("drain_timeout",)
@@ -238,7 +246,7 @@ class ConnectionLoad(_message.Message):
     def __init__(self, id: _Optional[str] = ..., load: _Optional[float] = ..., recent: _Optional[float] = ..., state_bytes: _Optional[int] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ..., why: _Optional[str] = ..., group: _Optional[str] = ...) -> None: ...
 
 class MoveResult(_message.Message):
-    __slots__ = ("request", "outcome", "why")
+    __slots__ = ("request", "outcome", "why", "of_connection")
     class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         MOVED: _ClassVar[MoveResult.Outcome]
@@ -252,30 +260,36 @@ class MoveResult(_message.Message):
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    OF_CONNECTION_FIELD_NUMBER: _ClassVar[int]
     request: int
     outcome: MoveResult.Outcome
     why: str
-    def __init__(self, request: _Optional[int] = ..., outcome: _Optional[_Union[MoveResult.Outcome, str]] = ..., why: _Optional[str] = ...) -> None: ...
+    of_connection: bool
+    def __init__(self, request: _Optional[int] = ..., outcome: _Optional[_Union[MoveResult.Outcome, str]] = ..., why: _Optional[str] = ..., of_connection: bool = ...) -> None: ...
 
 class Moved(_message.Message):
-    __slots__ = ("connection", "target", "aborted", "pause_ms")
+    __slots__ = ("connection", "target", "aborted", "pause_ms", "of_connection")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     ABORTED_FIELD_NUMBER: _ClassVar[int]
     PAUSE_MS_FIELD_NUMBER: _ClassVar[int]
+    OF_CONNECTION_FIELD_NUMBER: _ClassVar[int]
     connection: str
     target: int
     aborted: str
     pause_ms: float
-    def __init__(self, connection: _Optional[str] = ..., target: _Optional[int] = ..., aborted: _Optional[str] = ..., pause_ms: _Optional[float] = ...) -> None: ...
+    of_connection: bool
+    def __init__(self, connection: _Optional[str] = ..., target: _Optional[int] = ..., aborted: _Optional[str] = ..., pause_ms: _Optional[float] = ..., of_connection: bool = ...) -> None: ...
 
 class Connections(_message.Message):
-    __slots__ = ("request", "connections")
+    __slots__ = ("request", "connections", "more")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     request: int
     connections: _containers.RepeatedCompositeFieldContainer[Connection]
-    def __init__(self, request: _Optional[int] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ...) -> None: ...
+    more: int
+    def __init__(self, request: _Optional[int] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ..., more: _Optional[int] = ...) -> None: ...
 
 class Connection(_message.Message):
     __slots__ = ("id", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why", "actors", "load", "freeze_ms", "age")
@@ -313,7 +327,7 @@ class Connection(_message.Message):
     def __init__(self, id: _Optional[str] = ..., peer: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., cpu: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., actors: _Optional[_Mapping[str, float]] = ..., load: _Optional[float] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ...) -> None: ...
 
 class HubToHub(_message.Message):
-    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy")
+    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined")
     PREPARE_FIELD_NUMBER: _ClassVar[int]
     PREPARED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
@@ -329,6 +343,7 @@ class HubToHub(_message.Message):
     TAKEN_FIELD_NUMBER: _ClassVar[int]
     DECLINED_FIELD_NUMBER: _ClassVar[int]
     OCCUPANCY_FIELD_NUMBER: _ClassVar[int]
+    REJOINED_FIELD_NUMBER: _ClassVar[int]
     prepare: Prepare
     prepared: Prepared
     refused: Refused
@@ -344,7 +359,8 @@ class HubToHub(_message.Message):
     taken: Taken
     declined: Declined
     occupancy: Occupancy
-    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ...) -> None: ...
+    rejoined: Rejoined
+    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("connection", "snapshot", "snapshot_bytes", "number")
@@ -395,66 +411,88 @@ class Abort(_message.Message):
     def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Subscribe(_message.Message):
-    __slots__ = ("topic", "epoch", "sequence")
+    __slots__ = ("topic", "epoch", "sequence", "term", "request")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
     topic: str
     epoch: str
     sequence: int
-    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    term: int
+    request: int
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., term: _Optional[int] = ..., request: _Optional[int] = ...) -> None: ...
 
 class Subscribed(_message.Message):
-    __slots__ = ("topic", "epoch", "sequence", "head", "kept")
+    __slots__ = ("topic", "epoch", "sequence", "head", "kept", "term", "request")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
     topic: str
     epoch: str
     sequence: int
     head: int
     kept: int
-    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., head: _Optional[int] = ..., kept: _Optional[int] = ...) -> None: ...
+    term: int
+    request: int
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., head: _Optional[int] = ..., kept: _Optional[int] = ..., term: _Optional[int] = ..., request: _Optional[int] = ...) -> None: ...
 
 class Unsubscribe(_message.Message):
-    __slots__ = ("topic",)
+    __slots__ = ("topic", "term")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
     topic: str
-    def __init__(self, topic: _Optional[str] = ...) -> None: ...
+    term: int
+    def __init__(self, topic: _Optional[str] = ..., term: _Optional[int] = ...) -> None: ...
 
 class Publish(_message.Message):
-    __slots__ = ("topic", "request", "type", "payload")
+    __slots__ = ("topic", "request", "type", "payload", "term")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
     topic: str
     request: int
     type: str
     payload: bytes
-    def __init__(self, topic: _Optional[str] = ..., request: _Optional[int] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    term: int
+    def __init__(self, topic: _Optional[str] = ..., request: _Optional[int] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ..., term: _Optional[int] = ...) -> None: ...
 
 class Published(_message.Message):
-    __slots__ = ("request",)
+    __slots__ = ("request", "term")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
     request: int
-    def __init__(self, request: _Optional[int] = ...) -> None: ...
+    term: int
+    def __init__(self, request: _Optional[int] = ..., term: _Optional[int] = ...) -> None: ...
 
 class Deliver(_message.Message):
-    __slots__ = ("topic", "epoch", "sequence", "type", "payload")
+    __slots__ = ("topic", "epoch", "sequence", "type", "payload", "term")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
     topic: str
     epoch: str
     sequence: int
     type: str
     payload: bytes
-    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    term: int
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., type: _Optional[str] = ..., payload: _Optional[bytes] = ..., term: _Optional[int] = ...) -> None: ...
+
+class Rejoined(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class Accepted(_message.Message):
     __slots__ = ("number", "peer")

@@ -87,7 +87,7 @@ class Measures:
         delays = np.concatenate([each[1] for each in self._point])
         work = np.concatenate([each[2] for each in self._point])
         p99 = weighted_percentile(delays, work, 99) * 1000
-        imbalance = sum(each[0] for each in self._point) / seconds
+        imbalance = math.fsum(each[0] for each in self._point) / seconds
         self.curves.append((now, imbalance, p99, self._point_moves * 60 / seconds))
         self._point, self._point_moves = [], 0
 

@@ -145,7 +145,7 @@ class _Reader:
             self._load.update(loads)
             for hub in line["hubs"]:
                 place = self._place[hub["hub"]]
-                there = sum(load for row, load in self._load.items() if self._at[row] == place)
+                there = math.fsum(load for row, load in self._load.items() if self._at[row] == place)
                 fixed[place] = max(0.0, hub["busy"] - there)
             self._recording.reports.append((time, loads, list(fixed)))
 

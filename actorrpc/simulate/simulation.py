@@ -195,7 +195,7 @@ class Simulation:
                 self._made[hub] += cpu / 2 / SERVICE if self.serving[hub] else 0.0
             if not aborted:
                 self._move(row, move, now)
-        self.history.ended(move.connection, now, aborted)
+        self.history.ended(move.connection, now, aborted, of_connection=row is None)
 
     def _obstacle(self, move: Move) -> str:
         row = self.connections.row(move.connection)

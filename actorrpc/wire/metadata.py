@@ -121,7 +121,7 @@ def percent_encode(message: str) -> bytes:
 
     A space at either end is encoded too: a header value may not begin or end with one (RFC 9113, 8.2.1).
     """
-    text = quote_from_bytes(message.encode("utf-8", "replace"), safe=_UNENCODED)
+    text = quote_from_bytes(str.encode(message, "utf-8", "replace"), safe=_UNENCODED)
     if text[:1] == " ":
         text = "%20" + text[1:]
     if text[-1:] == " ":

@@ -200,6 +200,14 @@ class Outbound:
         self.unsent_bytes -= stream.unsent_bytes
         stream.drop_unsent()
 
+    def abandon(self) -> None:
+        """Send nothing more on any stream: the peer has gone."""
+        for stream in list(self.streams.values()):
+            self.forget(stream)
+        self._chunks.clear()
+        self._pending = 0
+        self.drained.clear()
+
     def refuse(self, stream: Stream, http: int) -> None:
         """Answer a request that is no gRPC call with a bare HTTP status."""
         stream.headers_sent = True

@@ -137,6 +137,12 @@ class Session:
         self._frames_at_update = 0
         self._heads = HeadReader()
 
+    def abandon(self) -> None:
+        """Let go of all that waits, in both directions: the peer has gone."""
+        self.outbound.abandon()
+        self._partial = b""
+        self._continuation = None
+
     # ---- bytes in
 
     def receive_data(self, data: bytes, now: float = 0.0) -> list[Event]:
@@ -594,7 +600,8 @@ class Session:
             self.outbound.control(error.answer)
         else:
             self.outbound.control(frames.goaway(self.last_stream, error.code, error.message.encode()))
-        events.append(Faulted(error))
+        # Its traceback knows these events: nobody would free them, and the session, but the collector.
+        events.append(Faulted(error.with_traceback(None)))
 
     def _report_drained(self, events: list[Event]) -> None:
         drained = self.outbound.drained

@@ -11,7 +11,8 @@ import re
 import signal
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import grpc
 
@@ -60,9 +61,27 @@ class Conversation:
         self._heard = threading.Condition()
         self._joined = threading.Event()
         self._leaving = False
-        #: Why the conversation is over, if it is.
+        #: Why the conversation is over, if it is; and whether the main thread is to be told by a signal.
         self.refusal = ""
+        self._interrupts = False
+        self._over = threading.Lock()
         self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """In the block, KeyboardInterrupt says that the conversation is over: there somebody may type.
+
+        Not outside of it, where ``refusal`` does. Raises Refused if it is over already.
+        """
+        with self._over:
+            if self.refusal:
+                raise Refused(self.refusal)
+            self._interrupts = True
+        try:
+            yield
+        finally:
+            with self._over:  # what was sent before is raised here
+                self._interrupts = False
 
     # ---- what the user does
 
@@ -115,10 +134,11 @@ class Conversation:
             while not self._leaving:
                 self._join_once()
         except Refused as refused:
-            self.refusal = str(refused)
-            self._joined.set()
-            if self._entered:  # the main thread reads the terminal
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            with self._over:
+                self.refusal = str(refused)
+                self._joined.set()
+                if self._interrupts:
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _join_once(self) -> None:
         try:
@@ -194,7 +214,7 @@ def main() -> int:
         conversation = Conversation(channel, options.nick, options.room, terminal)
         try:
             conversation.begin()
-            with suppress(KeyboardInterrupt):
+            with suppress(KeyboardInterrupt), conversation.interrupting():
                 _converse(conversation, terminal)
             conversation.end()
         except (Refused, KeyboardInterrupt) as error:

@@ -103,9 +103,18 @@ def test_status_tells_the_mode_and_each_has_its_queues(serve: Serve, accept: str
 
 def test_an_acceptor_gives_all_hubs_the_same_number(serve: Serve, crowd: Crowd) -> None:
     server = serve("--accept", "acceptor", hubs=4)
-    are_served(crowd(server, 200))
-    found = until_counted(server, 200)
-    assert max(found) - min(found) <= 20
+    are_served(crowd(server, 100))
+    until_counted(server, 100)
+
+    def even() -> bool:
+        """A hub that had no core for a while was given none meanwhile: who comes later makes up for it."""
+        found = connections(server)
+        if max(found) - min(found) > 4:
+            are_served(crowd(server, 4))
+            return False
+        return True
+
+    until(even)
 
 
 @in_both_modes

@@ -111,3 +111,41 @@ def test_a_signal_while_hubs_start(serve: Serve, tmp_path: Path, signum: signal.
     os.kill(server.pid, signum)
     assert server.wait() == 0
     assert server.errors == ""
+
+
+#: Ways to hang: in gevent's loop, and without a word to it.
+HANGS = {
+    "waiting": ("gevent.sleep(1000)", "waits here"),
+    "blocking": ("ctypes.CDLL(None).sleep(1000)", "most recent call first"),
+}
+
+
+@pytest.mark.parametrize("how", HANGS)
+def test_an_app_whose_import_hangs(serve: Serve, tmp_path: Path, how: str) -> None:
+    hang, shown = HANGS[how]
+    options = module(tmp_path, f"import ctypes, gevent\n{hang}")
+    server = serve("--start-timeout", 8, **options, hubs=1)
+    assert server.read_line() == ""
+    assert server.wait() == 2
+    assert shown in server.errors
+    assert "broken.py" in server.errors, "where it hangs"
+    assert "actorrpc: error: hub 0 does not serve after 8 s (--start-timeout)" in server.errors
+    assert group_members(server.pid) == []
+
+
+def test_a_restarted_hub_whose_import_hangs_is_killed_and_started_again(serve: Serve, tmp_path: Path) -> None:
+    source = """
+import os, time
+if os.path.exists("hang"):
+    time.sleep(1000)
+from tests.apps.shapes import app
+"""
+    options = module(tmp_path, source) | {"ready": True}
+    server = serve("--start-timeout", 12, **options)
+    (tmp_path / "hang").touch()
+    os.kill(server.hub(1)["pid"], signal.SIGKILL)
+    until(lambda: "hub 1 does not serve after 12 s (--start-timeout): killed" in server.errors)
+    assert "broken.py" in server.errors, "where it hangs"
+    (tmp_path / "hang").unlink()
+    until(lambda: server.hub(1)["state"] == "serving")
+    assert server.hub(0)["state"] == "serving"

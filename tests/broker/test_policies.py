@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import math
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.broker.balancer import ConnectionLoad, History, HubLoad, Move, View
+import actorrpc
+from actorrpc.broker.balancer import ConnectionLoad, History, HubLoad, Move, Policy, View
 from actorrpc.broker.policies import DEFAULT, NAMES, make_policy
 from actorrpc.broker.policies.plain import Count, Greedy, Steal
 from actorrpc.errors import ConfigError
@@ -166,3 +173,69 @@ def test_greedy_moves_the_same_back_and_forth() -> None:
     there = moves(plan(Greedy(), hub(0, connection("a", 0.3), 0.3), hub(1)))
     back = moves(plan(Greedy(), hub(0, busy=0.1), hub(1, connection("a", 0.3), 0.35)))
     assert (there, back) == ([("0-1", 0, 1)], [("a", 1, 0)])
+
+
+@st.composite
+def grids(draw: st.DrawFn) -> list[list[float]]:
+    """The loads of each hub's connections, in hundredths: so that sums and gaps are often equal."""
+    sizes = st.integers(0, 6)
+    hundredths = st.integers(0, 30)
+    return [
+        [draw(hundredths) / 100] * draw(st.integers(1, 8))
+        + [draw(hundredths) / 100 for _ in range(draw(sizes))]
+        for _ in range(draw(st.integers(2, 5)))
+    ]
+
+
+def added_in_turn(loads: list[float]) -> float:
+    """What ``sum`` did before Python 3.12."""
+    total = 0.0
+    for load in loads:
+        total += load
+    return total
+
+
+ADDINGS = (math.fsum, added_in_turn, lambda loads: added_in_turn(loads[::-1]))
+
+
+@each_policy
+@settings(max_examples=40, deadline=None)
+@given(grid=grids(), bits=st.lists(st.integers(-2, 2), min_size=8, max_size=8))
+def test_the_last_bits_decide_nothing(name: str, grid: list[list[float]], bits: list[int]) -> None:
+    """However loads are added up, on whatever Python, the same moves; also of `steady` after its probes."""
+
+    def decided(policy: Policy, add: Callable[[list[float]], float], bits: list[int]) -> object:
+        turns = cycle(bits)
+        plans = []
+        for step in range(3):
+            found = []
+            for number, loads in enumerate(grid):
+                blurred = [max(0.0, load + next(turns) * math.ulp(load)) for load in loads]
+                found.append(hub(number, *blurred, busy=min(1.0, add(loads))))
+            plans.append(moves(plan(policy, *found, now=100 + step / 2)))
+        return plans
+
+    for trusted in (False, True) if name == "steady" else (False,):
+        results = []
+        for add in ADDINGS:
+            for noise in ([0], bits):
+                policy = make_policy(name)
+                if trusted:
+                    policy._trials._took = policy._trials._came = 100.0  # type: ignore[attr-defined]
+                results.append(decided(policy, add, noise))
+        assert all(result == results[0] for result in results[1:])
+
+
+DECIDING = ("broker/policies/*.py", "broker/balancer.py", "hub/metering.py", "hub/placing.py",
+            "hub/rates.py", "hub/report.py", "simulate/*.py")  # fmt: skip
+
+
+def test_what_decides_adds_by_no_sum() -> None:
+    """``sum`` adds floats otherwise from Python 3.12 on; ``math.fsum`` is exact everywhere."""
+    package = Path(actorrpc.__file__).parent
+    files = [path for pattern in DECIDING for path in package.glob(pattern)]
+    assert len(files) > 20
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id
+            assert named != "sum", f"{path.name}:{getattr(node, 'lineno', 0)} adds with sum"

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actorrpc.broker.listeners import open_listeners
 from actorrpc.broker.queues import Queues, holders
@@ -43,9 +45,13 @@ class FakeProcess:
         self.load = Load()
         #: What follows messages that the kernel has not taken; None: it takes them at once.
         self.unsent: list[Callable[[], None]] | None = None
+        #: The queues that it accepts from, by what the kernel has taken.
+        self.accepts: set[int] = set()
 
-    def send(self, message: ToHub, fd: int | None = None, then: Callable[[], None] = lambda: None) -> bool:
-        if self.out_of_descriptors:
+    def send(self, message: ToHub, fd: int | None = None, then: Callable[[], None] | None = None) -> bool:
+        if self.exit_code is not None:
+            return False
+        if self.out_of_descriptors and fd is not None:
             raise OSError("too many open files")
         kind = message.WhichOneof("kind") or ""
         body = getattr(message, kind)
@@ -54,10 +60,17 @@ class FakeProcess:
             os.fstat(fd)
         spread = " and spread" if kind == "listen" and body.spread else ""
         self.told.append(f"{kind} {body.queue}{spread}")
+        change = self.accepts.add if kind == "listen" else self.accepts.discard
+
+        def taken() -> None:
+            change(body.queue)
+            if then is not None:
+                then()
+
         if self.unsent is None:
-            then()
+            taken()
         else:
-            self.unsent.append(then)
+            self.unsent.append(taken)
         return True
 
     def read(self) -> None:
@@ -167,3 +180,99 @@ def test_a_hub_without_descriptors_is_helped(queues: Queues) -> None:
     assert helped == (["unlisten 0"] if one else [])
     first.load.crowded = second.load.crowded = True
     assert assign(queues, zero, first, second) == [[], [], []], "nobody is better off"
+
+
+def test_a_holder_that_dies_before_it_has_heard_leaves_one_holder() -> None:
+    """The one before it has not been told to let go yet."""
+    with open_listeners("127.0.0.1:0", 1) as listeners:
+        queues = Queues(listeners, 3, "acceptor")
+        zero, first, second = (FakeProcess(hub) for hub in range(3))
+        assign(queues, zero, first, second)
+        zero.state = "silent"
+        first.unsent = []
+        assign(queues, zero, first, second)
+        first.exit_code = -9
+        assert assign(queues, zero, second) == [["unlisten 0"], ["listen 0 and spread"]]
+
+
+# ---- whatever happens
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["assign"] * 4 + ["state", "stall", "read", "die", "crowd", "short", "calm"]),
+        st.integers(0, 2),
+        st.sampled_from(["serving", "silent", "stopping"]),
+    ),
+    max_size=40,
+)
+
+
+class Pool:
+    """Three hubs of a broker, each with a process that may die, and is started again."""
+
+    def __init__(self, queues: Queues) -> None:
+        self.queues = queues
+        self.processes = [self._start(hub) for hub in range(3)]
+
+    def _start(self, hub: int) -> FakeProcess:
+        process = FakeProcess(hub)
+        if self.queues.accept == "reuseport":
+            process.accepts.add(hub)
+        return process
+
+    def step(self, kind: str, hub: int, state: str) -> None:
+        process = self.processes[hub]
+        if kind == "assign":
+            self.assign()
+        elif kind == "state":
+            process.state = state
+        elif kind == "stall":
+            process.unsent = process.unsent or []
+        elif kind == "read":
+            process.read()
+        elif kind == "calm":
+            self.calm()
+        elif kind == "die":
+            process.exit_code = -9
+            self.processes[hub] = self._start(hub)
+            self.assign()
+        elif kind == "crowd":
+            process.load.crowded = not process.load.crowded
+        else:
+            process.out_of_descriptors = not process.out_of_descriptors
+
+    def assign(self) -> None:
+        self.queues.assign(self.processes)  # type: ignore[arg-type]
+
+    def calm(self) -> None:
+        """All that has been said is heard: then no queue is lent to two."""
+        for _ in range(2):
+            self.assign()
+            for process in self.processes:
+                process.read()
+        reuseport = self.queues.accept == "reuseport"
+        for queue in range(3):
+            holders = [process.hub for process in self.processes if queue in process.accepts]
+            lent = [hub for hub in holders if not (reuseport and hub == queue)]
+            assert len(lent) <= 1
+
+    def settle(self) -> None:
+        self.calm()
+        for process in self.processes:
+            process.state, process.out_of_descriptors = "serving", False
+            process.load.crowded = False
+        self.assign()
+
+
+@pytest.mark.parametrize("accept", ["reuseport", "acceptor"])
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(steps=STEPS)
+def test_each_queue_has_one_hub_in_the_end(accept: str, steps: list[tuple[str, int, str]]) -> None:
+    with open_listeners("127.0.0.1:0", 3 if accept == "reuseport" else 1) as listeners:
+        pool = Pool(Queues(listeners, 3, accept))
+        pool.assign()
+        for step in steps:
+            pool.step(*step)
+        pool.settle()
+        for queue in range(len(listeners)):
+            assert sum(queue in process.accepts for process in pool.processes) == 1

@@ -12,8 +12,11 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import grpc
 import pytest
 
+from tests.apps.shapes_actorrpc import StatefulStub
+from tests.apps.shapes_pb2 import Item
 from tests.broker.servers import (
     ROOT,
     Client,
@@ -356,3 +359,59 @@ def test_serve_from_python_says_what_is_wrong() -> None:
         text=True,
     )
     assert done.stdout == "at least one hub is needed, not 0\n"
+
+
+EXITS = """
+    import sys, threading
+    import gevent
+    import actorrpc
+    from tests.apps.shapes_actorrpc import StatefulBase
+
+    def leave(kind):
+        raise kind(3)
+
+    KINDS = {"exit": SystemExit, "interrupt": KeyboardInterrupt, "system": SystemError}
+
+    class Exits(StatefulBase):
+        def Unary(self, request, call):
+            how, _, what = request.text.partition(" ")
+            kind = KINDS.get(what)
+            if how == "raise":
+                leave(kind)
+            elif how == "offload":
+                self.offload(leave, kind)
+            elif how == "spawn":
+                gevent.spawn(leave, kind).join()
+            elif how == "later":
+                gevent.spawn_later(0, leave, kind)
+                gevent.sleep(0.01)
+            elif how == "callback":
+                gevent.get_hub().loop.run_callback(leave, kind)
+                gevent.sleep(0.01)
+            elif how == "pool":
+                gevent.get_hub().threadpool.spawn(leave, kind).wait()
+            elif how == "thread":
+                thread = threading.Thread(target=leave, args=(kind,))
+                thread.start()
+                thread.join()
+            return request
+
+    app = actorrpc.App([Exits])
+"""
+
+
+def test_nothing_that_an_app_raises_ends_a_hub(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "exits.py").write_text(textwrap.dedent(EXITS))
+    server = serve(app="exits:app", hubs=1, cwd=tmp_path)
+    pid = server.status()["hubs"][0]["pid"]
+    with grpc.insecure_channel(server.address) as channel:
+        stub = StatefulStub(channel)
+        for how in ("raise", "offload", "spawn", "later", "callback", "pool", "thread"):
+            for what in ("exit", "interrupt", "system"):
+                error = stub.Unary.future(Item(text=f"{how} {what}")).exception(20)
+                details = error.details() if isinstance(error, grpc.RpcError) else ""
+                assert details == ("the handler failed" if how in ("raise", "offload") else ""), (how, what)
+        assert stub.Unary(Item(text="fine"), timeout=20).text == "fine"
+    assert [(row["pid"], row["generation"]) for row in server.status()["hubs"]] == [(pid, 1)]
+    assert server.errors.count("it ends no hub") == 3 * 4
+    assert server.run("stop").returncode == 0

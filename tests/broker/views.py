@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import fsum
 from typing import Any
 
 from actorrpc.broker.balancer import ConnectionLoad, History, HubLoad, Move, Policy, Stay, View
@@ -18,7 +19,7 @@ def hub(number: int, *loads: float | ConnectionLoad, busy: float | None = None, 
         each if isinstance(each, ConnectionLoad) else connection(f"{number}-{at}", each)
         for at, each in enumerate(loads)
     ]
-    level = min(1.0, sum(each.load for each in named)) if busy is None else busy
+    level = min(1.0, fsum(each.load for each in named)) if busy is None else busy
     return HubLoad(number, level, more.pop("connections", len(named)), named, **more)
 
 

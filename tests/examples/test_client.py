@@ -14,8 +14,12 @@ from contextlib import contextmanager
 
 import pytest
 
+import actorrpc
+from examples.chat import chat_pb2
+from examples.chat.chat_actorrpc import ChatBase
 from examples.chat.demo_server import Server
 from examples.chat.terminal import printable
+from tests.hub.serving import serving
 
 from .conftest import ROOT
 from .member import PATIENCE, Enter, Member
@@ -37,11 +41,11 @@ def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def piped(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def piped(*arguments: str, stderr: int | None = None) -> Iterator[subprocess.Popen[str]]:
     """Run the client with pipes, for the length of the block."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [*CLIENT, *arguments], cwd=ROOT, stdin=pipe, stdout=pipe, text=True, bufsize=1
+        [*CLIENT, *arguments], cwd=ROOT, stdin=pipe, stdout=pipe, stderr=stderr, text=True, bufsize=1
     ) as process:
         try:
             yield process
@@ -146,9 +150,31 @@ def test_no_server(server: Server) -> None:
 
 def test_a_nick_that_is_taken(server: Server, enter: Enter) -> None:
     enter("ada", "nicks")
-    done = run("--nick", "ada", "--room", "nicks", server.address)
-    assert done.returncode == 1
-    assert done.stderr == f"chat: {server.address}: the nick ada is taken in nicks\n"
+    with piped("--nick", "ada", "--room", "nicks", server.address, stderr=subprocess.PIPE) as client:
+        # Its input does not end: the objection may come when the room has just been entered.
+        assert client.wait(PATIENCE) == 1
+        assert client.stderr is not None
+        assert client.stderr.read() == f"chat: {server.address}: the nick ada is taken in nicks\n"
+
+
+class Objecting(ChatBase):
+    """Lets everybody in, and takes it back at once, as a member may that is slow to object."""
+
+    def Join(self, request, call):
+        me = chat_pb2.Member(id=self.connection_id, nick=request.nick)
+        call.send(chat_pb2.Event(welcome=me))
+        call.send(chat_pb2.Event(joined=me))
+        call.finish(actorrpc.StatusCode.ALREADY_EXISTS, "the nick is taken")
+
+
+def test_an_objection_that_comes_late_ends_the_client_once() -> None:
+    """Whether it has begun to read what is typed, or not yet."""
+    with serving(actorrpc.App([Objecting])) as hubs:
+        for _ in range(3):
+            with piped("--nick", "ada", hubs.address, stderr=subprocess.PIPE) as client:
+                assert client.wait(PATIENCE) == 1
+                assert client.stderr is not None
+                assert client.stderr.read() == f"chat: {hubs.address}: the nick is taken\n"
 
 
 def test_a_killed_client_is_told_to_have_left(server: Server, enter: Enter) -> None:

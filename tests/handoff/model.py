@@ -11,11 +11,13 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from actorrpc.errors import SnapshotError
 from actorrpc.framing import FrameReader, close_all, encode
 from actorrpc.handoff.handoffs import Handoffs
+from actorrpc.handoff.source import Source
 from actorrpc.pb import control_pb2
 
 Steps = dict[str, Callable[[], None]]
@@ -27,7 +29,20 @@ REFUSALS: dict[str, Callable[[], Exception]] = {
     "draining": lambda: RuntimeError("the hub is stopping"),
     "memory": lambda: MemoryError(),
     "app": lambda: ZeroDivisionError("the app's own mistake"),
+    "long": lambda: ZeroDivisionError("x" * 100_000),
+    "unsendable": lambda: ZeroDivisionError("\ud800"),
 }
+
+
+#: What may raise, in a hub. An error in what is done when a move is over must not touch the move.
+FAILING = ("quiesce", "freeze", "resume", "release", "discard", "done", "send")
+
+
+class Mistake(Exception):
+    """What the model raises on purpose. Its text is none that can be sent, and too long to be kept."""
+
+    def __str__(self) -> str:
+        return "\ud800" * 100_000
 
 
 class Frame:
@@ -63,6 +78,8 @@ class End:
     ) -> bool:
         if self.closed or self.other.closed:
             return False
+        if not message.HasField("abort"):  # which needs neither a descriptor nor much memory
+            self.hub.fail("send")
         if message.HasField("commit"):
             then = self._moves_ownership(then)
         self._unsent.append(Frame(encode(message, len(fds)), fds, then))
@@ -118,7 +135,8 @@ class End:
         if not frame.data:
             self._unsent.popleft()
             if frame.then is not None:
-                frame.then()
+                with suppress(Mistake):  # the real link logs it
+                    frame.then()
 
     def deliver(self, size: int | None = None) -> None:
         """The hub reads what the kernel holds first, or a part of it."""
@@ -127,7 +145,8 @@ class End:
             self._inbox.appendleft((data[size:], ()))
         self._frames.receive(data[:size], fds)
         while not self.closed and (frame := self._frames.next_frame()):
-            self.hub.handoffs.receive(self, control_pb2.HubToHub.FromString(frame[0]), frame[1])
+            with suppress(Mistake):  # likewise
+                self.hub.handoffs.receive(self, control_pb2.HubToHub.FromString(frame[0]), frame[1])
 
     def lose(self) -> None:
         """The hub sees the link's end, or ends it."""
@@ -185,9 +204,11 @@ class FakeConnection:
     # ---- as its source sees it
 
     def quiesce(self, on_quiet: Callable[[], None]) -> None:
+        self.hub.fail("quiesce")
         self.on_quiet = on_quiet
 
     def freeze(self) -> bytes:
+        self.hub.fail("freeze")
         self.serving = False
         if self.hub.unfit:
             raise SnapshotError("its state is too large")
@@ -199,10 +220,12 @@ class FakeConnection:
     def resume(self) -> None:
         self.on_quiet = None
         self.serving = True
+        self.hub.fail("resume")
 
     def release(self) -> None:
         os.close(self.fd)
         self.hub.forget(self)
+        self.hub.fail("release")
 
     # ---- as its target sees it
 
@@ -217,6 +240,7 @@ class FakeConnection:
     def discard(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
+        self.hub.fail("discard")
 
 
 class Hub:
@@ -229,6 +253,8 @@ class Hub:
         self.stopped = False
         self.refusal = ""
         self.crowded = self.unfit = self.unable = False
+        #: What raises, when it has done its work or before it begins.
+        self.failing: set[str] = set()
         self.ends: dict[int, End] = {}
         self.connections: dict[str, FakeConnection] = {}
         self.timers: list[tuple[float, Callable[[], None]]] = []
@@ -247,6 +273,11 @@ class Hub:
     def forget(self, connection: FakeConnection) -> None:
         del self.connections[connection.id]
         self.handoffs.closed(connection.id)
+
+    def fail(self, what: str) -> None:
+        """Raise, if it is to: a mistake of the app, of the hub, or no memory or descriptor left."""
+        if what in self.failing:
+            raise Mistake(what)
 
     def fire(self) -> None:
         self.timers.pop(0)[1]()
@@ -273,6 +304,8 @@ class World:
         self.client_ended = False
         #: Each request for a move: the hub asked, and its answers.
         self.answers: list[tuple[Hub, list[str]]] = []
+        #: Is shown each attempt that has ended.
+        self.notice: Callable[[Source, str], None] = lambda source, why: None
         self.client, server = socket.socketpair()
         self.hubs = [Hub(self, number) for number in range(hubs)]
         for one in self.hubs:
@@ -347,6 +380,8 @@ class World:
         chaos[f"{n} gives up"] = lambda: hub.handoffs.give_up("the hub is stopping")
         for change in ("stopped", "crowded", "unfit", "unable"):
             chaos[f"{n} {change}"] = lambda change=change: setattr(hub, change, not getattr(hub, change))
+        for what in FAILING:
+            chaos[f"{n} fails to {what}"] = lambda what=what: hub.failing.symmetric_difference_update({what})
         for refusal in ["", *REFUSALS]:
             chaos[f"{n} refuses {refusal}"] = lambda refusal=refusal: setattr(hub, "refusal", refusal)
         for peer, end in hub.ends.items():
@@ -386,7 +421,14 @@ class World:
         elif "c" in asked.handoffs.sources:
             answers.append("it is being moved already")
         else:
-            asked.handoffs.begin(connection, asked.ends[target], lambda source, why: answers.append(why))
+            asked.handoffs.begin(
+                connection, asked.ends[target], lambda source, why: self._answer(asked, answers, source, why)
+            )
+
+    def _answer(self, asked: Hub, answers: list[str], source: Source, why: str) -> None:
+        answers.append(why)
+        self.notice(source, why)
+        asked.fail("done")
 
     @staticmethod
     def _flow(end: End) -> None:

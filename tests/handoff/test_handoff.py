@@ -8,9 +8,10 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from actorrpc.duties import LONGEST, reason
 from actorrpc.handoff.states import SOURCE, TARGET, SourceState, TargetState
 from actorrpc.handoff.target import Target
-from tests.handoff.model import REFUSALS, World
+from tests.handoff.model import FAILING, REFUSALS, World
 
 
 def run(world: World, *names: str) -> World:
@@ -66,8 +67,7 @@ def test_a_move(world):
         ([*COMMITTING, "kill 1"], "the link to hub 1 has ended"),
         ([*OFFERED, "0's time is up", *["1 hears 0"] * 2, "0 hears 1"], "the target hub did not answer"),
         (["1 crowded", *READY, "0 hears 1"], "OSError: Too many open files"),
-        *((["1 refuses " + name, *READY, "0 hears 1"], f"{type(error()).__name__}: {error()}")
-          for name, error in REFUSALS.items()),
+        *((["1 refuses " + name, *READY, "0 hears 1"], reason(error())) for name, error in REFUSALS.items()),
     ],
 )  # fmt: skip
 def test_an_attempt_that_fails_leaves_the_connection_where_it_is(world, steps, why):
@@ -131,6 +131,51 @@ def test_a_hub_that_stops_takes_back_what_it_can(world):
     assert world.serving == [], "COMMIT cannot be taken back"
     world.settle()
     assert world.serving == [1]
+
+
+@pytest.mark.parametrize("what", FAILING)
+def test_what_raises_on_the_way_leaves_one_owner_and_nothing_behind(world, what):
+    run(world, f"0 fails to {what}", f"1 fails to {what}", "move 0 to 1")
+    world.settle()
+    assert len(outcomes(world)) == 1
+    assert len(world.serving) == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "of_connection"),
+    [
+        (["move 0 to 1", "0's time is up"], True),
+        (["0 unfit", *OFFERED], True),
+        (["move 0 to 1", "the client closes", "0 reads"], True),
+        (["1 refuses app", *READY, "0 hears 1"], False),
+        ([*OFFERED, "0's time is up"], False),
+        ([*OFFERED, "kill 1", "0 sees the end of 1"], False),
+    ],
+)
+def test_whose_fault_it_was_that_nothing_moved(world, steps, of_connection):
+    """What lies with the connection says nothing of the two hubs."""
+    faults = []
+    world.notice = lambda source, why: faults.append(source.of_connection)
+    run(world, *steps)
+    assert faults == [of_connection]
+
+
+def test_a_source_that_cannot_let_go_in_peace_has_let_go(world):
+    """Its descriptor is closed and its handoff over, so that the new owner's death is seen."""
+    run(world, "0 fails to release", "0 fails to done", *MOVED)
+    assert not world.hubs[0].handoffs
+    run(world, "kill 1")
+    assert world.client_sees_close()
+
+
+@pytest.mark.parametrize("refusal", ["long", "unsendable"])
+def test_the_text_of_a_refusal_can_be_sent(world, refusal):
+    run(world, f"1 refuses {refusal}", "move 0 to 1")
+    world.settle()
+    (why,) = outcomes(world)
+    assert why.startswith("ZeroDivisionError: ")
+    assert len(why) <= LONGEST
+    assert world.serving == [0]
 
 
 def test_a_second_move_at_once_is_refused(world):

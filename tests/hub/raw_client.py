@@ -21,6 +21,7 @@ class RawClient:
         host, _, port = address.rpartition(":")
         self.sock = socket.create_connection((host, int(port)))
         self.sock.settimeout(PATIENCE)
+        self.port = self.sock.getsockname()[1]
         self.frames: list[tuple[int, int, int, bytes]] = []
         self._rest = b""
         self.ended = False

@@ -702,3 +702,218 @@ def test_what_is_no_interceptor_is_refused_in_one_line(given, words):
     with pytest.raises(actorrpc.ConfigError) as caught:
         actorrpc.App([Echo], interceptors=given)
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+# ---- nothing of a handler runs for a call that has ended
+
+
+class Recorder(StatelessBase):
+    """Notes what of it runs."""
+
+    ran: list[str]
+
+    def Unary(self, request, call):
+        self.ran.append("Unary")
+        return request
+
+    def Expand(self, request, call):
+        self.ran.append("Expand")
+        return self.replies(request)
+
+    def replies(self, request):
+        for _ in range(3):
+            self.ran.append("replies")
+            yield request
+
+    def Collect(self, message, call):
+        self.ran.append("Collect")
+
+    def Collect_end(self, call):
+        self.ran.append("Collect_end")
+        return Item()
+
+    def Talk(self, message, call):
+        self.ran.append("Talk")
+        call.send(message)
+
+    def Talk_end(self, call):
+        self.ran.append("Talk_end")
+        call.finish()
+
+
+BEGIN = {
+    "Unary": lambda stub: stub.Unary.future(Item(number=1), timeout=10),
+    "Expand": lambda stub: drained(stub.Expand(Item(number=1), timeout=10)),
+    "Collect": lambda stub: stub.Collect.future(iter([Item(number=1)] * 3), timeout=10),
+    "Talk": lambda stub: drained(stub.Talk(iter([Item(number=1)] * 3), timeout=10)),
+}
+methods = pytest.mark.parametrize("method", BEGIN)
+
+
+def drained(call: Any) -> Any:
+    """The call, when all of its replies have been read: grpcio shows its end only then."""
+    try:
+        list(call)
+    except grpc.RpcError:
+        pass
+    return call
+
+
+def ending(call: Any) -> tuple[str, str]:
+    """The status that a call of any shape ends with."""
+    return call.code().name, call.details()
+
+
+@methods
+@pytest.mark.parametrize("returns", ["the message", "nothing"])
+@pytest.mark.parametrize("hook", ["on_call", "on_request"])
+def test_a_hook_that_finishes_the_call_keeps_the_handler_from_running(hook, returns, method, logged):
+    ran: list[str] = []
+
+    class Denied(Recorder):
+        pass
+
+    Denied.ran = ran
+
+    def deny(self: Any, call: Any, message: Any = None) -> Any:
+        call.finish(StatusCode.PERMISSION_DENIED, "no")
+        return message if returns == "the message" else None
+
+    first, later = type("Deny", (actorrpc.Interceptor,), {hook: deny})(), Notes()
+    with serving(actorrpc.App([Denied], interceptors=[first, later])) as hubs, connect(hubs) as channel:
+        assert ending(BEGIN[method](StatelessStub(channel))) == ("PERMISSION_DENIED", "no")
+        assert later.take() == [*(["call"] * (hook == "on_request")), "end PERMISSION_DENIED no"]
+        connection = hubs.connection()
+        hubs.wait_for(lambda: not connection.calls and not connection.running)
+    assert ran == []
+    assert logged() == ""
+
+
+@methods
+def test_a_hook_that_swallows_a_cancellation_keeps_it_from_nothing(method):
+    """The deadline passes while on_request is blocked, which then returns the message."""
+    ran: list[str] = []
+    swallowed: list[BaseException] = []
+
+    class Denied(Recorder):
+        pass
+
+    Denied.ran = ran
+
+    class Stubborn(actorrpc.Interceptor):
+        def on_request(self, call, message):
+            try:
+                gevent.sleep(20)
+            except BaseException as error:
+                swallowed.append(error)
+            return message
+
+    with serving(actorrpc.App([Denied], interceptors=[Stubborn()])) as hubs, connect(hubs) as channel:
+        call = getattr(StatelessStub(channel), method)
+        one = Item(number=1) if method in ("Unary", "Expand") else iter([Item(number=1)])
+        alone = method in ("Unary", "Collect")
+        begun = call.future(one, timeout=0.1) if alone else drained(call(one, timeout=0.1))
+        assert ending(begun)[0] == "DEADLINE_EXCEEDED"
+        hubs.wait_for(lambda: swallowed)
+        connection = hubs.connection()
+        hubs.wait_for(lambda: not connection.running)
+    assert ran == []
+
+
+@methods
+def test_what_on_reply_finishes_goes_no_further(method, logged):
+    """The reply is not sent, and an iterable is not pulled again; a handler of messages is not called."""
+    ran: list[str] = []
+
+    class Denied(Recorder):
+        pass
+
+    Denied.ran = ran
+
+    class Deny(actorrpc.Interceptor):
+        def on_reply(self, call, message):
+            call.finish(StatusCode.PERMISSION_DENIED, "no")
+            return message
+
+    with serving(actorrpc.App([Denied], interceptors=[Deny()])) as hubs, connect(hubs) as channel:
+        assert ending(BEGIN[method](StatelessStub(channel))) == ("PERMISSION_DENIED", "no")
+        connection = hubs.connection()
+        hubs.wait_for(lambda: not connection.calls and not connection.running)
+    assert (
+        ran
+        == {
+            "Unary": ["Unary"],
+            "Expand": ["Expand", "replies"],
+            "Collect": ["Collect"] * 3 + ["Collect_end"],
+            "Talk": ["Talk"],
+        }[method]
+    )
+    assert logged() == ""
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_a_message_that_finishes_its_call_is_the_last(blocks):
+    ran: list[str] = []
+
+    class Finishing(Recorder):
+        def Collect(self, message, call):
+            self.ran.append("Collect")
+            if blocks:
+                gevent.sleep(0.05)
+            call.finish(StatusCode.ABORTED, "enough")
+
+        def Talk(self, message, call):
+            self.Collect(message, call)
+
+    Finishing.ran = ran
+    with serving(actorrpc.App([Finishing])) as hubs, connect(hubs) as channel:
+        for method in ("Collect", "Talk"):
+            assert ending(BEGIN[method](StatelessStub(channel))) == ("ABORTED", "enough")
+        connection = hubs.connection()
+        hubs.wait_for(lambda: not connection.calls and not connection.running)
+    assert ran == ["Collect"] * 2
+
+
+def test_an_iterable_that_comes_too_late_is_closed_and_not_begun():
+    closed: list[str] = []
+
+    class Cursor:
+        def __iter__(self):
+            closed.append("iter")
+            return self
+
+        def close(self):
+            closed.append("close")
+
+    class Finishing(StatelessBase):
+        def Expand(self, request, call):
+            call.finish(StatusCode.ABORTED, "enough")
+            return Cursor()
+
+    with serving(actorrpc.App([Finishing])) as hubs, connect(hubs) as channel:
+        assert ending(drained(StatelessStub(channel).Expand(Item(), timeout=10))) == ("ABORTED", "enough")
+    assert closed == ["close"]
+
+
+def test_on_request_that_finishes_a_call_after_a_move_keeps_its_iterable_from_going_on():
+    ran: list[str] = []
+
+    class Resumes(StatelessBase):
+        def Expand(self, request, call):
+            ran.append("Expand")
+            for number in range(int(call.cursor or b"0"), 10_000):
+                call.cursor = b"%d" % (number + 1)
+                yield Item(number=number, body=bytes(30_000))
+
+    class Deny(actorrpc.Interceptor):
+        def on_request(self, call, message):
+            if call.cursor:
+                call.finish(StatusCode.PERMISSION_DENIED, "no")
+            return message
+
+    with serving(actorrpc.App([Resumes], interceptors=[Deny()]), 2) as hubs, connect(hubs) as channel:
+        call = StatelessStub(channel).Expand(Item(), timeout=10)
+        next(call)
+        assert hubs.move(1).why == ""
+        assert ending(drained(call)) == ("PERMISSION_DENIED", "no")
+    assert ran == ["Expand"]

@@ -10,12 +10,17 @@ from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import pytest
 
 from actorrpc.hub.metering import LIGHT, Meter, Usage
 from actorrpc.hub.proc import ProcNumber, can_open
 from actorrpc.hub.report import HEAVIEST, OTHERS, WARM, Reporter, Rotation, core_wait
 from actorrpc.hub.state import SERVING
+from tests.apps.shapes import app
+from tests.apps.shapes_actorrpc import StatefulStub
+from tests.apps.shapes_pb2 import Item
+from tests.hub.serving import serving
 
 Spent = dict[str, float]
 
@@ -232,6 +237,24 @@ def test_weighing_takes_no_more_than_its_share() -> None:
         node.report()
     taken = 0.01 * sum(connection.weighed for connection in node.connections.values())
     assert 0.1 < taken < 0.004 * (node.now - 100)
+
+
+def test_to_ask_what_connections_take_hides_none_from_the_reports() -> None:
+    """What is light between two questions may be heavy enough between two reports."""
+    with serving(app) as hubs, grpc.insecure_channel(hubs.address) as channel:
+        StatefulStub(channel).Unary(Item())
+        (node,), usage = hubs.nodes, hubs.connection().usage
+
+        def light_turns_and_questions() -> Any:
+            node.report()
+            node._reporter._warm.clear()  # as after a while without calls
+            for _ in range(4):
+                usage.spend(usage.begin(node.meter.clock() - 0.7 * LIGHT))
+                (row,) = node.list_connections()
+                assert row.id == usage.id and row.load > 0
+            return node.report()
+
+        assert names(hubs.ask(light_turns_and_questions).heaviest) == [usage.id]
 
 
 # ---- the rotation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -252,13 +251,16 @@ def test_a_deadline_in_mid_stream_comes_after_what_was_sent(stub):
         yield Item(number=1)
         yield Item(sleep=60)
 
-    began = time.monotonic()
-    replies = stub.Talk(requests(), timeout=0.5)
-    assert next(replies).number == 1
-    with pytest.raises(grpc.RpcError) as caught:
-        next(replies)
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - began < 10
+    for timeout in (0.5, 2, 8):  # as short as the machine allows
+        replies = stub.Talk(requests(), timeout=timeout)
+        heard: list[int] = []
+        with pytest.raises(grpc.RpcError) as caught:
+            for reply in replies:
+                heard.append(reply.number)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        if heard:
+            break
+    assert heard == [1]
 
 
 # ---- google.rpc.Status

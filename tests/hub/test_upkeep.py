@@ -49,7 +49,7 @@ def test_a_connection_that_has_greeted_is_left_alone() -> None:
 @pytest.mark.parametrize("moved", (False, True))
 def test_a_silent_client_is_asked_and_then_closed(moved: bool) -> None:
     with (
-        serving(app, 2, keepalive_time=0.2, keepalive_timeout=0.3) as hubs,
+        serving(app, 2, keepalive_time=0.2, keepalive_timeout=1) as hubs,  # in which the test must answer
         raw_client(hubs.address) as client,
     ):
         if moved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from gevent import sleep
@@ -81,10 +82,19 @@ class TestService(TestServiceBase):
             call.set_trailing_metadata({CALLS: str(self.state.calls)})
         return reply
 
-    def StreamingOutputCall(self, request: StreamingOutputCallRequest, call: Replies) -> None:
-        self.state.calls += 1
-        self._answer(request, call)
-        call.finish()
+    def StreamingOutputCall(
+        self, request: StreamingOutputCallRequest, call: Replies
+    ) -> Iterator[StreamingOutputCallResponse]:
+        """An iterable that goes on from its cursor where its connection moves; it blocks between replies, as
+        one that reads a database does."""
+        self._begin(request, call)
+        wanted = request.response_parameters
+        for number in range(int(call.cursor or b"0"), len(wanted)):
+            call.cursor = b"%d" % (number + 1)
+            sleep(wanted[number].interval_us / 1e6)
+            plain = wanted[number].HasField("compressed") and not wanted[number].compressed.value
+            call.set_compression(None if plain or not asks_for_compression(request) else "gzip")
+            yield StreamingOutputCallResponse(payload=payload(wanted[number].size))
 
     def StreamingInputCall(
         self, message: StreamingInputCallRequest, call: actorrpc.Call[StreamingInputCallResponse]
@@ -99,17 +109,9 @@ class TestService(TestServiceBase):
         return StreamingInputCallResponse(aggregated_payload_size=int(call.cursor or b"0"))
 
     def FullDuplexCall(self, message: StreamingOutputCallRequest, call: Replies) -> None:
-        self.state.calls += not call.cursor
-        self._answer(message, call)
+        self._begin(message, call)
         call.cursor = b"begun"
-
-    def _answer(self, request: StreamingOutputCallRequest, call: Replies) -> None:
-        if any(wanted.compressed.value for wanted in request.response_parameters):
-            call.set_compression("gzip")
-        if not call.cursor:
-            echo_metadata(call)  # once, and after the headers know of the compression
-        echo_status(request.response_status)
-        for wanted in request.response_parameters:
+        for wanted in message.response_parameters:
             if wanted.interval_us:
                 sleep(wanted.interval_us / 1e6)
             reply = StreamingOutputCallResponse(payload=payload(wanted.size))
@@ -117,6 +119,19 @@ class TestService(TestServiceBase):
                 call.send(reply, compress=False)
             else:
                 call.send(reply)
+
+    def _begin(self, request: StreamingOutputCallRequest, call: Replies) -> None:
+        """Set compression, and echo metadata once: after the headers know of the compression."""
+        if asks_for_compression(request):
+            call.set_compression("gzip")
+        if not call.cursor:
+            self.state.calls += 1
+            echo_metadata(call)
+        echo_status(request.response_status)
+
+
+def asks_for_compression(request: StreamingOutputCallRequest) -> bool:
+    return any(wanted.compressed.value for wanted in request.response_parameters)
 
 
 app = actorrpc.App([TestService])

@@ -1,4 +1,4 @@
-"""100,000 numbered messages on one bidirectional stream through at least 1,000 moves."""
+"""Long streams through many moves: 100,000 messages each way, and an iterable to a silent client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import grpc
 
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
+from tests.interop import testing_actorrpc
 from tests.interop.served import served
+from tests.interop.testing_pb2 import ResponseParameters, StreamingOutputCallRequest
 
 MESSAGES = 100_000
 MOVES = 1_000
@@ -24,3 +26,15 @@ def test_nothing_is_lost_doubled_or_reordered():
             lambda: moves if (moves := server.status()["moves"])["done"] >= MOVES else None
         )
         assert moves["aborted"] == 0
+
+
+def test_an_iterable_goes_on_though_its_connection_moves_after_each_reply():
+    sizes = [1 + number % 100 for number in range(2_000)]
+    parameters = [ResponseParameters(size=size) for size in sizes]
+    with (
+        served("--move-every", "1", app="tests.interop.service:app") as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        request = StreamingOutputCallRequest(response_parameters=parameters)
+        replies = testing_actorrpc.TestServiceStub(channel).StreamingOutputCall(request, timeout=60)
+        assert [len(reply.payload.body) for reply in replies] == sizes

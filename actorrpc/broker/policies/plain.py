@@ -11,6 +11,7 @@ from itertools import islice
 
 from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
 from actorrpc.broker.policies.eligible import known, movable, takes
+from actorrpc.broker.policies.grain import GRAIN, grained
 
 __all__ = ["Count", "Greedy", "Nothing", "Steal"]
 
@@ -59,12 +60,12 @@ class Greedy:
     LEAST = 0.01
 
     def plan(self, view: View) -> Iterable[Move | Stay]:
-        by_load = sorted(known(view), key=lambda each: (-each.busy, each.hub))
+        by_load = sorted(known(view), key=lambda each: (-grained(each.busy), each.hub))
         coming = Counter(past.move.target for past in list(view.history.in_flight.values()))
         targets = [each for each in reversed(by_load) if takes(each, coming[each.hub])]
         for source, target in zip(by_load, targets, strict=False):
             gap = source.busy - target.busy
-            if gap <= self.LEAST:
+            if gap < self.LEAST + GRAIN:
                 return
             if (best := _closest(source, gap / 2, gap, view)) is not None:
                 reason = f"busy {source.busy:.2f} against {target.busy:.2f}"
@@ -80,10 +81,12 @@ class Steal:
     def plan(self, view: View) -> Iterable[Move | Stay]:
         hubs = known(view)
         victims = sorted(
-            (each for each in hubs if each.busy > self.BUSY), key=lambda each: (-each.busy, each.hub)
+            (each for each in hubs if each.busy > self.BUSY + GRAIN),
+            key=lambda each: (-grained(each.busy), each.hub),
         )
         thieves = sorted(
-            (each for each in hubs if each.busy < self.IDLE), key=lambda each: (each.busy, each.hub)
+            (each for each in hubs if each.busy < self.IDLE - GRAIN),
+            key=lambda each: (grained(each.busy), each.hub),
         )
         yield from self._rob(iter(victims), thieves, view)
 
@@ -102,5 +105,5 @@ class Steal:
 
 def _closest(source: HubLoad, wanted: float, most: float, view: View) -> ConnectionLoad | None:
     """What a hub has that weighs nearest to ``wanted``, more than nothing and less than ``most``."""
-    fitting = [each for each in movable(source, view) if 0 < each.recent < most]
-    return min(fitting, key=lambda each: (abs(each.recent - wanted), each.id), default=None)
+    fitting = [each for each in movable(source, view) if GRAIN < each.recent < most - GRAIN]
+    return min(fitting, key=lambda each: (grained(abs(each.recent - wanted)), each.id), default=None)

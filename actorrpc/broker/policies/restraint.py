@@ -54,6 +54,9 @@ class Backoff:
         self._pairs: dict[tuple[int, int], tuple[float, float]] = {}
 
     def learn(self, past: Past) -> None:
+        """Take in how a move has ended. What lies with its connection says nothing of the pair."""
+        if past.of_connection:
+            return
         pair = past.move.source, past.move.target
         if not past.aborted:
             self._pairs.pop(pair, None)

@@ -18,6 +18,7 @@ from statistics import fmean
 
 from actorrpc.broker.balancer import HubLoad, Move, Stay, View
 from actorrpc.broker.policies.eligible import known
+from actorrpc.broker.policies.grain import GRAIN, grained
 from actorrpc.broker.policies.lessons import Comparison, Lessons
 from actorrpc.broker.policies.levels import Levels
 from actorrpc.broker.policies.restraint import Backoff, Budget, Rest
@@ -106,7 +107,7 @@ class Steady:
         self._giving = {
             hub
             for hub, level in step.levels.items()
-            if (level - step.mean) * trust > (stop if hub in self._giving else start)
+            if (level - step.mean) * trust > (stop if hub in self._giving else start) + GRAIN
         }
 
     def _doubt(self, now: float) -> str:
@@ -134,7 +135,7 @@ class Steady:
 
     def _decide(self, step: Step) -> list[Move | Stay]:
         decided: list[Move | Stay] = []
-        for hub in sorted(self._giving, key=lambda hub: (-step.levels[hub], hub)):
+        for hub in sorted(self._giving, key=lambda hub: (-grained(step.levels[hub]), hub)):
             if hub in step.resting:
                 continue
             if self._budget.left < 1:

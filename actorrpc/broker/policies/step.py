@@ -10,6 +10,7 @@ from statistics import fmean
 
 from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
 from actorrpc.broker.policies.eligible import movable, takes
+from actorrpc.broker.policies.grain import GRAIN, grained
 from actorrpc.broker.policies.restraint import Backoff, Budget
 from actorrpc.broker.policies.worth import Terms, pays, weight
 
@@ -32,7 +33,9 @@ class Step:
 
     def __post_init__(self) -> None:
         for load in self.hubs:
-            if load.busy >= self.terms.full:  # it cannot be less than that, however its level lags behind
+            if (
+                load.busy > self.terms.full - GRAIN
+            ):  # it cannot be less than that, however its level lags behind
                 self.levels[load.hub] = max(self.levels[load.hub], load.busy)
         self.mean = fmean(self.levels.values())
         self._loads = {load.hub: load for load in self.hubs}
@@ -53,13 +56,13 @@ class Step:
     def relieve(self, hub: int, backoff: Backoff, budget: Budget) -> Iterator[Move | Stay]:
         """Move from a hub what fits, the heaviest first, until it is near the mean or nothing pays."""
         source = self._loads[hub]
-        if self.probing and source.busy > self.terms.rising * self.levels[hub]:
+        if self.probing and source.busy > self.terms.rising * self.levels[hub] + GRAIN:
             return  # how much it has too much will be known in a moment
         candidates = self._candidates(source)
         stop = self.thresholds()[1]
         moved = 0
         most = math.inf
-        while self.levels[hub] - self.mean > stop and budget.left >= 1:
+        while self.levels[hub] - self.mean > stop + GRAIN and budget.left >= 1:
             target = self._coolest(source, backoff)
             if target is None:
                 yield Stay(f"hub {hub}", "no other hub that has room and rest is less busy")
@@ -83,15 +86,15 @@ class Step:
 
     def _plain(self, source: HubLoad, target: HubLoad) -> bool:
         """A full hub beside an idle one: whatever comes of moves, it is better than that."""
-        return source.busy >= self.terms.full and target.busy <= self.terms.idle
+        return source.busy > self.terms.full - GRAIN and target.busy < self.terms.idle + GRAIN
 
     def _fill(
         self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad], most: float, budget: Budget
     ) -> Iterator[Move]:
         """The rest of a probe, for one light connection would not be seen. The target takes nothing else."""
         enough = most / 2
-        while most > enough and budget.left >= 1 and takes(target, self._coming.get(target.hub, 0)):
-            fitting = [each for each in candidates if weight(each) <= most]
+        while most > enough - GRAIN and budget.left >= 1 and takes(target, self._coming.get(target.hub, 0)):
+            fitting = [each for each in candidates if weight(each) < most + GRAIN]
             best = self._best(source, target, fitting, most)
             if best is None:
                 break
@@ -112,18 +115,18 @@ class Step:
         """The least busy hub that may take something from this one."""
         if not self._queue:
             self._queue = [
-                (level, hub)
+                (grained(level), hub)
                 for hub, level in self.levels.items()
-                if hub not in self.resting and level < self.mean and takes(self._loads[hub])
+                if hub not in self.resting and level < self.mean - GRAIN and takes(self._loads[hub])
             ]
             heapq.heapify(self._queue)
         passed_over = []
         found = None
         while self._queue and found is None:
             level, hub = heapq.heappop(self._queue)
-            if level != self.levels[hub]:
-                if self.levels[hub] < self.mean:
-                    heapq.heappush(self._queue, (self.levels[hub], hub))
+            if level != grained(self.levels[hub]):
+                if self.levels[hub] < self.mean - GRAIN:
+                    heapq.heappush(self._queue, (grained(self.levels[hub]), hub))
                 continue
             if hub in self.resting or not takes(self._loads[hub], self._coming.get(hub, 0)):
                 continue
@@ -143,8 +146,8 @@ class Step:
         best, best_miss = None, 0.0
         for each in candidates:
             load = weight(each)
-            miss = abs(wanted - load)
-            if load > half or (best is not None and (miss, each.id) >= (best_miss, best.id)):
+            miss = grained(abs(wanted - load))
+            if load > half + GRAIN or (best is not None and (miss, each.id) >= (best_miss, best.id)):
                 continue
             if pays(each, self.lasts, self.terms) and self._leaves(each, target):
                 best, best_miss = each, miss
@@ -174,12 +177,12 @@ class Step:
             self.levels[source.hub] - 2 * weight(connection),
         )
         as_good = [
-            (-load.groups[connection.group], load.hub)
+            (-grained(load.groups[connection.group]), load.hub)
             for load in self.hubs
             if load.groups.get(connection.group)
             and load is not source
             and load.hub not in self.resting
-            and self.levels[load.hub] <= limit
+            and self.levels[load.hub] < limit + GRAIN
             and takes(load, self._coming.get(load.hub, 0))
             and self._leaves(connection, load)
             and not backoff.blocked(source.hub, load.hub, self.view.now)
@@ -196,14 +199,14 @@ class Step:
             reason += f", to others of {connection.group}"
         self.levels[source.hub] -= load
         self.levels[target.hub] += load
-        heapq.heappush(self._queue, (self.levels[target.hub], target.hub))
+        heapq.heappush(self._queue, (grained(self.levels[target.hub]), target.hub))
         self._count(target.hub)
         return Move(connection.id, source.hub, target.hub, reason, load)
 
     def _why_none(self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad]) -> Stay:
         """In words that stay the same while the case does, so that a journal can fold them."""
         heaviest = max(source.heaviest, key=weight, default=None)
-        if heaviest is not None and weight(heaviest) >= self.terms.elephant:
+        if heaviest is not None and weight(heaviest) > self.terms.elephant - GRAIN:
             return Stay(
                 heaviest.id,
                 f"fills most of a core on hub {source.hub}: left alone; nothing else there is worth a move",
@@ -215,6 +218,6 @@ class Step:
                 return Stay(what, f"is busy, but nothing there can move now: {pinned.id}: {pinned.why}")
             return Stay(what, "is busy, but all that was named there has just moved")
         half = (self.levels[source.hub] - self.levels[target.hub]) / 2
-        if all(weight(each) > half for each in candidates):
+        if all(weight(each) > half + GRAIN for each in candidates):
             return Stay(what, "is busy, but each connection there is more than half the gap to any other hub")
         return Stay(what, "is busy, but no move from there would pay for itself")

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import fmean
 
+from actorrpc.broker.policies.grain import GRAIN
 from actorrpc.broker.policies.lessons import Lessons, Sample
 
 __all__ = ["Trials"]
@@ -60,10 +61,10 @@ class Trials:
                 continue
             took, later = soon[2][hub] - before[2][hub], after[2][hub] - soon[2][hub]
             rise = after[1][hub] - excess * left - later
-            if took > 0:
+            if took > GRAIN:
                 self._took += took * took
                 self._came += took * rise
-            elif not took and not later:
+            elif abs(took) < GRAIN and abs(later) < GRAIN:
                 self._squares += rise * rise
                 self._seen += 1
 

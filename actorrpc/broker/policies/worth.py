@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actorrpc.broker.balancer import ConnectionLoad
+from actorrpc.broker.policies.grain import GRAIN
 
 __all__ = ["Terms", "pays", "weight"]
 
@@ -81,7 +82,7 @@ def weight(connection: ConnectionLoad) -> float:
     It does while the long one is not full yet, and where the two differ so much that the load has changed.
     """
     load, recent = connection.load, connection.recent
-    if connection.age < FULL or abs(load - recent) > SWING * max(load, recent):
+    if connection.age < FULL or abs(load - recent) > SWING * max(load, recent) + GRAIN:
         return recent
     return load
 
@@ -90,4 +91,4 @@ def pays(connection: ConnectionLoad, lasts: float, terms: Terms) -> bool:
     """Whether the CPU taken off the hub is worth the CPU of the move."""
     stay = min(max(connection.age, terms.least_stay), terms.horizon)
     cost = terms.move_cost + 2 * connection.freeze_ms / 1000 + connection.state_bytes / terms.state_rate
-    return weight(connection) * stay * min(1.0, lasts) > terms.gain * cost
+    return weight(connection) * stay * min(1.0, lasts) > terms.gain * cost + GRAIN

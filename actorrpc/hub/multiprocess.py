@@ -1,0 +1,79 @@
+"""Makes the pipes and locks of ``multiprocessing`` wait in gevent's loop, which gevent does not see to.
+
+Without this a handler that reads from such a pipe stops the hub until something comes, and the threads of a
+``multiprocessing.Pool``, which are greenlets here, wait for each other for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from gevent import sleep
+from gevent.socket import wait_read, wait_write
+
+__all__ = ["cooperate"]
+
+#: What a pipe that can be written to takes without blocking (pipe(7)).
+_PIPE_BUF = 4096
+#: A semaphore shows nobody when it is free: it is looked at again and again, and less often with time.
+_FIRST_LOOK, _LAST_LOOK = 0.0005, 0.02
+
+
+def cooperate() -> None:
+    """Change ``multiprocessing`` in this process, for all of its objects that are made from now on."""
+    from multiprocessing import synchronize
+    from multiprocessing.connection import Connection
+
+    connection: Any = Connection
+    # What they read and write with is the default of an argument.
+    connection._recv.__defaults__ = (_read,)
+    connection._send.__defaults__ = (_write,)
+    lock: Any = synchronize.SemLock  # base of Lock, Semaphore and the like
+    make_methods: Callable[[Any], None] = lock._make_methods
+
+    def make(self: Any) -> None:
+        make_methods(self)
+        self.acquire = _Acquire(self._semlock.acquire)
+
+    lock._make_methods = make
+    lock.__enter__ = lambda self: self.acquire()
+
+
+class _Acquire:
+    """``acquire`` of one semaphore or lock."""
+
+    def __init__(self, acquire: Callable[[bool], bool]) -> None:
+        self._acquire = acquire
+
+    def __call__(self, block: bool = True, timeout: float | None = None) -> bool:
+        if (taken := self._acquire(False)) or not block:
+            return taken
+        until = None if timeout is None else monotonic() + timeout
+        pause = _FIRST_LOOK
+        while until is None or monotonic() < until:
+            sleep(pause if until is None else min(pause, max(until - monotonic(), 0)))
+            if self._acquire(False):
+                return True
+            pause = min(pause * 2, _LAST_LOOK)
+        return False
+
+
+def _read(fd: int, size: int) -> bytes:
+    while True:
+        wait_read(fd)
+        try:
+            return os.read(fd, size)
+        except BlockingIOError:
+            pass  # somebody else was faster
+
+
+def _write(fd: int, data: bytes) -> int:
+    while True:
+        wait_write(fd)
+        try:
+            return os.write(fd, data[:_PIPE_BUF] if os.get_blocking(fd) else data)
+        except BlockingIOError:
+            pass

@@ -1,0 +1,73 @@
+"""The broker's socket: who says nothing there, or not enough, keeps nobody from being answered."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from actorrpc.broker import admin
+from actorrpc.framing import encode
+from actorrpc.pb.admin_pb2 import Request
+from tests.broker.servers import PATIENCE, ServerProcess
+
+Serve = Callable[..., ServerProcess]
+
+STATUS = encode(Request(status=Request.Status()))
+#: Of a connection that nobody has: it is looked for, for a second.
+MOVE = encode(Request(move=Request.Move(connection="9-9-9", hub=0)))
+
+#: What a caller may say, and then nothing more.
+WORDS = {
+    "nothing": b"",
+    "half a question": STATUS[:-1],
+    "a question, and does not go": STATUS,
+    "the beginning of a large question": b"\x07\xff\xff\xff\x00" + bytes(1000),
+    "no question": b"\x00\x00\x00\x02\x00\xff\xff",
+    "a question that takes long": MOVE,
+}
+
+
+@pytest.fixture
+def call() -> Iterator[Callable[[ServerProcess], socket.socket]]:
+    with ExitStack() as opened:
+
+        def connect(server: ServerProcess) -> socket.socket:
+            sock = opened.enter_context(socket.socket(socket.AF_UNIX))
+            sock.connect(str(server.runtime_dir / "broker.sock"))
+            sock.settimeout(PATIENCE)
+            return sock
+
+        yield connect
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_who_does_not_ask_keeps_nobody_waiting(
+    serve: Serve, call: Callable[[ServerProcess], socket.socket], words: bytes
+) -> None:
+    server = serve(hubs=1)
+    for _ in range(3 * admin.MAX_CALLERS):
+        call(server).sendall(words)
+    assert server.run("status").returncode == 0
+    for _ in range(3 * admin.MAX_CALLERS):
+        call(server).sendall(words)
+    done = server.run("stop")
+    assert done.returncode == 0, done.stderr
+    assert server.wait() == 0
+
+
+def test_who_says_nothing_has_to_go(serve: Serve, call: Callable[[ServerProcess], socket.socket]) -> None:
+    server = serve(hubs=1)
+    silent = call(server)
+    assert silent.recv(1) == b""
+
+
+def test_a_second_question_is_answered(serve: Serve, call: Callable[[ServerProcess], socket.socket]) -> None:
+    server = serve(hubs=1)
+    caller = call(server)
+    for _ in range(2):
+        caller.sendall(STATUS)
+        assert int.from_bytes(caller.recv(4), "big") > 100
+        caller.recv(65_536)

@@ -1,0 +1,56 @@
+"""What holds for all tests: signals, no judging by time, which tests are quick, what runs side by side."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import rings
+
+# A shell that runs the tests in its background has them ignore SIGINT, and with them all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A machine that is busy with other things makes no example wrong.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if rings.is_quick(_file(item)):
+            item.add_marker("quick")
+    if hasattr(config, "workerinput"):  # side by side: what takes longest begins first
+        items.sort(key=lambda item: rings.rank(_file(item)))
+
+
+def _file(item: pytest.Item) -> str:
+    """Relative to this folder, as `rings` has them."""
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``--dist loadfile``: files in our order, and those that need the machine one after another."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "the whole machine" if rings.wants_the_machine(file.removeprefix("tests/")) else file
+
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """For ``-n auto``: tests wait for processes and clients half of the time."""
+    return rings.workers()

@@ -1,0 +1,36 @@
+"""The fixtures: servers, clients, and a child that is ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.broker.conftest import serve
+from tests.forks.bystander import Bystander
+from tests.forks.ways import Child
+
+__all__ = ["child", "connect", "serve"]
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[[str], Bystander]]:
+    clients: list[Bystander] = []
+
+    def start(address: str) -> Bystander:
+        clients.append(client := Bystander(address))
+        return client
+
+    yield start
+    for client in clients:
+        client.channel.close()
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[Child]:
+    folder = tmp_path / "child"
+    folder.mkdir()
+    child = Child(folder)
+    yield child
+    child.end()

@@ -1,0 +1,53 @@
+"""Children of a broker: a policy that starts one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.broker.servers import ServerProcess, until
+from tests.forks.bystander import Bystander
+from tests.forks.ways import Child, descriptors
+
+
+def test_a_child_of_the_broker_has_no_part_in_it(
+    serve: Callable[..., ServerProcess],
+    connect: Callable[[str], Bystander],
+    child: Child,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORKS_FOLDER", str(child.folder))
+    server = serve("--policy", "tests.forks.policy:Forking", app="tests.forks.app:app")
+    child.wait()
+    hubs = {hub["pid"] for hub in server.status()["hubs"]}
+    assert connect(server.address).call() in hubs
+    of_broker, of_child = descriptors(server.pid), child.descriptors()
+    sockets = {name for name in of_broker.values() if name.startswith("socket:")}
+    assert len(sockets) > 3
+    assert not sockets & set(of_child.values())
+    assert not [name for name in of_child.values() if "pidfd" in name or name.endswith("broker.lock")]
+    for pid in (server.pid, *hubs):
+        os.kill(pid, signal.SIGKILL)
+    server.wait()
+    until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in hubs))
+    again = serve("--runtime-dir", server.runtime_dir, app="tests.forks.app:app", bind=server.address)
+    assert again.address == server.address
+    assert child.alive
+    child.end()
+
+
+def test_a_child_that_comes_out_of_a_plan_ends(
+    serve: Callable[..., ServerProcess],
+    connect: Callable[[str], Bystander],
+    child: Child,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORKS_FOLDER", str(child.folder))
+    server = serve("--policy", "tests.forks.policy:Forking", app="tests.forks.app:app", hubs=1)
+    child.wait()
+    child.finish()
+    assert connect(server.address).call() == server.hub(0)["pid"]
+    assert server.run("stop").returncode == 0

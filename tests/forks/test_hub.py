@@ -1,0 +1,206 @@
+"""Children that are forked from a hub: nobody but the hub answers, and none of its sockets lives on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.apps.shapes_pb2 import Item
+from tests.broker.servers import ServerProcess, until
+from tests.forks.bystander import PATIENCE, Bystander
+from tests.forks.ways import MANNERS, WAYS, Child, descriptors
+from tests.hub.raw_client import raw_client
+
+APP = "tests.forks.app:app"
+
+#: The child is a fresh program, which never had anything of the hub.
+FRESH = [way for way in WAYS if "spawn" in way or "forkserver" in way or way == "subprocess"]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server of one hub, for tests that do it no harm."""
+    server = ServerProcess(tmp_path_factory.mktemp("hub"), app=APP, hubs=1)
+    try:
+        server.until_ready()
+        yield server
+    finally:
+        server.clean()  # servers of forkserver and workers of pools end when they see that the hub has
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_child_has_no_part_in_its_hub(
+    hub: ServerProcess, connect: Callable[[str], Bystander], child: Child, way: str, manner: str
+) -> None:
+    """Ten others are answered by the hub alone, and none of its sockets is the child's, nor its lock."""
+    bystanders = [connect(hub.address) for _ in range(10)]
+    (pid,) = {each.call() for each in bystanders}
+    starter = connect(hub.address)
+    own = set(starter.ask("own").split("\n"))
+    assert starter.ask(way, child.folder, manner) == "started"
+    child.wait()
+    for _ in range(10):
+        assert {each.call() for each in bystanders} == {pid}
+    of_hub, of_child = descriptors(pid), child.descriptors()
+    sockets = {name for name in of_hub.values() if name.startswith("socket:")}
+    assert len(sockets) > len(bystanders)
+    shared = sockets & set(of_child.values())
+    assert shared == (set() if way in FRESH else own)
+    assert not [name for name in of_child.values() if name.endswith(".pid")]
+    assert child.alive
+
+
+def test_a_moved_connection_ends_with_its_hub_while_a_child_of_the_first_lives(
+    serve: Callable[..., ServerProcess], connect: Callable[[str], Bystander], child: Child
+) -> None:
+    server = serve(app=APP)
+    starter = connect(server.address)
+    with raw_client(server.address) as client:
+        client.wait_for(4)  # SETTINGS
+        (row,) = until(
+            lambda: [row for row in server.connections() if row["peer"].endswith(f":{client.port}")]
+        )
+        until(lambda: server.hub(row["hub"])["connections"])
+        hubs = {hub["id"]: hub["pid"] for hub in server.status()["hubs"]}
+        while starter.call() != hubs[row["hub"]]:
+            starter = connect(server.address)
+        assert starter.ask("os.fork", child.folder, "blocks") == "started"
+        child.wait()
+        other = 1 - row["hub"]
+        assert server.run("move", row["id"], other).returncode == 0
+        os.kill(hubs[other], signal.SIGKILL)
+        client.wait_for_end()
+    assert child.alive
+    child.end()
+
+
+def test_a_port_is_free_when_its_server_has_ended_while_a_child_lives(
+    serve: Callable[..., ServerProcess], connect: Callable[[str], Bystander], child: Child
+) -> None:
+    server = serve(app=APP, hubs=1)
+    client = connect(server.address)
+    assert client.ask("Process fork", child.folder, "blocks") == "started"
+    child.wait()
+    hub = server.hub(0)["pid"]
+    for pid in (server.pid, hub):
+        os.kill(pid, signal.SIGKILL)
+    server.wait()
+    until(lambda: not Path(f"/proc/{hub}/exe").exists())
+    host, _, port = server.address.rpartition(":")
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, int(port)))
+        sock.listen()
+    again = serve("--runtime-dir", server.runtime_dir, app=APP, hubs=1, bind=server.address)
+    assert again.address == server.address
+    assert child.alive
+    child.end()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    ("task", "result"),
+    [
+        ("process", 3),
+        ("pipe", 1_000_000),
+        ("queue", "put"),
+        ("lock", (False, True, False)),
+        ("pool", [0, 1, 4, 9, 16]),
+        ("manager", {"one": 1}),
+        ("executor", [0, 1, 4, 9, 16]),
+    ],
+)
+def test_multiprocessing_works_in_a_handler(
+    hub: ServerProcess, connect: Callable[[str], Bystander], task: str, result: object, method: str
+) -> None:
+    """And the hub serves others meanwhile."""
+    other, client = connect(hub.address), connect(hub.address)
+    item = Item(text=task, body=method.encode())
+    begun: Any = client.stub.Beside
+    future = begun.future(item, timeout=PATIENCE, wait_for_ready=True)
+    other.call()
+    assert future.result().text == repr(result)
+    other.call()
+
+
+@pytest.mark.parametrize(
+    ("task", "result"),
+    [
+        ("run", True),
+        ("run_preexec", "text"),
+        ("returns", 0),
+        ("raises", 1),
+        ("exits", 7),
+        ("exits_with_message", 1),
+        ("offloaded", 0),
+        ("greenlet_returns", [0]),
+        ("greenlet_exits", [7]),
+        ("greenlet_leaves_work", [9]),
+        ("gevent_works", 4 + 4 + 6),
+        ("deadlocks", 1),
+        ("terminated", -signal.SIGTERM),
+    ],
+)
+def test_what_a_child_does_and_how_it_ends(
+    hub: ServerProcess, connect: Callable[[str], Bystander], task: str, result: object
+) -> None:
+    client = connect(hub.address)
+    before = client.call()
+    assert client.ask(task, "text") == repr(result)
+    assert client.call() == before
+
+
+def test_a_childs_end_tells_its_reason(hub: ServerProcess, connect: Callable[[str], Bystander]) -> None:
+    client = connect(hub.address)
+    client.ask("exits_with_message")
+    client.ask("raises")
+    assert "the child's last words\n" in hub.errors
+    assert "ZeroDivisionError: in the child" in hub.errors
+
+
+def test_a_child_wakes_none_of_the_hubs_greenlets(
+    hub: ServerProcess, connect: Callable[[str], Bystander], tmp_path: Path
+) -> None:
+    assert connect(hub.address).ask("wakes_nobody", tmp_path / "woken") == repr((0, True))
+
+
+def test_a_child_is_told_that_calls_and_actors_are_the_hubs(
+    hub: ServerProcess, connect: Callable[[str], Bystander], tmp_path: Path
+) -> None:
+    said = eval(connect(hub.address).ask("uses_the_call", tmp_path / "said"))
+    assert len(said) == 4
+    assert {line.split(",")[0] for line in said} == {"this process is a child"}
+
+
+def test_finally_blocks_of_other_handlers_do_not_run_in_a_child(
+    hub: ServerProcess, connect: Callable[[str], Bystander], tmp_path: Path
+) -> None:
+    client, left = connect(hub.address), tmp_path / "left"
+    waiting: Any = client.stub.Expand(Item(text=str(left)), timeout=PATIENCE)
+    next(waiting)
+    for task in ("returns", "exits", "greenlet_returns", "greenlet_exits", "gevent_works"):
+        connect(hub.address).ask(task)
+    assert not left.exists()
+    waiting.cancel()
+    until(left.exists)
+    assert left.read_text().split() == [str(hub.hub(0)["pid"])]
+
+
+def test_a_child_may_serve(hub: ServerProcess, connect: Callable[[str], Bystander], tmp_path: Path) -> None:
+    client = connect(hub.address)
+    begun: Any = client.stub.Beside
+    ended = begun.future(Item(text="serves", body=str(tmp_path).encode()), timeout=PATIENCE)
+    until((tmp_path / "address").exists)
+    address = (tmp_path / "address").read_text()
+    inner = connect(address)
+    assert inner.call() == inner.call() != hub.hub(0)["pid"]
+    assert inner.ask("exits") == "7", "a child of a child"
+    (tmp_path / "stop").touch()
+    assert ended.result().text == "5"

@@ -1,0 +1,56 @@
+"""Which tests are quick, and which go side by side: by the ring that a file of tests belongs to.
+
+The inner rings are tables, two sessions joined in memory, and hubs in a thread of the test's own process.
+The outer ones start servers and clients in processes of their own, or make storms. ``tox -e quick`` runs the
+inner ones.
+"""
+
+from __future__ import annotations
+
+import os
+from fnmatch import fnmatch
+
+__all__ = ["is_quick", "rank", "wants_the_machine", "workers"]
+
+INNER = ("wire/*", "handoff/*", "hub/*", "broker/*", "codegen/*", "fuzz/test_model.py", "test_*.py")
+#: Of these folders what starts processes, or tries what the quick tests leave to chance.
+OUTER = (
+    "broker/test_accepting.py",
+    "broker/test_balancing.py",
+    "broker/test_boot.py",
+    "broker/test_limits.py",
+    "broker/test_process.py",
+    "broker/test_serving.py",
+    "broker/test_worker.py",
+    "codegen/test_types.py",
+    "codegen/test_wheel.py",
+    "test_benchmarks.py",
+    "test_cli.py",
+)
+#: What measures, or fills the machine: one after another.
+WHOLE_MACHINE = ("chaos/test_storm.py", "test_benchmarks.py")
+LONG = ()
+
+
+def is_quick(file: str) -> bool:
+    """Whether a file, named relative to this folder, belongs to an inner ring."""
+    return _matches(file, INNER) and not _matches(file, OUTER)
+
+
+def wants_the_machine(file: str) -> bool:
+    return _matches(file, WHOLE_MACHINE)
+
+
+def rank(file: str) -> int:
+    """Where it stands in the order of files that go side by side; those of one rank in the order of names."""
+    order = (*WHOLE_MACHINE, *LONG)
+    return next((at for at, pattern in enumerate(order) if fnmatch(file, pattern)), len(order))
+
+
+def workers() -> int:
+    """How many processes run tests side by side."""
+    return min(8, len(os.sched_getaffinity(0)) + 1)
+
+
+def _matches(file: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(file, pattern) for pattern in patterns)

@@ -1,0 +1,644 @@
+"""Hubs with topics, their links, their broker, subscribers and publishers, as a model in which each step can
+be chosen.
+
+The real ``Topics``, ``ServiceHost`` and turns of topics are used, and those parts of ``Node`` that stand
+between topics and links; processes, links and the broker are fakes, so that a test can deliver in any order
+between links, fill them, kill hubs with links that nobody has read, and tell hubs of new homes at different
+times. ``History`` is the reference: it says who must have heard what.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from actorrpc.broker import homes as broker_homes
+from actorrpc.errors import RpcError
+from actorrpc.hub.host import ServiceHost
+from actorrpc.hub.node import Node
+from actorrpc.hub.state import CLOSED, FROZEN, SERVING
+from actorrpc.hub.topic_log import LINGER, TopicLog
+from actorrpc.hub.topics import Subscription, Topics
+from actorrpc.hub.turns import MESSAGE, TOPIC, Cell
+from actorrpc.pb import control_pb2
+from tests.apps.shapes_pb2 import Item
+
+Steps = dict[str, Callable[[], None]]
+
+HUBS = 3
+SLOTS = 6
+#: Their homes are 0, 2, 2 and 1 at first; when 2 dies, b goes to 1 and f to 0.
+TOPICS = ("a", "b", "f", "g")
+
+#: What the kernel holds of one direction of a link, in messages.
+KERNEL = 4
+
+#: More steps than this and it does not come to rest.
+TOO_MANY = 20_000
+
+
+class Call:
+    """A call that carries a topic."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
+        self.ended = False
+        self.method = "/shapes.Stateful/Listen"
+        reply = SimpleNamespace(DESCRIPTOR=Item.DESCRIPTOR)
+        self.route = SimpleNamespace(method=SimpleNamespace(reply=reply, server_streaming=True))
+
+    def send_published(self, payload: bytes) -> None:
+        self.subscriber.hear(payload)
+
+    def end(self, status: object, message: str = "") -> None:
+        self.ended = True
+        self.subscriber.connection.host.end_subscriptions(self)  # type: ignore[arg-type]
+
+
+class Mailbox(Cell):
+    """A service's turns, which run when the test says so."""
+
+    def __init__(self, connection: Connection, owner: Subscriber | None) -> None:
+        self.connection = connection  # type: ignore[assignment]
+        self.owner = owner
+        self.mailbox = deque()
+        self.topic_turns = self.topic_bytes = 0
+        self.instance = connection.service
+
+    def overrides(self, hook: str) -> bool:
+        return True
+
+    def run_hook(self, name: str, *args: Any) -> bool:
+        assert self.owner is not None
+        self.owner.hear(args[1].SerializeToString())
+        return True
+
+    def run(self) -> None:
+        """The next turn."""
+        kind, _, payload = self.mailbox.popleft()
+        if kind == TOPIC:
+            self._own_turn(kind, payload)
+
+    def adopt(self, other: Mailbox) -> None:
+        """Take over the turns of the same service in another hub."""
+        self.mailbox.extend(other.mailbox)
+        self.topic_turns, self.topic_bytes = other.topic_turns, other.topic_bytes
+
+
+class Connection:
+    """A client's connection in one hub."""
+
+    def __init__(self, hub: Hub, name: str, owner: Subscriber | None = None) -> None:
+        self.hub = self.node = hub
+        self.id = name
+        self.state = SERVING
+        self.service = SimpleNamespace(__rpc__=SimpleNamespace(name="shapes.Stateful"))
+        self.host = ServiceHost(self)  # type: ignore[arg-type]
+        self.cell = Mailbox(self, owner)
+        self.cells = {self.cell.name: self.cell}
+        self.calls: dict[int, Call] = {}
+        self.usage = SimpleNamespace(publish=lambda group: None)
+
+    def ready(self, cell: Cell) -> None:
+        pass
+
+    def check_thread(self) -> None:
+        pass
+
+    def notice_quiet(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        self.state = SERVING
+        for subscription in self.host.subscriptions:
+            self.hub.topics.catch_up(subscription)
+
+    def let_go(self) -> None:
+        self.state = CLOSED
+        self.host.end_subscriptions()
+
+
+class Subscriber:
+    """Who listens to one topic, with a call or as an actor; its connection may move."""
+
+    def __init__(self, world: World, hub: Hub, name: str, topic: str, actor: bool) -> None:
+        self.world = world
+        self.name = name
+        self.topic = topic
+        self.actor = actor
+        self.heard: list[bytes] = []
+        #: It has been told, or its hub's log, that something was lost.
+        self.told = False
+        #: What need not be heard: it was lost with a home.
+        self.excused: set[bytes] = set()
+        self.connection = Connection(hub, name, self)
+        self.call = None if actor else Call(self)
+        #: A move that is under way.
+        self.arriving: Connection | None = None
+        self.let_go = False
+        self.connection.host.subscribe(self.connection.service, topic, self.call)  # type: ignore[arg-type]
+        #: Publications before this one need not be heard; None: not in force yet.
+        self.since: int | None = None
+        self.notice()
+
+    @property
+    def alive(self) -> bool:
+        return self.connection.hub.alive
+
+    @property
+    def subscription(self) -> Subscription | None:
+        return next(iter(self.connection.host.subscriptions), None)
+
+    def notice(self) -> None:
+        """See whether the subscription has come into force."""
+        if self.since is None and self.subscription is not None and not self.subscription.pending:
+            self.since = len(self.world.history.published)
+
+    def hear(self, payload: bytes) -> None:
+        self.heard.append(payload)
+
+    def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        if self.alive and self.connection.state == SERVING and self.connection.cell.mailbox:
+            yield f"{self.name} takes a turn", self.connection.cell.run
+        if self.arriving is None:
+            return
+        if not self.let_go:
+            yield f"{self.name} is let go", self._commit
+            yield f"{self.name} stays", self._abort
+        elif self.arriving.hub.alive:
+            yield f"{self.name} serves again", self._serve
+
+    def moves(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """The beginnings of a move, where nothing keeps the connection."""
+        subscription = self.subscription
+        if self.arriving is None and self.alive and subscription is not None and not subscription.pending:
+            for hub in self.world.serving:
+                if hub is not self.connection.hub and hub.number in self.connection.hub._links:
+                    yield f"{self.name} moves to {hub.number}", lambda hub=hub: self._begin(hub)  # type: ignore[misc]
+
+    def _begin(self, hub: Hub) -> None:
+        """Freeze it here and thaw it there."""
+        source = self.connection
+        source.state = FROZEN
+        target = self.arriving = Connection(hub, self.name, self)
+        target.state = FROZEN
+        target.cell.adopt(source.cell)
+        for each in source.host.subscriptions:
+            thawed = Subscription(target, target.cell, each.topic, each.call, each.epoch, each.sequence)  # type: ignore[arg-type]
+            if hasattr(target.host, "add"):
+                target.host.add(thawed)
+            else:
+                target.host.subscriptions.append(thawed)
+            hub.topics.thaw(thawed)
+
+    def _commit(self) -> None:
+        assert self.arriving is not None
+        self.let_go = True
+        source, self.connection = self.connection, self.arriving
+        source.let_go()
+
+    def _abort(self) -> None:
+        assert self.arriving is not None
+        self.arriving.let_go()
+        self.arriving = None
+        self.connection.resume()
+
+    def _serve(self) -> None:
+        self.arriving, self.let_go = None, False
+        self.connection.resume()
+
+    def hub_died(self, hub: Hub) -> None:
+        """What becomes of a move."""
+        if self.arriving is None:
+            return
+        if self.connection.hub is hub:  # the source before it let go, or the target after
+            if not self.let_go and self.arriving.hub.alive:
+                self.arriving.let_go()
+            self.arriving = None
+        elif self.arriving.hub is hub:
+            self.arriving = None
+            self.connection.resume()
+
+
+class End:
+    """One hub's end of a link: as ``actorrpc.ipc.Link``, with the kernel's queue of what comes in."""
+
+    other: End
+
+    def __init__(self, hub: Hub, peer: int) -> None:
+        self.hub = hub
+        self.peer = peer
+        self.closed = not hub.alive
+        hub.ends.append(self)
+        self._unsent: deque[tuple[control_pb2.HubToHub, Callable[[], None] | None]] = deque()
+        self.inbox: deque[control_pb2.HubToHub] = deque()
+
+    @property
+    def unsent(self) -> int:
+        return sum(message.ByteSize() for message, _ in self._unsent)
+
+    def send(self, message: control_pb2.HubToHub, fds: Any = (), then: Any = None) -> bool:
+        if self.closed or self.other.closed:
+            return False
+        copy = control_pb2.HubToHub.FromString(message.SerializeToString())
+        self._unsent.append((copy, then))
+        self.hub.world.most_unsent = max(self.hub.world.most_unsent, self.unsent)
+        self.push()
+        return True
+
+    def push(self) -> None:
+        """The kernel takes what it can."""
+        while self._unsent and len(self.other.inbox) < KERNEL and not self.closed:
+            message, then = self._unsent.popleft()
+            self.other.inbox.append(message)
+            if then is not None:
+                then()
+
+    def read(self) -> None:
+        """The hub reads one message."""
+        message = self.inbox.popleft()
+        self.other.push()
+        self.hub.topics.receive(self.peer, message)
+
+    def drain(self) -> None:
+        while not self.closed and self.inbox:
+            self.read()
+        if not self.closed and self.other.closed:
+            self.lose()
+
+    def lose(self) -> None:
+        """The hub sees the link's end, or ends it."""
+        self.closed = True
+        if self.hub._links.get(self.peer) is self:
+            del self.hub._links[self.peer]
+            self.hub.topics.hub_died(self.peer)
+
+
+def _nothing(self: Hub, hub: int) -> bool:
+    return True
+
+
+class Hub:
+    """One process: as ``Node``, as far as topics go."""
+
+    set_homes = Node.set_homes
+    _send_to_hub = Node._send_to_hub
+    _has_room = getattr(Node, "_has_room", _nothing)
+
+    def __init__(self, world: World, number: int, generation: int) -> None:
+        self.world = world
+        self.hub = self.number = number
+        self.alive = True
+        #: It has heard where topics are, and so serves.
+        self.serving = False
+        #: All that it has had, and those that it has been told of and uses.
+        self.ends: list[End] = []
+        self._links: dict[int, End] = {}
+        self._when_sent: dict[int, Callable[[], None]] = {}
+        #: What the broker has said and this hub has not heard.
+        self.orders: deque[Callable[[], None]] = deque()
+        self.prefix = f"{number}.{generation}."
+        if hasattr(Node, "_has_room"):
+            self.topics = Topics(number, generation, self._send_to_hub, self._has_room)  # type: ignore[arg-type]
+        else:
+            self.topics = Topics(number, generation, self._send_to_hub)  # type: ignore[arg-type]
+
+    def add_peer(self, end: End) -> None:
+        old = self._links.get(end.peer)
+        if old is not None:
+            old.drain()
+            old.closed = True
+            self.topics.hub_died(end.peer)
+        self._when_sent[end.peer] = lambda: self.alive and self.topics.has_room(end.peer)  # type: ignore[func-returns-value]
+        self._links[end.peer] = end
+        if hasattr(self.topics, "linked"):
+            self.topics.linked(end.peer)
+
+    def hear_homes(self, version: int, homes: list[int], terms: list[int]) -> None:
+        self.serving = True
+        if hasattr(broker_homes, "terms"):
+            self.set_homes(homes, version, terms)  # type: ignore[misc]
+        else:
+            self.set_homes(homes, version)  # type: ignore[misc]
+
+    def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        if self.orders:
+            yield f"{self.number} hears the broker", lambda: self.orders.popleft()()
+        for peer, end in self._links.items():
+            if end.inbox:
+                yield f"{self.number} reads {peer}", end.read
+            elif end.other.closed:
+                yield f"{self.number} sees that {peer} has gone", end.lose
+
+
+class History:
+    """What was published and numbered, and so what must have been heard."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, bytes, Publisher]] = []
+        #: By payload: the process that numbered it last, as its epochs begin, and how often it was numbered.
+        self.homes: dict[bytes, str] = {}
+        self.numbered: Counter[bytes] = Counter()
+
+    def number(self, epoch: str, payload: bytes) -> None:
+        self.homes[payload] = epoch[: epoch.rindex(".") + 1]
+        self.numbered[payload] += 1
+
+    def check(self, subscriber: Subscriber) -> None:
+        """That it heard what it must, as often as it may, each publisher in its order."""
+        who = f"{subscriber.name} of {subscriber.topic}"
+        for payload, times in Counter(subscriber.heard).items():
+            assert times <= self.numbered[payload], f"{who} heard {payload!r} {times} times"
+        last: dict[str, int] = {}
+        for item in map(Item.FromString, dict.fromkeys(subscriber.heard)):
+            assert last.get(item.text, 0) < item.number, f"{who} heard {item} late"
+            last[item.text] = item.number
+        if subscriber.told or subscriber.since is None:
+            return
+        for topic, payload, publisher in self.published[subscriber.since :]:
+            if topic == subscriber.topic and publisher.alive and payload not in subscriber.excused:
+                assert payload in subscriber.heard, f"{who} never heard {Item.FromString(payload)}"
+
+
+class Publisher:
+    """A connection that publishes numbered messages."""
+
+    def __init__(self, world: World, hub: Hub) -> None:
+        self.world = world
+        self.name = f"p{len(world.publishers)}"
+        self.connection = Connection(hub, self.name)
+        self.count = 0
+
+    @property
+    def alive(self) -> bool:
+        return self.connection.hub.alive
+
+    def publish(self, topic: str) -> None:
+        item = Item(text=self.name, number=self.count + 1, body=self.world.body)
+        history = self.world.history
+        history.published.append((topic, item.SerializeToString(), self))
+        try:
+            self.connection.host.publish(topic, item)
+        except RpcError:
+            history.published.pop()
+        else:
+            self.count += 1
+
+
+class World:
+    """All of it. A context: what it replaces is put back at the end."""
+
+    def __init__(self, body: bytes = b"") -> None:
+        self.body = body
+        self._patches = pytest.MonkeyPatch()
+        self.history = History()
+        self.subscribers: list[Subscriber] = []
+        self.publishers: list[Publisher] = []
+        self.generations = Counter[int]()
+        self.most_unsent = 0
+        self._version = 0
+        self._homes, self._terms = [-1] * SLOTS, [0] * SLOTS
+        #: The process of each hub that the broker knows to be alive.
+        self.joined: dict[int, Hub] = {}
+        self.hubs: list[Hub] = []
+        self._watch()
+        for number in range(HUBS):
+            self._join(number)
+        self._assign()
+        while orders := [hub for hub in self.hubs if hub.orders]:
+            orders[0].orders.popleft()()
+
+    def _watch(self) -> None:
+        append = TopicLog.append
+
+        def watched(log: TopicLog, type: str, payload: bytes, now: float = 0.0) -> Any:
+            self.history.number(log.epoch, payload)
+            return append(log, type, payload, now)
+
+        self._patches.setattr(TopicLog, "append", watched)
+        where, name = (Topics, "_lose") if hasattr(Topics, "_lose") else (Subscription, "lost")
+        lose = getattr(where, name)
+
+        def told(*args: Any) -> None:
+            subscription = next(each for each in args if isinstance(each, Subscription))
+            subscription.cell.owner.told = True  # type: ignore[attr-defined]
+            lose(*args)
+
+        self._patches.setattr(where, name, told)
+
+    @property
+    def living(self) -> list[Hub]:
+        return [hub for hub in self.hubs if hub.alive]
+
+    @property
+    def serving(self) -> list[Hub]:
+        return [hub for hub in self.living if hub.serving]
+
+    def hub(self, number: int) -> Hub:
+        return next(hub for hub in self.living if hub.number == number)
+
+    def home(self, topic: str) -> int:
+        """Where the broker has the topic's home."""
+        return self._homes[crc32(topic.encode()) % SLOTS]
+
+    # ---- the broker
+
+    def _start(self, number: int) -> None:
+        """The broker starts a hub again."""
+        self._join(number)
+        self._assign()
+
+    def _join(self, number: int) -> None:
+        self.generations[number] += 1
+        hub = Hub(self, number, self.generations[number])
+        for other in self.joined.values():
+            mine, theirs = End(hub, other.number), End(other, number)
+            mine.other, theirs.other = theirs, mine
+            hub.orders.append(lambda mine=mine: hub.add_peer(mine))  # type: ignore[misc]
+            other.orders.append(lambda other=other, theirs=theirs: other.add_peer(theirs))  # type: ignore[misc]
+        self.hubs.append(hub)
+        self.joined[number] = hub
+
+    def _assign(self) -> None:
+        before, self._homes = self._homes, broker_homes.assign(self._homes, list(self.joined))
+        self._version += 1
+        version, homes = self._version, self._homes
+        if hasattr(broker_homes, "terms"):
+            self._terms = broker_homes.terms(self._terms, before, homes, version)
+        terms = self._terms
+        for hub in self.joined.values():
+            hub.orders.append(lambda hub=hub: hub.hear_homes(version, homes, terms))  # type: ignore[misc]
+
+    def _notice(self, hub: Hub) -> None:
+        """The broker sees that a process has ended."""
+        del self.joined[hub.number]
+        self._assign()
+
+    def kill(self, hub: Hub) -> None:
+        """What it had not written is lost; what it had written can be read."""
+        for subscriber in self.subscribers:
+            subscriber.excused |= self._lost_with(hub, subscriber)
+        hub.alive = False
+        hub.topics.close()
+        for end in hub.ends:
+            end.closed = True
+            end._unsent.clear()
+            end.other._unsent.clear()
+            end.inbox.clear()
+        for subscriber in self.subscribers:
+            subscriber.hub_died(hub)
+
+    def _lost_with(self, hub: Hub, subscriber: Subscriber) -> set[bytes]:
+        """What a home has numbered, and a subscriber has not been sent, is lost with it."""
+        connection = subscriber.connection
+        if not subscriber.alive:
+            return set()
+        numbered = {each for each, prefix in self.history.homes.items() if prefix == hub.prefix}
+        lost = numbered - {*subscriber.heard}
+        waiting = {turn[2][2] for turn in connection.cell.mailbox if turn[0] == TOPIC}
+        subscription = subscriber.subscription
+        link = connection.hub._links.get(hub.number)
+        if subscriber.arriving is not None or subscription is None or subscription.behind or link is None:
+            return lost - waiting
+        on_the_way: list[control_pb2.Deliver] = []
+        expected = subscription.sequence + 1
+        for message in link.inbox:
+            delivery = message.deliver
+            if delivery.topic == subscriber.topic and delivery.sequence == expected:
+                on_the_way.append(delivery)
+                expected += 1
+        if subscriber.actor and len(connection.cell.mailbox) + len(on_the_way) > 2:
+            on_the_way = []  # they may not find room
+        return lost - waiting - {delivery.payload for delivery in on_the_way}
+
+    # ---- steps
+
+    def steps(self) -> Steps:
+        """What goes on by itself."""
+        steps: Steps = {}
+        for hub in self.living:
+            steps.update(hub.steps())
+        for hub in self.joined.values():
+            if not hub.alive:
+                steps[f"the broker notices that {hub.number} has died"] = lambda hub=hub: self._notice(hub)  # type: ignore[misc]
+        for subscriber in self.subscribers:
+            steps.update(subscriber.steps())
+        return steps
+
+    def wishes(self) -> Steps:
+        """What clients do."""
+        steps: Steps = {}
+        for hub in self.serving:
+            if len(self.subscribers) < 6:
+                for topic in TOPICS:
+                    for actor in (False, True):
+                        what = f"{'an actor' if actor else 'a call'} in {hub.number} subscribes to {topic}"
+                        steps[what] = lambda hub=hub, t=topic, a=actor: self.subscribe(hub, t, a)  # type: ignore[misc]
+            for topic in TOPICS:
+                steps[f"{hub.number} publishes to {topic}"] = lambda hub=hub, t=topic: self.publish(hub, t)  # type: ignore[misc]
+        for subscriber in self.subscribers:
+            steps.update(subscriber.moves())
+            if subscriber.actor and subscriber.alive and subscriber.connection.state == SERVING:
+                steps[f"{subscriber.name} gets other work"] = lambda s=subscriber: self.busy(s)  # type: ignore[misc]
+        return steps
+
+    def chaos(self) -> Steps:
+        """What is not wished for."""
+        steps: Steps = {}
+        if len(self.living) > 1:
+            for hub in self.living:
+                steps[f"{hub.number} dies"] = lambda hub=hub: self.kill(hub)  # type: ignore[misc]
+        for number in range(HUBS):
+            if number not in self.joined:
+                steps[f"{number} starts again"] = lambda number=number: self._start(number)  # type: ignore[misc]
+        return steps
+
+    def subscribe(self, hub: Hub, topic: str, actor: bool) -> Subscriber:
+        subscriber = Subscriber(self, hub, f"s{len(self.subscribers)}", topic, actor)
+        self.subscribers.append(subscriber)
+        return subscriber
+
+    def publish(self, hub: Hub, topic: str) -> None:
+        for publisher in self.publishers:
+            if publisher.connection.hub is hub:
+                break
+        else:
+            publisher = Publisher(self, hub)
+            self.publishers.append(publisher)
+        publisher.publish(topic)
+
+    def busy(self, subscriber: Subscriber) -> None:
+        """As many other turns as may wait of topics."""
+        subscriber.connection.cell.mailbox.extend((MESSAGE, None, b"") for _ in range(3))
+
+    def run(self, *names: str) -> None:
+        for name in names:
+            (self.steps() | self.wishes() | self.chaos())[name]()
+            self.after()
+
+    def after(self) -> None:
+        for subscriber in self.subscribers:
+            subscriber.notice()
+
+    # ---- the end
+
+    def settle(self) -> None:
+        """Let everything go on that can, until nothing does."""
+        for _ in range(TOO_MANY):
+            steps = self.steps()
+            if not steps:
+                return
+            steps[min(steps, key=lambda name: (name.endswith(" stays"), name))]()
+            self.after()
+        raise AssertionError("it does not come to rest")
+
+    def check(self) -> None:
+        """At rest: everybody has heard what he must, and nobody waits for anything."""
+        for subscriber in self.subscribers:
+            if subscriber.alive:
+                self.history.check(subscriber)
+                subscription = subscriber.subscription
+                assert subscription is None or not (subscription.pending or subscription.behind)
+        for publisher in self.publishers:
+            if publisher.alive:
+                assert publisher.connection.host.unacknowledged == 0
+
+    def check_nothing_is_kept(self) -> None:
+        """Without subscribers, and after a while, topics take nothing."""
+        for subscriber in self.subscribers:
+            if subscriber.alive:
+                subscriber.connection.host.end_subscriptions()
+        self.settle()
+        for hub in self.living:
+            topics = hub.topics
+            now = 0.0
+            for _ in range(4):
+                now = max(now, monotonic()) + LINGER + 1
+                topics._home.sweep(now)
+            assert not topics._feeds
+            assert not topics._groups
+            assert not topics._subscribed
+            assert not topics._early
+            assert not topics._own
+            assert (len(topics._publications), topics._publications.size) == (0, 0)
+            assert not topics._home._awaiting
+            assert not topics._home._behind
+            assert (topics._home.logs.logs, topics._home.logs.size) == ({}, 0)
+            assert all(outbox.next() is None for outbox in topics._outboxes.values())
+
+    def close(self) -> None:
+        for hub in self.living:
+            hub.topics.close()
+        self._patches.undo()
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

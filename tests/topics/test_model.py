@@ -1,0 +1,214 @@
+"""Topics under every interleaving that hypothesis finds, and those that went wrong before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from actorrpc.errors import StatusCode
+from actorrpc.hub import node, topic_log, topics
+from tests.apps.shapes_pb2 import Item
+from tests.topics.model import HUBS, Subscriber, World
+
+#: Programs that hypothesis tries; more by `ACTORRPC_TOPIC_PROGRAMS=20000 pytest tests/topics`.
+EXAMPLES = int(os.environ.get("ACTORRPC_TOPIC_PROGRAMS", "100"))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Limits that a few messages reach."""
+    monkeypatch.setattr(topics, "MAX_WAITING", 2)
+    if hasattr(node, "MAX_UNSENT_TOPICS"):
+        monkeypatch.setattr(node, "MAX_UNSENT_TOPICS", 100)
+    return monkeypatch
+
+
+@pytest.fixture
+def world(small: pytest.MonkeyPatch) -> Iterator[World]:
+    with World() as world:
+        yield world
+
+
+def finish(world: World) -> None:
+    world.settle()
+    world.check()
+
+
+# ---- a home dies
+
+
+def call(world: World, hub: int, topic: str) -> Subscriber:
+    """A call that has subscribed."""
+    subscriber = world.subscribe(world.hub(hub), topic, actor=False)
+    world.settle()
+    return subscriber
+
+
+def publish(world: World, hub: int, topic: str, times: int = 1) -> None:
+    for _ in range(times):
+        world.publish(world.hub(hub), topic)
+
+
+def numbers(subscriber: Subscriber) -> list[int]:
+    return [Item.FromString(payload).number for payload in subscriber.heard]
+
+
+HOME_DIES = ("2 dies", "the broker notices that 2 has died")
+
+
+def test_a_new_home_misses_nothing_until_subscribers_come(world):
+    """Hub 0 is in a long turn while hub 1 becomes the home and numbers what is published."""
+    subscriber = call(world, 0, "b")
+    world.run(*HOME_DIES, "1 hears the broker")
+    publish(world, 1, "b", 5)
+    assert world.publishers[0].connection.host.unacknowledged == 0
+    finish(world)
+    assert numbers(subscriber) == [1, 2, 3, 4, 5]
+
+
+def test_what_a_dead_home_had_sent_is_heard_before_the_new_one_is_asked(world):
+    subscriber = call(world, 0, "b")
+    publish(world, 1, "b", 3)
+    world.run("2 reads 1", "2 reads 1", "2 reads 1", *HOME_DIES, "0 hears the broker")
+    publish(world, 1, "b")
+    finish(world)
+    assert numbers(subscriber) == [1, 2, 3, 4]
+
+
+def test_two_homes_die_one_after_the_other(world):
+    subscriber = call(world, 0, "b")
+    publish(world, 1, "b")
+    world.settle()
+    world.run(*HOME_DIES, "1 hears the broker", "2 starts again", *["2 hears the broker"] * 3)
+    publish(world, 2, "b")
+    world.run("1 dies", "the broker notices that 1 has died")
+    publish(world, 2, "b")
+    finish(world)
+    assert numbers(subscriber)[0] == 1
+
+
+def test_a_publisher_that_knows_the_new_home_before_it_knows_itself(world):
+    subscriber = call(world, 1, "b")
+    publish(world, 0, "b")
+    world.settle()
+    world.run(*HOME_DIES, "0 hears the broker")
+    publish(world, 0, "b", 2)
+    world.run("1 reads 0")  # hub 1 is not the home yet, as far as it knows
+    finish(world)
+    assert numbers(subscriber) == [1, 2, 3]
+
+
+def test_a_subscription_that_moves_while_its_home_dies(world):
+    subscriber = call(world, 0, "b")
+    world.run("s0 moves to 1", *HOME_DIES, "1 hears the broker")
+    publish(world, 1, "b", 2)
+    world.run("s0 is let go", "s0 serves again")
+    finish(world)
+    assert numbers(subscriber) == [1, 2]
+
+
+def test_what_a_new_home_cannot_keep_for_those_to_come_is_told_as_lost(world, small):
+    small.setattr(topic_log, "LOGS_BYTES", 8000)
+    subscriber, other = call(world, 0, "b"), call(world, 0, "a")
+    world.run(*HOME_DIES, "1 hears the broker")
+    publish(world, 1, "b", 60)
+    world.settle()
+    assert subscriber.told and subscriber.call.ended
+    assert not other.told
+    assert world.hub(1).topics._home.logs.size <= 8000
+
+
+def test_topics_that_a_new_home_had_to_forget_are_told_as_lost(world, small):
+    small.setattr(topic_log, "LOGS_BYTES", 8000)
+    subscriber = call(world, 0, "b")
+    world.run(*HOME_DIES, "1 hears the broker")
+    publish(world, 1, "b")
+    home = world.hub(1)
+    others = (name for name in map(str, range(1000)) if home.topics.home_of(name) == 1)
+    for name in islice(others, 50):
+        publish(world, 1, name)
+    assert "b" not in home.topics._home.logs.logs
+    world.settle()
+    assert subscriber.told
+    assert home.topics._home.logs.size <= 8000
+
+
+# ---- what is full
+
+
+def test_an_actor_with_much_other_work_goes_on_hearing(world):
+    subscriber = world.subscribe(world.hub(0), "a", actor=True)
+    world.run("s0 gets other work")
+    publish(world, 0, "a")
+    finish(world)
+    publish(world, 0, "a", 5)
+    finish(world)
+    assert numbers(subscriber) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_full_link_to_a_subscriber_is_gone_on_with_although_nothing_more_is_published(world):
+    subscriber = call(world, 0, "g")
+    publish(world, 1, "g", 50)  # hub 0 reads nothing
+    assert world.most_unsent < 300
+    finish(world)
+    assert numbers(subscriber) == [*range(1, 51)]
+
+
+def test_a_full_link_to_a_home_keeps_publications_back(world):
+    subscriber = call(world, 0, "g")
+    publish(world, 0, "g", 50)  # hub 1 reads nothing
+    assert world.most_unsent < 300
+    finish(world)
+    assert numbers(subscriber) == [*range(1, 51)]
+
+
+def test_questions_do_not_pile_up_while_a_home_is_stuck(world):
+    for _ in range(200):  # hub 1 reads nothing
+        subscriber = world.subscribe(world.hub(0), "g", actor=False)
+        subscriber.call.end(StatusCode.OK)
+    assert world.most_unsent < 300
+    assert len(world.hub(0).topics._outboxes[1].topics) <= 1
+    finish(world)
+    assert not world.hub(1).topics._home.logs.logs["g"].subscribers
+
+
+def test_what_a_stuck_subscriber_misses_is_told(world, small):
+    small.setattr(topic_log, "KEEP_MESSAGES", 10)
+    subscriber, other = call(world, 0, "g"), call(world, 1, "g")
+    publish(world, 1, "g", 50)
+    world.settle()
+    assert subscriber.told and numbers(subscriber) == [*range(1, len(subscriber.heard) + 1)]
+    assert numbers(other) == [*range(1, 51)]
+
+
+def test_a_message_that_has_not_come_is_asked_for(world):
+    subscriber = call(world, 0, "g")
+    publish(world, 1, "g", 3)
+    del world.hub(0)._links[1].inbox[1]
+    finish(world)
+    assert numbers(subscriber) == [1, 2, 3]
+
+
+# ---- any order
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_order(small: pytest.MonkeyPatch, data: st.DataObject) -> None:
+    with World(body=bytes(data.draw(st.sampled_from([0, 30]), "size of messages"))) as world:
+        for _ in range(data.draw(st.integers(1, 120), "steps")):
+            # Most of the time what goes on goes on; a death is rarer than all else.
+            kind = data.draw(st.sampled_from(["steps"] * 4 + ["wishes"] * 5 + ["chaos"]), "kind")
+            steps = getattr(world, kind)()
+            if steps:
+                steps[data.draw(st.sampled_from(sorted(steps)), "step")]()
+                world.after()
+        event(f"{sum(world.generations.values()) - HUBS} hubs started again")
+        finish(world)
+        if hasattr(topics.Topics, "linked"):
+            world.check_nothing_is_kept()

@@ -1,0 +1,100 @@
+"""All that the model knows of the hub's insides. What is renamed there is renamed here, and nowhere else."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import gevent
+
+import actorrpc.hub.topics
+from actorrpc.app import App
+from actorrpc.config import Config
+from actorrpc.hub.node import Node
+
+__all__ = ["accept", "connections", "leftovers", "nodes_of", "queues", "topic_room", "turns_of"]
+
+
+def nodes_of(app: App, config: Config, count: int, on_moved: Any) -> list[Node]:
+    """Hubs that are joined by links."""
+    nodes = [Node(app, config, hub=hub, on_moved=on_moved) for hub in range(count)]
+    for left in range(count):
+        for right in range(left):
+            ends = socket.socketpair()
+            nodes[left].add_peer(right, ends[0])
+            nodes[right].add_peer(left, ends[1])
+    for node in nodes:
+        node.set_homes(range(count), 1)
+    return nodes
+
+
+def accept(node: Node, sock: socket.socket, peer: str) -> Any:
+    """Give a node a client's connection."""
+    before = set(node.connections)
+    sock.setblocking(False)
+    node._accept(sock, peer)
+    (id,) = set(node.connections) - before
+    return node.connections[id]
+
+
+def connections(nodes: list[Node]) -> dict[str, tuple[Node, Any]]:
+    """Each connection by its id, with the node that has it."""
+    return {id: (node, each) for node in nodes for id, each in node.connections.items()}
+
+
+def turns_of(nodes: list[Node]) -> int:
+    """Turns that ran, as they are counted."""
+    return sum(node.turns for node in nodes)
+
+
+def topic_room(turns: int) -> None:
+    """How many turns may wait in a mailbox before topics wait at their homes."""
+    if hasattr(actorrpc.hub.topics, "MAX_WAITING"):
+        actorrpc.hub.topics.MAX_WAITING = turns
+
+
+def queues(connection: Any) -> Iterator[tuple[str, int]]:
+    """The length of each list and deque that a connection, its cells and its calls have."""
+    admission = [connection.admission] if connection.admission is not None else []
+    for each in [connection, *admission, *connection.cells.values(), *connection.calls.values()]:
+        for kind in type(each).__mro__:
+            for name in getattr(kind, "__slots__", ()):
+                value = getattr(each, name, None)
+                if isinstance(value, (list, deque)):
+                    yield f"{type(each).__name__}.{name}", len(value)
+
+
+def leftovers(node: Node) -> Iterator[str]:
+    """What should not be there when all clients have got what they wanted, and nothing runs."""
+    for connection in node.connections.values():
+        if connection.calls:
+            yield f"open calls {list(connection.calls.values())} of {connection}"
+        if connection.session.streams:
+            yield f"open streams {list(connection.session.streams)} of {connection}"
+        if connection.running:
+            yield f"{connection.running} running in {connection}"
+        for name, length in queues(connection):
+            if length:
+                yield f"{length} in {name} of {connection}"
+    if node.handoffs:
+        yield f"{node.handoffs!r} of {node}"
+    if node._finishing:
+        yield f"{node._finishing} of {node}"
+
+
+def loop_errors(found: list[BaseException]) -> Any:
+    """Collect what is raised in the loop's callbacks; returns what undoes that."""
+    hub: Any = gevent.get_hub()
+    before = hub.handle_error
+
+    def record(context: Any, type: Any, value: Any, tb: Any) -> None:
+        found.append(value if isinstance(value, BaseException) else type(value))
+
+    hub.handle_error = record
+
+    def undo() -> None:
+        hub.handle_error = before
+
+    return undo
