@@ -226,6 +226,7 @@ class Inspector(InspectorBase):
         # A request that was there before the connection is read, and answered, while the handoff that brought
         # the connection here is still on the loop's stack: let that end first.
         gevent.sleep(0)
+        gevent.get_hub().threadpool.kill()  # it has as many threads as were once busy together
         gc.collect()
         alive = Counter(type(each).__name__ for each in gc.get_objects())
         loop = gevent.get_hub().loop

@@ -89,7 +89,8 @@ def _descriptors(pid: int) -> Counter[str]:
         except FileNotFoundError:  # closed meanwhile
             continue
         kind, _, rest = target.partition(":")
-        kinds[rest if kind == "anon_inode" else "memfd" if kind == "/memfd" else kind] += 1
+        kind = rest if kind == "anon_inode" else "memfd" if kind == "/memfd" else kind
+        kinds[kind.replace(str(pid), "self")] += 1  # another process may have taken its place
     return kinds
 
 

@@ -76,7 +76,14 @@ class Client:
     # ---- the course of things
 
     async def begin(self) -> None:
-        """Open what stays open."""
+        """Open what stays open.
+
+        A call is open all the time: grpcio connects again by itself, and who had no call at the moment would
+        talk to another actor without having noticed.
+        """
+        self._watching = self._call("Watch", Number())
+        self._run("watch", self._watch)
+        assert await self._watching.initial_metadata()
         await self._learn_where()
 
     async def _learn_where(self) -> None:
@@ -102,6 +109,8 @@ class Client:
 
     def _compare(self, ledger: Ledger) -> None:
         """With what the actor has counted."""
+        self._check("counted, as the actor has it", ledger.counted, self.sent["counted"])
+        self._check("Watch in all", self.got["watched"], self.sent["counted"])
 
     async def leave(self) -> None:
         """It is over: its hub has died."""
@@ -168,7 +177,8 @@ class Client:
         return found
 
     def _fault(self, text: str) -> None:
-        tell({"fault": f"{self.name}: {text}"})
+        if not self.lost.is_set():  # else it may have been about another connection
+            tell({"fault": f"{self.name}: {text}"})
 
     def _check(self, what: str, number: int, expected: int) -> None:
         if number != expected:
@@ -213,7 +223,12 @@ class Client:
         if code is not expected:
             raise Ended(method, code, await call.details())
 
-    # ---- the conversation that all have
+    # ---- the conversations that all have
+
+    async def _watch(self) -> None:
+        while (message := await self._watching.read()) is not grpc.aio.EOF:
+            self.got["watched"] += 1
+            self._check_message("Watch", message, self.got["watched"])
 
     async def _count(self) -> None:
         while not self._stopping.is_set():

@@ -40,8 +40,6 @@ class Death:
     at: float
     there: set[str]
     moving: set[str]
-    #: How many had been lost before.
-    before: int
 
 
 class Deaths:
@@ -71,8 +69,8 @@ class Deaths:
         self._due = time.monotonic() + every / 2
         self._look_at = 0.0
         self._clients = mover.clients
-        #: How many of those that were lost have been accounted for.
-        self._judged = 0
+        #: Those that were lost and have been accounted for.
+        self._judged: set[Lost] = set()
         self._death: Death | None = None
         self._note_pids()
 
@@ -88,8 +86,8 @@ class Deaths:
             if now >= self._look_at:
                 self._look_at = now + LOOK
                 return list(self._see(self._death, now))
-        elif new := self._lost()[self._judged :]:
-            self._judged += len(new)
+        elif new := self._lost() - self._judged:
+            self._judged |= new
             return [f"no hub has died, and {each.peer} says {each.why}" for each in new]
         elif len(self.all) < self._most and now >= self._due:
             self._kill()
@@ -99,10 +97,9 @@ class Deaths:
         hub = self._choose()
         for crew in self._crews:
             crew.say("death")
-        before = len(self._lost())
         there, moving = self._mover.hub_dies(hub["id"])
         os.kill(hub["pid"], signal.SIGKILL)
-        self._death = Death(hub["id"], hub["pid"], time.monotonic(), there, moving, before)
+        self._death = Death(hub["id"], hub["pid"], time.monotonic(), there, moving)
         self.all.append(self._death)
 
     def _choose(self) -> dict[str, Any]:
@@ -112,7 +109,7 @@ class Deaths:
         return self._chance.choice([hub for hub in self._hubs() if hub["id"] != last])
 
     def _see(self, death: Death, now: float) -> Iterator[str]:
-        lost = self._lost()[death.before :]
+        lost = self._lost() - self._judged
         known = {each.peer for each in lost}
         overdue = death.there - known if now - death.at > PROMPT else set()
         if overdue:
@@ -138,9 +135,9 @@ class Deaths:
         row = self._hubs()[death.hub]
         return row["state"] == "serving" and row["pid"] != death.pid
 
-    def _end(self, death: Death, lost: list[Lost]) -> None:
+    def _end(self, death: Death, lost: set[Lost]) -> None:
         self._mover.hub_lives(death.hub)
-        self._judged = death.before + len(lost)
+        self._judged |= lost
         self._note_pids()
         now = time.monotonic()
         self.heard.extend(each.at - death.at for each in lost)
@@ -152,8 +149,8 @@ class Deaths:
         back = {peer for crew in self._crews for peer in crew.back}
         return (self._clients | back) - {each.peer for each in self._lost()}
 
-    def _lost(self) -> list[Lost]:
-        return [each for crew in self._crews for each in crew.lost]
+    def _lost(self) -> set[Lost]:
+        return {each for crew in self._crews for each in crew.lost}
 
     def _hubs(self) -> list[dict[str, Any]]:
         answer = request(self._server.socket_path, Request(status=Request.Status()), Reply, PATIENCE)

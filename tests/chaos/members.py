@@ -66,11 +66,8 @@ class Member(Client):
     async def begin(self) -> None:
         """Open what stays open, and wait until the subscription stands."""
         await super().begin()
-        self._watching = self._call("Watch", Number())
         self._listening = self._call("Listen", Post(room=self._room, late=self._late))
-        self._run("watch", self._watch)
         self._run("listen", self._listen)
-        assert await self._watching.initial_metadata()
         while not self._knocked.is_set():
             await self._call("Publish", Post(room=self._room, publisher=self.name))
             await asyncio.sleep(0.05)
@@ -82,8 +79,8 @@ class Member(Client):
         self.ledger = await self._call("Finish", Number(body=self._room.encode()))
 
     def _compare(self, ledger: Ledger) -> None:
-        self._check("Watch in all", self.got["watched"], self.sent["counted"])
-        for what in ("counted", "uploaded", "talked", "recited", "published"):
+        super()._compare(ledger)
+        for what in ("uploaded", "talked", "recited", "published"):
             self._check(f"{what}, as the actor has it", getattr(ledger, what), self.sent[what])
         self._check("publishers, as the actor has it", len(set(ledger.finals)), self._publishers)
         if dict(ledger.heard) != dict(self._heard):
@@ -102,11 +99,6 @@ class Member(Client):
         }
 
     # ---- the conversations
-
-    async def _watch(self) -> None:
-        while (message := await self._watching.read()) is not grpc.aio.EOF:
-            self.got["watched"] += 1
-            self._check_message("Watch", message, self.got["watched"])
 
     async def _upload(self) -> None:
         while not self._stopping.is_set():

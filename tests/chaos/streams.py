@@ -183,9 +183,6 @@ class Streamer(Client):
         self._counting = asyncio.Lock()
         await super().begin()
 
-    def _compare(self, ledger: Any) -> None:
-        self._check("counted, as the actor has it", ledger.counted, self.sent["counted"])
-
 
 async def main() -> None:
     arguments = arguments_of_a_crew().parse_args()

@@ -10,7 +10,7 @@ from tests.chaos.deaths import Death
 from tests.chaos.logs import unexpected
 from tests.chaos.storm import AFTERMATH, judge
 
-DEATH = Death(hub=1, pid=4242, at=100.0, there={"there"}, moving={"moving"}, before=0)
+DEATH = Death(hub=1, pid=4242, at=100.0, there={"there"}, moving={"moving"})
 DIED = "2026-01-01 00:00:00,000 WARNING broker: hub 1 (pid 4242) was killed by SIGKILL"
 STARTS = "2026-01-01 00:00:00,000 INFO broker: hub 1 starts again in 0.5 s"
 
