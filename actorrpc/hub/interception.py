@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from actorrpc.call import Call, Reply
 from actorrpc.errors import StatusCode
 from actorrpc.hub.metering import Part
-from actorrpc.hub.runners import Runner
+from actorrpc.hub.runners import Runner, Runners
 from actorrpc.hub.turns import END, fail, is_mostly_stale
 from actorrpc.interceptor import Chain
 
@@ -81,7 +81,8 @@ class Endings:
     They are told in gevent's loop, where a hook that blocks gets an error instead of holding up others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, runners: Runners) -> None:
+        self._runners = runners
         self._loop = get_hub().loop
         self._due: list[tuple[Call[Any], StatusCode, str]] = []
 
@@ -96,7 +97,7 @@ class Endings:
         for call, status, message in due:
             assert call.route.chain is not None
             call.route.chain.ended(call, status, message)
-            call.cell.connection.runners.leave_child()
+            self._runners.leave_child()
 
     def __repr__(self) -> str:
         return f"<Endings {len(self._due)} due>"

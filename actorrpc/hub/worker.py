@@ -49,8 +49,8 @@ class Worker:
 
     def __init__(self, control: socket.socket, make_node: Callable[..., Node]) -> None:
         self._make_node = make_node
-        #: The first message and the listening socket with it; None if the broker has gone before.
-        self._start: AsyncResult[tuple[control_pb2.Start, socket.socket] | None] = AsyncResult()
+        #: The first message and the descriptor with it; None if the broker has gone before.
+        self._start: AsyncResult[tuple[control_pb2.Start, int] | None] = AsyncResult()
         #: The listening socket, until it is the node's.
         self._listener: socket.socket | None = None
         #: One hub accepts for all: this one only if it is told to, or if nobody can tell any more.
@@ -89,7 +89,7 @@ class Worker:
         self._node = self._make_node(
             app, config, hub=start.hub, generation=start.generation, on_moved=self._report_moved
         )
-        self._listener = listener
+        self._listener = socket.socket(fileno=listener)
         self._acceptor = start.acceptor
         self._hub = start.hub
         # What is there now stays. Looking through it takes 10 ms, for which all connections would wait.
@@ -162,7 +162,7 @@ class Worker:
     def _on_start(self, start: control_pb2.Start, listener: int) -> None:
         sock = socket.socket(fileno=listener)
         serves(sock)
-        self._start.set((start, sock))
+        self._start.set((start, sock.detach()))
 
     def _on_peer(self, peer: control_pb2.Peer, fd: int) -> None:
         self._node.add_peer(peer.hub, socket.socket(fileno=fd))
