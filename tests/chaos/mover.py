@@ -25,7 +25,7 @@ __all__ = ["Mover", "Moves"]
 #: before the hubs, in which all else waits, too.
 LANES = 6
 #: A broker that answers a question later than this has lost it.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass
