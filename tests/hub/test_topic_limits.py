@@ -99,6 +99,15 @@ def test_subscriptions_of_a_connection_are_limited(hubs, monkeypatch):
         assert code_of(lambda: stub.Unary(Item(text="one more"))) is EXHAUSTED
 
 
+def test_the_names_of_topics_are_limited(hubs):
+    with connect(hubs) as channel:
+        stub = StatefulStub(channel)
+        names = [f"{number} " * 150_000 for number in range(4)]
+        for name in names[:3]:
+            stub.Unary(Item(text=name))
+        assert code_of(lambda: stub.Unary(Item(text=names[3]))) is EXHAUSTED
+
+
 @pytest.mark.parametrize(
     ("limit", "code"), [("TOPIC_BYTES", UNAVAILABLE), ("HOME_BYTES", UNAVAILABLE), ("HUB_BYTES", EXHAUSTED)]
 )
