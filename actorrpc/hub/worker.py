@@ -160,7 +160,8 @@ class Worker:
         self._node.add_peer(peer.hub, socket.socket(fileno=fd))
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
-        self._node.set_homes(homes.homes, homes.version, homes.terms)
+        terms = [homes.terms] if homes.terms else []  # an older broker names none
+        self._node.set_homes(homes.homes, homes.version, *terms)
         if not self._acceptor:
             self._listen()
 

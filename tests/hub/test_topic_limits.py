@@ -227,7 +227,7 @@ def test_a_hub_that_reads_nothing_gets_no_more_than_a_link_may_hold(hubs):
         assert len(next(replies).body) == 1
         link = hubs.nodes[0]._links[1]
         hubs.ask(lambda: hubs.nodes[1]._links[0]._reader.stop())
-        for _ in range(20):
+        for _ in range(50):
             publisher.Beside(Item(text=topic, number=1_000_000))
             assert hubs.ask(lambda: link.unsent) < 2_000_000
         reader = hubs.nodes[1]._links[0]
