@@ -248,8 +248,8 @@ class Actor(Service, Generic[State]):
         )
 
     def on_connect(self) -> None:
-        """Run before the actor's first turn. If it raises, or ``__init__`` does, the calls that wait for it
-        get the error, and the next call tries again, with a new actor."""
+        """Run before the actor's first turn. If it raises, or ``__init__`` does, the calls that have come get
+        the error, and the next call tries again, with a new actor."""
 
     def on_disconnect(self) -> None:
         """Run once after the client's connection has gone, as the last of the actor; not when it moves, and
