@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost"]
 
-#: Subscriptions of one connection: what a move has to say of them takes some 0.1 s.
+#: Subscriptions of one connection. A move tells the target of each, and that asks each topic's home at once.
 MAX_SUBSCRIPTIONS = 4096
 #: All their topics' names, in characters: clients may choose them.
 MAX_NAMES = 1024 * 1024
