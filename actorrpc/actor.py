@@ -171,7 +171,9 @@ class Service:
 
         Without a call, each message becomes a turn of the actor: ``on_topic(topic, message)``. Messages
         come in the order in which the topic numbered them, the same for every subscriber; a move neither
-        loses nor repeats one.
+        loses nor repeats one. Where messages are lost, since it was too slow, the call ends with DATA_LOSS.
+
+        Raises RpcError with RESOURCE_EXHAUSTED beyond so many subscriptions of the connection.
         """
         self._host.subscribe(self, topic, call)
 
@@ -180,7 +182,11 @@ class Service:
         self._host.unsubscribe(self, topic, call)
 
     def publish(self, topic: str, message: Message) -> None:
-        """Send ``message`` to every subscriber of ``topic``, whichever hub it is on. Never blocks."""
+        """Send ``message`` to every subscriber of ``topic``, whichever hub it is on. Never blocks.
+
+        Raises RpcError: RESOURCE_EXHAUSTED for a message that is too large, or where too much waits to be
+        published on this hub, UNAVAILABLE where the topic's home does not answer and too much waits for it.
+        """
         self._host.publish(topic, message)
 
     def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -242,8 +248,8 @@ class Actor(Service, Generic[State]):
         )
 
     def on_connect(self) -> None:
-        """Run before the actor's first turn. If it raises, or ``__init__`` does, the calls that wait for it
-        get the error, and the next call tries again, with a new actor."""
+        """Run before the actor's first turn. If it raises, or ``__init__`` does, the calls that have come get
+        the error, and the next call tries again, with a new actor."""
 
     def on_disconnect(self) -> None:
         """Run once after the client's connection has gone, as the last of the actor; not when it moves, and

@@ -11,7 +11,6 @@ Imports no gevent: the command line asks the broker through ``request``, and mus
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import struct
 import time
@@ -20,6 +19,8 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from google.protobuf.message import Message
+
+from actorrpc.descriptors import close_now
 
 __all__ = ["MAX_FDS", "MAX_FRAME", "BrokenFrame", "FrameReader", "close_all", "encode", "request"]
 
@@ -136,4 +137,4 @@ def _receive(sock: socket.socket, size: int, deadline: float | None) -> bytes:
 
 def close_all(fds: Iterable[int]) -> None:
     for fd in fds:
-        os.close(fd)
+        close_now(fd)

@@ -21,6 +21,7 @@ from gevent import get_hub
 from gevent.monkey import get_original
 from google.protobuf.message import DecodeError, Message
 
+from actorrpc.descriptors import close_now
 from actorrpc.forks import hold
 from actorrpc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
 from actorrpc.timers import after
@@ -81,7 +82,7 @@ class Link(Generic[Inbound]):
         try:
             self._sock = _PlainSocket(fileno=fd)
         except BaseException:
-            os.close(fd)
+            close_now(fd)
             raise
         self._sock.setblocking(False)
         self._fd = self._sock.fileno()
@@ -151,7 +152,7 @@ class Link(Generic[Inbound]):
         """The descriptor has come, or will not."""
         self._reserved = max(self._reserved - 1, 0)  # the link may have been closed since
         if len(self._spares) > self._reserved:
-            os.close(self._spares.pop())
+            close_now(self._spares.pop())
 
     def drain(self) -> None:
         """Deliver at once what has already arrived; for when the process at the other end has died."""
@@ -205,7 +206,7 @@ class Link(Generic[Inbound]):
         if self._reserved:
             self._keep_room()
             if self._spares:
-                os.close(self._spares.pop())
+                close_now(self._spares.pop())
         return self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)[:3]
 
     def _keep_room(self) -> None:

@@ -23,7 +23,7 @@ settings.load_profile("busy machine")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if rings.is_quick(_file(item)):
+        if rings.is_quick(f"{_file(item)}::{item.name}"):
             item.add_marker("quick")
     if hasattr(config, "workerinput"):  # side by side: what takes longest begins first
         items.sort(key=lambda item: rings.rank(_file(item)))

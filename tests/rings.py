@@ -12,29 +12,37 @@ from fnmatch import fnmatch
 
 __all__ = ["is_quick", "rank", "wants_the_machine", "workers"]
 
-INNER = ("wire/*", "handoff/*", "hub/*", "broker/*", "codegen/*", "fuzz/test_model.py", "test_*.py")
-#: Of these folders what starts processes, or tries what the quick tests leave to chance.
+INNER = ("wire/*", "handoff/*", "hub/*", "broker/*", "codegen/*", "test_*.py::*")
+#: Of these folders what starts processes, or makes so many examples that it takes a minute by itself.
 OUTER = (
-    "broker/test_accepting.py",
-    "broker/test_balancing.py",
-    "broker/test_boot.py",
-    "broker/test_limits.py",
-    "broker/test_process.py",
-    "broker/test_serving.py",
-    "broker/test_worker.py",
-    "codegen/test_types.py",
-    "codegen/test_wheel.py",
-    "test_benchmarks.py",
-    "test_cli.py",
+    "broker/test_accepting.py*",
+    "broker/test_balancing.py*",
+    "broker/test_boot.py*",
+    "broker/test_limits.py*",
+    "broker/test_process.py*",
+    "broker/test_serving.py*",
+    "broker/test_worker.py*",
+    "codegen/test_fresh.py*",
+    "codegen/test_golden.py*",
+    "codegen/test_plugin.py*",
+    "codegen/test_protoc.py*",
+    "codegen/test_refusals.py*",
+    "codegen/test_stub.py*",
+    "codegen/test_types.py*",
+    "codegen/test_wheel.py*",
+    "handoff/test_handoff.py::test_one_owner_whatever_happens*",
+    "test_benchmarks.py*",
+    "test_cli.py*",
 )
 #: What measures, or fills the machine: one after another.
 WHOLE_MACHINE = ("chaos/test_storm.py", "test_benchmarks.py")
-LONG = ()
+#: What takes longest by itself, so that it begins first.
+LONG = ("interop/*", "chaos/*", "hostile/*", "examples/*", "simulate/*", "fuzz/*", "broker/*", "codegen/*")
 
 
-def is_quick(file: str) -> bool:
-    """Whether a file, named relative to this folder, belongs to an inner ring."""
-    return _matches(file, INNER) and not _matches(file, OUTER)
+def is_quick(test: str) -> bool:
+    """Whether a test belongs to an inner ring; it is named as pytest does, from this folder on."""
+    return _matches(test, INNER) and not _matches(test, OUTER)
 
 
 def wants_the_machine(file: str) -> bool:

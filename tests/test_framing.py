@@ -16,7 +16,7 @@ from actorrpc import framing
 from actorrpc.framing import BrokenFrame, FrameReader, encode
 from actorrpc.pb.control_pb2 import Peer, Prepare, ToHub
 
-WAIT = 10
+WAIT = 60
 
 
 def text(value: str) -> Prepare:

@@ -23,7 +23,7 @@ from actorrpc.framing import encode
 from actorrpc.ipc import Link
 from actorrpc.pb.control_pb2 import Prepare
 
-WAIT = 10
+WAIT = 60
 
 
 class End:

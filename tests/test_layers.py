@@ -136,6 +136,15 @@ def test_timers_are_found(source: str) -> None:
     assert not _own_timers(ast.parse("after(1, f); every(1, f); call.timer.close()"))
 
 
+@every_source
+def test_descriptors_are_closed_at_once(path: Path) -> None:
+    """By ``actorrpc.descriptors.close_now``: gevent's ``os.close`` leaves it to a later step of the loop."""
+    attributes = {
+        ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
+    }
+    assert "os.close" not in attributes
+
+
 @pytest.mark.parametrize(
     "path", [path for path in SOURCES if "wire" in path.parts], ids=lambda path: path.name
 )

@@ -11,7 +11,7 @@ from actorrpc.hub.metering import Usage
 from actorrpc.hub.node import Node
 from tests.apps.shapes import app
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def test_what_connections_spend_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:

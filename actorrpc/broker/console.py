@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.config import Config
+from actorrpc.descriptors import close_now
 from actorrpc.errors import ConfigError
 from actorrpc.framing import request
 from actorrpc.pb import admin_pb2
@@ -69,7 +70,7 @@ def _stop_orphans(directory: RuntimeDir, patience: float) -> int:
                 continue
             with suppress(ProcessLookupError):
                 process = os.pidfd_open(pid)
-                opened.callback(os.close, process)
+                opened.callback(close_now, process)
                 # Still locked, so this is still the hub and no later process with its pid.
                 if directory.living_hubs().get(hub) == pid:
                     processes.append(process)

@@ -17,6 +17,7 @@ from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
 from actorrpc.broker.runtime_dir import Claim
+from actorrpc.descriptors import close_now
 from actorrpc.duties import brief
 from actorrpc.forks import hold
 from actorrpc.framing import close_all
@@ -172,7 +173,7 @@ class HubProcess:
         self.exit_code = code
         self._exit_watcher.stop()
         self._exit_watcher.close()
-        os.close(self._pidfd)
+        close_now(self._pidfd)
         # Why it ended may still lie in the socket.
         self._link.drain()
         self._link.close()
@@ -219,7 +220,7 @@ def _spawn(
         on_error.callback(ours.close)
         always.callback(theirs.close)
         lock = claim.open_hub_file(hub)
-        always.callback(os.close, lock)
+        always.callback(close_now, lock)
         popen = _popen(command, theirs.fileno(), lock)
         on_error.callback(popen.wait)
         on_error.callback(popen.kill)

@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
+from actorrpc.descriptors import close_now
 from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, serves
 
@@ -139,7 +140,7 @@ class RuntimeDir:
         # A broker that leaves removes its lock: then we hold a file that nobody else can find.
         if _try_lock(fd, fcntl.LOCK_EX) and _is_file(fd, path):
             return fd
-        os.close(fd)
+        close_now(fd)
         return None
 
     def __repr__(self) -> str:
@@ -198,7 +199,7 @@ class Claim:
         if not self.directory.living_hubs():
             self._remove_files()
         lock, self._lock = self._lock, -1
-        os.close(lock)
+        close_now(lock)
 
     def descriptors(self) -> list[int]:
         """The lock, for a child: one that kept it would keep the directory."""
@@ -259,7 +260,7 @@ def _is_locked(path: str) -> bool:
     try:
         return not _try_lock(fd, fcntl.LOCK_SH)
     finally:
-        os.close(fd)
+        close_now(fd)
 
 
 def _is_file(fd: int, path: str) -> bool:

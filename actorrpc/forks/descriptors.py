@@ -12,9 +12,10 @@ import os
 import resource
 import socket
 from collections.abc import Iterable
-from posix import close as close_now  # os.close of a patched process waits for the loop
 from typing import Any, Protocol
 from weakref import WeakSet
+
+from actorrpc.descriptors import close_now
 
 __all__ = ["Holder", "close_now", "close_ours", "hold", "hold_for_good", "serves"]
 

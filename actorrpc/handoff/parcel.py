@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from actorrpc.descriptors import close_now
 from actorrpc.pb import control_pb2
 
 __all__ = ["INLINE_BYTES", "packed", "unpacked"]
@@ -41,7 +42,7 @@ def packed(prepare: control_pb2.Prepare, snapshot: bytes) -> Iterator[tuple[int,
         prepare.snapshot_bytes = len(snapshot)
         yield (fd,)
     finally:
-        os.close(fd)
+        close_now(fd)
 
 
 @contextmanager

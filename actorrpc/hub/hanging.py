@@ -24,7 +24,7 @@ _LOOP_TURNS, _LOOP_STANDS = 0.8, 0.9
 
 @contextmanager
 def shown_if_it_hangs(what: str, patience: float) -> Iterator[None]:
-    """Write to standard error where this greenlet is, should the block take nearly so many seconds."""
+    """Write to standard error where this greenlet is, should the block take nearly so long (0: never)."""
     if patience <= 0:
         yield
         return

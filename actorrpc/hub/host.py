@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost"]
 
-#: Subscriptions of one connection: what a move has to say of them takes some 0.1 s.
+#: Subscriptions of one connection. A move tells the target of each, and that asks each topic's home at once.
 MAX_SUBSCRIPTIONS = 4096
+#: All their topics' names, in characters: clients may choose them.
+MAX_NAMES = 1024 * 1024
 
 #: What a connection may publish while one of its subscriptions is being established.
 MAX_HELD = 4096
@@ -42,6 +44,7 @@ class ServiceHost:
         "_connection",
         "_held",
         "_held_bytes",
+        "_names",
         "_pending",
         "behind",
         "by_call",
@@ -56,6 +59,8 @@ class ServiceHost:
         self.by_call: dict[Call[Any], dict[Subscription, None]] = {}
         #: Those whose actors have too much waiting: see ``took``. A dict in place of a set, for its order.
         self.behind: dict[Subscription, None] = {}
+        #: The length of their topics' names.
+        self._names = 0
         #: How many are being established.
         self._pending = 0
         #: Another hub serves the connection: what is left of its actors here must do nothing more.
@@ -96,10 +101,11 @@ class ServiceHost:
         key = (cell.name, topic, call)
         if (call is not None and call.ended) or key in self._all:
             return
-        if len(self._all) >= MAX_SUBSCRIPTIONS:
+        if len(self._all) >= MAX_SUBSCRIPTIONS or self._names + len(topic) > MAX_NAMES:
             raise RpcError(
                 StatusCode.RESOURCE_EXHAUSTED,
-                f"the connection has {MAX_SUBSCRIPTIONS} subscriptions to topics, its limit",
+                f"the connection has {len(self._all)} subscriptions to topics, with names of {self._names} "
+                f"characters: at most {MAX_SUBSCRIPTIONS} are allowed, with {MAX_NAMES}",
             )
         self._pending += 1
         try:
@@ -112,6 +118,7 @@ class ServiceHost:
         """Have one more, which its topic knows of."""
         call = subscription.call
         self._all[subscription.cell.name, subscription.topic, call] = subscription
+        self._names += len(subscription.topic)
         if call is not None:
             self.by_call.setdefault(call, {})[subscription] = None
 
@@ -150,6 +157,7 @@ class ServiceHost:
     def _end(self, subscription: Subscription) -> None:
         call = subscription.call
         del self._all[subscription.cell.name, subscription.topic, call]
+        self._names -= len(subscription.topic)
         if call is not None:
             of_call = self.by_call[call]
             del of_call[subscription]

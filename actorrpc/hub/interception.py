@@ -18,7 +18,7 @@ from actorrpc.call import Call, Reply
 from actorrpc.errors import StatusCode
 from actorrpc.hub.failures import contain, fail
 from actorrpc.hub.metering import Part
-from actorrpc.hub.runners import Runner
+from actorrpc.hub.runners import Runner, Runners
 from actorrpc.hub.turns import END, is_mostly_stale
 from actorrpc.hub.variables import run_in
 from actorrpc.interceptor import Chain
@@ -96,7 +96,8 @@ class Endings:
     They are told in gevent's loop, where a hook that blocks gets an error instead of holding up others.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, runners: Runners) -> None:
+        self._runners = runners
         self._loop = get_hub().loop
         self._due: list[tuple[Call[Any], StatusCode, str]] = []
 
@@ -112,7 +113,7 @@ class Endings:
             assert call.route.chain is not None
             for error in run_in(call, call.route.chain.ended, call, status, message):
                 contain(error)
-            call.cell.connection.runners.leave_child()
+            self._runners.leave_child()
 
     def __repr__(self) -> str:
         return f"<Endings {len(self._due)} due>"

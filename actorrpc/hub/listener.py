@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 from gevent import get_hub
 from gevent.monkey import get_original
 
+from actorrpc.descriptors import close_now
 from actorrpc.forks import serves
 from actorrpc.hub.backlog import Backlog
 from actorrpc.timers import after
@@ -200,7 +200,7 @@ def socket_of(fd: int, family: int = -1, kind: int = -1, protocol: int = -1) -> 
         sock.setblocking(False)
         return sock
     except BaseException:
-        os.close(fd)
+        close_now(fd)
         raise
 
 

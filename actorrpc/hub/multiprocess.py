@@ -16,7 +16,7 @@ from gevent.socket import wait_read, wait_write
 
 __all__ = ["cooperate"]
 
-#: What a pipe that can be written to takes without blocking (pipe(7)).
+#: What a pipe or socket that can be written to takes without blocking (pipe(7)).
 _PIPE_BUF = 4096
 #: A semaphore shows nobody when it is free: it is looked at again and again, and less often with time.
 _FIRST_LOOK, _LAST_LOOK = 0.0005, 0.02
@@ -31,6 +31,14 @@ def cooperate() -> None:
     # What they read and write with is the default of an argument.
     connection._recv.__defaults__ = (_read,)
     connection._send.__defaults__ = (_write,)
+    initialize: Callable[..., None] = connection.__init__
+
+    def init(self: Any, handle: int, *args: Any, **kwargs: Any) -> None:
+        initialize(self, handle, *args, **kwargs)
+        # A socket of gevent does not block: nor would its other end, in a fresh program that knows no gevent.
+        os.set_blocking(self.fileno(), True)
+
+    connection.__init__ = init
     lock: Any = synchronize.SemLock  # base of Lock, Semaphore and the like
     make_methods: Callable[[Any], None] = lock._make_methods
 
@@ -67,13 +75,13 @@ def _read(fd: int, size: int) -> bytes:
         try:
             return os.read(fd, size)
         except BlockingIOError:
-            pass  # somebody else was faster
+            pass  # made before, and somebody else was faster
 
 
 def _write(fd: int, data: bytes) -> int:
     while True:
         wait_write(fd)
         try:
-            return os.write(fd, data[:_PIPE_BUF] if os.get_blocking(fd) else data)
+            return os.write(fd, data[:_PIPE_BUF])
         except BlockingIOError:
             pass

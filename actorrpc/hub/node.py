@@ -71,11 +71,11 @@ class Node:
         self.routes = app.routes
         #: What a call is made of.
         self.call_type: type[Call[Any]] = Call if app.chain is None else InterceptedCall
-        self.endings = Endings()
         self.config = config
         self.hub = hub
         self.generation = generation
         self.runners = Runners()
+        self.endings = Endings(self.runners)
         self.meter = Meter()
         self._reporter = Reporter(self)
         #: Turns that ran here.

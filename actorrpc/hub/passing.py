@@ -37,9 +37,10 @@ log = logging.getLogger("actorrpc.hub")
 
 #: A hub that leaves a connection unanswered, or says nothing, for more quarters of a second than this gets no
 #: more until it is heard again. They are counted by the ticks of this hub: time in which it was itself held
-#: up says nothing about others.
+#: up says nothing about others. Who has nothing new to say does so every ``HEARTBEAT`` all the same.
 UNANSWERED = 2
 UNHEARD = 4
+HEARTBEAT = 2
 
 
 class Link(Protocol):
@@ -110,6 +111,8 @@ class Passing:
         self._serve = serve
         self._back = back
         self._news = news
+        #: Neighbours that have given as many as this hub said it would take.
+        self.spent: set[Neighbour] = set()
         self._numbers = count(1)
         self._ticks = 0
 
@@ -125,6 +128,8 @@ class Passing:
 
     def add(self, hub: int, link: Link) -> None:
         """A link to a hub; what there was to an earlier process of it has been lost."""
+        if (old := self.neighbours.get(hub)) is not None:
+            self.spent.discard(old)
         self.neighbours[hub] = Neighbour(hub, link, heard=self._ticks)
 
     def tick(self) -> None:
@@ -144,6 +149,7 @@ class Passing:
         if neighbour is None or neighbour.link is not link:
             return
         del self.neighbours[hub]
+        self.spent.discard(neighbour)
         for sock in neighbour.arriving:
             sock.close()  # the giver has it, and has not heard that we took it
         guests = [guest for guest, _ in neighbour.leaving.values()]
@@ -175,6 +181,23 @@ class Passing:
         _RECEIVE[kind](self, neighbour, getattr(message, kind), fds)
         return True
 
+    def told(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
+        """It has been told what there is here."""
+        neighbour.told, neighbour.taken = occupancy, 0
+        self.spent.discard(neighbour)
+
+    def beats(self, neighbour: Neighbour) -> bool:
+        """Whether it is its turn to be told, be there something new or not. Not all have theirs at once."""
+        return (self._ticks + neighbour.hub) % HEARTBEAT == 0
+
+    def any_open(self) -> bool:
+        """Whether a neighbour may be given one more."""
+        for neighbour in self.neighbours.values():
+            neighbour.check(self._ticks)
+            if neighbour.estimate.open:
+                return True
+        return False
+
     def estimates(self) -> dict[int, Estimate]:
         """What is known of each neighbour now."""
         for neighbour in self.neighbours.values():
@@ -194,6 +217,8 @@ class Passing:
         sock = socket_of(fds[0])
         neighbour.arriving.add(sock)
         neighbour.taken += 1
+        if neighbour.told is not None and neighbour.taken >= neighbour.told.room:
+            self.spent.add(neighbour)
 
         def own() -> None:
             neighbour.arriving.discard(sock)
@@ -237,9 +262,13 @@ class Passing:
             neighbour.told = None  # what it has been told before is old
         neighbour.gives = occupancy.gives
         room = occupancy.room if occupancy.HasField("room") else None
+        was_open = neighbour.estimate.open
         neighbour.estimate.report(occupancy.connections, occupancy.busy, room)
         neighbour.estimate.stopping = occupancy.stopping
-        self._news()
+        neighbour.check(self._ticks)
+        # Not each time: it would be a look at all neighbours for a word of each of them.
+        if (neighbour.estimate.open and not was_open) or (neighbour.gives and neighbour.told is None):
+            self._news()
 
     def close(self) -> None:
         """Close what is under way to nobody any more."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from weakref import finalize
 
+from actorrpc.descriptors import close_now
+
 __all__ = ["ProcNumber", "can_open"]
 
 
@@ -33,7 +35,7 @@ class ProcNumber:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return
-        finalize(self, os.close, self._fd)
+        finalize(self, close_now, self._fd)
 
     def __repr__(self) -> str:
         return f"<ProcNumber {self._path}[{self._field}]: {self._last}>"
@@ -42,7 +44,7 @@ class ProcNumber:
 def can_open() -> bool:
     """Whether this process may have one more file descriptor."""
     try:
-        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        close_now(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError:
         return False
     return True

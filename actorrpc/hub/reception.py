@@ -28,6 +28,12 @@ log = logging.getLogger("actorrpc.hub")
 #: How often the queues are looked at while all is full.
 LOOK = 0.25
 
+#: A full hub where clients come and go says no more often than this that it has room again.
+ROUND = 0.025
+
+#: A change of the load below this share of a core is not worth a message: see ``placing.BAND``.
+FINE = 0.02
+
 #: Refusals begun in one step of the loop, the pause before the next of them, and how many may go on at once.
 #: One takes about 0.3 ms in all: the connections that are served keep nine tenths of the hub.
 REFUSALS_PER_STEP = 8
@@ -72,6 +78,11 @@ class Reception:
         self._alone = False
         #: There while somebody is held up.
         self._timer: Any = None
+        #: What was last said to all who want to know; when it was last said that there is room again, and the
+        #: timer that does so next.
+        self._said: control_pb2.Occupancy | None = None
+        self._opened = 0.0
+        self._round: Any = None
         self.passing = Passing(
             has_room=lambda: self.has_room, serve=serve, back=self._take_back, news=self._on_news
         )
@@ -132,6 +143,8 @@ class Reception:
         self._closed = True
         self._settled = lambda: None
         self._stop_timer()
+        if self._round is not None:
+            self._round.close()
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
@@ -152,7 +165,7 @@ class Reception:
 
     def _may_accept(self) -> bool:
         """Whether there is a hub for one more."""
-        return self.has_room or any(estimate.open for estimate in self.passing.estimates().values())
+        return self.has_room or self.passing.any_open()
 
     def resume(self) -> None:
         """There may be room again, here or elsewhere: for those in the lobby first."""
@@ -161,19 +174,33 @@ class Reception:
             if not self._find_place(guest):
                 self._lobby.appendleft(guest)
                 break
-        if self._listeners and not self._lobby and self._may_accept():
+        if not self._lobby and any(self._held_up) and self._may_accept():
             for listener in self._listeners.values():
                 listener.resume()
 
     def changed(self) -> None:
-        """This hub has a connection more or less. Tell those at once who are wrong about its being full."""
-        if (room := self._room()) is None:
+        """This hub has a connection more or less. Tell those soon who are wrong about its being full."""
+        if self._said is None or (room := self._room()) is None:
             return
-        for neighbour in self.passing.neighbours.values():
-            if neighbour.gives and neighbour.told is not None:
-                believed = neighbour.told.room - neighbour.taken
-                if (believed > 0) != (room > 0):
-                    self._tell(neighbour)
+        if not room and self._said.room:
+            self._tell_changes()
+        elif room and (not self._said.room or self.passing.spent):
+            self._say_room()
+
+    def _say_room(self) -> None:
+        if self._round is not None:
+            return
+        wait = self._opened + ROUND - monotonic()
+        if wait > 0:
+            self._round = after(wait, self._end_round)
+        else:
+            self._opened = monotonic()
+            self._tell_changes()
+
+    def _end_round(self) -> None:
+        self._round = None
+        self._opened = monotonic()
+        self._tell_changes()
 
     # ---- one connection
 
@@ -236,7 +263,13 @@ class Reception:
             self._timer = None
 
     def _on_timer(self) -> None:
-        self._start_timer(LOOK)  # whatever becomes of this time
+        try:
+            self._look_after_them()
+        except Exception:  # they must not wait for ever
+            log.exception("%r: error in looking after those who wait", self)
+            self._start_timer(LOOK)
+
+    def _look_after_them(self) -> None:
         self.resume()
         held_up = self._held_up
         if self._closed or not (held_up or self._lobby):
@@ -297,24 +330,36 @@ class Reception:
 
     def _on_news(self) -> None:
         """A neighbour has said what it has, has gone, or answers again."""
-        for neighbour in self.passing.neighbours.values():
-            if neighbour.gives and neighbour.told is None:
-                self._tell(neighbour)
+        if any(each.gives and each.told is None for each in self.passing.neighbours.values()):
+            self._tell_changes()
         self.resume()
 
     def add(self, hub: int, link: Link) -> None:
         """A link to another hub."""
         self.passing.add(hub, link)
-        self._tell(self.passing.neighbours[hub])
+        if self._gives:
+            self._tell(self.passing.neighbours[hub], self._occupancy())
 
     def tick(self, busy: float) -> None:
         """Take what a quarter of a second has shown of this hub's load, and tell those who want to know."""
         self._busy += (busy - self._busy) * (1 - DECAY)
         self._own.tick()
         self.passing.tick()
-        for neighbour in self.passing.neighbours.values():
-            if neighbour.gives:
-                self._tell(neighbour)
+        self._tell_changes(beat=True)
+
+    def _tell_changes(self, beat: bool = False) -> None:
+        """Tell all who want to know, if it is news to them, or its time for their heartbeat."""
+        wanting = [neighbour for neighbour in self.passing.neighbours.values() if neighbour.gives]
+        if not wanting:
+            self._said = None
+            return
+        occupancy = self._occupancy()
+        if self._said is not None and not _differs(self._said, occupancy):
+            occupancy = self._said
+        self._said = occupancy
+        for neighbour in wanting:
+            if neighbour.told is not occupancy or neighbour.taken or (beat and self.passing.beats(neighbour)):
+                self._tell(neighbour, occupancy)
 
     def _room(self) -> int | None:
         if self._closed:
@@ -350,29 +395,41 @@ class Reception:
         return -(-room // max(givers, 1))
 
     def _tell_all(self) -> None:
-        for neighbour in self.passing.neighbours.values():
-            self._tell(neighbour)
-
-    def _tell(self, neighbour: Neighbour) -> None:
-        """Tell a hub what there is here, and whether it is to tell the same.
+        """Tell the others what there is here, and whether they are to tell the same.
 
         Where neither gives connections away, nothing is said.
         """
-        gives = self._gives
-        if not (gives or neighbour.gives or neighbour.told is not None):
-            return
-        occupancy = control_pb2.Occupancy(
+        occupancy = self._occupancy()
+        self._said = occupancy
+        for neighbour in self.passing.neighbours.values():
+            if occupancy.gives or neighbour.gives or neighbour.told is not None:
+                self._tell(neighbour, occupancy)
+
+    def _occupancy(self) -> control_pb2.Occupancy:
+        return control_pb2.Occupancy(
             connections=self._count(),
             busy=self._busy,
             room=self._share(),
-            gives=gives,
+            gives=self._gives,
             stopping=self._closed,
         )
+
+    def _tell(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
         if neighbour.link.send(control_pb2.HubToHub(occupancy=occupancy)):
-            neighbour.told, neighbour.taken = occupancy, 0
+            self.passing.told(neighbour, occupancy)
 
     def __repr__(self) -> str:
         return (
             f"<Reception {len(self._listeners)} listeners, {len(self._lobby)} in the lobby, "
             f"{len(self._refusals)} refusals, {self.passing!r}>"
         )
+
+
+def _differs(one: control_pb2.Occupancy, other: control_pb2.Occupancy) -> bool:
+    """Whether another hub would decide otherwise."""
+    return (
+        (one.connections, one.room, one.gives, one.stopping)
+        != (other.connections, other.room, other.gives, other.stopping)
+        or one.HasField("room") != other.HasField("room")
+        or abs(one.busy - other.busy) >= FINE
+    )

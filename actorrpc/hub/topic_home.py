@@ -111,11 +111,12 @@ class Home:
     def publish(self, topic: str, type: str, payload: bytes) -> None:
         """Number a message and send it on."""
         log = self.logs.logs.get(topic)
+        awaiting = self._awaited(topic)
         if log is None:
-            if self._awaited(topic) is None:
+            if awaiting is None:
                 return  # nobody subscribes, nor is a subscriber on its way
             log = self._begin(topic)
-        entry = self.logs.append(log, type, payload, monotonic())
+        entry = self.logs.append(log, type, payload, monotonic(), awaiting is not None)
         if not log.subscribers:
             return
         delivery = self._delivery(topic, log, entry)
@@ -155,6 +156,8 @@ class Home:
             message = self._delivery(topic, log, log.entry(sent))
         if sent < log.head:  # before it is sent: that may make room, or end the subscription
             self._leave_behind(hub, topic, log, sent)
+        else:
+            self.logs.trim(log)
         self._send(hub, message)
 
     def _subscribed(self, topic: str, log: TopicLog, sequence: int) -> control_pb2.HubToHub:

@@ -13,6 +13,11 @@ __all__ = ["Entry", "TopicLog", "TopicLogs"]
 KEEP_MESSAGES = 4096
 KEEP_BYTES = 4 * 1024 * 1024
 
+#: The same, of what a hub has not been sent yet, since its link is full, or will come for: one turn can
+#: publish more than a link holds, to hubs that are well.
+BEHIND_MESSAGES = 100_000
+BEHIND_BYTES = 32 * 1024 * 1024
+
 #: What all logs of a hub take, with what each message and each topic costs beside its bytes. Beyond it the
 #: largest lose their older half, and then topics without subscribers are forgotten.
 LOGS_BYTES = 64 * 1024 * 1024
@@ -51,15 +56,30 @@ class TopicLog:
         """Messages after this number can still be had."""
         return self.head - len(self.entries)
 
-    def append(self, type: str, payload: bytes, now: float = 0.0) -> Entry:
-        """Number a message and keep it; the oldest go when there are too many."""
+    def append(self, type: str, payload: bytes, now: float = 0.0, *, awaited: bool = False) -> Entry:
+        """Number a message and keep it; the oldest go when there are too many.
+
+        ``awaited``: hubs may come that are behind from the beginning.
+        """
         self.head += 1
         entry = Entry(self.head, type, payload, now)
         self.entries.append(entry)
         self.size += len(payload)
-        while len(self.entries) > KEEP_MESSAGES or (self.size > KEEP_BYTES and len(self.entries) > 1):
-            self._drop_oldest()
+        self.trim(awaited)
         return entry
+
+    def trim(self, awaited: bool = False) -> None:
+        """Drop what is too much, but for those that are behind only where it is far too much."""
+        if not self._exceeds(KEEP_MESSAGES, KEEP_BYTES):
+            return
+        wanted = 0 if awaited else min(self.behind.values(), default=self.head)
+        while self._exceeds(KEEP_MESSAGES, KEEP_BYTES) and (
+            self.kept < wanted or self._exceeds(BEHIND_MESSAGES, BEHIND_BYTES)
+        ):
+            self._drop_oldest()
+
+    def _exceeds(self, messages: int, size: int) -> bool:
+        return len(self.entries) > messages or (self.size > size and len(self.entries) > 1)
 
     @property
     def cost(self) -> int:
@@ -124,14 +144,20 @@ class TopicLogs:
             self.size += log.cost + len(topic)
         return log
 
-    def append(self, log: TopicLog, type: str, payload: bytes, now: float) -> Entry:
+    def append(self, log: TopicLog, type: str, payload: bytes, now: float, awaited: bool = False) -> Entry:
         """Number a message and keep it; the oldest go, here or elsewhere, when there are too many."""
         before = log.cost
-        entry = log.append(type, payload, now)
+        entry = log.append(type, payload, now, awaited=awaited)
         self.size += log.cost - before
         if self.size > LOGS_BYTES:
             self._make_room()
         return entry
+
+    def trim(self, log: TopicLog) -> None:
+        """A hub is not behind any more: drop what was kept for it."""
+        before = log.cost
+        log.trim()
+        self.size += log.cost - before
 
     def unsubscribe(self, topic: str, hub: int) -> None:
         log = self.logs.get(topic)

@@ -335,8 +335,12 @@ class Topics:
 
     def reserve(self, publication: Publication) -> None:
         """Count what is to be published later. Raises RpcError as ``publish`` does."""
-        check_size(publication.topic, len(publication.type) + len(publication.payload))
-        self._publications.reserve(publication)
+        try:
+            check_size(publication.topic, len(publication.type) + len(publication.payload))
+            self._publications.reserve(publication)
+        except RpcError as error:
+            self.refused(error)
+            raise
 
     def publish_reserved(self, publication: Publication) -> None:
         """Publish what has been ``reserved``: now it is not refused any more."""

@@ -246,8 +246,8 @@ class Cell:
             fail(call, error)
         finally:
             # What a handler set in its context is for the call's next turn, and not for another call's.
-            call.variables = runner.gr_context
-            runner.gr_context = None
+            if (variables := runner.gr_context) is not None:
+                call.variables, runner.gr_context = variables, None
             call.runner = None
             if call.iterator is not None or call.held:
                 self._leave_turn(call)

@@ -183,7 +183,8 @@ class Worker:
         self._node.add_peer(peer.hub, sock)
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
-        self._node.set_homes(homes.homes, homes.version, homes.terms)
+        terms = [homes.terms] if homes.terms else []  # an older broker names none
+        self._node.set_homes(homes.homes, homes.version, *terms)
         if not self._acceptor:
             self._listen()
 

@@ -24,7 +24,8 @@ from tests.apps.shapes_pb2 import Item
 ROOT = Path(__file__).parents[2]
 ACTORRPC = (sys.executable, "-m", "actorrpc")
 APP = "tests.apps.shapes:app"
-PATIENCE = 20.0
+#: Nothing waits for so long unless it waits in vain: a busy machine starts a server in half of it.
+PATIENCE = 60.0
 
 Found = TypeVar("Found")
 
@@ -46,7 +47,7 @@ def actorrpc(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProces
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * PATIENCE,
     )
 
 

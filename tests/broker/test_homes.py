@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorrpc.broker.homes import SLOTS, assign
+from actorrpc.broker.homes import SLOTS, assign, terms
 
 NOBODY = -1
 
@@ -58,3 +58,12 @@ def test_at_first_all_have_equally_many() -> None:
     for count in range(1, 20):
         counts = Counter(assign([NOBODY] * SLOTS, range(count))).values()
         assert max(counts) - min(counts) <= 1
+
+
+def test_terms_tell_the_homes_of_a_slot_apart() -> None:
+    """Also two processes of one hub: the slot was another's in between."""
+    first = terms([0] * 4, [NOBODY] * 4, [0, 1, 0, 1], 1)
+    second = terms(first, [0, 1, 0, 1], [0, 0, 0, 0], 3)
+    third = terms(second, [0, 0, 0, 0], [1, 1, 1, 1], 4)
+    assert (first, second, third) == ([1, 1, 1, 1], [1, 3, 1, 3], [4, 4, 4, 4])
+    assert terms(third, [1] * 4, [1] * 4, 5) == third

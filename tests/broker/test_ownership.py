@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable
 
 import grpc
@@ -92,3 +93,27 @@ def test_every_process_may_have_as_many_descriptors_as_the_hard_limit_says(serve
     server = serve(program=limited)
     for pid in (server.pid, *(hub["pid"] for hub in server.status()["hubs"])):
         assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (4096, 4096)
+
+
+def test_the_broker_goes_on_looking_after_queues_when_a_look_has_failed(serve: Serve) -> None:
+    program = """
+import sys
+from actorrpc.broker.queues import Queues
+assign, times = Queues.assign, []
+def failing(self, processes):
+    times.append(None)
+    if len(times) == 2:  # the first look of those that are repeated
+        raise ZeroDivisionError("a mistake")
+    assign(self, processes)
+Queues.assign = failing
+from actorrpc.cli import main
+sys.exit(main())
+"""
+    server = serve(program=(sys.executable, "-c", program, "serve"))
+    until(lambda: "ZeroDivisionError: a mistake" in server.errors)
+    silent = server.hub(0)["pid"]
+    os.kill(silent, signal.SIGSTOP)
+    try:
+        until(lambda: "hub 1 accepts from queue 0" in server.errors)
+    finally:
+        os.kill(silent, signal.SIGCONT)

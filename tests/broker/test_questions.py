@@ -138,3 +138,25 @@ def test_connections_of_all_hubs_but_the_silent(monkeypatch: pytest.MonkeyPatch)
             "actors": {}, "load": 0.0, "freeze_ms": 0.0, "age": 0.0,
         },
     ]  # fmt: skip
+
+
+def _page(*ids: str, more: int = 0) -> Connections:
+    return Connections(connections=[Connection(id=id) for id in ids], more=more)
+
+
+def test_connections_are_asked_for_until_all_are_named() -> None:
+    one = FakeProcess(0, _page("a", "b", more=7), _page("c", more=9), _page())
+    other = FakeProcess(1, _page("d"))
+    rows, silent = questions.list_connections([one, other])  # type: ignore[list-item]
+    assert [(row["id"], row["hub"]) for row in rows] == [("a", 0), ("b", 0), ("c", 0), ("d", 1)]
+    assert silent == []
+    assert [question.list_connections.after for question in one.asked] == [0, 7, 9]
+
+
+def test_a_hub_that_falls_silent_in_between_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "LISTING", 0.01)
+    rows, silent = questions.list_connections(
+        [FakeProcess(0, _page("a", more=1), None), FakeProcess(1, _page("b"))]  # type: ignore[list-item]
+    )
+    assert [row["id"] for row in rows] == ["a", "b"]
+    assert silent == [0]

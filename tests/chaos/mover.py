@@ -28,7 +28,7 @@ __all__ = ["Mover", "Moves"]
 #: before the hubs, in which all else waits, too.
 LANES = 6
 #: A broker that answers a question later than this has lost it.
-PATIENCE = 20.0
+PATIENCE = 60.0
 #: How often it looks whether something can be moved, where nothing can.
 IDLE = 0.001
 #: A command line that says nothing for five seconds has to go: after so many it is another one that asks.

@@ -18,7 +18,7 @@ from tests.interop.served import Served
 __all__ = ["Visitor", "visitor"]
 
 #: What the broker may take to answer.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Visitor:

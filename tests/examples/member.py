@@ -13,7 +13,7 @@ import grpc
 from examples.chat.chat_actorrpc import ChatStub
 from examples.chat.chat_pb2 import Event, JoinRequest, LeaveRequest, SayRequest, WhoRequest
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 class Ended(Exception):

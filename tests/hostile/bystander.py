@@ -23,7 +23,7 @@ PAUSE = 0.001
 #: No call of it takes as long as that.
 DEADLINE = 20.0
 #: How long a test waits for its calls.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tests.wire import raw
 __all__ = ["RawClient", "raw_client"]
 
 #: For an answer that does come.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class RawClient:

@@ -18,7 +18,7 @@ from actorrpc.pb import control_pb2
 
 T = TypeVar("T")
 
-WAIT = 20.0
+WAIT = 60.0
 
 
 class Hubs:

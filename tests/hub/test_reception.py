@@ -15,7 +15,7 @@ import pytest
 from actorrpc.config import Config
 from actorrpc.hub import reception as module
 from actorrpc.hub.listener import Listener, PlainSocket
-from actorrpc.hub.passing import Guest
+from actorrpc.hub.passing import Guest, Neighbour
 from actorrpc.hub.reception import LOOK, NEXT_STEP, REFUSALS_PER_STEP, Reception
 from actorrpc.pb import control_pb2
 
@@ -243,6 +243,76 @@ def test_those_that_give_share_the_room() -> None:
     assert [link.told[-1].room for link in (one, other)] == [1, 1], "the last place may be given twice"
     desk.come(1)
     assert [link.told[-1].room for link in (one, other)] == [0, 0]
+    desk.close()
+
+
+def crowd_of(hubs: int, limit: int = 10) -> tuple[Desk, list[FakeLink]]:
+    """A reception whose neighbours all want to know what there is, and know it."""
+    desk = Desk(limit, full_timeout=0)
+    links = [desk.join(hub, gives=True) for hub in range(1, hubs)]
+    desk.tick(0.0)
+    for link in links:
+        link.told.clear()
+    return desk, links
+
+
+def test_what_is_not_new_is_said_half_as_often_and_not_to_all_at_once() -> None:
+    desk, links = crowd_of(9)
+    for _ in range(8):
+        before = sum(len(link.told) for link in links)
+        desk.tick(0.0)
+        assert sum(len(link.told) for link in links) - before == 4
+    assert [len(link.told) for link in links] == [4] * 8
+    desk.come(1)
+    desk.tick(0.0)
+    assert sum(len(link.told) for link in links) == 32 + 8, "that is new to all"
+    desk.close()
+
+
+def test_a_load_that_is_new_is_said() -> None:
+    desk, (link,) = crowd_of(2)
+    for _ in range(8):
+        desk.tick(1.0)
+    assert link.told[-1].busy > 0.2
+    assert len(link.told) == 8
+    desk.close()
+
+
+def test_what_hubs_cost_each_other_does_not_grow_with_their_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round looks at this hub once, and a word of a neighbour at no other."""
+    looks: list[int] = []
+    check = Neighbour.check
+    monkeypatch.setattr(Neighbour, "check", lambda self, tick: (looks.append(self.hub), check(self, tick)))
+    desk, _ = crowd_of(100)
+    counted: list[None] = []
+    count = desk._count
+    desk._count = lambda: (counted.append(None), count())[1]
+    desk.come(1)
+    counted.clear()
+    desk.tick(0.0)
+    assert len(counted) <= 3
+    occupancy = control_pb2.Occupancy(connections=3, room=7, gives=True)
+    looks.clear()
+    for _ in range(10):
+        desk.passing.receive(5, control_pb2.HubToHub(occupancy=occupancy), ())
+    assert set(looks) == {5}
+    desk.close()
+
+
+def test_a_full_hub_where_clients_come_and_go_does_not_tell_each_time(timers: Timers) -> None:
+    desk, (link,) = crowd_of(2, limit=2)
+    desk.come(2)
+    assert link.told[-1].room == 0
+    link.told.clear()
+    for _ in range(100):
+        desk.served.pop()
+        desk.changed()
+        desk.come(1)
+    assert len(link.told) <= 2, "that it has room, and that it has none"
+    desk.served.pop()
+    desk.changed()
+    timers.fire()
+    assert link.told[-1].room == 1, "in the end it says so"
     desk.close()
 
 

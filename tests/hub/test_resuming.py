@@ -319,13 +319,14 @@ def memfds() -> int:
 
 
 @pytest.mark.parametrize("size", (INLINE_BYTES - 100, INLINE_BYTES, 1 << 20, 32 << 20))
-def test_a_large_state_travels(size: int) -> None:
+def test_a_large_state_travels(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actorrpc.handoff.source.READY_TIMEOUT", 60.0)  # a busy machine reads 32 MB slowly
     with serving(actorrpc.App([Large]), 2) as hubs, connect(hubs) as channel:
         stub = StatefulStub(channel)
-        assert stub.Unary(Item(number=size), timeout=20).number == size
+        assert stub.Unary(Item(number=size), timeout=60).number == size
         for target in (1, 0, 1):
             moved(hubs, target)
-            assert stub.Unary(Item(), timeout=20).number == size
+            assert stub.Unary(Item(), timeout=60).number == size
         assert memfds() == 0
 
 

@@ -99,6 +99,15 @@ def test_subscriptions_of_a_connection_are_limited(hubs, monkeypatch):
         assert code_of(lambda: stub.Unary(Item(text="one more"))) is EXHAUSTED
 
 
+def test_the_names_of_topics_are_limited(hubs):
+    with connect(hubs) as channel:
+        stub = StatefulStub(channel)
+        names = [f"{number} " * 150_000 for number in range(4)]
+        for name in names[:3]:
+            stub.Unary(Item(text=name))
+        assert code_of(lambda: stub.Unary(Item(text=names[3]))) is EXHAUSTED
+
+
 @pytest.mark.parametrize(
     ("limit", "code"), [("TOPIC_BYTES", UNAVAILABLE), ("HOME_BYTES", UNAVAILABLE), ("HUB_BYTES", EXHAUSTED)]
 )
@@ -218,7 +227,7 @@ def test_a_hub_that_reads_nothing_gets_no_more_than_a_link_may_hold(hubs):
         assert len(next(replies).body) == 1
         link = hubs.nodes[0]._links[1]
         hubs.ask(lambda: hubs.nodes[1]._links[0]._reader.stop())
-        for _ in range(20):
+        for _ in range(50):
             publisher.Beside(Item(text=topic, number=1_000_000))
             assert hubs.ask(lambda: link.unsent) < 2_000_000
         reader = hubs.nodes[1]._links[0]

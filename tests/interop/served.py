@@ -21,7 +21,7 @@ from actorrpc.pb.admin_pb2 import Reply, Request
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-WAIT = 30.0
+WAIT = 60.0
 
 
 class Served:

@@ -417,9 +417,9 @@ class World:
     def _watch(self) -> None:
         append = TopicLog.append
 
-        def watched(log: TopicLog, type: str, payload: bytes, now: float = 0.0) -> Any:
+        def watched(log: TopicLog, type: str, payload: bytes, *args: Any, **named: Any) -> Any:
             self.history.number(log.epoch, payload)
-            return append(log, type, payload, now)
+            return append(log, type, payload, *args, **named)
 
         self._patches.setattr(TopicLog, "append", watched)
         where, name = (Topics, "_lose") if hasattr(Topics, "_lose") else (Subscription, "lost")

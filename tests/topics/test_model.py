@@ -178,12 +178,22 @@ def test_questions_do_not_pile_up_while_a_home_is_stuck(world):
 
 
 def test_what_a_stuck_subscriber_misses_is_told(world, small):
-    small.setattr(topic_log, "KEEP_MESSAGES", 10)
+    small.setattr(topic_log, "KEEP_MESSAGES", 5)
+    small.setattr(topic_log, "BEHIND_MESSAGES", 10)
     subscriber, other = call(world, 0, "g"), call(world, 1, "g")
     publish(world, 1, "g", 50)
     world.settle()
     assert subscriber.told and numbers(subscriber) == [*range(1, len(subscriber.heard) + 1)]
     assert numbers(other) == [*range(1, 51)]
+
+
+def test_a_burst_that_no_link_holds_is_kept_for_those_who_are_behind(world, small):
+    small.setattr(topic_log, "KEEP_MESSAGES", 5)
+    subscriber = call(world, 0, "g")
+    publish(world, 1, "g", 100)
+    finish(world)
+    assert numbers(subscriber) == [*range(1, 101)]
+    assert len(world.hub(1).topics._home.logs.logs["g"].entries) == 5
 
 
 def test_a_message_that_has_not_come_is_asked_for(world):

@@ -7,7 +7,7 @@ import sys
 import time
 
 from .program import Program
-from .search import Found, Search
+from .search import Search, small
 from .world import World, run
 
 #: Seconds between two lines of progress.
@@ -20,14 +20,13 @@ def main() -> int:
     parser.add_argument("--programs", type=int, default=1 << 62, help="run no more than so many")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--only", default="", help="kinds of faults to look for, with commas; others pass")
-    parser.add_argument("--no-shrink", action="store_true", help="print the first program, small or not")
+    parser.add_argument("--no-shrink", action="store_true", help="do not make the program small")
     parser.add_argument("--program", help="run this one: what a failure has printed")
     arguments = parser.parse_args()
     if arguments.program:
         run(World(eval(arguments.program, {"Program": Program})))
         return 0
-    only = tuple(filter(None, arguments.only.split(",")))
-    search = Search(arguments.seed, only, shrink=not arguments.no_shrink)
+    search = Search(arguments.seed, tuple(filter(None, arguments.only.split(","))))
     print(f"seed {arguments.seed}", flush=True)
     began = time.monotonic()
     found = None
@@ -37,18 +36,15 @@ def main() -> int:
         print(f"{search.programs:,} programs, {search.moves:,} moves, {seconds:,.0f} s", flush=True)
         if search.programs >= arguments.programs:
             break
-        search.seed += 1
     if search.other:
         print(f"faults of other kinds: {search.other}")
-    return _report(found)
-
-
-def _report(found: Found | None) -> int:
     if found is None:
         return 0
-    print(f"FAULT {found.fault}")
-    print(f"seen by program {found.programs:,}, seed {found.seed}; made small:")
-    print(found.program)
+    print(f"FAULT {found.fault}\nseen by program {found.programs:,} of seed {arguments.seed}:", flush=True)
+    print(found.program, flush=True)
+    if not arguments.no_shrink:
+        found = small(found)
+        print(f"made small: {found.fault}\n{found.program}")
     return 1
 
 

@@ -32,6 +32,7 @@ where a call is the n-th of those that the step can mean, modulo their number.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -39,7 +40,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-__all__ = ["METHODS", "Op", "Program", "programs"]
+__all__ = ["METHODS", "Op", "Program", "programs", "random_program"]
 
 Op = tuple[Any, ...]
 Script = tuple[Op, ...]
@@ -81,27 +82,29 @@ class Program:
 # ---- how a program is drawn: by numbers, since strategies inside of strategies take longer than a run
 
 
-@cache
-def _below(count: int) -> st.SearchStrategy[int]:
-    return st.integers(0, count - 1)
-
-
 class _Dice:
-    """Choices of a program's parts."""
+    """Choices. ``number(n)`` gives one below n; hypothesis chooses it, or a random generator."""
 
-    def __init__(self, draw: Any) -> None:
-        self._draw = draw
+    def __init__(self, number: Callable[[int], int]) -> None:
+        self.number = number
 
     def pick(self, *choices: Any) -> Any:
         """One of these; the first is the simplest."""
-        return choices[self._draw(_below(len(choices)))]
+        return choices[self.number(len(choices))]
 
     def weighed(self, weights: dict[str, int]) -> str:
         return self.pick(*(name for name, weight in weights.items() for _ in range(weight)))
 
     def some(self, most: int, part: Callable[[], Any]) -> tuple[Any, ...]:
         """At most so many parts."""
-        return tuple(part() for _ in range(self._draw(_below(most + 1))))
+        return tuple(part() for _ in range(self.number(most + 1)))
+
+    def many(self, most: int, part: Callable[[], Any]) -> tuple[Any, ...]:
+        """At least one, and rarely more than five."""
+        found = [part()]
+        while len(found) < most and self.number(5):
+            found.append(part())
+        return tuple(found)
 
 
 OPS = {
@@ -127,7 +130,7 @@ class _Scripts(_Dice):
     """
 
     most = 1500
-    ops = OPS
+    ops: dict[str, int]
 
     def op(self, ops: dict[str, int] | None = None) -> Op:
         name = self.weighed(ops or self.ops)
@@ -187,97 +190,87 @@ class _Scripts(_Dice):
         return many, self.on_request(), script
 
 
-@dataclass(frozen=True)
-class _Kinds:
-    """What one program is made of."""
+class _Programs(_Scripts):
+    """Choices of whole programs."""
 
-    methods: tuple[str, ...]
-    steps: dict[str, int]
-    ops: dict[str, int]
+    def program(self) -> Program:
+        values = self.settings()
+        self.most = 8 if values["move_every"] else 1500
+        self.methods = sorted({self.pick(*METHODS) for _ in range(self.pick(1, 2, 3, 4))})
+        steps = {"call", "release", *(self.weighed(STEPS) for _ in range(self.pick(2, 3, 4, 6, 8)))}
+        ops = {self.weighed(OPS) for _ in range(self.pick(1, 2, 3, 4, 6))}
+        self.steps = {name: weight for name, weight in STEPS.items() if name in steps}
+        self.ops = {name: weight for name, weight in OPS.items() if name in ops}
+        self.clients, self.hubs = len(values["clients"]), values["hubs"]
+        return Program(self.many(10, lambda: self.many(5, self.step)), **values)
+
+    def settings(self) -> dict[str, Any]:
+        """All of a program but its steps."""
+        hubs = self.pick(2, 1, 2, 3)
+        return {
+            "clients": tuple(
+                (self.pick(*WINDOWS), self.pick(False, True), self.pick(True, False))
+                for _ in range(self.pick(1, 1, 2))
+            ),
+            "hooks": tuple((name, (self.hook(name), *self.pick((), ((),)))) for name in self.names(HOOKS)),
+            "interceptors": self.names(INTERCEPTORS),
+            "hubs": hubs,
+            "tick": self.pick(1e-6, 1e-4, 2e-3),
+            "max_mailbox": self.pick(10_000, 8, 8),
+            "move_every": self.pick(0, 0, 0, 0, 1, 3) if hubs > 1 else 0,
+            "topic_room": self.pick(1024, 4),
+        }
+
+    def names(self, choices: list[str]) -> tuple[str, ...]:
+        """None of these, or a few."""
+        return tuple(sorted(set(self.some(3, lambda: self.pick(*choices))))) if self.number(2) else ()
+
+    def step(self) -> Op:
+        name = self.weighed(self.steps)
+        number = self.number(8)
+        client = number % self.clients
+        match name:
+            case "call":
+                return self.call(client)
+            case "say":
+                return name, number, (self.messages(True),)
+            case "half":
+                return name, number, self.script(True)
+            case "cancel" | "release":
+                return name, number
+            case "grant":
+                return name, number, self.pick(100, 20_000, 70_000, 1_000_000)
+            case "release all":
+                return (name,)
+            case "move":
+                return name, client, self.number(self.hubs)
+            case "advance":
+                return name, self.pick(0.1, 0.5, 3.0)
+        return name, client
+
+    def call(self, client: int) -> Op:
+        method = self.pick(*self.methods)
+        client_streams, server_streams = SHAPES[method[2:].lstrip("X")]
+        timeout, on_call = self.pick(*TIMES), self.on_call()
+        if not client_streams:
+            message = (1, self.on_request(), self.script(server_streams))
+            return "call", client, method, timeout, on_call, (message,), ()
+        messages = self.some(2, lambda: self.messages(server_streams))
+        end = self.script(server_streams) if self.number(2) else None
+        return "call", client, method, timeout, on_call, messages, end
 
 
-@st.composite
-def _kinds(draw: Any) -> _Kinds:
-    dice = _Dice(draw)
-    methods = {dice.pick(*METHODS) for _ in range(dice.pick(1, 2, 3, 4))}
-    steps = {"call", "release", *(dice.weighed(STEPS) for _ in range(dice.pick(2, 3, 4, 6, 8)))}
-    ops = {dice.weighed(OPS) for _ in range(dice.pick(1, 2, 3, 4, 6))}
-    return _Kinds(
-        tuple(sorted(methods)),
-        {name: weight for name, weight in STEPS.items() if name in steps},
-        {name: weight for name, weight in OPS.items() if name in ops},
-    )
-
-
-@st.composite
-def _steps(draw: Any, clients: int, hubs: int, most: int, kinds: _Kinds) -> Op:
-    dice = _Scripts(draw)
-    dice.most = most
-    dice.ops = kinds.ops
-    name = dice.weighed(kinds.steps)
-    number = draw(_below(8))
-    client = number % clients
-    match name:
-        case "call":
-            return _call(dice, client, dice.pick(*kinds.methods))
-        case "say":
-            return name, number, (dice.messages(True),)
-        case "half":
-            return name, number, dice.script(True)
-        case "cancel" | "release":
-            return name, number
-        case "grant":
-            return name, number, dice.pick(100, 20_000, 70_000, 1_000_000)
-        case "release all":
-            return (name,)
-        case "move":
-            return name, client, dice.pick(*range(hubs))
-        case "advance":
-            return name, dice.pick(0.1, 0.5, 3.0)
-    return name, client
-
-
-def _call(dice: _Scripts, client: int, method: str) -> Op:
-    client_streams, server_streams = SHAPES[method[2:].lstrip("X")]
-    timeout, on_call = dice.pick(*TIMES), dice.on_call()
-    if not client_streams:
-        message = (1, dice.on_request(), dice.script(server_streams))
-        return "call", client, method, timeout, on_call, (message,), ()
-    messages = dice.some(2, lambda: dice.messages(server_streams))
-    end = dice.script(server_streams) if dice.pick(False, True) else None
-    return "call", client, method, timeout, on_call, messages, end
-
-
-@st.composite
-def _settings(draw: Any) -> dict[str, Any]:
-    """All of a program but its steps."""
-    dice = _Scripts(draw)
-    hubs = dice.pick(1, 2, 2, 3)
-    return {
-        "clients": tuple(
-            (dice.pick(*WINDOWS), dice.pick(False, True), dice.pick(True, False))
-            for _ in range(dice.pick(1, 1, 2))
-        ),
-        "hooks": tuple(
-            (name, (dice.hook(name), *dice.pick((), ((),))))
-            for name in sorted(set(dice.some(3, lambda: dice.pick(*HOOKS))) if dice.pick(False, True) else ())
-        ),
-        "interceptors": tuple(
-            sorted(set(dice.some(3, lambda: dice.pick(*INTERCEPTORS))) if dice.pick(False, True) else ())
-        ),
-        "hubs": hubs,
-        "tick": dice.pick(1e-6, 1e-4, 2e-3),
-        "max_mailbox": dice.pick(10_000, 8, 8),
-        "move_every": dice.pick(0, 0, 0, 0, 1, 3) if hubs > 1 else 0,
-        "topic_room": dice.pick(1024, 4),
-    }
+@cache
+def _below(count: int) -> st.SearchStrategy[int]:
+    return st.integers(0, count - 1)
 
 
 @st.composite
 def programs(draw: Any) -> Program:
     """All programs."""
-    values = draw(_settings())
-    most = 8 if values["move_every"] else 1500
-    steps = _steps(len(values["clients"]), values["hubs"], most, draw(_kinds()))
-    batches = draw(st.lists(st.lists(steps, min_size=1, max_size=5), min_size=1, max_size=10))
-    return Program(tuple(map(tuple, batches)), **values)
+    return _Programs(lambda count: draw(_below(count))).program()
+
+
+def random_program(chosen: random.Random) -> Program:
+    """One of them, without hypothesis: a hundred times as fast."""
+    return _Programs(chosen.randrange).program()

@@ -166,16 +166,19 @@ class World:
             self._rounds(200, enough=True)
             self.clock.advance(60)
             self._rounds(200, enough=True)
-            for node in self.nodes:
-                for connection in list(node.connections.values()):
-                    connection.close()
-                node.close()
+            gevent.get_hub().loop.run_callback(self._close_all)
             self._rounds(200, enough=True)
         if self._undo is not None:
             self._undo()
             logger, logger.propagate = self._logger
             logger.removeHandler(self._log)
         current.clear()
+
+    def _close_all(self) -> None:
+        for node in self.nodes:
+            for connection in list(node.connections.values()):
+                connection.close()
+            node.close()
 
     # ---- steps of a program
 
@@ -274,12 +277,16 @@ class World:
             gate.event.set()
 
     def _move(self, client: int, hub: int) -> None:
-        found = probes.connections(self.nodes).get(self.ids[client])
-        if found is None:
-            return
+        """Ask for a move in the loop, which is where hubs hear of it."""
         results: list[Any] = []
-        self.moves.append((client, results))
-        found[0].move(self.ids[client], hub, results.append)
+
+        def begin() -> None:
+            found = probes.connections(self.nodes).get(self.ids[client])
+            if found is not None:
+                self.moves.append((client, results))
+                found[0].move(self.ids[client], hub, results.append)
+
+        gevent.get_hub().loop.run_callback(begin)
 
     def _on_moved(self, moved: Any) -> None:
         client = self.ids.index(moved.connection)
@@ -755,7 +762,7 @@ class World:
             why = call.why_not(self.gates, self.admits)
             if why and "behind" not in why:
                 waiting += call.stream.sent - call.handled
-        return waiting > self.program.max_mailbox
+        return waiting > self.program.max_mailbox // 2  # once it has stopped, it reads again from there on
 
     def _check_call(self, call: Call, reads: bool, now: float) -> None:
         client, stream = call.client, call.stream
