@@ -13,6 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
+from weakref import WeakSet
 
 import grpc
 import grpc.aio
@@ -70,6 +71,9 @@ class Client:
         self._chance = random.Random(name)
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._open: WeakSet[Any] = WeakSet()
+        #: A call has ended as all do when the connection has gone.
+        self._broken = False
         #: Since when each conversation has come no further.
         self._since: dict[str, float] = {}
 
@@ -116,6 +120,8 @@ class Client:
         """It is over: its hub has died."""
         for task in self._tasks:
             task.cancel()
+        for call in list(self._open):
+            call.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._since.clear()
 
@@ -128,8 +134,12 @@ class Client:
     # ---- what conversations are made of
 
     def _call(self, method: str, *request: Any, **options: Any) -> Any:
+        if self._broken:
+            raise asyncio.InvalidStateError("grpcio would connect again")
         self.calls[method] += 1
-        return getattr(self._stub, method)(*request, **options)
+        call = getattr(self._stub, method)(*request, **options)
+        self._open.add(call)
+        return call
 
     def _run(self, what: str, conversation: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         async def run() -> None:
@@ -155,6 +165,7 @@ class Client:
         if code is grpc.StatusCode.DATA_LOSS:
             struck = self._deaths.count > 0
         elif code is grpc.StatusCode.UNAVAILABLE or isinstance(error, asyncio.InvalidStateError):
+            self._broken = True
             struck = await self._deaths.since(self.born)
         else:
             struck = False

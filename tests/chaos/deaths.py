@@ -25,6 +25,8 @@ __all__ = ["Death", "Deaths"]
 
 #: "At once", for a client whose hub has died, on a machine that has other things to do.
 PROMPT = 8.0
+#: How long a subscription may take to ask its topic's home, after a move, for what it has missed.
+JUST = 1.0
 #: Until the hub serves again and all clients are back.
 PATIENCE = 60.0
 #: Between two looks at the broker's status.
@@ -33,13 +35,15 @@ LOOK = 0.2
 
 @dataclass
 class Death:
-    """One hub that was killed. ``there``: the clients it had; ``moving``: those that were on their way."""
+    """One hub that was killed. ``there``: the clients it had; ``moving``: those that were on their way;
+    ``moved``: those that had come to where they are just before."""
 
     hub: int
     pid: int
     at: float
     there: set[str]
     moving: set[str]
+    moved: set[str]
 
 
 class Deaths:
@@ -97,9 +101,10 @@ class Deaths:
         hub = self._choose()
         for crew in self._crews:
             crew.say("death")
+        moved = self._mover.moved_since(time.monotonic() - JUST)
         there, moving = self._mover.hub_dies(hub["id"])
         os.kill(hub["pid"], signal.SIGKILL)
-        self._death = Death(hub["id"], hub["pid"], time.monotonic(), there, moving)
+        self._death = Death(hub["id"], hub["pid"], time.monotonic(), there, moving, moved)
         self.all.append(self._death)
 
     def _choose(self) -> dict[str, Any]:

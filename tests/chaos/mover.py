@@ -107,6 +107,8 @@ class Mover:
         self._peers: dict[str, str] = {}
         #: Connections that were under way as a hub died.
         self._struck: set[str] = set()
+        #: When each has moved last.
+        self._moved_at: dict[str, float] = {}
         self._lanes = [_Lane(path) for _ in range(LANES)]
         self.look()
 
@@ -150,6 +152,10 @@ class Mover:
         for lane in self._lanes:
             lane.connections = [id for id in lane.connections if id not in there | self._struck]
         return {self._peers[id] for id in there}, {self._peers[id] for id in self._struck}
+
+    def moved_since(self, time: float) -> set[str]:
+        """The clients that have moved since a time of the monotonic clock."""
+        return {self._peers[id] for id, at in self._moved_at.items() if at >= time and id in self._peers}
 
     def hub_lives(self, hub: int) -> None:
         """It is there again."""
@@ -218,6 +224,7 @@ class Mover:
         else:
             self.moves.done[lane.moving] += 1
             self._where[lane.moving] = lane.target
+            self._moved_at[lane.moving] = time.monotonic()
         lane.moving = ""
         return True
 

@@ -289,11 +289,12 @@ def judge(odd: dict[str, Any], deaths: Sequence[Death]) -> str:
     """What something is that was heard of a topic otherwise than once and in order.
 
     Publications that a dead home had not acknowledged are published again, and may be heard twice: "again".
-    What it had numbered may be lost to a subscriber that was on its way: "lost". All else is a "fault".
+    What it had numbered may be lost to a subscriber that was on its way, or had not asked yet, after that,
+    for what it had missed: "lost". All else is a "fault".
     """
     near = [death for death in deaths if 0 <= odd["at"] - death.at <= AFTERMATH]
     if near and odd["number"] < odd["due"]:
         return "again"
-    if any(odd["peer"] in death.moving for death in near):
+    if any(odd["peer"] in death.moving | death.moved for death in near):
         return "lost"
     return "fault"

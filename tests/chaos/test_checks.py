@@ -10,7 +10,7 @@ from tests.chaos.deaths import Death
 from tests.chaos.logs import unexpected
 from tests.chaos.storm import AFTERMATH, judge
 
-DEATH = Death(hub=1, pid=4242, at=100.0, there={"there"}, moving={"moving"})
+DEATH = Death(hub=1, pid=4242, at=100.0, there={"there"}, moving={"moving"}, moved={"moved"})
 DIED = "2026-01-01 00:00:00,000 WARNING broker: hub 1 (pid 4242) was killed by SIGKILL"
 STARTS = "2026-01-01 00:00:00,000 INFO broker: hub 1 starts again in 0.5 s"
 
@@ -24,6 +24,7 @@ def odd(peer: str, number: int, due: int, at: float) -> dict[str, Any]:
     [
         (odd("here", 3, 4, 101.0), "again"),
         (odd("moving", 6, 4, 101.0), "lost"),
+        (odd("moved", 6, 4, 101.0), "lost"),
         (odd("here", 6, 4, 101.0), "fault"),
         (odd("here", 3, 4, 99.0), "fault"),
         (odd("here", 3, 4, 101.0 + AFTERMATH), "fault"),
