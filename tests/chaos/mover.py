@@ -100,6 +100,7 @@ class Mover:
     def __init__(self, path: str, hubs: int, chance: random.Random) -> None:
         self.moves = Moves()
         self._path = path
+        self._hubs = hubs
         self._living = set(range(hubs))
         self._chance = chance
         #: By id: where each connection is, and its client's address.
@@ -109,6 +110,8 @@ class Mover:
         self._struck: set[str] = set()
         #: When each has moved last.
         self._moved_at: dict[str, float] = {}
+        #: No move is to begin.
+        self._rests = False
         self._lanes = [_Lane(path) for _ in range(LANES)]
         self.look()
 
@@ -129,7 +132,8 @@ class Mover:
 
     @property
     def quiet(self) -> bool:
-        """Whether no move is under way."""
+        """Whether no move is under way; and let none begin before ``look``."""
+        self._rests = True
         return not any(lane.moving for lane in self._lanes)
 
     def look(self) -> None:
@@ -139,6 +143,7 @@ class Mover:
         self._where = {row["id"]: row["hub"] for row in rows}
         self._peers = {row["id"]: row["peer"] for row in rows}
         self._struck.clear()
+        self._rests = False
         ids = sorted(self._where)
         for number, lane in enumerate(self._lanes):
             lane.connections = ids[number::LANES]
@@ -205,7 +210,7 @@ class Mover:
 
     def _can(self, lane: _Lane) -> bool:
         """Whether it has something that can move."""
-        return len(self._living) > 1 and bool(lane.connections)
+        return len(self._living) > 1 and not self._rests and bool(lane.connections)
 
     def _ask(self, lane: _Lane) -> None:
         connection = self._chance.choice(lane.connections)
@@ -217,7 +222,7 @@ class Mover:
         if reply is None:
             return False
         self.moves.seconds.append(time.monotonic() - lane.asked_at)
-        if reply.error and lane.moving in self._struck:
+        if reply.error and (lane.moving in self._struck or self._waits_for_a_home(reply.error)):
             self.moves.struck[reply.error.replace(lane.moving, "it")] += 1
         elif reply.error:
             self.moves.aborted[reply.error.replace(lane.moving, "it")] += 1
@@ -227,6 +232,10 @@ class Mover:
             self._moved_at[lane.moving] = time.monotonic()
         lane.moving = ""
         return True
+
+    def _waits_for_a_home(self, error: str) -> bool:
+        """Whether a connection stays for its topics' sake, and a hub has died that may be their home."""
+        return len(self._living) < self._hubs and ("acknowledged" in error or "subscri" in error)
 
     def _check_patience(self, now: float) -> None:
         for lane in self._lanes:
