@@ -500,7 +500,8 @@ class Connection:
         if call.timer is not None:
             call.timer.close()
             call.timer = None
-        call.close_context()
+        if call._context is not None:
+            call.close_context()
         if call.request is not None:
             self.session.consumed(call.stream, len(call.request))
             call.request = None
