@@ -26,6 +26,7 @@ from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.interception import Admission
 from actorrpc.hub.metering import Usage
 from actorrpc.hub.obstacles import why_unquiet
+from actorrpc.hub.runners import get_ident
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import CONNECT, END, MESSAGE, REQUEST, THAW, Cell, fail
@@ -630,7 +631,8 @@ class Connection:
 
         Raises RuntimeError where nobody can wait, in gevent's own greenlet, and in another thread always.
         """
-        self.runners.check_thread()
+        if get_ident() != self.runners.thread:  # as `check_thread`, without a call for each send
+            self.runners.check_thread()
         while self.state == FROZEN:
             if gevent.getcurrent() is self.runners.hub:
                 raise RuntimeError(

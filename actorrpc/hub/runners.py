@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from actorrpc.hub.metering import Part
 
 # The thread's own, also in a patched process, where the module has the greenlet's.
-_get_ident: Callable[[], int] = get_original("_thread", "get_ident")
+get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 
-__all__ = ["Runner", "Runners"]
+__all__ = ["Runner", "Runners", "get_ident"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -92,7 +92,7 @@ class Runners:
 
     def __init__(self) -> None:
         self.hub = gevent.get_hub()
-        self._thread = _get_ident()
+        self.thread = get_ident()
         self._free: list[Runner] = []
 
     def start(self, job: Callable[[Runner], None], part: Part) -> None:
@@ -109,7 +109,7 @@ class Runners:
 
     def check_thread(self) -> None:
         """Raise RuntimeError if the caller runs in another thread."""
-        if _get_ident() != self._thread:
+        if get_ident() != self.thread:
             raise RuntimeError("calls and actors are for the hub's own greenlets, not for other threads")
 
     def keep(self, runner: Runner) -> bool:
