@@ -11,7 +11,7 @@ from .program import Program
 __all__ = ["shrunk"]
 
 #: Runs that one program is worth.
-MOST_RUNS = 2000
+MOST_RUNS = 1000
 
 
 def shrunk(program: Program, shows: Callable[[Program], bool]) -> Program:
