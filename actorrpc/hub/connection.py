@@ -30,7 +30,7 @@ from actorrpc.hub.interception import Admission
 from actorrpc.hub.linger import LINGER, Linger
 from actorrpc.hub.metering import Usage
 from actorrpc.hub.obstacles import why_unquiet
-from actorrpc.hub.runners import Runner
+from actorrpc.hub.runners import Runner, get_ident
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import END, MESSAGE, REQUEST, Cell
@@ -540,7 +540,8 @@ class Connection:
         if call.timer is not None:
             call.timer.close()
             call.timer = None
-        call.close_context()
+        if call._context is not None:
+            call.close_context()
         if call.request is not None:
             self.session.consumed(call.stream, len(call.request))
             call.request = None
@@ -669,7 +670,8 @@ class Connection:
 
         Raises RuntimeError where nobody can wait, in gevent's own greenlet, and in another thread always.
         """
-        self.runners.check_thread()
+        if get_ident() != self.runners.thread:  # as `check_thread`, without a call for each send
+            self.runners.check_thread()
         while self.state == FROZEN:
             if gevent.getcurrent() is self.runners.hub:
                 raise RuntimeError(

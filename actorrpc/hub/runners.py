@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from actorrpc.hub.metering import Part
 
 # The thread's own, also in a patched process, where the module has the greenlet's.
-_get_ident: Callable[[], int] = get_original("_thread", "get_ident")
+get_ident: Callable[[], int] = get_original("_thread", "get_ident")
 
-__all__ = ["Runner", "Runners"]
+__all__ = ["Runner", "Runners", "get_ident"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -114,7 +114,7 @@ class Runners:
     def __init__(self) -> None:
         self.hub = gevent.get_hub()
         #: None in a forked child.
-        self._thread: int | None = _get_ident()
+        self.thread: int | None = get_ident()
         self._free: list[Runner] = []
         #: Those that were free when `trim` last looked, and when it looks next.
         self._rested: list[Runner] = []
@@ -135,8 +135,8 @@ class Runners:
 
     def check_thread(self) -> None:
         """Raise RuntimeError if the caller runs in another thread."""
-        if _get_ident() != self._thread:
-            if self._thread is None:
+        if get_ident() != self.thread:
+            if self.thread is None:
                 raise RuntimeError(
                     "this process is a child, forked from a hub, and calls and actors are the hub's: give it "
                     "what is for them through a pipe or a queue (docs/processes.md)"
@@ -145,12 +145,12 @@ class Runners:
 
     def forked(self) -> None:
         """This is a copy in a child of the hub's process, which ends with the job that forked it."""
-        self._thread = None
+        self.thread = None
         self._room = 0
 
     def leave_child(self, error: BaseException | None = None) -> None:
         """End this process if it is a child, forked in a job that has now ended."""
-        if self._thread is None:
+        if self.thread is None:
             end_child(error)
 
     def keep(self, runner: Runner) -> bool:

@@ -155,7 +155,7 @@ class _Scripts(_Dice):
         return tuple(self.op(ops) for _ in range(self.pick(1, 1, 0, 2, 3)))
 
     def iterable(self) -> Op:
-        count = min(self.pick(1, 0, 2, 3, 3, 8, 8, 40, 1500), self.most)
+        count = min(self.pick(1, 0, 2, 3, 3, 8, 8, 40, self.pick(200, 200, 1500)), self.most)
         size = min(self.pick(0, 10, 10, 3000, 30_000), 600_000 // max(count, 1))
         between = self.pick((), (), ("nap",), ("gate",), ("var",), ("burn",), ("send", 1, 10))
         return "yield", count, size, self.pick(False, True), between

@@ -11,7 +11,7 @@ from .program import Program
 __all__ = ["shrunk"]
 
 #: Runs that one program is worth.
-MOST_RUNS = 2000
+MOST_RUNS = 1000
 
 
 def shrunk(program: Program, shows: Callable[[Program], bool]) -> Program:
@@ -90,7 +90,7 @@ def _simpler(step: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
 def _messages(messages: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     yield from _without(messages)
     for at, (count, on_request, script) in enumerate(messages):
-        simpler: list[Any] = [(n, on_request, script) for n in (1, 2, count // 2) if n < count]
+        simpler: list[Any] = [(n, on_request, script) for n in (1, 2, count // 2) if 0 < n < count]
         if on_request:
             simpler.append((count, (), script))
         simpler += [(count, on_request, each) for each in _script(script)]
@@ -108,7 +108,7 @@ def _script(script: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
 def _ops(op: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     if op[0] == "yield":
         name, count, size, cursor, between = op
-        yield from ((name, n, size, cursor, between) for n in (1, 2, count // 2) if n < count)
+        yield from ((name, n, size, cursor, between) for n in (1, 2, count // 2) if 0 < n < count)
         if size:
             yield name, count, 0, cursor, between
         if cursor:
