@@ -7,6 +7,7 @@ before. Such a client is over, and another takes its place (``lives``).
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from array import array
@@ -71,7 +72,10 @@ class Client:
         self._chance = random.Random(name)
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._active: list[asyncio.Task[None]] = []
         self._open: WeakSet[Any] = WeakSet()
+        #: The calls that stay open, by the conversation that reads them.
+        self._kept: dict[str, Any] = {}
         #: A call has ended as all do when the connection has gone.
         self._broken = False
         #: Since when each conversation has come no further.
@@ -85,9 +89,9 @@ class Client:
         A call is open all the time: grpcio connects again by itself, and who had no call at the moment would
         talk to another actor without having noticed.
         """
-        self._watching = self._call("Watch", Number())
+        watching = self._kept["watch"] = self._call("Watch", Number())
         self._run("watch", self._watch)
-        assert await self._watching.initial_metadata()
+        assert await watching.initial_metadata()
         await self._learn_where()
 
     async def _learn_where(self) -> None:
@@ -123,6 +127,12 @@ class Client:
         for call in list(self._open):
             call.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # grpcio keeps a channel, and what it has connected to again, for as long as there is a call of it.
+        self._tasks.clear()
+        self._active.clear()
+        self._kept.clear()
+        self._stub = None
+        gc.collect()
         self._since.clear()
 
     @property
@@ -237,7 +247,7 @@ class Client:
     # ---- the conversations that all have
 
     async def _watch(self) -> None:
-        while (message := await self._watching.read()) is not grpc.aio.EOF:
+        while (message := await self._kept["watch"].read()) is not grpc.aio.EOF:
             self.got["watched"] += 1
             self._check_message("Watch", message, self.got["watched"])
 

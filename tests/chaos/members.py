@@ -66,7 +66,7 @@ class Member(Client):
     async def begin(self) -> None:
         """Open what stays open, and wait until the subscription stands."""
         await super().begin()
-        self._listening = self._call("Listen", Post(room=self._room, late=self._late))
+        self._kept["listen"] = self._call("Listen", Post(room=self._room, late=self._late))
         self._run("listen", self._listen)
         while not self._knocked.is_set():
             await self._call("Publish", Post(room=self._room, publisher=self.name))
@@ -172,7 +172,7 @@ class Member(Client):
             await self._rest()
 
     async def _listen(self) -> None:
-        while (post := await self._listening.read()) is not grpc.aio.EOF:
+        while (post := await self._kept["listen"].read()) is not grpc.aio.EOF:
             if not post.number:
                 if post.publisher == self.name:
                     self._knocked.set()
