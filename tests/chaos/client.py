@@ -172,9 +172,12 @@ class Client:
             return True
         code = getattr(error, "code", None)
         code = code() if callable(code) else code
+        gone = code is grpc.StatusCode.UNAVAILABLE or isinstance(error, asyncio.InvalidStateError)
+        # What grpcio says where it could not write any more.
+        gone = gone or (code is grpc.StatusCode.INTERNAL and "Internal error from Core" in _describe(error))
         if code is grpc.StatusCode.DATA_LOSS:
             struck = self._deaths.count > 0
-        elif code is grpc.StatusCode.UNAVAILABLE or isinstance(error, asyncio.InvalidStateError):
+        elif gone:
             self._broken = True
             struck = await self._deaths.since(self.born)
         else:
