@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,8 +152,11 @@ class Deaths:
         self._death = None
 
     def _due_clients(self) -> set[str]:
-        back = {peer for crew in self._crews for peer in crew.back}
-        return (self._clients | back) - {each.peer for each in self._lost()}
+        """Those that should be there. They are counted: who comes back may get the address of one that went."""
+        due = Counter(self._clients)
+        due.update(peer for crew in self._crews for peer in crew.back)
+        due.subtract(each.peer for each in self._lost())
+        return {peer for peer, count in due.items() if count > 0}
 
     def _lost(self) -> set[Lost]:
         return {each for crew in self._crews for each in crew.lost}
