@@ -18,7 +18,7 @@ import gevent
 __all__ = ["Clock"]
 
 #: Whose clock it becomes.
-_PACKAGES = ("actorrpc.hub.", "actorrpc.handoff.", "actorrpc.call")
+_PACKAGES = ("actorrpc.hub.", "actorrpc.handoff.", "actorrpc.call", "actorrpc.timers")
 
 
 class Timer:
