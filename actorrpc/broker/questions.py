@@ -82,11 +82,13 @@ def _row(hub: int, connection: control_pb2.Connection) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a wish to move a connection. ``unknown``: no hub has it."""
+    """What became of a wish to move a connection. ``unknown``: no hub has it; ``missing``: none that answers
+    has it."""
 
     moved: bool
     text: str
     unknown: bool = False
+    missing: bool = False
 
 
 def move(
@@ -102,7 +104,8 @@ def move(
     while True:
         answers = _ask_to_move(asked, connection, target, timeout, first)
         verdict = judge(answers, connection, target)
-        if not verdict.unknown or time.monotonic() > deadline:
+        # It may be on its way between two of them, also while a third is dead and not yet known to be.
+        if not (verdict.unknown or verdict.missing) or time.monotonic() > deadline:
             return verdict
         gevent.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
@@ -144,7 +147,8 @@ def judge(answers: Mapping[int, MoveResult | None], connection: str, target: int
             return _verdict(hub, answer, connection, target)
     silent = ", ".join(str(hub) for hub, answer in answers.items() if answer is None)
     if silent:
-        return Verdict(False, f"{connection} is on no hub that answers, and hub {silent} does not")
+        text = f"{connection} is on no hub that answers, and hub {silent} does not"
+        return Verdict(False, text, missing=True)
     return Verdict(False, f"no such connection: {connection}", unknown=True)
 
 

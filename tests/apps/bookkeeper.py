@@ -8,12 +8,15 @@ import gevent
 from google.protobuf.message import Message
 
 import actorrpc
+from tests.apps.iterables import whose
 from tests.apps.storm_pb2 import Book
 
 #: Each so many-th call of a connection waits before it is admitted, and its messages with it.
 SLOW_EVERY, SLOW = 8, 0.004
 #: Methods whose handlers return iterables: after a move they are given their message again.
-REPEATED = ("/storm.Storm/Recite", "/storm.Storm/Murmur")
+REPEATED = ("/storm.Storm/Recite", "/storm.Storm/Murmur", "/storm.Storm/Pour", "/storm.Storm/Drizzle")
+#: Its calls end here, before their handler runs.
+BARRED = "/storm.Storm/Barred"
 
 
 class Bookkeeper(actorrpc.Interceptor):
@@ -32,12 +35,17 @@ class Bookkeeper(actorrpc.Interceptor):
             self._book.faults.append(f"on_call of {call.id} runs again")
         call.context["id"] = call.id
         call.context["requests"] = "0"
+        whose.set(call.id)
         if _stream(call) // 2 % SLOW_EVERY == 0:
             gevent.sleep(SLOW)
 
     def on_request(self, call: actorrpc.Call[Any], message: Any) -> Message:
         self._check(call, "on_request")
-        if call.method not in REPEATED:
+        if call.method == BARRED:
+            if message.number % 2:
+                raise actorrpc.RpcError(actorrpc.StatusCode.PERMISSION_DENIED, "barred")
+            call.finish(actorrpc.StatusCode.PERMISSION_DENIED, "barred")
+        elif call.method not in REPEATED:
             call.context["requests"] = str(int(call.context["requests"]) + 1)
         return message  # type: ignore[no-any-return]
 
@@ -55,6 +63,8 @@ class Bookkeeper(actorrpc.Interceptor):
     def _check(self, call: actorrpc.Call[Any], hook: str) -> None:
         if call.context.get("id") != call.id:
             self._book.faults.append(f"{hook} of {call.id}, whose context is that of {call.context}")
+        if whose.get() not in ("", call.id):
+            self._book.faults.append(f"{hook} of {call.id} sees the context variable of {whose.get()}")
 
 
 def _stream(call: actorrpc.Call[Any]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -13,8 +14,10 @@ from greenlet import greenlet
 import actorrpc
 from actorrpc.hub.runners import Runner
 from tests.apps.bookkeeper import Bookkeeper
+from tests.apps.iterables import Opened, opened, whose
 from tests.apps.storm_actorrpc import InspectorBase, StormBase
-from tests.apps.storm_pb2 import Book, Counts, Ledger, Number, Post
+from tests.apps.storm_pb2 import Book, Counts, Job, Ledger, Number, Oddity, Post, Wish
+from tests.apps.troubles import fail, fork
 
 #: Seconds between two replies of an iterable, so that moves find it in the midst of them.
 BREATH = 0.004
@@ -33,17 +36,26 @@ class Storm(StormBase):
 
     def on_freeze(self) -> None:
         self.state.freezes += 1
+        self._check_context("on_freeze")
 
     def on_thaw(self) -> None:
         self.state.thaws += 1
+        self._check_context("on_thaw")
 
     def on_topic(self, topic: str, message: Post) -> None:
+        self._check_context("on_topic")
         if not message.number:  # a knock, to learn whether the subscription stands
             return
-        self._expect(f"{topic}, {message.publisher}", message.number, self.state.heard[message.publisher] + 1)
-        self.state.heard[message.publisher] = message.number
+        publisher, number = message.publisher, message.number
+        due = self.state.heard[publisher] + 1
+        if number != due and not (due == 1 and self.state.late):
+            odd = Oddity(publisher=publisher, number=number, due=due, at=time.monotonic())
+            self.state.oddities.append(odd)
+            if number < due:
+                return
+        self.state.heard[publisher] = number
         if message.last:
-            self.state.finals.append(message.publisher)
+            self.state.finals.append(publisher)
 
     def _expect(self, what: str, number: int, expected: int) -> None:
         if number != expected:
@@ -54,13 +66,20 @@ class Storm(StormBase):
         if message.body != body(message.number, len(message.body)):
             self.state.faults.append(f"{what}: the body of {message.number} is not its own")
 
+    def _check_context(self, what: str, *own: str) -> None:
+        """Nobody else's context variables are seen; then leave one behind, for others to see."""
+        if whose.get() not in ("", *own):
+            self.state.faults.append(f"{what} sees the context of {whose.get()}")
+        whose.set(own[0] if own else f"{what} of {self.connection_id}")
+
     def _kept(self, method: str) -> list[actorrpc.Call[Number]]:
         return [call for call in self.calls if call.method.endswith(method)]
 
     def Count(self, request: Number, call: actorrpc.Call[Number]) -> Number:
         self.state.counted += 1
         self._check("Count", request, self.state.counted)
-        reply = Number(number=self.state.counted, body=request.body)
+        self._check_context("Count", call.id)
+        reply = Number(number=self.state.counted, body=request.body, pid=os.getpid())
         for watching in self._kept("/Watch"):
             watching.send(reply)
         return reply
@@ -78,6 +97,7 @@ class Storm(StormBase):
 
     def Talk(self, message: Number, call: actorrpc.Call[Number]) -> None:
         self.state.talked += 1
+        self._check_context("Talk", call.id)
         came, sent = map(int, (call.cursor or b"0 0").split())
         self._check("Talk", message, came + 1)
         for number in range(sent + 1, sent + 1 + message.replies):
@@ -96,11 +116,12 @@ class Storm(StormBase):
         return self._recite(message, call, sent, said)
 
     def _recite(self, message: Number, call: actorrpc.Call[Number], sent: int, said: int) -> Iterator[Number]:
-        while said < message.replies:
-            gevent.sleep(BREATH)
-            sent, said = sent + 1, said + 1
-            call.cursor = b"%d %d %d" % (message.number, sent, said)
-            yield Number(number=sent, body=body(sent, len(message.body)))
+        with Opened(call):
+            while said < message.replies:
+                gevent.sleep(BREATH)
+                sent, said = sent + 1, said + 1
+                call.cursor = b"%d %d %d" % (message.number, sent, said)
+                yield Number(number=sent, body=body(sent, len(message.body)))
         call.cursor = b"%d %d -1" % (message.number, sent)
 
     @actorrpc.concurrent
@@ -111,11 +132,54 @@ class Storm(StormBase):
         return self._murmur(request, call, int(call.cursor))
 
     def _murmur(self, request: Number, call: actorrpc.Call[Number], number: int) -> Iterator[Number]:
-        while number < request.replies or not request.replies:
-            gevent.sleep(BREATH)
-            number += 1
-            call.cursor = b"%d" % number
-            yield Number(number=number, body=body(number, len(request.body)))
+        with Opened(call):
+            while number < request.replies or not request.replies:
+                gevent.sleep(BREATH)
+                number += 1
+                call.cursor = b"%d" % number
+                yield Number(number=number, body=body(number, len(request.body)))
+
+    def Pour(self, request: Wish, call: actorrpc.Call[Number]) -> Iterator[Number]:
+        call.cursor = call.cursor or b"0"
+        return self._pour(request, call, int(call.cursor))
+
+    @actorrpc.concurrent
+    def Drizzle(self, request: Wish, call: actorrpc.Call[Number]) -> Iterator[Number]:
+        return self.Pour(request, call)
+
+    def _pour(self, wish: Wish, call: actorrpc.Call[Number], number: int) -> Iterator[Number]:
+        pid = os.getpid()
+        with Opened(call):
+            while number < wish.replies:
+                if wish.raise_after and number == wish.raise_after:
+                    raise actorrpc.RpcError(actorrpc.StatusCode.ABORTED, "enough")
+                if wish.breathe_every and not number % wish.breathe_every:
+                    gevent.sleep(BREATH)
+                number += 1
+                call.cursor = b"%d" % number
+                yield Number(number=number, body=body(number, wish.size), pid=pid)
+                if whose.get() != call.id:
+                    raise actorrpc.RpcError(actorrpc.StatusCode.INTERNAL, f"the context of {whose.get()!r}")
+
+    def Heap(self, message: Wish, call: actorrpc.Call[Number]) -> None:
+        sent = int(call.cursor or b"0")
+        call.cursor = b"%d" % (sent + message.replies)
+        for number in range(sent + 1, sent + 1 + message.replies):
+            call.send(Number(number=number, body=body(number, message.size), pid=os.getpid()))
+
+    def Fork(self, request: Job, call: actorrpc.Call[Number]) -> Number:
+        return Number(number=fork(request.what, request.seconds), pid=os.getpid())
+
+    def Offload(self, request: Job, call: actorrpc.Call[Number]) -> Number:
+        try:
+            self.offload(fail, request.what)
+        except (ValueError, SystemExit) as error:
+            raise actorrpc.RpcError(actorrpc.StatusCode.ABORTED, type(error).__name__) from error
+        raise AssertionError("it has not raised")
+
+    def Barred(self, request: Number, call: actorrpc.Call[Number]) -> Number:
+        self.state.faults.append("Barred: the handler of a call that an interceptor has ended")
+        return request
 
     def _check_compression(self, call: actorrpc.Call[Number], *, begun: bool) -> None:
         """Both ways; of the replies that nobody has begun with, it is chosen here."""
@@ -126,6 +190,7 @@ class Storm(StormBase):
             call.set_compression("gzip")
 
     def Listen(self, request: Post, call: actorrpc.Call[Post]) -> None:
+        self.state.late = request.late
         self.subscribe(request.room, call)
         self.subscribe(request.room)
 
@@ -145,13 +210,14 @@ class Storm(StormBase):
         raise AssertionError("its deadline has not come")
 
     def Report(self, request: Number, call: actorrpc.Call[Ledger]) -> Ledger:
-        self.state.connection = self.connection_id
+        self.state.connection, self.state.peer = self.connection_id, call.peer
         return self.state
 
     def Finish(self, request: Number, call: actorrpc.Call[Ledger]) -> Ledger:
         for kept in (*self._kept("/Watch"), *self._kept("/Listen")):
             kept.finish()
-        self.unsubscribe(request.body.decode())
+        if request.body:
+            self.unsubscribe(request.body.decode())
         return self.Report(request, call)
 
 
@@ -160,12 +226,14 @@ class Inspector(InspectorBase):
         # A request that was there before the connection is read, and answered, while the handoff that brought
         # the connection here is still on the loop's stack: let that end first.
         gevent.sleep(0)
+        gevent.get_hub().threadpool.kill()  # it has as many threads as were once busy together
         gc.collect()
         alive = Counter(type(each).__name__ for each in gc.get_objects())
         loop = gevent.get_hub().loop
         counts = {name: alive[name] for name in COUNTED}
         counts["greenlets"] = sum(isinstance(each, greenlet) and not _idle(each) for each in gc.get_objects())
         counts["watchers"] = loop.activecnt
+        counts["open iterables"] = opened()
         counts["pending watchers"] = loop.pendingcnt
         return Counts(pid=os.getpid(), counts=counts)
 

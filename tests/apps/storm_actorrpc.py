@@ -33,6 +33,18 @@ class StormBase(actorrpc.Actor[storm_pb2.Ledger]):
                 server_streaming=True,
             ),
             actorrpc.Method("Murmur", storm_pb2.Number, storm_pb2.Number, server_streaming=True),
+            actorrpc.Method("Pour", storm_pb2.Wish, storm_pb2.Number, server_streaming=True),
+            actorrpc.Method("Drizzle", storm_pb2.Wish, storm_pb2.Number, server_streaming=True),
+            actorrpc.Method(
+                "Heap",
+                storm_pb2.Wish,
+                storm_pb2.Number,
+                client_streaming=True,
+                server_streaming=True,
+            ),
+            actorrpc.Method("Fork", storm_pb2.Job, storm_pb2.Number),
+            actorrpc.Method("Offload", storm_pb2.Job, storm_pb2.Number),
+            actorrpc.Method("Barred", storm_pb2.Number, storm_pb2.Number),
             actorrpc.Method("Silent", storm_pb2.Number, storm_pb2.Number, server_streaming=True),
             actorrpc.Method("Blocked", storm_pb2.Number, storm_pb2.Number),
             actorrpc.Method("Report", storm_pb2.Number, storm_pb2.Ledger),
@@ -108,6 +120,46 @@ class StormBase(actorrpc.Actor[storm_pb2.Ledger]):
         """Numbers from 1: so many as wanted, or, if none are, until the client cancels."""
         raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/storm.Storm/Murmur is not implemented")
 
+    def Pour(
+        self,
+        request: storm_pb2.Wish,
+        call: actorrpc.Call[storm_pb2.Number],
+    ) -> Iterable[storm_pb2.Number] | None:
+        """Numbers from 1, as many as wanted. One is pulled in turns of the actor, the other beside them."""
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/storm.Storm/Pour is not implemented")
+
+    def Drizzle(
+        self,
+        request: storm_pb2.Wish,
+        call: actorrpc.Call[storm_pb2.Number],
+    ) -> Iterable[storm_pb2.Number] | None:
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/storm.Storm/Drizzle is not implemented")
+
+    def Heap(
+        self,
+        message: storm_pb2.Wish,
+        call: actorrpc.Call[storm_pb2.Number],
+    ) -> Iterable[storm_pb2.Number] | None:
+        """As many replies to each message as it wants, whether the client reads them or not."""
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/storm.Storm/Heap is not implemented")
+
+    def Heap_end(self, call: actorrpc.Call[storm_pb2.Number]) -> Iterable[storm_pb2.Number] | None:
+        """The client has half-closed."""
+        call.finish()
+        return None
+
+    def Fork(self, request: storm_pb2.Job, call: actorrpc.Call[storm_pb2.Number]) -> storm_pb2.Number:
+        """Fork, in one way or another; answers with the child's pid if it lives on."""
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/storm.Storm/Fork is not implemented")
+
+    def Offload(self, request: storm_pb2.Job, call: actorrpc.Call[storm_pb2.Number]) -> storm_pb2.Number:
+        """Offload what raises."""
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/storm.Storm/Offload is not implemented")
+
+    def Barred(self, request: storm_pb2.Number, call: actorrpc.Call[storm_pb2.Number]) -> storm_pb2.Number:
+        """The interceptor ends these calls: the handler must not run."""
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/storm.Storm/Barred is not implemented")
+
     def Silent(
         self,
         request: storm_pb2.Number,
@@ -137,6 +189,12 @@ class StormStub(client.Stub):
     Publish: client.UnaryUnary[storm_pb2.Post, storm_pb2.Number]
     Recite: client.StreamStream[storm_pb2.Number, storm_pb2.Number]
     Murmur: client.UnaryStream[storm_pb2.Number, storm_pb2.Number]
+    Pour: client.UnaryStream[storm_pb2.Wish, storm_pb2.Number]
+    Drizzle: client.UnaryStream[storm_pb2.Wish, storm_pb2.Number]
+    Heap: client.StreamStream[storm_pb2.Wish, storm_pb2.Number]
+    Fork: client.UnaryUnary[storm_pb2.Job, storm_pb2.Number]
+    Offload: client.UnaryUnary[storm_pb2.Job, storm_pb2.Number]
+    Barred: client.UnaryUnary[storm_pb2.Number, storm_pb2.Number]
     Silent: client.UnaryStream[storm_pb2.Number, storm_pb2.Number]
     Blocked: client.UnaryUnary[storm_pb2.Number, storm_pb2.Number]
     Report: client.UnaryUnary[storm_pb2.Number, storm_pb2.Ledger]

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from actorrpc import options_pb2 as actorrpc_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16tests/apps/storm.proto\x12\x05storm\x1a\x16\x61\x63torrpc/options.proto\"7\n\x06Number\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x0f\n\x07replies\x18\x03 \x01(\r\"E\n\x04Post\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\x11\n\tpublisher\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x0c\n\x04last\x18\x04 \x01(\x08\"\x8a\x02\n\x06Ledger\x12\x0f\n\x07\x63ounted\x18\x01 \x01(\x03\x12\x10\n\x08uploaded\x18\x02 \x01(\x03\x12\x0e\n\x06talked\x18\x03 \x01(\x03\x12\x11\n\tpublished\x18\x04 \x01(\x03\x12\x0f\n\x07recited\x18\x0b \x01(\x03\x12\'\n\x05heard\x18\x05 \x03(\x0b\x32\x18.storm.Ledger.HeardEntry\x12\x0e\n\x06\x66inals\x18\x06 \x03(\t\x12\r\n\x05thaws\x18\x07 \x01(\x03\x12\x0f\n\x07\x66reezes\x18\n \x01(\x03\x12\x0e\n\x06\x66\x61ults\x18\x08 \x03(\t\x12\x12\n\nconnection\x18\t \x01(\t\x1a,\n\nHeardEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"o\n\x06\x43ounts\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12)\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x19.storm.Counts.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x81\x01\n\x04\x42ook\x12)\n\x07\x65ndings\x18\x01 \x03(\x0b\x32\x18.storm.Book.EndingsEntry\x12\x0e\n\x06\x66\x61ults\x18\x02 \x03(\t\x1a>\n\x0c\x45ndingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.storm.Endings:\x02\x38\x01\"N\n\x07\x45ndings\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x03\x12\x11\n\tcancelled\x18\x02 \x01(\x03\x12\x0f\n\x07streams\x18\x03 \x01(\x03\x12\x10\n\x08requests\x18\x04 \x01(\x03\x32\x85\x04\n\x05Storm\x12%\n\x05\x43ount\x12\r.storm.Number\x1a\r.storm.Number\x12\'\n\x05Watch\x12\r.storm.Number\x1a\r.storm.Number0\x01\x12(\n\x06Upload\x12\r.storm.Number\x1a\r.storm.Number(\x01\x12(\n\x04Talk\x12\r.storm.Number\x1a\r.storm.Number(\x01\x30\x01\x12$\n\x06Listen\x12\x0b.storm.Post\x1a\x0b.storm.Post0\x01\x12%\n\x07Publish\x12\x0b.storm.Post\x1a\r.storm.Number\x12*\n\x06Recite\x12\r.storm.Number\x1a\r.storm.Number(\x01\x30\x01\x12(\n\x06Murmur\x12\r.storm.Number\x1a\r.storm.Number0\x01\x12(\n\x06Silent\x12\r.storm.Number\x1a\r.storm.Number0\x01\x12\'\n\x07\x42locked\x12\r.storm.Number\x1a\r.storm.Number\x12&\n\x06Report\x12\r.storm.Number\x1a\r.storm.Ledger\x12&\n\x06\x46inish\x12\r.storm.Number\x1a\r.storm.Ledger\x1a\x12\xa2\x85\x19\x0e\n\x0cstorm.Ledger2Z\n\tInspector\x12&\n\x06\x43\x65nsus\x12\r.storm.Number\x1a\r.storm.Counts\x12%\n\x07\x45ndings\x12\r.storm.Number\x1a\x0b.storm.Bookb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16tests/apps/storm.proto\x12\x05storm\x1a\x16\x61\x63torrpc/options.proto\"D\n\x06Number\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x0f\n\x07replies\x18\x03 \x01(\r\x12\x0b\n\x03pid\x18\x04 \x01(\x05\"Q\n\x04Wish\x12\x0f\n\x07replies\x18\x01 \x01(\x03\x12\x0c\n\x04size\x18\x02 \x01(\r\x12\x15\n\rbreathe_every\x18\x03 \x01(\r\x12\x13\n\x0braise_after\x18\x04 \x01(\x03\"$\n\x03Job\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\x01\"S\n\x04Post\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\x11\n\tpublisher\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x0c\n\x04last\x18\x04 \x01(\x08\x12\x0c\n\x04late\x18\x05 \x01(\x08\"D\n\x06Oddity\x12\x11\n\tpublisher\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0b\n\x03\x64ue\x18\x03 \x01(\x03\x12\n\n\x02\x61t\x18\x04 \x01(\x01\"\xc7\x02\n\x06Ledger\x12\x0f\n\x07\x63ounted\x18\x01 \x01(\x03\x12\x10\n\x08uploaded\x18\x02 \x01(\x03\x12\x0e\n\x06talked\x18\x03 \x01(\x03\x12\x11\n\tpublished\x18\x04 \x01(\x03\x12\x0f\n\x07recited\x18\x0b \x01(\x03\x12\'\n\x05heard\x18\x05 \x03(\x0b\x32\x18.storm.Ledger.HeardEntry\x12\x0e\n\x06\x66inals\x18\x06 \x03(\t\x12\r\n\x05thaws\x18\x07 \x01(\x03\x12\x0f\n\x07\x66reezes\x18\n \x01(\x03\x12\x0e\n\x06\x66\x61ults\x18\x08 \x03(\t\x12\x12\n\nconnection\x18\t \x01(\t\x12\x0c\n\x04peer\x18\x0c \x01(\t\x12\x1f\n\x08oddities\x18\r \x03(\x0b\x32\r.storm.Oddity\x12\x0c\n\x04late\x18\x0e \x01(\x08\x1a,\n\nHeardEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"o\n\x06\x43ounts\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12)\n\x06\x63ounts\x18\x02 \x03(\x0b\x32\x19.storm.Counts.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\x81\x01\n\x04\x42ook\x12)\n\x07\x65ndings\x18\x01 \x03(\x0b\x32\x18.storm.Book.EndingsEntry\x12\x0e\n\x06\x66\x61ults\x18\x02 \x03(\t\x1a>\n\x0c\x45ndingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.storm.Endings:\x02\x38\x01\"N\n\x07\x45ndings\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x03\x12\x11\n\tcancelled\x18\x02 \x01(\x03\x12\x0f\n\x07streams\x18\x03 \x01(\x03\x12\x10\n\x08requests\x18\x04 \x01(\x03\x32\xed\x05\n\x05Storm\x12%\n\x05\x43ount\x12\r.storm.Number\x1a\r.storm.Number\x12\'\n\x05Watch\x12\r.storm.Number\x1a\r.storm.Number0\x01\x12(\n\x06Upload\x12\r.storm.Number\x1a\r.storm.Number(\x01\x12(\n\x04Talk\x12\r.storm.Number\x1a\r.storm.Number(\x01\x30\x01\x12$\n\x06Listen\x12\x0b.storm.Post\x1a\x0b.storm.Post0\x01\x12%\n\x07Publish\x12\x0b.storm.Post\x1a\r.storm.Number\x12*\n\x06Recite\x12\r.storm.Number\x1a\r.storm.Number(\x01\x30\x01\x12(\n\x06Murmur\x12\r.storm.Number\x1a\r.storm.Number0\x01\x12$\n\x04Pour\x12\x0b.storm.Wish\x1a\r.storm.Number0\x01\x12\'\n\x07\x44rizzle\x12\x0b.storm.Wish\x1a\r.storm.Number0\x01\x12&\n\x04Heap\x12\x0b.storm.Wish\x1a\r.storm.Number(\x01\x30\x01\x12!\n\x04\x46ork\x12\n.storm.Job\x1a\r.storm.Number\x12$\n\x07Offload\x12\n.storm.Job\x1a\r.storm.Number\x12&\n\x06\x42\x61rred\x12\r.storm.Number\x1a\r.storm.Number\x12(\n\x06Silent\x12\r.storm.Number\x1a\r.storm.Number0\x01\x12\'\n\x07\x42locked\x12\r.storm.Number\x1a\r.storm.Number\x12&\n\x06Report\x12\r.storm.Number\x1a\r.storm.Ledger\x12&\n\x06\x46inish\x12\r.storm.Number\x1a\r.storm.Ledger\x1a\x12\xa2\x85\x19\x0e\n\x0cstorm.Ledger2Z\n\tInspector\x12&\n\x06\x43\x65nsus\x12\r.storm.Number\x1a\r.storm.Counts\x12%\n\x07\x45ndings\x12\r.storm.Number\x1a\x0b.storm.Bookb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,25 +41,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STORM']._loaded_options = None
   _globals['_STORM']._serialized_options = b'\242\205\031\016\n\014storm.Ledger'
   _globals['_NUMBER']._serialized_start=57
-  _globals['_NUMBER']._serialized_end=112
-  _globals['_POST']._serialized_start=114
-  _globals['_POST']._serialized_end=183
-  _globals['_LEDGER']._serialized_start=186
-  _globals['_LEDGER']._serialized_end=452
-  _globals['_LEDGER_HEARDENTRY']._serialized_start=408
-  _globals['_LEDGER_HEARDENTRY']._serialized_end=452
-  _globals['_COUNTS']._serialized_start=454
-  _globals['_COUNTS']._serialized_end=565
-  _globals['_COUNTS_COUNTSENTRY']._serialized_start=520
-  _globals['_COUNTS_COUNTSENTRY']._serialized_end=565
-  _globals['_BOOK']._serialized_start=568
-  _globals['_BOOK']._serialized_end=697
-  _globals['_BOOK_ENDINGSENTRY']._serialized_start=635
-  _globals['_BOOK_ENDINGSENTRY']._serialized_end=697
-  _globals['_ENDINGS']._serialized_start=699
-  _globals['_ENDINGS']._serialized_end=777
-  _globals['_STORM']._serialized_start=780
-  _globals['_STORM']._serialized_end=1297
-  _globals['_INSPECTOR']._serialized_start=1299
-  _globals['_INSPECTOR']._serialized_end=1389
+  _globals['_NUMBER']._serialized_end=125
+  _globals['_WISH']._serialized_start=127
+  _globals['_WISH']._serialized_end=208
+  _globals['_JOB']._serialized_start=210
+  _globals['_JOB']._serialized_end=246
+  _globals['_POST']._serialized_start=248
+  _globals['_POST']._serialized_end=331
+  _globals['_ODDITY']._serialized_start=333
+  _globals['_ODDITY']._serialized_end=401
+  _globals['_LEDGER']._serialized_start=404
+  _globals['_LEDGER']._serialized_end=731
+  _globals['_LEDGER_HEARDENTRY']._serialized_start=687
+  _globals['_LEDGER_HEARDENTRY']._serialized_end=731
+  _globals['_COUNTS']._serialized_start=733
+  _globals['_COUNTS']._serialized_end=844
+  _globals['_COUNTS_COUNTSENTRY']._serialized_start=799
+  _globals['_COUNTS_COUNTSENTRY']._serialized_end=844
+  _globals['_BOOK']._serialized_start=847
+  _globals['_BOOK']._serialized_end=976
+  _globals['_BOOK_ENDINGSENTRY']._serialized_start=914
+  _globals['_BOOK_ENDINGSENTRY']._serialized_end=976
+  _globals['_ENDINGS']._serialized_start=978
+  _globals['_ENDINGS']._serialized_end=1056
+  _globals['_STORM']._serialized_start=1059
+  _globals['_STORM']._serialized_end=1808
+  _globals['_INSPECTOR']._serialized_start=1810
+  _globals['_INSPECTOR']._serialized_end=1900
 # @@protoc_insertion_point(module_scope)

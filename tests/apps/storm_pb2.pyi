@@ -7,29 +7,65 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Number(_message.Message):
-    __slots__ = ("number", "body", "replies")
+    __slots__ = ("number", "body", "replies", "pid")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
     REPLIES_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
     number: int
     body: bytes
     replies: int
-    def __init__(self, number: _Optional[int] = ..., body: _Optional[bytes] = ..., replies: _Optional[int] = ...) -> None: ...
+    pid: int
+    def __init__(self, number: _Optional[int] = ..., body: _Optional[bytes] = ..., replies: _Optional[int] = ..., pid: _Optional[int] = ...) -> None: ...
+
+class Wish(_message.Message):
+    __slots__ = ("replies", "size", "breathe_every", "raise_after")
+    REPLIES_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    BREATHE_EVERY_FIELD_NUMBER: _ClassVar[int]
+    RAISE_AFTER_FIELD_NUMBER: _ClassVar[int]
+    replies: int
+    size: int
+    breathe_every: int
+    raise_after: int
+    def __init__(self, replies: _Optional[int] = ..., size: _Optional[int] = ..., breathe_every: _Optional[int] = ..., raise_after: _Optional[int] = ...) -> None: ...
+
+class Job(_message.Message):
+    __slots__ = ("what", "seconds")
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    what: str
+    seconds: float
+    def __init__(self, what: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Post(_message.Message):
-    __slots__ = ("room", "publisher", "number", "last")
+    __slots__ = ("room", "publisher", "number", "last", "late")
     ROOM_FIELD_NUMBER: _ClassVar[int]
     PUBLISHER_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
     room: str
     publisher: str
     number: int
     last: bool
-    def __init__(self, room: _Optional[str] = ..., publisher: _Optional[str] = ..., number: _Optional[int] = ..., last: bool = ...) -> None: ...
+    late: bool
+    def __init__(self, room: _Optional[str] = ..., publisher: _Optional[str] = ..., number: _Optional[int] = ..., last: bool = ..., late: bool = ...) -> None: ...
+
+class Oddity(_message.Message):
+    __slots__ = ("publisher", "number", "due", "at")
+    PUBLISHER_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    DUE_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    publisher: str
+    number: int
+    due: int
+    at: float
+    def __init__(self, publisher: _Optional[str] = ..., number: _Optional[int] = ..., due: _Optional[int] = ..., at: _Optional[float] = ...) -> None: ...
 
 class Ledger(_message.Message):
-    __slots__ = ("counted", "uploaded", "talked", "published", "recited", "heard", "finals", "thaws", "freezes", "faults", "connection")
+    __slots__ = ("counted", "uploaded", "talked", "published", "recited", "heard", "finals", "thaws", "freezes", "faults", "connection", "peer", "oddities", "late")
     class HeardEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +84,9 @@ class Ledger(_message.Message):
     FREEZES_FIELD_NUMBER: _ClassVar[int]
     FAULTS_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    ODDITIES_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
     counted: int
     uploaded: int
     talked: int
@@ -59,7 +98,10 @@ class Ledger(_message.Message):
     freezes: int
     faults: _containers.RepeatedScalarFieldContainer[str]
     connection: str
-    def __init__(self, counted: _Optional[int] = ..., uploaded: _Optional[int] = ..., talked: _Optional[int] = ..., published: _Optional[int] = ..., recited: _Optional[int] = ..., heard: _Optional[_Mapping[str, int]] = ..., finals: _Optional[_Iterable[str]] = ..., thaws: _Optional[int] = ..., freezes: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ...) -> None: ...
+    peer: str
+    oddities: _containers.RepeatedCompositeFieldContainer[Oddity]
+    late: bool
+    def __init__(self, counted: _Optional[int] = ..., uploaded: _Optional[int] = ..., talked: _Optional[int] = ..., published: _Optional[int] = ..., recited: _Optional[int] = ..., heard: _Optional[_Mapping[str, int]] = ..., finals: _Optional[_Iterable[str]] = ..., thaws: _Optional[int] = ..., freezes: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ..., peer: _Optional[str] = ..., oddities: _Optional[_Iterable[_Union[Oddity, _Mapping]]] = ..., late: bool = ...) -> None: ...
 
 class Counts(_message.Message):
     __slots__ = ("pid", "counts")

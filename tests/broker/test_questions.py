@@ -14,6 +14,7 @@ from actorrpc.pb.control_pb2 import Connection, Connections, MoveResult, ToHub
 
 UNKNOWN = MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION)
 MOVED = MoveResult(outcome=MoveResult.MOVED)
+MISSING = Verdict(False, "0-1-7 is on no hub that answers, and hub 0 does not", missing=True)
 
 
 def aborted(why: str) -> MoveResult:
@@ -33,7 +34,7 @@ def aborted(why: str) -> MoveResult:
             Verdict(False, "0-1-7 stays on hub 0: hub 0 has no link to hub 1"),
         ),
         ({0: UNKNOWN, 1: UNKNOWN}, Verdict(False, "no such connection: 0-1-7", unknown=True)),
-        ({0: None, 1: UNKNOWN}, Verdict(False, "0-1-7 is on no hub that answers, and hub 0 does not")),
+        ({0: None, 1: UNKNOWN}, MISSING),
     ],
 )
 def test_judge(answers: dict[int, MoveResult | None], wanted: Verdict) -> None:
@@ -57,6 +58,18 @@ class FakeProcess:
         return result
 
 
+class DeadProcess(FakeProcess):
+    """A hub that has died, and is not known to have."""
+
+    def __init__(self, hub: int) -> None:
+        super().__init__(hub, None)
+
+    def ask(self, question: ToHub) -> AsyncResult[Answer | None]:
+        result = super().ask(question)
+        result.set(None)
+        return result
+
+
 Move = Callable[..., Verdict]
 
 
@@ -74,6 +87,11 @@ def test_a_connection_that_moves_meanwhile_is_looked_for_again(move: Move) -> No
     assert len(source.asked) == 3
     assert source.asked[0].move.connection == "0-1-7"
     assert source.asked[0].move.target == 1
+
+
+def test_it_is_looked_for_also_while_a_third_hub_is_dead(move: Move) -> None:
+    source, target = FakeProcess(0, UNKNOWN, MOVED), FakeProcess(1, UNKNOWN)
+    assert move(source, target, DeadProcess(2)).moved
 
 
 def test_the_hub_that_most_likely_has_it_is_asked_alone(move: Move) -> None:
@@ -107,9 +125,10 @@ def test_an_answer_is_not_held_up_by_a_silent_hub(move: Move) -> None:
     assert move(FakeProcess(0, MOVED), FakeProcess(1, None), timeout=60).moved
 
 
-def test_silence_is_bounded(move: Move) -> None:
+def test_silence_is_bounded(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "SEARCH", 0.1)
     verdict = move(FakeProcess(0, None), FakeProcess(1, UNKNOWN))
-    assert verdict == Verdict(False, "0-1-7 is on no hub that answers, and hub 0 does not")
+    assert verdict == MISSING
 
 
 def test_connections_of_all_hubs_but_the_silent(monkeypatch: pytest.MonkeyPatch) -> None:

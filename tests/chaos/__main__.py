@@ -22,7 +22,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="ask for no more moves after so long")
     parser.add_argument("--hubs", type=int, default=2)
     parser.add_argument("--clients", type=int, default=Plan.members, help="grpcio channels")
+    parser.add_argument("--streamers", type=int, default=Plan.streamers, help="channels with long streams")
+    parser.add_argument(
+        "--troublemakers", type=int, default=Plan.troublemakers, help="channels whose handlers fork and fail"
+    )
     parser.add_argument("--think", type=float, default=Plan.think, help="seconds between a client's steps")
+    parser.add_argument(
+        "--deaths-every",
+        type=float,
+        default=30.0,
+        help="seconds between two hubs that are killed; 0: none is",
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     plan = Plan(
@@ -30,8 +40,11 @@ def main() -> int:
         rate=arguments.rate,
         hubs=arguments.hubs,
         members=arguments.clients,
+        streamers=arguments.streamers,
+        troublemakers=arguments.troublemakers,
         think=arguments.think,
         seed=arguments.seed,
+        deaths_every=arguments.deaths_every,
         limit=arguments.seconds,
     )
     outcome = experiment(plan, Progress(plan.moves))

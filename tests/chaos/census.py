@@ -63,6 +63,7 @@ def _count(broker: int, guest: Visitor) -> Census:
         assert answer.pid == hub["pid"]
         census.update({(name, kind): count for kind, count in answer.counts.items()})
         census.update(_of_process(name, hub["pid"]))
+        census[name, "children"] = _children(hub["pid"])
         census[name, "generation"] = hub["generation"]
     return census
 
@@ -88,7 +89,8 @@ def _descriptors(pid: int) -> Counter[str]:
         except FileNotFoundError:  # closed meanwhile
             continue
         kind, _, rest = target.partition(":")
-        kinds[rest if kind == "anon_inode" else "memfd" if kind == "/memfd" else kind] += 1
+        kind = rest if kind == "anon_inode" else "memfd" if kind == "/memfd" else kind
+        kinds[kind.replace(str(pid), "self")] += 1  # another process may have taken its place
     return kinds
 
 

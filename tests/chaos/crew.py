@@ -1,26 +1,42 @@
 """Client processes of a storm, and how they are told what to do: a word a line in, JSON a line out.
 
 A crew says ``"ready"`` when all its conversations stand, ``{"fault": text}`` as soon as something is wrong,
-and its report, an object, at the end. It is told ``go`` and ``stop``; the end of its input means stop, too,
-so that no crew outlives who started it.
+``{"lost": peer, "at": seconds, "why": text}`` when a client's connection has gone with its hub,
+``{"back": peer}`` when there is another for it, and its report, an object, at the end. It is told ``death``
+before a hub is killed, ``go`` and ``stop``; the end of its input means stop, too, so that no crew outlives
+who started it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Crew", "Orders", "tell"]
+__all__ = ["Crew", "Deaths", "Lost", "Orders", "tell"]
 
 ROOT = Path(__file__).parents[2]
 #: What a crew may take to begin, and to end what it has begun.
 PATIENCE = 60.0
+#: How much later than the loss of a connection a crew may hear that a hub was to be killed.
+NEWS = 5.0
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A client that has lost its connection: its address, when it knew, and what told it so."""
+
+    peer: str
+    at: float
+    why: str
 
 
 class Crew:
@@ -30,6 +46,9 @@ class Crew:
         self.name = module.rpartition(".")[2]
         self.faults: list[str] = []
         self.report: dict[str, Any] = {}
+        #: Clients whose hub has died, and the addresses of those that took their places.
+        self.lost: list[Lost] = []
+        self.back: list[str] = []
         self._ready = threading.Event()
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *map(str, arguments)],
@@ -54,6 +73,10 @@ class Crew:
                 self._ready.set()
             elif "fault" in said:
                 self.faults.append(f"{self.name}: {said['fault']}")
+            elif "lost" in said:
+                self.lost.append(Lost(said["lost"], said["at"], said["why"]))
+            elif "back" in said:
+                self.back.append(said["back"])
             else:
                 self.report = said
         if not self.report:
@@ -97,19 +120,50 @@ def tell(said: Any) -> None:
     print(json.dumps(said), flush=True)
 
 
-class Orders(threading.Thread):
-    """The crew's ear: calls ``on_go()`` and ``on_stop()``, each once, from a thread of its own."""
+class Deaths:
+    """How many hubs have been killed, as far as the crew has been told. Any thread may ask."""
 
-    def __init__(self, on_go: Callable[[], object], on_stop: Callable[[], object]) -> None:
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def since(self, count: int) -> bool:
+        """Whether there are more than so many, or will be within a moment."""
+        end = time.monotonic() + NEWS
+        while self.count <= count and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        return self.count > count
+
+    def wait(self, count: int) -> bool:
+        """The same, for a thread."""
+        end = time.monotonic() + NEWS
+        while self.count <= count and time.monotonic() < end:
+            time.sleep(0.02)
+        return self.count > count
+
+
+class Orders(threading.Thread):
+    """The crew's ear: calls ``on_go()`` and ``on_stop()``, each once, from a thread of its own, and counts
+    deaths."""
+
+    def __init__(
+        self,
+        on_go: Callable[[], object],
+        on_stop: Callable[[], object],
+        deaths: Deaths | None = None,
+    ) -> None:
         super().__init__(daemon=True)
         self._on_go = on_go
         self._on_stop = on_stop
+        self._deaths = deaths or Deaths()
         self.start()
 
     def run(self) -> None:
         for line in sys.stdin:
-            if line.strip() == "go":
+            word = line.strip()
+            if word == "go":
                 self._on_go()
+            elif word == "death":
+                self._deaths.count += 1
             else:
                 break
         self._on_stop()

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tests.chaos.census import Census, leaks, take_census
+from tests.chaos.deaths import Death
+from tests.chaos.logs import unexpected
 from tests.chaos.mover import Moves
 from tests.chaos.storm import Plan, Storm
+from tests.chaos.streams import MAX_MAILBOX
 from tests.interop.served import Served
 
 __all__ = ["Outcome", "experiment"]
@@ -21,7 +24,8 @@ RSS_LIMIT = 24 * 1024
 
 @dataclass
 class Outcome:
-    """What is known at the end. ``leaked`` and ``log`` are empty if all is well."""
+    """What is known at the end. ``leaked`` and ``log`` are empty if all is well; ``log`` are the lines that
+    should not be there."""
 
     storm: Storm
     before: Census
@@ -30,7 +34,10 @@ class Outcome:
 
     @property
     def leaked(self) -> list[str]:
-        return leaks(self.before, self.after, RSS_LIMIT)
+        before = dict(self.before)
+        for death in self.storm.deaths.all if self.storm.deaths else ():
+            before[f"hub {death.hub}", "generation"] += 1
+        return leaks(before, self.after, RSS_LIMIT)
 
     @property
     def wrong(self) -> list[str]:
@@ -45,9 +52,10 @@ class Outcome:
 
 def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: None) -> Outcome:
     """Serve, count, blow a storm, count again and stop. Raises AssertionError if the warm-up fails."""
-    server = Served(app=f"tests.apps.storm:{'app' if plan.intercepted else 'plain'}", hubs=plan.hubs)
+    app = f"tests.apps.storm:{'app' if plan.intercepted else 'plain'}"
+    server = Served("--max-mailbox", str(MAX_MAILBOX), app=app, hubs=plan.hubs)
     try:
-        warm = Storm(server, replace(plan, moves=WARM_UP, rate=1000, seed=plan.seed + 1))
+        warm = Storm(server, replace(plan, moves=WARM_UP, rate=1000, seed=plan.seed + 1, deaths_every=0))
         warm.blow()
         assert not warm.faults, warm.faults
         before = take_census(server)
@@ -56,4 +64,5 @@ def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: Non
         after = take_census(server)
     finally:
         log = server.close()
-    return Outcome(storm, before, after, log.splitlines())
+    deaths: list[Death] = storm.deaths.all if storm.deaths else []
+    return Outcome(storm, before, after, unexpected(log.splitlines(), deaths))

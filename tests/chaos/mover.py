@@ -2,6 +2,9 @@
 
 Each lane is one command line with one question under way, and has connections of its own: no connection is
 asked to move twice at once, and each is asked again only where the last answer has left it.
+
+When a hub is killed, nothing more is moved to it, nor any connection that was there or under way, until
+``look`` has learned what there is now.
 """
 
 from __future__ import annotations
@@ -26,14 +29,20 @@ __all__ = ["Mover", "Moves"]
 LANES = 6
 #: A broker that answers a question later than this has lost it.
 PATIENCE = 60.0
+#: How often it looks whether something can be moved, where nothing can.
+IDLE = 0.001
+#: A command line that says nothing for five seconds has to go: after so many it is another one that asks.
+SILENCE = 2.0
 
 
 @dataclass
 class Moves:
-    """What became of them. ``seconds`` are those from question to answer of each."""
+    """What became of them. ``seconds`` are those from question to answer of each. ``struck``: those under way
+    as a hub died, and not made."""
 
     done: Counter[str] = field(default_factory=Counter)
     aborted: Counter[str] = field(default_factory=Counter)
+    struck: Counter[str] = field(default_factory=Counter)
     seconds: array[float] = field(default_factory=lambda: array("f"))
     took: float = 0.0
 
@@ -49,14 +58,26 @@ class Moves:
 class _Lane:
     """One command line: at most one question under way."""
 
-    def __init__(self, path: str, connections: list[str]) -> None:
-        self.connections = connections
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(path)
-        self._frames = FrameReader()
+    def __init__(self, path: str) -> None:
+        self.connections: list[str] = []
         self.moving = ""
         self.target = 0
         self.asked_at = 0.0
+        self._path = path
+        self._heard_at = 0.0
+        self.connect()
+
+    def connect(self) -> None:
+        """Begin as a new command line."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+        self._frames = FrameReader()
+        self._heard_at = time.monotonic()
+
+    @property
+    def stale(self) -> bool:
+        """It has said nothing for so long that the broker may hang up."""
+        return not self.moving and time.monotonic() - self._heard_at > SILENCE
 
     def ask(self, connection: str, target: int) -> None:
         self.moving, self.target, self.asked_at = connection, target, time.monotonic()
@@ -68,6 +89,7 @@ class _Lane:
         if not chunk:
             raise ConnectionResetError("the broker has hung up")
         self._frames.receive(chunk)
+        self._heard_at = time.monotonic()
         frame = self._frames.next_frame()
         return None if frame is None else Reply.FromString(frame[0])
 
@@ -77,17 +99,72 @@ class Mover:
 
     def __init__(self, path: str, hubs: int, chance: random.Random) -> None:
         self.moves = Moves()
+        self._path = path
         self._hubs = hubs
+        self._living = set(range(hubs))
         self._chance = chance
-        rows = json.loads(request(path, Request(connections=Request.Connections()), Reply, PATIENCE).json)
-        self._where: dict[str, int] = {row["id"]: row["hub"] for row in rows}
-        ids = sorted(self._where)
-        self._lanes = [_Lane(path, ids[lane::LANES]) for lane in range(min(LANES, len(ids)))]
+        #: By id: where each connection is, and its client's address.
+        self._where: dict[str, int] = {}
+        self._peers: dict[str, str] = {}
+        #: Connections that were under way as a hub died.
+        self._struck: set[str] = set()
+        #: When each has moved last.
+        self._moved_at: dict[str, float] = {}
+        #: No move is to begin.
+        self._rests = False
+        self._lanes = [_Lane(path) for _ in range(LANES)]
+        self.look()
 
     @property
     def connections(self) -> int:
         """How many there are."""
         return len(self._where)
+
+    @property
+    def clients(self) -> set[str]:
+        """Their addresses."""
+        return set(self._peers.values())
+
+    def where(self, peer: str) -> str:
+        """Where a client is, as far as it is known, for a message."""
+        found = [f"{id} on hub {self._where[id]}" for id, each in self._peers.items() if each == peer]
+        return ", ".join(found) or "unknown"
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no move is under way; and let none begin before ``look``."""
+        self._rests = True
+        return not any(lane.moving for lane in self._lanes)
+
+    def look(self) -> None:
+        """Learn what connections there are, while no move is under way."""
+        question = Request(connections=Request.Connections())
+        rows = json.loads(request(self._path, question, Reply, PATIENCE).json)
+        self._where = {row["id"]: row["hub"] for row in rows}
+        self._peers = {row["id"]: row["peer"] for row in rows}
+        self._struck.clear()
+        self._rests = False
+        ids = sorted(self._where)
+        for number, lane in enumerate(self._lanes):
+            lane.connections = ids[number::LANES]
+
+    def hub_dies(self, hub: int) -> tuple[set[str], set[str]]:
+        """Move nothing to or from it any more. Returns the clients that are there, and those on the way from
+        anywhere to anywhere: by their addresses."""
+        self._living.discard(hub)
+        self._struck = {lane.moving for lane in self._lanes if lane.moving}
+        there = {id for id, at in self._where.items() if at == hub} - self._struck
+        for lane in self._lanes:
+            lane.connections = [id for id in lane.connections if id not in there | self._struck]
+        return {self._peers[id] for id in there}, {self._peers[id] for id in self._struck}
+
+    def moved_since(self, time: float) -> set[str]:
+        """The clients that have moved since a time of the monotonic clock."""
+        return {self._peers[id] for id, at in self._moved_at.items() if at >= time and id in self._peers}
+
+    def hub_lives(self, hub: int) -> None:
+        """It is there again."""
+        self._living.add(hub)
 
     def __call__(self, moves: int, rate: float, go_on: Callable[[Moves], bool]) -> None:
         """Ask for so many moves, at most ``rate`` a second, for as long as ``go_on(moves so far)``.
@@ -100,27 +177,44 @@ class Mover:
         free = list(self._lanes)
         with selectors.DefaultSelector() as selector:
             for lane in self._lanes:
-                selector.register(lane.sock, selectors.EVENT_READ, lane)
+                self._renew(lane, selector)
             while True:
                 if not go_on(self.moves):
                     wanted = asked
                 now = time.monotonic()
-                while free and asked < wanted and due <= now:
-                    self._ask(free.pop(self._chance.randrange(len(free))))
+                while asked < wanted and due <= now and (lanes := [lane for lane in free if self._can(lane)]):
+                    free.remove(lane := self._chance.choice(lanes))
+                    if lane.stale:
+                        self._renew(lane, selector)
+                    self._ask(lane)
                     asked += 1
                     due = max(due + 1 / rate, now - 0.1)  # what was missed by more is not made up for
                 if asked == wanted and len(free) == len(self._lanes):
                     break
-                patience = max(due - now, 0) if free and asked < wanted else PATIENCE
+                patience = max(due - now, IDLE) if free and asked < wanted else PATIENCE
                 for key, _ in selector.select(patience):
-                    if self._take_answer(key.data):
+                    if not key.data.moving:  # the broker has hung up, since it was silent
+                        selector.unregister(key.data.sock)
+                    elif self._take_answer(key.data):
                         free.append(key.data)
                 self._check_patience(now)
         self.moves.took += time.monotonic() - began
 
+    @staticmethod
+    def _renew(lane: _Lane, selector: selectors.BaseSelector) -> None:
+        if lane.sock in selector.get_map():
+            selector.unregister(lane.sock)
+        lane.sock.close()
+        lane.connect()
+        selector.register(lane.sock, selectors.EVENT_READ, lane)
+
+    def _can(self, lane: _Lane) -> bool:
+        """Whether it has something that can move."""
+        return len(self._living) > 1 and not self._rests and bool(lane.connections)
+
     def _ask(self, lane: _Lane) -> None:
         connection = self._chance.choice(lane.connections)
-        others = [hub for hub in range(self._hubs) if hub != self._where[connection]]
+        others = [hub for hub in sorted(self._living) if hub != self._where[connection]]
         lane.ask(connection, self._chance.choice(others))
 
     def _take_answer(self, lane: _Lane) -> bool:
@@ -128,13 +222,20 @@ class Mover:
         if reply is None:
             return False
         self.moves.seconds.append(time.monotonic() - lane.asked_at)
-        if reply.error:
+        if reply.error and (lane.moving in self._struck or self._waits_for_a_home(reply.error)):
+            self.moves.struck[reply.error.replace(lane.moving, "it")] += 1
+        elif reply.error:
             self.moves.aborted[reply.error.replace(lane.moving, "it")] += 1
         else:
             self.moves.done[lane.moving] += 1
             self._where[lane.moving] = lane.target
+            self._moved_at[lane.moving] = time.monotonic()
         lane.moving = ""
         return True
+
+    def _waits_for_a_home(self, error: str) -> bool:
+        """Whether a connection stays for its topics' sake, and a hub has died that may be their home."""
+        return len(self._living) < self._hubs and ("acknowledged" in error or "subscri" in error)
 
     def _check_patience(self, now: float) -> None:
         for lane in self._lanes:

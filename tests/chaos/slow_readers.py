@@ -18,7 +18,7 @@ import h2.settings
 
 from tests.apps.storm import body
 from tests.apps.storm_pb2 import Number
-from tests.chaos.crew import Orders, tell
+from tests.chaos.crew import Deaths, Orders, tell
 
 #: The replies to one call, and their size: in all, more than the socket's buffers hold. The server's is as
 #: large as some thousand segments: 1 MB with small ones, 4 MB with those of the loopback.
@@ -41,6 +41,7 @@ class SlowReader:
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
         self._sock.settimeout(FORGOTTEN)
         self._sock.connect((host, int(port)))
+        self.peer = "{}:{}".format(*self._sock.getsockname())
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         window = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1}
         self._h2.local_settings = h2.settings.Settings(client=True, initial_values=window)
@@ -68,6 +69,9 @@ class SlowReader:
         self.calls += 1
         return self._read_replies()
 
+    def close(self) -> None:
+        self._sock.close()
+
     def _read_replies(self) -> str:
         buffered = bytearray()
         status = None
@@ -76,7 +80,7 @@ class SlowReader:
             time.sleep(REST)
             chunk = self._sock.recv(CHUNK)
             if not chunk:
-                return "the server has closed the connection"
+                raise ConnectionResetError("the server has closed the connection")
             for event in self._h2.receive_data(chunk):
                 if isinstance(event, h2.events.DataReceived):
                     buffered += event.data
@@ -103,28 +107,47 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     arguments = parser.parse_args()
     going, stopping = threading.Event(), threading.Event()
-    Orders(going.set, lambda: (going.set(), stopping.set()))
-    readers = [SlowReader(arguments.address) for _ in range(arguments.count)]
+    deaths = Deaths()
+    Orders(going.set, lambda: (going.set(), stopping.set()), deaths)
     ready = threading.Barrier(arguments.count, action=lambda: tell("ready"))
+    received: list[int] = []
 
-    def read(reader: SlowReader) -> None:
-        try:
-            wrong = reader.talk()
-            ready.wait()
-            while not (wrong or stopping.is_set()):
+    def read() -> None:
+        born = deaths.count
+        reader = SlowReader(arguments.address)
+        waits = True
+        while True:
+            try:
                 wrong = reader.talk()
-        except Exception as error:
-            wrong = repr(error)
-            ready.abort()
+                if waits:
+                    ready.wait()
+                    waits = False
+            except ConnectionError as error:
+                if waits or not deaths.wait(born):
+                    wrong = repr(error)
+                else:
+                    tell({"lost": reader.peer, "at": time.monotonic(), "why": repr(error)})
+                    received.append(reader.received)
+                    reader.close()
+                    born = deaths.count
+                    reader = SlowReader(arguments.address)
+                    tell({"back": reader.peer})
+                    continue
+            except Exception as error:
+                wrong = repr(error)
+            if wrong or stopping.is_set():
+                break
         if wrong:
+            ready.abort()
             tell({"fault": f"a slow reader, in call {reader.calls}: {wrong}"})
+        received.append(reader.received)
 
-    threads = [threading.Thread(target=read, args=(reader,)) for reader in readers]
+    threads = [threading.Thread(target=read) for _ in range(arguments.count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    tell({"numbers": {"read slowly": sum(reader.received for reader in readers)}})
+    tell({"numbers": {"read slowly": sum(received)}})
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import h2.config
 import h2.connection
 import h2.events
 
-from tests.chaos.crew import Orders, tell
+from tests.chaos.crew import Deaths, Orders, tell
 from tests.chaos.figures import summary
 
 #: Deadlines, in ms, and open calls on each connection. A handler that blocks holds up a move, so that its
@@ -41,15 +41,24 @@ class Stopwatch:
     """One connection with calls under way."""
 
     def __init__(self, address: str, method: str, chance: random.Random) -> None:
-        host, _, port = address.rpartition(":")
         self.late = array("f")
         self.statuses: Counter[str] = Counter()
+        #: How many hubs had been killed when it connected.
+        self.born = 0
         self._path = f"/storm.Storm/{method}"
         self._range = BLOCKED if method == "Blocked" else SILENT
         self._calls = 1 if method == "Blocked" else OPEN
         self._chance = chance
+        self._address = address
+        self.connect()
+
+    def connect(self, deaths: int = 0) -> None:
+        """Begin, or begin again after so many deaths: calls that were under way are forgotten."""
+        self.born = deaths
+        host, _, port = self._address.rpartition(":")
         self._due: dict[int, float] = {}
         self.sock = socket.create_connection((host, int(port)))
+        self.peer = "{}:{}".format(*self.sock.getsockname())
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self._h2.initiate_connection()
@@ -91,7 +100,10 @@ class Stopwatch:
 
     def _send(self) -> None:
         if data := self._h2.data_to_send():
-            self.sock.sendall(data)
+            try:
+                self.sock.sendall(data)
+            except ConnectionError:
+                pass  # who receives will learn of it
 
     @property
     def busy(self) -> bool:
@@ -112,20 +124,21 @@ def main() -> None:
     methods = ["Silent"] * arguments.silent + ["Blocked"] * arguments.blocked
     watches = [Stopwatch(arguments.address, method, chance) for method in methods]
     going, stopping = threading.Event(), threading.Event()
-    Orders(going.set, lambda: (going.set(), stopping.set()))
+    deaths = Deaths()
+    Orders(going.set, lambda: (going.set(), stopping.set()), deaths)
     wakes = array("f")
     with selectors.DefaultSelector() as selector:
         for watch in watches:
             selector.register(watch.sock, selectors.EVENT_READ, watch)
             watch.fill()
         while not all(watch.late for watch in watches):
-            _step(selector, wakes)
+            _step(selector, wakes, deaths)
         tell("ready")
         while not stopping.is_set() or any(watch.busy for watch in watches):
             if not stopping.is_set():
                 for watch in watches:
                     watch.fill()
-            _step(selector, wakes)
+            _step(selector, wakes, deaths)
             now = time.monotonic()
             if lost := [watch for watch in watches if watch.forgotten(now)]:
                 tell({"fault": f"deadlines passed {FORGOTTEN} s ago without a word: {len(lost)} connections"})
@@ -133,13 +146,24 @@ def main() -> None:
     _report(watches, methods, wakes)
 
 
-def _step(selector: selectors.BaseSelector, wakes: array[float]) -> None:
+def _step(selector: selectors.BaseSelector, wakes: array[float], deaths: Deaths) -> None:
     due = time.monotonic() + TICK
     ready = selector.select(TICK)
     if not ready:
         wakes.append(time.monotonic() - due)
     for key, _ in ready:
-        key.data.receive()
+        watch = key.data
+        try:
+            watch.receive()
+        except ConnectionError as error:
+            if not deaths.wait(watch.born):
+                raise
+            tell({"lost": watch.peer, "at": time.monotonic(), "why": repr(error)})
+            selector.unregister(watch.sock)
+            watch.sock.close()
+            watch.connect(deaths.count)
+            selector.register(watch.sock, selectors.EVENT_READ, watch)
+            tell({"back": watch.peer})
 
 
 def _report(watches: list[Stopwatch], methods: list[str], wakes: array[float]) -> None:

@@ -18,10 +18,20 @@ SLOWEST = 20
 #: of its own; where others used it four times over it was 0.87.
 WITHIN_20_MS = 0.8
 
+#: Some of what is counted, of each kind of conversation.
+EVERY = {
+    "counted", "watched", "uploaded", "talked", "recited", "cancelled", "published", "heard", "read slowly",
+    "poured", "heaped", "barred", "forked: process", "forked: fork", "forked: run", "forked: program",
+    "offloaded: value", "offloaded: exit", "offloaded: rpc",
+}  # fmt: skip
+
 PLANS = {
     "50,000 moves": Plan(50_000, limit=LIMIT),
     "3 hubs": Plan(4_000, hubs=3, limit=15.0, intercepted=False),
-    "calm": Plan(3_000, rate=150, members=6),
+    "hubs that die": Plan(
+        50_000, hubs=3, members=12, streamers=1, troublemakers=1, deaths_every=5.0, deaths=3, limit=30.0
+    ),
+    "calm": Plan(3_000, rate=150, members=6, streamers=0, troublemakers=0),
 }
 
 
@@ -35,7 +45,9 @@ def outcome(request: pytest.FixtureRequest) -> Outcome:
 def test_nothing_is_lost_doubled_reordered_or_failed(outcome):
     storm = outcome.storm
     assert storm.faults == []
-    assert min(storm.numbers.values()) > 0, "every kind of conversation took place"
+    assert min(storm.numbers.values()) > 0
+    if storm.plan == PLANS["50,000 moves"]:
+        assert storm.numbers.keys() >= EVERY, "every kind of conversation took place"
 
 
 def test_every_move_is_made(outcome):
@@ -58,3 +70,10 @@ def test_nothing_leaks(outcome):
 
 def test_nothing_is_logged(outcome):
     assert outcome.log == []
+
+
+def test_hubs_die_and_their_clients_come_back(outcome):
+    storm = outcome.storm
+    if storm.plan.deaths_every:
+        assert len(storm.deaths.all) == len(storm.deaths.recovered) > 0
+        assert len(storm.deaths.heard) > 0, "they had clients"

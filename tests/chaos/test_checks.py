@@ -1,0 +1,46 @@
+"""The storm's own judgement: what it excuses once a hub has been killed, and what it does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.chaos.deaths import Death
+from tests.chaos.logs import unexpected
+from tests.chaos.storm import AFTERMATH, judge
+
+DEATH = Death(hub=1, pid=4242, at=100.0, there={"there"}, moving={"moving"}, moved={"moved"})
+DIED = "2026-01-01 00:00:00,000 WARNING broker: hub 1 (pid 4242) was killed by SIGKILL"
+STARTS = "2026-01-01 00:00:00,000 INFO broker: hub 1 starts again in 0.5 s"
+
+
+def odd(peer: str, number: int, due: int, at: float) -> dict[str, Any]:
+    return {"who": "member 0, call", "peer": peer, "publisher": "x", "number": number, "due": due, "at": at}
+
+
+@pytest.mark.parametrize(
+    ("what", "verdict"),
+    [
+        (odd("here", 3, 4, 101.0), "again"),
+        (odd("moving", 6, 4, 101.0), "lost"),
+        (odd("moved", 6, 4, 101.0), "lost"),
+        (odd("here", 6, 4, 101.0), "fault"),
+        (odd("here", 3, 4, 99.0), "fault"),
+        (odd("here", 3, 4, 101.0 + AFTERMATH), "fault"),
+    ],
+)
+def test_only_what_a_death_explains_is_excused(what, verdict):
+    assert judge(what, [DEATH]) == verdict
+    assert judge(what, []) == "fault"
+
+
+def test_the_log_may_speak_of_the_dead():
+    assert unexpected([DIED, STARTS], [DEATH]) == []
+
+
+def test_the_log_may_speak_of_nothing_else():
+    assert unexpected([STARTS], []) == [STARTS]
+    other = DIED.replace("4242", "4243")
+    assert unexpected([other], [DEATH]) == [other, "nothing about hub 1 (pid 4242), which was killed"]
+    assert unexpected([DIED, DIED], [DEATH]) == [DIED], "it has died once"
