@@ -101,6 +101,8 @@ class Costs:
         total, worst = self.calls()
         streams = sum(len(call.messages) + 3 for call in world.calls)
         bound = FIXED + PER_UNIT * (streams + self.units + self.replies + self.published * 4)
+        # Each time that an actor has room again, its topic's home sends all that is left.
+        bound += PER_UNIT * self.published * (self.published // world.program.topic_room)
         bound += PER_ROUND * self.rounds + 1500 * (self.moves + len(world.aborted))
         if total > bound:
             raise Fault("work", f"{total} calls of functions, of at most {bound}: {worst}")

@@ -353,10 +353,8 @@ class World:
         try:
             if "init" in self.hooks and cell.service != "S":
                 self._obey_hook(instance, cell, "init")
-        except BaseException:
-            for call in self.calls:
-                if call.cell is cell:
-                    call.maybe.add(UNKNOWN)
+        except BaseException as error:
+            self._may_end(cell, error)
             raise
         finally:
             cell.making -= 1
@@ -403,7 +401,8 @@ class World:
             self._obey_hook(instance, cell, name)
         except BaseException as error:
             if name == "on_connect":
-                self._not_made(cell, error)
+                self._may_end(cell, error)
+                cell.dropped()
             raise
         else:
             if name == "on_connect":
@@ -412,14 +411,12 @@ class World:
             cell.hook = ""
             cell.leave(True)
 
-    def _not_made(self, cell: Cell, error: BaseException) -> None:
-        codes = {UNKNOWN}
-        if isinstance(error, RpcError):
-            codes = CODES["odd"]
+    def _may_end(self, cell: Cell, error: BaseException) -> None:
+        """The actor could not be made: calls that had no turn yet may end with that."""
+        codes = CODES["odd"] if isinstance(error, RpcError) else {UNKNOWN}
         for call in self.calls:
             if call.cell is cell and call.due is None:
                 call.maybe |= codes
-        cell.dropped()
 
     def topic(self, instance: Any, topic: str, number: int) -> None:
         cell = self._cell_of(instance)
