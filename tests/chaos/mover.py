@@ -37,8 +37,8 @@ SILENCE = 2.0
 
 @dataclass
 class Moves:
-    """What became of them. ``seconds`` are those from question to answer of each. ``excused``: those that were
-    not made for a reason of the storm's own."""
+    """What became of them. ``seconds`` are those from question to answer of each. ``excused``: those that
+    were not made for a reason of the storm's own."""
 
     done: Counter[str] = field(default_factory=Counter)
     aborted: Counter[str] = field(default_factory=Counter)
@@ -234,8 +234,8 @@ class Mover:
         return True
 
     def _is_excused(self, error: str) -> bool:
-        """Whether a handler waits for its child, or a hub has died: then topics may wait for another home, and
-        the broker for the dead hub's answer."""
+        """Whether a handler waits for its child, or a hub has died: then topics may wait for another home,
+        and the broker for the dead hub's answer."""
         if "handler Fork running" in error:
             return True
         reasons = ("acknowledged", "subscription", "on no hub that answers")
