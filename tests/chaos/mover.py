@@ -195,10 +195,21 @@ class Mover:
                 for key, _ in selector.select(patience):
                     if not key.data.moving:  # the broker has hung up, since it was silent
                         selector.unregister(key.data.sock)
+                    elif self._has_hung_up(key.data):
+                        self._renew(key.data, selector)
+                        key.data.ask(key.data.moving, key.data.target)
                     elif self._take_answer(key.data):
                         free.append(key.data)
                 self._check_patience(now)
         self.moves.took += time.monotonic() - began
+
+    @staticmethod
+    def _has_hung_up(lane: _Lane) -> bool:
+        """Whether the broker did so as the question was on its way: this process had been silent, too."""
+        try:
+            return not lane.sock.recv(1, socket.MSG_PEEK)
+        except ConnectionResetError:
+            return True
 
     @staticmethod
     def _renew(lane: _Lane, selector: selectors.BaseSelector) -> None:
