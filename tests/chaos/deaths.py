@@ -11,8 +11,9 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from actorrpc.framing import request
@@ -27,6 +28,8 @@ __all__ = ["Death", "Deaths"]
 PROMPT = 8.0
 #: How long a subscription may take to ask its topic's home, after a move, for what it has missed.
 JUST = 1.0
+#: For up to so many seconds a hub may hang before it is killed: no longer than a move waits for what hangs.
+HANGS = 0.6
 #: Until the hub serves again and all clients are back.
 PATIENCE = 60.0
 #: Between two looks at the broker's status.
@@ -76,17 +79,23 @@ class Deaths:
         #: Those that were lost and have been accounted for.
         self._judged: set[Lost] = set()
         self._death: Death | None = None
+        #: A hub that hangs, and when it is to be killed.
+        self._doomed: Death | None = None
+        self._kill_at = 0.0
         self._note_pids()
 
     @property
     def under_way(self) -> bool:
         """A hub has died, and not everything is as it was."""
-        return self._death is not None
+        return self._death is not None or self._doomed is not None
 
     def step(self) -> list[str]:
         """Do what is due. Returns what is wrong."""
         now = time.monotonic()
-        if self._death is not None:
+        if self._doomed is not None:
+            if now >= self._kill_at:
+                self._kill(self._doomed)
+        elif self._death is not None:
             if now >= self._look_at:
                 self._look_at = now + LOOK
                 return list(self._see(self._death, now))
@@ -94,17 +103,27 @@ class Deaths:
             self._judged |= new
             return [f"no hub has died, and {each.peer} says {each.why}" for each in new]
         elif len(self.all) < self._most and now >= self._due:
-            self._kill()
+            self._begin()
         return []
 
-    def _kill(self) -> None:
+    def _begin(self) -> None:
+        """Every other hub hangs for a moment before it dies, so that things wait for it."""
         hub = self._choose()
         for crew in self._crews:
             crew.say("death")
         moved = self._mover.moved_since(time.monotonic() - JUST)
         there, moving = self._mover.hub_dies(hub["id"])
-        os.kill(hub["pid"], signal.SIGKILL)
-        self._death = Death(hub["id"], hub["pid"], time.monotonic(), there, moving, moved)
+        self._doomed = Death(hub["id"], hub["pid"], time.monotonic(), there, moving, moved)
+        if len(self.all) % 2:
+            self._kill(self._doomed)
+        else:
+            os.kill(hub["pid"], signal.SIGSTOP)
+            self._kill_at = time.monotonic() + self._chance.uniform(0.1, HANGS)
+
+    def _kill(self, death: Death) -> None:
+        os.kill(death.pid, signal.SIGKILL)
+        self._doomed = None
+        self._death = replace(death, at=time.monotonic())
         self.all.append(self._death)
 
     def _choose(self) -> dict[str, Any]:
@@ -151,8 +170,11 @@ class Deaths:
         self._death = None
 
     def _due_clients(self) -> set[str]:
-        back = {peer for crew in self._crews for peer in crew.back}
-        return (self._clients | back) - {each.peer for each in self._lost()}
+        """Those that should be there, counted: who comes back may have the address of one that went."""
+        due = Counter(self._clients)
+        due.update(peer for crew in self._crews for peer in crew.back)
+        due.subtract(each.peer for each in self._lost())
+        return {peer for peer, count in due.items() if count > 0}
 
     def _lost(self) -> set[Lost]:
         return {each for crew in self._crews for each in crew.lost}

@@ -37,12 +37,12 @@ SILENCE = 2.0
 
 @dataclass
 class Moves:
-    """What became of them. ``seconds`` are those from question to answer of each. ``struck``: those under way
-    as a hub died, and not made."""
+    """What became of them. ``seconds`` are those from question to answer of each. ``excused``: those that
+    were not made for a reason of the storm's own."""
 
     done: Counter[str] = field(default_factory=Counter)
     aborted: Counter[str] = field(default_factory=Counter)
-    struck: Counter[str] = field(default_factory=Counter)
+    excused: Counter[str] = field(default_factory=Counter)
     seconds: array[float] = field(default_factory=lambda: array("f"))
     took: float = 0.0
 
@@ -222,8 +222,8 @@ class Mover:
         if reply is None:
             return False
         self.moves.seconds.append(time.monotonic() - lane.asked_at)
-        if reply.error and (lane.moving in self._struck or self._waits_for_a_home(reply.error)):
-            self.moves.struck[reply.error.replace(lane.moving, "it")] += 1
+        if reply.error and (lane.moving in self._struck or self._is_excused(reply.error)):
+            self.moves.excused[reply.error.replace(lane.moving, "it")] += 1
         elif reply.error:
             self.moves.aborted[reply.error.replace(lane.moving, "it")] += 1
         else:
@@ -233,9 +233,13 @@ class Mover:
         lane.moving = ""
         return True
 
-    def _waits_for_a_home(self, error: str) -> bool:
-        """Whether a connection stays for its topics' sake, and a hub has died that may be their home."""
-        return len(self._living) < self._hubs and ("acknowledged" in error or "subscri" in error)
+    def _is_excused(self, error: str) -> bool:
+        """Whether a handler waits for its child, or a hub has died: then topics may wait for another home,
+        and the broker for the dead hub's answer."""
+        if "handler Fork running" in error:
+            return True
+        reasons = ("acknowledged", "subscription", "on no hub that answers")
+        return len(self._living) < self._hubs and any(reason in error for reason in reasons)
 
     def _check_patience(self, now: float) -> None:
         for lane in self._lanes:

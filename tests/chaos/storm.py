@@ -28,6 +28,8 @@ __all__ = ["AFTERMATH", "Plan", "Storm", "judge"]
 ROOM = 6
 #: For how many seconds after a home's death its topics may say something again.
 AFTERMATH = 10.0
+#: What the broker answers where no hub began with a move.
+NOT_BEGUN = ("no such connection", "it is on no hub", "hub ")
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class Storm:
             self.faults.append(
                 f"answers came from processes {strangers}, which are no hubs: {self.deaths.pids}"
             )
-        aborted = self.moves.aborted.total() + self.moves.struck.total()
+        aborted = self.moves.aborted.total() + self.moves.excused.total()
         for connection, count in thaws.items():
             moved = self.moves.done[connection]
             # It is thawed after a move that was given up, too; and only once if it moves on before that.
@@ -213,8 +215,11 @@ class Storm:
 
     def _compare_with_the_brokers_count(self, before: dict[str, Any]) -> None:
         done, aborted = self.moves.done.total(), self.moves.aborted.total()
-        # A hub that dies may take with it what it would have said of the moves under way.
+        # A hub that dies may take with it what it would have said of the moves under way. And what no hub has
+        # begun with, none tells the broker of.
         unsure = LANES * len(self.deaths.all) if self.deaths is not None else 0
+        unsure += self.moves.excused.total()
+        unsure += sum(count for why, count in self.moves.aborted.items() if why.startswith(NOT_BEGUN))
         after: dict[str, Any] = {}
 
         def counted() -> bool:
@@ -258,6 +263,7 @@ class Storm:
         return {
             "moves": self.moves.count,
             "aborted": dict(self.moves.aborted),
+            "not made, for a reason of the storm's own": dict(self.moves.excused),
             **self._figures_of_deaths(),
             "moves a second": round(self.moves.rate, 1),
             "CPU for each move (ms)": {
@@ -279,7 +285,6 @@ class Storm:
             "clients that lost their hub": len(self.deaths.heard),
             "until they knew (ms)": summary(self.deaths.heard),
             "until all were back (ms)": summary(self.deaths.recovered),
-            "moves struck": dict(self.moves.struck),
             "heard again after a home's death": self.heard_again,
             "lost on the way as a home died": self.lost_on_the_way,
         }
