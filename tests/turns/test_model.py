@@ -14,7 +14,7 @@ _seen: dict[Program, str] = {}
 
 
 @settings(
-    max_examples=500,
+    max_examples=350,
     derandomize=True,
     database=None,
     deadline=None,
