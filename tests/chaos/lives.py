@@ -7,7 +7,7 @@ import asyncio
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc.aio
@@ -23,6 +23,7 @@ OPTIONS = [
     ("grpc.max_receive_message_length", -1),
 ]
 
+Options = Sequence[tuple[str, int]]
 #: Makes the client of a number, in its so many-th life, on a channel.
 Make = Callable[[int, int, Any, Deaths], Client]
 
@@ -36,9 +37,9 @@ def arguments_of_a_crew() -> argparse.ArgumentParser:
     return parser
 
 
-async def live(address: str, numbers: range, make: Make) -> None:
-    """All that the crew does, from "ready" to its report."""
-    crew = _Crew(address, make)
+async def live(address: str, numbers: range, make: Make, options: Options = ()) -> None:
+    """All that the crew does, from "ready" to its report. ``options`` are more for its channels."""
+    crew = _Crew(address, make, options)
     loop = asyncio.get_running_loop()
     Orders(
         lambda: loop.call_soon_threadsafe(crew.going.set),
@@ -56,16 +57,17 @@ async def live(address: str, numbers: range, make: Make) -> None:
 
 
 class _Crew:
-    def __init__(self, address: str, make: Make) -> None:
+    def __init__(self, address: str, make: Make, options: Options) -> None:
         self.going, self.stopping = asyncio.Event(), asyncio.Event()
         self.deaths = Deaths()
         self._address = address
         self._make = make
+        self._options = [*OPTIONS, *options]
         self._clients: list[Client] = []
         self._channels: dict[Client, Any] = {}
 
     async def begin(self, number: int, life: int) -> Client:
-        channel = grpc.aio.insecure_channel(self._address, options=OPTIONS)
+        channel = grpc.aio.insecure_channel(self._address, options=self._options)
         client = self._make(number, life, channel, self.deaths)
         self._clients.append(client)
         self._channels[client] = channel

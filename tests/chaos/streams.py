@@ -33,6 +33,8 @@ GREED = 20_000
 #: server's, for this. And the replies' bytes, more than may wait for a client.
 MAX_MAILBOX = 1_000
 HEAP, HEAPED = 1_500, 300
+#: The windows of its channels do not grow: else grpcio takes all of a heap while nobody reads it.
+WINDOWS = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_536)]
 #: Calls that have to be answered meanwhile.
 MEANWHILE = 5
 #: Seconds for which a late reader reads nothing.
@@ -190,7 +192,7 @@ async def main() -> None:
     def make(number: int, life: int, channel: Any, deaths: Deaths) -> Streamer:
         return Streamer(channel, f"streamer {number}, life {life}", arguments.think, deaths)
 
-    await live(arguments.address, range(arguments.count), make)
+    await live(arguments.address, range(arguments.count), make, WINDOWS)
 
 
 if __name__ == "__main__":
