@@ -27,7 +27,7 @@ LENGTH = 100_000
 SHORT = 3_000
 #: Replies between two looks at the clock, and how many seconds it then reads nothing, so that a stream leaves
 #: the cores to others; and how many replies it takes before it does so.
-STRIDE, BREAK = 100, 0.04
+STRIDE, BREAK = 100, 0.02
 GREED = 20_000
 #: Messages that a client sends before it reads the first reply, more than a hub takes: ``MAX_MAILBOX`` is the
 #: server's, for this. And the replies' bytes, more than may wait for a client.
