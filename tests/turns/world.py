@@ -29,8 +29,8 @@ from .services import app_of, current
 __all__ = ["World", "run"]
 
 #: Rounds of the loop that may pass before it is at rest, for one batch: 1,500 replies, one in each slice,
-#: are 1,500 rounds.
-MOST_ROUNDS = 6_000
+#: are 1,500 rounds; half a megabyte through a window of a hundred bytes takes ten thousand.
+MOST_ROUNDS = 60_000
 
 #: What the hub logs when its own code failed: never right, whatever an app does.
 FAILURES = ("outside of its handler", "could not be handled", "in state", "cannot be served", "is lost:")
