@@ -25,6 +25,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if rings.is_quick(f"{_file(item)}::{item.name}"):
             item.add_marker("quick")
+        if rings.wants_the_machine(_file(item)):
+            item.add_marker("whole_machine")
     if hasattr(config, "workerinput"):  # side by side: what takes longest begins first
         items.sort(key=lambda item: rings.rank(_file(item)))
 
@@ -36,18 +38,19 @@ def _file(item: pytest.Item) -> str:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With ``--dist loadfile``: files in our order, and those that need the machine one after another."""
+    """With ``--dist loadfile``: files in our order."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
-    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return "the whole machine" if rings.wants_the_machine(file.removeprefix("tests/")) else file
-
     config.option.loadscopereorder = False
-    return Scheduling(config, log)
+    return LoadFileScheduling(config, log)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """`tox -- FILE` runs pytest for what goes side by side, then for the rest: one of them may find nothing."""
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and "whole_machine" in session.config.option.markexpr:
+        session.exitstatus = pytest.ExitCode.OK
 
 
 @pytest.hookimpl(optionalhook=True)

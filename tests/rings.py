@@ -34,10 +34,10 @@ OUTER = (
     "test_benchmarks.py*",
     "test_cli.py*",
 )
-#: What measures, or fills the machine: one after another.
-WHOLE_MACHINE = ("chaos/test_storm.py", "test_benchmarks.py")
+#: What measures, or fills the machine: one after another, and nothing beside it.
+WHOLE_MACHINE = ("chaos/*", "hostile/*", "test_benchmarks.py")
 #: What takes longest by itself, so that it begins first.
-LONG = ("interop/*", "chaos/*", "hostile/*", "examples/*", "simulate/*", "fuzz/*", "broker/*", "codegen/*")
+LONG = ("interop/*", "forks/*", "examples/*", "simulate/*", "fuzz/*", "broker/*", "codegen/*", "turns/*")
 
 
 def is_quick(test: str) -> bool:
@@ -51,8 +51,7 @@ def wants_the_machine(file: str) -> bool:
 
 def rank(file: str) -> int:
     """Where it stands in the order of files that go side by side; those of one rank in the order of names."""
-    order = (*WHOLE_MACHINE, *LONG)
-    return next((at for at, pattern in enumerate(order) if fnmatch(file, pattern)), len(order))
+    return next((at for at, pattern in enumerate(LONG) if fnmatch(file, pattern)), len(LONG))
 
 
 def workers() -> int:
