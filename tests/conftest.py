@@ -48,7 +48,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """`tox -- FILE` runs pytest for what goes side by side, then for the rest: one of them may find nothing."""
+    """`tox -- FILE` runs pytest for what goes side by side, then for the rest: one may find nothing."""
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and "whole_machine" in session.config.option.markexpr:
         session.exitstatus = pytest.ExitCode.OK
 

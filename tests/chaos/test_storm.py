@@ -52,7 +52,7 @@ def test_every_move_is_made(outcome):
 
 
 def test_deadlines_fire(outcome):
-    """None early, which would be a fault; how late, on what machine, is for ``python -m tests.chaos`` to tell."""
+    """None early, which would be a fault; how late they were, ``python -m tests.chaos`` tells."""
     assert min(outcome.storm.late[method]["count"] for method in ("Silent", "Blocked")) > 0
 
 
