@@ -44,7 +44,7 @@ class Looks(Doings):
 
     def _check_client(self, number: int, client: Client, served: bool) -> None:
         if client.gone:
-            if served and not self._may_pause(number):
+            if served:
                 raise Fault("unread", f"client {number} has gone, and keeps its place")
             if not served:
                 self.costs.note_gone(number)
@@ -54,21 +54,9 @@ class Looks(Doings):
         if client.deaf:
             return
         if client.unread or client.unsent:
-            if not self._may_pause(number):
-                raise Fault("unread", f"nothing is read from client {number}: neither PING nor RST_STREAM")
-        elif client.answered != client.pings:
+            raise Fault("unread", f"nothing is read from client {number}: neither PING nor RST_STREAM")
+        if client.answered != client.pings:
             raise Fault("ping", f"client {number} got {client.answered} of {client.pings} answers")
-
-    def _may_pause(self, number: int) -> bool:
-        """More messages wait for handlers than may wait: then nothing more is read."""
-        waiting = 0
-        for call in self.calls:
-            if call.cell.client != number or call.stream.status is not None:
-                continue
-            why = call.why_not(self.gates, self.admits)
-            if why and "behind" not in why:
-                waiting += call.stream.sent - call.handled
-        return waiting > self.program.max_mailbox // 2  # once it has stopped, it reads again from there on
 
     def _check_call(self, call: Call, reads: bool, now: float) -> None:
         client, stream = call.client, call.stream
