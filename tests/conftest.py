@@ -47,6 +47,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return LoadFileScheduling(config, log)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """What a test logged may be no Unicode, on purpose, and xdist could not send it."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """`tox -- FILE` runs pytest for what goes side by side, then for the rest: one may find nothing."""
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and "whole_machine" in session.config.option.markexpr:
