@@ -73,7 +73,7 @@ class FakeNode:
         sock.sendall(b"hello")
         sock.close()
 
-    def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int]) -> None:
+    def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
         self.heard.append(("homes", list(homes), version))
 
     def move(self, connection_id: str, target: int, done: Callable[[MoveResult], None]) -> None:

@@ -69,7 +69,7 @@ class Mailbox(Cell):
         self.owner = owner
         self.mailbox = deque()
         self.topic_turns = self.topic_bytes = 0
-        self.instance = connection.service
+        self.instance = self.service = connection.service
 
     def overrides(self, hook: str) -> bool:
         return True
@@ -98,7 +98,7 @@ class Connection:
         self.hub = self.node = hub
         self.id = name
         self.state = SERVING
-        self.service = SimpleNamespace(__rpc__=SimpleNamespace(name="shapes.Stateful"))
+        self.service: Any = SimpleNamespace(__rpc__=SimpleNamespace(name="shapes.Stateful"))
         self.host = ServiceHost(self)  # type: ignore[arg-type]
         self.cell = Mailbox(self, owner)
         self.cells = {self.cell.name: self.cell}
@@ -108,7 +108,7 @@ class Connection:
     def ready(self, cell: Cell) -> None:
         pass
 
-    def check_thread(self) -> None:
+    def settle(self, what: str) -> None:
         pass
 
     def notice_quiet(self) -> None:
