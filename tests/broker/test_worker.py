@@ -21,6 +21,7 @@ from actorrpc.hub.worker import MAX_UNREAD_REPORTS, Worker
 from actorrpc.ipc import Link
 from actorrpc.pb.control_pb2 import (
     Connection,
+    Connections,
     Homes,
     ListConnections,
     Listen,
@@ -82,8 +83,8 @@ class FakeNode:
     def report(self) -> Load:
         return Load(connections=3, turns=42)
 
-    def list_connections(self) -> list[Connection]:
-        return [Connection(id="0-1-1")]
+    def list_some(self, after: int) -> Connections:
+        return Connections(connections=[Connection(id="0-1-1")])
 
     def stop(self, drain_timeout: float, done: Callable[[], None]) -> None:
         self.heard.append(("stop", drain_timeout))
