@@ -7,8 +7,8 @@ import pytest
 from tests.chaos.experiment import Outcome, experiment
 from tests.chaos.storm import Plan
 
-#: What the short form takes, in seconds, if the machine makes fewer than its 50,000 moves in that time. Two
-#: cores with no other work make them in a minute; the test's output says how many there were.
+#: What the short form takes, in seconds, if the machine makes fewer than its 50,000 moves in that time. The
+#: test's output says how many there were.
 LIMIT = 45.0
 #: Fewer moves in a second, on whatever machine, mean that something holds them up.
 SLOWEST = 20
