@@ -338,8 +338,8 @@ def test_a_signal_ends_the_program_and_nothing_that_a_handler_raises(name):
             for text in ("raise", "exit", "offload", "raise"):
                 assert outcome(stub.Unary.future(Item(text=text))) == ("UNKNOWN", "the handler failed")
             assert stub.Unary(Item(text="fine"), timeout=10).text == "fine"
-            stub.Unary.future(Item(text="compute"))
-            assert server.stdout.readline() == "computing\n"
+            computing = stub.Unary.future(Item(text="compute"))
+            assert server.stdout.readline() == "computing\n", computing
             server.send_signal(number)
             assert server.stdout.readline() == f"ended by {expected}\n"
     finally:
