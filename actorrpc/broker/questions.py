@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gevent
+from gevent.event import AsyncResult
 
 from actorrpc.broker.process import Answer, HubProcess
 from actorrpc.pb import control_pb2
@@ -99,39 +100,57 @@ def move(
     Hub ``first`` is asked first, and all the others only where it does not know the connection.
     """
     asked = list(processes)
-    deadline = time.monotonic() + SEARCH
-    pause = FIRST_PAUSE
-    while True:
-        answers = _ask_to_move(asked, connection, target, timeout, first)
-        verdict = judge(answers, connection, target)
-        # It may be on its way between two of them, also while a third is dead and not yet known to be.
-        if not (verdict.unknown or verdict.missing) or time.monotonic() > deadline:
-            return verdict
-        gevent.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+    search = _Search(connection, target)
+    search.ask([process for process in asked if process.hub == first])
+    if not search.found_within(HEAD_START):
+        search.ask([process for process in asked if process.hub != first])
+        search.go_on(asked, SEARCH)
+        search.found_within(timeout)
+    return judge(search.answers, connection, target)
+
+
+class _Search:
+    """For the hub that has a connection and is to move it.
+
+    The connection may be on its way between two of them, also while a third is silent, or dead and not yet
+    known to be: who does not know it is asked again meanwhile.
+    """
+
+    def __init__(self, connection: str, target: int) -> None:
+        self._connection, self._target = connection, target
+        #: By hub: the answer to the last question, once it is there.
+        self._results: dict[int, AsyncResult[Answer | None]] = {}
+
+    @property
+    def answers(self) -> dict[int, MoveResult | None]:
+        """What each hub has answered last, None for silence."""
+        values = {hub: result.value for hub, result in self._results.items()}
+        return {hub: value if isinstance(value, MoveResult) else None for hub, value in values.items()}
+
+    def ask(self, processes: Iterable[HubProcess]) -> None:
+        question = move_question(self._connection, self._target)
+        self._results.update({process.hub: process.ask(question) for process in processes})
+
+    def found_within(self, seconds: float) -> bool:
+        """Wait until a hub says that it has the connection, or all have answered."""
+        results = gevent.iwait(list(self._results.values()), timeout=seconds)
+        return any(_knows(result.value) for result in results)
+
+    def go_on(self, processes: Collection[HubProcess], seconds: float) -> None:
+        """Ask all that have answered again and again, until one has the connection."""
+        deadline = time.monotonic() + seconds
+        pause = FIRST_PAUSE
+        while not self.found_within(pause) and time.monotonic() < deadline:
+            if all(result.ready() for result in self._results.values()):
+                gevent.sleep(pause)
+            self.ask([process for process in processes if self._results[process.hub].ready()])
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def move_question(connection: str, target: int) -> control_pb2.ToHub:
     """To a hub: move this connection to that one, now or not at all."""
     until = time.monotonic() + BEGIN_WITHIN
     return control_pb2.ToHub(move=control_pb2.Move(connection=connection, target=target, until=until))
-
-
-def _ask_to_move(
-    processes: list[HubProcess], connection: str, target: int, timeout: float, first: int | None
-) -> dict[int, MoveResult | None]:
-    """Return what each hub answered, None for silence. Waits no longer than until one has the connection."""
-    question = move_question(connection, target)
-    asked = {process.hub: process.ask(question) for process in processes if process.hub == first}
-    gevent.wait(list(asked.values()), timeout=HEAD_START)
-    if not any(_knows(result.value) for result in asked.values()):
-        asked.update({process.hub: process.ask(question) for process in processes if process.hub != first})
-        for result in gevent.iwait(list(asked.values()), timeout=timeout):
-            if _knows(result.value):
-                break
-    return {
-        hub: result.value if isinstance(result.value, MoveResult) else None for hub, result in asked.items()
-    }
 
 
 def _knows(answer: Answer | None) -> bool:

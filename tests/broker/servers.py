@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,6 +38,19 @@ def until(look: Callable[[], Found]) -> Found:
         assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain"
         time.sleep(0.01)
     return found
+
+
+def is_free(address: str) -> bool:
+    """Whether nobody listens there: a process that was killed lets go of its sockets some time after."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections may linger
+        try:
+            sock.bind((host, int(port)))
+            sock.listen()
+        except OSError:
+            return False
+    return True
 
 
 def actorrpc(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -94,6 +94,12 @@ def test_it_is_looked_for_also_while_a_third_hub_is_dead(move: Move) -> None:
     assert move(source, target, DeadProcess(2)).moved
 
 
+def test_it_is_looked_for_also_while_a_third_hub_hangs(move: Move) -> None:
+    source, target, hanging = FakeProcess(0, UNKNOWN, MOVED), FakeProcess(1, UNKNOWN), FakeProcess(2, None)
+    assert move(source, target, hanging, timeout=60).moved
+    assert len(hanging.asked) == 1
+
+
 def test_the_hub_that_most_likely_has_it_is_asked_alone(move: Move) -> None:
     source, target = FakeProcess(0, MOVED), FakeProcess(1, UNKNOWN)
     assert move(source, target, first=0) == Verdict(True, "moved 0-1-7 to hub 1")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.broker.servers import ServerProcess, until
+from tests.broker.servers import ServerProcess, is_free, until
 from tests.forks.bystander import Bystander
 from tests.forks.ways import Child, descriptors
 
@@ -32,7 +32,7 @@ def test_a_child_of_the_broker_has_no_part_in_it(
     for pid in (server.pid, *hubs):
         os.kill(pid, signal.SIGKILL)
     server.wait()
-    until(lambda: not any(os.path.exists(f"/proc/{pid}/exe") for pid in hubs))
+    until(lambda: is_free(server.address))
     again = serve("--runtime-dir", server.runtime_dir, app="tests.forks.app:app", bind=server.address)
     assert again.address == server.address
     assert child.alive

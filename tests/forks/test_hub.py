@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.apps.shapes_pb2 import Item
-from tests.broker.servers import ServerProcess, until
+from tests.broker.servers import ServerProcess, is_free, until
 from tests.forks.bystander import PATIENCE, Bystander
 from tests.forks.ways import MANNERS, WAYS, Child, descriptors
 from tests.hub.raw_client import raw_client
@@ -92,12 +91,7 @@ def test_a_port_is_free_when_its_server_has_ended_while_a_child_lives(
     for pid in (server.pid, hub):
         os.kill(pid, signal.SIGKILL)
     server.wait()
-    until(lambda: not Path(f"/proc/{hub}/exe").exists())
-    host, _, port = server.address.rpartition(":")
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, int(port)))
-        sock.listen()
+    until(lambda: is_free(server.address))
     again = serve("--runtime-dir", server.runtime_dir, app=APP, hubs=1, bind=server.address)
     assert again.address == server.address
     assert child.alive
