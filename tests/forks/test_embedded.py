@@ -92,7 +92,7 @@ def test_a_child_leaves_the_block_at_once_and_runs_no_handlers_last_words(
     program.start("main", child, "cooperates")
     child.finish()
     assert not left.exists()
-    assert client.call() == program.process.pid
+    assert connect(program.address).call() == program.process.pid
     waiting.cancel()
 
 
