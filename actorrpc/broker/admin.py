@@ -27,8 +27,6 @@ log = logging.getLogger("actorrpc.broker")
 
 #: Command lines at once: what the reserve of descriptors allows for.
 MAX_CALLERS = 16
-#: How long one may take to ask, and then to read the answer and go. They ask at once, and go at once.
-PATIENCE = 5.0
 #: The largest question.
 MAX_REQUEST = 64 * 1024
 #: How long to accept nothing after a failure.
@@ -36,21 +34,21 @@ PAUSE = 1.0
 
 
 class _Caller:
-    """One command line: it has to ask, is being answered, or has to go."""
+    """One command line: it is being answered, or may ask. While it may, it makes room for others."""
 
     def __init__(self, sock: socket.socket, asked: Callable[[_Caller, Request], None], gone: _Gone) -> None:
         self._asked = asked
         self._gone = gone
-        #: It waits for us. While it does not, it has ``PATIENCE``, and makes room for others.
+        #: It waits for us.
         self.answering = False
         self.link = Link(sock, Request, self._on_request, lambda link: self.end(), max_frame=MAX_REQUEST)
-        self._timer: Any = after(PATIENCE, self.end)
 
     def _on_request(self, request: Request, fds: tuple[int, ...]) -> None:
         close_all(fds)
-        if not self.answering:  # it asks one thing at a time
+        if self.link.unsent:
+            self.end()  # it asks, and does not read
+        elif not self.answering:  # it asks one thing at a time
             self.answering = True
-            self._timer.close()
             self._asked(self, request)
 
     def answer(self, reply: Reply) -> None:
@@ -58,11 +56,9 @@ class _Caller:
         self.answering = False
         if not self.link.closed:
             self.link.send(reply)
-            self._timer = after(PATIENCE, self.end)
 
     def end(self) -> None:
         """It has gone, or is to go."""
-        self._timer.close()
         self.link.close()
         self._gone(self)
 
