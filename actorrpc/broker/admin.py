@@ -27,6 +27,9 @@ log = logging.getLogger("actorrpc.broker")
 
 #: Command lines at once: what the reserve of descriptors allows for.
 MAX_CALLERS = 16
+#: Questions of one at once, and bytes of answers that it has not read: with more of either it has to go.
+MAX_QUESTIONS = 64
+MAX_UNREAD = 16 * 1024 * 1024
 #: The largest question.
 MAX_REQUEST = 64 * 1024
 #: How long to accept nothing after a failure.
@@ -34,26 +37,27 @@ PAUSE = 1.0
 
 
 class _Caller:
-    """One command line: it is being answered, or may ask. While it may, it makes room for others."""
+    """One command line. It may ask several things at once, and again later; each is answered when its answer
+    is there. While nothing of it is to be answered, it makes room for others."""
 
     def __init__(self, sock: socket.socket, asked: Callable[[_Caller, Request], None], gone: _Gone) -> None:
         self._asked = asked
         self._gone = gone
-        #: It waits for us.
-        self.answering = False
+        #: How many questions are being answered.
+        self.answering = 0
         self.link = Link(sock, Request, self._on_request, lambda link: self.end(), max_frame=MAX_REQUEST)
 
     def _on_request(self, request: Request, fds: tuple[int, ...]) -> None:
         close_all(fds)
-        if self.link.unsent:
-            self.end()  # it asks, and does not read
-        elif not self.answering:  # it asks one thing at a time
-            self.answering = True
+        if self.answering == MAX_QUESTIONS or self.link.unsent > MAX_UNREAD:
+            self.end()
+        else:
+            self.answering += 1
             self._asked(self, request)
 
     def answer(self, reply: Reply) -> None:
         """Say so; nothing if it has gone."""
-        self.answering = False
+        self.answering -= 1
         if not self.link.closed:
             self.link.send(reply)
 

@@ -58,13 +58,40 @@ def test_who_does_not_ask_keeps_nobody_waiting(
     assert server.wait() == 0
 
 
-def test_a_second_question_is_answered(serve: Serve, call: Callable[[ServerProcess], socket.socket]) -> None:
+@pytest.mark.parametrize("at_once", [1, admin.MAX_QUESTIONS])
+def test_every_question_is_answered(
+    serve: Serve, call: Callable[[ServerProcess], socket.socket], at_once: int
+) -> None:
     server = serve(hubs=1)
     caller = call(server)
     for _ in range(2):
-        caller.sendall(STATUS)
-        assert int.from_bytes(caller.recv(4), "big") > 100
-        caller.recv(65_536)
+        caller.sendall(at_once * STATUS)
+        for _ in range(at_once):
+            assert b"hubs" in answer(caller)
+
+
+def test_who_asks_too_much_at_once_has_to_go(
+    serve: Serve, call: Callable[[ServerProcess], socket.socket]
+) -> None:
+    server = serve(hubs=1)
+    caller = call(server)
+    caller.sendall((admin.MAX_QUESTIONS + 1) * STATUS)
+    with pytest.raises((BrokenPipeError, ConnectionResetError, EOFError)):
+        while True:
+            answer(caller)
+
+
+def answer(caller: socket.socket) -> bytes:
+    """Read one. Raises EOFError at the end."""
+    head = read(caller, 5)
+    return read(caller, int.from_bytes(head[:4], "big"))
+
+
+def read(caller: socket.socket, size: int) -> bytes:
+    data = caller.recv(size, socket.MSG_WAITALL)
+    if len(data) < size:
+        raise EOFError
+    return data
 
 
 def test_who_asks_and_does_not_read_has_to_go(
