@@ -204,7 +204,8 @@ class Actor(Service, Generic[State]):
     """A service with state: one instance for each connection, its turns one after the other.
 
     The hooks run as turns. What a hook raises is logged; the connection lives on, except where a hook
-    says otherwise.
+    says otherwise. A hook that blocks is not interrupted, also when the client has gone: see to it that what
+    it waits for has a timeout.
     """
 
     state: State
@@ -252,8 +253,8 @@ class Actor(Service, Generic[State]):
         the error, and the next call tries again, with a new actor."""
 
     def on_disconnect(self) -> None:
-        """Run once after the client's connection has gone, as the last of the actor; not when it moves, and
-        not when a hub dies."""
+        """Run once after the client's connection has gone, as the last of the actor, when all else of it has
+        ended; not when it moves, and not when a hub dies."""
 
     def on_freeze(self) -> None:
         """Run before each move, while ``state`` can still be changed. If it raises, nothing moves."""

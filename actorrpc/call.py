@@ -371,8 +371,7 @@ class Call(Generic[Reply]):
         else:
             return False
         outbound.drop_unsent(self.stream)
-        self.cancelled = True
-        self.end(StatusCode.RESOURCE_EXHAUSTED, message)
+        self.stop(StatusCode.RESOURCE_EXHAUSTED, message)
         return True
 
     def end(
@@ -388,6 +387,13 @@ class Call(Generic[Reply]):
         self._host.session.outbound.finish(self.stream, block)
         self._host.changed()
         self._host.call_ended(self)
+
+    def stop(self, status: StatusCode, message: str) -> None:
+        """End the call without its handler's doing: what that sends is dropped, and where it is blocked it is
+        interrupted."""
+        if not self.ended:
+            self.cancelled = True
+            self.end(status, message)
 
     def cancel(self, why: str) -> None:
         """Note that the client wants no more of it: nothing is sent."""

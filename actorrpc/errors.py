@@ -153,7 +153,9 @@ class SnapshotError(Exception):
 
 
 class CallInterrupted(BaseException):
-    """Raised in a handler that is blocked when its call ends early.
+    """Raised in a handler that is blocked when its call ends early: by its client, its deadline, a limit, or
+    what it is subscribed to. A handler that blocks after it, or another turn, has finished its call is
+    interrupted when the client goes.
 
     A ``BaseException``, as ``asyncio.CancelledError`` and ``gevent.Timeout`` are, so that
     ``except Exception`` in a handler does not swallow it.

@@ -18,17 +18,16 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent import get_hub
 from gevent.event import Event as Signal
-from greenlet import greenlet
 
 from actorrpc.actor import Service
 from actorrpc.call import Call
 from actorrpc.duties import do_all
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
-from actorrpc.hub.failures import fail
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.interception import Admission
+from actorrpc.hub.limbo import Limbo
 from actorrpc.hub.linger import LINGER, Linger
-from actorrpc.hub.metering import Usage
+from actorrpc.hub.metering import Part, Usage
 from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.runners import Runner, get_ident
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
@@ -78,6 +77,7 @@ class Connection:
         "_unarmed",
         "_work_due",
         "admission",
+        "blocked",
         "calls",
         "cells",
         "host",
@@ -126,13 +126,14 @@ class Connection:
         self.moves = 0
         #: No turn may start: the connection moves, or is closed.
         self.paused = False
-        #: Runners in its turns.
+        #: Runners in its turns, and those of them that have blocked. A dict in place of a set, for its order.
         self.running = 0
+        self.blocked: dict[Runner, None] = {}
         self.now = 0.0
         self.slice_over = False
         self._slice_end = 0.0
         #: Whose turns are to be started, each once (its ``queued``).
-        self._ready: deque[Cell | Admission] = deque()
+        self._ready: deque[Cell | Admission | Limbo] = deque()
         #: Calls with a deadline that came since the last flush: most have ended by then and need no timer.
         self._unarmed: list[Call[Any]] = []
         self._on_quiet: Callable[[], None] | None = None
@@ -171,6 +172,7 @@ class Connection:
         for cell in self.cells.values():
             cell.keep_last_turns()
             self.ready(cell)
+        self._interrupt_blocked()
         self.session.abandon()
         self.node.forget(self, finished=self._finished)
         if self._finished:
@@ -234,7 +236,7 @@ class Connection:
     @property
     def _finished(self) -> bool:
         """Closed, and nothing of it runs or waits to run."""
-        return not self.running and not any(cell.mailbox for cell in self.cells.values())
+        return not self.running and not any(cell.mailbox or cell.lane for cell in self.cells.values())
 
     def shutdown(self) -> None:
         """Let open calls end, and the client begin no more of them; then close."""
@@ -315,7 +317,7 @@ class Connection:
             self._will_run(call.cell)
         elif call.request is not None:
             self.session.consumed(stream, len(payload))
-            call.end(StatusCode.UNIMPLEMENTED, f"{call.method} takes one message, and more came")
+            call.stop(StatusCode.UNIMPLEMENTED, f"{call.method} takes one message, and more came")
         elif event.last:
             call.cell.push(REQUEST, call, payload)
             self._will_run(call.cell)
@@ -329,7 +331,7 @@ class Connection:
         if call.route.method.client_streaming:
             call.cell.push(END, call, None)
         elif call.request is None:
-            call.end(StatusCode.UNIMPLEMENTED, f"{call.method} takes one message, and none came")
+            call.stop(StatusCode.UNIMPLEMENTED, f"{call.method} takes one message, and none came")
             return
         else:
             call.cell.push(REQUEST, call, call.request)
@@ -376,12 +378,12 @@ class Connection:
 
     # ---- turns
 
-    def ready(self, cell: Cell | Admission) -> None:
+    def ready(self, cell: Cell | Admission | Limbo) -> None:
         """See to it that the cell's turns start, in the hub's greenlet."""
         self._will_run(cell)
         self.changed()
 
-    def _will_run(self, cell: Cell | Admission) -> None:
+    def _will_run(self, cell: Cell | Admission | Limbo) -> None:
         """As ``ready``, where ``_run_ready`` follows in any case."""
         if not cell.queued:
             cell.queued = True
@@ -401,6 +403,14 @@ class Connection:
                 lane.start()
             else:
                 lane.part.within(lane.start)
+
+    def run(self, job: Callable[[Runner], None], part: Part) -> None:
+        """Run turns, in the hub's greenlet, until they end or block. The job calls ``drained`` at its end."""
+        self.running += 1
+        runner = self.runners.start(job, part)
+        if runner is not None:
+            self.blocked[runner] = None
+            self._look_at_slice()
 
     def _continue(self) -> None:
         """A new slice, after others had the hub."""
@@ -442,10 +452,19 @@ class Connection:
             if now - runner.resumed < TURN_SLICE:  # it had blocked, and others had the hub
                 self._slice_end = runner.resumed + TURN_SLICE
                 return
-            self.slice_over = True
-            self.node.meter.runnable += 1
-            # A timer: callbacks run many times before the loop looks at other connections.
-            after(0, self._continue)
+            self._end_slice()
+
+    def _look_at_slice(self) -> None:
+        """A turn has blocked: what it computed before is of the slice."""
+        now = self.now = monotonic()
+        if now > self._slice_end and not self.slice_over:
+            self._end_slice()
+
+    def _end_slice(self) -> None:
+        self.slice_over = True
+        self.node.meter.runnable += 1
+        # A timer: callbacks run many times before the loop looks at other connections.
+        after(0, self._continue)
 
     def count_turn(self, runner: Runner) -> None:
         """A turn has ended: count it."""
@@ -456,9 +475,11 @@ class Connection:
         if node.config.move_every:
             node.count_turn(self)
 
-    def drained(self, cell: Cell | Admission) -> None:
+    def drained(self, cell: Cell | Admission | Limbo) -> None:
         """A runner has left the cell: nothing waits there, or it may not go on."""
         self.running -= 1
+        if self.blocked:
+            self.blocked.pop(gevent.getcurrent(), None)  # type: ignore[call-overload]
         if self.state == CLOSED and self._finished:
             self.node.finished(self)
         if self._on_quiet is not None:
@@ -496,8 +517,7 @@ class Connection:
         if self.state == FROZEN:  # whoever serves it next does that; if it is this hub, the timer is set anew
             self._unarmed.append(call)
             return
-        call.cancelled = True
-        call.end(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
+        call.stop(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
         call.cell.interrupted()
         self._throw(call, DeadlineExceeded(f"{call.method}: the deadline has passed"))
 
@@ -515,8 +535,7 @@ class Connection:
         """End every call with a status, and interrupt its handler."""
         calls = list(self.calls.values())
         for call in calls:
-            call.cancelled = True
-            call.end(status, message)
+            call.stop(status, message)
         for call in calls:
             self._throw(call, CallCancelled(message))
 
@@ -526,13 +545,25 @@ class Connection:
         self._throw(call, error)
 
     def _throw(self, call: Call[Any], error: BaseException) -> None:
-        runner = call.runner
-        if runner is None or runner is gevent.getcurrent():
+        runner: Any = call.runner
+        if runner is not None:
+            self._tell(runner, error)
+
+    def _tell(self, runner: Runner, error: BaseException) -> None:
+        """Raise it in a runner's turn, unless that runs, or is shielded, or has been told."""
+        here = gevent.getcurrent()
+        if runner is here or runner.shielded or runner.told == runner.since:
             return
-        if gevent.getcurrent() is self.runners.hub:
+        runner.told = runner.since
+        if here is self.runners.hub:
             runner.throw(error)
         else:
-            get_hub().loop.run_callback(_throw_later, call, runner, error)
+            get_hub().loop.run_callback(_throw_later, runner, runner.since, error)
+
+    def _interrupt_blocked(self) -> None:
+        """Tell handlers of calls that had ended before: the client has gone."""
+        for runner in list(self.blocked):
+            self._tell(runner, CallCancelled("the connection has gone"))
 
     def call_ended(self, call: Call[Any]) -> None:
         """Drop what the hub kept for the call."""
@@ -554,6 +585,8 @@ class Connection:
             call.cell.close_iterator(call)
         if self.host.by_call:
             self.host.end_subscriptions(call)
+        if call.cancelled and call.runner is not None:  # unless `_throw` follows
+            self.runners.hub.loop.run_callback(self._throw, call, CallCancelled("the call has ended"))
         if not self.calls:
             self.upkeep.idle_since = monotonic()
         self.changed()
@@ -566,9 +599,11 @@ class Connection:
         """Drop an actor that could not be made; its calls get the error, the next call tries again."""
         self.cells.pop(cell.name, None)
         self.host.end_subscriptions(cell=cell)
-        for call in [call for call in self.calls.values() if call.cell is cell]:
-            fail(call, error)
         cell.discard()
+        limbo = Limbo(self, cell.part)
+        for call in [call for call in self.calls.values() if call.cell is cell]:
+            call.cell = limbo
+            limbo.fail(call, error)
 
     # ---- bytes out
 
@@ -717,8 +752,8 @@ class Connection:
         return f"<Connection {self.id} {self.peer} {self.state}, {len(self.calls)} calls, {self.turns} turns>"
 
 
-def _throw_later(call: Call[Any], runner: greenlet, error: BaseException) -> None:
-    if call.runner is not None and call.runner is runner:
+def _throw_later(runner: Runner, since: float, error: BaseException) -> None:
+    if runner.since == since:
         runner.throw(error)
 
 

@@ -41,6 +41,7 @@ class InterceptedCall(Call[Reply]):
 
     def send(self, message: Reply, *, compress: bool = True) -> None:
         method = self.route.method
+        self._host.settle("send")  # before an on_reply runs in another thread, or while the connection moves
         if self.ended or not (isinstance(message, method.reply) and method.server_streaming):
             super().send(message, compress=compress)  # which says what is wrong
             return
@@ -167,8 +168,7 @@ class Admission:
         """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
         connection = self.connection
         while self.lane and not connection.paused and not connection.slice_over:
-            connection.running += 1
-            connection.runners.start(self._drain, self.part)
+            connection.run(self._drain, self.part)
 
     def _drain(self, runner: Runner) -> None:
         connection = self.connection
@@ -188,7 +188,8 @@ class Admission:
             connection.expire(call)
             return
         assert call.route.chain is not None
-        call.runner, call.since = runner, now
+        call.runner = runner
+        call.since = runner.since = now
         try:
             call.route.chain.admit(call)
         except BaseException as error:

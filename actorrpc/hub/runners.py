@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import gevent
+from gevent import Timeout
 from gevent.monkey import get_original
 from greenlet import getcurrent, greenlet
 
@@ -47,6 +48,15 @@ def _leave(runner: Runner) -> None:
     raise _Leave
 
 
+#: By how much a timer may be early: libuv counts in milliseconds.
+_EARLY = 0.001
+
+
+def _began(timeout: Timeout, now: float) -> float:
+    """When a timeout that is due was started, at the latest."""
+    return now - (timeout.seconds or 0.0) + _EARLY
+
+
 class Runner(greenlet):
     """One stack. It does one job after another, and waits in the pool between them."""
 
@@ -58,6 +68,10 @@ class Runner(greenlet):
         self.part: Part
         #: When a job that had blocked last went on.
         self.resumed = 0.0
+        #: When its turn began, and that of the last turn which was told, by an exception, that it is in vain.
+        self.since = self.told = 0.0
+        #: Its turn is to come to its own end: nothing is raised in it.
+        self.shielded = False
 
     def switch(self, *args: Any, **kwargs: Any) -> Any:
         """Go on where the job has blocked: what gevent's loop calls. All of it here, since calls are dear:
@@ -75,10 +89,14 @@ class Runner(greenlet):
 
     def throw(self, *args: Any) -> Any:
         """Raise an exception where the job has blocked."""
+        now = monotonic()
+        if args and isinstance(args[0], Timeout) and _began(args[0], now) < self.since:
+            log.warning("a Timeout came for a turn that has ended")
+            return None
         if getcurrent() is not self._pool.hub:
             return _throw(self, *args)
         part = self.part
-        now = self.resumed = monotonic()
+        self.resumed = now
         mark = part.usage.begin(now)
         try:
             return _throw(self, *args)
@@ -121,9 +139,9 @@ class Runners:
         self._look_at = 0.0
         self._room = _KEEP
 
-    def start(self, job: Callable[[Runner], None], part: Part) -> None:
+    def start(self, job: Callable[[Runner], None], part: Part) -> Runner | None:
         """Run ``job(runner)`` until it blocks or ends. Call it in the hub's greenlet only: it is where
-        control falls back to when the job blocks.
+        control falls back to when the job blocks. Returns the runner if it has blocked.
 
         Until then the job is in the caller's bracket, if there is one; what it does later is charged to
         ``part``.
@@ -132,6 +150,7 @@ class Runners:
         runner.job = job
         runner.part = part
         _switch(runner)
+        return None if runner.dead or (self._free and self._free[-1] is runner) else runner
 
     def check_thread(self) -> None:
         """Raise RuntimeError if the caller runs in another thread."""

@@ -109,7 +109,7 @@ class Subscription:
                 self.call.method,
                 wanted,
             )
-            self.call.end(StatusCode.INTERNAL, "a topic carried a message of another type")
+            self.call.stop(StatusCode.INTERNAL, "a topic carried a message of another type")
 
     def _take_as_turn(self, entry: Entry) -> None:
         cell = self.cell
@@ -591,7 +591,7 @@ class Topics:
         )
         subscription.sequence = kept
         if subscription.call is not None:
-            subscription.call.end(StatusCode.DATA_LOSS, f"messages of {subscription.topic!r} were lost")
+            subscription.call.stop(StatusCode.DATA_LOSS, f"messages of {subscription.topic!r} were lost")
 
     def _on_deliver(self, source: int, message: control_pb2.HubToHub) -> None:
         delivery = message.deliver

@@ -50,8 +50,9 @@ class Departure:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.id = connection.id
-        self._hooks_began = False
         self._given_up = False
+        #: Those whose on_freeze has begun.
+        self._hooked: set[Cell] = set()
         self._hook_failed = ""
 
     @property
@@ -72,15 +73,14 @@ class Departure:
         if closing:
             self._run(closing, Cell.close_iterators, on_quiet)
             return
-        # Only now: an on_call that was waited for may have let a call through to a new actor. One that
-        # came here and was not thawed yet travels on as it is.
+        # Only now: an on_call that was waited for may have let a call through to a new actor, and may again
+        # while an on_freeze blocks. One that came here and was not thawed yet travels on as it is.
         cells = [
             cell
             for cell in connection.cells.values()
-            if cell.connected and not cell.thawing and cell.overrides("on_freeze")
+            if cell.connected and not (cell.thawing or cell in self._hooked) and cell.overrides("on_freeze")
         ]
-        if cells and not self._hooks_began:
-            self._hooks_began = True
+        if cells:
             self._run(cells, self._run_hook, on_quiet)
         else:
             on_quiet()
@@ -108,6 +108,7 @@ class Departure:
 
     def _run_hook(self, cell: Cell) -> None:
         cell.frozen = True
+        self._hooked.add(cell)
         if not cell.run_hook("on_freeze"):
             self._hook_failed = f"on_freeze of {cell.name} raised"
 
@@ -124,7 +125,7 @@ class Departure:
     def resume(self) -> None:
         self._given_up = True
         try:
-            if self._hooks_began:
+            if self._hooked:
                 self.connection.thaw_hooks()
             self.connection.resume()
         except Exception:  # better a client that sees a close than one that nobody serves

@@ -65,6 +65,7 @@ class Cell:
     """One service on one connection: its instance, its waiting turns, and whether one runs."""
 
     __slots__ = (
+        "beside",
         "connected",
         "connection",
         "frozen",
@@ -73,6 +74,7 @@ class Cell:
         "lane",
         "mailbox",
         "part",
+        "parting",
         "queued",
         "running",
         "service",
@@ -95,6 +97,10 @@ class Cell:
         self.queued = False
         #: A runner drains the mailbox.
         self.running = False
+        #: So many drain the lane.
+        self.beside = 0
+        #: on_disconnect is due when all else has come to its end.
+        self.parting = False
         #: The instance has been made and on_connect has run, so that other turns may.
         self.connected = True
         #: on_freeze has begun, here or in the hub that the connection left, and no on_thaw since.
@@ -170,11 +176,10 @@ class Cell:
         connection = self.connection
         if self.mailbox and not self.running and not connection.paused:
             self.running = True
-            connection.running += 1
-            connection.runners.start(self._drain_mailbox, self.part)
+            connection.run(self._drain_mailbox, self.part)
         while self.lane and self._lane_open and not connection.paused and not connection.slice_over:
-            connection.running += 1
-            connection.runners.start(self._drain_lane, self.part)
+            self.beside += 1
+            connection.run(self._drain_lane, self.part)
 
     @property
     def _lane_open(self) -> bool:
@@ -185,14 +190,22 @@ class Cell:
             self._drain(self.mailbox, runner)
         finally:
             self.running = False
-            self.connection.drained(self)
+            self._left()
 
     def _drain_lane(self, runner: Runner) -> None:
         try:
             if self._lane_open:
                 self._drain(self.lane, runner)
         finally:
-            self.connection.drained(self)
+            self.beside -= 1
+            self._left()
+
+    def _left(self) -> None:
+        """A runner has no more to do here."""
+        if self.parting and not (self.running or self.beside or self.mailbox or self.lane):
+            self.parting = False
+            self.mailbox.append((DISCONNECT, None, None))
+        self.connection.drained(self)
 
     def _drain(self, queue: deque[Turn], runner: Runner) -> None:
         connection = self.connection
@@ -237,7 +250,7 @@ class Cell:
                 return False
             kind, payload = self._next_held(call)
         call.runner = runner
-        call.since = now
+        call.since = runner.since = now
         if call.variables is not None:
             runner.gr_context = call.variables
         try:
@@ -299,15 +312,15 @@ class Cell:
             self.connection.session.consumed(call.stream, len(payload))
 
     def keep_last_turns(self) -> None:
-        """The client has gone: what is left to run is what closes iterables, an on_thaw that is due, and
-        on_disconnect."""
+        """The client has gone: what is left to run is what closes iterables, an on_thaw that is due, and at
+        last, when what is blocked has ended too, on_disconnect."""
         self.thaw_hook()  # the move that it was frozen for is given up
-        last = [turn for turn in self.mailbox if turn[0] in (CLOSE, THAW)]
+        for queue in (self.mailbox, self.lane):
+            last = [turn for turn in queue if turn[0] in (CLOSE, THAW)]
+            queue.clear()
+            queue.extend(last)
         if self.connected and self.overrides("on_disconnect"):
-            last.append((DISCONNECT, None, None))
-        self.mailbox.clear()
-        self.mailbox.extend(last)
-        self.lane.clear()
+            self.mailbox.append((DISCONNECT, None, None))
 
     def hold(self) -> None:
         """The state has been written down: until ``unhold`` or ``leave``, whoever uses it waits."""
@@ -468,7 +481,10 @@ class Cell:
         elif kind == CONNECT:
             self._connect()
         elif kind == DISCONNECT:
-            self.run_hook("on_disconnect")
+            if self.mailbox or self.lane or self.beside:
+                self.parting = True
+            else:
+                self.run_hook("on_disconnect")
         elif kind == THAW:
             self.frozen = False
             self.run_hook("on_thaw")
@@ -510,34 +526,45 @@ class Cell:
 
     def discard(self) -> None:
         """Drop all that waits: the instance could not be made."""
-        self.drop_ended()
-        self.mailbox.clear()
-        self.lane.clear()
+        for queue in (self.mailbox, self.lane):
+            for _, call, payload in queue:
+                if call is not None:
+                    self._drop(call, payload)
+            queue.clear()
 
     def close_iterator(self, call: Call[Any]) -> None:
         """Close the iterable of a call that has ended, as a turn: a generator's ``finally`` blocks run."""
         if _can_close(call.iterator):
-            self.mailbox.append((CLOSE, None, (call.iterator, call)))
+            queue = self.lane if call.route.concurrent else self.mailbox
+            queue.append((CLOSE, None, (call.iterator, call)))
             self.connection.ready(self)
         call.iterator = call.origin = None
 
     def _close(self, iterator: Any, call: Call[Any]) -> None:
+        runner: Any = gevent.getcurrent()
+        runner.shielded = True
         try:
             run_in(call, iterator.close)
         except BaseException as error:
             log.exception("closing an iterable of %s raised, on connection %s", self.name, self.connection.id)
             contain(error)
+        finally:
+            runner.shielded = False
 
     @property
     def closing(self) -> bool:
         """Whether iterables of calls that have ended wait to be closed: their turns do not travel."""
-        return any(turn[0] == CLOSE for turn in self.mailbox)
+        return any(turn[0] == CLOSE for queue in (self.mailbox, self.lane) for turn in queue)
 
     def close_iterators(self) -> None:
         """Run these turns now, before others that wait."""
-        while (turn := next((turn for turn in self.mailbox if turn[0] == CLOSE), None)) is not None:
-            self.mailbox.remove(turn)
-            self._close(*turn[2])
+        due = [turn for queue in (self.mailbox, self.lane) for turn in queue if turn[0] == CLOSE]
+        for queue in (self.mailbox, self.lane):
+            others = [turn for turn in queue if turn[0] != CLOSE]
+            queue.clear()
+            queue.extend(others)
+        for _, _, (iterator, call) in due:
+            self._close(iterator, call)
 
     def run_hook(self, name: str, *args: Any) -> bool:
         """Run a hook; what it raises is logged. Whether it raised nothing."""
@@ -554,13 +581,18 @@ class Cell:
         self._as_hook(name, getattr(self.instance, name), *args)
 
     def _as_hook(self, name: str, function: Callable[..., Any], *args: Any) -> None:
-        """Run it in a context of its own, as ``actorrpc connections`` shows it."""
-        self.hook, self.since = name, monotonic()
+        """Run it in a context of its own, as ``actorrpc connections`` shows it. It is not interrupted when
+        the client goes: what on_connect begins, on_disconnect ends."""
+        runner: Any = gevent.getcurrent()
+        self.hook = name
+        self.since = runner.since = monotonic()
+        runner.shielded = True
         try:
             function(*args)
         finally:
             self.hook = ""
-            gevent.getcurrent().gr_context = None
+            runner.shielded = False
+            runner.gr_context = None
 
     # ---- moving
 

@@ -15,13 +15,15 @@ __all__ = ["Backlog"]
 class Backlog:
     """The streams of one session that have such DATA, ``stream.backlog``, in the order in which it came."""
 
-    __slots__ = ("_due", "bytes", "streams")
+    __slots__ = ("_dropped", "_due", "bytes", "streams")
 
     def __init__(self) -> None:
         self.streams: dict[int, Stream] = {}
         #: On all streams.
         self.bytes = 0
         self._due: dict[int, Stream] = {}
+        #: Some of it has gone with its stream: the connection's window may be opened.
+        self._dropped = False
 
     def add(self, stream: Stream, data: bytes) -> None:
         """Put DATA behind what the stream has already, an incomplete message included."""
@@ -49,10 +51,15 @@ class Backlog:
         self._due.pop(stream.id, None)
         return data
 
+    def drop(self, stream: Stream) -> None:
+        """The stream has ended early: forget what it has."""
+        self.take(stream)
+        self._dropped = True
+
     @property
     def due(self) -> bool:
-        """Whether there is room for messages of some stream."""
-        return bool(self._due)
+        """Whether there is room for messages of some stream, or more room for bytes."""
+        return self._dropped or bool(self._due)
 
     def has_room(self, stream: Stream | None = None) -> None:
         """There is room for messages of one stream, or of all."""
@@ -65,6 +72,7 @@ class Backlog:
         """The streams that there is room for; they are not due any more."""
         due = list(self._due.values())
         self._due.clear()
+        self._dropped = False
         return due
 
     def __repr__(self) -> str:

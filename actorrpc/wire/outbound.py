@@ -191,7 +191,7 @@ class Outbound:
         self.drop_unsent(stream)
         stream.partial.clear()
         if stream.backlog is not None:
-            self.backlog.take(stream)
+            self.backlog.drop(stream)
         self._blocked.pop(stream.id, None)
         self.streams.pop(stream.id, None)
 

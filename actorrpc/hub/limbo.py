@@ -1,0 +1,83 @@
+"""Where the calls of an actor stand that could not be made, until each has been told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from actorrpc.call import Call
+from actorrpc.errors import RpcError
+from actorrpc.hub.failures import fail
+from actorrpc.hub.metering import Part
+from actorrpc.hub.runners import Runner
+
+if TYPE_CHECKING:
+    from actorrpc.hub.connection import Connection
+
+__all__ = ["Limbo"]
+
+
+class Limbo:
+    """To its calls it stands where their cell was: nothing that comes for them is handled any more.
+
+    An interceptor's ``on_error`` may block. It runs on a runner of its own for each call, so that it holds up
+    no other, and is interrupted as a handler is.
+    """
+
+    __slots__ = ("connection", "part", "queued")
+
+    #: As no cell has: no turn of its calls runs.
+    instance = None
+    mailbox = lane = ()
+
+    def __init__(self, connection: Connection, part: Part) -> None:
+        self.connection = connection
+        self.part = part
+        self.queued = False
+
+    def fail(self, call: Call[Any], error: RpcError) -> None:
+        """End a call with what ``error`` says, after its interceptors, if there are some, have seen it."""
+        connection = self.connection
+        if call.route.chain is None:
+            fail(call, error)
+            return
+        connection.running += 1  # it cannot move until then
+        connection.runners.hub.loop.run_callback(self._start, partial(self._fail, call, error))
+
+    def _start(self, job: Callable[[Runner], None]) -> None:
+        self.connection.running -= 1
+        self.connection.run(job, self.part)
+
+    def _fail(self, call: Call[Any], error: RpcError, runner: Runner) -> None:
+        call.runner = runner
+        call.since = runner.since = monotonic()
+        if call.variables is not None:
+            runner.gr_context = call.variables
+        try:
+            if not call.ended:
+                fail(call, error)
+        finally:
+            call.variables, runner.gr_context = runner.gr_context, None
+            call.runner = None
+            self.connection.drained(self)
+
+    # ---- what a cell does
+
+    def push(self, kind: int, call: Call[Any], payload: bytes | None) -> None:
+        """Drop a message."""
+        if payload is not None:
+            self.connection.session.consumed(call.stream, len(payload))
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    def drained(self, call: Call[Any]) -> None:
+        """No reply is to be sent."""
+
+    def interrupted(self) -> None:
+        """None of its turns waits."""
+
+    def __repr__(self) -> str:
+        return f"<Limbo of {self.connection!r}>"
