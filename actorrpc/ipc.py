@@ -63,6 +63,9 @@ class Link(Generic[Inbound]):
     block. The descriptors are close-on-exec and belong to it from then on. They come all, or, when this
     process was out of descriptors, not at all. What it raises is logged.
 
+    No frame of more than ``max_frame`` bytes is received, nor sent one of more than ``max_sent``, the same by
+    default. ``on_taken`` is called when the kernel has taken some of what had to wait.
+
     ``on_close(link)`` is called once, when the other side has closed or the stream broke, after all
     complete frames have been delivered; not after ``close()``. The link takes the descriptor out of ``sock``
     and owns it.
@@ -76,6 +79,8 @@ class Link(Generic[Inbound]):
         on_close: Callable[[Link[Inbound]], None],
         *,
         max_frame: int = MAX_FRAME,
+        max_sent: int | None = None,
+        on_taken: Callable[[], object] | None = None,
     ) -> None:
         # A plain socket also in a patched process: one that is really closed by close().
         fd = sock.detach()
@@ -89,7 +94,8 @@ class Link(Generic[Inbound]):
         self._inbound = inbound
         self._on_message = on_message
         self._on_close = on_close
-        self._max_frame = max_frame
+        self._max_sent = max_frame if max_sent is None else max_sent
+        self._on_taken = on_taken
         self._frames = FrameReader(max_frame)
         self._queue: deque[_Outgoing] = deque()
         self._unsent = 0
@@ -125,7 +131,7 @@ class Link(Generic[Inbound]):
         number of descriptors is too large, OSError if a descriptor is bad or cannot be kept for later;
         then nothing has been sent.
         """
-        data = memoryview(encode(message, len(fds), self._max_frame))
+        data = memoryview(encode(message, len(fds), self._max_sent))
         if self._closed or self._deaf:
             return False
         try:
@@ -276,6 +282,7 @@ class Link(Generic[Inbound]):
                     break
                 budget -= taken
                 self._advance(taken)
+            _run(self._on_taken)
         except OSError as error:
             if not isinstance(error, ConnectionError):
                 log.error("%r cannot write: %s", self, error)
@@ -344,7 +351,7 @@ def _dup_all(fds: Iterable[int]) -> tuple[int, ...]:
     return tuple(kept)
 
 
-def _run(then: Callable[[], None] | None) -> None:
+def _run(then: Callable[[], object] | None) -> None:
     if then is None:
         return
     try:

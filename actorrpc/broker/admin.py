@@ -16,7 +16,7 @@ from actorrpc.broker.questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.duties import reason
-from actorrpc.framing import close_all
+from actorrpc.framing import MAX_FRAME, close_all
 from actorrpc.ipc import Link
 from actorrpc.pb.admin_pb2 import Reply, Request
 from actorrpc.timers import after
@@ -45,7 +45,14 @@ class _Caller:
         self._gone = gone
         #: How many questions are being answered.
         self.answering = 0
-        self.link = Link(sock, Request, self._on_request, lambda link: self.end(), max_frame=MAX_REQUEST)
+        self.link = Link(
+            sock,
+            Request,
+            self._on_request,
+            lambda link: self.end(),
+            max_frame=MAX_REQUEST,
+            max_sent=MAX_FRAME,
+        )
 
     def _on_request(self, request: Request, fds: tuple[int, ...]) -> None:
         close_all(fds)
@@ -58,8 +65,12 @@ class _Caller:
     def answer(self, reply: Reply) -> None:
         """Say so; nothing if it has gone."""
         self.answering -= 1
-        if not self.link.closed:
+        if self.link.closed:
+            return
+        try:
             self.link.send(reply)
+        except ValueError as error:  # it is too large
+            self.link.send(Reply(error=str(error)))
 
     def end(self) -> None:
         """It has gone, or is to go."""

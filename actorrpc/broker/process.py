@@ -19,7 +19,7 @@ from gevent.event import AsyncResult, Event
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.descriptors import close_now
 from actorrpc.duties import brief
-from actorrpc.forks import hold
+from actorrpc.forks import hold, no_forks
 from actorrpc.framing import close_all
 from actorrpc.ipc import Link
 from actorrpc.pb import control_pb2
@@ -73,12 +73,15 @@ class HubProcess:
         self._owner = owner
         self._asked: dict[int, AsyncResult[Answer | None]] = {}
         self._last_request = 0
-        self._popen, self._pidfd, control = _spawn(hub, claim, command)
-        self.pid = self._popen.pid
-        self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)
+        with (
+            no_forks()
+        ):  # a policy's thread may; its child would have both ends of the link, and the error pipe
+            self._popen, self._pidfd, control = _spawn(hub, claim, command)
+            self.pid = self._popen.pid
+            self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)
+            hold(self)
         self._exit_watcher: Any = get_hub().loop.io(self._pidfd, 1)
         self._exit_watcher.start(self._on_exit)
-        hold(self)
 
     @property
     def state(self) -> str:
@@ -196,9 +199,10 @@ def introduce(one: HubProcess, other: HubProcess) -> None:
     Waits, for at most a second in all, until the kernel has taken it: many hubs would otherwise leave more
     descriptors under way than the broker may have.
     """
-    left, right = socket.socketpair()
-    with left, right:
-        taken = [_send_peer(one, other, left.fileno()), _send_peer(other, one, right.fileno())]
+    with no_forks():
+        left, right = socket.socketpair()
+        with left, right:
+            taken = [_send_peer(one, other, left.fileno()), _send_peer(other, one, right.fileno())]
     for event in taken:
         event.wait(0.5)
 

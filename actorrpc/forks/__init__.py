@@ -10,7 +10,7 @@ For whoever owns a loop, a descriptor, or calls code of users: ``guard``, ``ungu
 
 from __future__ import annotations
 
-from actorrpc.forks.child import Owner, end_child, guard, unguard, users_code
+from actorrpc.forks.child import Owner, end_child, guard, no_forks, unguard, users_code
 from actorrpc.forks.descriptors import Holder, hold, hold_for_good, serves
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "guard",
     "hold",
     "hold_for_good",
+    "no_forks",
     "serves",
     "unguard",
     "users_code",

@@ -14,12 +14,14 @@ from threading import get_ident
 from typing import TYPE_CHECKING, NoReturn, Protocol
 from weakref import WeakKeyDictionary
 
+from gevent.monkey import get_original
+
 from actorrpc.forks.descriptors import close_ours
 
 if TYPE_CHECKING:
     from gevent.hub import Hub
 
-__all__ = ["Owner", "end_child", "guard", "unguard", "users_code"]
+__all__ = ["Owner", "end_child", "guard", "no_forks", "unguard", "users_code"]
 
 log = logging.getLogger("actorrpc")
 
@@ -49,8 +51,21 @@ def unguard(owner: Owner) -> None:
 _masks: dict[int, set[int]] = {}
 
 
+#: Held while a descriptor that no child may keep is nobody's yet, and by whoever forks. For threads, also in
+#: a patched process.
+_starting = get_original("_thread", "RLock")()
+
+
+@contextmanager
+def no_forks() -> Iterator[None]:
+    """Let no other thread fork in the block."""
+    with _starting:
+        yield
+
+
 def _before() -> None:
     """Keep signals back until the child has lost the loop's handlers, which would swallow them."""
+    _starting.acquire()
     if _owners:
         _masks[get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 
@@ -58,6 +73,7 @@ def _before() -> None:
 def _after() -> None:
     if (mask := _masks.pop(get_ident(), None)) is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    _starting.release()
 
 
 def _in_child() -> None:

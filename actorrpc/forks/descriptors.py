@@ -107,7 +107,7 @@ def _is_served(fd: int) -> bool:
     try:
         sock = _socket.socket(fileno=fd)
     except OSError:  # it is no socket, or not open
-        return False
+        return _is_snapshot(fd)
     try:
         place = _place_of(sock.family, sock.getsockname()) if sock.type == socket.SOCK_STREAM else None
     except OSError:
@@ -115,6 +115,14 @@ def _is_served(fd: int) -> bool:
     finally:
         sock.detach()
     return place in _places or (isinstance(place, tuple) and ("", place[1]) in _places)
+
+
+def _is_snapshot(fd: int) -> bool:
+    """Whether it is a snapshot on its way (``handoff.parcel``): an app's code may fork while one is read."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:actorrpc-snapshot")
+    except OSError:
+        return False
 
 
 def _place_of(family: int, name: Any) -> _Place | None:

@@ -82,7 +82,10 @@ def abandon(hub: Any, end: End) -> None:
     loop.reinit()
     current = getcurrent()
     if _hub_local.get_hub_if_exists() is hub:
-        _replace(hub, current, end)
+        new = _replace(hub, current, end)
+        for each in around:  # who kills one must not come out in the old hub, where it ends
+            if isinstance(each, greenlet) and not each.dead and each is not current and each.parent is hub:
+                each.parent = new
     hub.__class__ = _Outlived if current is hub else _Abandoned
     # Suspended greenlets must not be freed, since their `finally` blocks would run. The list holds itself,
     # and the collector no longer looks at what exists by now.
@@ -130,7 +133,7 @@ def _finish_closing() -> None:
     getattr(gevent.os, "_watched_children", {}).clear()  # siblings now
 
 
-def _replace(hub: Any, current: greenlet, end: End) -> None:
+def _replace(hub: Any, current: greenlet, end: End) -> greenlet:
     new: Any = _Fresh(loop=hub.loop)
     root = current
     while root.parent is not None:
@@ -143,6 +146,8 @@ def _replace(hub: Any, current: greenlet, end: End) -> None:
         if current is hub:
             hub.parent = new.parent
     _hub_local.set_hub(new)
+    fresh: greenlet = new
+    return fresh
 
 
 def _adopt(current: greenlet, hub: greenlet, new: greenlet) -> None:

@@ -144,7 +144,7 @@ class ServiceHost:
             for subscription in [each for each in self.behind if each.cell is cell]:
                 del self.behind[subscription]
                 subscription.behind = False
-                topics.catch_up(subscription)
+                topics.catch_up_soon(subscription)
 
     def _check(self, what: str) -> None:
         self._connection.settle(what)

@@ -89,8 +89,6 @@ class Node:
         #: How many have had a place among the connections.
         self._places = 0
         self._links: dict[int, Link[control_pb2.HubToHub]] = {}
-        #: By hub: go on with topics that have waited for room in the link.
-        self._when_sent: dict[int, Callable[[], None]] = {}
         self.handoffs = Handoffs(timer=_timer, quiesce_timeout=config.quiesce_timeout, thaw=self._thaw)
         self.reception = Reception(
             hub, config, serve=self._accept, count=self._expected_count, settled=self._check_stopped
@@ -132,6 +130,7 @@ class Node:
         except BaseException:
             connection.close()
             raise
+        self._let_end(connection)
         self.reception.changed()
 
     def adopt(self, connection: Connection) -> None:
@@ -139,6 +138,10 @@ class Node:
         self._add(connection)
         self.reception.changed()
         self._reporter.remember(connection.usage)
+        self._let_end(connection)
+
+    def _let_end(self, connection: Connection) -> None:
+        """It has come to a hub that may be stopping."""
         if self._ending:
             self._end(connection)
         elif self._stopped is not None:
@@ -215,13 +218,13 @@ class Node:
             old.drain()
             old.close()
             self._lost(hub, old)
-        self._when_sent[hub] = partial(self.topics.has_room, hub)
         self._links[hub] = link = Link(
             sock,
             control_pb2.HubToHub,
             lambda message, fds: self._on_message(hub, link, message, fds),
             lambda link: self._lost(hub, link),
             max_frame=MAX_HUB_FRAME,
+            on_taken=partial(self.topics.has_room, hub),
         )
         self.reception.add(hub, link)
         self.topics.linked(hub)
@@ -245,7 +248,7 @@ class Node:
     def _send_to_hub(self, hub: int, message: control_pb2.HubToHub) -> None:
         link = self._links.get(hub)
         if link is not None:
-            link.send(message, then=self._when_sent[hub])
+            link.send(message)
 
     def _has_room(self, hub: int) -> bool:
         """Whether topics may say more to a hub."""

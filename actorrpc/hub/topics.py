@@ -33,7 +33,7 @@ from actorrpc.hub.topic_homes import Homes, names
 from actorrpc.hub.topic_log import Entry, TopicLogs
 from actorrpc.hub.turns import Cell
 from actorrpc.pb import control_pb2
-from actorrpc.timers import every
+from actorrpc.timers import after, every
 
 if TYPE_CHECKING:
     from actorrpc.call import Call
@@ -46,6 +46,9 @@ log = logging.getLogger("actorrpc.hub")
 #: Topic messages that wait for an actor, and their bytes, beyond which its topics wait at their homes.
 MAX_WAITING = 1024
 MAX_WAITING_BYTES = 4 * 1024 * 1024
+
+#: How long an actor waits for others before what it has missed is asked for.
+_GATHER = 0.02
 
 _SWEEP_INTERVAL = 10.0
 
@@ -104,7 +107,7 @@ class Subscription:
         else:
             log.error(
                 "topic %r: a %s was published, and %s sends %s",
-                self.topic,
+                self.group,
                 entry.type,
                 self.call.method,
                 wanted,
@@ -189,6 +192,8 @@ class Topics:
         #: What this hub says to itself. It is heard one by one, as if it came over a link.
         self._own: deque[control_pb2.HubToHub] = deque()
         self._hearing = False
+        #: Those that are to catch up soon. A dict in place of a set, for its order.
+        self._late: dict[Subscription, None] = {}
         #: What is published from here, and what its feeds bring: each message once, however many get it.
         self._published, self._delivered = Rates(_MAX_RATES), Rates(_MAX_RATES)
         self._losses = Notice(log, "times that messages were lost")
@@ -243,6 +248,23 @@ class Topics:
         if not feed.epoch or subscription.behind or subscription not in feed.subscriptions:
             return False  # then the home's answer sees to it, or the actor's next turn
         return subscription.epoch != feed.epoch or subscription.sequence < feed.delivered
+
+    def catch_up_soon(self, subscription: Subscription) -> None:
+        """As ``catch_up``, with others that come soon: the home sends what they have missed once, to all."""
+        if not self._late:
+            after(_GATHER, self._catch_up_late)
+        self._late[subscription] = None
+
+    def _catch_up_late(self) -> None:
+        late, self._late = self._late, {}
+        feeds: dict[str, list[Subscription]] = {}
+        for each in late:
+            feed = self._feeds.get(each.topic)
+            if feed is not None and each.connection.state != FROZEN and self._misses(feed, each):
+                feeds.setdefault(each.topic, []).append(each)
+        for topic, missing in feeds.items():
+            if (feed := self._feeds.get(topic)) is not None:
+                self._ask(feed, *missing)
 
     def may_send_more(self, cell: Cell) -> bool:
         """Whether an actor has taken half of what may wait for it, so that it is worth while to ask again."""
@@ -417,13 +439,20 @@ class Topics:
         self._subscribed = {each for each in self._subscribed if before.where(each) == after.where(each)}
         for outbox in list(self._outboxes.values()):
             self._drop_moved(outbox)
-        for topic in moved:
-            if (feed := self._feeds.get(topic)) is not None:
-                self._ask_anew(feed)
-        for home in {home for home, _ in after.fresh(before)} - {self._hub}:
-            self._outbox(home).rejoined = version
-            self.has_room(home)
-        self._publish_again(lambda publication: publication.place != after.where(publication.topic))
+        # What this hub answers itself is heard when all has been published again: an answer may let
+        # publications go that were made later.
+        hearing, self._hearing = self._hearing, True
+        try:
+            for topic in moved:
+                if (feed := self._feeds.get(topic)) is not None:
+                    self._ask_anew(feed)
+            for home in {home for home, _ in after.fresh(before)} - {self._hub}:
+                self._outbox(home).rejoined = version
+                self.has_room(home)
+            self._publish_again(lambda publication: publication.place != after.where(publication.topic))
+        finally:
+            self._hearing = hearing
+        self._hear_own()
         early, self._early = self._early, []
         for source, message in early:
             self.receive(source, message)
@@ -516,12 +545,15 @@ class Topics:
             self._send_to_hub(hub, message)
             return
         self._own.append(message)
+        self._hear_own()
+
+    def _hear_own(self) -> None:
         if self._hearing:
             return
         self._hearing = True
         try:
             while self._own:
-                self.receive(hub, self._own.popleft())
+                self.receive(self._hub, self._own.popleft())
         finally:
             self._hearing = False
 
@@ -586,12 +618,12 @@ class Topics:
         """
         self._losses.say(
             monotonic(),
-            f"subscription to {subscription.topic!r} on connection {subscription.connection.id} fell too far "
+            f"subscription to {subscription.group!r} on connection {subscription.connection.id} fell too far "
             f"behind: messages {subscription.sequence + 1} to {kept} are lost",
         )
         subscription.sequence = kept
         if subscription.call is not None:
-            subscription.call.stop(StatusCode.DATA_LOSS, f"messages of {subscription.topic!r} were lost")
+            subscription.call.stop(StatusCode.DATA_LOSS, f"messages of {subscription.group!r} were lost")
 
     def _on_deliver(self, source: int, message: control_pb2.HubToHub) -> None:
         delivery = message.deliver

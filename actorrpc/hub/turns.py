@@ -469,6 +469,7 @@ class Cell:
             if kind != MESSAGE and not call.ended:
                 call.finish()
             return
+        self.connection.runners.leave_child()  # one that was forked there has come out
         call.send(reply)
 
     # ---- turns of the actor's own

@@ -56,7 +56,7 @@ class Call:
     def send_published(self, payload: bytes) -> None:
         self.subscriber.hear(payload)
 
-    def end(self, status: object, message: str = "") -> None:
+    def stop(self, status: object, message: str = "") -> None:
         self.ended = True
         self.subscriber.connection.host.end_subscriptions(self)  # type: ignore[arg-type]
 
@@ -236,18 +236,18 @@ class End:
         self.peer = peer
         self.closed = not hub.alive
         hub.ends.append(self)
-        self._unsent: deque[tuple[control_pb2.HubToHub, Callable[[], None] | None]] = deque()
+        self._unsent: deque[control_pb2.HubToHub] = deque()
         self.inbox: deque[control_pb2.HubToHub] = deque()
 
     @property
     def unsent(self) -> int:
-        return sum(message.ByteSize() for message, _ in self._unsent)
+        return sum(message.ByteSize() for message in self._unsent)
 
-    def send(self, message: control_pb2.HubToHub, fds: Any = (), then: Any = None) -> bool:
+    def send(self, message: control_pb2.HubToHub) -> bool:
         if self.closed or self.other.closed:
             return False
         copy = control_pb2.HubToHub.FromString(message.SerializeToString())
-        self._unsent.append((copy, then))
+        self._unsent.append(copy)
         self.hub.world.most_unsent = max(self.hub.world.most_unsent, self.unsent)
         self.push()
         return True
@@ -255,16 +255,20 @@ class End:
     def push(self) -> None:
         """The kernel takes what it can."""
         while self._unsent and len(self.other.inbox) < KERNEL and not self.closed:
-            message, then = self._unsent.popleft()
-            self.other.inbox.append(message)
-            if then is not None:
-                then()
+            self.other.inbox.append(self._unsent.popleft())
 
     def read(self) -> None:
         """The hub reads one message."""
         message = self.inbox.popleft()
-        self.other.push()
+        if self.other._unsent:
+            self.other.push()
+            self.other.taken()
         self.hub.topics.receive(self.peer, message)
+
+    def taken(self) -> None:
+        """The kernel has taken something that had to wait."""
+        if self.hub.alive and self.hub._links.get(self.peer) is self:
+            self.hub.topics.has_room(self.peer)
 
     def drain(self) -> None:
         while not self.closed and self.inbox:
@@ -300,7 +304,6 @@ class Hub:
         #: All that it has had, and those that it has been told of and uses.
         self.ends: list[End] = []
         self._links: dict[int, End] = {}
-        self._when_sent: dict[int, Callable[[], None]] = {}
         #: What the broker has said and this hub has not heard.
         self.orders: deque[Callable[[], None]] = deque()
         self.prefix = f"{number}.{generation}."
@@ -315,7 +318,6 @@ class Hub:
             old.drain()
             old.closed = True
             self.topics.hub_died(end.peer)
-        self._when_sent[end.peer] = lambda: self.alive and self.topics.has_room(end.peer)  # type: ignore[func-returns-value]
         self._links[end.peer] = end
         if hasattr(self.topics, "linked"):
             self.topics.linked(end.peer)
@@ -335,6 +337,8 @@ class Hub:
                 yield f"{self.number} reads {peer}", end.read
             elif end.other.closed:
                 yield f"{self.number} sees that {peer} has gone", end.lose
+        if self.topics._late:
+            yield f"{self.number} asks for what its actors missed", self.topics._catch_up_late
 
 
 class History:

@@ -170,7 +170,7 @@ def test_a_full_link_to_a_home_keeps_publications_back(world):
 def test_questions_do_not_pile_up_while_a_home_is_stuck(world):
     for _ in range(200):  # hub 1 reads nothing
         subscriber = world.subscribe(world.hub(0), "g", actor=False)
-        subscriber.call.end(StatusCode.OK)
+        subscriber.call.stop(StatusCode.OK)
     assert world.most_unsent < 300
     assert len(world.hub(0).topics._outboxes[1].topics) <= 1
     finish(world)
