@@ -1,8 +1,8 @@
 """Time as the model wants it: a clock that only the model advances, and timers that go by it.
 
 Nothing sleeps: a deadline passes when a program says so. Each reading takes a tick, so that slices of turns
-end, after as many turns as the program's tick says. Timers of 0 are the loop's own: they are no time, they
-let others have the hub.
+end, after as many turns as the program's tick says. Timers of some milliseconds are the loop's own: they are
+no time, they let others have the hub, or come together.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import Any
 import gevent
 
 __all__ = ["Clock"]
+
+#: No deadline and no limit is as short, in seconds.
+_NO_TIME = 0.02
 
 #: Whose clock it becomes.
 _PACKAGES = ("actorrpc.hub.", "actorrpc.handoff.", "actorrpc.call", "actorrpc.timers")
@@ -71,7 +74,7 @@ class _Loop:
         self.run_callback = loop.run_callback
 
     def timer(self, after: float, repeat: float = 0.0, **_: Any) -> Any:
-        return Timer(self._clock, after, repeat) if after > 0 else self._loop.timer(0)
+        return Timer(self._clock, after, repeat) if after > _NO_TIME else self._loop.timer(0)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)
