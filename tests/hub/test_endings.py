@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
+import gevent.event
 import grpc
 import pytest
 
@@ -285,6 +286,27 @@ def test_on_thaw_of_a_move_that_was_given_up_is_for_those_that_were_frozen():
         assert sorted(log[2:]) == ["A on_freeze", "A on_thaw", "B on_freeze", "B on_thaw"]
 
 
+def test_a_service_that_is_first_called_during_on_freeze_is_frozen_before_it_is_thawed():
+    """And no other is frozen twice."""
+    app, log, blocks = two_actors()
+    blocks["A on_freeze"] = True
+    with serving(app, 2, quiesce_timeout=20) as hubs, raw_client(hubs.address) as client:
+        client.send(unary(1, "Unary"))
+        client.wait_for(raw.HEADERS, raw.END_STREAM)
+        connection = hubs.connection()
+        results: list[Any] = []
+        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.wait_for(lambda: log)
+        client.send(unary(3, "Unary", "Second"))
+        hubs.wait_for(lambda: connection.calls)
+        del blocks["A on_freeze"]
+        assert hubs.wait_for(lambda: results)[0].why == ""
+        assert client.wait_for(raw.HEADERS, raw.END_STREAM)[2] == 3
+        hubs.wait_for(lambda: {"A on_thaw", "B on_thaw"} <= {*log})
+        assert [line for line in log if line[0] == "A"] == ["A on_freeze", "A on_thaw"]
+        assert [line for line in log if line[0] == "B"] == ["B on_freeze", "B on_thaw"]
+
+
 def test_an_on_thaw_that_waits_comes_before_on_disconnect():
     """The client has gone by the time its connection is served again."""
     app, log, _ = two_actors()
@@ -303,6 +325,68 @@ def test_an_on_thaw_that_waits_comes_before_on_disconnect():
         hubs.wait_for(lambda: "A on_disconnect" in log)
         hubs.wait_for(lambda: not there.connections and not there._finishing)
     assert log == ["A on_freeze", "A on_thaw", "A on_disconnect"]
+
+
+@pytest.mark.parametrize("what", ["a turn beside", "an iterable", "an iterable beside"])
+def test_on_disconnect_comes_when_all_else_has_ended(what):
+    """Also what is interrupted, or closed, takes its time."""
+    log: list[str] = []
+    gate = gevent.event.Event()
+
+    class Slow(StatefulBase):
+        @actorrpc.concurrent
+        def Beside(self, request, call):
+            log.append("begun")
+            try:
+                gevent.event.Event().wait()
+            finally:
+                gate.wait()
+                self.state.count += 1
+                log.append("ended")
+
+        def Expand(self, request, call):
+            log.append("begun")
+            try:
+                while True:
+                    yield Item()
+                    try:
+                        gevent.event.Event().wait()
+                    except actorrpc.CallCancelled:
+                        gate.wait()
+            finally:
+                self.state.count += 1
+                log.append("ended")
+
+        @actorrpc.concurrent
+        def Listen(self, request, call):
+            log.append("begun")
+            return self.replies()
+
+        def replies(self):
+            try:
+                while True:
+                    yield Item(body=bytes(70_000))
+            finally:
+                gate.wait()
+                self.state.count += 1
+                log.append("ended")
+
+        def on_disconnect(self):
+            log.append(f"on_disconnect {self.state.count}")
+
+    method = {"a turn beside": "Beside", "an iterable": "Expand", "an iterable beside": "Listen"}[what]
+    with serving(actorrpc.App([Slow])) as hubs:
+        node = hubs.nodes[0]
+        with raw_client(hubs.address) as client:
+            client.send(unary(1, method))
+            if method != "Beside":
+                client.wait_for(raw.DATA)
+            hubs.wait_for(lambda: log)
+        hubs.wait_for(lambda: not node.connections)
+        assert hubs.ask(log.copy) == ["begun"]
+        hubs.ask(gate.set)
+        hubs.wait_for(lambda: not node._finishing)
+    assert log == ["begun", "ended", "on_disconnect 1"]
 
 
 # ---- what is left

@@ -28,6 +28,7 @@ class Frozen:
         self.stub = StatefulStub(channel)
         self.results: list[Any] = []
         self.ended: list[tuple[str, str]] = []
+        self.replied: list[int] = []
 
     def listen(self, **options: Any) -> Any:
         stream = self.stream = self.stub.Listen(Item(text="news"), **options)
@@ -69,15 +70,20 @@ class Frozen:
 @pytest.fixture
 def frozen() -> Iterator[Frozen]:
     ended: list[tuple[str, str]] = []
+    replied: list[int] = []
 
     class Ends(actorrpc.Interceptor):
+        def on_reply(self, call: Any, message: Item) -> Item:
+            replied.append(message.number)
+            return message
+
         def on_end(self, call: Any, status: actorrpc.StatusCode, message: str) -> None:
             ended.append((call.method, status.name))
 
     app = actorrpc.App([Stateless, Stateful], interceptors=[Ends()])
     with serving(app, 2) as hubs, grpc.insecure_channel(hubs.address) as channel:
         found = Frozen(hubs, channel)
-        found.ended = ended
+        found.ended, found.replied = ended, replied
         yield found
 
 
@@ -188,6 +194,21 @@ def test_what_the_app_does_meanwhile_waits_and_goes_on_where_the_move_is_given_u
         assert "sent" in str(error), "as it would without a move"
     else:
         assert error is None
+
+
+@both_ways
+def test_an_on_reply_sees_what_is_sent_where_the_call_is_served_then(
+    frozen: Frozen, over: Callable[[Frozen], None]
+) -> None:
+    stream = frozen.listen()
+    doing = Doing(frozen, DEEDS["send"], frozen.freeze())
+    doing.in_greenlet()
+    assert frozen.replied == []
+    over(frozen)
+    refused = doing.result()
+    assert frozen.replied == ([] if refused else [1])
+    assert bool(refused) == (over is Frozen.let_move)
+    stream.cancel()
 
 
 @each_deed

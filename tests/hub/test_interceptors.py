@@ -607,6 +607,30 @@ class Ends(actorrpc.Interceptor):
         self.on_end_of(call, status, message)
 
 
+def test_a_send_in_another_thread_is_refused_before_on_reply_sees_it():
+    seen: list[int] = []
+    refused: list[str] = []
+
+    class Sees(actorrpc.Interceptor):
+        def on_reply(self, call, message):
+            seen.append(message.number)
+            return message
+
+    class Offloads(StatefulBase):
+        def Expand(self, request, call):
+            try:
+                self.offload(call.send, Item(number=1))
+            except RuntimeError as error:
+                refused.append(str(error))
+            call.send(Item(number=2))
+            call.finish()
+
+    with serving(actorrpc.App([Offloads], interceptors=[Sees()])) as hubs, connect(hubs) as channel:
+        assert [reply.number for reply in StatefulStub(channel).Expand(Item(), timeout=10)] == [2]
+    assert seen == [2]
+    assert len(refused) == 1 and "other threads" in refused[0]
+
+
 def test_compression_and_interceptors_go_together():
     class Compress(actorrpc.Interceptor):
         def on_call(self, call):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gevent
+import gevent.event
 import grpc
 import pytest
 
@@ -144,6 +145,92 @@ def test_if_it_cannot_be_made_all_that_wait_are_told_and_the_next_call_tries_aga
         door.error = None
         assert stub.Unary(Item(), timeout=10).number == 1
         assert door.entered == 2
+
+
+class Explains(actorrpc.Interceptor):
+    """Its on_error blocks for the first call."""
+
+    def __init__(self) -> None:
+        self.gate = gevent.event.Event()
+        self.seen: list[str] = []
+
+    def on_error(self, call, error):
+        if call.stream_id == 1 and not self.gate.is_set():
+            self.seen.append("blocked")
+            try:
+                self.gate.wait()
+            except BaseException as interruption:
+                self.seen.append(type(interruption).__name__)
+                raise
+        return RpcError(StatusCode.UNAVAILABLE, "not now")
+
+
+def begin(id: int, method: str) -> bytes:
+    fields = [(name, value.replace("test.Test", "shapes.Stateful")) for name, value in raw.request(method)]
+    return raw.headers(id, fields)
+
+
+def unary(id: int, method: str = "Unary") -> bytes:
+    return begin(id, method) + raw.data(id, raw.message(b""), raw.END_STREAM)
+
+
+@hooks
+@pytest.mark.parametrize("then", ["it goes on", "cancel", "deadline", "the client goes"])
+def test_if_it_cannot_be_made_an_on_error_that_blocks_holds_up_its_own_call_only(then, hook):
+    door, explains = Door(ValueError("x")), Explains()
+    app = actorrpc.App([with_hook(Counting, hook, door.enter)], interceptors=[explains])
+    with serving(app, 2) as hubs, raw_client(hubs.address) as client:
+        client.send(unary(1) + unary(3) + unary(5, "Beside"))
+        connection = hubs.connection()
+        hubs.wait_for(lambda: len(connection.calls) == 3 and door.entered)
+        door.open()
+        assert {client.wait_for(raw.HEADERS, raw.END_STREAM)[2] for _ in range(2)} == {3, 5}
+        assert hubs.ask(lambda: ([*connection.calls], explains.seen)) == ([1], ["blocked"])
+        if then == "it goes on":
+            hubs.ask(explains.gate.set)
+            assert client.wait_for(raw.HEADERS, raw.END_STREAM)[2] == 1
+            assert explains.seen == ["blocked"]
+        else:
+            if then == "cancel":
+                client.send(raw.frame(raw.RST_STREAM, 0, 1, bytes(4)))
+            elif then == "deadline":  # as its timer does
+                hubs.ask(lambda: connection.expire(connection.calls[1]))
+            else:
+                client.sock.close()
+            hubs.wait_for(lambda: len(explains.seen) == 2)
+            assert explains.seen[1] == ("DeadlineExceeded" if then == "deadline" else "CallCancelled")
+        hubs.wait_for(lambda: not connection.running and not connection.calls)
+        if then == "the client goes":
+            hubs.wait_for(lambda: not hubs.nodes[0].connections and not hubs.nodes[0]._finishing)
+        else:
+            door.error = None
+            client.send(unary(7))
+            client.wait_for(raw.DATA)
+            assert hubs.move(1).why == ""
+
+
+def test_what_comes_for_a_call_while_its_on_error_blocks_is_dropped_and_acknowledged():
+    door, explains = Door(ValueError("x")), Explains()
+    app = actorrpc.App([with_hook(Counting, "on_connect", door.enter)], interceptors=[explains])
+    message = raw.data(1, raw.message(Item(body=bytes(10_000)).SerializeToString()))
+    windows = dict.fromkeys(("stream_window_bytes", "max_stream_window_bytes"), 65_535)
+    with serving(app, **windows) as hubs, raw_client(hubs.address) as client:
+        client.send(begin(1, "Talk") + message)
+        hubs.wait_for(lambda: door.entered)
+        door.open()
+        hubs.wait_for(lambda: explains.seen)
+        for _ in range(5):  # more than a window
+            client.send(message * 4)
+            while client.wait_for(raw.WINDOW_UPDATE)[2] != 1:
+                pass
+        client.send(raw.data(1, b"", raw.END_STREAM) + raw.frame(raw.PING, 0, 0, bytes(8)))
+        client.wait_for(raw.PING, raw.ACK)
+        connection = hubs.connection()
+        inbound = connection.session.inbound
+        assert hubs.ask(lambda: ([*connection.calls], inbound.waiting, inbound.held)) == ([1], 0, 0)
+        hubs.ask(explains.gate.set)
+        assert client.wait_for(raw.HEADERS, raw.END_STREAM)[2] == 1
+        hubs.wait_for(lambda: not connection.running and not connection.calls)
 
 
 def test_turns_of_an_actor_that_could_not_be_made_do_not_run():

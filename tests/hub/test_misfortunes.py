@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import gevent
+import gevent.event
 import grpc
 import hpack
 import pytest
@@ -98,6 +99,48 @@ def test_a_timeout_that_a_handler_forgot_hits_nobody_else():
         while time.monotonic() < end:  # over the moment at which it fires
             code_of(stub.Unary.future(Item(), timeout=10))
         assert code_of(stub.Unary.future(Item(), timeout=10)) is grpc.StatusCode.OK
+
+
+def test_a_timeout_that_a_handler_forgot_hits_nobody_who_is_blocked_when_it_fires():
+    """The stack on which it was started has another client's turn by then."""
+    gate = gevent.event.Event()
+    timeouts: list[gevent.Timeout] = []
+    ran_on: list[Any] = []
+
+    class Forgetful(StatefulBase):
+        def Unary(self, request, call):
+            ran_on.append(gevent.getcurrent())
+            if request.text:
+                timeouts.append(gevent.Timeout(60))
+                timeouts[0].start()
+            else:
+                gate.wait()
+            return request
+
+    with serving(actorrpc.App([Forgetful])) as hubs, connect(hubs) as alice, connect(hubs) as bob:
+        StatefulStub(alice).Unary(Item(text="forget"), timeout=10)
+        call = StatefulStub(bob).Unary.future(Item(), timeout=20)
+        hubs.wait_for(lambda: len(ran_on) == 2)
+        assert ran_on[0] is ran_on[1]
+        hubs.ask(lambda: ran_on[0].throw(timeouts[0]))  # as its timer does
+        hubs.ask(timeouts[0].close)
+        hubs.ask(gate.set)
+        assert code_of(call) is grpc.StatusCode.OK
+
+
+def test_a_timeout_of_its_own_turn_hits_it():
+    """Also where the stack had another turn just before."""
+
+    class Waits(StatefulBase):
+        def Unary(self, request, call):
+            with gevent.Timeout(request.sleep, False):
+                gevent.event.Event().wait()
+            return request
+
+    with serving(actorrpc.App([Waits])) as hubs, connect(hubs) as channel:
+        stub = StatefulStub(channel)
+        calls = [stub.Unary.future(Item(sleep=0.001 * n), timeout=20) for n in range(1, 20)]
+        assert {code_of(call) for call in calls} == {grpc.StatusCode.OK}
 
 
 def test_a_handlers_context_is_not_for_the_next_call():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from typing import Any
 
 import gevent
@@ -10,8 +12,8 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.hub.connection import Connection
-from actorrpc.hub.turns import Cell
+from actorrpc.hub.connection import TURN_SLICE, Connection
+from actorrpc.hub.turns import CLOSE, TOPIC, Cell
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
 
@@ -29,8 +31,8 @@ def connect(hubs: Hubs) -> grpc.Channel:
     return grpc.insecure_channel(hubs.address, options=[("grpc.use_local_subchannel_pool", 1)])
 
 
-def begin(id: int, method: str, service: str = "Stateful") -> bytes:
-    fields = raw.request(method)
+def begin(id: int, method: str, service: str = "Stateful", *extra: tuple[str, str]) -> bytes:
+    fields = raw.request(method, *extra)
     return raw.headers(
         id, [(name, value.replace("test.Test", f"shapes.{service}")) for name, value in fields]
     )
@@ -285,6 +287,123 @@ def test_calls_that_may_run_beside_do_not_wait_for_the_turn_after_on_thaw() -> N
         assert client.wait_for(raw.DATA)[2] == 3
 
 
+# ---- iterables are closed
+
+
+class Endless:
+    """Replies without end, which wait for a window. The first call's iterable takes its time to be closed."""
+
+    begun: list[int]
+    closed: list[int]
+    gate: Any
+
+    def replies(self: Any, number: int) -> Any:
+        self.begun.append(number)
+        try:
+            while True:
+                yield Item(body=bytes(70_000))
+        finally:
+            if number == 1:
+                self.gate.wait()
+            self.closed.append(number)
+
+
+def cancel_all(hubs: Hubs, client: RawClient, ids: list[int]) -> None:
+    connection = hubs.connection()
+    client.send(b"".join(raw.frame(raw.RST_STREAM, 0, id, bytes(4)) for id in ids))
+    hubs.wait_for(lambda: not connection.calls.keys() & set(ids))
+
+
+@pytest.mark.parametrize("service", ("Stateless", "Stateful"))
+def test_an_iterable_whose_close_blocks_keeps_none_beside_from_being_closed(service: str) -> None:
+    class Expanding(Endless):
+        begun, closed, gate = [], [], gevent.event.Event()
+
+        @actorrpc.concurrent
+        def Expand(self, request, call):
+            return self.replies(call.stream_id)
+
+    ids = list(range(1, 41, 2))
+    kind = type("Kind", (Expanding, StatelessBase if service == "Stateless" else StatefulBase), {})
+    with serving(actorrpc.App([kind])) as hubs, raw_client(hubs.address, NO_WINDOW) as client:
+        client.send(b"".join(unary(id, "Expand", service) for id in ids))
+        hubs.wait_for(lambda: len(Expanding.begun) == len(ids))
+        cancel_all(hubs, client, ids)
+        hubs.wait_for(lambda: len(Expanding.closed) == len(ids) - 1)
+        assert sorted(Expanding.closed) == ids[1:]
+        hubs.ask(Expanding.gate.set)
+        hubs.wait_for(lambda: len(Expanding.closed) == len(ids))
+
+
+def test_a_turn_that_blocks_keeps_no_iterable_of_a_call_beside_from_being_closed() -> None:
+    class Blocking(Endless, StatefulBase):
+        begun, closed, gate = [], [], gevent.event.Event()
+
+        def Unary(self, request, call):
+            self.begun.append(0)
+            self.gate.wait()
+            return request
+
+        @actorrpc.concurrent
+        def Expand(self, request, call):
+            return self.replies(call.stream_id)
+
+    ids = list(range(3, 43, 2))
+    with serving(actorrpc.App([Blocking])) as hubs, raw_client(hubs.address, NO_WINDOW) as client:
+        client.send(unary(1, "Unary") + b"".join(unary(id, "Expand") for id in ids))
+        hubs.wait_for(lambda: len(Blocking.begun) == 1 + len(ids))
+        cancel_all(hubs, client, ids)
+        hubs.wait_for(lambda: len(Blocking.closed) == len(ids))
+        assert hubs.connection().calls.keys() == {1}
+        hubs.ask(Blocking.gate.set)
+
+
+def test_closing_iterables_before_a_move_looks_at_what_waits_a_few_times_however_many_they_are() -> None:
+    looks: list[int] = []
+    closed: list[Any] = []
+    gate = gevent.event.Event()
+
+    class Blocking(StatefulBase):
+        def Unary(self, request, call):
+            gate.wait()
+            return request
+
+    class Iterable:
+        def close(self) -> None:
+            closed.append(self)
+
+    class Turn(tuple[Any, ...]):
+        def __getitem__(self, key: Any) -> Any:
+            looks.append(1)
+            return super().__getitem__(key)
+
+        def __eq__(self, other: object) -> bool:
+            looks.append(1)
+            return super().__eq__(other)
+
+        __hash__ = tuple.__hash__
+
+    with serving(actorrpc.App([Blocking])) as hubs, raw_client(hubs.address) as client:
+        client.send(unary(1, "Unary"))
+        connection = hubs.connection()
+        (call,) = hubs.wait_for(lambda: [call for call in connection.calls.values() if call.runner])
+        cell = call.cell
+        others = [Turn((TOPIC, None, number)) for number in range(500)]
+        closing = [Turn((CLOSE, None, (Iterable(), call))) for _ in range(500)]
+
+        def close() -> list[Any]:
+            cell.mailbox = deque(others + closing)
+            connection.runners.start(lambda runner: cell.close_iterators(), cell.part)
+            left, cell.mailbox = [*cell.mailbox], deque()
+            return left
+
+        assert all(left is other for left, other in zip(hubs.ask(close), others, strict=True))
+        assert len(closed) == 500
+        assert len(looks) <= 4 * len(others + closing)
+        hubs.ask(gate.set)
+        client.wait_for(raw.HEADERS, raw.END_STREAM)
+
+
 @pytest.mark.parametrize("moves", (0, 2))
 def test_a_request_that_waited_for_room_is_a_request(moves: int) -> None:
     """Another turn fills its call before its own begins; an iterable answers it, and ends it."""
@@ -376,3 +495,80 @@ def test_time_in_which_a_handler_was_blocked_is_not_its_connections(monkeypatch:
     with serving(actorrpc.App([Waiting])) as hubs, connect(hubs) as channel:
         StatefulStub(channel).Collect(iter([Item()] * 50), timeout=30)
     assert len(slices) < 25  # once for each of them, were it the connection's; the machine may be busy
+
+
+def compute_until(time_: float) -> None:
+    while time.monotonic() < time_:
+        pass
+
+
+@pytest.mark.parametrize("where", ("handler", "on_call"))
+def test_turns_that_compute_and_then_block_let_others_have_the_hub(where: str) -> None:
+    order: list[str] = []
+    gate = gevent.event.Event()
+
+    def run(kind: str) -> None:
+        if kind == "Stateless" and not order:
+            other.send(unary(3, "Unary"))  # it is there before the second of them could begin
+        order.append(kind)
+        if kind == "Stateless":
+            compute_until(time.monotonic() + 2 * TURN_SLICE)
+            gate.wait()
+
+    class Enters(actorrpc.Interceptor):
+        def on_call(self, call):
+            if where == "on_call" and call.stream_id > 1:
+                run(call.method.split("/")[1].removeprefix("shapes."))
+
+    class Stateless(StatelessBase):
+        def Unary(self, request, call):
+            if where == "handler":
+                run("Stateless")
+            return request
+
+    class Stateful(StatefulBase):
+        def Unary(self, request, call):
+            if where == "handler" and call.stream_id > 1:
+                run("Stateful")
+            return request
+
+    app = actorrpc.App([Stateless, Stateful], interceptors=[Enters()] if where == "on_call" else [])
+    with serving(app) as hubs, raw_client(hubs.address) as client, raw_client(hubs.address) as other:
+        for each in (client, other):
+            each.send(unary(1, "Unary"))
+            each.wait_for(raw.HEADERS, raw.END_STREAM)
+        client.send(b"".join(unary(id, "Unary", "Stateless") for id in range(3, 43, 2)))
+        other.wait_for(raw.HEADERS, raw.END_STREAM)
+        hubs.wait_for(lambda: len(order) == 21)
+        assert order.index("Stateful") < 10
+        hubs.ask(gate.set)
+        for _ in range(20):
+            client.wait_for(raw.HEADERS, raw.END_STREAM)
+
+
+def test_a_deadline_that_passes_while_a_turn_computes_that_then_blocks_is_seen() -> None:
+    ran: list[str] = []
+    gate = gevent.event.Event()
+
+    class Computing(StatefulBase):
+        @actorrpc.concurrent
+        def Beside(self, request, call):
+            ran.append("computes")
+            for other in self.calls:
+                if other is not call:
+                    compute_until(other.deadline)
+            gate.wait()
+            return request
+
+        @actorrpc.concurrent
+        def Unary(self, request, call):
+            ran.append("over time")
+            return request
+
+    with serving(actorrpc.App([Computing])) as hubs, raw_client(hubs.address) as client:
+        late = begin(3, "Unary", "Stateful", ("grpc-timeout", "20m")) + raw.data(3, EMPTY, raw.END_STREAM)
+        client.send(unary(1, "Beside") + late)
+        assert client.wait_for(raw.HEADERS, raw.END_STREAM)[2] == 3
+        assert ran == ["computes"]
+        hubs.ask(gate.set)
+        assert client.wait_for(raw.HEADERS, raw.END_STREAM)[2] == 1

@@ -202,6 +202,29 @@ def test_messages_of_a_call_that_ended_give_the_window_back() -> None:
     assert to_server.peer.h2.remote_flow_control_window(to_server.ids[0]) >= 0
 
 
+def test_a_backlog_that_goes_with_its_call_gives_the_connections_window_back() -> None:
+    """Less than a window waits then; and the client can say nothing that would have it looked at."""
+    to_server = ToServer(fixed(WINDOW, WINDOW, mailbox=2))
+    owner = to_server.owner
+    waiting, ended, other = to_server.ids
+    to_server.rest[waiting] = raw.message(bytes(1000)) * 45
+    push_all(to_server)
+    to_server.rest[ended] = raw.message(bytes(1000)) * 100
+    push_all(to_server)
+    assert not to_server.rest[waiting] and to_server.rest[ended]
+    assert to_server.peer.room(other) == 0
+    stream = owner.calls[ended].stream
+    owner.consume(ended)
+    assert stream.backlog and not stream.held
+    owner.session.outbound.finish(stream, OK)
+    owner.drop(ended)
+    to_server.rest[ended] = b""
+    assert owner.session.eventful
+    to_server.deliver()
+    assert held(owner.session) < WINDOW
+    assert to_server.peer.room(other) > 0
+
+
 def test_the_pieces_of_a_message_are_joined_as_they_come() -> None:
     owner = Owner()
     owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(bytes(60_000))[:5]))
