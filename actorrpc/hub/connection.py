@@ -753,7 +753,7 @@ class Connection:
 
 
 def _throw_later(runner: Runner, since: float, error: BaseException) -> None:
-    if runner.since == since:
+    if runner.since == since and not (runner.shielded or runner.dead):
         runner.throw(error)
 
 

@@ -15,15 +15,15 @@ __all__ = ["Backlog"]
 class Backlog:
     """The streams of one session that have such DATA, ``stream.backlog``, in the order in which it came."""
 
-    __slots__ = ("_dropped", "_due", "bytes", "streams")
+    __slots__ = ("_due", "_room", "bytes", "streams")
 
     def __init__(self) -> None:
         self.streams: dict[int, Stream] = {}
         #: On all streams.
         self.bytes = 0
         self._due: dict[int, Stream] = {}
-        #: Some of it has gone with its stream: the connection's window may be opened.
-        self._dropped = False
+        #: There is room for bytes on the connection: its window may be opened.
+        self._room = False
 
     def add(self, stream: Stream, data: bytes) -> None:
         """Put DATA behind what the stream has already, an incomplete message included."""
@@ -54,17 +54,18 @@ class Backlog:
     def drop(self, stream: Stream) -> None:
         """The stream has ended early: forget what it has."""
         self.take(stream)
-        self._dropped = True
+        self._room = True
 
     @property
     def due(self) -> bool:
         """Whether there is room for messages of some stream, or more room for bytes."""
-        return self._dropped or bool(self._due)
+        return self._room or bool(self._due)
 
     def has_room(self, stream: Stream | None = None) -> None:
-        """There is room for messages of one stream, or of all."""
+        """There is room for messages of one stream, or of all, and then for bytes."""
         if stream is None:
             self._due.update(self.streams)
+            self._room = True
         else:
             self._due[stream.id] = stream
 
@@ -72,7 +73,7 @@ class Backlog:
         """The streams that there is room for; they are not due any more."""
         due = list(self._due.values())
         self._due.clear()
-        self._dropped = False
+        self._room = False
         return due
 
     def __repr__(self) -> str:

@@ -202,12 +202,14 @@ def test_messages_of_a_call_that_ended_give_the_window_back() -> None:
     assert to_server.peer.h2.remote_flow_control_window(to_server.ids[0]) >= 0
 
 
-def test_a_backlog_that_goes_with_its_call_gives_the_connections_window_back() -> None:
+@pytest.mark.parametrize("moved", [False, True], ids=["still", "moved"])
+@pytest.mark.parametrize("waits", ["many", "one"])
+def test_a_backlog_that_goes_with_its_call_gives_the_connections_window_back(waits: str, moved: bool) -> None:
     """Less than a window waits then; and the client can say nothing that would have it looked at."""
     to_server = ToServer(fixed(WINDOW, WINDOW, mailbox=2))
     owner = to_server.owner
     waiting, ended, other = to_server.ids
-    to_server.rest[waiting] = raw.message(bytes(1000)) * 45
+    to_server.rest[waiting] = raw.message(bytes(1000)) * 45 if waits == "many" else raw.message(bytes(45_000))
     push_all(to_server)
     to_server.rest[ended] = raw.message(bytes(1000)) * 100
     push_all(to_server)
@@ -219,6 +221,8 @@ def test_a_backlog_that_goes_with_its_call_gives_the_connections_window_back() -
     owner.session.outbound.finish(stream, OK)
     owner.drop(ended)
     to_server.rest[ended] = b""
+    if moved:
+        owner.move()
     assert owner.session.eventful
     to_server.deliver()
     assert held(owner.session) < WINDOW
