@@ -8,13 +8,12 @@ import os
 import signal
 import sys
 import traceback
+from _thread import RLock
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, NoReturn, Protocol
 from weakref import WeakKeyDictionary
-
-from gevent.monkey import get_original
 
 from actorrpc.forks.descriptors import close_ours
 
@@ -51,9 +50,9 @@ def unguard(owner: Owner) -> None:
 _masks: dict[int, set[int]] = {}
 
 
-#: Held while a descriptor that no child may keep is nobody's yet, and by whoever forks. For threads, also in
-#: a patched process.
-_starting = get_original("_thread", "RLock")()
+#: Held by whoever forks, and while a descriptor that no child may keep is nobody's yet. It is a lock for
+#: threads, also in a patched process.
+_starting = RLock()
 
 
 @contextmanager
