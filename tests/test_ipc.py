@@ -11,6 +11,7 @@ import sys
 import textwrap
 from array import array
 from collections.abc import Iterator
+from typing import Any
 
 import gevent
 import pytest
@@ -29,7 +30,7 @@ WAIT = 60
 class End:
     """One end of a link, which keeps what comes."""
 
-    def __init__(self, sock: socket.socket, **options: int) -> None:
+    def __init__(self, sock: socket.socket, **options: Any) -> None:
         self.received: Queue[tuple[Prepare, tuple[int, ...]]] = Queue()
         self.ended = Event()
         self.ends = 0
@@ -226,6 +227,68 @@ def test_then_may_send_and_may_close() -> None:
     assert right.next_text() == "more"
     assert right.ended.wait(WAIT)
     assert left.ends == 0, "close() is no end that needs telling"
+    right.link.close()
+
+
+def test_who_has_waited_hears_that_the_kernel_has_taken_something_whoever_sent_it() -> None:
+    """Also of a part of a frame, and not of what has not had to wait."""
+    ours, theirs = small_buffers()
+    unsent: list[int] = []
+    left: End = End(ours, on_taken=lambda: unsent.append(left.link.unsent))
+    right = End(theirs)
+    left.link.send(text("at once"))
+    assert right.next_text() == "at once"
+    assert unsent == []
+    left.link.send(Prepare(connection="big", snapshot=bytes(1_000_000)))
+    left.link.send(text("after"))
+    waiting = left.link.unsent
+    assert right.next()[0].connection == "big"
+    assert right.next_text() == "after"
+    assert waiting > unsent[0] > 0
+    assert unsent == sorted(unsent, reverse=True)
+    assert unsent[-1] == 0
+    left.link.close()
+    right.link.close()
+
+
+def test_who_hears_that_something_was_taken_may_send_may_fail_and_may_close(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ours, theirs = small_buffers()
+    steps = iter(["fails", "sends", "closes"])
+
+    def on_taken() -> None:
+        if left.link.unsent:
+            return
+        step = next(steps)
+        if step == "fails":
+            left.link.send(Prepare(connection=step, snapshot=bytes(100_000)))
+            raise RuntimeError("cannot bear it")
+        if step == "sends":
+            left.link.send(Prepare(connection=step, snapshot=bytes(100_000)))
+        else:
+            left.link.close()
+
+    left, right = End(ours, on_taken=on_taken), End(theirs)
+    left.link.send(Prepare(connection="big", snapshot=bytes(100_000)))
+    assert [right.next()[0].connection for _ in range(3)] == ["big", "fails", "sends"]
+    assert right.ended.wait(WAIT)
+    assert "cannot bear it" in caplog.text
+    assert left.ends == 0
+    right.link.close()
+
+
+def test_a_link_may_send_larger_frames_than_it_takes(caplog: pytest.LogCaptureFixture) -> None:
+    ours, theirs = socket.socketpair()
+    left, right = End(ours, max_frame=100, max_sent=1000), End(theirs)
+    left.link.send(Prepare(snapshot=bytes(900)))
+    assert len(right.next()[0].snapshot) == 900
+    with pytest.raises(ValueError, match="at most 1000"):
+        left.link.send(Prepare(snapshot=bytes(1001)))
+    right.link.send(Prepare(snapshot=bytes(101)))
+    assert left.ended.wait(WAIT)
+    assert left.received.empty()
+    assert "broke" in caplog.text
     right.link.close()
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from actorrpc.broker import admin
 from actorrpc.framing import encode
-from actorrpc.pb.admin_pb2 import Request
-from tests.broker.servers import PATIENCE, ServerProcess
+from actorrpc.pb.admin_pb2 import Reply, Request
+from tests.broker.servers import PATIENCE, ServerProcess, until
 
 Serve = Callable[..., ServerProcess]
 
@@ -88,10 +88,43 @@ def answer(caller: socket.socket) -> bytes:
 
 
 def read(caller: socket.socket, size: int) -> bytes:
-    data = caller.recv(size, socket.MSG_WAITALL)
-    if len(data) < size:
-        raise EOFError
+    data = b""
+    while len(data) < size:
+        if not (chunk := caller.recv(size - len(data))):
+            raise EOFError
+        data += chunk
     return data
+
+
+def test_an_answer_may_be_larger_than_a_question(
+    serve: Serve, call: Callable[[ServerProcess], socket.socket]
+) -> None:
+    count = 400
+    server = serve("--handshake-timeout", 0, hubs=1)
+    host, _, port = server.address.rpartition(":")
+    with ExitStack() as opened:
+        for _ in range(count):
+            opened.enter_context(socket.create_connection((host, int(port))))
+        until(lambda: server.hub(0)["connections"] == count)
+        assert len(server.connections()) == count
+        caller = call(server)
+        caller.sendall(encode(Request(connections=Request.Connections())))
+        assert len(answer(caller)) > admin.MAX_REQUEST
+        done = server.run("connections")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > count
+
+
+def test_an_answer_that_no_frame_holds_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admin, "MAX_FRAME", 1000)
+    ours, theirs = socket.socketpair()
+    caller = admin._Caller(ours, lambda caller, request: None, lambda caller: None)
+    with theirs:
+        for text in ("x" * 2000, "small"):
+            caller.answer(Reply(json=text))
+        assert "at most 1000" in Reply.FromString(answer(theirs)).error
+        assert Reply.FromString(answer(theirs)).json == "small"
+    caller.link.close()
 
 
 def test_who_asks_and_does_not_read_has_to_go(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import gevent
@@ -23,6 +24,12 @@ SERVER = socket.create_server(("127.0.0.1", 0))
 
 class Stateful(StatefulBase):
     state: Tally
+
+    def __init__(self) -> None:
+        """Start a child, where its folder wants one."""
+        folder = os.environ.get("FORKS_FOLDER", "")
+        if folder and Path(folder, "wanted").exists():
+            WAYS["os.fork"](folder, "blocks")
 
     def Unary(self, request: Item, call: actorrpc.Call[Item]) -> Item:
         self.state.count += 1
@@ -45,8 +52,10 @@ class Stateful(StatefulBase):
                 raise
             return Item(text=traceback.format_exc())
 
-    def Expand(self, request: Item, call: actorrpc.Call[Item]) -> None:
-        """Wait for ever; who leaves says so in the file that ``text`` names."""
+    def Expand(self, request: Item, call: actorrpc.Call[Item]) -> Iterator[Item] | None:
+        """Wait for ever; who leaves says so in the file that ``text`` names. Without one, start children."""
+        if not request.text:
+            return self._children()
         try:
             call.send_initial_metadata({"waiting": "yes"})
             call.send(Item())
@@ -54,6 +63,18 @@ class Stateful(StatefulBase):
         finally:
             with Path(request.text).open("a") as file:
                 file.write(f"{os.getpid()}\n")
+        return None
+
+    def _children(self) -> Iterator[Item]:
+        """The statuses of one that comes out with a reply, and of one that comes to the end."""
+        pid = os.fork()
+        if pid == 0:
+            yield Item(text="from the child")
+        yield Item(number=tasks.status_of(pid))
+        pid = os.fork()
+        if pid == 0:
+            return
+        yield Item(number=tasks.status_of(pid))
 
 
 app = actorrpc.App([Stateful])

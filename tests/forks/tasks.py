@@ -203,6 +203,45 @@ def gevent_works(actor: Any, call: Any, text: str) -> object:
     return status_of(pid)
 
 
+def kills_a_greenlet(actor: Any, call: Any, text: str) -> object:
+    """Of its parent, as the `finally` around what the child comes out of may."""
+    greenlet = gevent.spawn(gevent.sleep, 3600)
+    gevent.sleep(0)
+    pid = os.fork()
+    try:
+        if pid == 0:
+            return None
+    finally:
+        greenlet.kill()
+    return status_of(pid), greenlet.dead
+
+
+def goes_on_without_a_greenlet(actor: Any, call: Any, text: str) -> object:
+    """The child kills one of its parent, which has last words."""
+    left = Path(text)
+
+    def wait() -> None:
+        try:
+            gevent.sleep(3600)
+        finally:
+            with left.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+
+    greenlet = gevent.spawn(wait)
+    gevent.sleep(0)
+    pid = os.fork()
+    greenlet.kill()
+    if pid == 0:
+        gevent.sleep(0.01)
+        os._exit(8)
+    return status_of(pid), sorted(left.read_text().split()) == sorted(map(str, (pid, os.getpid())))
+
+
+def grow(actor: Any, call: Any, size: str) -> object:
+    """More than a message between hubs holds."""
+    return actor.state.notes.append("x" * int(size))
+
+
 def deadlocks(actor: Any, call: Any, text: str) -> object:
     """The child waits for what only a greenlet of its parent could do."""
     event = gevent.event.Event()
@@ -288,6 +327,7 @@ TASKS: dict[str, Callable[[Any, Any, str], object]] = {
     for task in (
         process, pipe, queue, lock, pool, manager, executor, run, run_preexec, returns, raises, exits,
         exits_with_message, offloaded, greenlet_returns, greenlet_exits, greenlet_leaves_work, gevent_works,
-        deadlocks, wakes_nobody, uses_the_call, serves, terminated,
+        kills_a_greenlet, goes_on_without_a_greenlet, grow, deadlocks, wakes_nobody, uses_the_call, serves,
+        terminated,
     )
 }  # fmt: skip

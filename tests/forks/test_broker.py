@@ -1,4 +1,4 @@
-"""Children of a broker: a policy that starts one."""
+"""Children of a broker: policies that start one."""
 
 from __future__ import annotations
 
@@ -51,3 +51,23 @@ def test_a_child_that_comes_out_of_a_plan_ends(
     child.finish()
     assert connect(server.address).call() == server.hub(0)["pid"]
     assert server.run("stop").returncode == 0
+
+
+def test_no_child_is_forked_in_the_midst_of_a_hubs_start(
+    serve: Callable[..., ServerProcess],
+    connect: Callable[[str], Bystander],
+    child: Child,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such a child would have both ends of the hub's link, and the broker would wait for its end."""
+    monkeypatch.setenv("FORKS_FOLDER", str(child.folder))
+    policy = "tests.forks.policy:Threaded"
+    server = serve("--policy", policy, app="tests.forks.app:app", hubs=1, ready=False)
+    child.wait()
+    of_child = [name for fd, name in child.descriptors().items() if fd > 2]
+    assert not [name for name in of_child if name.startswith(("socket:", "pipe:")) or name.endswith(".pid")]
+    server.until_ready()
+    assert connect(server.address).call() == server.hub(0)["pid"]
+    assert server.run("stop").returncode == 0
+    assert child.alive
+    child.end()

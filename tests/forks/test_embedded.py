@@ -98,7 +98,13 @@ def test_a_child_leaves_the_block_at_once_and_runs_no_handlers_last_words(
 
 @pytest.mark.parametrize(
     ("task", "result"),
-    [("returns", "0"), ("exits", "7"), ("greenlet_returns", "[0]"), ("gevent_works", "14")],
+    [
+        ("returns", "0"),
+        ("exits", "7"),
+        ("greenlet_returns", "[0]"),
+        ("gevent_works", "14"),
+        ("kills_a_greenlet", "(0, True)"),
+    ],
 )
 def test_how_a_child_of_a_handler_ends(connect: Callable[[str], Bystander], task: str, result: str) -> None:
     program = Program("patched")

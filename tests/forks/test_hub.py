@@ -138,6 +138,7 @@ def test_multiprocessing_works_in_a_handler(
         ("greenlet_exits", [7]),
         ("greenlet_leaves_work", [9]),
         ("gevent_works", 4 + 4 + 6),
+        ("kills_a_greenlet", (0, True)),
         ("deadlocks", 1),
         ("terminated", -signal.SIGTERM),
     ],
@@ -157,6 +158,44 @@ def test_a_childs_end_tells_its_reason(hub: ServerProcess, connect: Callable[[st
     client.ask("raises")
     assert "the child's last words\n" in hub.errors
     assert "ZeroDivisionError: in the child" in hub.errors
+
+
+def test_a_child_that_kills_a_greenlet_of_its_parent_goes_on(
+    hub: ServerProcess, connect: Callable[[str], Bystander], tmp_path: Path
+) -> None:
+    """Each of them has ended its own."""
+    said = connect(hub.address).ask("goes_on_without_a_greenlet", tmp_path / "left")
+    assert said == repr((8, True))
+
+
+def test_children_that_come_out_of_a_generator_end_well(
+    hub: ServerProcess, connect: Callable[[str], Bystander]
+) -> None:
+    client = connect(hub.address)
+    replies = client.stub.Expand(Item(), timeout=PATIENCE)
+    assert [(each.text, each.number) for each in replies] == [("", 0), ("", 0)]
+    client.call()
+
+
+def test_a_child_of_an_actor_that_arrives_keeps_no_snapshot(
+    serve: Callable[..., ServerProcess],
+    connect: Callable[[str], Bystander],
+    child: Child,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FORKS_FOLDER", str(child.folder))
+    server = serve(app=APP)
+    client = connect(server.address)
+    client.ask("grow", 500_000)
+    (child.folder / "wanted").touch()
+    (row,) = server.connections()
+    other = 1 - row["hub"]
+    moved = server.run("move", row["id"], other)
+    assert moved.returncode == 0, moved.stderr
+    child.wait()
+    assert not [name for name in child.descriptors().values() if "snapshot" in name]
+    assert client.call() == server.hub(other)["pid"]
+    child.end()
 
 
 def test_a_child_wakes_none_of_the_hubs_greenlets(

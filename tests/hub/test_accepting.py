@@ -408,6 +408,25 @@ def test_a_hub_that_stops_with_connections_under_way(stopping: int) -> None:
             client.wait_for(raw.SETTINGS)
 
 
+def test_a_connection_that_arrives_at_a_hub_which_is_stopping_is_told() -> None:
+    """The kernel takes the word that it is taken only then."""
+    with serving(app, 2, spread=True) as hubs, ExitStack() as opened:
+        hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
+        hear = hubs.ask(lambda: deaf(hubs.nodes[0], 1))
+        much = control_pb2.Publish(topic="anything", payload=bytes(2_000_000))
+        hubs.ask(lambda: hubs.nodes[1]._links[0].send(control_pb2.HubToHub(publish=much)))
+        clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(2)]
+        hubs.wait_for(lambda: hubs.nodes[1].reception.passing.arriving == 1)
+        stopped: list[bool] = []
+        hubs.ask(lambda: hubs.nodes[1].stop(WAIT, lambda: stopped.append(True)))
+        hubs.ask(hear)
+        connection: Any = hubs.wait_for(lambda: next(iter(hubs.nodes[1].connections.values()), None))
+        (client,) = (each for each in clients if connection.peer.endswith(f":{each.port}"))
+        client.wait_for(raw.GOAWAY)
+        client.sock.close()
+        hubs.wait_for(lambda: stopped)
+
+
 # ---- moves, and what is left
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,12 +14,13 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.hub import host, publications, topics
+from actorrpc.hub import host, publications, topic_log, topics
 from actorrpc.hub.notice import Notice
+from actorrpc.hub.topic_home import Home
 from actorrpc.hub.topics import Topics
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
-from tests.apps.shapes_pb2 import Item
+from tests.apps.shapes_pb2 import Item, Tally
 from tests.hub.serving import Hubs, serving
 
 UNAVAILABLE, EXHAUSTED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -62,8 +64,9 @@ def connect(hubs: Hubs) -> grpc.Channel:
     return grpc.insecure_channel(hubs.address, options=options)
 
 
-def topic_of(hubs: Hubs, home: int) -> str:
-    return next(name for name in map(str, range(100)) if hubs.nodes[0].topics.home_of(name) == home)
+def topic_of(hubs: Hubs, home: int, prefix: str = "") -> str:
+    names = (f"{prefix}{number}" for number in range(100))
+    return next(name for name in names if hubs.nodes[0].topics.home_of(name) == home)
 
 
 def code_of(call: Callable[[], Any]) -> grpc.StatusCode:
@@ -238,7 +241,70 @@ def test_a_hub_that_reads_nothing_gets_no_more_than_a_link_may_hold(hubs):
         assert caught.value.code() is grpc.StatusCode.DATA_LOSS
 
 
+def test_what_is_lost_of_a_topic_with_a_long_name_is_told_in_few_words(hubs, monkeypatch, caplog):
+    monkeypatch.setattr(topic_log, "KEEP_MESSAGES", 5)
+    monkeypatch.setattr(topic_log, "BEHIND_MESSAGES", 10)
+    topic = topic_of(hubs, 0, "n" * 20_000)
+    with connect(hubs) as channel, connect(hubs) as other:
+        replies = StatefulStub(channel).Listen(Item(text=topic))
+        dict(replies.initial_metadata())
+        assert not hubs.move(1, sorted(hubs.nodes[0].connections)[0]).why
+        reader = hubs.nodes[1]._links[0]
+        hubs.ask(lambda: reader._reader.stop())
+        StatefulStub(other).Beside(Item(text=topic, status=200))
+        hubs.ask(lambda: reader._reader.start(reader._read))
+        with pytest.raises(grpc.RpcError) as caught:
+            list(replies)
+        assert caught.value.code() is grpc.StatusCode.DATA_LOSS
+        assert "nnn" in caught.value.details()
+        assert max(map(len, told(caplog, "are lost"))) < 1000
+
+
+def test_a_message_of_another_type_is_told_in_few_words(hubs, caplog):
+    topic = topic_of(hubs, 0, "n" * 20_000)
+    with connect(hubs) as channel:
+        replies = StatefulStub(channel).Listen(Item(text=topic))
+        dict(replies.initial_metadata())
+        connection = hubs.connection()
+        hubs.ask(lambda: connection.host.publish(topic, Tally()))
+        assert code_of(lambda: list(replies)) is grpc.StatusCode.INTERNAL
+        assert max(map(len, told(caplog, "shapes.Tally was published"))) < 1000
+
+
+def told(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
+    """The lines of the log with these words."""
+    lines = [record.getMessage() for record in caplog.records]
+    return [line for line in lines if words in line]
+
+
 # ---- what it costs
+
+
+def test_actors_that_were_slow_ask_the_home_together_for_what_they_missed(hubs, monkeypatch):
+    """Each time it sends all that is left: the questions are about as many as times that they are full, not
+    each time one of every actor."""
+    limit, burst, count = 10, 300, 20
+    monkeypatch.setattr(topics, "MAX_WAITING", limit)
+    asked: list[str] = []
+    subscribe = Home.subscribe
+
+    def watched(home: Home, source: int, request: control_pb2.Subscribe) -> None:
+        asked.append(request.topic)
+        subscribe(home, source, request)
+
+    monkeypatch.setattr(Home, "subscribe", watched)
+    topic = topic_of(hubs, 0)
+    with ExitStack() as opened, connect(hubs) as other:
+        for _ in range(count):
+            StatefulStub(opened.enter_context(connect(hubs))).Unary(Item(text=topic))
+        actors = hubs.ask(lambda: list(hubs.nodes[0].connections.values()))
+        StatefulStub(other).Beside(Item(text=topic, status=burst))
+        assert hubs.ask(lambda: [len(each.host.behind) for each in actors]) == [1] * count
+        asked.clear()
+        instances = [each.cells["shapes.Stateful"].instance for each in actors]
+        hubs.ask(lambda: [each.gate.set() for each in instances])
+        hubs.wait_for(lambda: all(len(each.state.notes) == burst for each in instances))
+        assert len(asked) <= 4 * burst // limit
 
 
 def seconds(job: Callable[[], object]) -> float:

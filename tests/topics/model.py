@@ -3,14 +3,15 @@ be chosen.
 
 The real ``Topics``, ``ServiceHost`` and turns of topics are used, and those parts of ``Node`` that stand
 between topics and links; processes, links and the broker are fakes, so that a test can deliver in any order
-between links, fill them, kill hubs with links that nobody has read, and tell hubs of new homes at different
-times. ``History`` is the reference: it says who must have heard what.
+between links, fill them, also with what is not about topics, kill hubs with links that nobody has read, and
+tell hubs of new homes at different times. ``History`` is the reference: it says who must have heard what.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 
 from actorrpc.broker import homes as broker_homes
 from actorrpc.errors import RpcError
+from actorrpc.hub import node
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.node import Node
 from actorrpc.hub.state import CLOSED, FROZEN, SERVING
@@ -38,6 +40,9 @@ TOPICS = ("a", "b", "f", "g")
 
 #: What the kernel holds of one direction of a link, in messages.
 KERNEL = 4
+
+#: Of a handoff: more than topics may have waiting in a link.
+OFFER = control_pb2.HubToHub(prepare=control_pb2.Prepare(connection="another", snapshot=bytes(120)))
 
 #: More steps than this and it does not come to rest.
 TOO_MANY = 20_000
@@ -64,7 +69,7 @@ class Call:
 class Mailbox(Cell):
     """A service's turns, which run when the test says so."""
 
-    def __init__(self, connection: Connection, owner: Subscriber | None) -> None:
+    def __init__(self, connection: Connection, owner: Subscriber | Publisher) -> None:
         self.connection = connection  # type: ignore[assignment]
         self.owner = owner
         self.mailbox = deque()
@@ -75,7 +80,6 @@ class Mailbox(Cell):
         return True
 
     def run_hook(self, name: str, *args: Any) -> bool:
-        assert self.owner is not None
         self.owner.hear(args[1].SerializeToString())
         return True
 
@@ -94,7 +98,7 @@ class Mailbox(Cell):
 class Connection:
     """A client's connection in one hub."""
 
-    def __init__(self, hub: Hub, name: str, owner: Subscriber | None = None) -> None:
+    def __init__(self, hub: Hub, name: str, owner: Subscriber | Publisher) -> None:
         self.hub = self.node = hub
         self.id = name
         self.state = SERVING
@@ -135,8 +139,9 @@ class Subscriber:
         self.heard: list[bytes] = []
         #: It has been told, or its hub's log, that something was lost.
         self.told = False
-        #: What need not be heard: it was lost with a home.
+        #: What need not be heard: it was lost with a home. And what of it only because of the move.
         self.excused: set[bytes] = set()
+        self._missed: set[bytes] = set()
         self.connection = Connection(hub, name, self)
         self.call = None if actor else Call(self)
         #: A move that is under way.
@@ -186,6 +191,8 @@ class Subscriber:
         """Freeze it here and thaw it there."""
         source = self.connection
         source.state = FROZEN
+        self._missed = self._unread_of_the_dead() - self.excused
+        self.excused |= self._missed
         target = self.arriving = Connection(hub, self.name, self)
         target.state = FROZEN
         target.cell.adopt(source.cell)
@@ -197,6 +204,17 @@ class Subscriber:
                 target.host.subscriptions.append(thawed)
             hub.topics.thaw(thawed)
 
+    def _unread_of_the_dead(self) -> set[bytes]:
+        """What a dead home had sent, and the hub here has not read. Who is frozen takes nothing of that, and
+        nobody can send it again."""
+        links = [end for end in self.connection.hub._links.values() if end.other.closed]
+        return {
+            message.deliver.payload
+            for end in links
+            for message in end.inbox
+            if message.deliver.topic == self.topic
+        }
+
     def _commit(self) -> None:
         assert self.arriving is not None
         self.let_go = True
@@ -207,6 +225,7 @@ class Subscriber:
         assert self.arriving is not None
         self.arriving.let_go()
         self.arriving = None
+        self.excused -= self._missed & self._unread_of_the_dead()
         self.connection.resume()
 
     def _serve(self) -> None:
@@ -231,13 +250,27 @@ class End:
 
     other: End
 
-    def __init__(self, hub: Hub, peer: int) -> None:
+    def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self.peer = peer
         self.closed = not hub.alive
         hub.ends.append(self)
         self._unsent: deque[control_pb2.HubToHub] = deque()
         self.inbox: deque[control_pb2.HubToHub] = deque()
+
+    def open(
+        self,
+        inbound: type[control_pb2.HubToHub],
+        on_message: Callable[[control_pb2.HubToHub, tuple[int, ...]], None],
+        on_close: Callable[[End], None],
+        *,
+        max_frame: int,
+        on_taken: Callable[[], object] = lambda: None,
+    ) -> End:
+        """The hub has been told of it, and begins to read."""
+        self._on_message = on_message
+        self._on_close = on_close
+        self._on_taken = on_taken
+        return self
 
     @property
     def unsent(self) -> int:
@@ -249,26 +282,21 @@ class End:
         copy = control_pb2.HubToHub.FromString(message.SerializeToString())
         self._unsent.append(copy)
         self.hub.world.most_unsent = max(self.hub.world.most_unsent, self.unsent)
-        self.push()
+        self._push()
         return True
 
-    def push(self) -> None:
+    def _push(self) -> None:
         """The kernel takes what it can."""
         while self._unsent and len(self.other.inbox) < KERNEL and not self.closed:
             self.other.inbox.append(self._unsent.popleft())
 
     def read(self) -> None:
-        """The hub reads one message."""
+        """The hub reads one message, so that the kernel can take another."""
         message = self.inbox.popleft()
         if self.other._unsent:
-            self.other.push()
-            self.other.taken()
-        self.hub.topics.receive(self.peer, message)
-
-    def taken(self) -> None:
-        """The kernel has taken something that had to wait."""
-        if self.hub.alive and self.hub._links.get(self.peer) is self:
-            self.hub.topics.has_room(self.peer)
+            self.other._push()
+            self.other._on_taken()
+        self._on_message(message, ())
 
     def drain(self) -> None:
         while not self.closed and self.inbox:
@@ -276,12 +304,14 @@ class End:
         if not self.closed and self.other.closed:
             self.lose()
 
-    def lose(self) -> None:
-        """The hub sees the link's end, or ends it."""
+    def close(self) -> None:
         self.closed = True
-        if self.hub._links.get(self.peer) is self:
-            del self.hub._links[self.peer]
-            self.hub.topics.hub_died(self.peer)
+        self._unsent.clear()
+
+    def lose(self) -> None:
+        """The hub sees the link's end."""
+        self.close()
+        self._on_close(self)
 
 
 def _nothing(self: Hub, hub: int) -> bool:
@@ -291,6 +321,7 @@ def _nothing(self: Hub, hub: int) -> bool:
 class Hub:
     """One process: as ``Node``, as far as topics go."""
 
+    add_peer = Node.add_peer
     set_homes = Node.set_homes
     _send_to_hub = Node._send_to_hub
     _has_room = getattr(Node, "_has_room", _nothing)
@@ -307,20 +338,19 @@ class Hub:
         #: What the broker has said and this hub has not heard.
         self.orders: deque[Callable[[], None]] = deque()
         self.prefix = f"{number}.{generation}."
+        self.reception = SimpleNamespace(add=lambda hub, link: None)
         if hasattr(Node, "_has_room"):
             self.topics = Topics(number, generation, self._send_to_hub, self._has_room)  # type: ignore[arg-type]
         else:
             self.topics = Topics(number, generation, self._send_to_hub)  # type: ignore[arg-type]
 
-    def add_peer(self, end: End) -> None:
-        old = self._links.get(end.peer)
-        if old is not None:
-            old.drain()
-            old.closed = True
-            self.topics.hub_died(end.peer)
-        self._links[end.peer] = end
-        if hasattr(self.topics, "linked"):
-            self.topics.linked(end.peer)
+    def _on_message(self, hub: int, link: End, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
+        self.topics.receive(hub, message)
+
+    def _lost(self, hub: int, link: End) -> None:
+        if self._links.get(hub) is link:
+            del self._links[hub]
+            self.topics.hub_died(hub)
 
     def hear_homes(self, version: int, homes: list[int], terms: list[int]) -> None:
         self.serving = True
@@ -371,13 +401,15 @@ class History:
 
 
 class Publisher:
-    """A connection that publishes numbered messages."""
+    """A connection that publishes numbered messages. Its actor may subscribe, and its publications wait then
+    until it has."""
 
     def __init__(self, world: World, hub: Hub) -> None:
         self.world = world
         self.name = f"p{len(world.publishers)}"
-        self.connection = Connection(hub, self.name)
+        self.connection = Connection(hub, self.name, self)
         self.count = 0
+        self.told = False
 
     @property
     def alive(self) -> bool:
@@ -393,6 +425,25 @@ class Publisher:
             history.published.pop()
         else:
             self.count += 1
+
+    def hear(self, payload: bytes) -> None:
+        """What subscribers hear is tried with others."""
+
+    def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        if self.alive and self.connection.cell.mailbox:
+            yield f"{self.name} takes a turn", self.connection.cell.run
+
+    def wishes(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        if not self.alive:
+            return
+        host, service = self.connection.host, self.connection.service
+        subscribed = {each.topic for each in host.subscriptions}
+        for topic in TOPICS:
+            if topic in subscribed:
+                what, change = "unsubscribes from", host.unsubscribe
+            else:
+                what, change = "subscribes to", host.subscribe
+            yield f"{self.name} {what} {topic}", partial(change, service, topic, None)
 
 
 class World:
@@ -435,10 +486,15 @@ class World:
             lose(*args)
 
         self._patches.setattr(where, name, told)
+        self._patches.setattr(node, "Link", End.open)
 
     @property
     def living(self) -> list[Hub]:
         return [hub for hub in self.hubs if hub.alive]
+
+    @property
+    def clients(self) -> list[Subscriber | Publisher]:
+        return [*self.subscribers, *self.publishers]
 
     @property
     def serving(self) -> list[Hub]:
@@ -462,10 +518,10 @@ class World:
         self.generations[number] += 1
         hub = Hub(self, number, self.generations[number])
         for other in self.joined.values():
-            mine, theirs = End(hub, other.number), End(other, number)
+            mine, theirs = End(hub), End(other)
             mine.other, theirs.other = theirs, mine
-            hub.orders.append(lambda mine=mine: hub.add_peer(mine))  # type: ignore[misc]
-            other.orders.append(lambda other=other, theirs=theirs: other.add_peer(theirs))  # type: ignore[misc]
+            hub.orders.append(partial(hub.add_peer, other.number, mine))  # type: ignore[misc, arg-type]
+            other.orders.append(partial(other.add_peer, number, theirs))  # type: ignore[misc, arg-type]
         self.hubs.append(hub)
         self.joined[number] = hub
 
@@ -531,14 +587,17 @@ class World:
         for hub in self.joined.values():
             if not hub.alive:
                 steps[f"the broker notices that {hub.number} has died"] = lambda hub=hub: self._notice(hub)  # type: ignore[misc]
-        for subscriber in self.subscribers:
-            steps.update(subscriber.steps())
+        for each in self.clients:
+            steps.update(each.steps())
         return steps
 
     def wishes(self) -> Steps:
         """What clients do."""
         steps: Steps = {}
         for hub in self.serving:
+            for peer, end in hub._links.items():
+                if end.unsent < 3 * OFFER.ByteSize():
+                    steps[f"{hub.number} offers {peer} a connection"] = partial(end.send, OFFER)  # type: ignore[assignment]
             if len(self.subscribers) < 6:
                 for topic in TOPICS:
                     for actor in (False, True):
@@ -550,6 +609,8 @@ class World:
             steps.update(subscriber.moves())
             if subscriber.actor and subscriber.alive and subscriber.connection.state == SERVING:
                 steps[f"{subscriber.name} gets other work"] = lambda s=subscriber: self.busy(s)  # type: ignore[misc]
+        for publisher in self.publishers:
+            steps.update(publisher.wishes())
         return steps
 
     def chaos(self) -> Steps:
@@ -607,17 +668,17 @@ class World:
         for subscriber in self.subscribers:
             if subscriber.alive:
                 self.history.check(subscriber)
-                subscription = subscriber.subscription
-                assert subscription is None or not (subscription.pending or subscription.behind)
-        for publisher in self.publishers:
-            if publisher.alive:
-                assert publisher.connection.host.unacknowledged == 0
+        for each in self.clients:
+            if each.alive:
+                host = each.connection.host
+                assert host.unacknowledged == 0
+                assert not any(one.pending or one.behind for one in host.subscriptions)
 
     def check_nothing_is_kept(self) -> None:
         """Without subscribers, and after a while, topics take nothing."""
-        for subscriber in self.subscribers:
-            if subscriber.alive:
-                subscriber.connection.host.end_subscriptions()
+        for each in self.clients:
+            if each.alive:
+                each.connection.host.end_subscriptions()
         self.settle()
         for hub in self.living:
             topics = hub.topics

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from actorrpc.errors import StatusCode
 from actorrpc.hub import node, topic_log, topics
 from tests.apps.shapes_pb2 import Item
-from tests.topics.model import HUBS, Subscriber, World
+from tests.topics.model import HUBS, KERNEL, Subscriber, World
 
 #: Programs that hypothesis tries; more by `ACTORRPC_TOPIC_PROGRAMS=20000 pytest tests/topics`.
 EXAMPLES = int(os.environ.get("ACTORRPC_TOPIC_PROGRAMS", "100"))
@@ -112,6 +112,28 @@ def test_a_subscription_that_moves_while_its_home_dies(world):
     assert numbers(subscriber) == [1, 2]
 
 
+def test_what_was_sent_to_a_dead_home_comes_before_what_waited_for_it(world):
+    """The publisher's own hub becomes the home: its subscription, which is then in force, lets go what waited
+    for that."""
+    subscriber = call(world, 1, "f")
+    publish(world, 0, "f")
+    world.run("p0 subscribes to f")
+    publish(world, 0, "f")
+    world.run(*HOME_DIES, "0 hears the broker")
+    finish(world)
+    assert numbers(subscriber) == [1, 2]
+
+
+@pytest.mark.parametrize(("moves", "heard"), [(["s0 stays"], [1]), (["0 reads 2", "s0 is let go"], [])])
+def test_what_comes_of_a_dead_home_is_lost_only_for_a_subscription_that_moves(world, moves, heard):
+    subscriber = call(world, 0, "b")
+    publish(world, 1, "b")
+    world.run("2 reads 1", "1 reads 2", "2 dies", "s0 moves to 1", *moves)
+    finish(world)
+    assert numbers(subscriber) == heard
+    assert len(subscriber.excused) == 1 - len(heard)
+
+
 def test_what_a_new_home_cannot_keep_for_those_to_come_is_told_as_lost(world, small):
     small.setattr(topic_log, "LOGS_BYTES", 8000)
     subscriber, other = call(world, 0, "b"), call(world, 0, "a")
@@ -157,6 +179,22 @@ def test_a_full_link_to_a_subscriber_is_gone_on_with_although_nothing_more_is_pu
     assert world.most_unsent < 300
     finish(world)
     assert numbers(subscriber) == [*range(1, 51)]
+
+
+def test_a_link_that_handoffs_have_filled_is_gone_on_with(world):
+    subscriber = call(world, 0, "g")
+    world.run(*["1 offers 0 a connection"] * (KERNEL + 1))  # hub 0 reads nothing
+    publish(world, 1, "g")
+    finish(world)
+    assert numbers(subscriber) == [1]
+
+
+def test_publications_go_on_behind_handoffs_that_have_filled_the_link(world):
+    subscriber = call(world, 0, "g")
+    world.run(*["0 offers 1 a connection"] * (KERNEL + 1))  # hub 1 reads nothing
+    publish(world, 0, "g")
+    finish(world)
+    assert numbers(subscriber) == [1]
 
 
 def test_a_full_link_to_a_home_keeps_publications_back(world):
