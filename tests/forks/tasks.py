@@ -31,10 +31,11 @@ def put(queue: Any) -> None:
     queue.put("put")
 
 
-def take(lock: Any, queue: Any) -> None:
+def take(lock: Any, connection: Any) -> None:
+    """Have it until somebody has tried in vain."""
     with lock:
-        queue.put("has it")
-        time.sleep(0.3)
+        connection.send("has it")
+        connection.recv()
 
 
 def status_of(pid: int) -> int:
@@ -71,11 +72,12 @@ def queue(actor: Any, call: Any, method: str) -> object:
 
 def lock(actor: Any, call: Any, method: str) -> object:
     context: Any = multiprocessing.get_context(method)
-    lock, queue = context.Lock(), context.Queue()
-    child = context.Process(target=take, args=(lock, queue))
+    lock, (ours, theirs) = context.Lock(), context.Pipe()
+    child = context.Process(target=take, args=(lock, theirs))
     child.start()
-    queue.get()
+    ours.recv()
     early = lock.acquire(timeout=0.05)
+    ours.send("go on")
     with lock:
         child.join()
     return early, lock.acquire(), lock.acquire(False)
