@@ -98,10 +98,14 @@ class transient(Generic[T]):  # lower case, as property and staticmethod are
 
     ``factory()`` makes the value when an actor first reads it, and again after each move. To share one
     value between the actors of a hub, give a factory that remembers, such as one under
-    ``functools.cache``.
+    ``functools.cache``. Raises TypeError for what cannot be called.
     """
 
     def __init__(self, factory: Callable[[], T]) -> None:
+        if not callable(factory):
+            raise TypeError(
+                f"actorrpc.transient takes what makes the value, not the value: {factory!r} cannot be called"
+            )
         self._factory = factory
         self._name = ""
 
@@ -124,7 +128,8 @@ class transient(Generic[T]):  # lower case, as property and staticmethod are
 def concurrent(handler: Handler) -> Handler:
     """Let a method of an actor run beside the actor's other turns, and beside itself.
 
-    The handler may then see ``state`` change whenever it blocks.
+    The handler may then see ``state`` change whenever it blocks. What is no method of the service, such as a
+    hook, cannot be concurrent: ``App`` refuses it.
     """
     handler.__actorrpc_concurrent__ = True  # type: ignore[attr-defined]
     return handler
@@ -185,8 +190,11 @@ class Service:
         """Send ``message`` to every subscriber of ``topic``, whichever hub it is on. Never blocks.
 
         Raises RpcError: RESOURCE_EXHAUSTED for a message that is too large, or where too much waits to be
-        published on this hub, UNAVAILABLE where the topic's home does not answer and too much waits for it.
+        published on this hub, UNAVAILABLE where the topic's home does not answer and too much waits for it;
+        TypeError for what is no Protobuf message.
         """
+        if not isinstance(message, Message):
+            raise TypeError(f"what is published is a Protobuf message, not {message!r}")
         self._host.publish(topic, message)
 
     def offload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

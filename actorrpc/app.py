@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 from actorrpc.actor import Actor, Service
 from actorrpc.errors import ConfigError
 from actorrpc.interceptor import Chain, Interceptor
+from actorrpc.overrides import check_service
 from actorrpc.service import Method
-from actorrpc.signatures import check_signature
 
 __all__ = ["App", "Route", "load"]
 
@@ -85,24 +85,14 @@ class App:
             raise ConfigError(
                 f"{service.__name__}: generate {spec.name} again, its base class does not fit its state"
             )
+        check_service(service)
         self.services[spec.name] = service
         for method in spec.methods:
-            _check_handler(service, method.name, "message", "call")
-            if method.client_streaming:
-                _check_handler(service, f"{method.name}_end", "call")
             route = Route(service, method, self.chain)
             self.routes[route.path] = route
 
     def __repr__(self) -> str:
         return f"<App {', '.join(self.services)}: {len(self.routes)} methods>"
-
-
-def _check_handler(service: type[Service], name: str, *arguments: str) -> None:
-    handler = getattr(service, name, None)
-    where = f"{service.__name__}.{name}"
-    if not callable(handler):
-        raise ConfigError(f"{where} is missing: generate {service.__rpc__.name} again")
-    check_signature(where, handler, ("self", *arguments))
 
 
 def load(path: str) -> App:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
-from actorrpc.errors import StatusCode
+from actorrpc.errors import StatusCode, status_code
 from actorrpc.wire import compression
 from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN, is_accepted
 from actorrpc.wire.metadata import Metadata, encode_metadata
@@ -294,12 +294,14 @@ class Call(Generic[Reply]):
         """End the call with a status, after all that was sent on it.
 
         Ignored on a call that was cancelled; raises RuntimeError if the call was finished before, and for
-        OK where the method has a single reply, which the handler returns.
+        OK where the method has a single reply, which the handler returns; TypeError or ValueError for what is
+        no status.
         """
-        if status == StatusCode.OK and not self.route.method.server_streaming:
+        status = status_code(status)
+        if status is StatusCode.OK and not self.route.method.server_streaming:
             raise RuntimeError(f"{self.method} has a single reply: return it from the handler")
         if not self._refuses_more("finish"):
-            self.end(StatusCode(status), str(message))
+            self.end(status, str(message))
 
     def send_initial_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
         """Send the response headers now, with metadata of the handler's.

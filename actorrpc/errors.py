@@ -36,6 +36,7 @@ __all__ = [
     "SnapshotError",
     "StatusCode",
     "StreamFault",
+    "status_code",
 ]
 
 
@@ -61,6 +62,21 @@ class StatusCode(IntEnum):
     UNAUTHENTICATED = 16
 
 
+def status_code(code: object) -> StatusCode:
+    """The status with this number. Raises ValueError, or TypeError for a code of another library, which say
+    what to give instead."""
+    try:
+        return StatusCode(code)  # type: ignore[arg-type]
+    except ValueError:
+        name = code if isinstance(code, str) else getattr(code, "name", None)
+    if isinstance(name, str) and name.upper() in StatusCode.__members__:
+        given = repr(code) if code is name else f"{type(code).__module__}.{type(code).__name__}.{name}"
+        raise TypeError(f"give actorrpc.StatusCode.{name.upper()}, not {given}")
+    if isinstance(code, int):
+        raise ValueError(f"no status code is {int(code)}: those of gRPC are 0 to 16 (actorrpc.StatusCode)")
+    raise TypeError(f"a status code is a member of actorrpc.StatusCode, not {code!r}")
+
+
 #: The key under which a google.rpc.Status travels in the trailers.
 STATUS_DETAILS = "grpc-status-details-bin"
 
@@ -74,7 +90,8 @@ class RpcError(Exception):
     ``details`` are Protobuf messages, such as those of ``google.rpc.error_details_pb2``: they are sent in a
     google.rpc.Status as ``grpc-status-details-bin``, which is where clients of all languages look for them
     (grpcio's in ``grpc_status.rpc_status``). This needs ``pip install "actorrpc[status]"``: raises
-    ImportError without it.
+    ImportError without it. Raises TypeError or ValueError for a ``code`` that is no ``StatusCode``, such as
+    grpcio's.
     """
 
     def __init__(
@@ -85,7 +102,7 @@ class RpcError(Exception):
         details: Iterable[Message] = (),
     ) -> None:
         super().__init__(code, message)
-        self.code = StatusCode(code)
+        self.code = status_code(code)
         self.message = str(message)
         self.metadata = dict(metadata or {})
         if self.code is StatusCode.OK:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import Message
 
 from actorrpc.errors import CallInterrupted, ConfigError, StatusCode
-from actorrpc.signatures import check_signature
+from actorrpc.signatures import check_hook, check_hook_names
 
 if TYPE_CHECKING:
     from actorrpc.call import Call
@@ -98,7 +98,7 @@ class Chain:
         return tuple(
             (f"{type(each).__name__}.{name}", getattr(each, name))
             for each in self.interceptors
-            if getattr(type(each), name) is not getattr(Interceptor, name)
+            if name in vars(each) or getattr(type(each), name) is not getattr(Interceptor, name)
         )
 
     @property
@@ -174,8 +174,12 @@ def _check(interceptor: object) -> None:
         raise ConfigError(f"interceptors are instances: give App {interceptor.__name__}(), not the class")
     if not isinstance(interceptor, Interceptor):
         raise ConfigError(f"{interceptor!r} is no interceptor: derive it from actorrpc.Interceptor")
+    cls = type(interceptor)
+    names = [name for base in cls.__mro__ if base not in Interceptor.__mro__ for name in vars(base)]
+    # An instance may well keep somebody's `on_refused` to call.
+    check_hook_names(cls.__name__, names, tuple(_HOOKS), "an interceptor")
     for name, arguments in _HOOKS.items():
-        check_signature(f"{type(interceptor).__name__}.{name}", getattr(interceptor, name), arguments)
+        check_hook(f"{cls.__name__}.{name}", getattr(interceptor, name), arguments)
 
 
 _HOOKS = {
