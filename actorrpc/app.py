@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from actorrpc.actor import Actor, Service
 from actorrpc.errors import ConfigError
+from actorrpc.importing import explain
 from actorrpc.interceptor import Chain, Interceptor
 from actorrpc.overrides import check_service
 from actorrpc.service import Method
@@ -98,7 +99,7 @@ class App:
 def load(path: str) -> App:
     """The app at ``package.module:attribute``, imported with the working directory on ``sys.path``.
 
-    Raises ConfigError, with one line that says what failed, for whatever goes wrong.
+    Raises ConfigError, with one line that says what failed and where, for whatever goes wrong.
     """
     name, colon, attribute = path.partition(":")
     if not (name and colon and attribute):
@@ -112,7 +113,7 @@ def load(path: str) -> App:
     except ConfigError as error:
         raise ConfigError(f"app {path!r}: {error}") from error
     except Exception as error:  # whatever the user's module does
-        raise ConfigError(f"app {path!r} does not import: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"app {path!r} does not import: {explain(error)}") from error
     if not isinstance(found, App):
         raise ConfigError(f"app {path!r} is a {type(found).__name__}, not an actorrpc.App")
     return found

@@ -48,7 +48,10 @@ def test_an_app_that_cannot_be_served(serve: Serve, app: str, complaint: str) ->
 
 
 def test_an_app_whose_module_raises(serve: Serve, tmp_path: Path) -> None:
-    fails(serve(**module(tmp_path, "raise ValueError('two\\nlines')")), "ValueError: two lines")
+    fails(
+        serve(**module(tmp_path, "\nraise ValueError('two\\nlines')")),
+        "ValueError: two lines (broken.py, line 2)",
+    )
 
 
 def test_an_app_without_services(serve: Serve, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from actorrpc.broker.balancer import Policy
 from actorrpc.broker.policies.plain import Count, Greedy, Nothing, Steal
 from actorrpc.broker.policies.steady import Steady
 from actorrpc.errors import ConfigError
+from actorrpc.importing import explain
 
 __all__ = ["DEFAULT", "NAMES", "make_policy"]
 
@@ -46,7 +47,7 @@ def make_policy(name: str) -> Policy:
     try:
         policy = getattr(import_module(module), attribute)()
     except Exception as error:  # whatever a user's module does
-        raise ConfigError(f"policy {name} cannot be made: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"policy {name} cannot be made: {explain(error)}") from error
     if not callable(getattr(policy, "plan", None)):
         raise ConfigError(f"policy {name} has no plan(view)")
     return policy  # type: ignore[no-any-return]

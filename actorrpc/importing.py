@@ -1,0 +1,152 @@
+"""Why a module of the user's does not import, in one line: what was raised, where, and what makes it good."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+
+__all__ = ["explain"]
+
+#: How many places are named, from the one where it was raised outward.
+_PLACES = 3
+
+#: What is looked through for a .proto below the working directory, the nearest folders first.
+_MAX_ENTRIES = 5_000
+_OTHERS = {"node_modules", "site-packages", "__pycache__"}
+
+_OWN = os.path.dirname(os.path.abspath(__file__))
+_STANDARD = os.path.dirname(os.__file__)
+
+
+def explain(error: Exception) -> str:
+    """What an import raised and where in the user's own code, such as ``NameError: name 'x' is not defined
+    (chat.py, line 12; imported from main.py, line 3)``.
+
+    For a module that is to be generated it names the command, if its .proto is found.
+    """
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    said = f"{type(error).__name__}: {text}"
+    if places := list(_places(error))[:_PLACES]:
+        said += f" ({'; '.join(places)})"
+    elif isinstance(error, ModuleNotFoundError):
+        said += f" (in the working directory, {os.getcwd()}, and where Python looks)"
+    if command := _generating(error):
+        said += f": `{command}` makes it"
+    return said
+
+
+def _places(error: Exception) -> Iterator[str]:
+    """Where it was raised, and who called or imported that."""
+    how = ""
+    for file, line, function in _own_frames(error):
+        inside = "" if function == "<module>" else f", in {function}"
+        yield f"{how}{_shown(file)}, line {line}{inside}"
+        how = "called from " if inside else "imported from "
+
+
+_Frame = tuple[str, int, str]
+
+
+def _own_frames(error: Exception) -> list[_Frame]:
+    """File, line and function in the user's code, or, of an app that is installed, in any package; the
+    innermost first."""
+    frames = [each for each in _frames(error.__traceback__) if _is_written(each[0])]
+    own = [each for each in frames if not _is_library(each[0])] or frames
+    if isinstance(error, SyntaxError) and error.filename:
+        own.append((error.filename, error.lineno or 0, "<module>"))
+    return own[::-1]
+
+
+def _frames(trace: TracebackType | None) -> Iterator[_Frame]:
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        yield code.co_filename, trace.tb_lineno, code.co_name
+        trace = trace.tb_next
+
+
+def _is_written(file: str) -> bool:
+    """Whether it is a file, and none of the import's own machinery."""
+    own = file.startswith(_OWN + os.sep) or os.path.dirname(file) == os.path.join(_STANDARD, "importlib")
+    return not (file.startswith("<") or own)
+
+
+def _is_library(file: str) -> bool:
+    return file.startswith(_STANDARD + os.sep) or bool(
+        {"site-packages", "dist-packages"}.intersection(file.split(os.sep))
+    )
+
+
+def _shown(file: str) -> str:
+    """As it is called from the working directory, if it is below."""
+    here = os.getcwd() + os.sep
+    return file.removeprefix(here)
+
+
+# ---- modules that are to be generated
+
+
+def _generating(error: Exception) -> str:
+    """The command that makes what is missing; empty if it is no generated module, or has no .proto here."""
+    match = re.fullmatch(r"(.+?)(?:_pb2|_actorrpc)", _missing(error))
+    if match is None:
+        return ""
+    wanted = match[1].split(".")
+    for folder, proto in _protos(wanted):
+        out = folder if os.path.abspath(folder) in {os.path.abspath(each) for each in sys.path} else "."
+        return shlex.join(["python", "-m", "actorrpc.protoc", "-I", folder, "--out", out, proto])
+    return ""
+
+
+def _missing(error: Exception) -> str:
+    """The full name of the module that is not there; empty if it is something else."""
+    if isinstance(error, ModuleNotFoundError):
+        return error.name or ""
+    if isinstance(error, ImportError):
+        # `from package import module`
+        match = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", str(error))
+        if match:
+            return f"{match[2]}.{match[1]}"
+    return ""
+
+
+def _protos(wanted: list[str]) -> Iterator[tuple[str, str]]:
+    """The .proto files that would become a module: the folder to be found in, and the place there."""
+    depth = len(wanted)
+    for parts in _below("."):
+        if _is_of(parts, wanted):
+            yield os.path.join(*parts[:-depth]) if parts[:-depth] else ".", "/".join(parts[-depth:])
+    for root in dict.fromkeys(sys.path):
+        parts = (*wanted[:-1], f"{wanted[-1]}.proto")
+        if root and not _is_library(os.path.join(root, "")) and os.path.isfile(os.path.join(root, *parts)):
+            yield root, "/".join(parts)
+
+
+def _below(root: str) -> Iterator[tuple[str, ...]]:
+    """The .proto files below a folder, the nearest first, by their parts."""
+    folders: deque[tuple[str, ...]] = deque([()])
+    seen = 0
+    while folders and seen < _MAX_ENTRIES:
+        parts = folders.popleft()
+        try:
+            entries = sorted(os.scandir(os.path.join(root, *parts)), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        seen += len(entries)
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in _OTHERS:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append((*parts, entry.name))
+            elif entry.name.endswith(".proto"):
+                yield (*parts, entry.name)
+
+
+def _is_of(proto: tuple[str, ...], wanted: list[str]) -> bool:
+    """Whether protoc makes the module ``wanted`` of a file, given the right folder (see codegen's names)."""
+    names = [part.replace("-", "_") for part in (*proto[:-1], proto[-1].removesuffix(".proto"))]
+    return names[-len(wanted) :] == wanted
