@@ -8,6 +8,7 @@ import signal
 import time
 from contextlib import ExitStack, suppress
 
+from actorrpc.broker.elsewhere import forbidden, nobody_there
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.config import Config
 from actorrpc.descriptors import close_now
@@ -28,17 +29,20 @@ class NoAnswer(Exception):
 def ask(directory: RuntimeDir, question: admin_pb2.Request, timeout: float | None) -> admin_pb2.Reply:
     """Return the broker's answer.
 
-    Raises ConfigError if no broker runs there, NoAnswer if one does and does not answer in time.
+    Raises ConfigError if no broker runs there, or this user may not ask it, NoAnswer if one does and does not
+    answer in time.
     """
     try:
         return request(directory.socket_path, question, admin_pb2.Reply, timeout)
     except TimeoutError:
         raise NoAnswer(f"the broker in {directory.path} does not answer") from None
+    except PermissionError:
+        raise ConfigError(forbidden(directory)) from None
     except OSError as error:
         if holder := directory.holder():
             who = f"the broker in {directory.path} (pid {holder.pid})"
             raise NoAnswer(f"{who} does not answer: {error.strerror}") from None
-        raise ConfigError(directory.describe_orphans() or f"no broker runs in {directory.path}") from None
+        raise ConfigError(directory.describe_orphans() or nobody_there(directory)) from None
 
 
 def stop(directory: RuntimeDir) -> str:

@@ -32,10 +32,17 @@ MAX_SOCKET_PATH = 107
 
 LOCK, SOCKET = "broker.lock", "broker.sock"
 
+_NAME_ANOTHER = "name another with --runtime-dir"
+
 
 def default_path() -> str:
     base = os.environ.get("XDG_RUNTIME_DIR")
     return os.path.join(base, "actorrpc") if base else f"/tmp/actorrpc-{os.geteuid()}"
+
+
+def _origin() -> str:
+    """Why the default is what it is."""
+    return "from $XDG_RUNTIME_DIR" if os.environ.get("XDG_RUNTIME_DIR") else "$XDG_RUNTIME_DIR is not set"
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class RuntimeDir:
 
     def __init__(self, path: str | None = None) -> None:
         self.path = os.path.abspath(path or default_path())
+        #: Why it is this one, for the user; empty if it was named.
+        self.origin = "" if path else _origin()
 
     @property
     def socket_path(self) -> str:
@@ -114,7 +123,10 @@ class RuntimeDir:
             time.sleep(0.01)
         holder = self.last_holder()
         pid = f" (pid {holder.pid})" if holder else ""
-        raise ConfigError(f"the runtime directory {self.path} is in use by a live broker{pid}")
+        raise ConfigError(
+            f"the runtime directory {self.path} is in use by a live broker{pid}: {_NAME_ANOTHER}, or end "
+            f"that one with `actorrpc stop --runtime-dir {self.path}`"
+        )
 
     def make(self) -> bool:
         """Return whether the directory had to be made. Raises ConfigError if it is not ours alone."""
@@ -124,7 +136,10 @@ class RuntimeDir:
         except FileExistsError:
             made = False
         except OSError as error:
-            raise ConfigError(f"cannot make the runtime directory {self.path}: {error.strerror}") from error
+            why = f"{error.strerror} ({self.origin})" if self.origin else error.strerror
+            raise ConfigError(
+                f"cannot make the runtime directory {self.path}: {why}; {_NAME_ANOTHER}"
+            ) from error
         if complaint := _complaint(self.path):
             raise ConfigError(f"the runtime directory {self.path} {complaint}")
         return made
@@ -136,7 +151,9 @@ class RuntimeDir:
         except FileNotFoundError:  # the last broker has just removed the directory
             return None
         except OSError as error:
-            raise ConfigError(f"cannot use the runtime directory {self.path}: {error.strerror}") from error
+            raise ConfigError(
+                f"cannot use the runtime directory {self.path}: {error.strerror}; {_NAME_ANOTHER}"
+            ) from error
         # A broker that leaves removes its lock: then we hold a file that nobody else can find.
         if _try_lock(fd, fcntl.LOCK_EX) and _is_file(fd, path):
             return fd
@@ -232,12 +249,12 @@ def _complaint(path: str) -> str:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        return "is a link to nothing"
+        return f"is a link to nothing; {_NAME_ANOTHER}"
     if not stat.S_ISDIR(found.st_mode):
-        return "is not a directory"
+        return f"is not a directory; {_NAME_ANOTHER}"
     # The link too, if it is one: its owner may let it point elsewhere at any time.
     if {found.st_uid, os.lstat(path).st_uid} != {os.geteuid()}:
-        return "belongs to another user"
+        return f"belongs to another user; {_NAME_ANOTHER}"
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return f"can be written by other users (mode {stat.S_IMODE(found.st_mode):o}): chmod 700 it"
     return ""

@@ -93,7 +93,7 @@ def test_a_directory_that_we_made_stays_if_somebody_uses_it(path: Path) -> None:
 def test_a_live_broker_is_named(path: Path) -> None:
     with holding(held_by_broker(path)) as pid:
         assert RuntimeDir(str(path)).holder() == Holder(pid, 1.5)
-        with pytest.raises(ConfigError, match=rf"run is in use by a live broker \(pid {pid}\)$"):
+        with pytest.raises(ConfigError, match=rf"run is in use by a live broker \(pid {pid}\): name ano"):
             RuntimeDir(str(path)).claim()
 
 
@@ -182,7 +182,7 @@ def test_it_must_be_ours(path: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(path)
     os.chown(link, 12345, -1, follow_symlinks=False)
-    with pytest.raises(ConfigError, match="link belongs to another user"):
+    with pytest.raises(ConfigError, match="link belongs to another user; name another with --runtime-dir"):
         RuntimeDir(str(link)).claim()
     os.chown(path, 12345, -1)
     with pytest.raises(ConfigError, match="run belongs to another user"):

@@ -116,8 +116,11 @@ def test_a_move_that_was_asked_for_wrongly(
 def test_a_second_broker_is_refused(server: ServerProcess) -> None:
     done = actorrpc("serve", "a:b", "--runtime-dir", server.runtime_dir)
     assert done.returncode == 2
-    expected = f"the runtime directory {server.runtime_dir} is in use by a live broker (pid {server.pid})"
-    assert done.stderr == f"actorrpc: error: {expected}\n"
+    path = server.runtime_dir
+    assert done.stderr == (
+        f"actorrpc: error: the runtime directory {path} is in use by a live broker (pid {server.pid}): "
+        f"name another with --runtime-dir, or end that one with `actorrpc stop --runtime-dir {path}`\n"
+    )
 
 
 def test_its_port_is_refused_to_a_second_server(server: ServerProcess, tmp_path: Path) -> None:
