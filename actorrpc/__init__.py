@@ -1,14 +1,14 @@
 """Standard gRPC served from actors, on every core, with connections that move between processes.
 
 Importing this package imports no gevent: a client program can use generated stubs with any channel,
-and a hub is patched before it gets here.
+and a hub is patched before it gets here. Any Python 3 can read this file, and learns from
+``actorrpc.supported`` whether it is too old.
 """
-
-from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import actorrpc.supported as _supported
 from actorrpc.actor import Actor, Service, concurrent, transient
 from actorrpc.call import Call, Metadata
 from actorrpc.errors import (
@@ -60,7 +60,13 @@ _LAZY = {
 }
 
 
+#: What works on Linux only.
+_SERVING = ("Server", "serve")
+
+
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError("module " + repr(__name__) + " has no attribute " + repr(name))
+    if name in _SERVING and _supported.system_complaint():
+        raise ImportError(_supported.system_complaint())
+    return getattr(import_module(_LAZY[name]), name)

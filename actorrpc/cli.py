@@ -21,6 +21,7 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb.admin_pb2 import Reply, Request
 from actorrpc.simulate.command import simulate
+from actorrpc.supported import system_complaint
 
 __all__ = ["cli", "main"]
 
@@ -29,6 +30,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 #: A broker that lives answers in milliseconds, once it has waited two seconds for silent hubs at most.
 ANSWER_TIMEOUT = 10.0
 MOVE_TIMEOUT = 60.0
+
+#: Commands for which it need not be Linux.
+_ANYWHERE = ("protoc", "simulate")
 
 _CONFIG_HELP = {
     "max_connections": "Connections that one hub serves; more go to others, or wait. 0: no limit.",
@@ -139,8 +143,11 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version)
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Serve standard gRPC from actors, on every core."""
+    if context.invoked_subcommand not in _ANYWHERE and (complaint := system_complaint()):
+        raise ConfigError(complaint)
 
 
 @cli.command()

@@ -33,6 +33,7 @@ OUTER = (
     "handoff/test_handoff.py::test_one_owner_whatever_happens*",
     "test_benchmarks.py*",
     "test_cli.py*",
+    "test_supported.py*",
 )
 #: What measures, or fills the machine: one after another, and nothing beside it.
 WHOLE_MACHINE = ("chaos/*", "hostile/*", "test_benchmarks.py")
