@@ -141,6 +141,8 @@ class Service:
     __rpc__: ClassVar[ServiceSpec]
     _settable: ClassVar[frozenset[str]] = frozenset()
     _host: Host
+    #: Whose instance it is; "": the connection's.
+    _identity = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 
@@ -16,6 +16,9 @@ from actorrpc.importing import explain
 from actorrpc.interceptor import Chain, Interceptor
 from actorrpc.overrides import check_service
 from actorrpc.service import Method
+
+if TYPE_CHECKING:
+    from actorrpc.call import Call
 
 __all__ = ["App", "Route", "load"]
 
@@ -49,16 +52,23 @@ class Route:
 class App:
     """The services of a server: ``App([Chat, Room])``. Give classes, not instances.
 
-    ``interceptors`` are instances, which see every call: see ``actorrpc.Interceptor``.
+    ``interceptors`` are instances, which see every call: see ``actorrpc.Interceptor``. ``identity(call)``
+    returns whose call it is, a str, "" for nobody's: each identity on a connection has actors of its own
+    (``call.identity``). It runs when all ``on_call`` have, and as they do; what it raises refuses the call. A
+    call whose identity an ``on_call`` has set already is not asked for.
     Raises ConfigError, with one line that says what is wrong, for what cannot be served.
     """
 
     def __init__(
-        self, services: Iterable[type[Service]], *, interceptors: Iterable[Interceptor] = ()
+        self,
+        services: Iterable[type[Service]],
+        *,
+        interceptors: Iterable[Interceptor] = (),
+        identity: Callable[[Call[Any]], str] | None = None,
     ) -> None:
-        chain = Chain(interceptors)
-        #: What its interceptors do; None if it has none.
-        self.chain = chain if chain.interceptors else None
+        chain = Chain(interceptors, identity)
+        #: What its interceptors do; None if it has none, and calls have no identity.
+        self.chain = chain if chain.interceptors or identity is not None else None
         #: Service classes by full name.
         self.services: dict[str, type[Service]] = {}
         #: Routes by ``:path``.

@@ -223,6 +223,21 @@ class Call(Generic[Reply]):
         return self._host.peer
 
     @property
+    def identity(self) -> str:
+        """Whose call it is; "" if nobody has said so. A connection's calls of one identity share an actor of
+        each service, and those of another never get to see it.
+
+        It is set once, by an interceptor's ``on_call`` or by the function that ``App(identity=...)`` was
+        given. Raises RuntimeError where it is set again or later, TypeError for what is no str, and
+        ValueError for more than 1024 characters, or text that is not Unicode.
+        """
+        return ""
+
+    @identity.setter
+    def identity(self, value: str) -> None:
+        raise RuntimeError("call.identity is set by an interceptor's on_call, or by App(identity=...)")
+
+    @property
     def metadata(self) -> Metadata:
         """What the client sent with the call."""
         if self._metadata is None:

@@ -44,6 +44,8 @@ _CONFIG_HELP = {
     "max_unsent_bytes": "What may wait on one call for the client's window.",
     "max_unsent_connection_bytes": "What may wait on all calls of a connection.",
     "max_header_list_bytes": "The largest header list.",
+    "max_identities": "Identities of a connection that have actors at once.",
+    "identity_idle": "Seconds without a call after which an identity's actors end. 0: with the connection.",
     "max_mailbox": "Messages of a connection that may wait for their turns; then its client waits.",
     "flood_burst": "Microseconds that a client may waste at once (PINGs, resets). 0: no limit.",
     "flood_rate": "Microseconds that a client may waste in each second.",

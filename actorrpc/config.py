@@ -38,6 +38,11 @@ class Config:
     #: Messages of one connection that may wait for their turns. Beyond it each call has one more; what else
     #: has come stays as bytes, for which no window is opened.
     max_mailbox: int = 10_000
+    #: Identities of one connection that have actors at once; a call of one more ends with RESOURCE_EXHAUSTED.
+    max_identities: int = 10_000
+    #: An identity's actors end when it has had no call for so long: a proxy's connection outlives clients.
+    #: 0: with the connection.
+    identity_idle: float = 600.0
     #: The largest snapshot that a connection may travel as; above it the connection stays where it is.
     max_state_bytes: int = 64 * 1024 * 1024
     #: What a client may waste of the hub's time, in about microseconds: at once, and in each second (see

@@ -45,7 +45,8 @@ class Interceptor:
     def on_call(self, call: Call[Any]) -> None:
         """A call has begun: its metadata is here, and no actor has been made for it yet.
 
-        Raise RpcError to refuse it; neither the later interceptors nor any actor learn of it. It may block,
+        Raise RpcError to refuse it; neither the later interceptors nor any actor learn of it. Set
+        ``call.identity`` to whose call it is: another identity's calls get other actors. It may block,
         as a handler may: meanwhile the messages of this call wait, other calls go on, and the call's
         deadline or cancellation interrupts it.
         """
@@ -79,8 +80,10 @@ class Interceptor:
 class Chain:
     """The interceptors of an app, hook by hook. Only hooks that some interceptor overrides are there."""
 
-    def __init__(self, interceptors: Iterable[Interceptor]) -> None:
-        """Raises ConfigError for what is no interceptor."""
+    def __init__(
+        self, interceptors: Iterable[Interceptor], identity: Callable[[Call[Any]], str] | None = None
+    ) -> None:
+        """``identity`` tells whose call it is. Raises ConfigError for what is no interceptor or function."""
         #: In the order given.
         try:
             self.interceptors = tuple(interceptors)
@@ -88,6 +91,9 @@ class Chain:
             raise ConfigError(f"interceptors={interceptors!r}: give App a list of them") from None
         for each in self.interceptors:
             _check(each)
+        if identity is not None and not callable(identity):
+            raise ConfigError(f"identity={identity!r}: give App a function of the call, which returns a str")
+        self._identity = identity
         self._on_call = self._hooks("on_call")
         self._on_request = self._hooks("on_request")
         self._on_reply = self._hooks("on_reply")[::-1]
@@ -104,18 +110,26 @@ class Chain:
     @property
     def admits(self) -> bool:
         """Whether a call has to be admitted before its service learns of it."""
-        return bool(self._on_call)
+        return bool(self._on_call) or self._identity is not None
 
     @property
     def sees_replies(self) -> bool:
         return bool(self._on_reply)
 
     def admit(self, call: Call[Any]) -> None:
-        """Run ``on_call``. Raises what refuses the call."""
+        """Run ``on_call``, and find out whose call it is. Raises what refuses the call."""
         for _, hook in self._on_call:
             hook(call)
             if call.ended:
                 return
+        if self._identity is not None and not call.identity:
+            identity = self._identity(call)
+            if not isinstance(identity, str):
+                raise TypeError(
+                    f'App(identity=...) returned {identity!r}, not a str, which may be "" for nobody'
+                )
+            if not call.ended:
+                call.identity = identity
 
     def request(self, call: Call[Any], message: Message) -> Message:
         """The message for the handler, unless the call has ended then. Raises what ends the call."""

@@ -78,6 +78,7 @@ def _row(hub: int, connection: control_pb2.Connection) -> dict[str, Any]:
         "load": round(connection.load, 4),
         "freeze_ms": round(connection.freeze_ms, 3),
         "age": round(connection.age, 1),
+        "identities": connection.identities,
     }
 
 

@@ -24,6 +24,7 @@ from actorrpc.call import Call
 from actorrpc.duties import do_all
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
 from actorrpc.hub.host import ServiceHost
+from actorrpc.hub.identities import Identities
 from actorrpc.hub.interception import Admission
 from actorrpc.hub.limbo import Limbo
 from actorrpc.hub.linger import LINGER, Linger
@@ -32,7 +33,7 @@ from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.runners import Runner, get_ident
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
-from actorrpc.hub.turns import END, MESSAGE, REQUEST, Cell
+from actorrpc.hub.turns import END, MESSAGE, REQUEST, Cell, key_of
 from actorrpc.hub.upkeep import Upkeep
 from actorrpc.timers import after
 from actorrpc.wire.events import (
@@ -82,6 +83,7 @@ class Connection:
         "cells",
         "host",
         "id",
+        "identities",
         "left",
         "moves",
         "node",
@@ -116,11 +118,13 @@ class Connection:
         self.state = SERVING
         #: Open calls by stream.
         self.calls: dict[int, Call[Any]] = {}
-        #: Services that were called on this connection, by full name.
+        #: Services that were called on this connection, by full name; and for an identity by ``key_of``.
         self.cells: dict[str, Cell] = {}
         #: Where calls wait for the interceptors' on_call; None if there is none.
         self.admission = Admission(self) if node.app.chain is not None and node.app.chain.admits else None
         self.host = ServiceHost(self)
+        #: Whose actors it has besides its own; None: nobody's.
+        self.identities: Identities | None = None
         #: Turns so far, in all hubs, and how often it moved.
         self.turns = 0
         self.moves = 0
@@ -185,7 +189,7 @@ class Connection:
         self.cells.clear()
         self._unarmed.clear()
         self._ready.clear()
-        self.admission = None
+        self.admission = self.identities = None
         del self.host
 
     def let_go(self) -> None:
@@ -218,7 +222,7 @@ class Connection:
         self._unarmed.clear()
         self._ready.clear()
         del self.host
-        self.admission = None
+        self.admission = self.identities = None
         self._on_quiet = None
 
     def _stop_deadlines(self) -> None:
@@ -292,17 +296,44 @@ class Connection:
             self._set_deadline(call, stream.timeout)
 
     def admit(self, call: Call[Any]) -> None:
-        """The interceptors have let a call through: what has come of it becomes its turns."""
+        """The interceptors have let a call through: what has come of it becomes its turns.
+
+        Raises RpcError for an identity too many.
+        """
         service = call.route.service
-        cell = call.cell = self.cells.get(service.__rpc__.name) or self._make_cell(service)
+        identity = call.identity
+        if not identity:
+            cell = self.cells.get(service.__rpc__.name) or self._make_cell(service)
+        else:
+            cell = self._cell_of(service, identity)
+        call.cell = cell
         cell.release(call)
         self.ready(cell)
 
-    def _make_cell(self, service: type[Service]) -> Cell:
-        """The one cell of a service, from its first call on. Its instance may still be in the making."""
-        cell = self.cells[service.__rpc__.name] = Cell(self, service)
+    def _make_cell(self, service: type[Service], identity: str = "") -> Cell:
+        """The one cell of a service for an identity, from its first call on. Its instance may still be in the
+        making."""
+        cell = Cell(self, service, identity=identity)
+        self.cells[cell.key] = cell
         cell.prepare()
         return cell
+
+    def _cell_of(self, service: type[Service], identity: str) -> Cell:
+        """The cell for a call that has an identity, which counts as that one's."""
+        cell = self.cells.get(key_of(service.__rpc__.name, identity))
+        identities = self._identified()
+        if cell is None:
+            identities.check_room(identity)
+            cell = self._make_cell(service, identity)
+            identities.add(cell)
+            self.upkeep.start()
+        identities.began(identity)
+        return cell
+
+    def _identified(self) -> Identities:
+        if self.identities is None:
+            self.identities = Identities(self)
+        return self.identities
 
     def _on_message(self, event: MessageReceived) -> None:
         stream = event.stream
@@ -585,6 +616,8 @@ class Connection:
             call.cell.close_iterator(call)
         if self.host.by_call:
             self.host.end_subscriptions(call)
+        if self.identities is not None:
+            self.identities.ended(call)
         if call.cancelled and call.runner is not None:  # unless `_throw` follows
             self.runners.hub.loop.run_callback(self._throw, call, CallCancelled("the call has ended"))
         if not self.calls:
@@ -597,13 +630,17 @@ class Connection:
 
     def discard(self, cell: Cell, error: RpcError) -> None:
         """Drop an actor that could not be made; its calls get the error, the next call tries again."""
-        self.cells.pop(cell.name, None)
+        self.cells.pop(cell.key, None)
         self.host.end_subscriptions(cell=cell)
         cell.discard()
         limbo = Limbo(self, cell.part)
         for call in [call for call in self.calls.values() if call.cell is cell]:
+            if self.identities is not None:
+                self.identities.ended(call)
             call.cell = limbo
             limbo.fail(call, error)
+        if self.identities is not None:
+            self.identities.forget(cell)
 
     # ---- bytes out
 
@@ -737,6 +774,12 @@ class Connection:
         """Queue on_thaw, before all other turns, where on_freeze has run and it does not wait already."""
         for cell in self.cells.values():
             cell.thaw_hook()
+
+    def take(self, cell: Cell, since: float) -> None:
+        """Take up a cell of a snapshot; its identity's last call, if it has one, ended then."""
+        self.cells[cell.key] = cell
+        if cell.identity:
+            self._identified().add(cell, since)
 
     def thawed(self, call: Call[Any]) -> None:
         """Take up a call of a snapshot."""

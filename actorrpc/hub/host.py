@@ -16,6 +16,7 @@ from actorrpc.forks import users_code
 from actorrpc.hub.publications import Publication
 from actorrpc.hub.rates import counted_as
 from actorrpc.hub.state import CLOSED
+from actorrpc.hub.turns import key_of
 
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
@@ -54,7 +55,7 @@ class ServiceHost:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        #: By service, topic and call; and those of calls by call.
+        #: By cell, topic and call; and those of calls by call.
         self._all: dict[tuple[str, str, Call[Any] | None], Subscription] = {}
         self.by_call: dict[Call[Any], dict[Subscription, None]] = {}
         #: Those whose actors have too much waiting: see ``took``. A dict in place of a set, for its order.
@@ -89,7 +90,7 @@ class ServiceHost:
         self._check("subscribe")
         if connection.state == CLOSED:
             return
-        cell = connection.cells.get(service.__rpc__.name)
+        cell = connection.cells.get(key_of(service.__rpc__.name, service._identity))
         if cell is None or cell.instance is not service:
             raise RuntimeError(f"{type(service).__name__} cannot subscribe before it is made: use on_connect")
         if call is None and not cell.overrides("on_topic"):
@@ -98,7 +99,7 @@ class ServiceHost:
             )
         if call is not None and not call.route.method.server_streaming:
             raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
-        key = (cell.name, topic, call)
+        key = (cell.key, topic, call)
         if (call is not None and call.ended) or key in self._all:
             return
         if len(self._all) >= MAX_SUBSCRIPTIONS or self._names + len(topic) > MAX_NAMES:
@@ -117,7 +118,7 @@ class ServiceHost:
     def add(self, subscription: Subscription) -> None:
         """Have one more, which its topic knows of."""
         call = subscription.call
-        self._all[subscription.cell.name, subscription.topic, call] = subscription
+        self._all[subscription.cell.key, subscription.topic, call] = subscription
         self._names += len(subscription.topic)
         if call is not None:
             self.by_call.setdefault(call, {})[subscription] = None
@@ -129,8 +130,8 @@ class ServiceHost:
 
     def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
         self._check("unsubscribe")
-        cell = self._connection.cells.get(service.__rpc__.name)
-        subscription = None if cell is None else self._all.get((cell.name, topic, call))
+        key = key_of(service.__rpc__.name, service._identity)
+        subscription = self._all.get((key, topic, call))
         if subscription is not None:
             self._end(subscription)
 
@@ -156,7 +157,7 @@ class ServiceHost:
 
     def _end(self, subscription: Subscription) -> None:
         call = subscription.call
-        del self._all[subscription.cell.name, subscription.topic, call]
+        del self._all[subscription.cell.key, subscription.topic, call]
         self._names -= len(subscription.topic)
         if call is not None:
             of_call = self.by_call[call]

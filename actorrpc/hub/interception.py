@@ -15,8 +15,10 @@ from gevent import get_hub
 from google.protobuf.message import Message
 
 from actorrpc.call import Call, Reply
-from actorrpc.errors import StatusCode
+from actorrpc.duties import brief
+from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.failures import contain, fail
+from actorrpc.hub.identities import check_identity
 from actorrpc.hub.metering import Part
 from actorrpc.hub.runners import Runner, Runners
 from actorrpc.hub.turns import END, is_mostly_stale
@@ -24,15 +26,43 @@ from actorrpc.hub.variables import run_in
 from actorrpc.interceptor import Chain
 
 if TYPE_CHECKING:
+    from actorrpc.app import Route
+    from actorrpc.call import CallHost
     from actorrpc.hub.connection import Connection
+    from actorrpc.wire.stream import Stream
 
 __all__ = ["Admission", "Endings", "InterceptedCall"]
 
 
 class InterceptedCall(Call[Reply]):
-    """A call whose replies and whose end the app's interceptors see."""
+    """A call whose replies and whose end the app's interceptors see, and which may have an identity."""
 
-    __slots__ = ()
+    __slots__ = ("_identity",)
+
+    def __init__(self, host: CallHost, stream: Stream, route: Route) -> None:
+        super().__init__(host, stream, route)
+        self._identity = ""
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    @identity.setter
+    def identity(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError(f"call.identity must be a str, not {value!r}")
+        if self._identity:
+            raise RuntimeError(f"call.identity is set already, to {brief(self._identity)}, and stays so")
+        if not isinstance(self.cell, Admission):
+            raise RuntimeError(
+                "call.identity is set before the call has an actor: in an interceptor's on_call"
+            )
+        check_identity(value)
+        self._identity = value
+
+    def restore_identity(self, value: str) -> None:
+        """Take over what was set in another hub."""
+        self._identity = value
 
     @property
     def _chain(self) -> Chain:
@@ -199,7 +229,10 @@ class Admission:
             runner.gr_context = None
             call.runner = None
         if not call.ended:
-            connection.admit(call)
+            try:
+                connection.admit(call)
+            except RpcError as error:  # it has too many identities
+                fail(call, error)
 
     def __repr__(self) -> str:
         return f"<Admission {len(self.lane)} calls wait>"

@@ -17,7 +17,7 @@ hub's CPU, and of how busy it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import exp, expm1, fsum
 from time import monotonic, thread_time
 
@@ -320,12 +320,14 @@ class Part:
         return f"<Part of {self.usage.id}: {self.spent:.3f} s>"
 
 
-def shares(parts: dict[str, Part], whole: float) -> dict[str, float]:
+def shares(parts: Iterable[tuple[str, Part]], whole: float) -> dict[str, float]:
     """What of a connection's share is whose, since this was last asked, by the name of the service.
 
     Reading, writing and the like are everybody's, in proportion to the turns.
     """
-    taken = {name: part.take() for name, part in parts.items()}
+    taken: dict[str, float] = {}
+    for name, part in parts:
+        taken[name] = taken.get(name, 0.0) + part.take()
     total = fsum(taken.values())
     if len(taken) == 1 or not total:
         return dict.fromkeys(taken, whole / max(len(taken), 1))

@@ -20,12 +20,12 @@ from actorrpc.call import Call
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.failures import describe
-from actorrpc.hub.interception import Admission
+from actorrpc.hub.interception import Admission, InterceptedCall
 from actorrpc.hub.listener import socket_of
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.state import FROZEN, QUIESCING
 from actorrpc.hub.topics import Subscription
-from actorrpc.hub.turns import Cell, freeze_origin, thaw_origin
+from actorrpc.hub.turns import Cell, freeze_origin, key_of, thaw_origin
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.session import Session
@@ -38,7 +38,7 @@ __all__ = ["FORMAT", "Arrival", "Departure", "freeze", "thaw"]
 log = logging.getLogger("actorrpc.hub")
 
 #: The format of the snapshots that this version writes, and the only one it reads.
-FORMAT = 3
+FORMAT = 4
 
 #: A snapshot that seems to be older, or of the future, was taken by another clock.
 MAX_AGE = 10.0
@@ -166,7 +166,8 @@ def freeze(connection: Connection) -> bytes:
     began = monotonic()
     unsent = connection.freeze()
     usage = connection.usage
-    for cell in connection.cells.values():
+    cells = list(connection.cells.values())
+    for cell in cells:
         cell.drop_ended()
     now = monotonic()
     snapshot = snapshot_pb2.ConnectionSnapshot(
@@ -176,7 +177,7 @@ def freeze(connection: Connection) -> bytes:
         peer=connection.peer,
         session=connection.session.freeze(unsent, now),
         calls=[_freeze_call(call, now) for call in connection.calls.values()],
-        actors=[cell.freeze() for cell in connection.cells.values()],
+        actors=[_freeze_cell(cell, now) for cell in cells],
         subscriptions=[_freeze_subscription(each) for each in connection.host.subscriptions],
         turns=connection.turns,
         moves=connection.moves,
@@ -231,11 +232,11 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     usage.freeze_ms = snapshot.freeze_ms
     usage.state_bytes = sum(len(actor.state) for actor in snapshot.actors)
     for actor in snapshot.actors:
-        connection.cells[actor.service] = _thaw_cell(connection, actor)
+        connection.take(_thaw_cell(connection, actor), taken - actor.idle)
     for each in snapshot.calls:
         connection.thawed(_thaw_call(connection, each, taken))
     for actor in snapshot.actors:
-        connection.cells[actor.service].thaw_turns(actor, connection.calls)
+        connection.cells[key_of(actor.service, actor.identity)].thaw_turns(actor, connection.calls)
     for each in snapshot.calls:
         if each.unadmitted:
             _thaw_unadmitted(connection, connection.calls[each.stream])
@@ -260,6 +261,7 @@ def _freeze_call(call: Call[Any], now: float) -> snapshot_pb2.CallSnapshot:
         trailing_metadata=_freeze_fields(call.trailing),
         context=[_freeze_entry(key, value) for key, value in call.context.items()],
         unadmitted=isinstance(call.cell, Admission),
+        identity=call.identity,
     )
 
 
@@ -270,11 +272,13 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
     route = connection.node.routes.get(stream.head.path)
     if route is None:
         raise SnapshotError(f"{stream.head.path} is not served here")
-    cell = connection.cells.get(route.service.__rpc__.name)
+    cell = connection.cells.get(key_of(route.service.__rpc__.name, snapshot.identity))
     if cell is None and not snapshot.unadmitted:
         raise SnapshotError(f"a call of {stream.head.path} without its service")
     call = connection.node.call_type(connection, stream, route)
     call.cell = cell
+    if snapshot.identity:
+        _thaw_identity(connection, call, snapshot.identity)
     call.cursor = snapshot.cursor
     call.compression = snapshot.compression
     for payload, compressed in zip_longest(snapshot.held, snapshot.held_compressed[: len(snapshot.held)]):
@@ -294,6 +298,14 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
     return call
 
 
+def _thaw_identity(connection: Connection, call: Call[Any], identity: str) -> None:
+    if not isinstance(call, InterceptedCall):
+        raise SnapshotError("its calls have identities, and this hub's app gives them none")
+    call.restore_identity(identity)
+    if connection.identities is not None:
+        connection.identities.began(identity)
+
+
 def _thaw_unadmitted(connection: Connection, call: Call[Any]) -> None:
     if connection.admission is not None:
         connection.admission.add(call)
@@ -311,13 +323,21 @@ def _freeze_entry(key: str, value: str | bytes) -> snapshot_pb2.ContextEntry:
     return snapshot_pb2.ContextEntry(key=key, data=value)
 
 
+def _freeze_cell(cell: Cell, now: float) -> snapshot_pb2.ActorSnapshot:
+    snapshot = cell.freeze()
+    identities = cell.connection.identities
+    if cell.identity and identities is not None:
+        snapshot.idle = identities.idle(cell.identity, now)
+    return snapshot
+
+
 def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> Cell:
     service = connection.node.app.services.get(snapshot.service)
     if service is None:
         raise SnapshotError(f"{snapshot.service} is not served here")
     if snapshot.HasField("state") != (service.__rpc__.state is not None):
         raise SnapshotError(f"{snapshot.service} has state on one side only")
-    cell = Cell(connection, service, _thaw_state(service, snapshot))
+    cell = Cell(connection, service, _thaw_state(service, snapshot), identity=snapshot.identity)
     try:
         Context().run(cell.make)
     except BaseException as error:  # whatever the app's __init__ does
@@ -355,13 +375,14 @@ def _freeze_subscription(subscription: Subscription) -> snapshot_pb2.Subscriptio
         topic=subscription.topic,
         stream=subscription.call.stream_id if subscription.call is not None else 0,
         service=subscription.cell.name,
+        identity=subscription.cell.identity,
         epoch=subscription.epoch,
         sequence=subscription.sequence,
     )
 
 
 def _thaw_subscription(connection: Connection, snapshot: snapshot_pb2.SubscriptionSnapshot) -> Subscription:
-    cell = connection.cells.get(snapshot.service)
+    cell = connection.cells.get(key_of(snapshot.service, snapshot.identity))
     call = connection.calls.get(snapshot.stream)
     if cell is None or (snapshot.stream and call is None):
         raise SnapshotError(f"a subscription to {snapshot.topic!r} of nothing that travels with it")

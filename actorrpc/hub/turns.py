@@ -37,7 +37,7 @@ from actorrpc.wire.compression import Compressed, decompress
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
 
-__all__ = ["Cell", "Turn", "freeze_origin", "is_mostly_stale", "thaw_origin"]
+__all__ = ["Cell", "Turn", "freeze_origin", "is_mostly_stale", "key_of", "thaw_origin"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -70,7 +70,9 @@ class Cell:
         "connection",
         "frozen",
         "hook",
+        "identity",
         "instance",
+        "key",
         "lane",
         "mailbox",
         "part",
@@ -86,10 +88,21 @@ class Cell:
         "topic_turns",
     )
 
-    def __init__(self, connection: Connection, service: type[Service], state: Message | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        service: type[Service],
+        state: Message | None = None,
+        *,
+        identity: str = "",
+    ) -> None:
         """A cell whose instance is still to be made (``make``), with a new state if it is not given one."""
         self.connection = connection
         self.service = service
+        #: Whose actor it is; "": the connection's.
+        self.identity = identity
+        #: What its connection knows it by.
+        self.key = key_of(service.__rpc__.name, identity)
         self.state = state
         self.mailbox: deque[Turn] = deque()
         self.lane: deque[Turn] = deque()
@@ -125,6 +138,8 @@ class Cell:
         service = self.service
         instance = service.__new__(service)
         instance.__dict__["_host"] = self.connection.host
+        if self.identity:
+            instance.__dict__["_identity"] = self.identity
         kind = service.__rpc__.state
         if kind is not None:
             instance.__dict__["state"] = kind() if self.state is None else self.state
@@ -146,6 +161,11 @@ class Cell:
     def name(self) -> str:
         """The service's full name."""
         return self.service.__rpc__.name
+
+    @property
+    def busy(self) -> bool:
+        """Whether something of it runs, or waits to run."""
+        return bool(self.running or self.beside or self.mailbox or self.lane)
 
     @property
     def state_bytes(self) -> int:
@@ -613,6 +633,7 @@ class Cell:
             mailbox=[_freeze_turn(turn) for turn in self.mailbox if turn[0] <= HELD],
             concurrent=[_freeze_turn(turn) for turn in self.lane if turn[0] <= HELD],
             state_version=service.state_version if issubclass(service, Actor) else 0,
+            identity=self.identity,
         )
 
     def thaw_turns(self, snapshot: snapshot_pb2.ActorSnapshot, calls: dict[int, Call[Any]]) -> None:
@@ -633,6 +654,11 @@ class Cell:
         return (
             f"<Cell {self.name} {len(self.mailbox)}+{len(self.lane)} turns wait{', running' * self.running}>"
         )
+
+
+def key_of(service: str, identity: str) -> str:
+    """What a connection knows the cell by that serves a service, by its full name, for an identity."""
+    return f"{service} of {identity}" if identity else service
 
 
 def is_mostly_stale(stale: int, waiting: int) -> bool:

@@ -133,6 +133,8 @@ class Upkeep:
                 yield self.accepted + self.max_age, self._age
             elif config.max_connection_age_grace:
                 yield self.accepted + self.max_age + config.max_connection_age_grace, self._end_grace
+        if connection.identities and config.identity_idle:
+            yield connection.identities.due, connection.identities.sweep
         if config.max_connection_idle and self.shut_down is None:
             since = monotonic() if connection.calls else self.idle_since
             yield since + config.max_connection_idle, connection.shutdown

@@ -151,7 +151,7 @@ class StreamSnapshot(_message.Message):
     def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[str]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ...) -> None: ...
 
 class CallSnapshot(_message.Message):
-    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted")
+    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted", "identity")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     TIME_REMAINING_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
@@ -166,6 +166,7 @@ class CallSnapshot(_message.Message):
     COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     UNADMITTED_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
     stream: int
     time_remaining: float
     cursor: bytes
@@ -180,7 +181,8 @@ class CallSnapshot(_message.Message):
     compression: str
     context: _containers.RepeatedCompositeFieldContainer[ContextEntry]
     unadmitted: bool
-    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ...) -> None: ...
+    identity: str
+    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ...) -> None: ...
 
 class ContextEntry(_message.Message):
     __slots__ = ("key", "text", "data")
@@ -193,20 +195,24 @@ class ContextEntry(_message.Message):
     def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class ActorSnapshot(_message.Message):
-    __slots__ = ("service", "state", "connected", "state_version", "mailbox", "concurrent")
+    __slots__ = ("service", "state", "connected", "state_version", "mailbox", "concurrent", "identity", "idle")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
     STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     MAILBOX_FIELD_NUMBER: _ClassVar[int]
     CONCURRENT_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    IDLE_FIELD_NUMBER: _ClassVar[int]
     service: str
     state: bytes
     connected: bool
     state_version: int
     mailbox: _containers.RepeatedCompositeFieldContainer[TurnSnapshot]
     concurrent: _containers.RepeatedCompositeFieldContainer[TurnSnapshot]
-    def __init__(self, service: _Optional[str] = ..., state: _Optional[bytes] = ..., connected: bool = ..., state_version: _Optional[int] = ..., mailbox: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., concurrent: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ...) -> None: ...
+    identity: str
+    idle: float
+    def __init__(self, service: _Optional[str] = ..., state: _Optional[bytes] = ..., connected: bool = ..., state_version: _Optional[int] = ..., mailbox: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., concurrent: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., identity: _Optional[str] = ..., idle: _Optional[float] = ...) -> None: ...
 
 class TurnSnapshot(_message.Message):
     __slots__ = ("kind", "stream", "payload", "topic", "type", "compressed")
@@ -237,15 +243,17 @@ class TurnSnapshot(_message.Message):
     def __init__(self, kind: _Optional[_Union[TurnSnapshot.Kind, str]] = ..., stream: _Optional[int] = ..., payload: _Optional[bytes] = ..., topic: _Optional[str] = ..., type: _Optional[str] = ..., compressed: bool = ...) -> None: ...
 
 class SubscriptionSnapshot(_message.Message):
-    __slots__ = ("topic", "stream", "service", "epoch", "sequence")
+    __slots__ = ("topic", "stream", "service", "epoch", "sequence", "identity")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
     topic: str
     stream: int
     service: str
     epoch: str
     sequence: int
-    def __init__(self, topic: _Optional[str] = ..., stream: _Optional[int] = ..., service: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    identity: str
+    def __init__(self, topic: _Optional[str] = ..., stream: _Optional[int] = ..., service: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., identity: _Optional[str] = ...) -> None: ...

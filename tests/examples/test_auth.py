@@ -38,7 +38,7 @@ def test_without_a_good_token_no_actor_is_made(server):
                 VaultStub(channel).Put(PutRequest(thing="ring"), metadata=metadata, timeout=10)
             assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
         assert [shown["services"] for shown in server.connections()] == [[]]
-    refusal = "/auth.Vault/Put of None: UNAUTHENTICATED send authorization"
+    refusal = "/auth.Vault/Put of nobody: UNAUTHENTICATED send authorization"
     server.wait_for(lambda: server.log.read_text().count(refusal) == 5)
     assert "a drawer is made" not in server.log.read_text(), "on_connect ran"
 
@@ -50,7 +50,7 @@ def test_a_good_token_gets_through(server):
     refused = run_client(server, "no token", "thing")
     assert refused.stderr == "UNAUTHENTICATED: send authorization: Bearer TOKEN, with a good token\n"
     assert refused.returncode == 1
-    server.wait_for(lambda: "of None: UNAUTHENTICATED" in server.log.read_text())
+    server.wait_for(lambda: "of nobody: UNAUTHENTICATED" in server.log.read_text())
     log = server.log.read_text()
     assert log.count("/auth.Vault/Put of ada: OK") == 20
     assert log.count("a drawer is made") == 1

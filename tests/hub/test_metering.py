@@ -279,10 +279,21 @@ def test_shares_of_services(meter: Meter, clock: Clock) -> None:
     clock.compute(0.4)
     one.spent += usage.spend(resumed)
     assert usage.spent == pytest.approx(0.9)
-    assert shares({"a": one, "b": other}, 0.8) == {"a": pytest.approx(0.5), "b": pytest.approx(0.3)}
-    assert shares({"a": one, "b": other}, 0.0) == {"a": 0.0, "b": 0.0}
-    assert shares({"a": one}, 0.3) == {"a": 0.3}
-    assert shares({}, 0.3) == {}
+    both = [("a", one), ("b", other)]
+    assert shares(both, 0.8) == {"a": pytest.approx(0.5), "b": pytest.approx(0.3)}
+    assert shares(both, 0.0) == {"a": 0.0, "b": 0.0}
+    assert shares([("a", one)], 0.3) == {"a": 0.3}
+    assert shares([], 0.3) == {}
+
+
+def test_a_service_has_the_share_of_all_its_actors(meter: Meter, clock: Clock) -> None:
+    usage = Usage(meter, "")
+    parts = [("a", Part(usage)), ("b", Part(usage)), ("a", Part(usage))]
+    mark = usage.begin(clock.now)
+    for _, part in parts:
+        part.within(lambda: clock.compute(0.1))
+    usage.spend(mark)
+    assert shares(parts, 0.3) == {"a": pytest.approx(0.2), "b": pytest.approx(0.1)}
 
 
 def test_unsent_bytes_are_exact_when_connections_go(meter: Meter) -> None:

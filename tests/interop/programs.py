@@ -19,6 +19,7 @@ PACKAGES = {
     "nghttp": "nghttp2-client",
     "h2load": "nghttp2-client",
     "curl": "curl",
+    "haproxy": "haproxy",
 }
 
 JS = Path(__file__).parent / "js"

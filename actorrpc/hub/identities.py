@@ -1,0 +1,156 @@
+"""Identities: whose actors a connection has, besides its own, and when each of them had its last call.
+
+A proxy puts calls of many clients on one connection, and keeps that when they have gone. So each identity has
+actors of its own, and they end when nobody has called them for a while. A connection without identities has
+nothing of this.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from actorrpc.call import Call
+from actorrpc.duties import brief
+from actorrpc.errors import RpcError, StatusCode
+from actorrpc.hub.turns import Cell
+
+if TYPE_CHECKING:
+    from actorrpc.hub.connection import Connection
+
+__all__ = ["LONGEST", "Identities", "check_identity"]
+
+#: Characters of an identity.
+LONGEST = 1024
+
+#: When to look again at an actor that should end, and has something to do.
+_LATER = 1.0
+
+
+def check_identity(identity: str) -> None:
+    """Raise ValueError for what cannot be one, since it could not travel."""
+    if len(identity) > LONGEST:
+        raise ValueError(f"an identity of {len(identity)} characters: at most {LONGEST} may be")
+    try:
+        identity.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the identity {brief(ascii(identity))} is not Unicode") from None
+
+
+class _Member:
+    """One identity: its actors, its open calls, and since when it has had none."""
+
+    __slots__ = ("calls", "cells", "end_at", "since")
+
+    def __init__(self, since: float) -> None:
+        self.cells: list[Cell] = []
+        self.calls = 0
+        self.since = since
+        #: Not to be looked at before.
+        self.end_at = 0.0
+
+
+class Identities:
+    """The identities of one connection that have actors."""
+
+    __slots__ = ("_connection", "_members")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._members: dict[str, _Member] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def check_room(self, identity: str) -> None:
+        """Raise RpcError if one more would be too many."""
+        most = self._connection.node.config.max_identities
+        if identity not in self._members and len(self._members) >= most:
+            raise RpcError(
+                StatusCode.RESOURCE_EXHAUSTED,
+                f"calls of {most} identities came on this connection: no more may",
+            )
+
+    def add(self, cell: Cell, since: float | None = None) -> None:
+        """An actor has been made for its identity, whose last call ended then, if there was one."""
+        now = monotonic() if since is None else since
+        member = self._members.get(cell.identity)
+        if member is None:
+            member = self._members[cell.identity] = _Member(now)
+        member.cells.append(cell)
+        member.since = max(member.since, now)
+
+    def forget(self, cell: Cell) -> None:
+        """An actor could not be made."""
+        member = self._members.get(cell.identity)
+        if member is not None and cell in member.cells:
+            member.cells.remove(cell)
+            if not member.cells:
+                del self._members[cell.identity]
+
+    def began(self, identity: str) -> None:
+        """A call has been let through to one of its actors."""
+        self._members[identity].calls += 1
+
+    def ended(self, call: Call[Any]) -> None:
+        """A call has ended: perhaps an identity's, that had been let through."""
+        cell = call.cell
+        member = self._members.get(cell.identity) if isinstance(cell, Cell) else None
+        if member is not None:
+            member.calls -= 1
+            member.since = monotonic()
+
+    def idle(self, identity: str, now: float) -> float:
+        """Seconds since it had its last call."""
+        member = self._members[identity]
+        return 0.0 if member.calls else max(0.0, now - member.since)
+
+    # ---- those that nobody has called for a while
+
+    @property
+    def due(self) -> float:
+        """When the next one may have to end."""
+        limit = self._connection.node.config.identity_idle
+        now = monotonic()
+        return min(
+            (
+                now + limit if each.calls else max(each.since + limit, each.end_at)
+                for each in self._members.values()
+            ),
+            default=now + limit,
+        )
+
+    def sweep(self) -> None:
+        """End the actors of those that have had no call for long enough."""
+        limit = self._connection.node.config.identity_idle
+        now = monotonic()
+        for identity, member in list(self._members.items()):
+            if member.calls or now < max(member.since + limit, member.end_at):
+                continue
+            if any(cell.busy for cell in member.cells):
+                member.end_at = now + _LATER
+                continue
+            del self._members[identity]
+            for cell in member.cells:
+                self._end(cell)
+
+    def _end(self, cell: Cell) -> None:
+        connection = self._connection
+        del connection.cells[cell.key]
+        connection.host.end_subscriptions(cell=cell)
+        if cell.connected and cell.overrides("on_disconnect"):
+            usage = connection.usage
+            mark = usage.begin(monotonic())
+            cell.part.within(partial(connection.run, partial(_say_goodbye, cell), cell.part))
+            usage.spend(mark)
+
+    def __repr__(self) -> str:
+        return f"<Identities of {self._connection.id}: {len(self._members)}>"
+
+
+def _say_goodbye(cell: Cell, runner: object) -> None:
+    try:
+        cell.run_hook("on_disconnect")
+    finally:
+        cell.connection.drained(cell)
