@@ -76,7 +76,7 @@ def main(protos: Sequence[str], paths: Sequence[str], out: Path) -> None:
     with TemporaryDirectory(prefix="actorrpc-") as scratch:
         staged = Path(scratch, "out")
         staged.mkdir()
-        if _protoc(protos, paths, staged, _plugin(Path(scratch))):
+        if _protoc(protos, paths, staged, _plugin(Path(scratch), out)):
             raise SystemExit(2)
         try:
             _install(staged, out)
@@ -84,10 +84,11 @@ def main(protos: Sequence[str], paths: Sequence[str], out: Path) -> None:
             raise _Failure(f"cannot write: {error}") from error
 
 
-def _plugin(folder: Path) -> Path:
+def _plugin(folder: Path, out: Path) -> Path:
     """Write a program that runs the plugin under this interpreter, wherever scripts were installed."""
     program = folder / "protoc-gen-actorrpc"
-    program.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -m actorrpc.codegen.plugin\n")
+    code = f"from actorrpc.codegen.plugin import main; main({str(out)!r})"
+    program.write_text(f"#!/bin/sh\nexec {shlex.join([sys.executable, '-c', code])}\n")
     program.chmod(0o700)
     return program
 

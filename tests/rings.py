@@ -22,6 +22,7 @@ OUTER = (
     "broker/test_process.py*",
     "broker/test_serving.py*",
     "broker/test_worker.py*",
+    "codegen/test_folders.py*",
     "codegen/test_fresh.py*",
     "codegen/test_golden.py*",
     "codegen/test_plugin.py*",

@@ -6,11 +6,13 @@ The protocol is described in google/protobuf/compiler/plugin.proto; buf speaks i
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
 from google.protobuf.descriptor_pb2 import Edition
 from google.protobuf.message import DecodeError
 
+from actorrpc.codegen.folders import warnings
 from actorrpc.codegen.model import Schema
 from actorrpc.codegen.names import module_name
 from actorrpc.codegen.render import render
@@ -19,8 +21,11 @@ from actorrpc.codegen.source import CodegenError
 __all__ = ["main", "respond"]
 
 
-def main() -> None:
-    """Answer the request on stdin."""
+def main(out: str = ".") -> None:
+    """Answer the request on stdin, and warn on stderr of what would not be found in the folder ``out``.
+
+    protoc does not tell its plugins where it writes; mostly it is below the current folder.
+    """
     if len(sys.argv) > 1 or sys.stdin.isatty():
         sys.exit(
             "protoc-gen-actorrpc is run by protoc; to generate code, see: python -m actorrpc.protoc --help"
@@ -29,6 +34,8 @@ def main() -> None:
         request = CodeGeneratorRequest.FromString(sys.stdin.buffer.read())
     except DecodeError:
         sys.exit("protoc-gen-actorrpc: stdin is not a CodeGeneratorRequest, which protoc would write")
+    for warning in warnings(request.file_to_generate, Path(out)):
+        print(f"protoc-gen-actorrpc: {warning}", file=sys.stderr)
     sys.stdout.buffer.write(respond(request).SerializeToString())
 
 
