@@ -36,17 +36,17 @@ class Route:
         self.chain = chain
         self.path = spec.path(method)
         #: ``handler(instance, message, call)``
-        self.handler: Callable[..., Any] = getattr(service, method.name)
+        self.handler: Callable[..., Any] = getattr(service, method.handler)
         #: ``end_handler(instance, call)``, where the client streams
         self.end_handler: Callable[..., Any] | None = (
-            getattr(service, f"{method.name}_end") if method.client_streaming else None
+            getattr(service, method.end_handler) if method.client_streaming else None
         )
         self.parse: Callable[[bytes], Message] = method.request.FromString
         #: Calls of it may run beside the other turns of their service.
         self.concurrent = spec.state is None or getattr(self.handler, "__actorrpc_concurrent__", False)
 
     def __repr__(self) -> str:
-        return f"<Route {self.path} to {self.service.__name__}.{self.method.name}>"
+        return f"<Route {self.path} to {self.service.__name__}.{self.method.handler}>"
 
 
 class App:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from itertools import takewhile
 
 from actorrpc.actor import Actor, Service
 from actorrpc.errors import ConfigError
@@ -29,6 +30,7 @@ def check_service(service: type[Service]) -> None:
     handlers = _handlers(service.__rpc__)
     for name, arguments in handlers.items():
         _check_handler(service, name, arguments)
+    _check_taken(service, handlers)
     names = [name for name in _defined(service, Actor) if name not in handlers]
     _check_hooks(service, names)
     _check_misspelt(service, handlers)
@@ -39,9 +41,9 @@ def _handlers(spec: ServiceSpec) -> dict[str, tuple[str, ...]]:
     """The names of a service's handlers, and what each takes."""
     found: dict[str, tuple[str, ...]] = {}
     for method in spec.methods:
-        found[method.name] = ("self", "message", "call")
+        found[method.handler] = ("self", "message", "call")
         if method.client_streaming:
-            found[f"{method.name}_end"] = ("self", "call")
+            found[method.end_handler] = ("self", "call")
     return found
 
 
@@ -58,6 +60,29 @@ def _check_handler(service: type[Service], name: str, arguments: tuple[str, ...]
     if not callable(handler):
         raise ConfigError(f"{where} is missing: generate {service.__rpc__.name} again")
     check_signature(where, handler, arguments)
+
+
+def _check_taken(service: type[Service], handlers: dict[str, tuple[str, ...]]) -> None:
+    """Refuse a function with a method's name, as in the .proto, where that is taken and another serves it."""
+    own = {
+        name for base in _users(service) for name, value in vars(base).items() if inspect.isfunction(value)
+    }
+    for method in service.__rpc__.methods:
+        names = {method.name: method.handler}
+        if method.client_streaming:
+            names[f"{method.name}_end"] = method.end_handler
+        for name, handler in names.items():
+            hook = name.startswith("on_")
+            if name in own and not (name in handlers or handler in own or hook):
+                raise ConfigError(
+                    f"{service.__name__}.{name} serves nothing, since the name `{name}` is taken: call it "
+                    f"{handler}"
+                )
+
+
+def _users(service: type[Service]) -> Iterator[type]:
+    """The user's classes: those before the generated one, which has ``__rpc__``."""
+    return takewhile(lambda base: "__rpc__" not in vars(base), service.__mro__)
 
 
 def _check_hooks(service: type[Service], names: list[str]) -> None:
@@ -107,11 +132,10 @@ def _check_concurrent(service: type[Service], names: list[str]) -> None:
                 f"{service.__name__}.{name} is no method of {service.__rpc__.name}, so that "
                 "@actorrpc.concurrent does nothing for it"
             )
-    for name in (method.name for method in methods if method.client_streaming):
-        if _is_concurrent(service, f"{name}_end") and not _is_concurrent(service, name):
-            raise ConfigError(
-                f"{service.__name__}.{name}_end runs as {name} does: give that @actorrpc.concurrent"
-            )
+    for method in methods:
+        name, end = method.handler, method.end_handler
+        if end and _is_concurrent(service, end) and not _is_concurrent(service, name):
+            raise ConfigError(f"{service.__name__}.{end} runs as {name} does: give that @actorrpc.concurrent")
 
 
 def _is_concurrent(service: type[Service], name: str) -> bool:

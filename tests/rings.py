@@ -29,6 +29,7 @@ OUTER = (
     "codegen/test_protoc.py*",
     "codegen/test_refusals.py*",
     "codegen/test_stub.py*",
+    "codegen/test_taken.py*",
     "codegen/test_types.py*",
     "codegen/test_wheel.py*",
     "handoff/test_handoff.py::test_one_owner_whatever_happens*",

@@ -115,7 +115,7 @@ class Stub:
                 request_serializer=method.request.SerializeToString,
                 response_deserializer=method.reply.FromString,
             )
-            setattr(self, method.name, call)
+            setattr(self, method.attribute, call)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.__rpc__.name}>"

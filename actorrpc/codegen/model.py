@@ -5,7 +5,6 @@ Nothing in it knows how the generated module looks: ``render`` does.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +18,10 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from actorrpc import options_pb2
-from actorrpc.actor import Actor
-from actorrpc.client import Stub
+from actorrpc.codegen.handlers import handler_names
 from actorrpc.codegen.names import is_plain, module_name
 from actorrpc.codegen.source import CodegenError, Source
+from actorrpc.service import is_special
 
 __all__ = ["MessageType", "Rpc", "Schema", "Service"]
 
@@ -31,12 +30,6 @@ _METHOD = ServiceDescriptorProto.METHOD_FIELD_NUMBER
 _OPTIONS = ServiceDescriptorProto.OPTIONS_FIELD_NUMBER
 _MESSAGE = "a message"
 _ACTOR: Any = options_pb2.actor  # protoc's stub types every extension as a plain FieldDescriptor
-
-# A name such as `state` is only annotated, and dir() does not see it. A stateless service may become an
-# actor later, so it is held to the same names.
-_RESERVED = {
-    name for base in (*Actor.__mro__, *Stub.__mro__) for name in (*dir(base), *inspect.get_annotations(base))
-}
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,11 @@ class MessageType:
 
 @dataclass(frozen=True)
 class Rpc:
-    """A method. ``path`` is the ``:path`` of its calls, such as ``/chat.Chat/Join``."""
+    """A method. ``path`` is the ``:path`` of its calls, such as ``/chat.Chat/Join``.
+
+    ``handlers`` are the methods of the base class: one for messages, and one for the end where they are a
+    stream.
+    """
 
     name: str
     path: str
@@ -58,11 +55,12 @@ class Rpc:
     reply: MessageType
     client_streaming: bool
     server_streaming: bool
+    handlers: tuple[str, ...]
 
     @property
-    def handlers(self) -> tuple[str, ...]:
-        """The methods of the base class: one for messages, and one for the end where they are a stream."""
-        return (self.name, f"{self.name}_end") if self.client_streaming else (self.name,)
+    def attribute(self) -> str:
+        """What the stub calls it: see ``actorrpc.service.Method.attribute``."""
+        return self.handlers[0] if is_special(self.name) else self.name
 
 
 @dataclass(frozen=True)
@@ -113,15 +111,16 @@ class Schema:
                 raise CodegenError("Python mangles names that begin with `__`; rename this service")
         with source.blame(full_name, *path, _OPTIONS, options_pb2.ACTOR_FIELD_NUMBER):
             state = self._state(file, service)
-        rpcs = []
-        for number, method in enumerate(service.method):
-            rpc = self._rpc(full_name, method, source.comment(*path, _METHOD, number))
-            with source.blame(f"{full_name}.{rpc.name}", *path, _METHOD, number):
-                _check_names(rpc, service)
-            rpcs.append(rpc)
+        handlers = handler_names({method.name: method.client_streaming for method in service.method})
+        rpcs = [
+            self._rpc(full_name, method, source.comment(*path, _METHOD, number), handlers[method.name])
+            for number, method in enumerate(service.method)
+        ]
         return Service(service.name, full_name, source.comment(*path), tuple(rpcs), state)
 
-    def _rpc(self, service: str, method: MethodDescriptorProto, comment: str) -> Rpc:
+    def _rpc(
+        self, service: str, method: MethodDescriptorProto, comment: str, handlers: tuple[str, ...]
+    ) -> Rpc:
         return Rpc(
             name=method.name,
             path=f"/{service}/{method.name}",
@@ -130,6 +129,7 @@ class Schema:
             reply=self._declared[method.output_type[1:]].type,
             client_streaming=method.client_streaming,
             server_streaming=method.server_streaming,
+            handlers=handlers,
         )
 
     def _state(self, file: FileDescriptorProto, service: ServiceDescriptorProto) -> MessageType | None:
@@ -168,18 +168,6 @@ class Schema:
             names |= new
             waiting += [self._files[name] for name in new]
         return names
-
-
-def _check_names(rpc: Rpc, service: ServiceDescriptorProto) -> None:
-    """Raise ``CodegenError`` if a handler's name already means something else in the base class."""
-    for handler in rpc.handlers:
-        if handler in _RESERVED:
-            raise CodegenError(f"`{handler}` is an attribute of every actor; rename this method")
-    for end in rpc.handlers[1:]:
-        if any(method.name == end for method in service.method):
-            raise CodegenError(
-                f"`{end}` handles the end of its stream and is also a method; rename one of them"
-            )
 
 
 def _qualified(file: FileDescriptorProto, name: str) -> str:

@@ -32,7 +32,8 @@ _CALLABLES = {
 
 def render(proto: str, services: Sequence[model.Service]) -> str:
     """Write the module for the ``services`` of the file ``proto``."""
-    imports = Imports(handler for service in services for rpc in service.rpcs for handler in rpc.handlers)
+    rpcs = [rpc for service in services for rpc in service.rpcs]
+    imports = Imports(name for rpc in rpcs for name in (rpc.attribute, *rpc.handlers))
     module = _Module(imports)
     classes = [text for service in services for text in (module.base(service), module.stub(service))]
     head = [
@@ -53,6 +54,13 @@ def docstring(text: str) -> str:
 
 def _comment(text: str) -> list[str]:
     return [docstring(text)] if text else []
+
+
+def _about(rpc: model.Rpc) -> str:
+    """Say what a handler serves, where its name does not."""
+    if rpc.handlers[0] == rpc.name:
+        return rpc.comment
+    return "\n\n".join(filter(None, [rpc.comment, f"Serves ``{rpc.path}``."]))
 
 
 def _escape(char: str) -> str:
@@ -96,9 +104,9 @@ class _Module:
         lines = [f"__rpc__ = {service.name}Base.__rpc__"]
         for rpc in service.rpcs:
             types = [self._annotation(rpc.request), self._annotation(rpc.reply)]
-            if is_plain(rpc.name):
+            if is_plain(rpc.attribute):
                 kind = _CALLABLES[rpc.client_streaming, rpc.server_streaming]
-                lines.append(_bracketed(f"{rpc.name}: {self._client(kind)}[", types, "]", 4))
+                lines.append(_bracketed(f"{rpc.attribute}: {self._client(kind)}[", types, "]", 4))
             else:
                 lines.append(f'# {rpc.name}: getattr(stub, "{rpc.name}")')
         parent = self._client(Stub)
@@ -137,6 +145,10 @@ class _Module:
             parts.append("client_streaming=True")
         if rpc.server_streaming:
             parts.append("server_streaming=True")
+        usual = (rpc.name, f"{rpc.name}_end")
+        for field, name, own in zip(("handler", "end_handler"), rpc.handlers, usual, strict=False):
+            if name != own:
+                parts.append(f"{field}={json.dumps(name)}")
         return _bracketed(f"{self._core(Method)}(", parts, ")", 13)  # 12, and the comma after it
 
     def _handlers(self, rpc: model.Rpc) -> Iterator[str]:
@@ -148,7 +160,7 @@ class _Module:
         message = f"{'message' if ends else 'request'}: {self._annotation(rpc.request)}"
         returns = "None" if ends and not rpc.server_streaming else replies
         yield self._handler(
-            name, [message, call], returns, [*_comment(rpc.comment), self._unimplemented(rpc)]
+            name, [message, call], returns, [*_comment(_about(rpc)), self._unimplemented(rpc)]
         )
         for end in ends:
             yield self._handler(end, [call], replies, self._end(rpc))

@@ -433,7 +433,8 @@ class Cell:
         if route.method.server_streaming:
             self._answer_stream(call, result, MESSAGE, payload)
         elif result is not None:
-            raise TypeError(f"{call.method} takes a stream: return its reply from {route.method.name}_end")
+            end = route.method.end_handler
+            raise TypeError(f"{call.method} takes a stream: return its reply from {end}")
 
     def _end(self, call: Call[Any], payload: None) -> None:
         route = call.route

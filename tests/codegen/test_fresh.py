@@ -17,7 +17,7 @@ def run(script: str, generated: Path) -> None:
 
 def test_all_modules_import_together(generated: Path) -> None:
     names = [name.removesuffix(".py").replace("/", ".") for name in modules_of(generated)]
-    assert len(names) == 7
+    assert len(names) == 8
     run(
         f"""
         import importlib, sys
@@ -61,7 +61,7 @@ def test_specs_agree_with_descriptors(generated: Path) -> None:
                     assert issubclass(base, actorrpc.Service) and not issubclass(base, actorrpc.Actor)
                     assert spec.state is None
                 compared += 1
-        assert compared == 8, compared
+        assert compared == 10, compared
         """,
         generated,
     )
@@ -116,7 +116,7 @@ def test_an_app_takes_what_derives_from_them(generated: Path) -> None:
     )
 
 
-def test_names_that_python_cannot_write(generated: Path) -> None:
+def test_names_that_python_mangles(generated: Path) -> None:
     run(
         """
         import actorrpc
@@ -125,15 +125,28 @@ def test_names_that_python_cannot_write(generated: Path) -> None:
         class Odds(OddsBase):
             pass
 
-        for name in ("import", "yield", "__private"):
-            try:
-                getattr(Odds(), name)(None, None)
-            except actorrpc.RpcError as error:
-                assert error.message == f"/odd.Odds/{name} is not implemented"
-            setattr(Odds, name, lambda self, request, call: request)
-            assert getattr(Odds(), name)("hers", None) == "hers"
-        assert not {"import__", "yield_", "private_"} & set(dir(Odds))
-        assert "import_" in dir(Odds), "a method of the .proto"
+        try:
+            getattr(Odds(), "__private")(None, None)
+        except actorrpc.RpcError as error:
+            assert error.message == "/odd.Odds/__private is not implemented"
+        setattr(Odds, "__private", lambda self, request, call: request)
+        assert getattr(Odds(), "__private")("hers", None) == "hers"
+        assert "private_" not in dir(Odds)
+        assert actorrpc.App([Odds]).routes["/odd.Odds/__private"].handler(Odds(), "his", None) == "his"
+        """,
+        generated,
+    )
+
+
+def test_a_handler_says_what_it_serves(generated: Path) -> None:
+    run(
+        r"""
+        import inspect
+        from taken_actorrpc import TakenBase
+
+        assert inspect.getdoc(TakenBase.publish_) == "Tell everybody.\n\nServes ``/taken.Taken/publish``."
+        assert TakenBase.publish__.__doc__ == "Serves ``/taken.Taken/publish_``."
+        assert TakenBase.Talk.__doc__ is None
         """,
         generated,
     )

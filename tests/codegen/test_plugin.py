@@ -47,7 +47,7 @@ def test_one_bad_file_stops_all(tmp_path: Path) -> None:
         'syntax = "proto3"; message A {} service Good { rpc Do(A) returns (A); }'
     )
     (tmp_path / "bad.proto").write_text(
-        'syntax = "proto3"; message B {} service Bad { rpc state(B) returns (B); }'
+        'syntax = "proto3"; message B {} service __Bad { rpc Do(B) returns (B); }'
     )
     answer = plugin.respond(request_for(tmp_path, tmp_path, "good.proto", "bad.proto"))
     assert answer.error

@@ -97,11 +97,11 @@ def test_a_failure_leaves_everything_as_it_was(source: Path, tmp_path: Path) -> 
     out.mkdir()
     (out / "a_pb2.py").write_text("old")
     (source / "bad.proto").write_text(
-        'syntax = "proto3"; message O {} service Bad { rpc calls(O) returns (O); }'
+        'syntax = "proto3"; message O {} service __Bad { rpc Do(O) returns (O); }'
     )
     done = python("-m", "actorrpc.protoc", "-I", source, "--out", out, "a.proto", "bad.proto")
     assert done.returncode == 2
-    assert "bad.proto:1:47: Bad.calls: " in done.stderr
+    assert "bad.proto:1:33: __Bad: " in done.stderr
     assert names(out) == {"a_pb2.py"}
     assert (out / "a_pb2.py").read_text() == "old"
 

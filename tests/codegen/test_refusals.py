@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
-import actorrpc
 from actorrpc.codegen.plugin import respond
 
 from .programs import by_command
@@ -71,24 +69,6 @@ REFUSED = {
         "  rpc A(M) returns (M);\n\n  option (actorrpc.actor).scope = KEY;",
         "bad.proto:10:3: p.S: keyed actors are not in this version; remove `scope: KEY`",
     ),
-    "end of a bidirectional stream": (
-        "  rpc Talk_end(M) returns (M);\n  rpc Talk(stream M) returns (stream M);",
-        "bad.proto:9:3: p.S.Talk: `Talk_end` handles the end of its stream and is also a method; "
-        "rename one of them",
-    ),
-    "end of a client's stream": (
-        "  rpc Send(stream M) returns (M);  rpc Send_end(stream M) returns (M);",
-        "bad.proto:8:3: p.S.Send: `Send_end` handles the end of its stream and is also a method; "
-        "rename one of them",
-    ),
-    "an actor's attribute": (
-        '  option (actorrpc.actor) = { state: "p.State" };\n  rpc state(M) returns (M);',
-        "bad.proto:9:3: p.S.state: `state` is an attribute of every actor; rename this method",
-    ),
-    "an actor's attribute in a stateless service": (
-        "  rpc Fine(M) returns (M);\n\n    rpc publish(stream M) returns (M);",
-        "bad.proto:10:5: p.S.publish: `publish` is an attribute of every actor; rename this method",
-    ),
 }
 
 
@@ -102,48 +82,11 @@ def test_protoc_prints_one_line(body: str, error: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def service_with(*methods: str) -> CodeGeneratorRequest:
-    file = FileDescriptorProto(name="a.proto", message_type=[DescriptorProto(name="M")])
-    service = file.service.add(name="S")
-    for method in methods:
-        service.method.add(name=method, input_type=".M", output_type=".M")
-    return CodeGeneratorRequest(file_to_generate=["a.proto"], proto_file=[file])
-
-
-BASES = actorrpc.Actor.__mro__
-ATTRIBUTES = {name for base in BASES for name in (*vars(base), *inspect.get_annotations(base))}
-
-
-@pytest.mark.parametrize("name", sorted(ATTRIBUTES))
-def test_no_method_has_the_name_of_an_attribute(name: str) -> None:
-    answer = respond(service_with(name))
-    assert answer.error == f"a.proto: S.{name}: `{name}` is an attribute of every actor; rename this method"
-
-
-def test_these_attributes_are_among_them() -> None:
-    assert {
-        "state",
-        "calls",
-        "publish",
-        "subscribe",
-        "on_connect",
-        "__rpc__",
-        "__init__",
-        "_host",
-    } <= ATTRIBUTES
-
-
 def test_no_service_has_a_name_that_python_mangles() -> None:
-    request = service_with("Do")
-    request.proto_file[0].service[0].name = "__S"
-    assert (
-        respond(request).error
-        == "a.proto: __S: Python mangles names that begin with `__`; rename this service"
-    )
-
-
-def test_an_end_beside_a_unary_method_is_fine() -> None:
-    assert not respond(service_with("Talk", "Talk_end")).error
+    file = FileDescriptorProto(name="a.proto")
+    file.service.add(name="__S")
+    answer = respond(CodeGeneratorRequest(file_to_generate=["a.proto"], proto_file=[file]))
+    assert answer.error == "a.proto: __S: Python mangles names that begin with `__`; rename this service"
 
 
 def test_a_state_may_be_imported_by_an_import(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import StringValue
 
 from actorrpc.client import Stub
-from actorrpc.service import Method, ServiceSpec
+from actorrpc.service import Method, ServiceSpec, is_special
 
 from .programs import python
 
@@ -43,6 +43,21 @@ def test_a_stub_asks_its_channel_once_for_each_method() -> None:
 
 def test_a_method_whose_name_is_a_keyword() -> None:
     assert getattr(EchoStub(Recorder()), "class")[:2] == ("stream_stream", "/e.Echo/class")
+
+
+def test_a_method_whose_name_is_an_attribute_of_every_object() -> None:
+    """``setattr(stub, "__class__", …)`` would raise TypeError."""
+
+    class OddStub(Stub):
+        __rpc__ = ServiceSpec("e.Odd", (Method("__class__", Empty, Empty, handler="__class___"),))
+
+    stub = OddStub(Recorder())
+    assert vars(stub)["__class___"][:2] == ("unary_unary", "/e.Odd/__class__")
+    assert type(stub) is OddStub
+
+
+def test_stubs_take_no_names_but_python_s() -> None:
+    assert all(is_special(name) for name in dir(Stub))
 
 
 def test_a_stub_shows_what_it_is() -> None:

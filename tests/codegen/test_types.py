@@ -33,6 +33,8 @@ RIGHT = """
     from actorrpc.client import MetadataPairs
     from chat_actorrpc import ChatBase, ChatStub
     from chat_pb2 import JoinReply, JoinRequest, Line, ListenRequest, SayReply, Session
+    from taken_actorrpc import TakenBase, TakenStub
+    from taken_pb2 import Note
 
 
     class Chat(ChatBase):
@@ -74,6 +76,44 @@ RIGHT = """
             return JoinReply()
 
 
+    class Taken(TakenBase):
+        def on_connect(self) -> None:
+            self.subscribe("notes")
+
+        def on_connect_(self, request: Note, call: actorrpc.Call[Note]) -> Note:
+            return self.state
+
+        def publish_(self, request: Note, call: actorrpc.Call[Note]) -> Note:
+            self.publish("notes", request)
+            return request
+
+        def publish__(self, request: Note, call: actorrpc.Call[Note]) -> Note:
+            return request
+
+        def calls_(self, request: Note, call: actorrpc.Call[Note]) -> Iterator[Note]:
+            yield Note(text=str(len(self.calls)))
+
+        def import_(self, request: Note, call: actorrpc.Call[Note]) -> Note:
+            return request
+
+        def join_(self, message: Note, call: actorrpc.Call[Note]) -> None:
+            call.send(message)
+
+        def join_end(self, call: actorrpc.Call[Note]) -> None:
+            call.finish()
+
+        def Talk_end(self, call: actorrpc.Call[Note]) -> Note:
+            return Note()
+
+        def Talk_end_(self, request: Note, call: actorrpc.Call[Note]) -> Note:
+            return request
+
+
+    def use_taken(stub: TakenStub) -> list[Note]:
+        replies = [stub.publish(Note()), stub.publish_(Note()), stub.on_connect(Note(), timeout=1)]
+        return [*replies, stub.Talk([Note()]), stub.Talk_end(Note()), *stub.calls(Note()), *stub.join([])]
+
+
     def use(lines: Iterable[Line]) -> str:
         with grpc.insecure_channel("127.0.0.1:50051") as channel:
             stub = ChatStub(channel)
@@ -87,7 +127,7 @@ RIGHT = """
             return reply.members[0] + first.text + str(said) + heard[0].text
 
 
-    app = actorrpc.App([Chat, Generous, Untyped])
+    app = actorrpc.App([Chat, Generous, Untyped, Taken])
 """
 
 # Each line with `# error: CODE` is one, and no other line is.
@@ -102,6 +142,8 @@ WRONG = """
     from chat_pb2 import JoinReply, JoinRequest, Line, ListenRequest, SayReply, Session
     from odd_names_actorrpc import OddsStub
     from odd_names_pb2 import Odd, OddsBase
+    from taken_actorrpc import TakenBase, TakenStub
+    from taken_pb2 import Note
 
 
     class Chat(ChatBase):
@@ -129,6 +171,17 @@ WRONG = """
             return JoinReply()
 
 
+    class Taken(TakenBase):
+        def publish_(self, request: Line, call: actorrpc.Call[Note]) -> Note:  # error: override
+            return Note()
+
+        def state_(self, request: Note, call: actorrpc.Call[Note]) -> None:  # error: override
+            return None
+
+        def Talk_end(self, request: Note, call: actorrpc.Call[Note]) -> Note:  # error: override
+            return request
+
+
     stub = ChatStub(grpc.insecure_channel("127.0.0.1:50051"))
     stub.Join(Line())  # error: arg-type
     stub.Join(JoinRequest(), timeout="1")  # error: arg-type
@@ -144,6 +197,10 @@ WRONG = """
     odds.Iterable(Odd())
     odds.print(Odd()).missing  # error: attr-defined
     odds.match(OddsBase())  # error: arg-type
+
+    taken = TakenStub(grpc.insecure_channel("127.0.0.1:50051"))
+    taken.publish(Line())  # error: arg-type
+    taken.state_(Note())  # error: attr-defined
 """
 
 

@@ -17,13 +17,14 @@ class OddsBase(actorrpc_.Actor[typing_Any]):
     __rpc__ = actorrpc_.ServiceSpec(
         "odd.Odds",
         (
-            actorrpc_.Method("import", odd_names_pb2_.Odd, odd_names_pb2_.Odd),
+            actorrpc_.Method("import", odd_names_pb2_.Odd, odd_names_pb2_.Odd, handler="import_"),
             actorrpc_.Method(
                 "yield",
                 odd_names_pb2_.Odd,
                 odd_names_pb2_.Odd,
                 client_streaming=True,
                 server_streaming=True,
+                handler="yield_",
             ),
             actorrpc_.Method("__private", odd_names_pb2_.Odd, odd_names_pb2_.Odd),
             actorrpc_.Method("print", odd_names_pb2_.Odd, odd_names_pb2_.OddsBase),
@@ -34,7 +35,7 @@ class OddsBase(actorrpc_.Actor[typing_Any]):
             actorrpc_.Method("odd_names_pb2", odd_names_pb2_.Odd, odd_names_pb2_.Odd),
             actorrpc_.Method("Iterable", odd_names_pb2_.Odd, odd_names_pb2_.Odd),
             actorrpc_.Method("Any", odd_names_pb2_.Odd, odd_names_pb2_.Odd),
-            actorrpc_.Method("import_", odd_names_pb2_.Odd, odd_names_pb2_.Odd),
+            actorrpc_.Method("import_", odd_names_pb2_.Odd, odd_names_pb2_.Odd, handler="import__"),
             actorrpc_.Method("request", odd_names_pb2_.Odd, odd_names_pb2_.Odd),
             actorrpc_.Method("call", odd_names_pb2_.Odd, odd_names_pb2_.Odd, client_streaming=True),
         ),
@@ -42,26 +43,24 @@ class OddsBase(actorrpc_.Actor[typing_Any]):
     )
     state: typing_Any
 
-    def import__(
+    def import_(
         self,
         request: odd_names_pb2_.Odd,
         call: actorrpc_.Call[odd_names_pb2_.Odd],
     ) -> odd_names_pb2_.Odd:
-        """A keyword."""
-        raise actorrpc_.RpcError(actorrpc_.StatusCode.UNIMPLEMENTED, "/odd.Odds/import is not implemented")
+        """A keyword.
 
-    locals()["import"] = import__  # override it with setattr()
-    del import__
+        Serves ``/odd.Odds/import``.
+        """
+        raise actorrpc_.RpcError(actorrpc_.StatusCode.UNIMPLEMENTED, "/odd.Odds/import is not implemented")
 
     def yield_(
         self,
         message: odd_names_pb2_.Odd,
         call: actorrpc_.Call[odd_names_pb2_.Odd],
     ) -> collections_abc_Iterable[odd_names_pb2_.Odd] | None:
+        """Serves ``/odd.Odds/yield``."""
         raise actorrpc_.RpcError(actorrpc_.StatusCode.UNIMPLEMENTED, "/odd.Odds/yield is not implemented")
-
-    locals()["yield"] = yield_  # override it with setattr()
-    del yield_
 
     def yield_end(
         self,
@@ -139,11 +138,12 @@ class OddsBase(actorrpc_.Actor[typing_Any]):
     ) -> odd_names_pb2_.Odd:
         raise actorrpc_.RpcError(actorrpc_.StatusCode.UNIMPLEMENTED, "/odd.Odds/Any is not implemented")
 
-    def import_(
+    def import__(
         self,
         request: odd_names_pb2_.Odd,
         call: actorrpc_.Call[odd_names_pb2_.Odd],
     ) -> odd_names_pb2_.Odd:
+        """Serves ``/odd.Odds/import_``."""
         raise actorrpc_.RpcError(actorrpc_.StatusCode.UNIMPLEMENTED, "/odd.Odds/import_ is not implemented")
 
     def request(
