@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61\x63torrpc/options.proto\x12\x08\x61\x63torrpc\x1a google/protobuf/descriptor.proto\"=\n\x0c\x41\x63torOptions\x12\r\n\x05state\x18\x01 \x01(\t\x12\x1e\n\x05scope\x18\x02 \x01(\x0e\x32\x0f.actorrpc.Scope* \n\x05Scope\x12\x0e\n\nCONNECTION\x10\x00\x12\x07\n\x03KEY\x10\x01:H\n\x05\x61\x63tor\x12\x1f.google.protobuf.ServiceOptions\x18\xd4\x90\x03 \x01(\x0b\x32\x16.actorrpc.ActorOptionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61\x63torrpc/options.proto\x12\x08\x61\x63torrpc\x1a google/protobuf/descriptor.proto\"=\n\x0c\x41\x63torOptions\x12\r\n\x05state\x18\x01 \x01(\t\x12\x1e\n\x05scope\x18\x02 \x01(\x0e\x32\x0f.actorrpc.Scope* \n\x05Scope\x12\x0e\n\nCONNECTION\x10\x00\x12\x07\n\x03KEY\x10\x01:H\n\x05\x61\x63tor\x12\x1f.google.protobuf.ServiceOptions\x18\xd4\x90\x03 \x01(\x0b\x32\x16.actorrpc.ActorOptionsBV\n\x10\x61\x63torrpc.optionsB\x0cOptionsProtoP\x01Z\x18\x61\x63torrpc/options;options\xa2\x02\x04\x41RPC\xaa\x02\x10\x41\x63torrpc.Optionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actorrpc.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020actorrpc.optionsB\014OptionsProtoP\001Z\030actorrpc/options;options\242\002\004ARPC\252\002\020Actorrpc.Options'
   _globals['_SCOPE']._serialized_start=133
   _globals['_SCOPE']._serialized_end=165
   _globals['_ACTOROPTIONS']._serialized_start=70

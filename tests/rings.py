@@ -25,6 +25,7 @@ OUTER = (
     "codegen/test_folders.py*",
     "codegen/test_fresh.py*",
     "codegen/test_golden.py*",
+    "codegen/test_languages.py*",
     "codegen/test_plugin.py*",
     "codegen/test_protoc.py*",
     "codegen/test_refusals.py*",
