@@ -1,8 +1,8 @@
 """Time as the model wants it: a clock that only the model advances, and timers that go by it.
 
 Nothing sleeps: a deadline passes when a program says so. Each reading takes a tick, so that slices of turns
-end, after as many turns as the program's tick says. Timers of some milliseconds are the loop's own: they are
-no time, they let others have the hub, or come together.
+end, after as many turns as the program's tick says. Timers of 0 are the loop's own: they are no time, they
+let others have the hub. So is the time in which actors gather to catch up.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from typing import Any
 import gevent
 
 __all__ = ["Clock"]
-
-#: No deadline and no limit is as short, in seconds.
-_NO_TIME = 0.02
 
 #: Whose clock it becomes.
 _PACKAGES = ("actorrpc.hub.", "actorrpc.handoff.", "actorrpc.call", "actorrpc.timers")
@@ -74,7 +71,7 @@ class _Loop:
         self.run_callback = loop.run_callback
 
     def timer(self, after: float, repeat: float = 0.0, **_: Any) -> Any:
-        return Timer(self._clock, after, repeat) if after > _NO_TIME else self._loop.timer(0)
+        return Timer(self._clock, after, repeat) if after > 0 else self._loop.timer(0)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loop, name)
@@ -146,13 +143,15 @@ def _places() -> list[tuple[Any, str, Any]]:
 
 @contextmanager
 def _defaults(clock: Clock) -> Iterator[None]:
-    """The meter has the clock as a default of its own."""
+    """The meter has the clock as a default of its own; and actors that catch up gather for no time."""
+    from actorrpc.hub import topics
     from actorrpc.hub.metering import Meter
 
     init: Any = Meter.__init__
-    old = init.__defaults__
+    old, gather = init.__defaults__, topics._GATHER
     init.__defaults__ = tuple(clock if each is time.monotonic else each for each in old or ())
+    topics._GATHER = 0.0
     try:
         yield
     finally:
-        init.__defaults__ = old
+        init.__defaults__, topics._GATHER = old, gather
