@@ -30,8 +30,11 @@ class Price:
     SETTINGS = 10
     #: A stream that the client reset, or made us reset (RST_STREAM), or began beyond the limit.
     RESET = 50
-    #: So many header fields cost one unit.
+    #: So many header fields cost one unit. Of a header block that is too large, so many bytes do, too, and so
+    #: many of those that are Huffman-coded.
     FIELDS = 4
+    BLOCK_BYTES = 16
+    CODED_BYTES = 3
 
 
 class FloodBudget:

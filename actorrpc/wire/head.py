@@ -8,6 +8,7 @@ connection from its last request.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from actorrpc.errors import StatusCode, StreamFault
@@ -15,7 +16,15 @@ from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN
 from actorrpc.wire.frames import ErrorCode
 from actorrpc.wire.hpack import Field
 
-__all__ = ["HeadReader", "Refusal", "RequestHead", "check_trailers", "parse_head", "parse_timeout"]
+__all__ = [
+    "HeadReader",
+    "Refusal",
+    "RequestHead",
+    "check_trailers",
+    "list_size",
+    "parse_head",
+    "parse_timeout",
+]
 
 _NAME = re.compile(r":?[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110, 5.6.2) in lower case
 _BAD_VALUE = re.compile(r"[\0\r\n]|^[ \t]|[ \t]$")
@@ -152,6 +161,11 @@ def parse_timeout(text: str) -> float | None:
     if unit is None or len(digits) > _TIMEOUT_DIGITS or not (digits.isascii() and digits.isdigit()):
         return None
     return int(digits) * unit
+
+
+def list_size(fields: Iterable[Field]) -> int:
+    """The size of a header list, as SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2)."""
+    return sum(len(name) + len(value) + 32 for name, value in fields)
 
 
 def check_trailers(fields: tuple[Field, ...]) -> None:

@@ -11,7 +11,7 @@ The encoder uses the static table and literals only: it has nothing to freeze.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from hpack.exceptions import HPACKDecodingError
 from hpack.huffman_table import decode_huffman
@@ -113,6 +113,15 @@ _HUFFMAN_MEMO_STRING = 256
 _BLOCK_MEMO_ENTRIES = 32
 _BLOCK_MEMO_BYTES = 512
 
+#: A block that is decoded in parts has so many bytes in each, and what the last field of it has beyond.
+_PART_BYTES = 16_384
+
+#: A code has at most 30 bits for a character (RFC 7541, appendix B): more code than this is more text than a
+#: table holds.
+_LONGEST_CODED = 65_536
+
+_CUT_SHORT = "a header block that ends early or names no entry"
+
 
 class Decoder:
     """The decoding side of one connection.
@@ -120,15 +129,19 @@ class Decoder:
     Strings are ISO 8859-1, one character for each byte: what a value may hold is for gRPC to say.
     """
 
-    __slots__ = ("_blocks", "entries", "limit", "max_size", "size")
+    __slots__ = ("_blocks", "coded", "entries", "limit", "longest", "max_size", "size")
 
-    def __init__(self, limit: int = DEFAULT_TABLE_SIZE) -> None:
+    def __init__(self, limit: int = DEFAULT_TABLE_SIZE, longest: int = _LONGEST_CODED) -> None:
         #: The dynamic table, newest entry last.
         self.entries: list[Field] = []
         self.size = 0
         #: The size that the peer chose, at most ``limit``, which is our SETTINGS_HEADER_TABLE_SIZE.
         self.max_size = limit
         self.limit = limit
+        #: A string with more bytes of Huffman code is given as the code, and no table keeps it.
+        self.longest = longest
+        #: Bytes of Huffman code that were decoded, so far: what costs most, three bytes a microsecond.
+        self.coded = 0
         self._blocks: dict[bytes, tuple[Field, ...]] = {}
 
     def decode(self, block: bytes) -> tuple[Field, ...]:
@@ -141,18 +154,33 @@ class Decoder:
         if fields is not None:
             return fields
         try:
-            return self._decode(block)
+            fields, _ = self._fields(block, 0, len(block))
         except (IndexError, HPACKDecodingError) as error:
-            raise _compression_error("a header block that ends early or names no entry") from error
+            raise _compression_error(_CUT_SHORT) from error
+        return fields
 
-    def _decode(self, block: bytes) -> tuple[Field, ...]:
+    def decode_parts(self, block: bytes) -> Iterator[tuple[Field, ...]]:
+        """As ``decode``, some thousand fields at a time, for who does not want to keep them all.
+
+        The table has followed when all parts have been taken.
+        """
+        position = 0
+        while position < len(block):
+            try:
+                fields, position = self._fields(block, position, min(position + _PART_BYTES, len(block)))
+            except (IndexError, HPACKDecodingError) as error:
+                raise _compression_error(_CUT_SHORT) from error
+            yield fields
+
+    def _fields(self, block: bytes, position: int, stop: int) -> tuple[tuple[Field, ...], int]:
+        """The fields that begin before ``stop``, and where the next one does."""
         # Plain and long on purpose: with a deadline on each call, every call comes through here.
         fields: list[Field] = []
         entries = self.entries
         changed = False
-        position = 0
+        begin = position
         end = len(block)
-        while position < end:
+        while position < stop:
             byte = block[position]
             position += 1
             if byte >= _NEWEST and byte != _INDEXED_FAR:
@@ -172,7 +200,7 @@ class Decoder:
                 index = byte & 0x1F
                 if index == 0x1F:
                     index, position = _integer(block, position, 0x1F)
-                if fields:
+                if fields or begin:
                     raise _compression_error("a table size update after a field")
                 self._resize(index)
                 changed = True
@@ -185,7 +213,7 @@ class Decoder:
             if index:
                 name = self._entry(index)[0]
             else:
-                name, position = _string(block, position)
+                name, position = self._string(block, position)
             length = block[position]
             if length < 0x7F:  # neither Huffman-coded nor long: as `_string` does it
                 position += 1 + length
@@ -193,7 +221,7 @@ class Decoder:
                     raise IndexError(position)
                 value = str(block[position - length : position], "latin-1")
             else:
-                value, position = _string(block, position)
+                value, position = self._string(block, position)
             field = (name, value)
             fields.append(field)
             if byte & 0x40:
@@ -206,7 +234,32 @@ class Decoder:
             if len(self._blocks) >= _BLOCK_MEMO_ENTRIES:
                 self._blocks.clear()
             self._blocks[block] = decoded
-        return decoded
+        return decoded, position
+
+    def _string(self, block: bytes, position: int) -> tuple[str, int]:
+        """A string literal (RFC 7541, 5.2), and the position behind it."""
+        byte = block[position]
+        length = byte & 0x7F
+        position += 1
+        if length == 0x7F:
+            length, position = _integer(block, position, 0x7F)
+        end = position + length
+        if end > len(block):
+            raise IndexError(end)
+        raw = block[position:end]
+        if byte < 0x80:
+            return str(raw, "latin-1"), end
+        text = _huffman_memo.get(raw)
+        if text is None:
+            if length > self.longest:
+                return str(raw, "latin-1"), end
+            self.coded += length
+            text = decode_huffman(raw).decode("latin-1")
+            if length <= _HUFFMAN_MEMO_STRING:
+                if len(_huffman_memo) >= _HUFFMAN_MEMO_ENTRIES:
+                    _huffman_memo.clear()
+                _huffman_memo[raw] = text
+        return text, end
 
     def _entry(self, index: int) -> Field:
         if 0 < index <= _STATIC_LAST:
@@ -263,29 +316,6 @@ def _integer(block: bytes, position: int, prefix: int) -> tuple[int, int]:
         shift += 7
         if shift > 28:
             raise _compression_error("an integer of more than 32 bits")
-
-
-def _string(block: bytes, position: int) -> tuple[str, int]:
-    """A string literal (RFC 7541, 5.2), and the position behind it."""
-    byte = block[position]
-    length = byte & 0x7F
-    position += 1
-    if length == 0x7F:
-        length, position = _integer(block, position, 0x7F)
-    end = position + length
-    if end > len(block):
-        raise IndexError(end)
-    raw = block[position:end]
-    if byte < 0x80:
-        return str(raw, "latin-1"), end
-    text = _huffman_memo.get(raw)
-    if text is None:
-        text = decode_huffman(raw).decode("latin-1")
-        if length <= _HUFFMAN_MEMO_STRING:
-            if len(_huffman_memo) >= _HUFFMAN_MEMO_ENTRIES:
-                _huffman_memo.clear()
-            _huffman_memo[raw] = text
-    return text, end
 
 
 def _compression_error(what: str) -> ConnectionFault:

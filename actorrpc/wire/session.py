@@ -50,7 +50,7 @@ from actorrpc.wire.frames import (
     ErrorCode,
     Setting,
 )
-from actorrpc.wire.head import HeadReader, check_trailers
+from actorrpc.wire.head import HeadReader, RequestHead, check_trailers, list_size
 from actorrpc.wire.hpack import Decoder, Field
 from actorrpc.wire.inbound import Inbound
 from actorrpc.wire.outbound import Outbound, trailers
@@ -76,6 +76,12 @@ _MAX_FREE_UPDATES = 10_000
 
 #: A header block of more fields costs by their number.
 _USUAL_FIELDS = 100
+
+#: A header block may have so many bytes, or what ``max_header_list_bytes`` needs, and so many fields. (A
+#: string has at most 8/5 of the bytes of its Huffman code, and what comes from a table is not copied: so the
+#: number of fields bounds what a decoded block takes.)
+_MAX_BLOCK = 1024 * 1024
+_MAX_FIELDS = 65_536
 
 
 class Session:
@@ -114,6 +120,8 @@ class Session:
         self.outbound = Outbound(self.streams)
         self.inbound = Inbound(config, self.outbound)
         self.decoder = Decoder()
+        # Beyond it, what is left coded is over the limit, however it decodes.
+        self.decoder.longest = max(self.decoder.longest, 4 * config.max_header_list_bytes)
         self.flood = FloodBudget(config.flood_burst, config.flood_rate)
         self.last_stream = 0
         self.goaway_received = False
@@ -126,7 +134,7 @@ class Session:
         self._preface_left = len(PREFACE)
         self._partial = b""
         #: A header block that has begun: its stream, whether END_STREAM was set, the block so far.
-        self._continuation: tuple[int, bool, bytes] | None = None
+        self._continuation: tuple[int, bool, bytearray] | None = None
         self._now = 0.0
         #: When the client's last PING came, and how many came too early.
         self._last_ping: float | None = None
@@ -313,29 +321,58 @@ class Session:
         if not id & 1:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS on stream {id}")
         if flags & END_HEADERS:
-            self._on_header_block(id, bool(flags & END_STREAM), payload, events)
+            fields = self.decoder.decode(payload)  # whatever becomes of the stream, the table must follow
+            if len(fields) > _USUAL_FIELDS:
+                self._waste(len(fields) // Price.FIELDS)
+            self._on_fields(id, bool(flags & END_STREAM), fields, 0, events)
         else:
-            self._continuation = (id, bool(flags & END_STREAM), payload)
+            self._continuation = (id, bool(flags & END_STREAM), bytearray(payload))
 
     def _on_continuation(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
         if self._continuation is None or self._continuation[0] != id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION of no header block")
         self._waste(Price.CONTINUATION)
         _, end_stream, block = self._continuation
-        block += payload
+        block += payload  # in place: a client may send it by the byte
         # Skipping a block would leave the HPACK table unknown, so an endless one ends the connection.
-        if len(block) > self.config.max_header_list_bytes + _MAX_FRAME_SIZE:
+        if len(block) > max(_MAX_BLOCK, self.config.max_header_list_bytes + _MAX_FRAME_SIZE):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block over the limit")
-        if not flags & END_HEADERS:
-            self._continuation = (id, end_stream, block)
-            return
-        self._continuation = None
-        self._on_header_block(id, end_stream, block, events)
+        if flags & END_HEADERS:
+            self._continuation = None
+            fields, size = self._decode_block(bytes(block))
+            self._on_fields(id, end_stream, fields, size, events)
 
-    def _on_header_block(self, id: int, end_stream: bool, block: bytes, events: list[Event]) -> None:
-        fields = self.decoder.decode(block)  # whatever becomes of the stream, the table must follow
-        if len(fields) > _USUAL_FIELDS:
-            self._waste(len(fields) // Price.FIELDS)
+    def _decode_block(self, block: bytes) -> tuple[tuple[Field, ...], int]:
+        """The fields of a block in several frames, and 0; or some of them, and the size of all.
+
+        Of a block so large that its list is over the limit in any usual coding, no more is kept than the
+        limit allows, and it is paid for by its size and by what it takes to decode.
+        """
+        limit = self.config.max_header_list_bytes
+        large = len(block) > limit + _MAX_FRAME_SIZE
+        if large:
+            self._waste(len(block) // Price.BLOCK_BYTES)
+        kept: list[Field] = []
+        size = count = 0
+        coded = self.decoder.coded
+        for fields in self.decoder.decode_parts(block):
+            count += len(fields)
+            if len(fields) > _USUAL_FIELDS:
+                self._waste(len(fields) // Price.FIELDS)
+            if count > _MAX_FIELDS:
+                raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block of too many fields")
+            if large:
+                self._waste((self.decoder.coded - coded) // Price.CODED_BYTES)
+                coded = self.decoder.coded
+            size += list_size(fields)
+            if not large or size <= limit or not kept:
+                kept += fields
+        return tuple(kept), size if large and size > limit else 0
+
+    def _on_fields(
+        self, id: int, end_stream: bool, fields: tuple[Field, ...], size: int, events: list[Event]
+    ) -> None:
+        """A header list has come; ``size`` is not 0 if it is over the limit, and some fields were dropped."""
         if id > self.last_stream:
             if self._goaway_sent:  # which named the last stream for good (RFC 9113, 6.8)
                 if id <= self._last_refused:
@@ -344,7 +381,10 @@ class Session:
                 self._last_refused = id
                 raise StreamFault(ErrorCode.REFUSED_STREAM, "shutting down")
             self.last_stream = id
-            self._open(id, end_stream, fields, events)
+            if size:
+                self._open_oversize(id, end_stream, size)
+            else:
+                self._open(id, end_stream, fields, events)
             return
         stream = self.streams.get(id)
         if stream is None:
@@ -360,6 +400,15 @@ class Session:
             raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
         if not end_stream:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a second HEADERS without END_STREAM")
+        self._on_trailers(stream, fields, size or list_size(fields), events)
+
+    def _on_trailers(self, stream: Stream, fields: tuple[Field, ...], size: int, events: list[Event]) -> None:
+        limit = self.config.max_header_list_bytes
+        if size > limit:
+            stream.remote_closed = True
+            message = f"the trailers take {size} bytes, over the limit of {limit}"
+            self.inbound.refuse(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
+            return
         check_trailers(fields)
         self._half_close(stream, events)
 
@@ -377,6 +426,16 @@ class Session:
         events.append(RequestReceived(stream))
         if end_stream:
             self._half_close(stream, events)
+
+    def _open_oversize(self, id: int, end_stream: bool, size: int) -> None:
+        """Refuse a request whose fields are too many to be looked at: all that is known is their size."""
+        if len(self.streams) >= self.config.max_concurrent_streams:
+            raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
+        head = RequestHead((), "", size, {}, None)
+        stream = Stream(id, head, "", self.outbound.peer_initial_window, self.config.stream_window_bytes)
+        stream.remote_closed = end_stream
+        self.streams[id] = stream
+        self._refuse_request(stream)
 
     def _refuse_request(self, stream: Stream) -> None:
         refusal = stream.head.refusal
@@ -631,7 +690,7 @@ class Session:
             hpack_max_size=self.decoder.max_size,
             continuation_stream=continuation[0],
             continuation_end_stream=continuation[1],
-            continuation_block=continuation[2],
+            continuation_block=bytes(continuation[2]),
             send_window=outbound.send_window,
             flood_spent=self.flood.level(now),
             flood_unsettled=self.flood.unsettled,
@@ -677,7 +736,7 @@ class Session:
             self._continuation = (
                 snapshot.continuation_stream,
                 snapshot.continuation_end_stream,
-                snapshot.continuation_block,
+                bytearray(snapshot.continuation_block),
             )
         self.inbound.restore(snapshot)
         self.flood.restore(snapshot.flood_spent, snapshot.flood_unsettled, now)

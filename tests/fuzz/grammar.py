@@ -324,6 +324,20 @@ class Client:
         id = self._begin(end=True)
         return frame(HEADERS, 0, id, _HEADS[0][:9]) + frame(b % 11, c, id + 2 * (a % 2), bytes(5))
 
+    def oversize(self, a: int, b: int, c: int) -> bytes:
+        """A header list over the limit, in frames enough: of a request, or of trailers."""
+        id = self._sending(a) if b % 3 == 0 else 0
+        self._end(id)
+        fields = [("x-many", "y" * (100 + b))] * (180 + c)
+        head = block([*fields] if id else [*request("Call"), *fields])
+        id = id or self._begin(end=True)
+        parts = [head[at : at + 16_000] for at in range(0, len(head), 16_000)]
+        return (
+            frame(HEADERS, c & END_STREAM, id, parts[0])
+            + b"".join(frame(CONTINUATION, 0, id, part) for part in parts[1:])
+            + frame(CONTINUATION, END_HEADERS, id, b"\x40\x03x-o" + bytes((1, 65 + a % 26)))
+        )
+
     def endless(self, a: int, b: int, c: int) -> bytes:
         """A header block over the limit."""
         id = self._begin(end=True)
@@ -387,6 +401,7 @@ RIGHT = {
 STREAM_MISSTEPS = {
     "refused_request": 10, "malformed_request": 10, "bad_trailers": 8, "bad_message": 8, "compressed": 20,
     "after_end": 10, "empty_update": 4, "overflow": 3, "bad_priority": 1, "flood": 5,
+    "oversize": 2,
 }  # fmt: skip
 CONNECTION_MISSTEPS = {
     "skipped": 1, "bad_length": 0.5, "too_long": 0.2, "bad_padding": 0.5, "bad_setting": 0.5,

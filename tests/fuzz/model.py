@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -62,6 +62,8 @@ RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 8, 12, 13
 
 MOST = 2**31 - 1
 FRAME_LIMIT = 16_384  # we announce no other
+#: A header block of more bytes or fields ends the connection.
+BLOCK_LIMIT, FIELDS_LIMIT = 1 << 20, 65_536
 #: The PING that tells when the client has seen the first GOAWAY.
 LAST_CALLS = b"goaway\0\0"
 #: What one frame may cost of a flood budget, at most; and how far a budget may be overdrawn.
@@ -130,6 +132,11 @@ def well_formed(fields: Fields) -> bool:
     )
 
 
+def list_size(fields: Iterable[tuple[bytes, bytes]]) -> int:
+    """The size of a header list (RFC 9113, 6.5.2)."""
+    return sum(len(name) + len(value) + 32 for name, value in fields)
+
+
 @lru_cache(1024)
 def verdict(fields: Fields, limit: int) -> Verdict | None:
     """What becomes of a request with these fields (RFC 9113, 8.3; PROTOCOL-HTTP2, "Requests")."""
@@ -156,7 +163,7 @@ def verdict(fields: Fields, limit: int) -> Verdict | None:
     if encoding not in (b"identity", b"gzip", b"deflate"):
         return Verdict(path, status=UNIMPLEMENTED)
     # As SETTINGS_MAX_HEADER_LIST_SIZE counts; the deadline is read before the list is weighed.
-    if sum(len(name) + len(value) + 32 for name, value in fields if name != b"grpc-timeout") > limit:
+    if list_size((name, value) for name, value in fields if name != b"grpc-timeout") > limit:
         return Verdict(path, status=RESOURCE_EXHAUSTED)
     timeout = timeouts[0].decode("latin-1") if timeouts else ""
     return Verdict(path, timeout, compressed=encoding != b"identity")
@@ -358,7 +365,7 @@ class Model:
         if self._block is None or self._block[0] != id:
             raise Broken(PROTOCOL_ERROR)
         self._block = (id, self._block[1], self._block[2] + payload)
-        if len(self._block[2]) > self.config.max_header_list_bytes + FRAME_LIMIT:
+        if len(self._block[2]) > BLOCK_LIMIT:
             raise Broken(ENHANCE_YOUR_CALM)
         if flags & END_HEADERS:
             self._whole_block()
@@ -370,20 +377,33 @@ class Model:
             fields = tuple((bytes(n), bytes(value)) for n, value in self._decoder.decode(block, raw=True))
         except hpack.HPACKError:
             raise Broken(COMPRESSION_ERROR) from None
+        limit = self.config.max_header_list_bytes
+        oversize = list_size(fields) > limit
+        if len(block) > limit + FRAME_LIMIT:  # it is paid for by its bytes
+            self.idle_frames += len(block) // _DEAREST
+            if len(fields) > FIELDS_LIMIT:
+                raise Broken(ENHANCE_YOUR_CALM)
         stream = self.open.get(id)
         if id > self.last:
-            self._request(id, fields, bool(flags & END_STREAM))
+            large = oversize and len(block) > limit + FRAME_LIMIT
+            self._request(id, fields, bool(flags & END_STREAM), large)
         elif stream is None:
             if fields and fields[0][0].startswith(b":"):
                 raise Broken(PROTOCOL_ERROR)  # a stream cannot be begun twice
         elif stream.remote_closed:
             self._reset(stream, STREAM_CLOSED)
-        elif not flags & END_STREAM or not well_formed(fields) or any(n.startswith(b":") for n, _ in fields):
+        elif not flags & END_STREAM:
+            self._reset(stream, PROTOCOL_ERROR)
+        elif oversize:
+            stream.remote_closed = True
+            self._refuse(stream, RESOURCE_EXHAUSTED)
+        elif not well_formed(fields) or any(n.startswith(b":") for n, _ in fields):
             self._reset(stream, PROTOCOL_ERROR)
         else:
             self._half_close(stream)
 
-    def _request(self, id: int, fields: Fields, end: bool) -> None:
+    def _request(self, id: int, fields: Fields, end: bool, large: bool) -> None:
+        """``large``: there are too many fields to be looked at."""
         if id in self._too_late:
             return
         stream = Stream(id, self.config.stream_window_bytes + self._grants.pop(id, 0), self.initial_window)
@@ -393,7 +413,8 @@ class Model:
             self._reset(stream, REFUSED_STREAM)
             return
         self.last = id
-        found = verdict(fields, self.config.max_header_list_bytes)
+        limit = self.config.max_header_list_bytes
+        found = Verdict("", status=RESOURCE_EXHAUSTED) if large else verdict(fields, limit)
         if len(self.open) >= self.config.max_concurrent_streams:
             self._reset(stream, REFUSED_STREAM)
         elif found is None:

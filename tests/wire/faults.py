@@ -243,7 +243,14 @@ FAULTS = [
     Fault(
         "a header block without end",
         IN_BLOCK,
-        frame(CONTINUATION, 0, 1, bytes(16_384)) * 2,
+        frame(CONTINUATION, 0, 1, bytes(16_384)) * 64,
         goaway=ENHANCE_YOUR_CALM,
+    ),
+    Fault(
+        "a header block over the limit that does not decode",
+        IN_BLOCK,
+        frame(CONTINUATION, 0, 1, block([("x", "y" * 1000)]) * 16) * 3
+        + frame(CONTINUATION, END_HEADERS, 1, b"\x80"),
+        goaway=COMPRESSION_ERROR,
     ),
 ]

@@ -71,6 +71,16 @@ def headers(stream: int, fields: Fields, flags: int = END_HEADERS) -> bytes:
     return frame(HEADERS, flags, stream, block(fields))
 
 
+def long_headers(stream: int, block: bytes, flags: int = 0) -> bytes:
+    """HEADERS with as many CONTINUATION frames as the block needs, and at least one (RFC 9113, 4.3)."""
+    parts = [block[at : at + 16_384] for at in range(0, len(block), 16_384)]
+    return (
+        frame(HEADERS, flags, stream, parts[0])
+        + b"".join(frame(CONTINUATION, 0, stream, part) for part in parts[1:])
+        + frame(CONTINUATION, END_HEADERS, stream)
+    )
+
+
 def message(payload: bytes, flags: int = 0) -> bytes:
     """A message as gRPC frames it (PROTOCOL-HTTP2, "Length-Prefixed-Message")."""
     return bytes((flags,)) + struct.pack(">I", len(payload)) + payload

@@ -501,6 +501,32 @@ def refusals() -> bytes:
     )  # fmt: skip
 
 
+@scenario(
+    events="1 request Hold; 1 message first; 3 request Hold; 3 reset 8; 9 request Unary; 9 end; 1 end",
+    seen={
+        1: "200, first, status 0",
+        3: "200, status 8",
+        5: "200, status 8, reset 0",
+        7: "200, status 8",
+        9: "200, , status 0",
+    },
+)
+def header_lists_of_any_size_concern_their_call_alone() -> bytes:
+    large = [("x-large", "x" * 1000)] * 40
+    stored = b"\x40" + raw.literal("te") + raw.literal("trailers")
+    return (
+        OPEN
+        + raw.headers(1, raw.request("Hold"))
+        + raw.data(1, raw.message(b"first"))
+        + raw.headers(3, raw.request("Hold"))
+        + raw.long_headers(3, raw.block(large), END_STREAM)
+        + raw.long_headers(5, raw.block(raw.request("Unary") + large))
+        + raw.long_headers(7, raw.block(raw.request("Unary") + large) + stored, END_STREAM)
+        + raw.frame(HEADERS, END_HEADERS | END_STREAM, 9, raw.block(raw.request("Unary")[:5]) + b"\xbe")
+        + raw.data(1, b"", END_STREAM)
+    )
+
+
 def _last_words(name: str, sent: bytes) -> None:
     SCENARIOS.append(Scenario(name, (sent,), "fault 1", {}))
 
