@@ -121,7 +121,7 @@ class HeaderField(_message.Message):
     def __init__(self, name: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class StreamSnapshot(_message.Message):
-    __slots__ = ("id", "headers", "remote_closed", "headers_sent", "send_window", "receive_window", "receive_unacknowledged", "partial_message", "unsent", "trailers", "held", "window", "encoding")
+    __slots__ = ("id", "headers", "remote_closed", "headers_sent", "send_window", "receive_window", "receive_unacknowledged", "partial_message", "unsent", "trailers", "held", "window", "encoding", "body_left")
     ID_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     REMOTE_CLOSED_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +135,7 @@ class StreamSnapshot(_message.Message):
     HELD_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     ENCODING_FIELD_NUMBER: _ClassVar[int]
+    BODY_LEFT_FIELD_NUMBER: _ClassVar[int]
     id: int
     headers: _containers.RepeatedScalarFieldContainer[str]
     remote_closed: bool
@@ -148,7 +149,8 @@ class StreamSnapshot(_message.Message):
     held: int
     window: int
     encoding: str
-    def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[str]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ...) -> None: ...
+    body_left: int
+    def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[str]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ..., body_left: _Optional[int] = ...) -> None: ...
 
 class CallSnapshot(_message.Message):
     __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted", "identity")

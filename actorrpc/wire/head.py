@@ -22,12 +22,14 @@ __all__ = [
     "RequestHead",
     "check_trailers",
     "list_size",
+    "malformed",
     "parse_head",
     "parse_timeout",
 ]
 
 _NAME = re.compile(r":?[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110, 5.6.2) in lower case
 _BAD_VALUE = re.compile(r"[\0\r\n]|^[ \t]|[ \t]$")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _PSEUDO = frozenset((":method", ":scheme", ":path", ":authority"))
 _CONNECTION_SPECIFIC = frozenset(
     ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
@@ -55,7 +57,7 @@ class Refusal:
 class RequestHead:
     """What the fields of a request say. Shared between the calls that sent the same; never changed."""
 
-    __slots__ = ("accept_encoding", "encoding", "fields", "path", "refusal", "size")
+    __slots__ = ("accept_encoding", "content_length", "encoding", "fields", "path", "refusal", "size")
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class RequestHead:
         size: int,
         ordinary: dict[str, str],
         refusal: Refusal | None,
+        content_length: int | None = None,
     ) -> None:
         self.fields = fields
         self.path = path
@@ -72,6 +75,8 @@ class RequestHead:
         #: ``grpc-encoding``: what a message with the Compressed-Flag is compressed with.
         self.encoding = ordinary.get("grpc-encoding", IDENTITY)
         self.accept_encoding = ordinary.get("grpc-accept-encoding", "")
+        #: What the bytes of all DATA must come to; None if the client does not say.
+        self.content_length = content_length
         self.refusal = refusal
 
     def __repr__(self) -> str:
@@ -143,7 +148,7 @@ def _read(fields: tuple[Field, ...], at: int) -> tuple[RequestHead, str]:
         timeout = fields[at][1]
         fields = fields[:at] + fields[at + 1 :]
         if at < len(_PSEUDO) and fields[at:] and fields[at][0][:1] == ":":
-            raise _malformed("pseudo-header after grpc-timeout")
+            raise malformed("pseudo-header after grpc-timeout")
     head = _memo.get(fields)
     if head is None:
         head = _parse(fields)
@@ -173,7 +178,7 @@ def check_trailers(fields: tuple[Field, ...]) -> None:
     for field in dict.fromkeys(fields):
         _check(field)
         if field[0][:1] == ":":
-            raise _malformed(f"pseudo-header {field[0]!r} in trailers")
+            raise malformed(f"pseudo-header {field[0]!r} in trailers")
 
 
 def _parse(fields: tuple[Field, ...]) -> RequestHead:
@@ -187,27 +192,37 @@ def _parse(fields: tuple[Field, ...]) -> RequestHead:
         if name[:1] != ":":
             ordinary[name] = value
         elif ordinary or name in pseudo or name not in _PSEUDO:
-            raise _malformed(f"pseudo-header {name!r} that is late, repeated or unknown")
+            raise malformed(f"pseudo-header {name!r} that is late, repeated or unknown")
         else:
             pseudo[name] = value
     method, path = pseudo.get(":method"), pseudo.get(":path")
     if not method or not path or not pseudo.get(":scheme"):
-        raise _malformed("request without :method, :scheme or :path")
-    return RequestHead(fields, path, size, ordinary, _refusal(method, ordinary))
+        raise malformed("request without :method, :scheme or :path")
+    length = _content_length(fields) if "content-length" in ordinary else None
+    return RequestHead(fields, path, size, ordinary, _refusal(method, ordinary), length)
+
+
+def _content_length(fields: tuple[Field, ...]) -> int:
+    """``content-length`` (RFC 9110, 8.6). Raises StreamFault for several of them, and for no number."""
+    values = [value for name, value in fields if name == "content-length"]
+    if len(values) > 1 or not _LENGTH.fullmatch(values[0]):
+        raise malformed(f"content-length {values[0][:32]!r}, {len(values)} times")
+    return int(values[0])
 
 
 def _check(field: Field) -> None:
     """Raise StreamFault for a field that HTTP/2 forbids anywhere (RFC 9113, 8.2)."""
     name, value = field
     if not _NAME.fullmatch(name):
-        raise _malformed(f"header name {name!r}")
+        raise malformed(f"header name {name!r}")
     if name in _CONNECTION_SPECIFIC or (name == "te" and value != "trailers"):
-        raise _malformed(f"connection-specific header {name!r}")
+        raise malformed(f"connection-specific header {name!r}")
     if _BAD_VALUE.search(value):
-        raise _malformed(f"value of header {name!r}")
+        raise malformed(f"value of header {name!r}")
 
 
-def _malformed(what: str) -> StreamFault:
+def malformed(what: str) -> StreamFault:
+    """The stream error that a malformed request is (RFC 9113, 8.1.1)."""
     return StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed request: {what}")
 
 

@@ -410,6 +410,8 @@ class Session:
             self.inbound.refuse(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
             return
         check_trailers(fields)
+        if stream.body_left is not None:
+            stream.count_body(0, end=True)
         self._half_close(stream, events)
 
     def _open(self, id: int, end_stream: bool, fields: tuple[Field, ...], events: list[Event]) -> None:
@@ -418,6 +420,8 @@ class Session:
         head, timeout = self._heads.read(fields)
         outbound = self.outbound
         stream = Stream(id, head, timeout, outbound.peer_initial_window, self.config.stream_window_bytes)
+        if end_stream and stream.body_left is not None:
+            stream.count_body(0, end=True)
         self.streams[id] = stream
         if head.refusal is not None or head.size > self.config.max_header_list_bytes:
             stream.remote_closed = end_stream
@@ -476,6 +480,8 @@ class Session:
             inbound.count_on(stream, length)
             if flags & PADDED:
                 payload = _strip_padding(payload)
+            if stream.body_left is not None:
+                stream.count_body(len(payload), bool(flags & END_STREAM))
             if flags & END_STREAM:
                 stream.remote_closed = True  # first: a stream that both have ended takes no RST_STREAM
                 if not inbound.receive(stream, payload, events) and not stream.closed:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from actorrpc.pb import snapshot_pb2
-from actorrpc.wire.head import RequestHead, parse_head
+from actorrpc.wire.head import RequestHead, malformed, parse_head
 
 __all__ = ["Stream", "freeze_fields", "thaw_fields"]
 
@@ -20,6 +20,7 @@ class Stream:
 
     __slots__ = (
         "backlog",
+        "body_left",
         "closed",
         "encoding",
         "head",
@@ -52,6 +53,8 @@ class Stream:
         #: What the receive window is opened to again and again.
         self.window = receive_window
         self.receive_unacknowledged = 0
+        #: Bytes of DATA that are to come by the client's ``content-length``; None if it has named none.
+        self.body_left = head.content_length
         #: Bytes of whole messages that have been reported and not consumed.
         self.held = 0
         #: Pieces of the message being received, and how many bytes the pieces must come to.
@@ -71,6 +74,16 @@ class Stream:
         self.remote_closed = False
         #: The stream is over, on both sides: what is sent on it goes nowhere.
         self.closed = False
+
+    def count_body(self, length: int, end: bool) -> None:
+        """So many bytes of a body whose length the client has named have come, ``end`` with the last of them.
+
+        Raises StreamFault if that is not what it has named (RFC 9113, 8.1.1).
+        """
+        assert self.body_left is not None
+        self.body_left -= length
+        if self.body_left < 0 or (end and self.body_left):
+            raise malformed(f"content-length leaves {self.body_left} bytes at the end of the body")
 
     def wait_to_send(self, framed: bytes) -> None:
         """Queue a gRPC-framed message behind those that wait already."""
@@ -99,6 +112,7 @@ class Stream:
             unsent=b"".join(self.unsent or ()),
             trailers=self.trailers or b"",
             encoding=self.encoding,
+            body_left=self.body_left,
         )
 
     @classmethod
@@ -112,6 +126,7 @@ class Stream:
         stream.headers_sent = snapshot.headers_sent
         stream.trailers = snapshot.trailers or None
         stream.encoding = snapshot.encoding
+        stream.body_left = snapshot.body_left if snapshot.HasField("body_left") else None
         if snapshot.unsent:
             stream.wait_to_send(snapshot.unsent)
         if snapshot.partial_message:

@@ -324,6 +324,17 @@ class Client:
         id = self._begin(end=True)
         return frame(HEADERS, 0, id, _HEADS[0][:9]) + frame(b % 11, c, id + 2 * (a % 2), bytes(5))
 
+    def measured(self, a: int, b: int, c: int) -> bytes:
+        """A call that names its length, which may be another one; its DATA may go on in ``messages``."""
+        whole = message(bytes((a,)) * b)
+        named = (str(len(whole) + (0, 0, 1, -1)[c % 4]), "0", "", "-1", "00105")[max(0, c % 8 - 3)]
+        end = a % 4 > 0
+        id = self._begin(end=end)
+        body = frame(DATA, END_STREAM if end and c % 3 else 0, id, whole)
+        if end and not c % 3:
+            body += self._headers(id, _TRAILERS[c % len(_TRAILERS)], 0, end=True)
+        return self._headers(id, block(request("Call", ("content-length", named))), b) + body
+
     def oversize(self, a: int, b: int, c: int) -> bytes:
         """A header list over the limit, in frames enough: of a request, or of trailers."""
         id = self._sending(a) if b % 3 == 0 else 0
@@ -401,7 +412,7 @@ RIGHT = {
 STREAM_MISSTEPS = {
     "refused_request": 10, "malformed_request": 10, "bad_trailers": 8, "bad_message": 8, "compressed": 20,
     "after_end": 10, "empty_update": 4, "overflow": 3, "bad_priority": 1, "flood": 5,
-    "oversize": 2,
+    "oversize": 2, "measured": 15,
 }  # fmt: skip
 CONNECTION_MISSTEPS = {
     "skipped": 1, "bad_length": 0.5, "too_long": 0.2, "bad_padding": 0.5, "bad_setting": 0.5,

@@ -112,6 +112,8 @@ class Verdict(NamedTuple):
     http: int = 200
     status: int = 0
     compressed: bool = False
+    #: What its DATA must come to (RFC 9113, 8.1.1).
+    length: int | None = None
 
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -151,22 +153,26 @@ def verdict(fields: Fields, limit: int) -> Verdict | None:
         or not all(values.get(name) for name in (b":method", b":scheme", b":path"))
     ):
         return None
+    lengths = [value for name, value in fields if name == b"content-length"]
+    if len(lengths) > 1 or not all(value.isdigit() and len(value) < 19 for value in lengths):
+        return None
+    length = int(lengths[0]) if lengths else None
     path = values[b":path"].decode("latin-1")
     if values[b":method"] != b"POST":
-        return Verdict(path, http=405)
+        return Verdict(path, http=405, length=length)
     if not _GRPC_TYPE.fullmatch(values.get(b"content-type", b"")):
-        return Verdict(path, http=415)
+        return Verdict(path, http=415, length=length)
     words = [text.decode("latin-1") for text in timeouts]
     if len(words) > 1 or not all(2 <= len(word) <= 9 and word.isalnum() for word in words):
-        return Verdict(path, status=INTERNAL)
+        return Verdict(path, status=INTERNAL, length=length)
     encoding = values.get(b"grpc-encoding", b"identity")
     if encoding not in (b"identity", b"gzip", b"deflate"):
-        return Verdict(path, status=UNIMPLEMENTED)
+        return Verdict(path, status=UNIMPLEMENTED, length=length)
     # As SETTINGS_MAX_HEADER_LIST_SIZE counts; the deadline is read before the list is weighed.
     if list_size((name, value) for name, value in fields if name != b"grpc-timeout") > limit:
-        return Verdict(path, status=RESOURCE_EXHAUSTED)
+        return Verdict(path, status=RESOURCE_EXHAUSTED, length=length)
     timeout = timeouts[0].decode("latin-1") if timeouts else ""
-    return Verdict(path, timeout, compressed=encoding != b"identity")
+    return Verdict(path, timeout, compressed=encoding != b"identity", length=length)
 
 
 @lru_cache(1024)
@@ -190,6 +196,7 @@ class Stream:
         "held",
         "held_bytes",
         "id",
+        "left",
         "out",
         "received",
         "remote_closed",
@@ -204,6 +211,8 @@ class Stream:
         self.credit = credit
         self.window = window
         self.remote_closed = False
+        #: What is left of the length that the client has named; None if it has not.
+        self.left: int | None = None
         #: The client may compress its messages.
         self.compressed = False
         #: The part of a message that has come; the messages that the owner has not taken, and their bytes.
@@ -397,7 +406,7 @@ class Model:
         elif oversize:
             stream.remote_closed = True
             self._refuse(stream, RESOURCE_EXHAUSTED)
-        elif not well_formed(fields) or any(n.startswith(b":") for n, _ in fields):
+        elif stream.left or not well_formed(fields) or any(n.startswith(b":") for n, _ in fields):
             self._reset(stream, PROTOCOL_ERROR)
         else:
             self._half_close(stream)
@@ -417,7 +426,7 @@ class Model:
         found = Verdict("", status=RESOURCE_EXHAUSTED) if large else verdict(fields, limit)
         if len(self.open) >= self.config.max_concurrent_streams:
             self._reset(stream, REFUSED_STREAM)
-        elif found is None:
+        elif found is None or (end and found.length):
             self._reset(stream, PROTOCOL_ERROR)
         elif found.http != 200:
             stream.remote_closed = end
@@ -427,6 +436,7 @@ class Model:
             self._end(stream, (b"grpc-status", found.status))
         else:
             stream.compressed = found.compressed
+            stream.left = found.length
             self.open[id] = stream
             self._events.append(("request", id, found.path, found.timeout))
             if end:
@@ -449,7 +459,13 @@ class Model:
         elif stream.credit < 0:
             self._reset(stream, FLOW_CONTROL_ERROR)
         else:
-            stream.received += _unpad(payload) if flags & PADDED else payload
+            payload = _unpad(payload) if flags & PADDED else payload
+            if stream.left is not None:
+                stream.left -= len(payload)
+                if stream.left < 0 or (flags & END_STREAM and stream.left):
+                    self._reset(stream, PROTOCOL_ERROR)
+                    return
+            stream.received += payload
             stream.remote_closed = bool(flags & END_STREAM)
             self._messages(stream)
             if stream.remote_closed and id in self.open:

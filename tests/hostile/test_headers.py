@@ -222,3 +222,24 @@ def test_smuggling_in_trailers(hub: Hub):
             assert attacker.reset(stream) == PROTOCOL_ERROR
         ordinary_call_works(attacker, 7)
     assert not hub.bystander.take(5).failures
+
+
+LENGTHS = {
+    "shorter": [("content-length", "6")],
+    "longer": [("content-length", "4")],
+    "several": [("content-length", "5"), ("content-length", "5")],
+    "none": [("content-length", "five")],
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_lengths(hub: Hub, name: str):
+    """A body that is not as long as its content-length says makes its request malformed (RFC 9113, 8.1.1)."""
+    with Attacker(hub.address) as attacker:
+        for stream in range(1, 2 * CONNECTIONS, 2):
+            attacker.send(
+                raw.headers(stream, REQUEST + LENGTHS[name]) + raw.data(stream, raw.message(b""), 1)
+            )
+            assert attacker.reset(stream) == PROTOCOL_ERROR
+        ordinary_call_works(attacker, 2 * CONNECTIONS + 1)
+    assert not hub.bystander.take(5).failures

@@ -219,6 +219,19 @@ def a_call_that_ends_before_its_client_does() -> bytes:
     return peer.take()
 
 
+@scenario(
+    events="1 request Collect; 1 message a; 1 message bb; 1 end; 3 request Collect; 3 message a; 3 reset 1",
+    seen={1: "200, abb, status 0", 3: "reset 1"},
+)
+def bodies_whose_length_is_named() -> bytes:
+    return OPEN + b"".join(
+        raw.headers(id, raw.request("Collect", ("content-length", length)))
+        + raw.data(id, raw.message(b"a"))
+        + raw.data(id, raw.message(b"bb"), END_STREAM)
+        for id, length in ((1, "13"), (3, "14"))
+    )
+
+
 # ---- framing
 
 

@@ -7,6 +7,7 @@ import pytest
 from actorrpc.config import Config
 from actorrpc.wire import head
 from actorrpc.wire.head import parse_timeout
+from actorrpc.wire.session import Session
 
 from . import raw
 from .faults import PROTOCOL_ERROR
@@ -56,6 +57,12 @@ MALFORMED: dict[str, Fields] = {
     ":path with LF": changed({":path": "/a.B/C\nx"}),
     ":authority with a space": changed({":authority": "a "}),
     "te: gzip": changed({"te": "gzip"}),
+    "content-length without the body": [*GOOD, ("content-length", "77")],
+    "content-length twice": [*GOOD, ("content-length", "0"), ("content-length", "0")],
+    **{
+        f"content-length: {value!r}": [*GOOD, ("content-length", value)]
+        for value in ("", "-0", "+0", "0x0", "0, 0", "0 0", "\xb2", "0.", "0" * 19)
+    },
     **{
         f"{name}, which is for HTTP/1.1": [*GOOD, (name, "x")]
         for name in ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
@@ -69,6 +76,50 @@ def test_malformed(fields: Fields) -> None:
     owner.feed(raw.OPEN + raw.headers(1, fields, BOTH) + raw.headers(3, GOOD, BOTH))
     assert owner.events == ["3 request Unary", "3 end"]
     assert View(owner.sent).streams[1] == [("reset", PROTOCOL_ERROR)]
+
+
+#: DATA, perhaps trailers, and whether that is what a content-length of 10 says (RFC 9113, 8.1.1).
+TEN = raw.message(b"hello")
+TRAILERS = raw.headers(1, [("x-sum", "1")], BOTH)
+BODIES: dict[str, tuple[bytes, bool]] = {
+    "as long": (raw.data(1, TEN, raw.END_STREAM), True),
+    "as long, in two": (raw.data(1, TEN[:7]) + raw.data(1, TEN[7:], raw.END_STREAM), True),
+    "as long, the end by itself": (raw.data(1, TEN) + raw.data(1, b"", raw.END_STREAM), True),
+    "as long, with trailers": (raw.data(1, TEN) + TRAILERS, True),
+    "as long, without its padding": (raw.data(1, b"\3" + TEN + bytes(3), raw.PADDED | raw.END_STREAM), True),
+    "shorter": (raw.data(1, raw.message(b"hell"), raw.END_STREAM), False),
+    "shorter, by a frame": (raw.data(1, TEN[:7]) + raw.data(1, b"", raw.END_STREAM), False),
+    "shorter, with trailers": (raw.data(1, TEN[:7]) + TRAILERS, False),
+    "nothing": (raw.data(1, b"", raw.END_STREAM), False),
+    "nothing but trailers": (TRAILERS, False),
+    "longer": (raw.data(1, raw.message(b"hello!"), raw.END_STREAM), False),
+    "longer, and no end": (raw.data(1, raw.message(b"hello!")), False),
+    "longer, by a frame": (raw.data(1, TEN) + raw.data(1, b"x"), False),
+}
+
+
+@pytest.mark.parametrize("moves", (False, True), ids=("stays", "moves"))
+@pytest.mark.parametrize(("body", "fits"), BODIES.values(), ids=BODIES)
+def test_the_content_length_is_that_of_the_body(body: bytes, fits: bool, moves: bool) -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, [*raw.request("Collect"), ("content-length", "10")]))
+    for byte in body:
+        owner.feed(bytes((byte,)))
+        if moves:
+            owner.move()
+    answer = "200, hello, status 0" if fits else f"reset {PROTOCOL_ERROR}"
+    assert View(owner.sent).brief() == {1: answer}
+    assert owner.events[-1] == ("1 end" if fits else f"1 reset {PROTOCOL_ERROR}")
+    owner.feed(raw.headers(3, GOOD, BOTH))
+    assert owner.events[-1] == "3 end"
+
+
+def test_a_call_from_an_older_hub_has_no_length_to_keep() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, [*raw.request("Collect"), ("content-length", "10")]))
+    snapshot = owner.session.freeze()
+    snapshot.streams[0].ClearField("body_left")
+    assert Session.thaw(snapshot, Config()).streams[1].body_left is None
 
 
 @pytest.mark.parametrize("fields", MALFORMED.values(), ids=MALFORMED)
@@ -90,7 +141,8 @@ ACCEPTED: dict[str, Fields] = {
     "a value beyond ASCII": [*GOOD, ("x", "caf\xe9")],
     "an empty value": [*GOOD, ("x", "")],
     "all characters of a name": [*GOOD, ("!#$%&'*+-.^_`|~09az", "1")],
-    "content-length, which says nothing here": [*GOOD, ("content-length", "77")],
+    "content-length": [*GOOD, ("content-length", "0")],
+    "content-length with zeros ahead": [*GOOD, ("content-length", "000")],
 }
 
 
