@@ -51,7 +51,7 @@ class ConnectionSnapshot(_message.Message):
     def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ..., taken_at: _Optional[float] = ..., load: _Optional[float] = ..., recent_load: _Optional[float] = ..., freeze_ms: _Optional[float] = ...) -> None: ...
 
 class SessionSnapshot(_message.Message):
-    __slots__ = ("partial_input", "unsent_output", "preface_left", "settings_received", "hpack_entries", "hpack_max_size", "continuation_stream", "continuation_end_stream", "continuation_block", "send_window", "receive_window", "receive_unacknowledged", "peer_initial_window", "peer_max_frame_size", "last_stream", "goaway_sent", "last_refused", "goaway_received", "streams", "held", "waiting", "goaway_ping_sent", "flood_spent", "flood_unsettled", "free_updates", "ping_strikes", "last_ping", "window", "table_announced")
+    __slots__ = ("partial_input", "unsent_output", "preface_left", "settings_received", "hpack_entries", "hpack_max_size", "continuation_stream", "continuation_end_stream", "continuation_block", "send_window", "receive_window", "receive_unacknowledged", "peer_initial_window", "peer_max_frame_size", "last_stream", "goaway_sent", "last_refused", "goaway_received", "streams", "held", "waiting", "goaway_ping_sent", "flood_spent", "flood_unsettled", "free_updates", "ping_strikes", "last_ping", "window", "table_announced", "reset_streams")
     PARTIAL_INPUT_FIELD_NUMBER: _ClassVar[int]
     UNSENT_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     PREFACE_LEFT_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,7 @@ class SessionSnapshot(_message.Message):
     LAST_PING_FIELD_NUMBER: _ClassVar[int]
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     TABLE_ANNOUNCED_FIELD_NUMBER: _ClassVar[int]
+    RESET_STREAMS_FIELD_NUMBER: _ClassVar[int]
     partial_input: bytes
     unsent_output: bytes
     preface_left: int
@@ -110,7 +111,8 @@ class SessionSnapshot(_message.Message):
     last_ping: float
     window: int
     table_announced: bool
-    def __init__(self, partial_input: _Optional[bytes] = ..., unsent_output: _Optional[bytes] = ..., preface_left: _Optional[int] = ..., settings_received: bool = ..., hpack_entries: _Optional[_Iterable[str]] = ..., hpack_max_size: _Optional[int] = ..., continuation_stream: _Optional[int] = ..., continuation_end_stream: bool = ..., continuation_block: _Optional[bytes] = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., peer_initial_window: _Optional[int] = ..., peer_max_frame_size: _Optional[int] = ..., last_stream: _Optional[int] = ..., goaway_sent: bool = ..., last_refused: _Optional[int] = ..., goaway_received: bool = ..., streams: _Optional[_Iterable[_Union[StreamSnapshot, _Mapping]]] = ..., held: _Optional[int] = ..., waiting: _Optional[int] = ..., goaway_ping_sent: bool = ..., flood_spent: _Optional[float] = ..., flood_unsettled: _Optional[int] = ..., free_updates: _Optional[int] = ..., ping_strikes: _Optional[int] = ..., last_ping: _Optional[float] = ..., window: _Optional[int] = ..., table_announced: bool = ...) -> None: ...
+    reset_streams: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, partial_input: _Optional[bytes] = ..., unsent_output: _Optional[bytes] = ..., preface_left: _Optional[int] = ..., settings_received: bool = ..., hpack_entries: _Optional[_Iterable[str]] = ..., hpack_max_size: _Optional[int] = ..., continuation_stream: _Optional[int] = ..., continuation_end_stream: bool = ..., continuation_block: _Optional[bytes] = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., peer_initial_window: _Optional[int] = ..., peer_max_frame_size: _Optional[int] = ..., last_stream: _Optional[int] = ..., goaway_sent: bool = ..., last_refused: _Optional[int] = ..., goaway_received: bool = ..., streams: _Optional[_Iterable[_Union[StreamSnapshot, _Mapping]]] = ..., held: _Optional[int] = ..., waiting: _Optional[int] = ..., goaway_ping_sent: bool = ..., flood_spent: _Optional[float] = ..., flood_unsettled: _Optional[int] = ..., free_updates: _Optional[int] = ..., ping_strikes: _Optional[int] = ..., last_ping: _Optional[float] = ..., window: _Optional[int] = ..., table_announced: bool = ..., reset_streams: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class HeaderField(_message.Message):
     __slots__ = ("name", "value")

@@ -60,8 +60,10 @@ class Outbound:
         "backlog",
         "drained",
         "frames",
+        "most_reset",
         "peer_initial_window",
         "peer_max_frame_size",
+        "reset_streams",
         "send_window",
         "streams",
         "table_announced",
@@ -84,6 +86,9 @@ class Outbound:
         self.drained: list[Stream] = []
         #: What waits on all streams.
         self.unsent_bytes = 0
+        #: The last streams that we have reset, the oldest first, and how many of them are kept.
+        self.reset_streams: dict[int, None] = {}
+        self.most_reset = 100
         self._chunks: list[bytes | memoryview] = []
         self._pending = 0
         #: Streams that wait for the connection's window or for the transport, in the order of their turns.
@@ -182,8 +187,15 @@ class Outbound:
     def reset(self, stream: Stream, code: int) -> None:
         """End the stream at once; what waits on it is dropped."""
         if not stream.closed:
-            self.control(rst_stream(stream.id, code))
+            self.rst_stream(stream.id, code)
             self.forget(stream)
+
+    def rst_stream(self, id: int, code: int) -> None:
+        """Send RST_STREAM, and keep in mind that the client does not know yet (RFC 9113, 5.1)."""
+        self.control(rst_stream(id, code))
+        self.reset_streams[id] = None
+        if len(self.reset_streams) > self.most_reset:
+            del self.reset_streams[next(iter(self.reset_streams))]
 
     def forget(self, stream: Stream) -> None:
         """Take a stream out: the peer has reset it, or it has ended."""
@@ -321,7 +333,7 @@ class Outbound:
     def _close(self, stream: Stream) -> None:
         # The client may still be sending: tell it that nobody listens ("Early Server Closure").
         if not stream.remote_closed:
-            self.control(rst_stream(stream.id, ErrorCode.NO_ERROR))
+            self.rst_stream(stream.id, ErrorCode.NO_ERROR)
         self.forget(stream)
 
     def _header_block(self, stream: Stream, block: bytes, *, end_stream: bool) -> None:

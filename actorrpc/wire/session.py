@@ -84,6 +84,10 @@ _MAX_BLOCK = 1024 * 1024
 _MAX_FIELDS = 65_536
 
 
+#: Before SETTINGS have come, a client may begin more streams than it may have.
+_FEW_RESET = 100
+
+
 class Session:
     """One connection as the protocol sees it. See the module's docstring for what its owner does."""
 
@@ -118,6 +122,8 @@ class Session:
         #: Open streams by id.
         self.streams: dict[int, Stream] = {}
         self.outbound = Outbound(self.streams)
+        # All that a client may have open: on none of them may it know yet.
+        self.outbound.most_reset = max(_FEW_RESET, config.max_concurrent_streams)
         self.inbound = Inbound(config, self.outbound)
         self.decoder = Decoder()
         # Beyond it, what is left coded is over the limit, however it decodes.
@@ -388,13 +394,12 @@ class Session:
             return
         stream = self.streams.get(id)
         if stream is None:
-            # It has ended or was reset, which the client may not know yet (RFC 9113, 5.1): then these
-            # are trailers. A request here would wait for its answer for ever.
+            # Trailers, then, or something that nobody would answer.
             if fields and fields[0][0][:1] == ":":
                 raise ConnectionFault(
                     ErrorCode.PROTOCOL_ERROR, f"a request on stream {id}, after {self.last_stream}"
                 )
-            self._waste(Price.EMPTY)
+            self._on_closed(id)
             return
         if stream.remote_closed:
             raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
@@ -462,6 +467,17 @@ class Session:
             return
         events.append(StreamEnded(stream))
 
+    def _on_closed(self, id: int) -> None:
+        """DATA or trailers have come on a stream that is closed (RFC 9113, 5.1 and 6.1).
+
+        Where we have sent RST_STREAM, with an early answer for one, they may have been on their way. Nothing
+        may come behind the client's own END_STREAM or RST_STREAM: raises StreamFault, once, since that sends
+        RST_STREAM.
+        """
+        if id <= self.last_stream and id not in self.outbound.reset_streams:
+            raise StreamFault(ErrorCode.STREAM_CLOSED, f"a frame on stream {id}, which is closed")
+        self._waste(Price.EMPTY)
+
     # ---- messages
 
     def _on_data(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
@@ -473,7 +489,7 @@ class Session:
             if stream is None:
                 if self._is_idle(id):
                     raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"DATA on idle stream {id}")
-                self._waste(Price.EMPTY)
+                self._on_closed(id)
                 return
             if stream.remote_closed:
                 raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA after END_STREAM")
@@ -653,7 +669,7 @@ class Session:
     def _reset(self, id: int, code: int, events: list[Event]) -> None:
         stream = self.streams.get(id)
         if stream is None:
-            self.outbound.control(frames.rst_stream(id, code))
+            self.outbound.rst_stream(id, code)
         else:
             self.outbound.reset(stream, code)
             events.append(StreamReset(stream, code))
@@ -706,6 +722,7 @@ class Session:
             peer_initial_window=outbound.peer_initial_window,
             peer_max_frame_size=outbound.peer_max_frame_size,
             table_announced=outbound.table_announced,
+            reset_streams=outbound.reset_streams,
             last_stream=self.last_stream,
             goaway_ping_sent=self._goaway_ping_sent,
             goaway_sent=self._goaway_sent,
@@ -761,6 +778,7 @@ class Session:
         outbound.peer_initial_window = snapshot.peer_initial_window
         outbound.peer_max_frame_size = snapshot.peer_max_frame_size
         outbound.table_announced = snapshot.table_announced
+        outbound.reset_streams = dict.fromkeys(snapshot.reset_streams[-outbound.most_reset :])
         for each in snapshot.streams:
             if not each.id & 1 or each.id > self.last_stream or each.id in self.streams:
                 raise ValueError(f"stream {each.id}, where the last is {self.last_stream}, or twice")

@@ -31,6 +31,7 @@ def check_bounds(session: Session) -> None:
         window = session.inbound.receive_window + session.inbound.unacknowledged
         _equal("of the connection's window", window, session.inbound.window)
         _at_most("bytes of window", window, config.max_connection_window_bytes)
+    _at_most("streams that were reset", len(outbound.reset_streams), max(100, config.max_concurrent_streams))
     _equal("pending", outbound.pending, len(outbound.framed()))
     _at_most("streams that wait", len(outbound._blocked), len(session.streams))
     _equal("unsent", outbound.unsent_bytes, sum(each.unsent_bytes for each in session.streams.values()))

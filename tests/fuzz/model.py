@@ -265,6 +265,8 @@ class Model:
         self._greeted = False
         self._going_away = False
         self._gone_away = False
+        #: Streams that the server has reset: what comes on them may have been on its way.
+        self._late: dict[int, None] = {}
         #: Streams begun after the last GOAWAY, which are refused.
         self._too_late: set[int] = set()
 
@@ -399,6 +401,7 @@ class Model:
         elif stream is None:
             if fields and fields[0][0].startswith(b":"):
                 raise Broken(PROTOCOL_ERROR)  # a stream cannot be begun twice
+            self._closed(id)
         elif stream.remote_closed:
             self._reset(stream, STREAM_CLOSED)
         elif not flags & END_STREAM:
@@ -452,6 +455,7 @@ class Model:
         if stream is None:
             if self._idle(id):
                 raise Broken(PROTOCOL_ERROR)
+            self._closed(id)
             return
         stream.credit -= len(payload)
         if stream.remote_closed:
@@ -591,8 +595,20 @@ class Model:
 
     # ---- ends
 
+    def _closed(self, id: int) -> None:
+        """DATA or trailers on a closed stream: an error, if the server has not reset it (RFC 9113, 6.1)."""
+        self.idle_frames += 1
+        if id <= self.last and id not in self._late:
+            self._reset(self.replies.setdefault(id, Stream(id, 0, 0)), STREAM_CLOSED)
+
+    def _may_be_late(self, id: int) -> None:
+        self._late[id] = None
+        if len(self._late) > max(100, self.config.max_concurrent_streams):
+            del self._late[next(iter(self._late))]
+
     def _reset(self, stream: Stream, code: int) -> None:
         """A stream error: RST_STREAM, and an end that the owner hears of if it knows of the call."""
+        self._may_be_late(stream.id)
         self.codes["reset", code] += 1
         stream.reset = code
         stream.cut = True
@@ -608,6 +624,8 @@ class Model:
     def _end(self, stream: Stream, status: tuple[bytes, int]) -> None:
         stream.status = status
         self.open.pop(stream.id, None)
+        if not stream.remote_closed:
+            self._may_be_late(stream.id)
 
     # ---- the owner
 
@@ -631,11 +649,12 @@ class Model:
         if stream is not None and stream.status is None:
             stream.status = (b"grpc-status", status)
             if not stream.out:
-                del self.open[id]
+                self._end(stream, stream.status)
 
     def reset(self, id: int, code: int) -> None:
         stream = self.open.pop(id, None)
         if stream is not None:
+            self._may_be_late(id)
             stream.reset = code
             stream.cut = True
 
@@ -740,12 +759,13 @@ class Model:
             _require(
                 fields.get(name) == b"%d" % value, f"{fields} on stream {stream.id}, not {stream.status}"
             )
-            self.open.pop(stream.id, None)
+            if stream.id in self.open:
+                self._end(stream, stream.status)
             stream.out.clear()
-            if stream.remote_closed:
-                del self.replies[stream.id]
-            else:
+            if not stream.remote_closed:
                 stream.reset = NO_ERROR  # nobody listens any more
+            elif stream.reset is None:
+                del self.replies[stream.id]
 
     def settle(self) -> None:
         """All that the windows allow has come, and the windows are open for what the owner can take."""

@@ -165,7 +165,9 @@ def test_stream_errors(hub: Hub, name: str):
 
 
 def test_closed_streams(hub: Hub):
-    """Frames on a stream that has ended: the client may not know yet, so they end nothing (RFC 9113, 5.1)."""
+    """Frames on a stream that has ended: the client may not know yet of its end, but of its own END_STREAM it
+    does (RFC 9113, 5.1 and 6.1). In neither case does the connection end.
+    """
     requests = Requests()
     with Attacker(hub.address) as attacker:
         attacker.send(requests.call())
@@ -173,6 +175,7 @@ def test_closed_streams(hub: Hub):
         attacker.send(raw.window_update(1, 1) + frame(raw.RST_STREAM, 0, 1, bytes(4)))
         attacker.send(frame(raw.PRIORITY, 0, 1, bytes(5)) + raw.data(1, TALK, END_STREAM))
         attacker.send(raw.headers(1, [("late", "yes")], END_STREAM | END_HEADERS))
+        assert attacker.reset(1) == STREAM_CLOSED
         attacker.send(requests.call())
         assert attacker.status(requests.last) == 0
         assert attacker.goaway is None

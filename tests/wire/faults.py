@@ -65,6 +65,11 @@ SILENT = request("Silent")
 CALL = OPEN + headers(1, SILENT)
 HALF_CLOSED = OPEN + headers(1, SILENT, END_HEADERS | END_STREAM)
 CLOSED = CALL + frame(RST_STREAM, 0, 1, b"\0\0\0\x08")
+#: Both sides have ended it; the server has, early; the server has reset it.
+SERVED = OPEN + headers(1, request("Unary"), END_HEADERS | END_STREAM)
+EARLY = OPEN + headers(1, request("Fail"))
+RESET = CALL + window_update(1, 0)
+LATE_TRAILERS = headers(1, [("x-sum", "1")], END_HEADERS | END_STREAM)
 #: A header block of stream 1 has begun.
 IN_BLOCK = OPEN + headers(1, SILENT, 0)
 
@@ -97,6 +102,7 @@ FAULTS = [
         ("DATA on a stream of the server's", CALL + headers(5, SILENT), data(2, b"x")),
         ("DATA padded beyond its end", CALL, data(1, b"\x04abc", PADDED)),
         ("DATA of padding length only", CALL, data(1, b"\x01", PADDED)),
+        ("DATA on a stream that was not begun, nor a later one", OPEN, data(1, b"x")),
         ("DATA as the first frame", PREFACE, data(1, b"x")),
         ("HEADERS on stream 0", OPEN, headers(0, SILENT)),
         ("HEADERS on a stream of the server's", OPEN, headers(2, SILENT)),
@@ -209,7 +215,13 @@ FAULTS = [
         STREAM_CLOSED,
         ("DATA after END_STREAM", HALF_CLOSED, data(1, b"x")),
         ("DATA without a byte after END_STREAM", HALF_CLOSED, data(1, b"")),
-        ("HEADERS after END_STREAM", HALF_CLOSED, headers(1, [("x-sum", "1")], END_HEADERS | END_STREAM)),
+        ("HEADERS after END_STREAM", HALF_CLOSED, LATE_TRAILERS),
+        ("DATA after the client's RST_STREAM", CLOSED, data(1, b"late", END_STREAM)),
+        ("trailers after the client's RST_STREAM", CLOSED, LATE_TRAILERS),
+        ("DATA after both have ended", SERVED, data(1, b"late")),
+        ("trailers after both have ended", SERVED, LATE_TRAILERS),
+        ("DATA on a stream that was skipped", OPEN + headers(3, SILENT), data(1, b"x")),
+        ("DATA on a closed stream, again and again", SERVED, data(1, b"late") * 9),
     ),
     *_reset(FLOW_CONTROL_ERROR, ("WINDOW_UPDATE: a stream's window too large", CALL, window_update(1, MOST))),
     *_reset(FRAME_SIZE_ERROR, ("PRIORITY of 4 bytes", CALL, frame(PRIORITY, 0, 1, bytes(4)))),
@@ -224,8 +236,12 @@ FAULTS = [
         ("flags that mean nothing", CALL, frame(DATA, 0xF6, 1) + frame(PING, 0xFE | ACK, 0, bytes(8))),
         ("the reserved bit of the stream", CALL, frame(WINDOW_UPDATE, 0, 1 | 1 << 31, b"\0\0\0\1")),
         ("padding that is not zero", CALL, data(1, b"\x03abc", PADDED)[:-3] + b"abc"),
-        ("DATA on a closed stream", CLOSED, data(1, b"late", END_STREAM)),
-        ("trailers on a closed stream", CLOSED, headers(1, [("x-sum", "1")], END_HEADERS | END_STREAM)),
+        ("DATA after an early answer", EARLY, data(1, b"late") * 3 + data(1, b"", END_STREAM)),
+        ("trailers after an early answer", EARLY, LATE_TRAILERS),
+        ("DATA after the server's RST_STREAM", RESET, data(1, b"late") + data(1, b"", END_STREAM)),
+        ("trailers after the server's RST_STREAM", RESET, LATE_TRAILERS),
+        ("DATA after both have sent RST_STREAM", RESET + frame(RST_STREAM, 0, 1, bytes(4)), data(1, b"late")),
+        ("DATA after a refused request", OPEN + headers(1, []), data(1, b"late")),
         ("RST_STREAM on a closed stream", CLOSED, frame(RST_STREAM, 0, 1, bytes(4))),
         ("WINDOW_UPDATE on a closed stream", CLOSED, window_update(1, 1)),
         ("PING's acknowledgement that nobody awaits", OPEN, frame(PING, ACK, 0, bytes(8))),

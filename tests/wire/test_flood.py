@@ -44,7 +44,7 @@ def goaway(owner: Owner) -> tuple[int, bytes] | None:
     return found
 
 
-REQUEST = raw.headers(1, raw.request("Hold"))
+REQUEST = raw.headers(1, raw.request("Hold")) + raw.headers(3, raw.request("Fail"))
 FLOODS = {
     "PING": (raw.frame(raw.PING, 0, 0, bytes(8)), 5),
     "PING ACK": (raw.frame(raw.PING, raw.ACK, 0, bytes(8)), 5),
@@ -56,6 +56,7 @@ FLOODS = {
     "WINDOW_UPDATE": (raw.window_update(0, 1), 1),
     "WINDOW_UPDATE of a call": (raw.window_update(1, 1), 1),
     "empty DATA": (raw.data(1, b""), 2),
+    "DATA after an early answer": (raw.data(3, b"late"), 2),
     "only padding": (raw.data(1, b"\x01\0", raw.PADDED), 2),
     "GOAWAY": (raw.frame(raw.GOAWAY, 0, 0, bytes(8)), 2),
 }
