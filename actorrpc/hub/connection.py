@@ -43,6 +43,7 @@ from actorrpc.wire.events import (
     MessageReceived,
     RequestReceived,
     StreamEnded,
+    StreamRefused,
     StreamReset,
 )
 from actorrpc.wire.head import parse_timeout
@@ -371,6 +372,13 @@ class Connection:
 
     def _on_reset(self, event: StreamReset) -> None:
         call = self.calls.get(event.stream.id)
+        if call is not None:
+            self._interrupt(call, CallCancelled("the client cancelled the call"))
+
+    def _on_refused(self, event: StreamRefused) -> None:
+        stream = event.stream
+        self.session.outbound.cut_off(stream, trailers(event.status, event.message))
+        call = self.calls.get(stream.id)
         if call is not None:
             self._interrupt(call, CallCancelled("the client cancelled the call"))
 
@@ -805,6 +813,7 @@ _ON_EVENT: dict[type[Event], Callable[[Connection, Any], None]] = {
     MessageReceived: Connection._on_message,
     StreamEnded: Connection._on_end,
     StreamReset: Connection._on_reset,
+    StreamRefused: Connection._on_refused,
     Drained: Connection._on_drained,
     Faulted: Connection._on_fault,
 }

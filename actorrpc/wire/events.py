@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actorrpc.errors import ConnectionFault
+from actorrpc.errors import ConnectionFault, StatusCode
 
 if TYPE_CHECKING:
     from actorrpc.wire.stream import Stream
 
-__all__ = ["Drained", "Event", "Faulted", "MessageReceived", "RequestReceived", "StreamEnded", "StreamReset"]
+__all__ = [
+    "Drained",
+    "Event",
+    "Faulted",
+    "MessageReceived",
+    "RequestReceived",
+    "StreamEnded",
+    "StreamRefused",
+    "StreamReset",
+]
 
 
 class Event:
@@ -68,6 +77,21 @@ class StreamReset(Event):
     def __init__(self, stream: Stream, code: int) -> None:
         self.stream = stream
         self.code = code
+
+
+class StreamRefused(Event):
+    """The call is over: its client broke gRPC's framing, or a limit. Nothing more of it is reported.
+
+    Say ``outbound.cut_off`` with this status. It is for the owner to say, who may have ended the call for
+    something that came earlier in the same bytes: then that is what the client is told.
+    """
+
+    __slots__ = ("message", "status", "stream")
+
+    def __init__(self, stream: Stream, status: StatusCode, message: str) -> None:
+        self.stream = stream
+        self.status = status
+        self.message = message
 
 
 class Drained(Event):

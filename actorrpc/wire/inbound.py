@@ -11,9 +11,9 @@ from actorrpc.config import Config
 from actorrpc.errors import ConnectionFault, StatusCode, StreamFault
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import IDENTITY, Compressed
-from actorrpc.wire.events import Event, MessageReceived, StreamReset
+from actorrpc.wire.events import Event, MessageReceived, StreamRefused
 from actorrpc.wire.frames import ErrorCode, window_update
-from actorrpc.wire.outbound import Outbound, trailers
+from actorrpc.wire.outbound import Outbound
 from actorrpc.wire.stream import MESSAGE_PREFIX, Stream
 
 __all__ = ["Inbound"]
@@ -237,11 +237,9 @@ class Inbound:
         events.append(MessageReceived(stream, payload, last))
 
     def refuse(self, stream: Stream, status: StatusCode, message: str, events: list[Event]) -> None:
-        """End a call whose client broke gRPC's framing or a limit; its handler hears of a cancellation."""
-        self._outbound.drop_unsent(stream)
-        stream.trailers = None
-        self._outbound.finish(stream, trailers(status, message))
-        events.append(StreamReset(stream, ErrorCode.CANCEL))
+        """Take nothing more of a call whose client broke gRPC's framing or a limit, and have it ended."""
+        self._outbound.give_up(stream)
+        events.append(StreamRefused(stream, status, message))
 
     # ---- moving
 

@@ -184,6 +184,19 @@ class Outbound:
         if not stream.unsent:
             self._end(stream)
 
+    def give_up(self, stream: Stream) -> None:
+        """Take a stream out that ``cut_off`` will end: what still comes on it is dropped."""
+        self._drop_received(stream)
+        stream.receive_unacknowledged = 0  # its window is not opened again
+        self._note_reset(stream.id)
+
+    def cut_off(self, stream: Stream, block: bytes) -> None:
+        """End a call at once with the trailers ``block``; what waits on it is dropped."""
+        if not stream.closed:
+            self.drop_unsent(stream)
+            stream.trailers = None
+            self.finish(stream, block)
+
     def reset(self, stream: Stream, code: int) -> None:
         """End the stream at once; what waits on it is dropped."""
         if not stream.closed:
@@ -193,6 +206,9 @@ class Outbound:
     def rst_stream(self, id: int, code: int) -> None:
         """Send RST_STREAM, and keep in mind that the client does not know yet (RFC 9113, 5.1)."""
         self.control(rst_stream(id, code))
+        self._note_reset(id)
+
+    def _note_reset(self, id: int) -> None:
         self.reset_streams[id] = None
         if len(self.reset_streams) > self.most_reset:
             del self.reset_streams[next(iter(self.reset_streams))]
@@ -201,10 +217,14 @@ class Outbound:
         """Take a stream out: the peer has reset it, or it has ended."""
         stream.closed = True
         self.drop_unsent(stream)
+        self._blocked.pop(stream.id, None)
+        self._drop_received(stream)
+
+    def _drop_received(self, stream: Stream) -> None:
+        """Report nothing more of a stream: drop what waits to be, and the stream."""
         stream.partial.clear()
         if stream.backlog is not None:
             self.backlog.drop(stream)
-        self._blocked.pop(stream.id, None)
         self.streams.pop(stream.id, None)
 
     def drop_unsent(self, stream: Stream) -> None:

@@ -500,7 +500,7 @@ class Session:
                 stream.count_body(len(payload), bool(flags & END_STREAM))
             if flags & END_STREAM:
                 stream.remote_closed = True  # first: a stream that both have ended takes no RST_STREAM
-                if not inbound.receive(stream, payload, events) and not stream.closed:
+                if not inbound.receive(stream, payload, events) and id in self.streams:
                     self._half_close(stream, events)
                 return
             if payload:
@@ -517,7 +517,7 @@ class Session:
         inbound = self.inbound
         for stream in self.outbound.backlog.take_due():
             last = inbound.catch_up(stream, events)
-            if stream.closed or stream.backlog is not None:
+            if stream.id not in self.streams or stream.backlog is not None:
                 continue
             if not stream.remote_closed:
                 inbound.acknowledge_on(stream)

@@ -197,6 +197,7 @@ class Stream:
         "held_bytes",
         "id",
         "left",
+        "or_status",
         "out",
         "received",
         "remote_closed",
@@ -223,6 +224,8 @@ class Stream:
         self.greeted = False
         self.out = bytearray()
         self.status: tuple[bytes, int] | None = None
+        #: Another status that it may end with: some of ``out`` may have waited, and was cut off, or not.
+        self.or_status: tuple[bytes, int] | None = None
         self.reset: int | None = None
         #: The rest of ``out`` will not come.
         self.cut = False
@@ -265,6 +268,8 @@ class Model:
         self._greeted = False
         self._going_away = False
         self._gone_away = False
+        #: Streams whose client broke gRPC's framing, or a limit: their owner has not been told.
+        self._given_up: dict[int, Stream] = {}
         #: Streams that the server has reset: what comes on them may have been on its way.
         self._late: dict[int, None] = {}
         #: Streams begun after the last GOAWAY, which are refused.
@@ -616,10 +621,11 @@ class Model:
             self._events.append(("reset", stream.id, code))
 
     def _refuse(self, stream: Stream, status: int) -> None:
-        """The client broke gRPC's framing, or a limit: it gets a status, and the owner a cancellation."""
+        """The client broke gRPC's framing, or a limit: its owner is told, and says so to the client."""
         stream.cut = True
-        self._end(stream, (b"grpc-status", status))
-        self._events.append(("reset", stream.id, CANCEL))
+        self._given_up[stream.id] = self.open.pop(stream.id)
+        self._may_be_late(stream.id)
+        self._events.append(("refused", stream.id, status))
 
     def _end(self, stream: Stream, status: tuple[bytes, int]) -> None:
         stream.status = status
@@ -635,25 +641,41 @@ class Model:
             self.open[id].held -= 1
             self.open[id].held_bytes -= length
 
+    def _known(self, id: int) -> Stream | None:
+        """The stream, if its owner may still send on it."""
+        return self.open.get(id) or self._given_up.get(id)
+
     def headers(self, id: int) -> None:
-        if id in self.open:
-            self.open[id].greeted = True
+        stream = self._known(id)
+        if stream is not None:
+            stream.greeted = True
 
     def message(self, id: int, payload: bytes, compressed: bool) -> None:
-        if id in self.open:
-            self.open[id].greeted = True
-            self.open[id].out += bytes((compressed,)) + len(payload).to_bytes(4, "big") + payload
+        stream = self._known(id)
+        if stream is not None:
+            stream.greeted = True
+            stream.out += bytes((compressed,)) + len(payload).to_bytes(4, "big") + payload
+
+    def refuse(self, id: int, status: int) -> None:
+        """The owner ends a call that was given up, unless it has ended it meanwhile."""
+        stream = self._given_up.pop(id)
+        refusal = (b"grpc-status", status)
+        if stream.reset is None and stream.status is None:
+            self._end(stream, refusal)
+        elif stream.out:
+            stream.or_status = refusal
 
     def finish(self, id: int, status: int) -> None:
-        stream = self.open.get(id)
+        stream = self._known(id)
         if stream is not None and stream.status is None:
             stream.status = (b"grpc-status", status)
             if not stream.out:
                 self._end(stream, stream.status)
 
     def reset(self, id: int, code: int) -> None:
-        stream = self.open.pop(id, None)
+        stream = self._known(id)
         if stream is not None:
+            self.open.pop(id, None)
             self._may_be_late(id)
             stream.reset = code
             stream.cut = True
@@ -755,9 +777,10 @@ class Model:
             _require(not stream.out or stream.cut, f"the end of stream {stream.id} ahead of its messages")
             _require(stream.status is not None, f"an end of stream {stream.id} that nobody ordered")
             assert stream.status is not None
-            name, value = stream.status
+            ends = [end for end in (stream.status, stream.or_status) if end is not None]
             _require(
-                fields.get(name) == b"%d" % value, f"{fields} on stream {stream.id}, not {stream.status}"
+                any(fields.get(name) == b"%d" % value for name, value in ends),
+                f"{fields} on stream {stream.id}, not {ends}",
             )
             if stream.id in self.open:
                 self._end(stream, stream.status)

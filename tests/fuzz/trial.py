@@ -15,6 +15,7 @@ from actorrpc.wire.events import (
     MessageReceived,
     RequestReceived,
     StreamEnded,
+    StreamRefused,
     StreamReset,
 )
 from actorrpc.wire.head import parse_timeout
@@ -26,7 +27,7 @@ from tests.wire.raw import SETTINGS, WINDOW_UPDATE
 
 from .bounds import check_bounds
 from .grammar import MESSAGE_LIMIT, Step
-from .model import ENHANCE_YOUR_CALM, Act, Model, Wrong
+from .model import CANCEL, ENHANCE_YOUR_CALM, Act, Model, Wrong
 
 __all__ = ["CONFIG", "IMPATIENT", "PINGED", "STEADY", "Trial"]
 
@@ -174,6 +175,10 @@ class Trial:
         if isinstance(event, Drained):
             self._drained(event)
             return
+        if isinstance(event, StreamRefused):
+            self.session.outbound.cut_off(event.stream, trailers(event.status, event.message))
+            self._acts.append(("refuse", event.stream.id, int(event.status)))
+            event = StreamReset(event.stream, CANCEL)
         assert isinstance(event, (RequestReceived, MessageReceived, StreamEnded, StreamReset))
         id = event.stream.id
         if isinstance(event, RequestReceived):
@@ -355,6 +360,8 @@ def _names(event: Event) -> list[Act]:
         return []
     if isinstance(event, Faulted):
         return [("fault", event.error.code)]
+    if isinstance(event, StreamRefused):
+        return [("refused", event.stream.id, int(event.status))]
     assert isinstance(event, (RequestReceived, MessageReceived, StreamEnded, StreamReset))
     id = event.stream.id
     if isinstance(event, RequestReceived):

@@ -55,6 +55,17 @@ def test_requests_may_be_compressed(compression: grpc.Compression) -> None:
         assert [reply.number for reply in stub.Talk(iter([Item(body=bytes(1000))] * 3))] == [1, 1, 1]
 
 
+def test_an_unknown_method_is_unimplemented_however_large_its_message() -> None:
+    head = [(name, "/no.Service/Method" if name == ":path" else value) for name, value in raw.request("")]
+    too_large = raw.data(1, (50_000_000).to_bytes(5, "big"))
+    with (
+        serving(app) as hubs,
+        raw_client(hubs.address, raw.OPEN + raw.headers(1, head) + too_large) as client,
+    ):
+        *_, block = client.wait_for(raw.HEADERS, raw.END_STREAM)
+        assert b"grpc-status\x0212" in block and b"unknown method" in block
+
+
 def test_a_request_that_is_too_large_once_decompressed() -> None:
     with (
         serving(COMPRESSING, max_receive_message_bytes=10_000) as hubs,

@@ -14,6 +14,7 @@ from actorrpc.wire.events import (
     MessageReceived,
     RequestReceived,
     StreamEnded,
+    StreamRefused,
     StreamReset,
 )
 from actorrpc.wire.outbound import trailers
@@ -115,6 +116,9 @@ class Owner:
             self.events.append(f"fault {event.error.code}")
             self.calls.clear()
             return
+        if isinstance(event, StreamRefused):
+            self.session.outbound.cut_off(event.stream, trailers(event.status, event.message))
+            event = StreamReset(event.stream, 8)
         assert isinstance(event, (RequestReceived, MessageReceived, StreamEnded, StreamReset, Drained))
         id = event.stream.id
         if isinstance(event, RequestReceived):

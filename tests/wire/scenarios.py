@@ -540,6 +540,18 @@ def header_lists_of_any_size_concern_their_call_alone() -> bytes:
     )
 
 
+@scenario(
+    events="1 request Fail; 3 request Fail; 5 request Early; 5 message a",
+    seen={1: "200, status 5, reset 0", 3: "200, status 5, reset 0", 5: "200, status 8, reset 0"},
+    config=Config(max_receive_message_bytes=10),
+)
+def what_ends_a_call_first_is_its_status() -> bytes:
+    bad = {1: raw.message(b"eleven byte"), 3: raw.message(b"x", flags=1)}
+    calls = (raw.headers(id, raw.request("Fail")) + raw.data(id, data) for id, data in bad.items())
+    early = raw.headers(5, raw.request("Early")) + raw.data(5, raw.message(b"a") + raw.message(b"b", 1))
+    return OPEN + b"".join(calls) + early + raw.data(5, b"late")
+
+
 def _last_words(name: str, sent: bytes) -> None:
     SCENARIOS.append(Scenario(name, (sent,), "fault 1", {}))
 

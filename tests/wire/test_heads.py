@@ -6,7 +6,9 @@ import pytest
 
 from actorrpc.config import Config
 from actorrpc.wire import head
+from actorrpc.wire.events import MessageReceived, StreamRefused
 from actorrpc.wire.head import parse_timeout
+from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
 
 from . import raw
@@ -321,6 +323,56 @@ def test_a_refused_message_in_the_last_frame_takes_no_reset() -> None:
         raw.OPEN + raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(b"x", 1), raw.END_STREAM)
     )
     assert View(owner.sent).brief() == {1: "200, status 13"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        raw.data(1, raw.message(bytes(101)), raw.END_STREAM),
+        raw.data(1, raw.message(b"x", flags=2), raw.END_STREAM),
+        raw.data(1, raw.message(b"x")[:4], raw.END_STREAM),
+    ],
+    ids=("over the limit", "with flags", "not whole"),
+)
+def test_a_call_that_is_refused_for_its_method_is_so_whatever_its_message(data: bytes) -> None:
+    owner = Owner(Config(max_receive_message_bytes=100))
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Fail")) + data)
+    assert View(owner.sent).brief() == {1: "200, status 5"}
+    assert owner.events == ["1 request Fail"] and not owner.session.streams
+
+
+def test_nothing_more_is_heard_of_a_refused_call() -> None:
+    session = Session(Config(max_receive_message_bytes=100, stream_window_bytes=65_535))
+    call = raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(bytes(50))) * 300
+    bad = raw.data(1, raw.message(b"x", flags=2)) + raw.data(1, raw.message(b"more"), raw.END_STREAM)
+    events = session.receive_data(raw.OPEN + call + bad + raw.window_update(1, 0))
+    assert isinstance(events[-1], StreamRefused) and not session.streams
+    sent = View(session.data_to_send())
+    for event in events:
+        if isinstance(event, MessageReceived):
+            session.consumed(event.stream, len(event.payload))
+    session.outbound.message(events[-1].stream, b"what another call's handler sends meanwhile")
+    session.outbound.cut_off(events[-1].stream, trailers(events[-1].status, events[-1].message))
+    assert sent.streams == {} and not session.outbound.unsent_bytes
+    after = [(type_, id) for type_, _, id, _ in raw.frames(session.data_to_send())]
+    assert after == [(raw.HEADERS, 1), (raw.DATA, 1), (raw.HEADERS, 1), (raw.RST_STREAM, 1)]
+
+
+def test_what_is_sent_on_a_refused_call_before_its_end_is_no_other_message() -> None:
+    session = Session(Config())
+    session.receive_data(raw.OPEN + raw.settings((raw.INITIAL_WINDOW_SIZE, 100_000)))
+    session.receive_data(raw.headers(1, raw.request("Silent")))
+    stream = session.streams[1]
+    session.outbound.message(stream, bytes(70_000))
+    sent = session.data_to_send()
+    bad = raw.data(1, raw.message(b"x", flags=2))
+    [refused] = session.receive_data(bad + raw.window_update(0, 50_000))
+    assert isinstance(refused, StreamRefused)
+    session.outbound.message(stream, b"more")  # as another call's handler may, which is told first
+    session.outbound.cut_off(stream, trailers(refused.status, refused.message))
+    sent += session.data_to_send()
+    assert View(sent).brief() == {1: "200, part of a message, status 13, reset 0"}
+    assert not session.outbound.unsent_bytes and session.outbound.idle
 
 
 @pytest.mark.parametrize("finished", (False, True))
