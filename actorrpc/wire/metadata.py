@@ -31,6 +31,10 @@ _RESERVED = frozenset(
         "upgrade",
     )
 )
+#: Of the names that begin with "grpc-", what tells a handler something: which attempt of a retried call it
+#: serves (gRFC A6). Those that end in "-bin" carry a client's traces and tags; all others are the protocol's.
+_SHOWN = frozenset(("grpc-previous-rpc-attempts",))
+
 #: What `quote_from_bytes` leaves as it is, beyond letters and digits: all of %x20-7E but "%".
 _UNENCODED = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
@@ -49,7 +53,7 @@ class Metadata(Mapping[str, Value]):
             if (
                 name[0] == ":"
                 or name in _RESERVED
-                or (name.startswith("grpc-") and not name.endswith("-bin"))
+                or (name.startswith("grpc-") and name not in _SHOWN and not name.endswith("-bin"))
             ):
                 continue
             self._values.setdefault(name, []).extend(_decode(name, value))

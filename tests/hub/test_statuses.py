@@ -340,3 +340,24 @@ def test_details_need_messages_and_a_status_and_its_package(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "google.rpc.status_pb2", None)
     with pytest.raises(ImportError, match=r"pip install 'actorrpc\[status\]'"):
         RpcError(StatusCode.ABORTED, details=[RETRY])
+
+
+RETRIES = """{"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 3, "initialBackoff": "0.01s",
+"maxBackoff": "0.01s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAVAILABLE"]}}]}"""
+
+
+def test_a_handler_sees_which_attempt_it_serves() -> None:
+    """A client that retries says how often it has tried before (gRFC A6), and nothing the first time."""
+    attempts: list[Any] = []
+
+    class Unreliable(StatelessBase):
+        def Unary(self, request, call):
+            attempts.append(call.metadata.get("grpc-previous-rpc-attempts"))
+            if len(attempts) < 3:
+                raise RpcError(StatusCode.UNAVAILABLE)
+            return Item(number=len(attempts))
+
+    options = [("grpc.service_config", RETRIES), ("grpc.use_local_subchannel_pool", 1)]
+    with serving(actorrpc.App([Unreliable])) as hubs, grpc.insecure_channel(hubs.address, options) as channel:
+        assert StatelessStub(channel).Unary(Item(), timeout=60).number == 3
+    assert attempts == [None, "1", "2"]

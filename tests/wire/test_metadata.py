@@ -32,10 +32,24 @@ RECEIVED: dict[str, tuple[list[tuple[str, str]], dict[str, tuple[Any, ...]]]] = 
         ],
         {},
     ),
-    "what tracing needs": (
-        [("grpc-trace-bin", "AAE"), ("user-agent", "grpc-python/1.0"), ("authorization", "Bearer t")],
-        {"grpc-trace-bin": (b"\0\1",), "user-agent": ("grpc-python/1.0",), "authorization": ("Bearer t",)},
+    "the protocol's own, by its documents": (
+        [
+            (name, "1")
+            for name in (
+                "grpc-timeout", "grpc-encoding", "grpc-accept-encoding", "grpc-message-type", "grpc-status",
+                "grpc-message", "grpc-retry-pushback-ms", "grpc-internal-encoding-request",
+            )
+        ],
+        {},
     ),
+    "which attempt it is": (
+        [("grpc-previous-rpc-attempts", "2")], {"grpc-previous-rpc-attempts": ("2",)}
+    ),
+    "what tracing needs": (
+        [("grpc-trace-bin", "AAE"), ("grpc-tags-bin", "AAI"), ("user-agent", "grpc-python/1.0")],
+        {"grpc-trace-bin": (b"\0\1",), "grpc-tags-bin": (b"\0\2",), "user-agent": ("grpc-python/1.0",)},
+    ),
+    "who it is": ([("authorization", "Bearer t")], {"authorization": ("Bearer t",)}),
 }  # fmt: skip
 
 
@@ -80,6 +94,7 @@ BAD_NAMES = ["X-Id", "x id", "", ":path", "x\xe9", "x\n"]
 RESERVED = [
     "connection", "content-length", "content-type", "host", "keep-alive", "proxy-connection", "te",
     "transfer-encoding", "upgrade", "grpc-status", "grpc-message", "grpc-encoding", "grpc-future",
+    "grpc-previous-rpc-attempts",
 ]  # fmt: skip
 
 
