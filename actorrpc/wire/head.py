@@ -57,7 +57,16 @@ class Refusal:
 class RequestHead:
     """What the fields of a request say. Shared between the calls that sent the same; never changed."""
 
-    __slots__ = ("accept_encoding", "content_length", "encoding", "fields", "path", "refusal", "size")
+    __slots__ = (
+        "accept_encoding",
+        "content_length",
+        "encoding",
+        "expects_continue",
+        "fields",
+        "path",
+        "refusal",
+        "size",
+    )
 
     def __init__(
         self,
@@ -77,6 +86,9 @@ class RequestHead:
         self.accept_encoding = ordinary.get("grpc-accept-encoding", "")
         #: What the bytes of all DATA must come to; None if the client does not say.
         self.content_length = content_length
+        #: The client may wait for an interim response before it sends DATA (RFC 9110, 10.1.1). What else it
+        #: may expect is ignored, as nginx, Envoy and Go's HTTP/2 do: to refuse it with 417 is allowed only.
+        self.expects_continue = "expect" in ordinary and _has_token(ordinary["expect"], "100-continue")
         self.refusal = refusal
 
     def __repr__(self) -> str:
@@ -200,6 +212,11 @@ def _parse(fields: tuple[Field, ...]) -> RequestHead:
         raise malformed("request without :method, :scheme or :path")
     length = _content_length(fields) if "content-length" in ordinary else None
     return RequestHead(fields, path, size, ordinary, _refusal(method, ordinary), length)
+
+
+def _has_token(value: str, token: str) -> bool:
+    """Whether a list (RFC 9110, 5.6.1) has a token, in upper or lower case."""
+    return token in [each.strip().lower() for each in value.split(",")]
 
 
 def _content_length(fields: tuple[Field, ...]) -> int:

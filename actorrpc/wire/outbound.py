@@ -33,6 +33,7 @@ __all__ = ["Outbound", "trailers"]
 PORTION = 256 * 1024
 
 _RESPONSE_HEADERS = encode([(b":status", b"200"), (b"content-type", b"application/grpc")])
+_CONTINUE = encode([(b":status", b"100")])
 _OK_TRAILERS = encode([(b"grpc-status", b"0")])
 
 # A whole unary reply but for the message: HEADERS, the DATA frame's header, the message's prefix.
@@ -108,6 +109,10 @@ class Outbound:
         """Queue frames that no window limits."""
         self._pending += len(frames)
         self._chunks.append(frames)
+
+    def go_on(self, stream: Stream) -> None:
+        """Tell a client that waits for it to send its request's body: an interim response (RFC 9113, 8.1)."""
+        self._header_block(stream, _CONTINUE, end_stream=False)
 
     def headers(self, stream: Stream, metadata: Iterable[tuple[bytes, bytes]] = ()) -> None:
         """Send the response headers, if they have not gone out yet."""

@@ -432,6 +432,8 @@ class Session:
             stream.remote_closed = end_stream
             self._refuse_request(stream)
             return
+        if head.expects_continue and not end_stream and head.content_length != 0:
+            outbound.go_on(stream)
         events.append(RequestReceived(stream))
         if end_stream:
             self._half_close(stream, events)

@@ -65,6 +65,7 @@ HEADS = [
     request("Call", ("grpc-encoding", "gzip"), ("grpc-accept-encoding", "identity,gzip")),
     request("Call", ("x-bin", "A=,B=, é"), ("x-bin", ""), ("grpc-timeout", "xyzS"), ("-bin", "%")),
     [*request("Call")[:4], ("te", "trailers"), ("content-type", "application/grpc+proto")],
+    request("Call", ("expect", "100-continue")),
 ]
 #: Well-formed, and no call; then those that are malformed.
 REFUSED = [

@@ -114,6 +114,8 @@ class Verdict(NamedTuple):
     compressed: bool = False
     #: What its DATA must come to (RFC 9113, 8.1.1).
     length: int | None = None
+    #: The client may wait for an interim response (RFC 9110, 10.1.1).
+    waits: bool = False
 
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -172,7 +174,8 @@ def verdict(fields: Fields, limit: int) -> Verdict | None:
     if list_size((name, value) for name, value in fields if name != b"grpc-timeout") > limit:
         return Verdict(path, status=RESOURCE_EXHAUSTED, length=length)
     timeout = timeouts[0].decode("latin-1") if timeouts else ""
-    return Verdict(path, timeout, compressed=encoding != b"identity", length=length)
+    waits = values.get(b"expect") == b"100-continue"
+    return Verdict(path, timeout, compressed=encoding != b"identity", length=length, waits=waits)
 
 
 @lru_cache(1024)
@@ -268,6 +271,8 @@ class Model:
         self._greeted = False
         self._going_away = False
         self._gone_away = False
+        #: Streams whose client waits for an interim response, which comes at once, whatever becomes of them.
+        self._interim: set[int] = set()
         #: Streams whose client broke gRPC's framing, or a limit: their owner has not been told.
         self._given_up: dict[int, Stream] = {}
         #: Streams that the server has reset: what comes on them may have been on its way.
@@ -445,6 +450,8 @@ class Model:
         else:
             stream.compressed = found.compressed
             stream.left = found.length
+            if found.waits and not end and found.length != 0:
+                self._interim.add(id)
             self.open[id] = stream
             self._events.append(("request", id, found.path, found.timeout))
             if end:
@@ -726,6 +733,13 @@ class Model:
             if not id:
                 self._read_control(type_, flags, payload)
                 continue
+            if id in self._interim:
+                self._interim.remove(id)
+                _require(
+                    (type_, flags) == (HEADERS, END_HEADERS), f"a frame of type {type_}, {flags}, not 100"
+                )
+                _require(_response(payload) == {b":status": b"100"}, f"{payload!r}, not 100")
+                continue
             stream = self.replies.get(id)
             if stream is None:
                 raise Wrong(f"a frame of type {type_} on stream {id}, which is over")
@@ -795,6 +809,7 @@ class Model:
         _require(not self.control, f"the server owes {list(self.control)}")
         if self.fault is not None:
             return
+        _require(not self._interim, f"the server owes interim responses on streams {self._interim}")
         _require(not self._grants, f"windows of streams that are not open: {self._grants}")
         for stream in self.replies.values():
             if stream.id not in self.open:

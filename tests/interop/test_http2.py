@@ -170,6 +170,15 @@ def test_curl_has_a_deadline(curl: Curl) -> None:
     assert (answer.code, answer.head["grpc-status"], answer.body) == (200, "4", b"")
 
 
+def test_curl_expects_to_go_on(curl: Curl, tmp_path: Path) -> None:
+    """`expect: 100-continue` is answered with 100 ahead of the answer"""
+    answer = curl.post(f"{SERVICE}/UnaryCall", framed(LARGE), "-H", "expect: 100-continue")
+    assert (answer.code, answer.head["grpc-status"]) == (200, "0")
+    assert answer.replies(SimpleResponse) == [LARGE_REPLY]
+    lines = (tmp_path / "head").read_text().split("\n")
+    assert [line.split()[1] for line in lines if line.startswith("HTTP/2")] == ["100", "200"]
+
+
 @pytest.mark.parametrize("accepted", ["gzip", "identity, deflate, gzip"])
 def test_curl_compresses(curl: Curl, accepted: str) -> None:
     """a gzip message is read, and answered with one if `grpc-accept-encoding` has it"""

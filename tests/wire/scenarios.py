@@ -232,6 +232,30 @@ def bodies_whose_length_is_named() -> bytes:
     )
 
 
+@scenario(
+    events="1 request Collect; 3 request Unary; 3 end; 5 request Collect; 5 message a; 5 end; "
+    "7 request Fail; 1 message a; 1 end",
+    seen={
+        1: "100, 200, a, status 0",
+        3: "200, , status 0",
+        5: "200, a, status 0",
+        7: "100, 200, status 5, reset 0",
+    },
+)
+def clients_that_wait_to_be_told_to_go_on() -> tuple[bytes, ...]:
+    expect = ("expect", "100-continue")
+    body = raw.message(b"a")
+    return (
+        OPEN
+        + raw.headers(1, raw.request("Collect", expect))
+        + raw.headers(3, raw.request("Unary", expect), END_HEADERS | END_STREAM)
+        + raw.headers(5, raw.request("Collect", ("expect", "another-thing")))
+        + raw.data(5, body, END_STREAM)
+        + raw.headers(7, raw.request("Fail", expect)),
+        raw.data(1, body, END_STREAM),
+    )
+
+
 # ---- framing
 
 

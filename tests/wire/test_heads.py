@@ -124,6 +124,44 @@ def test_a_call_from_an_older_hub_has_no_length_to_keep() -> None:
     assert Session.thaw(snapshot, Config()).streams[1].body_left is None
 
 
+INTERIM = [("interim", [(b":status", b"100")])]
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        ([("expect", "100-continue")], True),
+        ([("expect", "100-Continue")], True),
+        ([("expect", "something, 100-continue")], True),
+        ([("expect", "100-continue"), ("content-length", "7")], True),
+        ([("expect", "100-continue"), ("content-length", "0")], False),
+        ([("expect", "200-ok")], False),
+        ([("expect", "")], False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_a_client_that_waits_is_told_to_go_on(extra: Fields, told: bool) -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, [*GOOD, *extra]))
+    assert View(owner.sent).streams == ({1: INTERIM} if told else {})
+    owner.move()
+    owner.feed(raw.data(1, b""))
+    assert View(owner.sent).streams == ({1: INTERIM} if told else {}), "once"
+
+
+def test_of_a_client_that_does_not_wait_nothing_is_said() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Unary", ("expect", "100-continue")), BOTH))
+    assert View(owner.sent).brief() == {1: "200, , status 0"}
+
+
+def test_a_client_that_waits_is_told_what_its_headers_are_refused_for() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN + raw.headers(1, [*changed({":method": "PUT"}), ("expect", "100-continue")]))
+    assert View(owner.sent).brief() == {1: "405, reset 0"}
+
+
 @pytest.mark.parametrize("fields", MALFORMED.values(), ids=MALFORMED)
 def test_malformed_is_not_remembered_as_good(fields: Fields) -> None:
     test_malformed(fields)

@@ -91,7 +91,10 @@ class View:
         assert all(name == name.lower() and value == value.strip(b" \t") for name, value in fields), fields
         if flags & raw.END_STREAM:
             self._ended.add(stream)
-        if not self._begun(stream):
+        if fields == [(b":status", b"100")]:
+            assert not flags & raw.END_STREAM and stream not in self.streams, "100 at the end, or late"
+            self._add(stream, "interim", fields)
+        elif not self._begun(stream):
             assert fields[0][0] == b":status"
             self._add(stream, "headers", fields)
         else:
@@ -99,7 +102,7 @@ class View:
             self._add(stream, "trailers", fields)
 
     def _begun(self, stream: int) -> bool:
-        return stream in self.streams and self.streams[stream][0][0] == "headers"
+        return any(kind == "headers" for kind, _ in self.streams.get(stream, ()))
 
     def _add(self, stream: int, kind: str, what: object) -> None:
         self.streams.setdefault(stream, []).append((kind, what))
