@@ -87,7 +87,7 @@ def test_what_a_connection_takes_is_shown_and_travels(server: ServerProcess, con
     assert row["id"] in known
     assert list(row) == [
         "id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why",
-        "actors", "load", "freeze_ms", "age",
+        "actors", "load", "freeze_ms", "age", "identities",
     ]  # fmt: skip
     assert list(row["actors"]) == row["services"]
     assert row["actors"]["shapes.Stateful"] == row["cpu"] >= 0 <= row["load"]

@@ -171,7 +171,6 @@ def test_errors_name_the_handler(wrong: object) -> None:
     ("methods", "written"),
     [
         (["key"], {"key_": two, "key": two}),  # which is then a method of the user's own
-        (["on_topic"], {"on_topic": two}),  # a hook
         (["key", "key_"], {"key_": two}),
         (["stalk", "stalk_end"], {"stalk_end": lambda self, call: None}),
         (["state"], {"state": Empty()}),
