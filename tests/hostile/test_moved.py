@@ -24,7 +24,9 @@ def server() -> Iterator[Served]:
 
 def hub_of(server: Served, attacker: Attacker) -> tuple[str, int]:
     """The id of the attacker's connection, and the hub that serves it."""
-    found = next(each for each in server.connections() if each["peer"] == attacker.name)
+    found = server.wait_for(
+        lambda: next((each for each in server.connections() if each["peer"] == attacker.name), None)
+    )
     return found["id"], found["hub"]
 
 

@@ -75,6 +75,7 @@ class Mailbox(Cell):
         self.mailbox = deque()
         self.topic_turns = self.topic_bytes = 0
         self.instance = self.service = connection.service
+        self.identity, self.key = "", connection.service.__rpc__.name
 
     def overrides(self, hook: str) -> bool:
         return True
@@ -102,7 +103,7 @@ class Connection:
         self.hub = self.node = hub
         self.id = name
         self.state = SERVING
-        self.service: Any = SimpleNamespace(__rpc__=SimpleNamespace(name="shapes.Stateful"))
+        self.service: Any = SimpleNamespace(__rpc__=SimpleNamespace(name="shapes.Stateful"), _identity="")
         self.host = ServiceHost(self)  # type: ignore[arg-type]
         self.cell = Mailbox(self, owner)
         self.cells = {self.cell.name: self.cell}
