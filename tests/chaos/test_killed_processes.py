@@ -62,7 +62,7 @@ def runs(pid: int) -> bool:
     """Whether a process is there and no zombie, which an orphan may stay for a while."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
 

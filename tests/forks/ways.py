@@ -179,7 +179,7 @@ class Child:
     def alive(self) -> bool:
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return False
         return stat.rpartition(")")[2].split()[0] not in "ZX"
 
