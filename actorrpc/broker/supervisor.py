@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import gevent
 from gevent import get_hub
 from gevent.queue import Empty, Queue
 
@@ -33,6 +34,8 @@ log = logging.getLogger("actorrpc.broker")
 GRACE = 2.0
 #: How often to see whether a hub that is silent should have others accept from its queue.
 QUEUE_CHECK = 1.0
+#: How long hubs that have just started may take to hear of each other.
+TELLING = 5.0
 
 
 class Supervisor:
@@ -105,6 +108,7 @@ class Supervisor:
             self._until(lambda: self._stopping or self._all_ready())
             if not self._stopping:
                 self._join(self.processes)
+                self._wait_until_told()
                 self._announced = True
                 on_ready()
                 queue_check = every(QUEUE_CHECK, self._events.put, self._assign_queues)
@@ -249,6 +253,12 @@ class Supervisor:
             self._joined.append(process)
         self._assign_homes()
         self._assign_queues()
+
+    def _wait_until_told(self) -> None:
+        """Wait until each has heard of the others, and of topics' homes: who is told that we are ready may
+        move a connection at once. What a hub is asked it answers after what it was told before."""
+        question = control_pb2.ToHub(list_connections=control_pb2.ListConnections())
+        gevent.wait([process.ask(question) for process in self._joined], timeout=TELLING)
 
     def _assign_queues(self) -> None:
         if not self._stopping:

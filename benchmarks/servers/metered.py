@@ -94,7 +94,7 @@ class Burden(BurdenBase):
 # ---- ways to meter
 
 _METERED = re.compile(r"\b(usage|mark|meter)\b|node\.turns|runner\.part")
-_KINDS = ("_on_bytes", "_work", "_continue", "count_turn", "use_slice", "_flush")
+_KINDS = ("_on_bytes", "_work", "_continue", "count_turn", "_end_slice", "_flush")
 
 
 def _stripped(method: Callable[..., Any]) -> Callable[..., Any]:
