@@ -316,11 +316,14 @@ class Cell:
 
     def release(self, call: Call[Any], *, first: bool = False) -> None:
         """Queue the turn that takes the first message which the call holds; before all others, if they came
-        later."""
+        later, but for the hooks that come before any turn."""
         if call.held and not call.resuming:
             call.resuming = True
             queue = self.lane if call.route.concurrent else self.mailbox
-            (queue.appendleft if first else queue.append)((HELD, call, None))
+            if first:
+                queue.insert(int(bool(queue) and queue[0][0] in (CONNECT, THAW)), (HELD, call, None))
+            else:
+                queue.append((HELD, call, None))
 
     def drained(self, call: Call[Any]) -> None:
         """The client has taken what was sent on the call: it goes on."""

@@ -12,7 +12,9 @@ import grpc
 import pytest
 
 import actorrpc
+from actorrpc.hub import travel
 from actorrpc.hub.connection import TURN_SLICE, Connection
+from actorrpc.hub.travel import freeze
 from actorrpc.hub.turns import CLOSE, TOPIC, Cell
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
@@ -255,6 +257,36 @@ def test_calls_that_may_run_beside_do_not_wait_for_the_turn_after_on_connect() -
         assert client.wait_for(raw.DATA)[2] == 3
         hubs.ask(gate.set)
         assert client.wait_for(raw.DATA)[2] == 1
+
+
+def test_on_thaw_comes_before_what_a_window_lets_go_on_that_opened_on_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+
+    class Hears(StatefulBase):
+        def on_thaw(self):
+            order.append("on_thaw")
+
+        def Talk(self, message, call):
+            order.append(f"message {message.number}")
+            call.send(Item(body=bytes(70_000)))
+
+    with serving(actorrpc.App([Hears]), 2) as hubs, raw_client(hubs.address, NO_WINDOW) as client:
+        messages = b"".join(raw.message(Item(number=number).SerializeToString()) for number in (1, 2))
+        client.send(begin(1, "Talk") + raw.data(1, messages))
+        connection = hubs.connection()
+        hubs.wait_for(lambda: any(call.held for call in connection.calls.values()))
+
+        def freeze_and_open(connection: Connection) -> bytes:
+            data = freeze(connection)
+            client.send(raw.window_update(1, 1 << 20))
+            return data
+
+        monkeypatch.setattr(travel, "freeze", freeze_and_open)
+        assert hubs.move(1).why == ""
+        replies_of(client, 1, 2)
+    assert order == ["message 1", "on_thaw", "message 2"]
 
 
 def test_calls_that_may_run_beside_do_not_wait_for_the_turn_after_on_thaw() -> None:
