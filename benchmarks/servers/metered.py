@@ -111,7 +111,7 @@ def _stripped(method: Callable[..., Any]) -> Callable[..., Any]:
 def _run_ready(connection: Connection) -> None:
     ready = connection._ready
     while ready and not connection.slice_over:
-        lane = ready.popleft()
+        lane = ready.pop(0)
         lane.queued = False
         lane.start()
 
