@@ -302,11 +302,10 @@ class Connection:
         Raises RpcError for an identity too many.
         """
         service = call.route.service
-        identity = call.identity
-        if not identity:
-            cell = self.cells.get(service.__rpc__.name) or self._make_cell(service)
+        if call.identity:
+            cell = self._cell_of(service, call.identity)
         else:
-            cell = self._cell_of(service, identity)
+            cell = self.cells.get(service.__rpc__.name) or self._make_cell(service)
         call.cell = cell
         cell.release(call)
         self.ready(cell)
@@ -327,7 +326,8 @@ class Connection:
             identities.check_room(identity)
             cell = self._make_cell(service, identity)
             identities.add(cell)
-            self.upkeep.start()
+            if len(identities) == 1:  # the next have more time than this one
+                self.upkeep.start()
         identities.began(identity)
         return cell
 
@@ -370,7 +370,7 @@ class Connection:
             call.request = None
         self._will_run(call.cell)
 
-    def _on_reset(self, event: StreamReset) -> None:
+    def _on_reset(self, event: StreamReset | StreamRefused) -> None:
         call = self.calls.get(event.stream.id)
         if call is not None:
             self._interrupt(call, CallCancelled("the client cancelled the call"))
@@ -378,9 +378,7 @@ class Connection:
     def _on_refused(self, event: StreamRefused) -> None:
         stream = event.stream
         self.session.outbound.cut_off(stream, trailers(event.status, event.message))
-        call = self.calls.get(stream.id)
-        if call is not None:
-            self._interrupt(call, CallCancelled("the client cancelled the call"))
+        self._on_reset(event)  # to the handler it is the same
 
     def _on_drained(self, event: Drained) -> None:
         call = self.calls.get(event.stream.id)

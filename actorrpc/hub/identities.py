@@ -8,13 +8,15 @@ nothing of this.
 from __future__ import annotations
 
 from functools import partial
+from heapq import heapify, heappop, heappush
+from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actorrpc.call import Call
 from actorrpc.duties import brief
 from actorrpc.errors import RpcError, StatusCode
-from actorrpc.hub.turns import Cell
+from actorrpc.hub.turns import Cell, is_mostly_stale
 
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
@@ -41,24 +43,30 @@ def check_identity(identity: str) -> None:
 class _Member:
     """One identity: its actors, its open calls, and since when it has had none."""
 
-    __slots__ = ("calls", "cells", "end_at", "since")
+    __slots__ = ("calls", "cells", "identity", "since")
 
-    def __init__(self, since: float) -> None:
+    def __init__(self, identity: str, since: float) -> None:
+        self.identity = identity
         self.cells: list[Cell] = []
         self.calls = 0
         self.since = since
-        #: Not to be looked at before.
-        self.end_at = 0.0
 
 
 class Identities:
-    """The identities of one connection that have actors."""
+    """The identities of one connection that have actors.
 
-    __slots__ = ("_connection", "_members")
+    Each is looked at when it may have been idle for long enough, and then put off until it may be. What
+    happens often, that calls begin and end, is only noted.
+    """
+
+    __slots__ = ("_connection", "_looks", "_members", "_order")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._members: dict[str, _Member] = {}
+        #: A heap: when to look at which, once each, and a number to tell two of one time apart.
+        self._looks: list[tuple[float, int, _Member]] = []
+        self._order = count()
 
     def __len__(self) -> int:
         return len(self._members)
@@ -77,7 +85,8 @@ class Identities:
         now = monotonic() if since is None else since
         member = self._members.get(cell.identity)
         if member is None:
-            member = self._members[cell.identity] = _Member(now)
+            member = self._members[cell.identity] = _Member(cell.identity, now)
+            self._look(member, now + self._limit)
         member.cells.append(cell)
         member.since = max(member.since, now)
 
@@ -88,6 +97,9 @@ class Identities:
             member.cells.remove(cell)
             if not member.cells:
                 del self._members[cell.identity]
+                if is_mostly_stale(len(self._looks) - len(self._members), len(self._looks)):
+                    self._looks = [look for look in self._looks if self._has(look[2])]
+                    heapify(self._looks)
 
     def began(self, identity: str) -> None:
         """A call has been let through to one of its actors."""
@@ -109,31 +121,37 @@ class Identities:
     # ---- those that nobody has called for a while
 
     @property
+    def _limit(self) -> float:
+        return self._connection.node.config.identity_idle
+
+    def _has(self, member: _Member) -> bool:
+        """False: its actors could not be made."""
+        return self._members.get(member.identity) is member
+
+    def _look(self, member: _Member, when: float) -> None:
+        heappush(self._looks, (when, next(self._order), member))
+
+    @property
     def due(self) -> float:
         """When the next one may have to end."""
-        limit = self._connection.node.config.identity_idle
-        now = monotonic()
-        return min(
-            (
-                now + limit if each.calls else max(each.since + limit, each.end_at)
-                for each in self._members.values()
-            ),
-            default=now + limit,
-        )
+        return self._looks[0][0]
 
     def sweep(self) -> None:
         """End the actors of those that have had no call for long enough."""
-        limit = self._connection.node.config.identity_idle
         now = monotonic()
-        for identity, member in list(self._members.items()):
-            if member.calls or now < max(member.since + limit, member.end_at):
+        while self._looks and self._looks[0][0] <= now:
+            _, _, member = heappop(self._looks)
+            if not self._has(member):
                 continue
-            if any(cell.busy for cell in member.cells):
-                member.end_at = now + _LATER
-                continue
-            del self._members[identity]
-            for cell in member.cells:
-                self._end(cell)
+            ends = (now if member.calls else member.since) + self._limit
+            if ends > now:
+                self._look(member, ends)
+            elif any(cell.busy for cell in member.cells):
+                self._look(member, now + _LATER)
+            else:
+                del self._members[member.identity]
+                for cell in member.cells:
+                    self._end(cell)
 
     def _end(self, cell: Cell) -> None:
         connection = self._connection

@@ -345,6 +345,18 @@ def test_an_actor_that_could_not_be_made_leaves_no_identity():
         assert hubs.ask(lambda: (len(connection.identities), dict(connection.cells))) == (0, {})
 
 
+def test_identities_whose_actors_cannot_be_made_do_not_add_up():
+    class Broken(StatefulBase):
+        def on_connect(self):
+            raise RpcError(StatusCode.UNAVAILABLE, "not now")
+
+    with serving(actorrpc.App([Broken], identity=user_of)) as hubs, connect(hubs) as channel:
+        for number in range(300):
+            code(channel, f"user {number}")
+        connection = hubs.connection()
+        assert hubs.ask(lambda: len(connection.identities._looks)) < 100
+
+
 def test_a_blocked_on_disconnect_keeps_the_connection_where_it_is():
     going = threading.Event()
     began: list[str] = []
