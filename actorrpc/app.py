@@ -73,6 +73,8 @@ class App:
         self.services: dict[str, type[Service]] = {}
         #: Routes by ``:path``.
         self.routes: dict[str, Route] = {}
+        #: Services with calls that may run beside others.
+        self.beside: set[type[Service]] = set()
         for service in services:
             self._add(service)
         if not self.services:
@@ -101,6 +103,8 @@ class App:
         for method in spec.methods:
             route = Route(service, method, self.chain)
             self.routes[route.path] = route
+            if route.concurrent:
+                self.beside.add(service)
 
     def __repr__(self) -> str:
         return f"<App {', '.join(self.services)}: {len(self.routes)} methods>"

@@ -13,7 +13,7 @@ from itertools import takewhile
 from actorrpc.actor import Actor, Service
 from actorrpc.errors import ConfigError
 from actorrpc.service import ServiceSpec
-from actorrpc.signatures import check_hook, check_hook_names, check_signature, meant, takes
+from actorrpc.signatures import HOOK, check_hook, check_hook_names, check_signature, meant, takes
 
 __all__ = ["check_service"]
 
@@ -21,7 +21,7 @@ __all__ = ["check_service"]
 _HOOKS = {
     name: tuple(inspect.signature(hook).parameters)
     for name, hook in vars(Actor).items()
-    if name.startswith("on_")
+    if name.startswith(HOOK)
 }
 
 
@@ -72,7 +72,7 @@ def _check_taken(service: type[Service], handlers: dict[str, tuple[str, ...]]) -
         if method.client_streaming:
             names[f"{method.name}_end"] = method.end_handler
         for name, handler in names.items():
-            hook = name.startswith("on_")
+            hook = name.startswith(HOOK)
             if name in own and not (name in handlers or handler in own or hook):
                 raise ConfigError(
                     f"{service.__name__}.{name} serves nothing, since the name `{name}` is taken: call it "

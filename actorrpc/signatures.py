@@ -10,13 +10,14 @@ from typing import Any
 
 from actorrpc.errors import ConfigError
 
-__all__ = ["check_hook", "check_hook_names", "check_signature", "meant", "takes"]
+__all__ = ["HOOK", "check_hook", "check_hook_names", "check_signature", "meant", "takes"]
 
 #: How alike two names must be (``difflib``'s ratio) for one to be the other with a slip of the fingers:
 #: `Wacth` and `Watch` have 0.8.
 _ALIKE = 0.8
 
-_HOOK = "on_"
+#: What the names of hooks begin with.
+HOOK = "on_"
 
 
 def check_signature(where: str, function: Callable[..., Any], arguments: Sequence[str]) -> None:
@@ -49,15 +50,15 @@ def check_hook_names(where: str, names: Iterable[str], hooks: Sequence[str], own
     for name in names:
         if name in hooks or name.startswith("_"):
             continue
-        if (instead := plain.get(_plain(name))) is None and name.startswith(_HOOK):
-            stems = [hook.removeprefix(_HOOK) for hook in hooks]
-            instead = next((_HOOK + stem for stem in get_close_matches(name[len(_HOOK) :], stems, 1)), "")
+        if (instead := plain.get(_plain(name))) is None and name.startswith(HOOK):
+            stems = [hook.removeprefix(HOOK) for hook in hooks]
+            instead = next((HOOK + stem for stem in get_close_matches(name[len(HOOK) :], stems, 1)), "")
         if instead:
             raise ConfigError(f"{where}.{name} is no hook of {owner}; did you mean {instead}?")
         if instead is not None:
             raise ConfigError(
                 f"{where}.{name} is no hook of {owner}: those are {', '.join(hooks)}. Other names must not "
-                f"begin with {_HOOK}"
+                f"begin with {HOOK}"
             )
 
 

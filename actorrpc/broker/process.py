@@ -73,9 +73,8 @@ class HubProcess:
         self._owner = owner
         self._asked: dict[int, AsyncResult[Answer | None]] = {}
         self._last_request = 0
-        with (
-            no_forks()
-        ):  # a policy's thread may; its child would have both ends of the link, and the error pipe
+        # A policy's thread may fork: its child would have both ends of the link, and the error pipe.
+        with no_forks():
             self._popen, self._pidfd, control = _spawn(hub, claim, command)
             self.pid = self._popen.pid
             self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 
 from actorrpc.actor import Actor
 from actorrpc.service import is_special
+from actorrpc.signatures import HOOK
 
 __all__ = ["handler_names", "is_taken"]
 
@@ -26,7 +27,6 @@ _TO_COME = {
     *("actor", "actors", "ask", "cancel", "forget", "join", "key", "leave", "load", "lock", "ref", "save"),
     *("schedule", "send", "sleep", "spawn", "stop", "tell", "timer", "timers", "wait"),
 }
-_HOOKS = "on_"
 
 
 def is_taken(name: str) -> bool:
@@ -34,7 +34,7 @@ def is_taken(name: str) -> bool:
     return (
         name in _OURS
         or name in _TO_COME
-        or name.startswith(_HOOKS)
+        or name.startswith(HOOK)
         or keyword.iskeyword(name)
         or is_special(name)
     )

@@ -82,10 +82,7 @@ def abandon(hub: Any, end: End) -> None:
     loop.reinit()
     current = getcurrent()
     if _hub_local.get_hub_if_exists() is hub:
-        new = _replace(hub, current, end)
-        for each in around:  # who kills one must not come out in the old hub, where it ends
-            if isinstance(each, greenlet) and not each.dead and each is not current and each.parent is hub:
-                each.parent = new
+        _adopt(around, hub, _replace(hub, current, end))
     hub.__class__ = _Outlived if current is hub else _Abandoned
     # Suspended greenlets must not be freed, since their `finally` blocks would run. The list holds itself,
     # and the collector no longer looks at what exists by now.
@@ -133,7 +130,8 @@ def _finish_closing() -> None:
     getattr(gevent.os, "_watched_children", {}).clear()  # siblings now
 
 
-def _replace(hub: Any, current: greenlet, end: End) -> greenlet:
+def _replace(hub: Any, current: greenlet, end: End) -> Any:
+    """The thread's new hub."""
     new: Any = _Fresh(loop=hub.loop)
     root = current
     while root.parent is not None:
@@ -142,22 +140,17 @@ def _replace(hub: Any, current: greenlet, end: End) -> greenlet:
         new.parent = root  # as anywhere in gevent
     else:
         new.parent = _ending(root, current, end)
-        _adopt(current, hub, new)
         if current is hub:
             hub.parent = new.parent
     _hub_local.set_hub(new)
-    fresh: greenlet = new
-    return fresh
+    return new
 
 
-def _adopt(current: greenlet, hub: greenlet, new: greenlet) -> None:
-    """When the current greenlet ends, and those that wait for it, the new hub goes on."""
-    each = current
-    while each.parent is not None:
-        if each.parent is hub:
+def _adopt(around: Iterable[Any], hub: Any, new: greenlet) -> None:
+    """When a greenlet of the hub's ends, the current one or one that is killed, the new hub goes on."""
+    for each in around:
+        if isinstance(each, greenlet) and not each.dead and each.parent is hub:
             each.parent = new
-            return
-        each = each.parent
 
 
 def _ending(root: greenlet, first: greenlet, end: End) -> greenlet:

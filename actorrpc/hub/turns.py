@@ -66,15 +66,6 @@ Turn = tuple[int, Any, Any]
 _NO_LANE: deque[Turn] = deque(maxlen=0)
 
 
-@cache
-def _has_lane(service: type[Service]) -> bool:
-    """Whether a service, given by its class, has methods that run beside others."""
-    return service.__rpc__.state is None or any(
-        getattr(getattr(service, method.handler, None), "__actorrpc_concurrent__", False)
-        for method in service.__rpc__.methods
-    )
-
-
 class Cell:
     """One service on one connection: its instance, its waiting turns, and whether one runs."""
 
@@ -119,7 +110,7 @@ class Cell:
         self.key = key_of(service.__rpc__.name, identity)
         self.state = state
         self.mailbox: deque[Turn] = deque()
-        self.lane: deque[Turn] = deque() if _has_lane(service) else _NO_LANE  # type: ignore[arg-type]  # a class is hashable
+        self.lane: deque[Turn] = deque() if service in connection.node.app.beside else _NO_LANE
         #: The connection has it among those whose turns it is to start.
         self.queued = False
         #: A runner drains the mailbox.
@@ -194,7 +185,12 @@ class Cell:
 
     def push(self, kind: int, call: Call[Any], payload: Any) -> None:
         """Queue a turn of a call; the connection starts it when it next looks."""
+        # As `_queue_of`, without a call for each message.
         (self.lane if call.route.concurrent else self.mailbox).append((kind, call, payload))
+
+    def _queue_of(self, call: Call[Any]) -> deque[Turn]:
+        """Where the turns of a call wait."""
+        return self.lane if call.route.concurrent else self.mailbox
 
     def push_topic(self, topic: str, type_name: str, payload: bytes) -> None:
         """Queue a topic's message for the actor itself."""
@@ -236,7 +232,7 @@ class Cell:
 
     def _left(self) -> None:
         """A runner has no more to do here."""
-        if self.parting and not (self.running or self.beside or self.mailbox or self.lane):
+        if self.parting and not self.busy:
             self.parting = False
             self.mailbox.append((DISCONNECT, None, None))
         self.connection.drained(self)
@@ -333,7 +329,7 @@ class Cell:
         later, but for the hooks that come before any turn."""
         if call.held and not call.resuming:
             call.resuming = True
-            queue = self.lane if call.route.concurrent else self.mailbox
+            queue = self._queue_of(call)
             if first:
                 queue.insert(int(bool(queue) and queue[0][0] in (CONNECT, THAW)), (HELD, call, None))
             else:
@@ -352,10 +348,7 @@ class Cell:
         """The client has gone: what is left to run is what closes iterables, an on_thaw that is due, and at
         last, when what is blocked has ended too, on_disconnect."""
         self.thaw_hook()  # the move that it was frozen for is given up
-        for queue in (self.mailbox, self.lane):
-            last = [turn for turn in queue if turn[0] in (CLOSE, THAW)]
-            queue.clear()
-            queue.extend(last)
+        self._take_out(lambda turn: turn[0] not in (CLOSE, THAW))
         if self.connected and self.overrides("on_disconnect"):
             self.mailbox.append((DISCONNECT, None, None))
 
@@ -402,15 +395,18 @@ class Cell:
     def drop_ended(self) -> None:
         """Take the turns of calls that have ended out of the queues."""
         self.stale = 0
+        for _, call, payload in self._take_out(lambda turn: turn[1] is not None and turn[1].ended):
+            self._drop(call, payload)
+
+    def _take_out(self, unwanted: Callable[[Turn], bool]) -> list[Turn]:
+        """Take turns out of both queues, and return them; the others stay in their order."""
+        taken: list[Turn] = []
         for queue in (self.mailbox, self.lane):
             turns = list(queue)
             queue.clear()
             for turn in turns:
-                _, call, payload = turn
-                if call is not None and call.ended:
-                    self._drop(call, payload)
-                else:
-                    queue.append(turn)
+                (taken if unwanted(turn) else queue).append(turn)
+        return taken
 
     def _take(self, call: Call[Any], payload: bytes) -> Message:
         """The message for the handler, which the session may forget."""
@@ -565,17 +561,14 @@ class Cell:
 
     def discard(self) -> None:
         """Drop all that waits: the instance could not be made."""
-        for queue in (self.mailbox, self.lane):
-            for _, call, payload in queue:
-                if call is not None:
-                    self._drop(call, payload)
-            queue.clear()
+        for _, call, payload in self._take_out(lambda turn: True):
+            if call is not None:
+                self._drop(call, payload)
 
     def close_iterator(self, call: Call[Any]) -> None:
         """Close the iterable of a call that has ended, as a turn: a generator's ``finally`` blocks run."""
         if _can_close(call.iterator):
-            queue = self.lane if call.route.concurrent else self.mailbox
-            queue.append((CLOSE, None, (call.iterator, call)))
+            self._queue_of(call).append((CLOSE, None, (call.iterator, call)))
             self.connection.ready(self)
         call.iterator = call.origin = None
 
@@ -597,12 +590,7 @@ class Cell:
 
     def close_iterators(self) -> None:
         """Run these turns now, before others that wait."""
-        due = [turn for queue in (self.mailbox, self.lane) for turn in queue if turn[0] == CLOSE]
-        for queue in (self.mailbox, self.lane):
-            others = [turn for turn in queue if turn[0] != CLOSE]
-            queue.clear()
-            queue.extend(others)
-        for _, _, (iterator, call) in due:
+        for _, _, (iterator, call) in self._take_out(lambda turn: turn[0] == CLOSE):
             self._close(iterator, call)
 
     def run_hook(self, name: str, *args: Any) -> bool:
@@ -667,7 +655,7 @@ class Cell:
                 self._count_topic(turn.payload)
         for call in calls.values():
             if call.cell is self and call.origin is not None:
-                (self.lane if call.route.concurrent else self.mailbox).appendleft((RESUME, call, None))
+                self._queue_of(call).appendleft((RESUME, call, None))
 
     def __repr__(self) -> str:
         return (

@@ -196,11 +196,9 @@ def check_trailers(fields: tuple[Field, ...]) -> None:
 def _parse(fields: tuple[Field, ...]) -> RequestHead:
     pseudo: dict[str, str] = {}
     ordinary: dict[str, str] = {}
-    size = 0
     for field in dict.fromkeys(fields):  # once each: a block can repeat a field of 4 kB 16,000 times
         _check(field)
     for name, value in fields:
-        size += len(name) + len(value) + 32
         if name[:1] != ":":
             ordinary[name] = value
         elif ordinary or name in pseudo or name not in _PSEUDO:
@@ -211,7 +209,7 @@ def _parse(fields: tuple[Field, ...]) -> RequestHead:
     if not method or not path or not pseudo.get(":scheme"):
         raise malformed("request without :method, :scheme or :path")
     length = _content_length(fields) if "content-length" in ordinary else None
-    return RequestHead(fields, path, size, ordinary, _refusal(method, ordinary), length)
+    return RequestHead(fields, path, list_size(fields), ordinary, _refusal(method, ordinary), length)
 
 
 def _has_token(value: str, token: str) -> bool:
