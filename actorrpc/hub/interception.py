@@ -22,7 +22,7 @@ from actorrpc.hub.identities import check_identity
 from actorrpc.hub.metering import Part
 from actorrpc.hub.runners import Runner, Runners
 from actorrpc.hub.turns import END, is_mostly_stale
-from actorrpc.hub.variables import run_in
+from actorrpc.hub.variables import run_as_turn, run_in
 from actorrpc.interceptor import Chain
 
 if TYPE_CHECKING:
@@ -213,21 +213,10 @@ class Admission:
         if call.ended:
             return
         connection = self.connection
-        now = monotonic()
-        if call.deadline is not None and now >= call.deadline:
+        if call.deadline is not None and monotonic() >= call.deadline:
             connection.expire(call)
             return
-        assert call.route.chain is not None
-        call.runner = runner
-        call.since = runner.since = now
-        try:
-            call.route.chain.admit(call)
-        except BaseException as error:
-            fail(call, error)
-        finally:
-            call.variables = runner.gr_context
-            runner.gr_context = None
-            call.runner = None
+        run_as_turn(call, runner, _run_hooks, call)
         if not call.ended:
             try:
                 connection.admit(call)
@@ -236,3 +225,11 @@ class Admission:
 
     def __repr__(self) -> str:
         return f"<Admission {len(self.lane)} calls wait>"
+
+
+def _run_hooks(call: Call[Any]) -> None:
+    assert call.route.chain is not None
+    try:
+        call.route.chain.admit(call)
+    except BaseException as error:
+        fail(call, error)

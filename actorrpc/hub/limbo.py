@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actorrpc.call import Call
@@ -12,6 +11,7 @@ from actorrpc.errors import RpcError
 from actorrpc.hub.failures import fail
 from actorrpc.hub.metering import Part
 from actorrpc.hub.runners import Runner
+from actorrpc.hub.variables import run_as_turn
 
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
@@ -51,16 +51,10 @@ class Limbo:
         self.connection.run(job, self.part)
 
     def _fail(self, call: Call[Any], error: RpcError, runner: Runner) -> None:
-        call.runner = runner
-        call.since = runner.since = monotonic()
-        if call.variables is not None:
-            runner.gr_context = call.variables
         try:
             if not call.ended:
-                fail(call, error)
+                run_as_turn(call, runner, fail, call, error)
         finally:
-            call.variables, runner.gr_context = runner.gr_context, None
-            call.runner = None
             self.connection.drained(self)
 
     # ---- what a cell does

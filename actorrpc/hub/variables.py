@@ -8,13 +8,17 @@ without variables pays a comparison.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from greenlet import getcurrent
 
 from actorrpc.call import Call
 
-__all__ = ["run_in"]
+if TYPE_CHECKING:
+    from actorrpc.hub.runners import Runner
+
+__all__ = ["run_as_turn", "run_in"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -36,3 +40,19 @@ def run_in(call: Call[Any], function: Callable[P, T], *args: P.args, **kwargs: P
         elif call.runner is runner:
             runner.gr_context = here.gr_context
         here.gr_context = outer
+
+
+def run_as_turn(
+    call: Call[Any], runner: Runner, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+) -> None:
+    """Run a function for a call on its runner, as ``Cell`` runs the call's messages: in the call's context,
+    and interrupted with it."""
+    call.runner = runner
+    call.since = runner.since = monotonic()
+    if call.variables is not None:
+        runner.gr_context = call.variables
+    try:
+        function(*args, **kwargs)
+    finally:
+        call.variables, runner.gr_context = runner.gr_context, None
+        call.runner = None

@@ -164,6 +164,13 @@ class ServerProcess:
     def wait(self) -> int:
         return self.process.wait(PATIENCE)
 
+    def kill(self) -> None:
+        """Kill the broker and its hubs, and wait until their port is free."""
+        for pid in (self.pid, *[hub["pid"] for hub in self.status()["hubs"]]):
+            os.kill(pid, signal.SIGKILL)
+        self.wait()
+        until(lambda: is_free(self.address))
+
     def clean(self) -> list[int]:
         """End whatever of it still runs. Returns what was left when the broker had ended."""
         if self.process.poll() is None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 
 import pytest
 
-from tests.broker.servers import ServerProcess, is_free, until
+from tests.broker.servers import ServerProcess
 from tests.forks.bystander import Bystander
 from tests.forks.ways import Child, descriptors
 
@@ -29,10 +27,7 @@ def test_a_child_of_the_broker_has_no_part_in_it(
     assert len(sockets) > 3
     assert not sockets & set(of_child.values())
     assert not [name for name in of_child.values() if "pidfd" in name or name.endswith("broker.lock")]
-    for pid in (server.pid, *hubs):
-        os.kill(pid, signal.SIGKILL)
-    server.wait()
-    until(lambda: is_free(server.address))
+    server.kill()
     again = serve("--runtime-dir", server.runtime_dir, app="tests.forks.app:app", bind=server.address)
     assert again.address == server.address
     assert child.alive

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.apps.shapes_pb2 import Item
-from tests.broker.servers import ServerProcess, is_free, until
+from tests.broker.servers import ServerProcess, until
 from tests.forks.bystander import PATIENCE, Bystander
 from tests.forks.ways import MANNERS, WAYS, Child, descriptors
 from tests.hub.raw_client import raw_client
@@ -87,11 +87,7 @@ def test_a_port_is_free_when_its_server_has_ended_while_a_child_lives(
     client = connect(server.address)
     assert client.ask("Process fork", child.folder, "blocks") == "started"
     child.wait()
-    hub = server.hub(0)["pid"]
-    for pid in (server.pid, hub):
-        os.kill(pid, signal.SIGKILL)
-    server.wait()
-    until(lambda: is_free(server.address))
+    server.kill()
     again = serve("--runtime-dir", server.runtime_dir, app=APP, hubs=1, bind=server.address)
     assert again.address == server.address
     assert child.alive

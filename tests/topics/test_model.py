@@ -181,18 +181,11 @@ def test_a_full_link_to_a_subscriber_is_gone_on_with_although_nothing_more_is_pu
     assert numbers(subscriber) == [*range(1, 51)]
 
 
-def test_a_link_that_handoffs_have_filled_is_gone_on_with(world):
+@pytest.mark.parametrize(("full", "other"), [(1, 0), (0, 1)], ids=["to a subscriber", "to the home"])
+def test_a_link_that_handoffs_have_filled_is_gone_on_with(world, full, other):
     subscriber = call(world, 0, "g")
-    world.run(*["1 offers 0 a connection"] * (KERNEL + 1))  # hub 0 reads nothing
-    publish(world, 1, "g")
-    finish(world)
-    assert numbers(subscriber) == [1]
-
-
-def test_publications_go_on_behind_handoffs_that_have_filled_the_link(world):
-    subscriber = call(world, 0, "g")
-    world.run(*["0 offers 1 a connection"] * (KERNEL + 1))  # hub 1 reads nothing
-    publish(world, 0, "g")
+    world.run(*[f"{full} offers {other} a connection"] * (KERNEL + 1))  # the other reads nothing
+    publish(world, full, "g")
     finish(world)
     assert numbers(subscriber) == [1]
 
