@@ -174,7 +174,7 @@ class Call(Generic[Reply]):
         #: the cursor has been set since.
         self.origin: tuple[int, bytes | None] | None = None
         self.cursor_set = False
-        #: The greenlet that runs a turn of the call, and since when.
+        #: The greenlet that runs a turn of the call, and since when; not 0 once a handler has had the call.
         self.runner: greenlet | None = None
         self.since = 0.0
         self.timer: Any = None
@@ -401,7 +401,10 @@ class Call(Generic[Reply]):
         self.ended = True
         if self._initial:
             self._send_headers()
-        self._host.session.outbound.finish(self.stream, block)
+        session = self._host.session
+        session.outbound.finish(self.stream, block)
+        if not (self.since and self.cell.serves):
+            session.unserved(self.stream)
         self._host.changed()
         self._host.call_ended(self)
 

@@ -48,6 +48,7 @@ from actorrpc.wire.events import (
 from actorrpc.wire.head import parse_timeout
 from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
+from actorrpc.wire.stream import Stream
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
@@ -284,8 +285,7 @@ class Connection:
         node = self.node
         route = node.routes.get(stream.head.path)
         if route is None:
-            message = f"unknown method {stream.head.path[:_SHOWN_PATH]}"
-            self.session.outbound.finish(stream, trailers(StatusCode.UNIMPLEMENTED, message))
+            self._refuse_unknown(stream)
             return
         call = self.calls[stream.id] = node.call_type(self, stream, route)
         if self.admission is None:
@@ -295,6 +295,10 @@ class Connection:
             self._will_run(self.admission)
         if stream.timeout:
             self._set_deadline(call, stream.timeout)
+
+    def _refuse_unknown(self, stream: Stream) -> None:
+        path = stream.head.path[:_SHOWN_PATH].encode("ascii", "replace").decode()  # as names of methods are
+        self.session.refuse(stream, StatusCode.UNIMPLEMENTED, f"unknown method {path}")
 
     def admit(self, call: Call[Any]) -> None:
         """The interceptors have let a call through: what has come of it becomes its turns.

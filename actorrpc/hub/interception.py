@@ -159,7 +159,8 @@ class Admission:
 
     __slots__ = ("_stale", "connection", "lane", "part", "queued")
 
-    #: As no cell has: it is nobody's service.
+    #: As no cell has: it is nobody's service, and what it ends has a price.
+    serves = False
     instance = None
     mailbox = ()
 
@@ -218,6 +219,7 @@ class Admission:
             return
         run_as_turn(call, runner, _run_hooks, call)
         if not call.ended:
+            call.since = 0.0  # no handler has had it
             try:
                 connection.admit(call)
             except RpcError as error:  # it has too many identities

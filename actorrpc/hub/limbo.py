@@ -28,7 +28,8 @@ class Limbo:
 
     __slots__ = ("connection", "part", "queued")
 
-    #: As no cell has: no turn of its calls runs.
+    #: As no cell has: no turn of its calls runs, and what it ends has a price.
+    serves = False
     instance = None
     mailbox = lane = ()
 

@@ -19,7 +19,6 @@ from actorrpc.errors import StatusCode
 from actorrpc.hub.transport import Transport
 from actorrpc.timers import after
 from actorrpc.wire.events import Faulted, RequestReceived
-from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
 
 __all__ = ["Refusal"]
@@ -80,7 +79,7 @@ class Refusal:
         session = self._session
         for event in session.receive_data(data, monotonic()):
             if isinstance(event, RequestReceived):
-                session.outbound.finish(event.stream, trailers(StatusCode.UNAVAILABLE, self._why))
+                session.refuse(event.stream, StatusCode.UNAVAILABLE, self._why)
                 self._will_say_goodbye()
             elif isinstance(event, Faulted):
                 self._close_politely()

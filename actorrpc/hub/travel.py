@@ -262,6 +262,7 @@ def _freeze_call(call: Call[Any], now: float) -> snapshot_pb2.CallSnapshot:
         context=[_freeze_entry(key, value) for key, value in call.context.items()],
         unadmitted=isinstance(call.cell, Admission),
         identity=call.identity,
+        begun=bool(call.since) and call.cell.serves,
     )
 
 
@@ -277,6 +278,8 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
         raise SnapshotError(f"a call of {stream.head.path} without its service")
     call = connection.node.call_type(connection, stream, route)
     call.cell = cell
+    if snapshot.begun:
+        call.since = taken
     if snapshot.identity:
         _thaw_identity(connection, call, snapshot.identity)
     call.cursor = snapshot.cursor

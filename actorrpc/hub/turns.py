@@ -32,7 +32,7 @@ from actorrpc.hub.state import CLOSED
 from actorrpc.hub.variables import run_in
 from actorrpc.pb import snapshot_pb2
 from actorrpc.pb.snapshot_pb2 import TurnSnapshot
-from actorrpc.wire.compression import Compressed, decompress
+from actorrpc.wire.compression import Compressed
 
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
@@ -68,6 +68,9 @@ _NO_LANE: deque[Turn] = deque(maxlen=0)
 
 class Cell:
     """One service on one connection: its instance, its waiting turns, and whether one runs."""
+
+    #: A call's handler is here.
+    serves = True
 
     __slots__ = (
         "beside",
@@ -414,14 +417,15 @@ class Cell:
         return self._parse(call, payload)
 
     def _parse(self, call: Call[Any], payload: bytes) -> Message:
-        call.request_compressed = isinstance(payload, Compressed)
-        if call.request_compressed:
-            limit = self.connection.session.config.max_receive_message_bytes
-            payload = decompress(call.stream.head.encoding, payload, limit)
         route = call.route
+        session = self.connection.session
+        call.request_compressed = isinstance(payload, Compressed)
         try:
+            if call.request_compressed:
+                payload = session.decompress(call.stream, payload)
             message = route.parse(payload)
         except DecodeError:
+            session.unserved(call.stream)
             wanted = route.method.request.DESCRIPTOR.full_name
             raise RpcError(StatusCode.INTERNAL, f"the message is no {wanted}") from None
         if route.chain is not None:

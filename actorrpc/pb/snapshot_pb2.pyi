@@ -123,7 +123,7 @@ class HeaderField(_message.Message):
     def __init__(self, name: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class StreamSnapshot(_message.Message):
-    __slots__ = ("id", "headers", "remote_closed", "headers_sent", "send_window", "receive_window", "receive_unacknowledged", "partial_message", "unsent", "trailers", "held", "window", "encoding", "body_left")
+    __slots__ = ("id", "headers", "remote_closed", "headers_sent", "send_window", "receive_window", "receive_unacknowledged", "partial_message", "unsent", "trailers", "held", "window", "encoding", "body_left", "work")
     ID_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     REMOTE_CLOSED_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +138,7 @@ class StreamSnapshot(_message.Message):
     WINDOW_FIELD_NUMBER: _ClassVar[int]
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     BODY_LEFT_FIELD_NUMBER: _ClassVar[int]
+    WORK_FIELD_NUMBER: _ClassVar[int]
     id: int
     headers: _containers.RepeatedScalarFieldContainer[str]
     remote_closed: bool
@@ -152,10 +153,11 @@ class StreamSnapshot(_message.Message):
     window: int
     encoding: str
     body_left: int
-    def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[str]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ..., body_left: _Optional[int] = ...) -> None: ...
+    work: int
+    def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[str]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ..., body_left: _Optional[int] = ..., work: _Optional[int] = ...) -> None: ...
 
 class CallSnapshot(_message.Message):
-    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted", "identity")
+    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted", "identity", "begun")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     TIME_REMAINING_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +173,7 @@ class CallSnapshot(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     UNADMITTED_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
     stream: int
     time_remaining: float
     cursor: bytes
@@ -186,7 +189,8 @@ class CallSnapshot(_message.Message):
     context: _containers.RepeatedCompositeFieldContainer[ContextEntry]
     unadmitted: bool
     identity: str
-    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ...) -> None: ...
+    begun: bool
+    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ..., begun: bool = ...) -> None: ...
 
 class ContextEntry(_message.Message):
     __slots__ = ("key", "text", "data")

@@ -15,6 +15,7 @@ __all__ = [
     "ENCODINGS",
     "IDENTITY",
     "KNOWN",
+    "MOST_INFLATED",
     "Compressed",
     "compress",
     "decompress",
@@ -34,6 +35,9 @@ KNOWN = ", ".join((IDENTITY, *sorted(ENCODINGS)))
 
 #: The value of ``grpc-accept-encoding``.
 ACCEPTED = ",".join((IDENTITY, *_WBITS)).encode()
+
+#: DEFLATE makes at most so many bytes of one (RFC 1951: 258 of two bits, in the best case).
+MOST_INFLATED = 1032
 
 #: zlib's fastest level makes a message of text 2 to 5 % larger than its default, for a third of the time.
 _LEVEL = 1

@@ -1,10 +1,10 @@
 """The flood budget: how much work that serves no call one client may cause.
 
 Some frames are legal and cheap to send, and serve no call: PING, SETTINGS, PRIORITY, empty DATA, a request
-that is reset at once (CVE-2019-9511 to 9518, CVE-2023-44487, CVE-2025-8671). Each has a price in units, and
-one unit stands for about a microsecond of the hub's time, turns that come to nothing included. The budget
-is a token bucket: it holds ``burst`` units and regains ``rate`` units a second. A connection that has used
-it up ends with ENHANCE_YOUR_CALM.
+that is reset at once (CVE-2019-9511 to 9518, CVE-2023-44487, CVE-2025-8671), a request that is refused. Each
+has a price in units, and one unit stands for a microsecond of the hub's time, or less, turns that come to
+nothing included. The budget is a token bucket: it holds ``burst`` units and regains ``rate`` units a second.
+A connection that has used it up ends with ENHANCE_YOUR_CALM.
 
 It knows no clock: its owner says what time it is. It travels with its connection, so that a move gives
 nobody a new one.
@@ -12,7 +12,7 @@ nobody a new one.
 
 from __future__ import annotations
 
-__all__ = ["FloodBudget", "Price"]
+__all__ = ["FloodBudget", "Price", "block_price"]
 
 #: The bucket is looked at whenever so much has come together: not for each frame.
 STEP = 1000
@@ -28,13 +28,35 @@ class Price:
     CONTINUATION = 5
     PING = 5
     SETTINGS = 10
+    #: DATA of less than ``SMALL`` bytes that leaves a message incomplete: a client may send one by the byte.
+    FRAGMENT = 1
+    SMALL = 64
     #: A stream that the client reset, or made us reset (RST_STREAM), or began beyond the limit.
     RESET = 50
-    #: So many header fields cost one unit. Of a header block that is too large, so many bytes do, too, and so
-    #: many of those that are Huffman-coded.
-    FIELDS = 4
-    BLOCK_BYTES = 16
-    CODED_BYTES = 3
+    #: A call that is answered before a handler has had it, beside what its header block costs.
+    REFUSED = 10
+    #: So many bytes of Huffman code in a header block cost one unit (see ``block_price``).
+    CODED_BYTES = 6
+    #: The header block of a call that is served costs what is beyond it.
+    SERVED_BLOCK = 400
+    #: Of a header block over the limit, so many bytes cost one unit, beside the rest.
+    OVERSIZE_BYTES = 16
+    #: So many bytes that a message comes to when it is decompressed, beyond ``RATIO`` times its own, cost
+    #: one unit, and all of them no more than ``INFLATED``: each takes 2 ns to make and up to 35 to parse, but
+    #: a few such messages may be what the app wants.
+    INFLATED_BYTES = 128
+    RATIO = 64
+    INFLATED = 20_000
+
+
+def block_price(fields: int, size: int, coded: int) -> int:
+    """What it takes to decode and check a header block of so many fields and bytes, ``coded`` of them Huffman
+    code: it depends on the block alone, and not on what was decoded before.
+
+    A field takes a microsecond if it is a literal, which has four bytes, and a quarter from a table. Six
+    bytes of Huffman code take one, and 512 of anything else.
+    """
+    return min(fields, size >> 2) + (fields >> 2) + coded // Price.CODED_BYTES + (size >> 9)
 
 
 class FloodBudget:

@@ -19,7 +19,7 @@ from hpack.huffman_table import decode_huffman
 from actorrpc.errors import ConnectionFault
 from actorrpc.wire.frames import ErrorCode
 
-__all__ = ["DEFAULT_TABLE_SIZE", "Decoder", "Field", "encode", "encode_field"]
+__all__ = ["DEFAULT_TABLE_SIZE", "SMALL_BLOCK", "Decoder", "Field", "encode", "encode_field"]
 
 Field = tuple[str, str]
 
@@ -109,9 +109,9 @@ _huffman_memo: dict[bytes, str] = {}
 _HUFFMAN_MEMO_ENTRIES = 4096
 _HUFFMAN_MEMO_STRING = 256
 
-#: Whole blocks that one decoder remembers while its table does not change.
+#: Whole blocks, of so many bytes, that one decoder remembers while its table does not change.
 _BLOCK_MEMO_ENTRIES = 32
-_BLOCK_MEMO_BYTES = 512
+SMALL_BLOCK = 512
 
 #: A block that is decoded in parts has so many bytes in each, and what the last field of it has beyond.
 _PART_BYTES = 16_384
@@ -140,7 +140,8 @@ class Decoder:
         self.limit = limit
         #: A string with more bytes of Huffman code is given as the code, and no table keeps it.
         self.longest = longest
-        #: Bytes of Huffman code that were decoded, so far: what costs most, three bytes a microsecond.
+        #: Bytes of Huffman code in what was decoded last, which cost most. Of a block of at most
+        #: ``SMALL_BLOCK`` bytes it is not said: it may have been decoded before.
         self.coded = 0
         self._blocks: dict[bytes, tuple[Field, ...]] = {}
 
@@ -159,18 +160,20 @@ class Decoder:
             raise _compression_error(_CUT_SHORT) from error
         return fields
 
-    def decode_parts(self, block: bytes) -> Iterator[tuple[Field, ...]]:
-        """As ``decode``, some thousand fields at a time, for who does not want to keep them all.
+    def decode_parts(self, block: bytes) -> Iterator[tuple[tuple[Field, ...], int]]:
+        """As ``decode``, some thousand fields at a time, for who does not want to keep them all; with each
+        part how many bytes it had.
 
         The table has followed when all parts have been taken.
         """
         position = 0
         while position < len(block):
+            begin = position
             try:
-                fields, position = self._fields(block, position, min(position + _PART_BYTES, len(block)))
+                fields, position = self._fields(block, begin, min(begin + _PART_BYTES, len(block)))
             except (IndexError, HPACKDecodingError) as error:
                 raise _compression_error(_CUT_SHORT) from error
-            yield fields
+            yield fields, position - begin
 
     def _fields(self, block: bytes, position: int, stop: int) -> tuple[tuple[Field, ...], int]:
         """The fields that begin before ``stop``, and where the next one does."""
@@ -178,6 +181,7 @@ class Decoder:
         fields: list[Field] = []
         entries = self.entries
         changed = False
+        self.coded = 0
         begin = position
         end = len(block)
         while position < stop:
@@ -230,7 +234,7 @@ class Decoder:
         decoded = tuple(fields)
         if changed:
             self._blocks.clear()
-        elif end <= _BLOCK_MEMO_BYTES:
+        elif end <= SMALL_BLOCK:
             if len(self._blocks) >= _BLOCK_MEMO_ENTRIES:
                 self._blocks.clear()
             self._blocks[block] = decoded
@@ -249,11 +253,11 @@ class Decoder:
         raw = block[position:end]
         if byte < 0x80:
             return str(raw, "latin-1"), end
+        if length > self.longest:
+            return str(raw, "latin-1"), end
+        self.coded += length  # in any case: nobody's price depends on what others have sent
         text = _huffman_memo.get(raw)
         if text is None:
-            if length > self.longest:
-                return str(raw, "latin-1"), end
-            self.coded += length
             text = decode_huffman(raw).decode("latin-1")
             if length <= _HUFFMAN_MEMO_STRING:
                 if len(_huffman_memo) >= _HUFFMAN_MEMO_ENTRIES:

@@ -12,6 +12,7 @@ from actorrpc.errors import ConnectionFault, StatusCode, StreamFault
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import IDENTITY, Compressed
 from actorrpc.wire.events import Event, MessageReceived, StreamRefused
+from actorrpc.wire.flood import FloodBudget, Price
 from actorrpc.wire.frames import ErrorCode, window_update
 from actorrpc.wire.outbound import Outbound
 from actorrpc.wire.stream import MESSAGE_PREFIX, Stream
@@ -29,12 +30,14 @@ _PIECE_BYTES = 4096
 
 
 class Inbound:
-    """What comes in on one connection, beneath its frames. ``outbound`` takes WINDOW_UPDATEs and refusals."""
+    """What comes in on one connection, beneath its frames. ``outbound`` takes WINDOW_UPDATEs and refusals,
+    and ``flood`` what these cost."""
 
     __slots__ = (
         "_acknowledge_from",
         "_backlog",
         "_config",
+        "_flood",
         "_grown",
         "_largest",
         "_most",
@@ -46,9 +49,10 @@ class Inbound:
         "window",
     )
 
-    def __init__(self, config: Config, outbound: Outbound) -> None:
+    def __init__(self, config: Config, outbound: Outbound, flood: FloodBudget) -> None:
         self._config = config
         self._outbound = outbound
+        self._flood = flood
         self._backlog = outbound.backlog
         self._most = config.max_mailbox
         #: The largest message, with its prefix.
@@ -239,6 +243,7 @@ class Inbound:
     def refuse(self, stream: Stream, status: StatusCode, message: str, events: list[Event]) -> None:
         """Take nothing more of a call whose client broke gRPC's framing or a limit, and have it ended."""
         self._outbound.give_up(stream)
+        self._flood.unsettled += Price.REFUSED
         events.append(StreamRefused(stream, status, message))
 
     # ---- moving

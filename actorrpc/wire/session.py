@@ -15,10 +15,10 @@ another process, at whatever byte the first one stopped.
 from __future__ import annotations
 
 from actorrpc.config import Config
-from actorrpc.errors import ConnectionFault, SnapshotError, StatusCode, StreamFault
+from actorrpc.errors import ConnectionFault, RpcError, SnapshotError, StatusCode, StreamFault
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire import frames
-from actorrpc.wire.compression import ACCEPTED
+from actorrpc.wire.compression import ACCEPTED, MOST_INFLATED, decompress
 from actorrpc.wire.events import (
     Drained,
     Event,
@@ -27,7 +27,7 @@ from actorrpc.wire.events import (
     StreamEnded,
     StreamReset,
 )
-from actorrpc.wire.flood import STEP, FloodBudget, Price
+from actorrpc.wire.flood import STEP, FloodBudget, Price, block_price
 from actorrpc.wire.frames import (
     ACK,
     CONTINUATION,
@@ -51,11 +51,11 @@ from actorrpc.wire.frames import (
     Setting,
 )
 from actorrpc.wire.head import HeadReader, RequestHead, check_trailers, list_size
-from actorrpc.wire.hpack import Decoder, Field
+from actorrpc.wire.hpack import SMALL_BLOCK, Decoder, Field
 from actorrpc.wire.inbound import Inbound
 from actorrpc.wire.outbound import Outbound, trailers
 from actorrpc.wire.preface import BadPreface
-from actorrpc.wire.stream import Stream, freeze_fields, thaw_fields
+from actorrpc.wire.stream import MESSAGE_PREFIX, Stream, freeze_fields, thaw_fields
 
 __all__ = ["Session"]
 
@@ -73,9 +73,6 @@ _KEEPALIVE_PING = b"actorrpc"
 #: A client may open windows so often for each frame that it was sent, and have so many of them in store.
 _UPDATES_PER_FRAME = 4
 _MAX_FREE_UPDATES = 10_000
-
-#: A header block of more fields costs by their number.
-_USUAL_FIELDS = 100
 
 #: A header block may have so many bytes, or what ``max_header_list_bytes`` needs, and so many fields. (A
 #: string has at most 8/5 of the bytes of its Huffman code, and what comes from a table is not copied: so the
@@ -124,11 +121,11 @@ class Session:
         self.outbound = Outbound(self.streams)
         # All that a client may have open: on none of them may it know yet.
         self.outbound.most_reset = max(_FEW_RESET, config.max_concurrent_streams)
-        self.inbound = Inbound(config, self.outbound)
+        self.flood = FloodBudget(config.flood_burst, config.flood_rate)
+        self.inbound = Inbound(config, self.outbound, self.flood)
         self.decoder = Decoder()
         # Beyond it, what is left coded is over the limit, however it decodes.
         self.decoder.longest = max(self.decoder.longest, 4 * config.max_header_list_bytes)
-        self.flood = FloodBudget(config.flood_burst, config.flood_rate)
         self.last_stream = 0
         self.goaway_received = False
         self.faulted = False
@@ -175,6 +172,8 @@ class Session:
             if self._partial:
                 data = self._partial + data
             self._partial = data[self._receive_frames(data, events) :]
+            if self.flood.unsettled >= STEP:  # for what was answered without a frame's being at fault
+                self._waste(0)
         except ConnectionFault as error:
             self._fault(error, events)
         outbound = self.outbound
@@ -203,6 +202,34 @@ class Session:
         self._report_drained(events)
         self._catch_up(events)
         return events
+
+    def refuse(self, stream: Stream, status: StatusCode, message: str) -> None:
+        """End a call that no handler has had."""
+        self.unserved(stream)
+        self.outbound.finish(stream, trailers(status, message))
+
+    def unserved(self, stream: Stream) -> None:
+        """The call ends, or has ended, and no handler has had it: that has a price."""
+        self.flood.unsettled += Price.REFUSED + stream.work
+
+    def decompress(self, stream: Stream, payload: bytes) -> bytes:
+        """The payload of a compressed message. One that grows more than texts do has a price.
+
+        Raises RpcError as ``actorrpc.wire.compression.decompress`` does.
+        """
+        limit = self.config.max_receive_message_bytes
+        try:
+            data = decompress(stream.head.encoding, payload, limit)
+        except RpcError:
+            self.unserved(stream)
+            self._inflated(min(limit, MOST_INFLATED * len(payload)), len(payload))
+            raise
+        self._inflated(len(data), len(payload))
+        return data
+
+    def _inflated(self, size: int, packed: int) -> None:
+        beyond = max(0, size - Price.RATIO * packed)
+        self.flood.unsettled += min(beyond // Price.INFLATED_BYTES, Price.INFLATED)
 
     def consumed(self, stream: Stream, length: int) -> None:
         """A reported message of ``length`` bytes has been taken by its handler, or dropped."""
@@ -327,10 +354,14 @@ class Session:
         if not id & 1:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS on stream {id}")
         if flags & END_HEADERS:
-            fields = self.decoder.decode(payload)  # whatever becomes of the stream, the table must follow
-            if len(fields) > _USUAL_FIELDS:
-                self._waste(len(fields) // Price.FIELDS)
-            self._on_fields(id, bool(flags & END_STREAM), fields, 0, events)
+            decoder = self.decoder
+            fields = decoder.decode(payload)  # whatever becomes of the stream, the table must follow
+            size = len(payload)
+            # A small one may have been decoded before, and costs as if it were Huffman code.
+            work = size // Price.CODED_BYTES
+            if size > SMALL_BLOCK:
+                work = block_price(len(fields), size, decoder.coded)
+            self._on_fields(id, bool(flags & END_STREAM), fields, 0, work, events)
         else:
             self._continuation = (id, bool(flags & END_STREAM), bytearray(payload))
 
@@ -345,54 +376,63 @@ class Session:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block over the limit")
         if flags & END_HEADERS:
             self._continuation = None
-            fields, size = self._decode_block(bytes(block))
-            self._on_fields(id, end_stream, fields, size, events)
+            fields, size, work = self._decode_block(bytes(block))
+            self._on_fields(id, end_stream, fields, size, work, events)
 
-    def _decode_block(self, block: bytes) -> tuple[tuple[Field, ...], int]:
-        """The fields of a block in several frames, and 0; or some of them, and the size of all.
+    def _decode_block(self, block: bytes) -> tuple[tuple[Field, ...], int, int]:
+        """The fields of a block in several frames, 0, and its price; or some of them, and the size of all.
 
         Of a block so large that its list is over the limit in any usual coding, no more is kept than the
-        limit allows, and it is paid for by its size and by what it takes to decode.
+        limit allows, and it is paid for at once.
         """
         limit = self.config.max_header_list_bytes
         large = len(block) > limit + _MAX_FRAME_SIZE
         if large:
-            self._waste(len(block) // Price.BLOCK_BYTES)
+            self._waste(len(block) // Price.OVERSIZE_BYTES)
         kept: list[Field] = []
-        size = count = 0
-        coded = self.decoder.coded
-        for fields in self.decoder.decode_parts(block):
+        size = count = work = 0
+        decoder = self.decoder
+        for fields, length in decoder.decode_parts(block):
             count += len(fields)
-            if len(fields) > _USUAL_FIELDS:
-                self._waste(len(fields) // Price.FIELDS)
             if count > _MAX_FIELDS:
                 raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block of too many fields")
+            work += block_price(len(fields), length, decoder.coded)
             if large:
-                self._waste((self.decoder.coded - coded) // Price.CODED_BYTES)
-                coded = self.decoder.coded
+                self._waste(work)
+                work = 0
             size += list_size(fields)
             if not large or size <= limit or not kept:
                 kept += fields
-        return tuple(kept), size if large and size > limit else 0
+        return tuple(kept), size if large and size > limit else 0, work
 
     def _on_fields(
-        self, id: int, end_stream: bool, fields: tuple[Field, ...], size: int, events: list[Event]
+        self, id: int, end_stream: bool, fields: tuple[Field, ...], size: int, work: int, events: list[Event]
     ) -> None:
-        """A header list has come; ``size`` is not 0 if it is over the limit, and some fields were dropped."""
-        if id > self.last_stream:
-            if self._goaway_sent:  # which named the last stream for good (RFC 9113, 6.8)
-                if id <= self._last_refused:
-                    self._waste(Price.EMPTY)
-                    return
-                self._last_refused = id
-                raise StreamFault(ErrorCode.REFUSED_STREAM, "shutting down")
+        """A header list has come; ``size`` is not 0 if it is over the limit, and some fields were dropped.
+
+        ``work`` is its price, of which a call that is served pays only what is beyond ``SERVED_BLOCK``.
+        """
+        if id > self.last_stream and not self._goaway_sent:
             self.last_stream = id
             if size:
                 self._open_oversize(id, end_stream, size)
             else:
-                self._open(id, end_stream, fields, events)
+                if work > Price.SERVED_BLOCK:
+                    self._waste(work - Price.SERVED_BLOCK)
+                    work = Price.SERVED_BLOCK
+                self._open(id, end_stream, fields, work, events)
             return
         stream = self.streams.get(id)
+        if stream is None or stream.remote_closed:
+            self._waste(work)
+        elif work > Price.SERVED_BLOCK:
+            self._waste(work - Price.SERVED_BLOCK)
+        if id > self.last_stream:  # the GOAWAY has named the last stream for good (RFC 9113, 6.8)
+            if id <= self._last_refused:
+                self._waste(Price.EMPTY)
+                return
+            self._last_refused = id
+            raise StreamFault(ErrorCode.REFUSED_STREAM, "shutting down")
         if stream is None:
             # Trailers, then, or something that nobody would answer.
             if fields and fields[0][0][:1] == ":":
@@ -419,14 +459,21 @@ class Session:
             stream.count_body(0, end=True)
         self._half_close(stream, events)
 
-    def _open(self, id: int, end_stream: bool, fields: tuple[Field, ...], events: list[Event]) -> None:
-        if len(self.streams) >= self.config.max_concurrent_streams:
-            raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
-        head, timeout = self._heads.read(fields)
+    def _open(
+        self, id: int, end_stream: bool, fields: tuple[Field, ...], work: int, events: list[Event]
+    ) -> None:
+        try:
+            if len(self.streams) >= self.config.max_concurrent_streams:
+                raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
+            head, timeout = self._heads.read(fields)
+        except StreamFault:
+            self._waste(work)
+            raise
         outbound = self.outbound
         stream = Stream(id, head, timeout, outbound.peer_initial_window, self.config.stream_window_bytes)
         if end_stream and stream.body_left is not None:
             stream.count_body(0, end=True)
+        stream.work = work
         self.streams[id] = stream
         if head.refusal is not None or head.size > self.config.max_header_list_bytes:
             stream.remote_closed = end_stream
@@ -449,6 +496,7 @@ class Session:
         self._refuse_request(stream)
 
     def _refuse_request(self, stream: Stream) -> None:
+        self.unserved(stream)
         refusal = stream.head.refusal
         if refusal is None:
             limit = self.config.max_header_list_bytes
@@ -507,6 +555,8 @@ class Session:
                 return
             if payload:
                 inbound.receive(stream, payload, events)
+                if length < Price.SMALL and (stream.partial_size or length < MESSAGE_PREFIX):
+                    self._waste(Price.FRAGMENT)
             else:
                 self._waste(Price.EMPTY)
             if not stream.closed:

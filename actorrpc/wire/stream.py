@@ -39,6 +39,7 @@ class Stream:
         "unsent_bytes",
         "wanted",
         "window",
+        "work",
     )
 
     def __init__(
@@ -55,6 +56,9 @@ class Stream:
         self.receive_unacknowledged = 0
         #: Bytes of DATA that are to come by the client's ``content-length``; None if it has named none.
         self.body_left = head.content_length
+        #: What its header block has cost the hub, in the flood budget's units, and is to be paid if it is not
+        #: served.
+        self.work = 0
         #: Bytes of whole messages that have been reported and not consumed.
         self.held = 0
         #: Pieces of the message being received, and how many bytes the pieces must come to.
@@ -113,6 +117,7 @@ class Stream:
             trailers=self.trailers or b"",
             encoding=self.encoding,
             body_left=self.body_left,
+            work=self.work,
         )
 
     @classmethod
@@ -127,6 +132,7 @@ class Stream:
         stream.trailers = snapshot.trailers or None
         stream.encoding = snapshot.encoding
         stream.body_left = snapshot.body_left if snapshot.HasField("body_left") else None
+        stream.work = snapshot.work
         if snapshot.unsent:
             stream.wait_to_send(snapshot.unsent)
         if snapshot.partial_message:

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from tests.hostile.attacker import WIDE, Attacker, Requests
+from tests.hostile.attacker import ENHANCE_YOUR_CALM, WIDE, Attacker, Requests
 from tests.hostile.hub import MB, Hub
 from tests.wire import raw
 
@@ -143,11 +143,13 @@ def test_compressed_messages(hub: Hub, name: str):
 
 
 def test_gzip_bombs_by_the_dozen(hub: Hub):
-    """5 kB on the wire, 4 MB and one byte in memory, 100 times: turns of others come in between."""
+    """5 kB on the wire, 4 MB and one byte in memory, 100 times: they are paid for by what they come to."""
     small = gzip.compress(bytes(4 * MB + 1), 9)
     requests = Requests()
-    with hub.unharmed(cpu=4, memory=48 * MB, lines=0, slowest=0.6), Attacker(hub.address) as attacker:
+    with hub.unharmed(cpu=4, memory=48 * MB, slowest=0.6), Attacker(hub.address) as attacker:
         for _ in range(100):
             head = requests.open("Stateful/Unary", ("grpc-encoding", "gzip"))
             attacker.send(head + data(requests.last, raw.message(small, 1)))
-        assert attacker.status(requests.last) == RESOURCE_EXHAUSTED
+        attacker.wait(lambda: attacker.goaway is not None, 5)
+        assert attacker.goaway is not None and attacker.goaway[0] == ENHANCE_YOUR_CALM
+        assert attacker.status(1) == RESOURCE_EXHAUSTED

@@ -312,9 +312,9 @@ def test_the_memos_are_bounded() -> None:
     decoder.decode(b"\x40\x01a" + wire_hpack._encode_string(b"v" * 4000))
     for count in range(200):
         decoder.decode(b"\xbe" * count)
-        decoder.decode(b"\xbe" * (wire_hpack._BLOCK_MEMO_BYTES + count + 1))
+        decoder.decode(b"\xbe" * (wire_hpack.SMALL_BLOCK + count + 1))
     assert 0 < len(decoder._blocks) <= wire_hpack._BLOCK_MEMO_ENTRIES
-    assert all(len(block) <= wire_hpack._BLOCK_MEMO_BYTES for block in decoder._blocks)
+    assert all(len(block) <= wire_hpack.SMALL_BLOCK for block in decoder._blocks)
     encoder = hpack.Encoder()
     for number in range(5000):
         decoder.decode(encoder.encode([("x", f"{number:x}")]))
