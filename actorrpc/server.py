@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -16,10 +17,13 @@ from actorrpc.broker.listeners import address_of, open_listeners
 from actorrpc.broker.serve import serve
 from actorrpc.config import Config
 from actorrpc.forks import guard, unguard
+from actorrpc.hub import grpcio
 from actorrpc.hub.node import Node
 from actorrpc.timers import every
 
 __all__ = ["Server", "serve"]
+
+log = logging.getLogger("actorrpc")
 
 #: Seconds between two looks at what connections spend, as between two reports of a hub.
 _SETTLE = 0.25
@@ -33,7 +37,8 @@ class Server:
             server.wait()
 
     Raises ConfigError if it cannot listen. Handlers that wait cooperate with the rest of the program only
-    if its standard library is patched (``gevent.monkey.patch_all``) or they use gevent's own.
+    if its standard library is patched (``gevent.monkey.patch_all``) or they use gevent's own. grpcio does
+    after ``grpc.experimental.gevent.init_gevent()``.
     """
 
     def __init__(self, app: App, bind: str = "127.0.0.1:0", *, config: Config | None = None) -> None:
@@ -53,6 +58,11 @@ class Server:
         #: This process is a child of the one that served.
         self._forked = False
         guard(self, get_hub())
+        if grpcio.blocks():
+            log.warning(
+                "a call by grpcio would stop this whole program until it ends: "
+                "call grpc.experimental.gevent.init_gevent() before the first channel is made"
+            )
 
     @property
     def connection_count(self) -> int:

@@ -18,6 +18,7 @@ OUTER = (
     "broker/test_accepting.py*",
     "broker/test_balancing.py*",
     "broker/test_boot.py*",
+    "broker/test_grpcio.py*",
     "broker/test_limits.py*",
     "broker/test_process.py*",
     "broker/test_serving.py*",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import gevent
 import pytest
 from gevent.event import Event
@@ -10,8 +13,12 @@ import actorrpc
 from actorrpc.hub.metering import Usage
 from actorrpc.hub.node import Node
 from tests.apps.shapes import app
+from tests.broker.servers import ROOT, environment
 
 PATIENCE = 60.0
+PATCHED = "from gevent.monkey import patch_all; patch_all()\n"
+INITIALISED = "from grpc.experimental.gevent import init_gevent; init_gevent()\n"
+SERVES = "import actorrpc; from tests.apps.shapes import app; actorrpc.Server(app).stop()\n"
 
 
 def test_what_connections_spend_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +50,22 @@ def test_its_timer_does_not_keep_the_loop_alive() -> None:
     with actorrpc.Server(app) as server:
         assert server._settler.active and not server._settler.ref
     assert gevent.get_hub().loop.activecnt == before
+
+
+@pytest.mark.parametrize(
+    ("program", "warned"),
+    [
+        (PATCHED + "import grpc\n", True),
+        (PATCHED + "import grpc\n" + INITIALISED, False),
+        (PATCHED, False),
+        ("import grpc\n", False),  # its other threads may call as they like
+    ],
+    ids=["not initialised", "initialised", "no grpcio", "not patched"],
+)
+def test_a_gevent_program_is_told_if_grpcio_would_stop_it(program: str, warned: bool) -> None:
+    command = [sys.executable, "-c", program + SERVES]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("init_gevent()" in done.stderr) == warned, done.stderr

@@ -16,7 +16,7 @@ from gevent.monkey import is_module_patched
 
 from actorrpc.descriptors import raise_limit
 from actorrpc.forks import hold_for_good
-from actorrpc.hub.multiprocess import cooperate
+from actorrpc.hub import grpcio, multiprocess
 from actorrpc.hub.node import Node
 from actorrpc.hub.worker import Worker
 
@@ -37,7 +37,8 @@ def main() -> int:
     os.set_inheritable(given.control_fd, False)
     os.set_inheritable(given.lock_fd, False)
     hold_for_good(given.lock_fd)
-    cooperate()
+    multiprocess.cooperate()
+    grpcio.cooperate()
     return Worker(socket.socket(fileno=given.control_fd), Node).run()
 
 
