@@ -5,6 +5,7 @@ from __future__ import annotations
 from actorrpc.client.channel import (
     Channel,
     MetadataPairs,
+    ReplyFuture,
     ReplyStream,
     StreamStream,
     StreamUnary,
@@ -16,6 +17,7 @@ from actorrpc.client.channel import (
 __all__ = [
     "Channel",
     "MetadataPairs",
+    "ReplyFuture",
     "ReplyStream",
     "StreamStream",
     "StreamUnary",

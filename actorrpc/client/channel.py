@@ -2,18 +2,24 @@
 
 The factories are grpcio's, so a stub takes a ``grpc.Channel`` as it is, and a ``grpc.aio.Channel`` too:
 only the types of what the callables return are then not those written here, but awaitable.
+
+grpcio's types come from the package types-grpcio, and are ``Any`` where that is not installed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from actorrpc.service import ServiceSpec
+
+if TYPE_CHECKING:
+    from grpc import Call, CallCredentials, Compression, Future
 
 __all__ = [
     "Channel",
     "MetadataPairs",
+    "ReplyFuture",
     "ReplyStream",
     "StreamStream",
     "StreamUnary",
@@ -23,59 +29,135 @@ __all__ = [
 ]
 
 Request = TypeVar("Request", contravariant=True)
-Reply = TypeVar("Reply", covariant=True)
+Reply = TypeVar("Reply")
+StreamedReply = TypeVar("StreamedReply", covariant=True)
 
 MetadataPairs: TypeAlias = Sequence[tuple[str, str | bytes]]
 """Keys in lower case; values are ``bytes`` where the key ends in ``-bin``."""
 
+if TYPE_CHECKING:
 
-class ReplyStream(Iterator[Reply], Protocol[Reply]):
-    """The replies of a call, as they come. Iterating raises the channel's own error if the call fails."""
+    class ReplyStream(Call, Iterator[StreamedReply]):
+        """The replies of a call, as they come. Iterating raises the channel's own error if the call fails."""
 
-    def cancel(self) -> object:
-        """End the call early; harmless once it has ended."""
+    class ReplyFuture(Call, Future[Reply]):
+        """A call that goes on, and the reply that it will have."""
+
+else:  # grpcio's own classes, which are imported only by who has a channel
+
+    class ReplyStream(Generic[StreamedReply]):
+        pass
+
+    class ReplyFuture(Generic[Reply]):
+        pass
 
 
 class UnaryUnary(Protocol[Request, Reply]):
     """One request, one reply. ``timeout`` is in seconds; None sets no deadline."""
 
     def __call__(
-        self, request: Request, /, *, timeout: float | None = None, metadata: MetadataPairs | None = None
+        self,
+        request: Request,
+        /,
+        timeout: float | None = None,
+        metadata: MetadataPairs | None = None,
+        credentials: CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
     ) -> Reply: ...
 
+    def with_call(
+        self,
+        request: Request,
+        /,
+        timeout: float | None = None,
+        metadata: MetadataPairs | None = None,
+        credentials: CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+    ) -> tuple[Reply, Call]:
+        """Call, and return the call too, with its metadata and status."""
 
-class UnaryStream(Protocol[Request, Reply]):
+    def future(
+        self,
+        request: Request,
+        /,
+        timeout: float | None = None,
+        metadata: MetadataPairs | None = None,
+        credentials: CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+    ) -> ReplyFuture[Reply]:
+        """Begin a call, and do not wait for the reply."""
+
+
+class UnaryStream(Protocol[Request, StreamedReply]):
     """One request, a stream of replies."""
 
     def __call__(
-        self, request: Request, /, *, timeout: float | None = None, metadata: MetadataPairs | None = None
-    ) -> ReplyStream[Reply]: ...
+        self,
+        request: Request,
+        /,
+        timeout: float | None = None,
+        metadata: MetadataPairs | None = None,
+        credentials: CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+    ) -> ReplyStream[StreamedReply]: ...
 
 
 class StreamUnary(Protocol[Request, Reply]):
-    """A stream of requests, one reply."""
+    """A stream of requests, one reply. grpcio takes an iterator, and no list."""
 
     def __call__(
         self,
-        requests: Iterable[Request],
+        requests: Iterator[Request],
         /,
-        *,
         timeout: float | None = None,
         metadata: MetadataPairs | None = None,
+        credentials: CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
     ) -> Reply: ...
 
+    def with_call(
+        self,
+        requests: Iterator[Request],
+        /,
+        timeout: float | None = None,
+        metadata: MetadataPairs | None = None,
+        credentials: CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+    ) -> tuple[Reply, Call]:
+        """Call, and return the call too, with its metadata and status."""
 
-class StreamStream(Protocol[Request, Reply]):
-    """A stream of requests, a stream of replies."""
+    def future(
+        self,
+        requests: Iterator[Request],
+        /,
+        timeout: float | None = None,
+        metadata: MetadataPairs | None = None,
+        credentials: CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+    ) -> ReplyFuture[Reply]:
+        """Begin a call, and do not wait for the reply."""
+
+
+class StreamStream(Protocol[Request, StreamedReply]):
+    """A stream of requests, a stream of replies. grpcio takes an iterator, and no list."""
 
     def __call__(
         self,
-        requests: Iterable[Request],
+        requests: Iterator[Request],
         /,
-        *,
         timeout: float | None = None,
         metadata: MetadataPairs | None = None,
-    ) -> ReplyStream[Reply]: ...
+        credentials: CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+    ) -> ReplyStream[StreamedReply]: ...
 
 
 class _Factory(Protocol):

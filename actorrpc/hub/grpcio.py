@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NoReturn
 
 from gevent import get_hub, spawn
@@ -60,7 +61,7 @@ class _Waiting:
     def begin(self) -> None:
         """``grpc`` has been imported."""
         try:
-            from grpc._cython import cygrpc
+            cygrpc: Any = import_module("grpc._cython.cygrpc")
             from grpc.experimental.gevent import init_gevent
 
             init_gevent()

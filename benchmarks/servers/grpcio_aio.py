@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 import grpc
 
@@ -12,12 +13,12 @@ from benchmarks.gen.bench_pb2 import Count, Note
 
 
 class Echo(bench_pb2_grpc.EchoServicer):
-    async def Say(self, request: Note, context: grpc.aio.ServicerContext) -> Note:
+    async def Say(self, request: Note, context: grpc.aio.ServicerContext[Any, Any]) -> Note:
         return Note(number=request.number, text=request.text)
 
 
 class Counter(bench_pb2_grpc.CounterServicer):
-    async def Add(self, request: Note, context: grpc.aio.ServicerContext) -> Count:
+    async def Add(self, request: Note, context: grpc.aio.ServicerContext[Any, Any]) -> Count:
         return Count(calls=1)  # nothing is kept for a connection: the least that this server can need
 
 

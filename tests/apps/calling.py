@@ -25,9 +25,7 @@ def call_with_future(address: str) -> Item:
     import grpc
 
     with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        unary: Any = StatelessStub(channel).Unary
-        item: Item = unary.future(Item()).result()
-        return item
+        return StatelessStub(channel).Unary.future(Item()).result()
 
 
 def stream(address: str) -> Item:

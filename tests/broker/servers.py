@@ -197,14 +197,13 @@ class Client:
 
     def call(self) -> None:
         self.calls += 1
-        reply = self._stub.Unary(Item(), timeout=PATIENCE, wait_for_ready=True)  # type: ignore[call-arg]
+        reply = self._stub.Unary(Item(), timeout=PATIENCE, wait_for_ready=True)
         assert reply.number == self.calls
 
     def begin_slow_call(self, seconds: float) -> Any:
         """Begin a call whose handler sleeps. Returns its future once the server has it, if it connects."""
         self.calls += 1
-        begin: Any = self._stub.Unary
-        return begin.future(Item(sleep=seconds), timeout=PATIENCE, wait_for_ready=True)
+        return self._stub.Unary.future(Item(sleep=seconds), timeout=PATIENCE, wait_for_ready=True)
 
     def close(self) -> None:
         self._channel.close()

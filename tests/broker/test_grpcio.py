@@ -78,8 +78,7 @@ def test_others_are_served_while_many_calls_wait(serve: Serve, backend: tuple[Ba
     handler, address = backend
     server = serve(app=APP, hubs=1)
     with client(server.address) as stub, client(server.address) as other:
-        begin: Any = stub.Beside
-        waiting = [begin.future(item("call", address), timeout=PATIENCE) for _ in range(MANY)]
+        waiting = [stub.Beside.future(item("call", address), timeout=PATIENCE) for _ in range(MANY)]
         for _ in waiting:
             handler.called.get(timeout=PATIENCE)
         # Also in threads, and with a call of its own.
@@ -94,8 +93,7 @@ def test_a_call_that_is_left_does_no_harm(serve: Serve, backend: tuple[Backend, 
     handler, address = backend
     server = serve(app=APP, hubs=1)
     with client(server.address) as stub:
-        begin: Any = stub.Beside
-        left = [begin.future(item("call", address), timeout=PATIENCE) for _ in range(MANY)]
+        left = [stub.Beside.future(item("call", address), timeout=PATIENCE) for _ in range(MANY)]
         for _ in left:
             handler.called.get(timeout=PATIENCE)
         for each in left:

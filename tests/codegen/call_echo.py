@@ -68,6 +68,27 @@ def call(address: str) -> None:
         assert stub.Sum((Int32Value(value=value) for value in (1, 2, 3)), timeout=10).value == 6
         assert list(stub.Ping(iter([Empty(), Empty()]), timeout=10)) == [Empty(), Empty()]
         stub.Count(Int32Value(value=3)).cancel()
+        call_as_grpcio_does(stub)
+
+
+def call_as_grpcio_does(stub: EchoStub) -> None:
+    """All that can be given, and what there is where the reply is one message."""
+    given: Any = {"timeout": 10, "wait_for_ready": True, "compression": grpc.Compression.Gzip}
+    numbers = [Int32Value(value=value) for value in (1, 2)]
+    said, call = stub.Say.with_call(StringValue(value="hello"), metadata=METADATA, **given)
+    assert said.value.startswith("hello ada") and call.code() is grpc.StatusCode.OK
+    assert call.is_active() is False and dict(call.trailing_metadata()) == {}
+    total, call = stub.Sum.with_call(iter(numbers), **given)
+    assert total.value == 3 and call.code() is grpc.StatusCode.OK
+    assert stub.Say.future(StringValue(value="hello"), metadata=METADATA, **given).result(10).value
+    begun = stub.Sum.future(iter(numbers), **given)
+    assert begun.result(10).value == 3 and begun.done() and begun.code() is grpc.StatusCode.OK
+    replies = stub.Count(numbers[1], **given)
+    assert [reply.value for reply in replies] == [0, 1] and replies.code() is grpc.StatusCode.OK
+    pings = stub.Ping(iter([Empty()]), **given)
+    assert list(pings) == [Empty()] and pings.code() is grpc.StatusCode.OK
+    for streamed in (stub.Count, stub.Ping):
+        assert not hasattr(streamed, "future") and not hasattr(streamed, "with_call")
 
 
 async def call_asyncio(address: str) -> None:

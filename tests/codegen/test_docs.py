@@ -9,6 +9,8 @@ from actorrpc.codegen.plugin import respond
 
 from .programs import request_for
 
+__all__ = ["blocks"]
+
 TEXT = (Path(__file__).parents[2] / "docs" / "codegen.md").read_text()
 
 

@@ -9,7 +9,8 @@ from textwrap import dedent
 
 import pytest
 
-from .programs import ROOT, modules_of, python
+from .programs import ROOT, by_command, modules_of, python
+from .test_docs import blocks
 
 # The modules of protoc's own generator are imported here, not under test.
 CONFIG = """\
@@ -17,10 +18,14 @@ CONFIG = """\
 strict = True
 follow_imports = silent
 follow_imports_for_stubs = True
+"""
 
-# grpcio brings no types.
+# As if types-grpcio were not installed.
+UNTYPED = """\
 [mypy-grpc.*]
 ignore_missing_imports = True
+follow_imports = skip
+follow_imports_for_stubs = True
 """
 
 RIGHT = """
@@ -111,17 +116,33 @@ RIGHT = """
 
     def use_taken(stub: TakenStub) -> list[Note]:
         replies = [stub.publish(Note()), stub.publish_(Note()), stub.on_connect(Note(), timeout=1)]
-        return [*replies, stub.Talk([Note()]), stub.Talk_end(Note()), *stub.calls(Note()), *stub.join([])]
+        replies += [stub.Talk(iter([Note()])), stub.Talk_end(Note())]
+        return [*replies, *stub.calls(Note()), *stub.join(iter([]))]
 
 
-    def use(lines: Iterable[Line]) -> str:
+    def use_calls(stub: ChatStub, lines: Iterator[Line], credentials: grpc.CallCredentials) -> str | None:
+        joined, call = stub.Join.with_call(JoinRequest(), 1, wait_for_ready=True, credentials=credentials)
+        members: JoinReply = joined
+        said, dictated = stub.Dictate.with_call(lines, metadata=[("a", "b")])
+        reply: SayReply = said
+        begun = stub.Join.future(JoinRequest(), compression=grpc.Compression.Deflate)
+        begun.add_done_callback(lambda future: None)
+        later: JoinReply = begun.result(timeout=1)
+        also: SayReply = stub.Dictate.future(lines, 1).result()
+        heard = stub.Listen(ListenRequest(), None, [("a", "b")], credentials, True, grpc.Compression.Gzip)
+        code: grpc.StatusCode = heard.code()
+        calls: list[grpc.Call] = [call, dictated, begun, heard, stub.Talk(lines)]
+        return calls[0].details() if heard.is_active() and code is grpc.StatusCode.OK else None
+
+
+    def use(lines: Iterator[Line]) -> str:
         with grpc.insecure_channel("127.0.0.1:50051") as channel:
             stub = ChatStub(channel)
             metadata: MetadataPairs = [("a", "b"), ("c-bin", b"d")]
             reply: JoinReply = stub.Join(JoinRequest(nick="ada"), timeout=1, metadata=metadata)
             said: SayReply = stub.Dictate(lines)
             heard: list[Line] = list(stub.Listen(ListenRequest(), timeout=0.5))
-            talk = stub.Talk(iter([Line()]))
+            talk = stub.Talk(iter([Line()]), wait_for_ready=True, compression=grpc.Compression.Gzip)
             first: Line = next(talk)
             talk.cancel()
             return reply.members[0] + first.text + str(said) + heard[0].text
@@ -189,7 +210,18 @@ WRONG = """
     stub.Joyn(JoinRequest())  # error: attr-defined
     line: Line = stub.Join(JoinRequest())  # error: assignment
     stub.Dictate(Line())  # error: arg-type
-    stub.Dictate([JoinRequest()])  # error: list-item
+    stub.Dictate([Line()])  # error: arg-type
+    stub.Dictate(iter([JoinRequest()]))  # error: list-item
+    stub.Join(JoinRequest(), wait_for_ready="yes")  # error: arg-type
+    stub.Join(JoinRequest(), compression="gzip")  # error: arg-type
+    stub.Join(JoinRequest(), credentials=grpc.ssl_channel_credentials())  # error: arg-type
+    stub.Join.with_call(Line())  # error: arg-type
+    stub.Join.future(JoinRequest()).result().membrs  # error: attr-defined
+    stub.Join.future(JoinRequest(), wait="yes")  # error: call-arg
+    stub.Listen.future(ListenRequest())  # error: attr-defined
+    stub.Listen.with_call(ListenRequest())  # error: attr-defined
+    stub.Talk.future(iter([Line()]))  # error: attr-defined
+    stub.Talk.with_call(iter([Line()]))  # error: attr-defined
     lines: Iterable[JoinReply] = stub.Listen(ListenRequest())  # error: assignment
     ChatStub("127.0.0.1:50051")  # error: arg-type
 
@@ -246,3 +278,18 @@ def test_wrong_programs(generated: Path, mypy_folder: Path) -> None:
         r"^wrong.py:(\d+): error: .*\[([a-z-]+)\]$", mypy(mypy_folder, generated, program), re.M
     )
     assert [(int(number), code) for number, code in found] == expected
+
+
+@pytest.mark.parametrize("typed", [True, False], ids=["with types-grpcio", "without"])
+def test_mypy_takes_what_is_shown(tmp_path: Path, typed: bool) -> None:
+    """The configuration, what is generated, the client, and the message that a handler returns."""
+    (proto,) = [block for block in blocks("proto") if block.startswith("syntax")]
+    (client,) = [block for block in blocks("python") if "TallyStub(channel)" in block]
+    (config,) = blocks("ini")
+    (tmp_path / "tally.proto").write_text(proto)
+    assert by_command(tmp_path, tmp_path, "tally.proto").returncode == 0
+    (tmp_path / "client.py").write_text(client)
+    (tmp_path / "mypy.ini").write_text(config if typed else f"{config}\n{UNTYPED}")
+    files = ("client.py", "tally_actorrpc.py", "tally_pb2.pyi")
+    done = python("-m", "mypy", *files, cwd=tmp_path, environment={"MYPYPATH": str(ROOT)})
+    assert (done.stdout, done.stderr) == ("Success: no issues found in 3 source files\n", "")

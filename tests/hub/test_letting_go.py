@@ -84,6 +84,6 @@ def test_a_listener_goes_on_after_a_connection_that_could_not_be_made(
     with serving(app) as hubs:
         errors.append(ZeroDivisionError())
         with grpc.insecure_channel(hubs.address) as channel:
-            reply = StatefulStub(channel).Unary(Item(), wait_for_ready=True, timeout=20)  # type: ignore[call-arg]
+            reply = StatefulStub(channel).Unary(Item(), wait_for_ready=True, timeout=20)
             assert reply.number == 1
         assert errors == []
