@@ -199,7 +199,9 @@ def main() -> int:
     screen = Screen(sys.stdout)
     screen.title("actorrpc: chatting clients, whose connections move between hubs while they chat")
     try:
-        with _ended_by(signal.SIGTERM, signal.SIGHUP), Server(hubs=HUBS) as server:
+        # All moves are the demo's own.
+        serving = Server(hubs=HUBS, options=["--policy", "none"])
+        with _ended_by(signal.SIGTERM, signal.SIGHUP), serving as server:
             hubs = ", ".join(f"hub {hub['id']} (pid {hub['pid']})" for hub in server.status()["hubs"])
             screen.tell(f"serving on {server.address}: {hubs}")
             return 0 if Demo(server, screen, options.seconds).run() else 1

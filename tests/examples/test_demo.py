@@ -56,9 +56,18 @@ def test_the_demo_proves_its_point() -> None:
     )
     assert found, out
     assert int(found[1].replace(",", "")) > 100
-    assert int(found[2]) > 0
+    assert int(found[2]) == len(re.findall(r"hub \d → hub \d", out)) > 0
     for hub in (0, 1):
         assert re.search(rf"hub {hub} \(pid \d+\)", out)
+
+
+def test_all_moves_are_the_demo_s_own() -> None:
+    """So that as many are counted in the end as are shown."""
+    with demo() as running:
+        assert running.stdout is not None
+        (pid,) = next(found for line in running.stdout if (found := re.findall(r"hub 0 \(pid (\d+)\)", line)))
+        (broker,) = re.findall(r"^PPid:\s+(\d+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        assert b"\0--policy\0none\0" in Path(f"/proc/{broker}/cmdline").read_bytes()
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
