@@ -1,4 +1,4 @@
-"""Greets everybody named on the command line, over one connection: ``python client.py ada bob``."""
+"""Greets whom the command line names, or whom you type, over one connection: ``python client.py ada``."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from hello_pb2 import HelloRequest
 
 with grpc.insecure_channel("127.0.0.1:50051") as channel:
     hello = HelloStub(channel)
-    for name in sys.argv[1:] or ["world"]:
+    for name in sys.argv[1:] or map(str.strip, sys.stdin):
         print(hello.Greet(HelloRequest(name=name), timeout=5).text)
