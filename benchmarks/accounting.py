@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["TICK", "cpu_seconds", "memory_bytes"]
+__all__ = ["TICK", "cpu_parts", "cpu_seconds", "memory_bytes"]
 
 #: The resolution of ``cpu_seconds``: Linux counts in these, so a difference of two readings is off by less
 #: than one of them.
@@ -16,16 +16,26 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time so far, user and system, of the process, its threads and its descendants, dead or alive.
+    """CPU time so far of the process, its threads and its descendants, dead or alive.
+
+    Raises ProcessLookupError if there is no such process.
+    """
+    return sum(cpu_parts(pid))
+
+
+def cpu_parts(pid: int) -> tuple[float, float]:
+    """The same in two parts: what they used themselves, and what the kernel did for them.
 
     ``utime``, ``stime``, ``cutime`` and ``cstime`` of /proc/PID/stat (proc(5)); the last two hold what
-    descendants used that have been waited for, so that nothing is counted twice. Raises ProcessLookupError
-    if there is no such process.
+    descendants used that have been waited for, so that nothing is counted twice.
     """
     stats = _stats()
     if pid not in stats:
         raise ProcessLookupError(f"no process {pid}")
-    return sum(sum(map(int, stats[each][11:15])) for each in _family(pid, stats)) * TICK
+    counted = [list(map(int, stats[each][11:15])) for each in _family(pid, stats)]
+    user = sum(own + waited for own, _, waited, _ in counted)
+    kernel = sum(own + waited for _, own, _, waited in counted)
+    return user * TICK, kernel * TICK
 
 
 def memory_bytes(pid: int) -> int:

@@ -27,6 +27,8 @@ class Result:
     rounds: list[float] = field(default_factory=list)
     #: Calls in all rounds, without those that warmed up.
     calls: int = 0
+    #: How much of ``rounds`` the kernel used.
+    kernel: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -66,11 +68,12 @@ class Comparison:
 
     def table(self) -> str:
         """A line for each server and load, with what one has to know to read it."""
-        rows = [("load", "server", "µs per call", "of the better grpcio")]
+        rows = [("load", "server", "µs per call", "of it the kernel's", "of the better grpcio")]
         for result in self.results.values():
             ratio = self.ratio(result)
             share = "" if ratio is None else f"{ratio:.3f}"
-            rows.append((result.load.title, result.server, _microseconds(result), share))
+            kernel = f"{median(result.kernel) * 1e6:5.1f}"
+            rows.append((result.load.title, result.server, _microseconds(result), kernel, share))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         rounds = len(next(iter(self.results.values())).rounds)
@@ -110,6 +113,7 @@ class Comparison:
                 "highest": max(result.rounds),
                 "rounds": result.rounds,
             },
+            "kernel_per_call": {"median": median(result.kernel), "rounds": result.kernel},
             "ratio": self.ratio(result),
         }
 

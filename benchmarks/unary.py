@@ -24,7 +24,7 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
 from benchmarks import timeouts
-from benchmarks.accounting import cpu_seconds
+from benchmarks.accounting import cpu_parts
 from benchmarks.comparison import Comparison, Result
 from benchmarks.loads import LOADS, Load, check_tools, verify
 from benchmarks.processes import BenchmarkError, Cores, Server, end_on_sigterm, server
@@ -63,13 +63,15 @@ def _measure(result: Result, running: Server, calls: int, least_cpu: float, core
     load = result.load
     load.run(running.address, max(load.at_once, calls // _CALLS_PER_WARM_UP), core)
     made = 0
-    used = 0.0
-    before = cpu_seconds(running.pid)
+    used = kernel = 0.0
+    before = cpu_parts(running.pid)
     while not made or used < least_cpu:
         load.run(running.address, calls, core)
         made += calls
-        used = cpu_seconds(running.pid) - before
+        after = cpu_parts(running.pid)
+        used, kernel = sum(after) - sum(before), after[1] - before[1]
     result.rounds.append(used / made)
+    result.kernel.append(kernel / made)
     result.calls += made
 
 
