@@ -20,10 +20,21 @@ from gevent.monkey import get_original
 
 __all__ = ["Transport"]
 
-#: One read. The buffer is shared, since a read and its decoding are one step of the loop; others wait for the
-#: end of that step, so that it may not be long: 64 KiB of small frames take 2 to 7 ms.
+#: One read. The loop's connections share a buffer, since a read and its decoding are one step of the loop;
+#: others wait for the end of that step, so that it may not be long: 64 KiB of small frames take 2 to 7 ms.
 READ_BYTES = 64 * 1024
-_buffer = memoryview(bytearray(READ_BYTES))
+# The thread's own, also in a patched process, where the module's would be each greenlet's.
+_PerThread: type = get_original("_thread", "_local")
+
+
+class _Shared(_PerThread):  # type: ignore[misc]
+    """What the connections of a loop, which is a thread's, share. recv_into(2) lets other threads run."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(READ_BYTES))
+
+
+_shared = _Shared()
 
 _READ, _WRITE = 1, 2
 
@@ -46,6 +57,7 @@ class Transport:
 
     __slots__ = (
         "_backlog",
+        "_buffer",
         "_on_bytes",
         "_on_end",
         "_on_writable",
@@ -64,6 +76,7 @@ class Transport:
         on_writable: Callable[[], None],
     ) -> None:
         self._sock = _NO_SOCKET
+        self._buffer: memoryview = _shared.buffer
         self._on_bytes = on_bytes
         self._on_end = on_end
         self._on_writable = on_writable
@@ -176,14 +189,14 @@ class Transport:
 
     def _readable(self) -> None:
         try:
-            received = self._sock.recv_into(_buffer)
+            received = self._sock.recv_into(self._buffer)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._on_end(str(error))
             return
         if received:
-            self._on_bytes(bytes(_buffer[:received]))
+            self._on_bytes(bytes(self._buffer[:received]))
         else:
             self._on_end("the client has closed it")
 
