@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import subprocess
 import sys
 
@@ -42,6 +44,20 @@ def test_what_connections_spend_is_settled(monkeypatch: pytest.MonkeyPatch) -> N
         assert meter.active == []
         assert usage.due == 0 < usage.load(meter.clock())
     assert not server._settler.active
+
+
+def test_no_file_is_left_open_when_it_has_stopped() -> None:
+    def use() -> int:
+        with actorrpc.Server(app):
+            pass
+        return len(os.listdir("/proc/self/fd"))
+
+    first = use()  # the loop has what it needs
+    gc.disable()
+    try:
+        assert [use() for _ in range(3)] == [first] * 3
+    finally:
+        gc.enable()
 
 
 def test_its_timer_does_not_keep_the_loop_alive() -> None:

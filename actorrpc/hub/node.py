@@ -402,6 +402,7 @@ class Node:
         unguard(self)
         self.topics.close()
         self.reception.close()
+        self._reporter.close()
         for link in self._links.values():
             link.close()
 

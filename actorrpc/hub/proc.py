@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from weakref import finalize
 
 from actorrpc.descriptors import close_now
@@ -11,12 +12,15 @@ __all__ = ["ProcNumber", "can_open"]
 
 
 class ProcNumber:
-    """One number in a file of /proc, which stays open. It is of the process and thread that made this."""
+    """One number in a file of /proc, which stays open until ``close``, or this is freed. It is of the process
+    and thread that made this."""
 
     def __init__(self, path: str, field: int) -> None:
         self._path = path
         self._field = field
+        self._file: finalize[[int], ProcNumber] | None = None
         self._fd = -1
+        self._closed = False
         self._last = 0
         self._open()
 
@@ -24,18 +28,25 @@ class ProcNumber:
         """The number now; the last one if it cannot be read, and 0 if it never could."""
         if self._fd < 0:
             self._open()
-        try:
+        with suppress(OSError, IndexError, ValueError):
             self._last = int(os.pread(self._fd, 512, 0).split()[self._field])
-        except (OSError, IndexError, ValueError):
-            pass
         return self._last
 
+    def close(self) -> None:
+        """Let go of the file: ``read`` gives the last number from now on."""
+        self._closed = True
+        self._fd = -1
+        if self._file is not None:
+            self._file()
+
     def _open(self) -> None:
+        if self._closed:
+            return
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return
-        finalize(self, close_now, self._fd)
+        self._file = finalize(self, close_now, self._fd)
 
     def __repr__(self) -> str:
         return f"<ProcNumber {self._path}[{self._field}]: {self._last}>"

@@ -119,6 +119,11 @@ class Reporter:
         self._rank(now)
         meter.since = now
 
+    def close(self) -> None:
+        """Let go of what it reads. A report may still follow, of a hub that stops."""
+        self._schedstat.close()
+        self._statm.close()
+
     def remember(self, usage: Usage) -> None:
         """A connection has come from another hub: it may be heavy, and do nothing just now."""
         self._warm.append(usage)
