@@ -61,7 +61,6 @@ _CONFIG_HELP = {
     "quiesce_timeout": "Seconds that a move waits for running turns.",
     "start_timeout": "Seconds that a hub may take to import the app. 0: no limit.",
     "drain_timeout": "Seconds that a stopping hub lets open calls run.",
-    "move_every": "Move each connection after this many turns; for tests. 0: never.",
     "stream_window_bytes": "Flow-control window of a call, at first.",
     "max_stream_window_bytes": "The same, once it has grown.",
     "connection_window_bytes": "Flow-control window of a connection, at first.",
@@ -174,6 +173,8 @@ def cli(context: click.Context) -> None:
 @click.option("--record", metavar="FILE", help="Write what it decides by, for `actorrpc simulate --replay`.")
 @runtime_dir_option
 @config_options
+# For tests that need processes; no help for operators.
+@click.option("--move-every", type=click.IntRange(min=0, max=2**32 - 1), default=0, hidden=True)
 def serve(
     app: str,
     bind: str,
@@ -182,6 +183,7 @@ def serve(
     policy: str,
     record: str | None,
     runtime_dir: str | None,
+    move_every: int,
     **limits: Any,
 ) -> None:
     """Serve APP, given as package.module:attribute, until stopped."""
@@ -204,6 +206,7 @@ def serve(
         policy=policy,
         record=record,
         on_ready=on_ready,
+        move_every=move_every,
     )
 
 

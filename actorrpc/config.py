@@ -73,8 +73,6 @@ class Config:
     start_timeout: float = 120.0
     #: How long a stopping hub lets open calls run.
     drain_timeout: float = 5.0
-    #: Move each connection to the next hub after this many turns; a test's tool. 0: never.
-    move_every: int = 0
     #: Flow-control window of a stream (SETTINGS_INITIAL_WINDOW_SIZE), at first and once it has grown: it
     #: grows while handlers take what comes as fast as the client sends.
     stream_window_bytes: int = 256 * 1024

@@ -154,7 +154,13 @@ def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert app == "a:b"
     assert (given["bind"], given["hubs"], given["runtime_dir"]) == ("127.0.0.1:50051", 1, None)
     assert given["accept"] == "reuseport"
-    assert given["config"] == Config(move_every=3, drain_timeout=0.5)
+    assert given["config"] == Config(drain_timeout=0.5)
+    assert given["move_every"] == 3
+
+
+def test_what_is_for_tests_is_no_business_of_operators() -> None:
+    assert "move_every" not in {field.name for field in fields(Config)}
+    assert "--move-every" not in CliRunner().invoke(cli, ["serve", "--help"]).output
 
 
 def test_json_is_passed_on_and_warnings_go_to_standard_error(

@@ -40,6 +40,7 @@ def serve(
     policy: str = DEFAULT,
     record: str | None = None,
     on_ready: Callable[[str], None] | None = None,
+    move_every: int = 0,
 ) -> None:
     """Start a broker here and hubs beside it, and block until they have been stopped.
 
@@ -49,7 +50,8 @@ def serve(
     move (docs/balancing.md): a name, or ``"package.module:Class"`` of your own. ``record`` is a file for
     what it has to decide by. ``on_ready(address)`` is called when all hubs serve. In the main thread SIGTERM
     and SIGINT stop the server; ``actorrpc stop`` does from anywhere. This process's soft limit of open files
-    is raised to the hard one, as it is in the hubs.
+    is raised to the hard one, as it is in the hubs. ``move_every`` is a test's: it moves each connection on
+    after so many turns, as in ``actorrpc.testing.serve``.
 
     Raises ConfigError, with one line that says what is wrong, if it cannot start; then nothing is left.
     """
@@ -63,7 +65,7 @@ def serve(
         sockets = count if accept == "reuseport" else 1
         with open_listeners(bind, sockets) as listeners, recording(record) as recorder:
             queues = Queues(listeners, count, accept)
-            supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved)
+            supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
             admin.serve(claim.open_socket(), supervisor, rebalancer)
 
             def ready() -> None:

@@ -52,8 +52,10 @@ class Supervisor:
         claim: Claim,
         queues: Queues,
         on_moved: Callable[[HubProcess, control_pb2.Moved], None],
+        move_every: int = 0,
     ) -> None:
         self.config = config
+        self._move_every = move_every
         self._on_moved = on_moved
         self._app = app
         self._claim = claim
@@ -214,6 +216,7 @@ class Supervisor:
             config=self.config.to_message(),
             acceptor=acceptor,
             until=time.monotonic() + patience if patience else 0.0,
+            move_every=self._move_every,
         )
         process = hub.process
         try:

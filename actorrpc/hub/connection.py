@@ -515,7 +515,7 @@ class Connection:
         self.use_slice(runner)
         node = self.node
         node.turns += 1
-        if node.config.move_every:
+        if node.move_every:
             node.count_turn(self)
 
     def drained(self, cell: Cell | Admission | Limbo) -> None:

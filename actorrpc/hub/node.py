@@ -66,6 +66,7 @@ class Node:
         hub: int = 0,
         generation: int = 1,
         on_moved: Callable[[control_pb2.Moved], None] | None = None,
+        move_every: int = 0,
     ) -> None:
         self.app = app
         self.routes = app.routes
@@ -74,6 +75,8 @@ class Node:
         self.config = config
         self.hub = hub
         self.generation = generation
+        #: For tests: after so many turns a connection is sent on to the next hub. 0: never.
+        self.move_every = move_every
         self.runners = Runners()
         self.endings = Endings(self.runners)
         self.meter = Meter()
@@ -336,8 +339,8 @@ class Node:
             return Arrival(thaw(self, snapshot))
 
     def count_turn(self, connection: Connection) -> None:
-        """Under `--move-every N`: after N turns, send a connection on to the next hub."""
-        if connection.turns % self.config.move_every == 0 and connection.id not in self.handoffs.sources:
+        """Where ``move_every`` is set: after so many turns, send a connection on to the next hub."""
+        if connection.turns % self.move_every == 0 and connection.id not in self.handoffs.sources:
             get_hub().loop.run_callback(self._move_on, connection)
 
     def _move_on(self, connection: Connection) -> None:

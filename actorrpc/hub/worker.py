@@ -99,7 +99,12 @@ class Worker:
             listener.close()
             return self._refuse(str(error))
         self._node = self._make_node(
-            app, config, hub=start.hub, generation=start.generation, on_moved=self._report_moved
+            app,
+            config,
+            hub=start.hub,
+            generation=start.generation,
+            on_moved=self._report_moved,
+            move_every=start.move_every,
         )
         self._listener = listener
         self._acceptor = start.acceptor

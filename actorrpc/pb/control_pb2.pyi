@@ -27,23 +27,25 @@ class ToHub(_message.Message):
     def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("hub", "generation", "app", "config", "acceptor", "until")
+    __slots__ = ("hub", "generation", "app", "config", "acceptor", "until", "move_every")
     HUB_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     ACCEPTOR_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
+    MOVE_EVERY_FIELD_NUMBER: _ClassVar[int]
     hub: int
     generation: int
     app: str
     config: Config
     acceptor: bool
     until: float
-    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[Config, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ...) -> None: ...
+    move_every: int
+    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[Config, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ...) -> None: ...
 
 class Config(_message.Message):
-    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "move_every", "stream_window_bytes", "connection_window_bytes", "max_send_message_bytes", "max_unsent_connection_bytes", "max_mailbox", "flood_burst", "flood_rate", "handshake_timeout", "keepalive_time", "keepalive_timeout", "permit_keepalive_time", "permit_keepalive_without_calls", "max_connection_idle", "max_connection_age", "max_connection_age_grace", "max_stream_window_bytes", "max_connection_window_bytes", "max_incomplete_bytes", "full_timeout", "start_timeout", "max_identities", "identity_idle")
+    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "stream_window_bytes", "connection_window_bytes", "max_send_message_bytes", "max_unsent_connection_bytes", "max_mailbox", "flood_burst", "flood_rate", "handshake_timeout", "keepalive_time", "keepalive_timeout", "permit_keepalive_time", "permit_keepalive_without_calls", "max_connection_idle", "max_connection_age", "max_connection_age_grace", "max_stream_window_bytes", "max_connection_window_bytes", "max_incomplete_bytes", "full_timeout", "start_timeout", "max_identities", "identity_idle")
     MAX_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_CONCURRENT_STREAMS_FIELD_NUMBER: _ClassVar[int]
     MAX_RECEIVE_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -52,7 +54,6 @@ class Config(_message.Message):
     MAX_STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
     QUIESCE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     DRAIN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
-    MOVE_EVERY_FIELD_NUMBER: _ClassVar[int]
     STREAM_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_SEND_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -83,7 +84,6 @@ class Config(_message.Message):
     max_state_bytes: int
     quiesce_timeout: float
     drain_timeout: float
-    move_every: int
     stream_window_bytes: int
     connection_window_bytes: int
     max_send_message_bytes: int
@@ -106,7 +106,7 @@ class Config(_message.Message):
     start_timeout: float
     max_identities: int
     identity_idle: float
-    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., move_every: _Optional[int] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ..., max_send_message_bytes: _Optional[int] = ..., max_unsent_connection_bytes: _Optional[int] = ..., max_mailbox: _Optional[int] = ..., flood_burst: _Optional[int] = ..., flood_rate: _Optional[int] = ..., handshake_timeout: _Optional[float] = ..., keepalive_time: _Optional[float] = ..., keepalive_timeout: _Optional[float] = ..., permit_keepalive_time: _Optional[float] = ..., permit_keepalive_without_calls: bool = ..., max_connection_idle: _Optional[float] = ..., max_connection_age: _Optional[float] = ..., max_connection_age_grace: _Optional[float] = ..., max_stream_window_bytes: _Optional[int] = ..., max_connection_window_bytes: _Optional[int] = ..., max_incomplete_bytes: _Optional[int] = ..., full_timeout: _Optional[float] = ..., start_timeout: _Optional[float] = ..., max_identities: _Optional[int] = ..., identity_idle: _Optional[float] = ...) -> None: ...
+    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ..., max_send_message_bytes: _Optional[int] = ..., max_unsent_connection_bytes: _Optional[int] = ..., max_mailbox: _Optional[int] = ..., flood_burst: _Optional[int] = ..., flood_rate: _Optional[int] = ..., handshake_timeout: _Optional[float] = ..., keepalive_time: _Optional[float] = ..., keepalive_timeout: _Optional[float] = ..., permit_keepalive_time: _Optional[float] = ..., permit_keepalive_without_calls: bool = ..., max_connection_idle: _Optional[float] = ..., max_connection_age: _Optional[float] = ..., max_connection_age_grace: _Optional[float] = ..., max_stream_window_bytes: _Optional[int] = ..., max_connection_window_bytes: _Optional[int] = ..., max_incomplete_bytes: _Optional[int] = ..., full_timeout: _Optional[float] = ..., start_timeout: _Optional[float] = ..., max_identities: _Optional[int] = ..., identity_idle: _Optional[float] = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "generation")

@@ -54,9 +54,16 @@ class FakeNode:
     """Does what a node is asked, at once, and remembers it."""
 
     def __init__(
-        self, app: App, config: Config, *, hub: int, generation: int, on_moved: Callable[[Moved], None]
+        self,
+        app: App,
+        config: Config,
+        *,
+        hub: int,
+        generation: int,
+        on_moved: Callable[[Moved], None],
+        move_every: int,
     ) -> None:
-        self.made_with = (app, config, hub, generation)
+        self.made_with = (app, config, hub, generation, move_every)
         self.on_moved = on_moved
         self.heard: list[Any] = []
         self.stopped: Callable[[], None] | None = None
@@ -116,7 +123,7 @@ class Broker:
     def start(self, app: str = APP, *, acceptor: bool = False) -> ToBroker:
         config = Config(max_connections=9).to_message()
         with socket.socket() as listener:
-            start = Start(hub=2, generation=5, app=app, config=config, acceptor=acceptor)
+            start = Start(hub=2, generation=5, app=app, config=config, acceptor=acceptor, move_every=3)
             self.link.send(ToHub(start=start), [listener.fileno()])
         return self.hear("ready")
 
@@ -152,8 +159,8 @@ def broker() -> Iterator[Broker]:
 
 def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker) -> None:
     assert broker.start().ready.error == ""
-    app, config, hub, generation = broker.node.made_with
-    assert (config.max_connections, hub, generation) == (9, 2, 5)
+    app, config, hub, generation, move_every = broker.node.made_with
+    assert (config.max_connections, hub, generation, move_every) == (9, 2, 5, 3)
     assert "shapes.Stateful" in app.services
     assert broker.node.heard == []
     left, right = socket.socketpair()

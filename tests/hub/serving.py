@@ -27,7 +27,10 @@ class Hubs:
     ``spread``: it gives each connection to the least loaded.
     """
 
-    def __init__(self, app: App, count: int = 1, *, spread: bool = False, **config: Any) -> None:
+    def __init__(
+        self, app: App, count: int = 1, *, spread: bool = False, move_every: int = 0, **config: Any
+    ) -> None:
+        self._move_every = move_every
         self._spread = spread
         self.moved: list[control_pb2.Moved] = []
         self.address = ""
@@ -46,7 +49,10 @@ class Hubs:
             self._wake.start(self._run_jobs)
             self._jobs: list[Callable[[], None]] = []
             self._end = gevent.event.Event()
-            self.nodes = [Node(app, config, hub=hub, on_moved=self.moved.append) for hub in range(count)]
+            self.nodes = [
+                Node(app, config, hub=hub, on_moved=self.moved.append, move_every=self._move_every)
+                for hub in range(count)
+            ]
             for left in range(count):
                 for right in range(left):
                     ends = socket.socketpair()

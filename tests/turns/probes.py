@@ -17,9 +17,9 @@ from actorrpc.hub.node import Node
 __all__ = ["accept", "connections", "leftovers", "nodes_of", "queues", "topic_room", "turns_of"]
 
 
-def nodes_of(app: App, config: Config, count: int, on_moved: Any) -> list[Node]:
+def nodes_of(app: App, config: Config, count: int, on_moved: Any, move_every: int) -> list[Node]:
     """Hubs that are joined by links."""
-    nodes = [Node(app, config, hub=hub, on_moved=on_moved) for hub in range(count)]
+    nodes = [Node(app, config, hub=hub, on_moved=on_moved, move_every=move_every) for hub in range(count)]
     for left in range(count):
         for right in range(left):
             ends = socket.socketpair()

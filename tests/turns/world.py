@@ -92,13 +92,12 @@ class World(Looks):
         probes.topic_room(program.topic_room)
         config = Config(
             max_mailbox=program.max_mailbox,
-            move_every=program.move_every,
             flood_burst=0,
             permit_keepalive_time=0,
             max_unsent_bytes=64 << 20,
         )
         app = app_of(self.hooks, program.interceptors)
-        self.nodes = probes.nodes_of(app, config, program.hubs, self._on_moved)
+        self.nodes = probes.nodes_of(app, config, program.hubs, self._on_moved, program.move_every)
         for window in program.clients:
             self._connect(*window)
         with self.costs:
