@@ -18,12 +18,24 @@ from actorrpc.service import ServiceSpec
 if TYPE_CHECKING:
     from actorrpc.call import Call
 
-__all__ = ["MOVED", "Actor", "Held", "Host", "Service", "concurrent", "state_of", "transient"]
+__all__ = [
+    "MOVED",
+    "Actor",
+    "Held",
+    "Host",
+    "Service",
+    "concurrent",
+    "make",
+    "overrides",
+    "state_of",
+    "transient",
+]
 
 T = TypeVar("T")
 P = ParamSpec("P")
 State = TypeVar("State", bound=Message)
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+Served = TypeVar("Served", bound="Service")
 
 
 class Host(Protocol):
@@ -276,3 +288,24 @@ class Actor(Service, Generic[State]):
 
     def on_topic(self, topic: str, message: Any) -> None:
         """Handle one message of a topic that the actor subscribed to without a call."""
+
+
+def make(service: type[Served], host: Host, identity: str = "", state: Message | None = None) -> Served:
+    """Make the instance of a service that ``host`` runs, with a new state if it is an actor and given none.
+
+    The class may have an ``__init__`` or ``__new__`` of its own, which may do, and raise, anything.
+    """
+    instance = service.__new__(service)
+    instance.__dict__["_host"] = host
+    if identity:
+        instance.__dict__["_identity"] = identity
+    kind = service.__rpc__.state
+    if kind is not None:
+        instance.__dict__["state"] = kind() if state is None else state
+    instance.__init__()  # type: ignore[misc]  # after the host, so that it may use the actor's API
+    return instance
+
+
+def overrides(service: type[Service], hook: str) -> bool:
+    """Whether the class has the hook: those of ``Actor`` do nothing."""
+    return issubclass(service, Actor) and getattr(service, hook) is not getattr(Actor, hook)

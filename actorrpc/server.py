@@ -26,7 +26,7 @@ __all__ = ["Server", "serve"]
 log = logging.getLogger("actorrpc")
 
 #: Seconds between two looks at what connections spend, as between two reports of a hub.
-_SETTLE = 0.25
+SETTLE = 0.25
 
 
 class Server:
@@ -54,7 +54,7 @@ class Server:
         #: Where it listens, such as ``127.0.0.1:50051``.
         self.address = address_of(sock)
         self._node.listen(sock.dup())
-        self._settler = every(_SETTLE, self._node.settle, ref=False)
+        self._settler = every(SETTLE, self._node.settle, ref=False)
         #: This process is a child of the one that served.
         self._forked = False
         guard(self, get_hub())

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 
 __all__ = ["is_quick", "rank", "wants_the_machine", "workers"]
 
-INNER = ("wire/*", "handoff/*", "hub/*", "broker/*", "codegen/*", "test_*.py::*")
+INNER = ("wire/*", "handoff/*", "hub/*", "testing/*", "broker/*", "codegen/*", "test_*.py::*")
 #: Of these folders what starts processes, or makes so many examples that it takes a minute by itself.
 OUTER = (
     "broker/test_accepting.py*",
@@ -35,6 +35,7 @@ OUTER = (
     "codegen/test_types.py*",
     "codegen/test_wheel.py*",
     "handoff/test_handoff.py::test_one_owner_whatever_happens*",
+    "testing/test_programs.py*",
     "test_benchmarks.py*",
     "test_cli.py*",
     "test_supported.py*",

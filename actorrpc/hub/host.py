@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from gevent import get_hub
 from google.protobuf.message import Message
 
-from actorrpc.actor import Service
+from actorrpc.actor import Service, overrides
 from actorrpc.call import Call
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.forks import users_code
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from actorrpc.hub.topics import Subscription
     from actorrpc.hub.turns import Cell
 
-__all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost"]
+__all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost", "check_subscription"]
 
 #: Subscriptions of one connection. A move tells the target of each, and that asks each topic's home at once.
 MAX_SUBSCRIPTIONS = 4096
@@ -35,6 +35,16 @@ MAX_HELD = 4096
 MAX_HELD_BYTES = 4 * 1024 * 1024
 
 T = TypeVar("T")
+
+
+def check_subscription(service: Service, topic: str, call: Call[Any] | None) -> None:
+    """Raise TypeError for a subscription whose messages nobody could be given."""
+    if call is None and not overrides(type(service), "on_topic"):
+        raise TypeError(
+            f"{type(service).__name__} subscribes to {topic!r} without a call: give it an on_topic"
+        )
+    if call is not None and not call.route.method.server_streaming:
+        raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
 
 
 class ServiceHost:
@@ -93,12 +103,7 @@ class ServiceHost:
         cell = connection.cells.get(key_of(service.__rpc__.name, service._identity))
         if cell is None or cell.instance is not service:
             raise RuntimeError(f"{type(service).__name__} cannot subscribe before it is made: use on_connect")
-        if call is None and not cell.overrides("on_topic"):
-            raise TypeError(
-                f"{type(service).__name__} subscribes to {topic!r} without a call: give it an on_topic"
-            )
-        if call is not None and not call.route.method.server_streaming:
-            raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
+        check_subscription(service, topic, call)
         key = (cell.key, topic, call)
         if (call is not None and call.ended) or key in self._all:
             return

@@ -22,7 +22,7 @@ import gevent
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
-from actorrpc.actor import MOVED, Actor, Held, Service, state_of
+from actorrpc.actor import MOVED, Actor, Held, Service, make, overrides, state_of
 from actorrpc.call import UNSENT_HIGH, Call
 from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
 from actorrpc.hub.failures import contain, fail
@@ -141,18 +141,9 @@ class Cell:
         self.instance: Any = None
 
     def make(self) -> None:
-        """Make the instance. The class may have an ``__init__`` or ``__new__`` of its own, which may do, and
-        raise, anything."""
-        service = self.service
-        instance = service.__new__(service)
-        instance.__dict__["_host"] = self.connection.host
-        if self.identity:
-            instance.__dict__["_identity"] = self.identity
-        kind = service.__rpc__.state
-        if kind is not None:
-            instance.__dict__["state"] = kind() if self.state is None else self.state
-        instance.__init__()  # type: ignore[misc]  # after the host, so that it may use the actor's API
-        self.instance, self.state = instance, None
+        """Make the instance. Raises whatever its class does."""
+        self.instance = make(self.service, self.connection.host, self.identity, self.state)
+        self.state = None
 
     def prepare(self) -> None:
         """Make the instance. Where the app's code has a part in it, or has an on_connect, queue the turn for
@@ -182,7 +173,7 @@ class Cell:
 
     def overrides(self, hook: str) -> bool:
         """Whether the user's class has the hook: the empty ones cost no turn."""
-        return issubclass(self.service, Actor) and getattr(self.service, hook) is not getattr(Actor, hook)
+        return overrides(self.service, hook)
 
     # ---- queueing and draining
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import quote_from_bytes
 
 from actorrpc.wire.hpack import Field
 
-__all__ = ["Metadata", "encode_metadata", "percent_encode"]
+__all__ = ["Metadata", "encode_metadata", "encode_request", "percent_encode"]
 
 Value = str | bytes
 
@@ -50,11 +50,7 @@ class Metadata(Mapping[str, Value]):
     def __init__(self, fields: Iterable[Field]) -> None:
         self._values: dict[str, list[Value]] = {}
         for name, value in fields:
-            if (
-                name[0] == ":"
-                or name in _RESERVED
-                or (name.startswith("grpc-") and name not in _SHOWN and not name.endswith("-bin"))
-            ):
+            if not _is_shown(name):
                 continue
             self._values.setdefault(name, []).extend(_decode(name, value))
 
@@ -73,6 +69,18 @@ class Metadata(Mapping[str, Value]):
 
     def __repr__(self) -> str:
         return f"Metadata({self._values!r})"
+
+
+def _is_shown(name: str) -> bool:
+    """Whether a handler sees a request's header of that name."""
+    if name[0] == ":" or name in _RESERVED:
+        return False
+    return not name.startswith("grpc-") or name in _SHOWN or name.endswith("-bin")
+
+
+def _is_sent(name: str) -> bool:
+    """Whether a handler may give metadata of that name."""
+    return name not in _RESERVED and (not name.startswith("grpc-") or name == "grpc-status-details-bin")
 
 
 def _decode(name: str, value: str) -> list[Value]:
@@ -95,11 +103,22 @@ def encode_metadata(metadata: Mapping[str, Value | Iterable[Value]]) -> list[tup
     Raises ValueError for a name that is reserved or not in the form of "Header-Name", and for a ``str``
     that is not printable ASCII; TypeError for a value of the wrong type.
     """
+    return _encode_all(metadata, _is_sent)
+
+
+def encode_request(metadata: Mapping[str, Value | Iterable[Value]]) -> list[tuple[bytes, bytes]]:
+    """The same as a client sends it, which may give whatever ``Metadata`` shows."""
+    return _encode_all(metadata, _is_shown)
+
+
+def _encode_all(
+    metadata: Mapping[str, Value | Iterable[Value]], allows: Callable[[str], bool]
+) -> list[tuple[bytes, bytes]]:
     fields: list[tuple[bytes, bytes]] = []
     for name, value in metadata.items():
         if not _NAME.fullmatch(name):
             raise ValueError(f"metadata key {name!r}: use lower-case letters, digits, '_', '-' and '.'")
-        if name in _RESERVED or (name.startswith("grpc-") and name != "grpc-status-details-bin"):
+        if not allows(name):
             raise ValueError(f"metadata key {name!r} is reserved for the protocol")
         values = value if isinstance(value, (list, tuple)) else (value,)
         fields.extend((name.encode(), _encode(name, each)) for each in values)

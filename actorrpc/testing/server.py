@@ -1,0 +1,247 @@
+"""``serve``: a server in a thread of its own, for the length of a ``with`` block, and whose connections move
+when a test wants them to."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from actorrpc.app import App
+from actorrpc.broker.listeners import address_of, open_listeners
+from actorrpc.config import Config
+from actorrpc.errors import ConfigError
+from actorrpc.hub.connection import Connection as Served
+from actorrpc.hub.node import STOP_GRACE, Node
+from actorrpc.pb.control_pb2 import MoveResult
+from actorrpc.server import SETTLE
+from actorrpc.testing.hubs import Hubs
+from actorrpc.testing.raised import Raised
+from actorrpc.testing.thread import PATIENCE, LoopThread
+from actorrpc.timers import every
+
+__all__ = ["Connection", "NotMoved", "Serve", "Server", "serve"]
+
+T = TypeVar("T")
+
+
+class NotMoved(Exception):
+    """A connection stays where it is. The text says which, and why."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One client's connection, as it was when a test asked."""
+
+    #: What handlers see as ``connection_id``. It stays the same when the connection moves.
+    id: str
+    #: The client's address, which handlers see as ``call.peer``.
+    peer: str
+    #: The hub that serves it, from 0 on.
+    hub: int
+    #: How often it has moved.
+    moves: int
+    #: Its open calls.
+    calls: int
+
+
+class Server:
+    """What ``serve`` gives. It is for the threads of the test, not for handlers."""
+
+    def __init__(self, app: App, hubs: int, move_every: int, bind: str, config: Config) -> None:
+        self._config = config
+        #: Those that ``channel`` has made: they are closed first, as clients go before their server does.
+        self._channels = ExitStack()
+        self._sockets = ExitStack()
+        self._stopped = False
+        #: Where it listens, such as ``127.0.0.1:50051``.
+        self.address = ""
+        self._thread = LoopThread(f"actorrpc.testing of {app!r}")
+        self._raised = Raised(self._thread.ident)
+        try:
+            self._hubs = self._thread.ask(lambda: Hubs(app, config, hubs, move_every=move_every))
+            self._thread.run(lambda: self._listen(bind), PATIENCE)
+        except BaseException:
+            self._end()
+            raise
+
+    def _listen(self, bind: str) -> None:
+        try:
+            (sock,) = self._sockets.enter_context(open_listeners(bind, 1))
+        except BaseException:
+            self._hubs.close()
+            raise
+        self.address = address_of(sock)
+        self._hubs.nodes[0].listen(sock.dup())
+        self._settlers = [every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes]
+
+    # ---- what clients do
+
+    def channel(self, *options: tuple[str, Any]) -> Any:
+        """A ``grpc.Channel`` to the server, closed when that stops. Needs grpcio.
+
+        It has a connection of its own, and so an actor of its own: channels that are made with
+        ``grpc.insecure_channel`` to one address share a connection. ``options`` are further ones of grpcio's.
+        """
+        try:
+            grpc = importlib.import_module("grpc")
+        except ModuleNotFoundError as error:
+            raise RuntimeError("a channel is grpcio's: pip install grpcio") from error
+        own = ("grpc.use_local_subchannel_pool", 1)
+        return self._channels.enter_context(grpc.insecure_channel(self.address, options=[own, *options]))
+
+    # ---- what hubs do
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The connections that are open, oldest first; waits until none is on its way to another hub."""
+        found = [_describe(*each) for each in self._run(self._hubs.settled)]
+        return sorted(found, key=lambda each: [int(part) for part in each.id.split("-")])
+
+    def move(self, connection: str = "", hub: int | None = None) -> None:
+        """Move a connection to a hub, and return when it is served there: its session, its calls and its
+        actors are frozen, and made anew.
+
+        By default it is the only connection, and goes to the next hub. Raises NotMoved with the reason if it
+        stays where it is, as it does while a handler runs for longer than ``Config.quiesce_timeout``; and
+        LookupError for a connection or a hub that is not there, or if there are several and none is named.
+        """
+        if len(self._hubs.nodes) == 1:
+            raise LookupError("there is one hub only: connections move where there are hubs=2 or more")
+        id = connection or self._only_connection()
+        result = self._run(lambda: self._hubs.move(id, hub))
+        if result.outcome == MoveResult.MOVED:
+            return
+        raise (NotMoved if result.outcome == MoveResult.ABORTED else LookupError)(f"{id}: {result.why}")
+
+    def _only_connection(self) -> str:
+        ids = [each.id for each in self.connections]
+        if len(ids) != 1:
+            there = f"name one of {', '.join(ids)}" if ids else "there is none before the first call"
+            raise LookupError(f"which connection is to move? {there}")
+        return ids[0]
+
+    def move_all(self) -> None:
+        """Move each connection to its next hub, one after the other. Raises NotMoved if any of them stays
+        where it is, after all others have been moved."""
+        stayed = []
+        for each in self.connections:
+            try:
+                self.move(each.id)
+            except NotMoved as error:
+                stayed.append(str(error))
+            except LookupError:
+                pass  # its client has gone meanwhile
+        if stayed:
+            raise NotMoved("; ".join(stayed))
+
+    @property
+    def moves(self) -> int:
+        """How many moves there have been, of all connections."""
+        return sum(not each.aborted for each in self._hubs.moved)
+
+    @property
+    def errors(self) -> list[BaseException]:
+        """What handlers and hooks have raised, but for RpcErrors, which are answers. They are logged, too."""
+        return list(self._raised.errors)
+
+    def _run(self, function: Callable[[], T]) -> T:
+        if self._stopped:
+            raise RuntimeError(f"{self!r} serves no more")
+        # A move waits for handlers, and perhaps for one that is under way already.
+        return self._thread.run(function, PATIENCE + 3 * self._config.quiesce_timeout)
+
+    # ---- the end
+
+    def stop(self, drain_timeout: float = 0.0) -> None:
+        """Stop, as a server does that is told to, and wait for it: clients get GOAWAY, and calls that do not
+        end within ``drain_timeout`` seconds get UNAVAILABLE. The end of the block does that too.
+
+        Raises RuntimeError, with the stack, if a handler blocks the server's thread.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        try:
+            self._thread.run(lambda: self._stop(drain_timeout), PATIENCE + drain_timeout + STOP_GRACE)
+        finally:
+            self._end()
+
+    def _stop(self, drain_timeout: float) -> None:
+        self._sockets.close()
+        self._hubs.stop(drain_timeout)
+        for settler in self._settlers:
+            settler.close()
+
+    def _end(self) -> None:
+        try:
+            self._thread.stop()
+        finally:
+            self._raised.close()
+
+    def __repr__(self) -> str:
+        return f"<Server {self.address} {'stopped' if self._stopped else 'serving'}>"
+
+
+def _describe(node: Node, connection: Served) -> Connection:
+    return Connection(
+        id=connection.id,
+        peer=connection.peer,
+        hub=node.hub,
+        moves=connection.moves,
+        calls=len(connection.calls),
+    )
+
+
+class Serve(Protocol):
+    """The fixture ``actorrpc_server``: as ``serve``, until the end of the test."""
+
+    def __call__(
+        self,
+        app: App,
+        *,
+        hubs: int = 2,
+        move_every: int = 0,
+        bind: str = "127.0.0.1:0",
+        config: Config | None = None,
+    ) -> Server: ...
+
+
+@contextmanager
+def serve(
+    app: App,
+    *,
+    hubs: int = 2,
+    move_every: int = 0,
+    bind: str = "127.0.0.1:0",
+    config: Config | None = None,
+) -> Iterator[Server]:
+    """Serve ``app`` for the length of the block, from a thread of its own, on ``hubs`` hubs.
+
+        with actorrpc.testing.serve(app) as server, server.channel() as channel:
+            stub = HelloStub(channel)
+            stub.Greet(HelloRequest(name="Ada"))
+            server.move()
+            stub.Greet(HelloRequest(name="Ada"))
+
+    The hubs are as those of ``actorrpc serve``, except that they share the thread. With ``move_every`` each
+    connection is moved on to the next hub after so many messages and replies: 1 finds what does not survive
+    a move. Any client in any thread can call it, asyncio's too.
+
+    Raises ConfigError if it cannot serve, and TypeError for what is no App. Nothing is left after the block:
+    no thread, socket or connection.
+    """
+    if not isinstance(app, App):
+        raise TypeError(f"serve takes an actorrpc.App, not {app!r}")
+    if hubs < 1:
+        raise ConfigError(f"at least one hub is needed, not {hubs}")
+    if move_every < 0 or (move_every and hubs < 2):
+        raise ConfigError(f"move_every={move_every} with hubs={hubs}: connections move between hubs")
+    server = Server(app, hubs, move_every, bind, config or Config())
+    try:
+        with server._channels:
+            yield server
+    finally:
+        server.stop()
