@@ -36,6 +36,9 @@ class Server:
             print(server.address)
             server.wait()
 
+    A client that blocks this thread, as grpcio's does, waits for ever: tests have a server in a thread of its
+    own, ``actorrpc.testing.serve``.
+
     Raises ConfigError if it cannot listen. Handlers that wait cooperate with the rest of the program only
     if its standard library is patched (``gevent.monkey.patch_all``) or they use gevent's own. grpcio does
     after ``grpc.experimental.gevent.init_gevent()``.

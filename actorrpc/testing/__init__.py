@@ -18,7 +18,7 @@ from actorrpc.testing.calls import RecordedCall, call
 from actorrpc.testing.recorder import Publication, Subscription
 
 if TYPE_CHECKING:
-    from actorrpc.testing.server import Connection, NotMoved, Serve, Server, serve
+    from actorrpc.testing.server import Connection, NotMoved, Serve, Server, Stuck, serve
 
 __all__ = [
     "Connection",
@@ -27,6 +27,7 @@ __all__ = [
     "RecordedCall",
     "Serve",
     "Server",
+    "Stuck",
     "Subscription",
     "actor",
     "call",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 #: What works on Linux only.
-_SERVING = ("Connection", "NotMoved", "Serve", "Server", "serve")
+_SERVING = ("Connection", "NotMoved", "Serve", "Server", "Stuck", "serve")
 
 
 def __getattr__(name: str) -> Any:

@@ -93,13 +93,17 @@ class RecordedCall(Call[Reply]):
         return f"<RecordedCall {self.id} {self.method} {state}, {len(self.sent)} messages sent>"
 
 
+#: A handler for messages, or for the end of a stream of them.
+Handler = Callable[[Any, Call[Reply]], object] | Callable[[Call[Reply]], object]
+
+
 def call(
-    handler: Callable[..., Any],
+    handler: Handler[Reply],
     *,
     metadata: Mapping[str, str | bytes | Iterable[str | bytes]] | None = None,
     timeout: float | None = None,
     identity: str | None = None,
-) -> RecordedCall[Any]:
+) -> RecordedCall[Reply]:
     """Begin a call of a handler of an actor that ``actor`` has made; to run the handler is the test's.
 
         call = actorrpc.testing.call(room.Join, metadata={"authorization": "Bearer x"}, timeout=5)
@@ -119,14 +123,14 @@ def call(
     if identity is None:
         identity = instance._identity
     check_identity(identity)
-    begun = RecordedCall[Any](recorder, recorder.begin(route.path, metadata or {}), route, identity)
+    begun = RecordedCall[Reply](recorder, recorder.begin(route.path, metadata or {}), route, identity)
     if timeout is not None:
         begun.deadline = monotonic() + timeout
     recorder.add(begun)
     return begun
 
 
-def _route_of(recorder: Recorder, instance: Service, handler: Callable[..., Any]) -> Route:
+def _route_of(recorder: Recorder, instance: Service, handler: object) -> Route:
     for route in recorder.routes.values():
         method = route.method
         if handler in [getattr(instance, name) for name in (method.handler, method.end_handler) if name]:

@@ -11,19 +11,24 @@ __all__ = ["Raised"]
 log = logging.getLogger("actorrpc.hub")
 
 
-class Raised(logging.Handler):
-    """The errors that the hubs of one thread log, from now on until ``close``."""
+class Raised(logging.Filter):
+    """Sees the errors that the hubs of one thread log, from now on until ``close``.
+
+    It is no handler: where a program has none, and the hub's logger had one, nothing would be printed.
+    """
 
     def __init__(self, thread: int) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__()
         self._thread = thread
         self.errors: list[BaseException] = []
-        log.addHandler(self)
+        log.addFilter(self)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info and record.exc_info[1] is not None and get_ident() == self._thread:
-            self.errors.append(record.exc_info[1])
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the error, and let the record pass."""
+        if record.levelno >= logging.ERROR and record.exc_info and get_ident() == self._thread:
+            self.errors.extend(error for error in record.exc_info if isinstance(error, BaseException))
+        return True
 
     def close(self) -> None:
-        log.removeHandler(self)
-        super().close()
+        """See no more of them. What there is stays."""
+        log.removeFilter(self)

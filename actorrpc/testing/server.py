@@ -3,7 +3,9 @@ when a test wants them to."""
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,10 +21,10 @@ from actorrpc.pb.control_pb2 import MoveResult
 from actorrpc.server import SETTLE
 from actorrpc.testing.hubs import Hubs
 from actorrpc.testing.raised import Raised
-from actorrpc.testing.thread import PATIENCE, LoopThread
+from actorrpc.testing.thread import PATIENCE, LoopThread, Stuck
 from actorrpc.timers import every
 
-__all__ = ["Connection", "NotMoved", "Serve", "Server", "serve"]
+__all__ = ["Connection", "NotMoved", "Serve", "Server", "Stuck", "serve"]
 
 T = TypeVar("T")
 
@@ -56,6 +58,7 @@ class Server:
         self._channels = ExitStack()
         self._sockets = ExitStack()
         self._stopped = False
+        self._pid = os.getpid()
         #: Where it listens, such as ``127.0.0.1:50051``.
         self.address = ""
         self._thread = LoopThread(f"actorrpc.testing of {app!r}")
@@ -66,6 +69,8 @@ class Server:
         except BaseException:
             self._end()
             raise
+        # A program that does not leave the block must not be held up at its end by a thread that is gone.
+        atexit.register(self.stop)
 
     def _listen(self, bind: str) -> None:
         try:
@@ -159,11 +164,12 @@ class Server:
         """Stop, as a server does that is told to, and wait for it: clients get GOAWAY, and calls that do not
         end within ``drain_timeout`` seconds get UNAVAILABLE. The end of the block does that too.
 
-        Raises RuntimeError, with the stack, if a handler blocks the server's thread.
+        Raises Stuck, with the stack, if a handler blocks the server's thread.
         """
-        if self._stopped:
+        if self._stopped or os.getpid() != self._pid:  # in a child there is nothing of it
             return
         self._stopped = True
+        atexit.unregister(self.stop)
         try:
             self._thread.run(lambda: self._stop(drain_timeout), PATIENCE + drain_timeout + STOP_GRACE)
         finally:

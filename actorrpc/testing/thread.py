@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, TimeoutError
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import gevent
 from gevent.event import Event
@@ -68,17 +68,22 @@ class LoopThread:
     def ask(self, question: Callable[[], T], timeout: float = PATIENCE) -> T:
         """What a function returns, or raises, which is called in the loop and must not block.
 
-        Raises Stuck if it is not called in time.
+        Raises Stuck if it is not called in time, and RuntimeError in the loop's own thread.
         """
-        answer: Future[T] = Future()
-        self._loop.run_callback_threadsafe(_answer, answer, question)
-        return self._result(answer, timeout)
+        answer = self._answer_to(question)
+        self._loop.run_callback_threadsafe(answer.give)
+        return self._result(answer.future, timeout)
 
     def run(self, function: Callable[[], T], timeout: float) -> T:
         """As ``ask``, in a greenlet: it may wait for what happens in the loop."""
-        answer: Future[T] = Future()
-        self._loop.run_callback_threadsafe(gevent.spawn, _answer, answer, function)
-        return self._result(answer, timeout)
+        answer = self._answer_to(function)
+        self._loop.run_callback_threadsafe(gevent.spawn, answer.give)
+        return self._result(answer.future, timeout)
+
+    def _answer_to(self, question: Callable[[], T]) -> _Answer[T]:
+        if get_ident() == self.ident:
+            raise RuntimeError(f"{self._name} is for other threads to ask, not for handlers that it runs")
+        return _Answer(question)
 
     def _result(self, answer: Future[T], timeout: float) -> T:
         try:
@@ -102,13 +107,21 @@ class LoopThread:
         return f"<LoopThread {self._name}, {'ended' if self._ended.done() else 'running'}>"
 
 
-def _answer(answer: Future[T], question: Callable[[], T]) -> None:
-    try:
-        result = question()
-    except BaseException as error:
-        answer.set_exception(error)
-    else:
-        answer.set_result(result)
+class _Answer(Generic[T]):
+    """What a function returned or raised in the loop's thread, for another one."""
+
+    def __init__(self, question: Callable[[], T]) -> None:
+        self._question = question
+        self.future: Future[T] = Future()
+
+    def give(self) -> None:
+        """Call it."""
+        try:
+            result = self._question()
+        except BaseException as error:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
 
 
 def _start(function: Callable[[], None], name: str) -> Callable[[float], object]:
