@@ -85,7 +85,7 @@ class Server:
     # ---- what clients do
 
     def channel(self, *options: tuple[str, Any]) -> Any:
-        """A ``grpc.Channel`` to the server, closed when that stops. Needs grpcio.
+        """A ``grpc.Channel`` to the server, closed at the end of the block. Needs grpcio.
 
         It has a connection of its own, and so an actor of its own: channels that are made with
         ``grpc.insecure_channel`` to one address share a connection. ``options`` are further ones of grpcio's.

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
+import actorrpc
+from actorrpc import testing
 from examples.auth.auth_actorrpc import VaultStub
-from examples.auth.auth_pb2 import PutRequest
+from examples.auth.auth_pb2 import Drawer, PutReply, PutRequest
+from examples.auth.server import Auth, Vault
 from tests.interop.served import Served, served
 
 from .conftest import ROOT
@@ -55,3 +58,12 @@ def test_a_good_token_gets_through(server):
     log = server.log.read_text()
     assert log.count("/auth.Vault/Put of ada: OK") == 20
     assert log.count("a drawer is made") == 1
+
+
+def test_a_token_says_whose_a_call_is():
+    vault = testing.actor(Vault, state=Drawer(things=["ring"]))
+    call = testing.call(vault.Put, metadata={"authorization": "Bearer bob's token"})
+    Auth().on_call(call)
+    assert vault.Put(PutRequest(thing="watch"), call) == PutReply(owner="bob", things=2)
+    with pytest.raises(actorrpc.RpcError, match="good token"):
+        Auth().on_call(testing.call(vault.Put))
