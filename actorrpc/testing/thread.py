@@ -33,7 +33,10 @@ class Stuck(RuntimeError):
 
 
 class LoopThread:
-    """One thread that runs a gevent loop, until ``stop``. As a daemon, it keeps no program from its end."""
+    """One thread that runs a gevent loop, until ``stop``. As a daemon, it keeps no program from its end.
+
+    Raises OSError, or whatever gevent does, if there can be no loop.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -44,11 +47,19 @@ class LoopThread:
         self._begun: Future[None] = Future()
         self._ended: Future[None] = Future()
         self._join: Callable[[float], object] = _start(self._run, name)
-        self._begun.result(PATIENCE)
+        try:
+            self._begun.result(PATIENCE)
+        except BaseException:
+            self._join(PATIENCE)
+            raise
 
     def _run(self) -> None:
         try:
             self._serve()
+        except BaseException as error:
+            if self._begun.done():
+                raise
+            self._begun.set_exception(error)  # such as for want of descriptors
         finally:
             self._ended.set_result(None)
 

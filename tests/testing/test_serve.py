@@ -275,6 +275,18 @@ def test_what_cannot_be_served_is_told_to_the_caller(server: testing.Server) -> 
     assert threading.enumerate() == before
 
 
+def test_a_loop_that_cannot_be_made_is_told_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_hub() -> Any:
+        raise OSError("no descriptor is left")
+
+    threads = threading.enumerate()
+    monkeypatch.setattr(gevent, "get_hub", no_hub)
+    with pytest.raises(OSError, match="no descriptor is left"):
+        testing.serve(app).__enter__()
+    monkeypatch.undo()
+    assert [each for each in threading.enumerate() if each.is_alive()] == threads
+
+
 def test_it_may_stop_in_the_midst_of_the_block(server: testing.Server) -> None:
     stub = stub_of(server)
     talk = stub.Talk(iter(()), timeout=PATIENCE)
