@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import Message
 
 from actorrpc.errors import CallInterrupted, ConfigError, StatusCode
+from actorrpc.log import about
 from actorrpc.signatures import check_hook, check_hook_names
 
 if TYPE_CHECKING:
@@ -175,7 +176,9 @@ class Chain:
             try:
                 hook(call, status, message)
             except BaseException as error:
-                log.exception("%s raised, for call %s (it must not block either)", name, call.id)
+                log.exception(
+                    "%s raised, for call %s (it must not block either)", name, call.id, extra=about(name)
+                )
                 errors.append(error)
         return errors
 

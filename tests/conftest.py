@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from actorrpc.log.limits import LIMITS
 from tests import rings
 
 # A shell that runs the tests in its background has them ignore SIGINT, and with them all that they start.
@@ -34,6 +35,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _file(item: pytest.Item) -> str:
     """Relative to this folder, as `rings` has them."""
     return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What an earlier test has logged leaves out nothing of this one's."""
+    LIMITS.forget()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 
 __all__ = ["is_quick", "rank", "wants_the_machine", "workers"]
 
-INNER = ("wire/*", "handoff/*", "hub/*", "testing/*", "broker/*", "codegen/*", "test_*.py::*")
+INNER = ("wire/*", "handoff/*", "hub/*", "log/*", "testing/*", "broker/*", "codegen/*", "test_*.py::*")
 #: Of these folders what starts processes, or makes so many examples that it takes a minute by itself.
 OUTER = (
     "broker/test_accepting.py*",
@@ -20,6 +20,7 @@ OUTER = (
     "broker/test_boot.py*",
     "broker/test_grpcio.py*",
     "broker/test_limits.py*",
+    "broker/test_log.py*",
     "broker/test_process.py*",
     "broker/test_serving.py*",
     "broker/test_worker.py*",
@@ -35,6 +36,7 @@ OUTER = (
     "codegen/test_types.py*",
     "codegen/test_wheel.py*",
     "handoff/test_handoff.py::test_one_owner_whatever_happens*",
+    "log/test_programs.py*",
     "testing/test_programs.py*",
     "test_benchmarks.py*",
     "test_cli.py*",

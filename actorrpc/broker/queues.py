@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from actorrpc.broker.listeners import address_of
 from actorrpc.broker.process import HubProcess
+from actorrpc.log import about
 from actorrpc.pb import control_pb2
 
 __all__ = ["ACCEPT_MODES", "Queues", "holders"]
@@ -106,10 +107,10 @@ class Queues:
             lent.append(process)
         try:
             if process.send(listen, self._listeners[queue].fileno(), then):
-                log.info("hub %d accepts from queue %d", process.hub, queue)
+                log.info("hub %d accepts from queue %d", process.hub, queue, extra=about(queue))
                 return True
         except OSError as error:  # out of descriptors, to keep one for later
-            log.error("hub %d cannot be given queue %d: %s", process.hub, queue, error)
+            log.error("hub %d cannot be given queue %d: %s", process.hub, queue, error, extra=about(queue))
         if anew:
             lent.remove(process)
         return False

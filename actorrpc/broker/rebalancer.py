@@ -25,6 +25,7 @@ from actorrpc.broker.recording import Recording
 from actorrpc.config import Config
 from actorrpc.duties import reason
 from actorrpc.forks import users_code
+from actorrpc.log import about
 from actorrpc.pb import control_pb2
 
 __all__ = ["PERIOD", "PLAN_TIMEOUT", "Rebalancer", "hub_load"]
@@ -58,7 +59,6 @@ class Rebalancer:
         self._news: list[Past] = []
         self._planning = False
         self._plan_ms = 0.0
-        self._complained: dict[str, float] = {}
         self._wake = Event()
         self._greenlet: Any = None
 
@@ -231,13 +231,10 @@ class Rebalancer:
         self._news.append(Past(move, began, time.monotonic(), aborted, of_connection))
 
     def _complain(self, what: str, example: str = "", error: BaseException | None = None) -> None:
-        now = time.monotonic()
-        if now - self._complained.get(what, -COMPLAINT_PAUSE) < COMPLAINT_PAUSE:
-            return
-        if len(self._complained) > 100:
-            self._complained.clear()
-        self._complained[what] = now
-        log.error("policy %s %s%s", self.name, what, example and f", as in {example}", exc_info=error)
+        # What it raised is known by the place; its text may be another each time.
+        kind = about(what if error is None else "", lines=1, seconds=COMPLAINT_PAUSE)
+        like = example and f", as in {example}"
+        log.error("policy %s %s%s", self.name, what, like, exc_info=error, extra=kind)
 
     def __repr__(self) -> str:
         state = "paused" if self.paused else "running"

@@ -23,6 +23,7 @@ from actorrpc.broker.whereabouts import Whereabouts
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
+from actorrpc.log import about, tell_what_is_due
 from actorrpc.pb import control_pb2
 from actorrpc.timers import after, every
 
@@ -34,6 +35,8 @@ log = logging.getLogger("actorrpc.broker")
 GRACE = 2.0
 #: How often to see whether a hub that is silent should have others accept from its queue.
 QUEUE_CHECK = 1.0
+#: How often to see whether the log is to be told of what was left out.
+LOG_CHECK = 1.0
 #: How long hubs that have just started may take to hear of each other.
 TELLING = 5.0
 
@@ -113,11 +116,15 @@ class Supervisor:
                 self._wait_until_told()
                 self._announced = True
                 on_ready()
-                queue_check = every(QUEUE_CHECK, self._events.put, self._assign_queues)
+                checks = [
+                    every(QUEUE_CHECK, self._events.put, self._assign_queues),
+                    every(LOG_CHECK, tell_what_is_due),
+                ]
                 try:
                     self._until(lambda: self._stopping)
                 finally:
-                    queue_check.close()
+                    for check in checks:
+                        check.close()
         finally:
             self._stop_all()
             unguard(self)
@@ -173,10 +180,10 @@ class Supervisor:
         if error and not self._announced:
             raise ConfigError(error)
         if error:
-            log.error("hub %d cannot start: %s", process.hub, error)
+            log.error("hub %d cannot start: %s", process.hub, error, extra=about(process.hub))
         elif self._announced and process.exit_code is None:
             self._join([process])
-            log.info("hub %d serves again (pid %d)", process.hub, process.pid)
+            log.info("hub %d serves again (pid %d)", process.hub, process.pid, extra=about(process.hub))
 
     def _on_exit(self, process: HubProcess) -> None:
         hub = self._hubs[process.hub]
@@ -184,7 +191,7 @@ class Supervisor:
             return
         if not self._announced:
             raise ConfigError(f"hub {hub.id} {process.describe_exit()} while it was starting")
-        log.warning("hub %d (pid %d) %s", hub.id, process.pid, process.describe_exit())
+        log.warning("hub %d (pid %d) %s", hub.id, process.pid, process.describe_exit(), extra=about(hub.id))
         if process in self._joined:
             self._joined.remove(process)
             self._assign_homes()
@@ -204,7 +211,7 @@ class Supervisor:
         except (OSError, ConfigError) as error:
             if not self._announced:
                 raise ConfigError(f"cannot start hub {hub.id}: {error}") from error
-            log.error("cannot start hub %d: %s", hub.id, error)
+            log.error("cannot start hub %d: %s", hub.id, error, extra=about(hub.id))
             self._start_later(hub)
             return
         acceptor, listener = self._queues.start(hub.id)
@@ -222,7 +229,7 @@ class Supervisor:
         try:
             process.send(control_pb2.ToHub(start=start), listener)
         except OSError as error:  # out of descriptors, to keep one for later
-            log.error("hub %d cannot be told to start: %s", hub.id, error)
+            log.error("hub %d cannot be told to start: %s", hub.id, error, extra=about(hub.id))
             process.kill()
         if patience:
             after(patience, self._events.put, partial(self._check_started, process))
@@ -234,12 +241,12 @@ class Supervisor:
         late = f"hub {process.hub} does not serve after {self.config.start_timeout:g} s (--start-timeout)"
         if not self._announced:
             raise ConfigError(late)
-        log.error("%s: killed", late)
+        log.error("%s: killed", late, extra=about(process.hub))
         process.kill()
 
     def _start_later(self, hub: Hub) -> None:
         delay = hub.next_start()
-        log.info("hub %d starts again in %.1f s", hub.id, delay)
+        log.info("hub %d starts again in %.1f s", hub.id, delay, extra=about(hub.id))
         after(delay, self._events.put, partial(self._start, hub))
 
     def _all_ready(self) -> bool:

@@ -34,6 +34,7 @@ from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import END, MESSAGE, REQUEST, Cell, key_of
 from actorrpc.hub.upkeep import Upkeep
+from actorrpc.log import about
 from actorrpc.timers import after
 from actorrpc.wire.events import (
     Drained,
@@ -390,7 +391,8 @@ class Connection:
             call.cell.drained(call)
 
     def _on_fault(self, event: Faulted) -> None:
-        log.info("connection %s from %s: %s", self.id, self.peer, event.error)
+        kind = about(event.error.code)
+        log.info("connection %s from %s: %s", self.id, self.peer, event.error, extra=kind)
         self.close_politely()
 
     def close_politely(self, until: float | None = 0.0) -> None:

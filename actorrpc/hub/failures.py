@@ -17,6 +17,7 @@ import gevent
 from actorrpc.call import Call
 from actorrpc.errors import CallInterrupted, RpcError, StatusCode
 from actorrpc.hub.variables import run_in
+from actorrpc.log import about
 from actorrpc.wire.metadata import encode_metadata
 
 __all__ = ["contain", "describe", "fail"]
@@ -51,11 +52,16 @@ def _end(call: Call[Any], error: BaseException) -> None:
         if faults:
             why = "; ".join(faults)
             log.error(
-                "%s raised an RpcError of which %s, for call %s", call.method, why, call.id, exc_info=error
+                "%s raised an RpcError of which %s, for call %s",
+                call.method,
+                why,
+                call.id,
+                exc_info=error,
+                extra=about(call.method),
             )
         return
     call.end(StatusCode.UNKNOWN, "the handler failed")
-    log.error("%s raised, for call %s", call.method, call.id, exc_info=error)
+    log.error("%s raised, for call %s", call.method, call.id, exc_info=error, extra=about(call.method))
 
 
 def contain(error: BaseException) -> None:

@@ -33,7 +33,7 @@ def shown_if_it_hangs(what: str, patience: float) -> Iterator[None]:
     def show() -> None:
         faulthandler.cancel_dump_traceback_later()
         stack = "".join(traceback.format_stack(greenlet.gr_frame))
-        log.error("%s is still being imported, and waits here:\n%s", what, stack)
+        log.error("%s is still being imported, and waits here:", what, extra={"detail": stack})
 
     timer = after(patience * _LOOP_TURNS, show)
     faulthandler.dump_traceback_later(patience * _LOOP_STANDS, file=sys.stderr)

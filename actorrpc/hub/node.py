@@ -32,6 +32,7 @@ from actorrpc.hub.runners import Runners
 from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, thaw
 from actorrpc.ipc import Link
+from actorrpc.log import tell_what_is_due, tell_what_was_left_out
 from actorrpc.pb import control_pb2
 from actorrpc.timers import after
 
@@ -183,12 +184,14 @@ class Node:
         load = self._reporter.report()
         self.runners.trim()
         self.reception.tick(load.busy)
+        tell_what_is_due()
         return load
 
     def settle(self) -> None:
         """In place of ``report``, as often, where there is no broker to tell."""
         self._reporter.settle()
         self.runners.trim()
+        tell_what_is_due()
 
     def list_connections(self) -> list[control_pb2.Connection]:
         """What `actorrpc connections` shows, of all of them at once: the loop waits for it."""
@@ -391,6 +394,7 @@ class Node:
             self._stop_timer = None
         self.close()
         self.endings.tell()  # also of calls that ended in this step of the loop
+        tell_what_was_left_out()
         done()
 
     def forked(self) -> None:

@@ -23,7 +23,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actorrpc.errors import RpcError, StatusCode
-from actorrpc.hub.notice import Notice
 from actorrpc.hub.outbox import Outbox
 from actorrpc.hub.publications import Publication, Publications, check_size
 from actorrpc.hub.rates import Rates, counted_as
@@ -32,6 +31,7 @@ from actorrpc.hub.topic_home import Home
 from actorrpc.hub.topic_homes import Homes, names
 from actorrpc.hub.topic_log import Entry, TopicLogs
 from actorrpc.hub.turns import Cell
+from actorrpc.log import about
 from actorrpc.pb import control_pb2
 from actorrpc.timers import after, every
 
@@ -111,6 +111,7 @@ class Subscription:
                 entry.type,
                 self.call.method,
                 wanted,
+                extra=about(self.call.method),
             )
             self.call.stop(StatusCode.INTERNAL, "a topic carried a message of another type")
 
@@ -196,18 +197,13 @@ class Topics:
         self._late: dict[Subscription, None] = {}
         #: What is published from here, and what its feeds bring: each message once, however many get it.
         self._published, self._delivered = Rates(_MAX_RATES), Rates(_MAX_RATES)
-        self._losses = Notice(log, "times that messages were lost")
-        self._refusals = Notice(log, "publications that were refused")
         self._sweeper = every(_SWEEP_INTERVAL, self._sweep, ref=False)
 
     def close(self) -> None:
         self._sweeper.close()
 
     def _sweep(self) -> None:
-        now = monotonic()
-        self._home.sweep(now)
-        self._losses.flush(now)
-        self._refusals.flush(now)
+        self._home.sweep(monotonic())
 
     @property
     def _logs(self) -> TopicLogs:
@@ -380,7 +376,7 @@ class Topics:
 
     def refused(self, error: RpcError) -> None:
         """Tell the log of a publication that was refused."""
-        self._refusals.say(monotonic(), f"a publication was refused: {error}")
+        log.error("a publication was refused: %s", error)
 
     def _number(self, publication: Publication) -> None:
         """Publish to a topic whose home this hub is."""
@@ -616,10 +612,12 @@ class Topics:
 
         A call ends with DATA_LOSS rather than skip messages silently; an actor can only be told in the log.
         """
-        self._losses.say(
-            monotonic(),
-            f"subscription to {subscription.group!r} on connection {subscription.connection.id} fell too far "
-            f"behind: messages {subscription.sequence + 1} to {kept} are lost",
+        log.error(
+            "subscription to %r on connection %s fell too far behind: messages %d to %d are lost",
+            subscription.group,
+            subscription.connection.id,
+            subscription.sequence + 1,
+            kept,
         )
         subscription.sequence = kept
         if subscription.call is not None:

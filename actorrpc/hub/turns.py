@@ -30,6 +30,7 @@ from actorrpc.hub.metering import Part
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import CLOSED
 from actorrpc.hub.variables import run_in
+from actorrpc.log import about
 from actorrpc.pb import snapshot_pb2
 from actorrpc.pb.snapshot_pb2 import TurnSnapshot
 from actorrpc.wire.compression import Compressed
@@ -539,7 +540,7 @@ class Cell:
             connection.discard(self, error)
         except BaseException as error:
             connection.runners.leave_child(error)
-            log.exception("%s of %s raised, on connection %s", hook, self.name, connection.id)
+            self._log_raised(hook)
             what = "actor" if issubclass(self.service, Actor) else "service"
             connection.discard(self, RpcError(StatusCode.UNKNOWN, f"the {what} could not be made"))
             contain(error)
@@ -573,7 +574,12 @@ class Cell:
         try:
             run_in(call, iterator.close)
         except BaseException as error:
-            log.exception("closing an iterable of %s raised, on connection %s", self.name, self.connection.id)
+            log.exception(
+                "closing an iterable of %s raised, on connection %s",
+                self.name,
+                self.connection.id,
+                extra=about(self.name),
+            )
             contain(error)
         finally:
             runner.shielded = False
@@ -594,10 +600,14 @@ class Cell:
             self._hook(name, *args)
         except BaseException as error:
             self.connection.runners.leave_child(error)
-            log.exception("%s of %s raised, on connection %s", name, self.name, self.connection.id)
+            self._log_raised(name)
             contain(error)
             return False
         return True
+
+    def _log_raised(self, hook: str) -> None:
+        kind = about(hook, self.name)
+        log.exception("%s of %s raised, on connection %s", hook, self.name, self.connection.id, extra=kind)
 
     def _hook(self, name: str, *args: Any) -> None:
         self._as_hook(name, getattr(self.instance, name), *args)

@@ -15,7 +15,10 @@ _AFTER = re.compile(
     r"INFO broker: hub \d+ (starts again in [\d.]+ s|serves again \(pid \d+\)|accepts from queue \d+)"
 )
 #: A loss that is said is none that is hidden; its clients end with DATA_LOSS.
-_LOST = re.compile(r"ERROR hub \d+: subscription to '[^']*' on connection [-\d]+ .* are lost")
+_LOST = re.compile(
+    r"ERROR hub \d+: (and \d+ more in the last \d+ s like: )?"
+    r"subscription to '[^']*' on connection [-\d]+ .* are lost"
+)
 
 
 def unexpected(lines: Iterable[str], deaths: Sequence[Death]) -> list[str]:

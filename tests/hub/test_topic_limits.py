@@ -15,7 +15,6 @@ import pytest
 
 import actorrpc
 from actorrpc.hub import host, publications, topic_log, topics
-from actorrpc.hub.notice import Notice
 from actorrpc.hub.topic_home import Home
 from actorrpc.hub.topics import Topics
 from actorrpc.pb import control_pb2
@@ -437,16 +436,3 @@ def test_what_is_meant_for_another_term_is_held_back_or_ignored(far):
     far.topics.set_homes([0], 3, [3])
     assert far.got == [b"3"]
     assert [message.published.request for _, message in far.said if heard(message) == "published"] == [3]
-
-
-def test_a_notice_tells_the_first_and_counts_the_rest(caplog):
-    notice = Notice(topics.log, "losses")
-    for moment in (0.0, 1.0, 2.0):
-        notice.say(moment, f"lost at {moment}")
-    notice.flush(3.0)
-    assert [record.getMessage() for record in caplog.records] == ["lost at 0.0"]
-    notice.flush(10.0)
-    notice.flush(30.0)
-    assert [record.getMessage() for record in caplog.records[1:]] == [
-        "lost at 2.0; 2 losses since the last line"
-    ]

@@ -1,0 +1,48 @@
+"""The log: what a line of it may hold, and how many there may be.
+
+Whatever is logged by one of ``LOGGERS`` passes two filters, in a hub, in a broker and in a program that
+serves by itself: ``escaping.Escapes`` and ``limits.LIMITS``. So a call of ``log.error`` need not think of
+what a client may have put into its arguments, nor of how often it may come. A filter of a logger does not see
+what its children log, which is why each logger has them.
+
+For whoever logs: ``about``. For whoever has a loop: ``tell_what_is_due`` and ``tell_what_was_left_out``. For
+who starts a process, or a program that wants its log written as hubs do: ``log_to_stderr``.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from actorrpc.log.escaping import Escapes, LineFormatter, escape
+from actorrpc.log.limits import LIMITS, about, tell_what_is_due, tell_what_was_left_out
+
+__all__ = [
+    "LOGGERS",
+    "LineFormatter",
+    "about",
+    "escape",
+    "log_to_stderr",
+    "tell_what_is_due",
+    "tell_what_was_left_out",
+]
+
+#: All loggers of this package.
+LOGGERS = ("actorrpc", "actorrpc.broker", "actorrpc.handoff", "actorrpc.hub", "actorrpc.ipc")
+
+_ESCAPES = Escapes()
+for _name in LOGGERS:
+    logging.getLogger(_name).addFilter(_ESCAPES)
+    logging.getLogger(_name).addFilter(LIMITS)
+
+
+def log_to_stderr(role: str) -> None:
+    """Write what ``actorrpc.*`` loggers say from INFO up to standard error, each line with ``role``.
+
+    Only the project's own loggers: how an app logs is the app's choice.
+    """
+    logger = logging.getLogger("actorrpc")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter(role))
+    logger.handlers = [handler]
