@@ -119,7 +119,7 @@ def end_child(error: BaseException | None = None) -> NoReturn:
     elif error is not None:
         log.error("this process, forked from pid %d, has failed", os.getppid(), exc_info=error)
         status = 1
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (*log.handlers, sys.stdout, sys.stderr):
         try:
             stream.flush()
         except Exception:

@@ -1,4 +1,4 @@
-"""The log: what a line of it may hold, and how many there may be.
+"""The log: what a line of it may hold, how many there may be, and how they are written without waiting.
 
 Whatever is logged by one of ``LOGGERS`` passes two filters, in a hub, in a broker and in a program that
 serves by itself: ``escaping.Escapes`` and ``limits.LIMITS``. So a call of ``log.error`` need not think of
@@ -12,6 +12,7 @@ who starts a process, or a program that wants its log written as hubs do: ``log_
 from __future__ import annotations
 
 import logging
+import sys
 
 from actorrpc.log.escaping import Escapes, LineFormatter, escape
 from actorrpc.log.limits import LIMITS, about, tell_what_is_due, tell_what_was_left_out
@@ -38,11 +39,13 @@ for _name in LOGGERS:
 def log_to_stderr(role: str) -> None:
     """Write what ``actorrpc.*`` loggers say from INFO up to standard error, each line with ``role``.
 
-    Only the project's own loggers: how an app logs is the app's choice.
+    The one who logs never waits for who reads. Only the project's own loggers: how an app logs is the app's
+    choice. gevent must have patched this process before, if it does.
     """
+    from actorrpc.log.stderr import Handler
+
     logger = logging.getLogger("actorrpc")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter(role))
-    logger.handlers = [handler]
+    # Without it the descriptor 2 may be somebody else's, such as a client's.
+    logger.handlers = [logging.NullHandler() if sys.stderr is None else Handler(LineFormatter(role))]

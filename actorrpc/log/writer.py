@@ -1,0 +1,186 @@
+"""Writes lines to a descriptor in a thread of the system's, so that nobody else ever waits for its reader.
+
+It may be a pipe that is full, a terminal that is stopped, or a disk that hangs. ``O_NONBLOCK`` would do for
+some of those, but belongs to the open file, which the parent and other processes have too.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from _thread import RLock
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from gevent.monkey import get_original
+
+__all__ = ["Writer"]
+
+#: Bytes that may wait for a reader that stalls; what comes then is left out, and counted.
+LIMIT = 1024 * 1024
+#: What is written at once, in whole lines: those of several processes do not mix on a pipe (PIPE_BUF of
+#: pipe(7)).
+AT_ONCE = 4096
+#: What a line that waits takes beside its bytes.
+OVERHEAD = 100
+
+_SLOW = "it was not read"
+
+# Threads and locks of the system's, whatever gevent has patched. An RLock always is.
+_start_thread: Callable[..., Any] = get_original("_thread", "start_new_thread")
+_allocate_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
+_poll: Callable[[], Any] = get_original("select", "poll")
+
+#: What there is to write, and how many lines that stands for.
+_Chunk = tuple[bytes, int]
+
+
+def _note(count: int, why: str) -> bytes:
+    return f"{count} lines are left out here: {why}\n".encode()
+
+
+class Writer:
+    """Writes to ``fd``.
+
+    The thread lives as long as there is something to write: a process that forks is best of one thread.
+    """
+
+    def __init__(self, fd: int, limit: int = LIMIT) -> None:
+        self._fd = fd
+        self._limit = limit
+        #: Makes the line that tells how many were left out, and why.
+        self.note: Callable[[int, str], bytes] = _note
+        self.forked()
+
+    def forked(self) -> None:
+        """Begin anew, in a child: what waits is its parent's to write."""
+        # Reentrant, for what a signal's handler logs.
+        self._lock = RLock()
+        self._chunks: deque[_Chunk] = deque()
+        self._waiting = 0
+        self._left_out = 0
+        self._why = _SLOW
+        self._running = False
+        self._idle: list[Any] = []
+        #: The last thing written was no whole line.
+        self._torn = False
+
+    def put(self, line: bytes) -> None:
+        """Write a line, which ends with a newline, soon. Never blocks; may be called by any thread."""
+        with self._lock:
+            if self._waiting + len(line) + OVERHEAD > self._limit:
+                self._left_out += 1
+                return
+            self._add(*self._with_note(line))
+            if self._running:
+                return
+            self._running = True
+        try:
+            _start_thread(self._run, ())
+        except RuntimeError:  # no room for a thread, or the interpreter is about to end
+            self._write_what_fits()
+
+    def flush(self, seconds: float) -> bool:
+        """Block this thread until all has been written, or could not be. False if it takes longer."""
+        with self._lock:
+            if not self._running:
+                return True
+            idle = _allocate_lock()
+            idle.acquire()
+            self._idle.append(idle)
+        return bool(idle.acquire(True, seconds))
+
+    def _with_note(self, line: bytes) -> _Chunk:
+        """The line, after a note of those that should stand before it."""
+        left_out, self._left_out = self._left_out, 0
+        if not left_out:
+            return line, 1
+        return self.note(left_out, self._why) + line, left_out + bool(line)
+
+    def _add(self, data: bytes, lines: int) -> None:
+        self._waiting += len(data) + OVERHEAD
+        self._chunks.append((data, lines))
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        written = False
+        try:
+            while (chunk := self._take(written)) is not None:
+                written = self._write(chunk)
+        except BaseException:  # a fault of ours: the next line shall start another thread
+            self._running = False
+            raise
+
+    def _take(self, written: bool) -> _Chunk | None:
+        """What to write next; None if there is nothing, and the thread is over. ``written``: the last could
+        be, so that what was left out can be told though nothing follows."""
+        with self._lock:
+            if not self._chunks and written and self._left_out:
+                self._add(*self._with_note(b""))
+            if not self._chunks:
+                self._running = False
+                for idle in self._idle:
+                    idle.release()
+                self._idle = []
+                return None
+            data, lines = self._chunks.popleft()
+            taken = [data]
+            size = len(data)
+            while self._chunks and size + len(self._chunks[0][0]) <= AT_ONCE:
+                data, more = self._chunks.popleft()
+                taken.append(data)
+                size += len(data)
+                lines += more
+            self._waiting -= OVERHEAD * len(taken)
+            return b"".join(taken), lines
+
+    def _write(self, chunk: _Chunk) -> bool:
+        """Write it, however long that takes. Whether it could be."""
+        data, lines = chunk
+        error = self._write_all(b"\n" + data if self._torn else data)
+        with self._lock:
+            self._waiting -= len(data)
+            if error is not None:
+                self._left_out += lines
+                self._why = error.strerror or str(error)
+            elif not self._left_out:
+                self._why = _SLOW
+        return error is None
+
+    def _write_all(self, data: bytes) -> OSError | None:
+        left = memoryview(data)
+        while left:
+            try:
+                written = os.write(self._fd, left)
+            except BlockingIOError:  # another process has made it so
+                self._wait()
+            except OSError as error:
+                return error
+            else:
+                left = left[written:]
+                self._torn = bool(left)
+        return None
+
+    def _wait(self) -> None:
+        poll = _poll()
+        poll.register(self._fd, select.POLLOUT)
+        poll.poll()
+
+    # ---- without a thread
+
+    def _write_what_fits(self) -> None:
+        """Write what can be without waiting: a pipe that is ready takes ``AT_ONCE`` bytes."""
+        poll = _poll()
+        poll.register(self._fd, select.POLLOUT)
+        with suppress(OSError):
+            while self._chunks and poll.poll(0):
+                data, _ = self._chunks.popleft()
+                self._waiting -= len(data) + OVERHEAD
+                os.write(self._fd, data[:AT_ONCE])
+        self._running = False
+
+    def __repr__(self) -> str:
+        return f"<Writer to {self._fd}, {self._waiting} bytes wait, {self._left_out} lines left out>"
