@@ -7,6 +7,7 @@ Only ``serve`` imports gevent; the rest must start quickly. Exit status 2 says t
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -188,9 +189,10 @@ def serve(
 ) -> None:
     """Serve APP, given as package.module:attribute, until stopped."""
     from actorrpc.broker.serve import serve, usable_cores
-    from actorrpc.log import log_to_stderr
+    from actorrpc.log import log_to_stderr, log_uncaught
 
     log_to_stderr("broker")
+    log_uncaught(logging.getLogger("actorrpc.broker"))
     count = usable_cores() if hubs is None else hubs
 
     def on_ready(address: str) -> None:

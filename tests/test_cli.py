@@ -148,6 +148,7 @@ def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
     monkeypatch.setattr("actorrpc.broker.serve.serve", serve)
     monkeypatch.setattr("actorrpc.log.log_to_stderr", lambda role: None)
+    monkeypatch.setattr("actorrpc.log.log_uncaught", lambda log: None)
     assert run("serve", "a:b", "--hubs", "1", "--move-every", "3", "--drain-timeout", "0.5") == 0
     assert capsys.readouterr().out == "ready on 127.0.0.1:1 (1 hub)\n"
     ((app, given),) = served

@@ -7,6 +7,7 @@ must patch first.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from actorrpc.forks import hold_for_good
 from actorrpc.hub import grpcio, multiprocess
 from actorrpc.hub.node import Node
 from actorrpc.hub.worker import Worker
+from actorrpc.log import log_uncaught
 
 
 def main() -> int:
@@ -39,6 +41,7 @@ def main() -> int:
     hold_for_good(given.lock_fd)
     multiprocess.cooperate()
     grpcio.cooperate()
+    log_uncaught(logging.getLogger("actorrpc.hub"))
     return Worker(socket.socket(fileno=given.control_fd), Node).run()
 
 

@@ -6,7 +6,7 @@ what a client may have put into its arguments, nor of how often it may come. A f
 what its children log, which is why each logger has them.
 
 For whoever logs: ``about``. For whoever has a loop: ``tell_what_is_due`` and ``tell_what_was_left_out``. For
-who starts a process, or a program that wants its log written as hubs do: ``log_to_stderr``.
+who starts a process, or a program that wants its log written as hubs do: ``log_to_stderr``, ``log_uncaught``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = [
     "about",
     "escape",
     "log_to_stderr",
+    "log_uncaught",
     "tell_what_is_due",
     "tell_what_was_left_out",
 ]
@@ -49,3 +50,14 @@ def log_to_stderr(role: str) -> None:
     logger.propagate = False
     # Without it the descriptor 2 may be somebody else's, such as a client's.
     logger.handlers = [logging.NullHandler() if sys.stderr is None else Handler(LineFormatter(role))]
+
+
+def log_uncaught(log: logging.Logger) -> None:
+    """Log what nobody catches, and what Python warns of, which it and gevent would print to standard error:
+    that blocks while nobody reads, and takes what a client has put into an exception's text as it is.
+
+    For a process that is ours: it changes what the interpreter and gevent do.
+    """
+    from actorrpc.log.uncaught import install
+
+    install(log)

@@ -87,7 +87,10 @@ def group_members(group: int) -> list[int]:
 
 
 class ServerProcess:
-    """``actorrpc serve`` with a runtime directory under ``folder``."""
+    """``actorrpc serve`` with a runtime directory under ``folder``.
+
+    Its standard error is in ``errors``, unless another descriptor is given for that.
+    """
 
     def __init__(
         self,
@@ -98,6 +101,7 @@ class ServerProcess:
         bind: str = "127.0.0.1:0",
         cwd: Path = ROOT,
         program: Sequence[str] = (*ACTORRPC, "serve"),
+        stderr: int | None = None,
     ) -> None:
         self.folder = folder
         self.runtime_dir = folder / "run"
@@ -111,7 +115,7 @@ class ServerProcess:
             cwd=cwd,
             env=environment(),
             stdout=subprocess.PIPE,
-            stderr=self._errors,
+            stderr=self._errors if stderr is None else stderr,
             start_new_session=True,
         )
 
