@@ -21,7 +21,7 @@ class Raised(logging.Filter):
         super().__init__()
         self._thread = thread
         self.errors: list[BaseException] = []
-        log.addFilter(self)
+        log.filters.insert(0, self)  # before what limits how many lines of a kind there may be
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep the error, and let the record pass."""

@@ -227,6 +227,15 @@ def test_errors_of_handlers_and_hooks_are_kept(caplog: pytest.LogCaptureFixture)
     assert other.errors == []
 
 
+def test_all_errors_are_kept_however_few_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with testing.serve(actorrpc.App([Raises])) as server:
+        for _ in range(20):
+            with pytest.raises(grpc.RpcError):
+                stub_of(server).Unary(Item(text="bug"), timeout=PATIENCE)
+        assert len(server.errors) == 20
+    assert caplog.text.count("Traceback") < 20
+
+
 def test_handlers_cannot_ask_their_own_server() -> None:
     servers: list[testing.Server] = []
 
@@ -356,11 +365,12 @@ def test_nothing_is_left(actorrpc_server: testing.Serve) -> None:
 
     use()
     threads, descriptors = threading.enumerate(), _descriptors()
+    filters = list(logging.getLogger("actorrpc.hub").filters)
     for _ in range(5):
         use()
     assert threading.enumerate() == threads
     assert _descriptors() == descriptors
-    assert logging.getLogger("actorrpc.hub").filters == []
+    assert logging.getLogger("actorrpc.hub").filters == filters
 
 
 class Stubborn(StatefulBase):
