@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib
 import os
 from collections.abc import Callable
@@ -19,6 +20,18 @@ def call(address: str, number: int = 0) -> Item:
 
     with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         return StatelessStub(channel).Unary(Item(number=number))
+
+
+@functools.cache
+def kept(address: str) -> Any:
+    import grpc
+
+    return grpc.insecure_channel(address)
+
+
+def call_on_kept(address: str) -> Item:
+    """A call on a channel that stays open, as most are."""
+    return StatelessStub(kept(address)).Unary(Item())
 
 
 def call_with_future(address: str) -> Item:
@@ -61,6 +74,7 @@ def call_in_child(address: str) -> Item:
 
 WAYS: dict[str, Callable[[str], Item]] = {
     "call": call,
+    "kept": call_on_kept,
     "future": call_with_future,
     "stream": stream,
     "asyncio": call_asyncio,

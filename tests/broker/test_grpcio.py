@@ -28,6 +28,7 @@ class Backend(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self.called: SimpleQueue[None] = SimpleQueue()
+        self.ended: SimpleQueue[None] = SimpleQueue()
         self.answer = Event()
 
     def service(self, details: Any) -> Any:
@@ -36,6 +37,7 @@ class Backend(grpc.GenericRpcHandler):
         )
 
     def _wait(self, request: Item, context: Any) -> Item:
+        context.add_callback(lambda: self.ended.put(None))
         self.called.put(None)
         assert self.answer.wait(PATIENCE)
         return request
@@ -89,15 +91,17 @@ def test_others_are_served_while_many_calls_wait(serve: Serve, backend: tuple[Ba
         assert [each.result() for each in waiting] == [Item()] * MANY
 
 
-def test_a_call_that_is_left_does_no_harm(serve: Serve, backend: tuple[Backend, str]) -> None:
+def test_a_call_that_is_left_is_cancelled(serve: Serve, backend: tuple[Backend, str]) -> None:
     handler, address = backend
     server = serve(app=APP, hubs=1)
     with client(server.address) as stub:
-        left = [stub.Beside.future(item("call", address), timeout=PATIENCE) for _ in range(MANY)]
+        left = [stub.Beside.future(item("kept", address), timeout=PATIENCE) for _ in range(MANY)]
         for _ in left:
             handler.called.get(timeout=PATIENCE)
         for each in left:
             each.cancel()
+        for _ in left:
+            handler.ended.get(timeout=PATIENCE)
         assert stub.Beside(item("call", server.address), timeout=PATIENCE) == Item()
 
 
