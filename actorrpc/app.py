@@ -26,7 +26,17 @@ __all__ = ["App", "Route", "load"]
 class Route:
     """How the calls of one method are served."""
 
-    __slots__ = ("chain", "concurrent", "end_handler", "handler", "method", "parse", "path", "service")
+    __slots__ = (
+        "chain",
+        "concurrent",
+        "end_handler",
+        "handler",
+        "method",
+        "parse",
+        "path",
+        "service",
+        "stateful",
+    )
 
     def __init__(self, service: type[Service], method: Method, chain: Chain | None = None) -> None:
         spec = service.__rpc__
@@ -42,8 +52,10 @@ class Route:
             getattr(service, method.end_handler) if method.client_streaming else None
         )
         self.parse: Callable[[bytes], Message] = method.request.FromString
+        #: Its calls are for an actor.
+        self.stateful = spec.state is not None
         #: Calls of it may run beside the other turns of their service.
-        self.concurrent = spec.state is None or getattr(self.handler, "__actorrpc_concurrent__", False)
+        self.concurrent = not self.stateful or getattr(self.handler, "__actorrpc_concurrent__", False)
 
     def __repr__(self) -> str:
         return f"<Route {self.path} to {self.service.__name__}.{self.method.handler}>"

@@ -11,7 +11,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import Field, fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
@@ -47,6 +47,8 @@ _CONFIG_HELP = {
     "max_header_list_bytes": "The largest header list.",
     "max_identities": "Identities of a connection that have actors at once.",
     "identity_idle": "Seconds without a call after which an identity's actors end. 0: with the connection.",
+    "shared_connections": "What becomes of calls without an identity for actors that several clients seem to "
+    "share: they are counted, or refused.",
     "max_mailbox": "Messages of a connection that may wait for their turns; then its client waits.",
     "flood_burst": "Microseconds that a client may waste at once (PINGs, resets). 0: no limit.",
     "flood_rate": "Microseconds that a client may waste in each second.",
@@ -104,10 +106,12 @@ def seconds(value: str) -> float:
     return read
 
 
-def _option_type(default: object) -> Any:
-    if isinstance(default, bool):
+def _option_type(field: Field[Any]) -> Any:
+    if choices := field.metadata.get("choices"):
+        return click.Choice(choices)
+    if isinstance(field.default, bool):
         return bool
-    return seconds if isinstance(default, float) else click.IntRange(min=0, max=2**32 - 1)
+    return seconds if isinstance(field.default, float) else click.IntRange(min=0, max=2**32 - 1)
 
 
 def config_options(command: Command) -> Command:
@@ -116,7 +120,7 @@ def config_options(command: Command) -> Command:
         flag = f"--{field.name.replace('_', '-')}"
         command = click.option(
             flag,
-            type=_option_type(field.default),
+            type=_option_type(field),
             is_flag=isinstance(field.default, bool),
             default=field.default,
             show_default=True,
@@ -230,6 +234,17 @@ def status(as_json: bool, runtime_dir: str | None) -> None:
     )
     print(f"policy {rebalance['policy']}{', paused' if rebalance['paused'] else ''}")
     _print_table(("id", "pid", "generation", "state", "connections", "cpu", "lag_ms"), found["hubs"])
+    for hub in found["hubs"]:
+        if hub["shared"]["calls"]:
+            print(_shared_line(hub["id"], hub["shared"]))
+
+
+def _shared_line(hub: int, shared: dict[str, Any]) -> str:
+    first = _cell(shared["first"])
+    return (
+        f"hub {hub}: {shared['calls']} calls without an identity, {shared['refused']} of them refused, for "
+        f"actors that several clients seem to share ({first}): see docs/proxies.md"
+    )
 
 
 @cli.command()

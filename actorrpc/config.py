@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
@@ -43,6 +43,9 @@ class Config:
     #: An identity's actors end when it has had no call for so long: a proxy's connection outlives clients.
     #: 0: with the connection.
     identity_idle: float = 600.0
+    #: What becomes of calls without an identity for the actors of a connection that several clients seem to
+    #: share (docs/proxies.md): they are served and counted, or end with FAILED_PRECONDITION.
+    shared_connections: str = field(default="warn", metadata={"choices": ("warn", "refuse")})
     #: The largest snapshot that a connection may travel as; above it the connection stays where it is.
     max_state_bytes: int = 64 * 1024 * 1024
     #: What a client may waste of the hub's time, in about microseconds: at once, and in each second (see
@@ -82,18 +85,23 @@ class Config:
     max_connection_window_bytes: int = 16 * 1024 * 1024
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) < 0:
-                raise ConfigError(f"{field.name} must not be negative: {getattr(self, field.name)}")
-        for name in ("stream_window_bytes", "connection_window_bytes"):
-            for each in (name, f"max_{name}"):
-                if not 65_535 <= getattr(self, each) < 2**31:
-                    raise ConfigError(f"{each} must be from 65,535 to 2,147,483,647: {getattr(self, each)}")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            choices = each.metadata.get("choices")
+            if choices is None:
+                if value < 0:
+                    raise ConfigError(f"{each.name} must not be negative: {value}")
+            elif value not in choices:
+                raise ConfigError(f"{each.name} must be {' or '.join(choices)}, not {value!r}")
+        for window in ("stream_window_bytes", "connection_window_bytes"):
+            for name in (window, f"max_{window}"):
+                if not 65_535 <= getattr(self, name) < 2**31:
+                    raise ConfigError(f"{name} must be from 65,535 to 2,147,483,647: {getattr(self, name)}")
 
     def to_message(self) -> control_pb2.Config:
         """As it travels from the broker to a hub."""
-        return control_pb2.Config(**{field.name: getattr(self, field.name) for field in fields(self)})
+        return control_pb2.Config(**{each.name: getattr(self, each.name) for each in fields(self)})
 
     @classmethod
     def from_message(cls, message: control_pb2.Config) -> Config:
-        return cls(**{field.name: getattr(message, field.name) for field in fields(cls)})
+        return cls(**{each.name: getattr(message, each.name) for each in fields(cls)})

@@ -78,6 +78,10 @@ def run(*arguments: str) -> int:
             ("serve", "a:b", "--accept", "luck"),
             "Invalid value for '--accept': 'luck' is not one of 'reuseport', 'acceptor'.",
         ),
+        (
+            ("serve", "a:b", "--shared-connections", "allow"),
+            "Invalid value for '--shared-connections': 'allow' is not one of 'warn', 'refuse'.",
+        ),
         (("serve", "a:b", "--policy", "lucky"), "no policy 'lucky': take none"),
         (
             ("serve", "a:b", "--drain-timeout", "nan"),
@@ -186,6 +190,38 @@ def test_a_table(broker: Broker, runtime_dir: str, capsys: pytest.CaptureFixture
         "id      hub  peer         services  calls  state_bytes  cpu   movable  why\n"
         "0-1-12  0    127.0.0.1:9  a.A,b.B   1      12           0.25  no       Lookup runs\n"
     )
+
+
+def test_status_names_the_hubs_whose_connections_seem_to_be_shared(
+    broker: Broker, runtime_dir: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = {
+        "connections": 2,
+        "calls": 7,
+        "refused": 3,
+        "first": "/a.A/B: `x-envoy-\x1b` is what a proxy adds",
+    }
+    plain = {"connections": 0, "calls": 0, "refused": 0, "first": ""}
+    hubs = [
+        {
+            "id": id, "pid": 1, "generation": 1, "state": "serving", "connections": 3, "cpu": 0.0,
+            "lag_ms": 0.0, "shared": seen,
+        }
+        for id, seen in enumerate((plain, shared))
+    ]  # fmt: skip
+    found = {
+        "address": "127.0.0.1:1",
+        "broker_pid": 1,
+        "moves": {"done": 0, "aborted": 0, "pause_ms_p50": 0, "pause_ms_p99": 0},
+        "rebalance": {"policy": "none", "paused": False},
+        "hubs": hubs,
+    }
+    broker(Reply(json=json.dumps(found)))
+    assert run("status", "--runtime-dir", runtime_dir) == 0
+    assert capsys.readouterr().out.splitlines()[6:] == [
+        "hub 1: 7 calls without an identity, 3 of them refused, for actors that several clients seem to "
+        "share (/a.A/B: `x-envoy-\ufffd` is what a proxy adds): see docs/proxies.md"
+    ]
 
 
 def test_a_table_shows_what_clients_chose_and_does_not_obey_it(

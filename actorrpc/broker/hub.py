@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from actorrpc.broker.process import HubProcess
+from actorrpc.pb.control_pb2 import SharedConnections
 
 __all__ = ["Hub", "restart_delay"]
 
@@ -19,6 +20,16 @@ def restart_delay(quick_deaths: int) -> float:
     if quick_deaths == 0:
         return 0.0
     return float(min(FIRST_DELAY * 2 ** min(quick_deaths - 1, 30), LONGEST_DELAY))
+
+
+def _shared(seen: SharedConnections) -> dict[str, Any]:
+    """What this process has seen of connections that several clients seem to share."""
+    return {
+        "connections": seen.connections,
+        "calls": seen.calls,
+        "refused": seen.refused,
+        "first": seen.first,
+    }
 
 
 class Hub:
@@ -59,6 +70,7 @@ class Hub:
             "runnable": process.load.runnable if process else 0,
             "memory": process.load.memory if process else 0,
             "unsent_bytes": process.load.unsent_bytes if process else 0,
+            "shared": _shared(process.load.shared if process else SharedConnections()),
         }
 
     def __repr__(self) -> str:

@@ -81,6 +81,7 @@ class Connection:
         "_work_due",
         "admission",
         "blocked",
+        "caller",
         "calls",
         "cells",
         "host",
@@ -96,6 +97,7 @@ class Connection:
         "runners",
         "running",
         "session",
+        "shared_by",
         "slice_over",
         "state",
         "transport",
@@ -127,6 +129,10 @@ class Connection:
         self.host = ServiceHost(self)
         #: Whose actors it has besides its own; None: nobody's.
         self.identities: Identities | None = None
+        #: Who calls its own actors (``RequestHead.find_caller``); b"": nobody has yet, or several clients do,
+        #: as that header has told (``actorrpc.hub.sharing``).
+        self.caller = b""
+        self.shared_by = ""
         #: Turns so far, in all hubs, and how often it moved.
         self.turns = 0
         self.moves = 0
@@ -290,7 +296,14 @@ class Connection:
             return
         call = self.calls[stream.id] = node.call_type(self, stream, route)
         if self.admission is None:
-            call.cell = self.cells.get(route.service.__rpc__.name) or self._make_cell(route.service)
+            if (
+                route.stateful
+                and stream.head.caller != self.caller
+                and (error := node.sharing.look(self, stream.head)) is not None
+            ):
+                Limbo(self, Part(self.usage)).take(call, error)
+            else:
+                call.cell = self.cells.get(route.service.__rpc__.name) or self._make_cell(route.service)
         else:
             self.admission.add(call)
             self._will_run(self.admission)
@@ -304,12 +317,17 @@ class Connection:
     def admit(self, call: Call[Any]) -> None:
         """The interceptors have let a call through: what has come of it becomes its turns.
 
-        Raises RpcError for an identity too many.
+        Raises RpcError for an identity too many, and for a call of nobody's that is refused.
         """
         service = call.route.service
         if call.identity:
             cell = self._cell_of(service, call.identity)
         else:
+            head = call.stream.head
+            if call.route.stateful and head.caller != self.caller:
+                error = self.node.sharing.look(self, head)
+                if error is not None:
+                    raise error
             cell = self.cells.get(service.__rpc__.name) or self._make_cell(service)
         call.cell = cell
         cell.release(call)
@@ -651,8 +669,7 @@ class Connection:
         for call in [call for call in self.calls.values() if call.cell is cell]:
             if self.identities is not None:
                 self.identities.ended(call)
-            call.cell = limbo
-            limbo.fail(call, error)
+            limbo.take(call, error)
         if self.identities is not None:
             self.identities.forget(cell)
 

@@ -1,4 +1,4 @@
-"""Where the calls of an actor stand that could not be made, until each has been told."""
+"""Where calls stand that get no actor, since it could not be made or they are refused, until each is told."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ class Limbo:
         self.part = part
         self.queued = False
 
-    def fail(self, call: Call[Any], error: RpcError) -> None:
+    def take(self, call: Call[Any], error: RpcError) -> None:
         """End a call with what ``error`` says, after its interceptors, if there are some, have seen it."""
+        call.cell = self
         connection = self.connection
         if call.route.chain is None:
             fail(call, error)

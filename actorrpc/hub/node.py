@@ -29,6 +29,7 @@ from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.reception import Reception
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.runners import Runners
+from actorrpc.hub.sharing import Sharing
 from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, thaw
 from actorrpc.ipc import Link
@@ -81,6 +82,7 @@ class Node:
         self.runners = Runners()
         self.endings = Endings(self.runners)
         self.meter = Meter()
+        self.sharing = Sharing(config)
         self._reporter = Reporter(self)
         #: Turns that ran here.
         self.turns = 0

@@ -102,6 +102,7 @@ class Reporter:
             runnable=meter.runnable,
             memory=self._statm.read() * _PAGE,
             unsent_bytes=meter.unsent,
+            shared=node.sharing.report(),
             heaviest=[self._describe(connection, now) for connection in heaviest],
             others=[self._describe(connection, now) for connection in others],
         )

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 
 from actorrpc.actor import Actor, Service
 from actorrpc.call import Call
-from actorrpc.errors import SnapshotError
+from actorrpc.errors import RpcError, SnapshotError
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.failures import describe
 from actorrpc.hub.interception import Admission, InterceptedCall
@@ -183,6 +183,8 @@ def freeze(connection: Connection) -> bytes:
         moves=connection.moves,
         load=usage.load(now),
         recent_load=usage.recent(now),
+        caller=connection.caller,
+        shared_by=connection.shared_by,
     )
     connection.upkeep.freeze(snapshot, now)
     data = snapshot.SerializeToString()
@@ -226,6 +228,8 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     connection.paused = True
     connection.turns = snapshot.turns
     connection.moves = snapshot.moves + 1
+    connection.caller = snapshot.caller
+    connection.shared_by = snapshot.shared_by
     connection.upkeep.restore(snapshot, taken)
     usage = connection.usage
     usage.restore(snapshot.load, snapshot.recent_load, taken, connection.upkeep.accepted)
@@ -312,8 +316,11 @@ def _thaw_identity(connection: Connection, call: Call[Any], identity: str) -> No
 def _thaw_unadmitted(connection: Connection, call: Call[Any]) -> None:
     if connection.admission is not None:
         connection.admission.add(call)
-    else:  # this hub's app has no on_call any more
+        return
+    try:  # this hub's app has no on_call any more
         connection.admit(call)
+    except RpcError as error:
+        call.end(error.code, error.message)
 
 
 def _freeze_fields(fields: list[tuple[bytes, bytes]]) -> list[snapshot_pb2.HeaderField]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from actorrpc.errors import StatusCode, StreamFault
+from actorrpc.wire.caller import caller_of
 from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN
 from actorrpc.wire.frames import ErrorCode
 from actorrpc.wire.hpack import Field
@@ -55,10 +56,11 @@ class Refusal:
 
 
 class RequestHead:
-    """What the fields of a request say. Shared between the calls that sent the same; never changed."""
+    """What the fields of a request say. Shared between the calls that sent the same."""
 
     __slots__ = (
         "accept_encoding",
+        "caller",
         "content_length",
         "encoding",
         "expects_continue",
@@ -90,6 +92,15 @@ class RequestHead:
         #: may expect is ignored, as nginx, Envoy and Go's HTTP/2 do: to refuse it with 417 is allowed only.
         self.expects_continue = "expect" in ordinary and _has_token(ordinary["expect"], "100-continue")
         self.refusal = refusal
+        #: What ``find_caller`` has found; None: nobody has asked. Most heads are asked often, or never, and a
+        #: property would take as long as the comparison that it is for.
+        self.caller: bytes | None = None
+
+    def find_caller(self) -> bytes:
+        """As ``caller_of`` says."""
+        if self.caller is None:
+            self.caller = caller_of(self.fields)
+        return self.caller
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.path} {len(self.fields)} fields>"

@@ -40,9 +40,10 @@ def test_what_is_printed_and_told(server: ServerProcess) -> None:
     for row in found["hubs"]:
         assert list(row) == [
             "id", "pid", "generation", "state", "connections", "cpu", "lag_ms",
-            "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes",
+            "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "shared",
         ]  # fmt: skip
         assert (row["generation"], row["state"]) == (1, "serving")
+        assert row["shared"] == {"connections": 0, "calls": 0, "refused": 0, "first": ""}
         assert Path(server.runtime_dir, f"hub-{row['id']}.pid").read_text() == f"{row['pid']}\n"
     assert server.errors == ""
 

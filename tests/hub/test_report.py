@@ -13,9 +13,11 @@ from typing import Any
 import grpc
 import pytest
 
+from actorrpc.config import Config
 from actorrpc.hub.metering import LIGHT, Meter, Usage
 from actorrpc.hub.proc import ProcNumber, can_open
 from actorrpc.hub.report import HEAVIEST, OTHERS, WARM, Reporter, Rotation, core_wait
+from actorrpc.hub.sharing import Sharing
 from actorrpc.hub.state import SERVING
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub
@@ -59,6 +61,7 @@ class FakeNode:
         self.now = 100.0
         self.meter = Meter(lambda: self.now, lambda: 0.0)
         self.topics = None
+        self.sharing = Sharing(Config())
         self.connections: dict[str, FakeConnection] = {}
         for number in range(connections):
             self.add(f"0-1-{number}")
