@@ -19,7 +19,10 @@ PACKAGES = {
     "nghttp": "nghttp2-client",
     "h2load": "nghttp2-client",
     "curl": "curl",
+    "openssl": "openssl",
     "haproxy": "haproxy",
+    "nginx": "nginx libnginx-mod-stream",
+    "nghttpx": "nghttp2-proxy",
 }
 
 JS = Path(__file__).parent / "js"
