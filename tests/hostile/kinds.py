@@ -28,6 +28,7 @@ LIMITS: dict[str, Any] = {
     "max_header_list_bytes": 16_384,
     "max_identities": 1,
     "permit_keepalive_time": 0,
+    "shared_connections": "refuse",
     "flood_burst": 0,
     "flood_rate": 0,
 }
@@ -151,6 +152,9 @@ KINDS: dict[str, Kind] = {
     "a message of 90 kB out of 120 bytes": Kind(lambda id: whole(id, GZIP, message=raw.message(BOMB, 1))),
     "the same, over the limit of messages": Kind(lambda id: whole(id, GZIP, message=raw.message(OVER, 1))),
     "an actor that cannot be made": Kind(lambda id: whole(id, path="Stateful/Unary")),
+    "refused, since clients share the connection": Kind(
+        lambda id: whole(id, ("via", "2 proxy"), path="Stateful/Unary")
+    ),
     "refused by an interceptor": Kind(lambda id: whole(id, ("token", "wrong")), guarded=True),
     "refused by App(identity=...)": Kind(lambda id: whole(id, ("name", "nobody")), guarded=True),
 }
