@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, ParamSpec, P
 
 from google.protobuf.message import Message
 
-from actorrpc.errors import LostAttributeError
+from actorrpc.errors import LostAttributeError, StatusCode
 from actorrpc.service import ServiceSpec
 
 if TYPE_CHECKING:
@@ -273,6 +273,22 @@ class Actor(Service, Generic[State]):
     def on_connect(self) -> None:
         """Run before the actor's first turn. If it raises, or ``__init__`` does, the calls that have come get
         the error, and the next call tries again, with a new actor."""
+
+    def on_call_end(self, call: Call[Any], status: StatusCode, message: str) -> None:
+        """Run once for each call whose handler has begun, when it has ended, however it has: answered,
+        finished, failed, cancelled, expired, or because its connection has gone. Forget here what the handler
+        has noted of it.
+
+        ``status`` and ``message`` are how it ended for the client, as the interceptors' ``on_end`` is told;
+        CANCELLED where the client cancelled or has gone. Nothing can be sent on the call, and ``self.calls``
+        does not have it any more. Calls that no handler has seen, such as those that an interceptor refused,
+        are not told.
+
+        It is a turn of the actor, also for a concurrent call. It takes its place in the mailbox when the call
+        has ended and its handler has come to its end, with its ``finally`` blocks and those of an iterable
+        that it returned: so what the client said before comes before. It runs where the actor is by then, in
+        this hub or the next, and before ``on_disconnect``; only a hub that dies tells nobody.
+        """
 
     def on_disconnect(self) -> None:
         """Run once after the client's connection has gone, as the last of the actor, when all else of it has

@@ -43,7 +43,7 @@ class CallHost(Protocol):
     def changed(self) -> None: ...
     def settle(self, what: str) -> None: ...
     def check_here(self, what: str) -> None: ...
-    def call_ended(self, call: Call[Any]) -> None: ...
+    def call_ended(self, call: Call[Any], status: StatusCode, message: str) -> None: ...
     def tell_ended(self, call: Call[Any], status: StatusCode, message: str) -> None: ...
 
 
@@ -365,7 +365,7 @@ class Call(Generic[Reply]):
         else:
             outbound.reply(stream, payload)
         self.ended = True
-        self._host.call_ended(self)
+        self._host.call_ended(self, StatusCode.OK, "")
 
     def _is_too_much(self, payload: bytes) -> bool:
         """Whether a message goes beyond a limit; the call has ended then, with what waits on it."""
@@ -406,7 +406,7 @@ class Call(Generic[Reply]):
         if not (self.since and self.cell.serves):
             session.unserved(self.stream)
         self._host.changed()
-        self._host.call_ended(self)
+        self._host.call_ended(self, status, message)
 
     def stop(self, status: StatusCode, message: str) -> None:
         """End the call without its handler's doing: what that sends is dropped, and where it is blocked it is
@@ -419,7 +419,7 @@ class Call(Generic[Reply]):
         """Note that the client wants no more of it: nothing is sent."""
         if not self.ended:
             self.cancelled = self.ended = True
-            self._host.call_ended(self)
+            self._host.call_ended(self, StatusCode.CANCELLED, why)
 
     def hold(self, payload: bytes | None) -> None:
         """Keep a message, or None for the half-close, until the call can take it."""

@@ -38,7 +38,7 @@ def service(base: type[Any], **attributes: Any) -> type[Any]:
     return type("Chat", (base,), attributes)
 
 
-HOOKS = "on_connect, on_disconnect, on_freeze, on_thaw, on_topic"
+HOOKS = "on_connect, on_call_end, on_disconnect, on_freeze, on_thaw, on_topic"
 
 
 @pytest.mark.parametrize(

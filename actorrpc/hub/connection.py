@@ -628,8 +628,8 @@ class Connection:
         for runner in list(self.blocked or ()):
             self._tell(runner, CallCancelled("the connection has gone"))
 
-    def call_ended(self, call: Call[Any]) -> None:
-        """Drop what the hub kept for the call."""
+    def call_ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
+        """Drop what the hub kept for the call, and see to it that its actor hears of the end."""
         self.calls.pop(call.stream_id, None)
         if call.timer is not None:
             call.timer.close()
@@ -646,6 +646,8 @@ class Connection:
             call.held = ()
         if call.iterator is not None and call.runner is None:
             call.cell.close_iterator(call)
+        if call.cell.ends is not None:
+            call.cell.call_ended(call, status, message)
         if self.host.by_call:
             self.host.end_subscriptions(call)
         if self.identities is not None:

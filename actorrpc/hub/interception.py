@@ -161,7 +161,7 @@ class Admission:
 
     #: As no cell has: it is nobody's service, and what it ends has a price.
     serves = False
-    instance = None
+    instance = ends = None
     mailbox = ()
 
     def __init__(self, connection: Connection) -> None:

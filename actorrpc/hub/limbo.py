@@ -30,7 +30,7 @@ class Limbo:
 
     #: As no cell has: no turn of its calls runs, and what it ends has a price.
     serves = False
-    instance = None
+    instance = ends = None
     mailbox = lane = ()
 
     def __init__(self, connection: Connection, part: Part) -> None:

@@ -17,7 +17,8 @@ from google.protobuf.message import DecodeError, Message
 
 from actorrpc.actor import Actor, Service
 from actorrpc.call import Call
-from actorrpc.errors import RpcError, SnapshotError
+from actorrpc.errors import RpcError, SnapshotError, StatusCode, StreamFault
+from actorrpc.hub.call_ends import Ended
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.failures import describe
 from actorrpc.hub.interception import Admission, InterceptedCall
@@ -29,6 +30,7 @@ from actorrpc.hub.turns import Cell, freeze_origin, key_of, thaw_origin
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.session import Session
+from actorrpc.wire.stream import Stream, freeze_fields
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
@@ -240,7 +242,9 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     for each in snapshot.calls:
         connection.thawed(_thaw_call(connection, each, taken))
     for actor in snapshot.actors:
-        connection.cells[key_of(actor.service, actor.identity)].thaw_turns(actor, connection.calls)
+        cell = connection.cells[key_of(actor.service, actor.identity)]
+        ended = {each.call.stream: _thaw_ended(cell, each, taken) for each in actor.ended}
+        cell.thaw_turns(actor, connection.calls, ended)
     for each in snapshot.calls:
         if each.unadmitted:
             _thaw_unadmitted(connection, connection.calls[each.stream])
@@ -270,6 +274,17 @@ def _freeze_call(call: Call[Any], now: float) -> snapshot_pb2.CallSnapshot:
     )
 
 
+def _freeze_ended(ended: Ended, now: float) -> snapshot_pb2.EndedCall:
+    call, status, message = ended
+    return snapshot_pb2.EndedCall(
+        call=_freeze_call(call, now),
+        headers=freeze_fields(call.stream.head.fields),
+        status=status,
+        message=message,
+        cancelled=call.cancelled,
+    )
+
+
 def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, taken: float) -> Call[Any]:
     stream = connection.session.streams.get(snapshot.stream)
     if stream is None:
@@ -282,10 +297,41 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
         raise SnapshotError(f"a call of {stream.head.path} without its service")
     call = connection.node.call_type(connection, stream, route)
     call.cell = cell
+    if snapshot.identity:
+        _thaw_identity(call, snapshot.identity)
+        if connection.identities is not None:
+            connection.identities.began(snapshot.identity)
+    _fill_call(call, snapshot, taken)
     if snapshot.begun:
         call.since = taken
-    if snapshot.identity:
-        _thaw_identity(connection, call, snapshot.identity)
+        if cell is not None and cell.ends is not None:
+            cell.ends.began(call)
+    return call
+
+
+def _thaw_ended(cell: Cell, snapshot: snapshot_pb2.EndedCall, taken: float) -> Ended:
+    """A call that its actor is to hear of: of its stream is left what the client sent with it."""
+    connection = cell.connection
+    try:
+        stream = Stream.over(snapshot.call.stream, snapshot.headers)
+        status = StatusCode(snapshot.status)
+    except (StreamFault, ValueError) as error:
+        raise SnapshotError(f"the end of a call that cannot have been: {error}") from error
+    route = connection.node.routes.get(stream.head.path)
+    if route is None:
+        raise SnapshotError(f"{stream.head.path} is not served here")
+    call = connection.node.call_type(connection, stream, route)
+    call.cell = cell
+    if snapshot.call.identity:
+        _thaw_identity(call, snapshot.call.identity)
+    _fill_call(call, snapshot.call, taken)
+    call.ended = True
+    call.cancelled = snapshot.cancelled
+    call.close_context()
+    return call, status, snapshot.message
+
+
+def _fill_call(call: Call[Any], snapshot: snapshot_pb2.CallSnapshot, taken: float) -> None:
     call.cursor = snapshot.cursor
     call.compression = snapshot.compression
     for payload, compressed in zip_longest(snapshot.held, snapshot.held_compressed[: len(snapshot.held)]):
@@ -302,15 +348,12 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
     call.trailing = [(field.name, field.value) for field in snapshot.trailing_metadata]
     for entry in snapshot.context:
         call.context[entry.key] = entry.data if entry.HasField("data") else entry.text
-    return call
 
 
-def _thaw_identity(connection: Connection, call: Call[Any], identity: str) -> None:
+def _thaw_identity(call: Call[Any], identity: str) -> None:
     if not isinstance(call, InterceptedCall):
         raise SnapshotError("its calls have identities, and this hub's app gives them none")
     call.restore_identity(identity)
-    if connection.identities is not None:
-        connection.identities.began(identity)
 
 
 def _thaw_unadmitted(connection: Connection, call: Call[Any]) -> None:
@@ -335,6 +378,7 @@ def _freeze_entry(key: str, value: str | bytes) -> snapshot_pb2.ContextEntry:
 
 def _freeze_cell(cell: Cell, now: float) -> snapshot_pb2.ActorSnapshot:
     snapshot = cell.freeze()
+    snapshot.ended.extend(_freeze_ended(each, now) for each in cell.ended_calls)
     identities = cell.connection.identities
     if cell.identity and identities is not None:
         snapshot.idle = identities.idle(cell.identity, now)

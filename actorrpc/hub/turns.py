@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from google.protobuf.message import DecodeError, Message
 from actorrpc.actor import MOVED, Actor, Held, Service, make, overrides, state_of
 from actorrpc.call import UNSENT_HIGH, Call
 from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
+from actorrpc.hub.call_ends import CallEnds, Ended
 from actorrpc.hub.failures import contain, fail
 from actorrpc.hub.metering import Part
 from actorrpc.hub.runners import Runner
@@ -42,12 +43,13 @@ __all__ = ["Cell", "Turn", "freeze_origin", "is_mostly_stale", "key_of", "thaw_o
 
 log = logging.getLogger("actorrpc.hub")
 
-# Kinds of turns. The first five travel; what the others stand for is found again where they thaw.
+# Kinds of turns. The first six travel; what the others stand for is found again where they thaw.
 REQUEST = TurnSnapshot.REQUEST  #: the one request of a unary or server-streaming call
 MESSAGE = TurnSnapshot.MESSAGE  #: one message of a client-streaming or bidirectional call
 END = TurnSnapshot.END  #: the client half-closed such a call
 TOPIC = TurnSnapshot.TOPIC  #: one message of a topic, for the actor itself
 HELD = TurnSnapshot.HELD  #: the first message that the call holds
+CALL_END = TurnSnapshot.CALL_END  #: on_call_end; the payload is the call, which has ended, and how
 PULL = 10  #: the next reply of an iterable
 RESUME = 11  #: the turn that made an iterable, again, after a move
 CONNECT = 12  #: on_connect
@@ -77,6 +79,7 @@ class Cell:
         "beside",
         "connected",
         "connection",
+        "ends",
         "frozen",
         "hook",
         "identity",
@@ -140,6 +143,8 @@ class Cell:
         self.topic_turns = self.topic_bytes = 0
         #: The service's, once it has been made.
         self.instance: Any = None
+        #: What its on_call_end needs; None: it has none.
+        self.ends = CallEnds() if self.overrides("on_call_end") else None
 
     def make(self) -> None:
         """Make the instance. Raises whatever its class does."""
@@ -208,7 +213,7 @@ class Cell:
 
     @property
     def _lane_open(self) -> bool:
-        return self.connected and not self.thawing
+        return self.connected and not self.thawing and (self.ends is None or not self.ends.full)
 
     def _drain_mailbox(self, runner: Runner) -> None:
         try:
@@ -235,6 +240,8 @@ class Cell:
     def _drain(self, queue: deque[Turn], runner: Runner) -> None:
         connection = self.connection
         while queue and not connection.paused and not connection.slice_over:
+            if self.ends is not None and queue is self.lane and not self._lane_open:
+                break
             kind, call, payload = queue.popleft()
             if call is None:
                 self._own_turn(kind, payload)
@@ -289,6 +296,8 @@ class Cell:
             call.runner = None
             if call.iterator is not None or call.held:
                 self._leave_turn(call)
+            if self.ends is not None:
+                self._queue_end(call)
         return kind != RESUME
 
     def _leave_turn(self, call: Call[Any]) -> None:
@@ -340,10 +349,10 @@ class Cell:
             self.connection.session.consumed(call.stream, len(payload))
 
     def keep_last_turns(self) -> None:
-        """The client has gone: what is left to run is what closes iterables, an on_thaw that is due, and at
-        last, when what is blocked has ended too, on_disconnect."""
+        """The client has gone: what is left to run is what closes iterables, an on_thaw that is due, the
+        calls' on_call_end, and at last, when what is blocked has ended too, on_disconnect."""
         self.thaw_hook()  # the move that it was frozen for is given up
-        self._take_out(lambda turn: turn[0] not in (CLOSE, THAW))
+        self._take_out(lambda turn: turn[0] not in (CLOSE, THAW, CALL_END))
         if self.connected and self.overrides("on_disconnect"):
             self.mailbox.append((DISCONNECT, None, None))
 
@@ -367,6 +376,10 @@ class Cell:
         """The actor lives in another hub now: nobody here may use what is left of it."""
         if self.instance is not None:
             self.instance.__dict__["state"] = MOVED
+        # What waits knows its call, and that the cell: all is to be freed at once.
+        self.mailbox.clear()
+        self.lane.clear()
+        self.ends = None
 
     def abandon_iterators(self, calls: Iterable[Call[Any]]) -> None:
         """Close what the calls' handlers returned, here, since the handlers are called again elsewhere."""
@@ -424,6 +437,8 @@ class Cell:
             message = route.chain.request(call, message)
             if call.ended:  # by an interceptor, or while it was blocked
                 raise CallInterrupted("the call ended before its handler")
+        if self.ends is not None:
+            self.ends.began(call)
         return message
 
     def _request(self, call: Call[Any], payload: bytes) -> None:
@@ -449,6 +464,8 @@ class Cell:
         route = call.route
         assert route.end_handler is not None
         call.cursor_set = False
+        if self.ends is not None:
+            self.ends.began(call)
         result = route.end_handler(self.instance, call)
         if not route.method.server_streaming:
             self._answer(call, result)
@@ -523,6 +540,8 @@ class Cell:
             self._open_lane()
         elif kind == CLOSE:
             self._close(*payload)
+        elif kind == CALL_END:
+            self._tell_end(*payload)
 
     def _connect(self) -> None:
         """Make the instance, if a move has not brought it, and run on_connect."""
@@ -564,6 +583,8 @@ class Cell:
     def close_iterator(self, call: Call[Any]) -> None:
         """Close the iterable of a call that has ended, as a turn: a generator's ``finally`` blocks run."""
         if _can_close(call.iterator):
+            if self.ends is not None:
+                self.ends.closes(call)
             self._queue_of(call).append((CLOSE, None, (call.iterator, call)))
             self.connection.ready(self)
         call.iterator = call.origin = None
@@ -583,6 +604,9 @@ class Cell:
             contain(error)
         finally:
             runner.shielded = False
+            if self.ends is not None:
+                self.ends.closed(call)
+                self._queue_end(call)
 
     @property
     def closing(self) -> bool:
@@ -594,10 +618,37 @@ class Cell:
         for _, _, (iterator, call) in self._take_out(lambda turn: turn[0] == CLOSE):
             self._close(iterator, call)
 
-    def run_hook(self, name: str, *args: Any) -> bool:
-        """Run a hook; what it raises is logged. Whether it raised nothing."""
+    def call_ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
+        """A call has ended: have the actor hear of it, if it knows the call. For a cell that has ``ends``."""
+        assert self.ends is not None
+        self.ends.ended(call, status, message)
+        self._queue_end(call)
+
+    def _queue_end(self, call: Call[Any]) -> None:
+        """Queue on_call_end, if the call has ended and nothing of it runs."""
+        assert self.ends is not None
+        ended = self.ends.take(call)
+        if ended is not None:
+            self.mailbox.append((CALL_END, None, ended))
+            self.connection.ready(self)
+
+    def _tell_end(self, call: Call[Any], status: StatusCode, message: str) -> None:
+        assert self.ends is not None
+        self.ends.waiting -= 1
+        # As all that is done for a call, in its context.
+        self.run_hook("on_call_end", call, status, message, through=partial(run_in, call))
+        self._open_lane()
+
+    @property
+    def ended_calls(self) -> list[Ended]:
+        """The calls whose on_call_end waits, in order."""
+        return [payload for kind, _, payload in self.mailbox if kind == CALL_END]
+
+    def run_hook(self, name: str, *args: Any, through: Callable[..., None] | None = None) -> bool:
+        """Run a hook, ``through(hook, *args)`` if that is given; what it raises is logged. Whether it raised
+        nothing."""
         try:
-            self._hook(name, *args)
+            self._hook(name, *args, through=through)
         except BaseException as error:
             self.connection.runners.leave_child(error)
             self._log_raised(name)
@@ -609,8 +660,9 @@ class Cell:
         kind = about(hook, self.name)
         log.exception("%s of %s raised, on connection %s", hook, self.name, self.connection.id, extra=kind)
 
-    def _hook(self, name: str, *args: Any) -> None:
-        self._as_hook(name, getattr(self.instance, name), *args)
+    def _hook(self, name: str, *args: Any, through: Callable[..., None] | None = None) -> None:
+        function = getattr(self.instance, name)
+        self._as_hook(name, function if through is None else partial(through, function), *args)
 
     def _as_hook(self, name: str, function: Callable[..., Any], *args: Any) -> None:
         """Run it in a context of its own, as ``actorrpc connections`` shows it. It is not interrupted when
@@ -641,18 +693,24 @@ class Cell:
             state=state,
             # An instance that has not been made yet is made before the snapshot's turns are queued.
             connected=self.connected or (self.instance is None and not self.overrides("on_connect")),
-            mailbox=[_freeze_turn(turn) for turn in self.mailbox if turn[0] <= HELD],
-            concurrent=[_freeze_turn(turn) for turn in self.lane if turn[0] <= HELD],
+            mailbox=[_freeze_turn(turn) for turn in self.mailbox if turn[0] <= CALL_END],
+            concurrent=[_freeze_turn(turn) for turn in self.lane if turn[0] <= CALL_END],
             state_version=service.state_version if issubclass(service, Actor) else 0,
             identity=self.identity,
         )
 
-    def thaw_turns(self, snapshot: snapshot_pb2.ActorSnapshot, calls: dict[int, Call[Any]]) -> None:
-        """Queue the turns of a snapshot."""
+    def thaw_turns(
+        self, snapshot: snapshot_pb2.ActorSnapshot, calls: dict[int, Call[Any]], ended: dict[int, Ended]
+    ) -> None:
+        """Queue the turns of a snapshot, whose calls are here by their streams."""
         self.connected = snapshot.connected
         if not self.connected:
             self.mailbox.append((CONNECT, None, None))
-        self.mailbox.extend(_thaw_turn(turn, calls) for turn in snapshot.mailbox)
+        for turn in snapshot.mailbox:
+            if turn.kind == CALL_END:
+                self._thaw_end(turn.stream, ended)
+            else:
+                self.mailbox.append(_thaw_turn(turn, calls))
         for each in snapshot.concurrent:
             self.push(*_thaw_turn(each, calls))  # this hub's app may say otherwise
         for turn in snapshot.mailbox:
@@ -661,6 +719,13 @@ class Cell:
         for call in calls.values():
             if call.cell is self and call.origin is not None:
                 self._queue_of(call).appendleft((RESUME, call, None))
+
+    def _thaw_end(self, stream: int, ended: dict[int, Ended]) -> None:
+        if stream not in ended:
+            raise SnapshotError(f"the end of a call on stream {stream}, which is not told")
+        if self.ends is not None:  # else this hub's app has no on_call_end any more
+            self.ends.waiting += 1
+            self.mailbox.append((CALL_END, None, ended[stream]))
 
     def __repr__(self) -> str:
         return (
@@ -705,6 +770,8 @@ def _freeze_turn(turn: Turn) -> TurnSnapshot:
     if kind == TOPIC:
         topic, type_name, message = payload
         return TurnSnapshot(kind=TOPIC, topic=topic, type=type_name, payload=message)
+    if kind == CALL_END:
+        return TurnSnapshot(kind=CALL_END, stream=payload[0].stream_id)
     compressed = isinstance(payload, Compressed)
     return TurnSnapshot(kind=kind, stream=call.stream_id, payload=payload or b"", compressed=compressed)
 

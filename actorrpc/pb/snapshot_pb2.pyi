@@ -196,6 +196,20 @@ class CallSnapshot(_message.Message):
     begun: bool
     def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ..., begun: bool = ...) -> None: ...
 
+class EndedCall(_message.Message):
+    __slots__ = ("call", "headers", "status", "message", "cancelled")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    call: CallSnapshot
+    headers: _containers.RepeatedScalarFieldContainer[str]
+    status: int
+    message: str
+    cancelled: bool
+    def __init__(self, call: _Optional[_Union[CallSnapshot, _Mapping]] = ..., headers: _Optional[_Iterable[str]] = ..., status: _Optional[int] = ..., message: _Optional[str] = ..., cancelled: bool = ...) -> None: ...
+
 class ContextEntry(_message.Message):
     __slots__ = ("key", "text", "data")
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -207,7 +221,7 @@ class ContextEntry(_message.Message):
     def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class ActorSnapshot(_message.Message):
-    __slots__ = ("service", "state", "connected", "state_version", "mailbox", "concurrent", "identity", "idle")
+    __slots__ = ("service", "state", "connected", "state_version", "mailbox", "concurrent", "identity", "idle", "ended")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CONNECTED_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +230,7 @@ class ActorSnapshot(_message.Message):
     CONCURRENT_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     IDLE_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
     service: str
     state: bytes
     connected: bool
@@ -224,7 +239,8 @@ class ActorSnapshot(_message.Message):
     concurrent: _containers.RepeatedCompositeFieldContainer[TurnSnapshot]
     identity: str
     idle: float
-    def __init__(self, service: _Optional[str] = ..., state: _Optional[bytes] = ..., connected: bool = ..., state_version: _Optional[int] = ..., mailbox: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., concurrent: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., identity: _Optional[str] = ..., idle: _Optional[float] = ...) -> None: ...
+    ended: _containers.RepeatedCompositeFieldContainer[EndedCall]
+    def __init__(self, service: _Optional[str] = ..., state: _Optional[bytes] = ..., connected: bool = ..., state_version: _Optional[int] = ..., mailbox: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., concurrent: _Optional[_Iterable[_Union[TurnSnapshot, _Mapping]]] = ..., identity: _Optional[str] = ..., idle: _Optional[float] = ..., ended: _Optional[_Iterable[_Union[EndedCall, _Mapping]]] = ...) -> None: ...
 
 class TurnSnapshot(_message.Message):
     __slots__ = ("kind", "stream", "payload", "topic", "type", "compressed")
@@ -235,11 +251,13 @@ class TurnSnapshot(_message.Message):
         END: _ClassVar[TurnSnapshot.Kind]
         TOPIC: _ClassVar[TurnSnapshot.Kind]
         HELD: _ClassVar[TurnSnapshot.Kind]
+        CALL_END: _ClassVar[TurnSnapshot.Kind]
     REQUEST: TurnSnapshot.Kind
     MESSAGE: TurnSnapshot.Kind
     END: TurnSnapshot.Kind
     TOPIC: TurnSnapshot.Kind
     HELD: TurnSnapshot.Kind
+    CALL_END: TurnSnapshot.Kind
     KIND_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]

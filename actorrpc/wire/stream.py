@@ -139,6 +139,17 @@ class Stream:
             stream._restore_partial(snapshot.partial_message)
         return stream
 
+    @classmethod
+    def over(cls, id: int, fields: Sequence[str]) -> Stream:
+        """What is left of a stream that the session has forgotten: what the client said at its beginning.
+
+        Raises ValueError or StreamFault for what no client can have said.
+        """
+        head, _ = parse_head(thaw_fields(fields))
+        stream = cls(id, head, "", 0, 0)
+        stream.closed = stream.remote_closed = stream.headers_sent = True
+        return stream
+
     def _restore_partial(self, data: bytes) -> None:
         if len(data) >= MESSAGE_PREFIX:
             self.wanted = MESSAGE_PREFIX + int.from_bytes(data[1:5], "big")

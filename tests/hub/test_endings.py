@@ -429,9 +429,10 @@ def alive(*kinds: type) -> int:
 @pytest.mark.parametrize("interceptors", [[], [Passes()]], ids=["plain", "intercepted"])
 @pytest.mark.parametrize("method", ["Expand", "Listen", "Unary"])
 @pytest.mark.parametrize("end", ["client", "server", "fault"])
-def test_a_closed_connection_leaves_nothing_for_the_collector(method, end, interceptors):
+@pytest.mark.parametrize("hooks", [{}, {"on_call_end": lambda self, call, status, message: None}], ids=len)
+def test_a_closed_connection_leaves_nothing_for_the_collector(method, end, interceptors, hooks):
     made: list[Any] = []
-    service = type("Sends", (Sends,), {"made": made})
+    service = type("Sends", (Sends,), {"made": made, **hooks})
     kinds = (Connection, Session, Transport, Stream, actorrpc.Call)
     with serving(actorrpc.App([service], interceptors=interceptors)) as hubs:
         node = hubs.nodes[0]
@@ -455,6 +456,49 @@ def test_a_closed_connection_leaves_nothing_for_the_collector(method, end, inter
             hubs.wait_for(lambda: alive(*kinds) <= before)
         finally:
             gc.enable()
+
+
+def test_nor_does_one_that_has_moved_with_turns_that_waited():
+    """A message of a call, and the end of another."""
+    entered: list[Any] = []
+
+    class Waits(Sends):
+        made = entered
+
+        def Unary(self, request, call):
+            self.made.append("blocks")
+            door.wait()
+            return request
+
+        def Expand(self, request, call):
+            self.made.append("open")
+
+        def on_call_end(self, call, status, message):
+            pass
+
+    door = gevent.event.Event()
+    kinds = (Connection, Session, Transport, Stream, actorrpc.Call)
+    with serving(actorrpc.App([Waits]), 2, quiesce_timeout=60) as hubs:
+        source, target = hubs.nodes
+        before = alive(*kinds)
+        with raw_client(hubs.address) as client:
+            client.send(unary(1, "Expand") + unary(3, "Unary"))
+            hubs.wait_for(lambda: "blocks" in entered)
+            client.send(unary(5, "Notes") + raw.frame(raw.RST_STREAM, 0, 1, bytes(4)))
+            (id,) = hubs.ask(lambda: [*source.connections])
+            hubs.wait_for(lambda: len(source.connections[id].cells["shapes.Stateful"].mailbox) == 2)
+            gc.collect()
+            gc.disable()
+            try:
+                hubs.ask(lambda: source.move(id, 1, lambda result: None))
+                hubs.ask(door.set)
+                hubs.wait_for(lambda: target.connections and not source.handoffs)
+                # Its own there, with the session, and perhaps a call that is still under way.
+                hubs.wait_for(lambda: entered[0]() is None)
+                hubs.wait_for(lambda: alive(Connection) == 1 and alive(*kinds) <= before + 5)
+            finally:
+                gc.enable()
+        hubs.wait_for(lambda: not target.connections and not target._finishing)
 
 
 def test_unsent_bytes_go_at_once_also_while_the_last_turns_run():

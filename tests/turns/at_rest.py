@@ -38,6 +38,8 @@ class Looks(Doings):
                 call.latest = now + call.timeout
             if not call.cancelled:
                 self._check_call(call, reads, now)
+            if call.dead or call.stream.status is not None:
+                self._check_end_heard(call)
         for client, results in self.moves:
             if not results and not any(gate.client == client for gate in self.gates):
                 raise Fault("move", f"the move of client {client} waits for nothing")
@@ -87,6 +89,10 @@ class Looks(Doings):
             return
         if not call.why_not(self.gates, self.admits):
             raise Fault("due", f"{turn} of {call} has not run, and nothing keeps it from running")
+
+    def _check_end_heard(self, call: Call) -> None:
+        if "on_call_end" in self.hooks and not self._moving(call.cell.client) and call.owes_end(self.gates):
+            raise Fault("on_call_end", f"it has not run for {call}, and nothing keeps it from running")
 
     def _moving(self, client: int) -> bool:
         """A turn is waited for, so that no other may begin."""
@@ -228,7 +234,19 @@ class Looks(Doings):
                 made = cell.instance is not None and (cell.connected or "on_connect" not in self.hooks)
                 if cell.service != "S" and made and cell.disconnects != 1:
                     raise Fault("order", f"on_disconnect of {cell} has run {cell.disconnects} times")
+        self._check_ends_heard()
         self.close_nodes()
+
+    def _check_ends_heard(self) -> None:
+        """Each actor was told of each call that it knows, once, and how it ended for the client."""
+        if "on_call_end" not in self.hooks:
+            return
+        for call in self.calls:
+            told, status = call.actor_told, call.stream.status
+            if call.seen and call.cell.service != "S" and len(told) != 1:
+                raise Fault("on_call_end", f"it has run for {call} {len(told)} times: {told}")
+            if told and status is not None and told[0] != status and not call.cancelled:
+                raise Fault("on_call_end", f"{call} ended with {status}, and it was told {told[0]}")
 
     def close_nodes(self) -> None:
         for node in self.nodes:

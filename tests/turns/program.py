@@ -40,7 +40,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-__all__ = ["METHODS", "Op", "Program", "programs", "random_program"]
+__all__ = ["METHODS", "Op", "Program", "Script", "programs", "random_program"]
 
 Op = tuple[Any, ...]
 Script = tuple[Op, ...]
@@ -55,7 +55,7 @@ METHODS = [
 ]
 
 RAISES = ["rpc", "bug", "odd", "exit"]
-HOOKS = ["init", "on_connect", "on_disconnect", "on_freeze", "on_thaw", "on_topic"]
+HOOKS = ["init", "on_connect", "on_disconnect", "on_freeze", "on_thaw", "on_topic", "on_call_end"]
 INTERCEPTORS = ["on_call", "on_request", "on_reply", "on_end"]
 
 

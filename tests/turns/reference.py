@@ -175,6 +175,10 @@ class Call:
     dead: bool = False
     subscriptions: dict[str, Subscription] = field(default_factory=dict)
     told: list[tuple[int, str]] = field(default_factory=list)
+    #: A handler of it has begun; its iterables that run; and the statuses that its actor was told.
+    seen: bool = False
+    iterating: int = 0
+    actor_told: list[int] = field(default_factory=list)
 
     @property
     def shape(self) -> tuple[bool, bool]:
@@ -217,6 +221,19 @@ class Call:
         """The turn has ended."""
         self.turn = ""
         self.cell.leave(self.serial)
+
+    def hear_end(self, instance: Any, moved: int, status: int) -> None:
+        """on_call_end begins."""
+        if not self.seen:
+            raise Fault("on_call_end", f"it runs for {self}, which no handler has seen")
+        if self.actor_told:
+            raise Fault("on_call_end", f"it runs for {self} again, after {self.actor_told}")
+        if self.turn or self.iterating:
+            raise Fault("on_call_end", f"it runs for {self} before {self.turn or 'its iterable is closed'}")
+        if self.cell.disconnects:
+            raise Fault("on_call_end", f"it runs for {self} after on_disconnect")
+        self.actor_told.append(status)
+        self.cell.enter(instance, moved, True, f"on_call_end of {self}")
 
     def take(self, index: int) -> bool:
         """The handler is given a message. Whether for the first time: not after a move of its iterable."""
@@ -276,6 +293,14 @@ class Call:
         if self.subscriptions and (self.stream.granted <= 0 or self.client.granted <= 0):
             return "the client is behind with a topic"
         return ""
+
+    def owes_end(self, gates: list[Gate]) -> bool:
+        """Whether its on_call_end has not run, though it has ended, and nothing keeps it."""
+        if self.actor_told or not self.seen or self.cell.service == "S" or self.turn or self.iterating:
+            return False
+        return not any(
+            gate.cell is self.cell and (gate.call in (None, self) or gate.call.serial) for gate in gates
+        )
 
     def acceptable(self, status: int, now: float) -> bool:
         """Whether it may end with a status."""

@@ -15,7 +15,7 @@ from tests.apps.shapes_pb2 import Item
 from .client import Client
 from .clock import Clock
 from .costs import Costs
-from .program import Op, Program
+from .program import Op, Program, Script
 from .raised import Scripted, error_of
 from .reference import (
     CODES,
@@ -122,17 +122,21 @@ class Doings:
             cell.making -= 1
 
     def _obey_hook(self, instance: Any, cell: Cell, name: str) -> None:
-        scripts = self.scripts[name]
-        turn = self.hook_runs.get((cell, name), 0)
-        self.hook_runs[cell, name] = turn + 1
         self._context(f"{name} of {cell}")
-        for op in scripts[min(turn, len(scripts) - 1)]:
+        for op in self._hook_script(cell, name):
             if op[0] == "gate":
                 self.wait(name, cell.client, cell, None)
             elif op[0] == "var":
                 VAR.set(f"{name} of {cell}")
             elif op[0] != "pub" or not self._endless(name):
                 self._common(op, instance, cell)
+
+    def _hook_script(self, cell: Cell, name: str) -> Script:
+        """What the hook does this time."""
+        scripts = self.scripts[name]
+        turn = self.hook_runs.get((cell, name), 0)
+        self.hook_runs[cell, name] = turn + 1
+        return scripts[min(turn, len(scripts) - 1)]
 
     def _endless(self, hook: str) -> bool:
         """Whether what the hook publishes could lead to its running again."""
@@ -200,6 +204,33 @@ class Doings:
             cell.hook = ""
             cell.leave(True)
 
+    def call_end(self, instance: Any, call: Any, status: int) -> None:
+        """``on_call_end``."""
+        ref = self._ref(call)
+        cell = ref.cell
+        try:
+            if call in instance.calls or not call.ended:
+                raise Fault("on_call_end", f"it runs for {ref}, which is open")
+            if ref.stream.status not in (None, status) and not ref.cancelled:
+                raise Fault("on_call_end", f"{ref} ended with {ref.stream.status}, and it is told {status}")
+            ref.hear_end(instance, self.moved.get(cell.client, 0), status)
+            self._context(f"{ref}")
+        except Fault as fault:
+            self.faults.append(fault)
+            raise
+        cell.hook = "on_call_end"
+        try:
+            for op in self._hook_script(cell, "on_call_end"):
+                if op[0] == "gate":
+                    self.wait("on_call_end", cell.client, cell, None)
+                elif op[0] == "var":
+                    VAR.set(f"{ref}")
+                else:
+                    self._common(op, instance, cell)
+        finally:
+            cell.hook = ""
+            cell.leave(True)
+
     # ---- interceptors
 
     def on_call(self, call: Any) -> None:
@@ -254,6 +285,7 @@ class Doings:
         self.costs.units += 1
         self.costs.sample()
         self._begin(instance, ref, what)
+        ref.seen = True
         try:
             fresh = ref.take_end() if message is None else ref.take(index)
         except Fault as fault:
@@ -385,6 +417,7 @@ class Doings:
     def _replies(self, instance: Any, ref: Call, call: Any, iteration: Iteration) -> Any:
         """The iterable: each of its steps is a turn."""
         count, cursor, between = iteration.op[1], iteration.op[3], iteration.op[4]
+        ref.iterating += 1
         try:
             while True:
                 self.costs.units += 1
@@ -403,6 +436,8 @@ class Doings:
             if between == ("var",):
                 VAR.set(f"{ref}")
             raise
+        finally:
+            ref.iterating -= 1
 
     def _begin(self, instance: Any, ref: Call, what: str) -> None:
         try:

@@ -43,6 +43,10 @@ def _on_topic(self: Any, topic: str, message: Item) -> None:
     current[0].topic(self, topic, message.number)
 
 
+def _on_call_end(self: Any, call: Any, status: Any, message: str) -> None:
+    current[0].call_end(self, call, int(status))
+
+
 def _service(name: str, hooks: tuple[str, ...]) -> Any:
     """The class of the service A, B or S with these hooks."""
     state = None if name == "S" else Tally
@@ -64,7 +68,9 @@ def _service(name: str, hooks: tuple[str, ...]) -> Any:
     if state is not None:
         body["on_topic"] = _on_topic
         for hook in hooks:
-            if hook not in ("init", "on_topic"):
+            if hook == "on_call_end":
+                body[hook] = _on_call_end
+            elif hook not in ("init", "on_topic"):
                 body[hook] = _hook(hook)
     return type(name, (actorrpc.Service if state is None else actorrpc.Actor,), body)
 
