@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import Any
 
 import gevent
 from greenlet import greenlet
@@ -18,6 +21,8 @@ from tests.apps.iterables import Opened, opened, whose
 from tests.apps.storm_actorrpc import InspectorBase, StormBase
 from tests.apps.storm_pb2 import Book, Counts, Job, Ledger, Number, Oddity, Post, Wish
 from tests.apps.troubles import fail, fork
+
+log = logging.getLogger("tests.storm")
 
 #: Seconds between two replies of an iterable, so that moves find it in the midst of them.
 BREATH = 0.004
@@ -31,8 +36,37 @@ def body(number: int, size: int) -> bytes:
     return bytes([number % 251]) * size
 
 
+def _stream_of(call: actorrpc.Call[Any]) -> int:
+    return int(call.id.rpartition("/")[2])
+
+
+def _noting(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The handler, which notes that it has seen the call."""
+
+    @wraps(handler)
+    def noting(self: Storm, message: Any, call: actorrpc.Call[Any]) -> Any:
+        if _stream_of(call) not in self.state.known:
+            self.state.known.append(_stream_of(call))
+        return handler(self, message, call)
+
+    return noting
+
+
 class Storm(StormBase):
     state: Ledger
+
+    def on_call_end(self, call: actorrpc.Call[Any], status: actorrpc.StatusCode, message: str) -> None:
+        """Told once of each call that a handler has seen, in whichever hub. The log, which the storm reads,
+        hears of others also when the client has gone."""
+        self._check_context("on_call_end", call.id)
+        if _stream_of(call) not in self.state.known or call in self.calls:
+            log.error("on_call_end of %r, %s %s: it is not known, or open", call, status, message)
+        else:
+            self.state.known.remove(_stream_of(call))
+
+    def on_disconnect(self) -> None:
+        if self.state.known:
+            log.error("on_call_end has not been told of %r", self.state.known)
 
     def on_freeze(self) -> None:
         self.state.freezes += 1
@@ -219,6 +253,10 @@ class Storm(StormBase):
         if request.body:
             self.unsubscribe(request.body.decode())
         return self.Report(request, call)
+
+
+for _method in Storm.__rpc__.methods:
+    setattr(Storm, _method.name, _noting(getattr(Storm, _method.name)))
 
 
 class Inspector(InspectorBase):

@@ -65,7 +65,7 @@ class Oddity(_message.Message):
     def __init__(self, publisher: _Optional[str] = ..., number: _Optional[int] = ..., due: _Optional[int] = ..., at: _Optional[float] = ...) -> None: ...
 
 class Ledger(_message.Message):
-    __slots__ = ("counted", "uploaded", "talked", "published", "recited", "heard", "finals", "thaws", "freezes", "faults", "connection", "peer", "oddities", "late")
+    __slots__ = ("counted", "uploaded", "talked", "published", "recited", "heard", "finals", "thaws", "freezes", "faults", "connection", "peer", "oddities", "late", "known")
     class HeardEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class Ledger(_message.Message):
     PEER_FIELD_NUMBER: _ClassVar[int]
     ODDITIES_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
     counted: int
     uploaded: int
     talked: int
@@ -101,7 +102,8 @@ class Ledger(_message.Message):
     peer: str
     oddities: _containers.RepeatedCompositeFieldContainer[Oddity]
     late: bool
-    def __init__(self, counted: _Optional[int] = ..., uploaded: _Optional[int] = ..., talked: _Optional[int] = ..., published: _Optional[int] = ..., recited: _Optional[int] = ..., heard: _Optional[_Mapping[str, int]] = ..., finals: _Optional[_Iterable[str]] = ..., thaws: _Optional[int] = ..., freezes: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ..., peer: _Optional[str] = ..., oddities: _Optional[_Iterable[_Union[Oddity, _Mapping]]] = ..., late: bool = ...) -> None: ...
+    known: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, counted: _Optional[int] = ..., uploaded: _Optional[int] = ..., talked: _Optional[int] = ..., published: _Optional[int] = ..., recited: _Optional[int] = ..., heard: _Optional[_Mapping[str, int]] = ..., finals: _Optional[_Iterable[str]] = ..., thaws: _Optional[int] = ..., freezes: _Optional[int] = ..., faults: _Optional[_Iterable[str]] = ..., connection: _Optional[str] = ..., peer: _Optional[str] = ..., oddities: _Optional[_Iterable[_Union[Oddity, _Mapping]]] = ..., late: bool = ..., known: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Counts(_message.Message):
     __slots__ = ("pid", "counts")
