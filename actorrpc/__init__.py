@@ -21,6 +21,7 @@ from actorrpc.errors import (
     StatusCode,
 )
 from actorrpc.service import Method, ServiceSpec
+from actorrpc.shared import per_hub
 
 if TYPE_CHECKING:
     from actorrpc.app import App
@@ -47,6 +48,7 @@ __all__ = [
     "ServiceSpec",
     "StatusCode",
     "concurrent",
+    "per_hub",
     "serve",
     "transient",
 ]

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 
 from actorrpc.errors import LostAttributeError, StatusCode
 from actorrpc.service import ServiceSpec
+from actorrpc.shared import per_hub
 
 if TYPE_CHECKING:
     from actorrpc.call import Call
@@ -108,9 +109,9 @@ def state_of(instance: Actor[Any]) -> Message:
 class transient(Generic[T]):  # lower case, as property and staticmethod are
     """Declare an attribute that does not travel: ``db = actorrpc.transient(connect_db)``.
 
-    ``factory()`` makes the value when an actor first reads it, and again after each move. To share one
-    value between the actors of a hub, give a factory that remembers, such as one under
-    ``functools.cache``. Raises TypeError for what cannot be called.
+    ``factory()`` makes a value for each actor, when that first reads it, and again after each move. What all
+    of a hub are to share, such as a database engine, is declared with ``actorrpc.per_hub``. Raises TypeError
+    for what cannot be called.
     """
 
     def __init__(self, factory: Callable[[], T]) -> None:
@@ -164,15 +165,23 @@ class Service:
 
     def __setattr__(self, name: str, value: object) -> None:
         if name not in self._settable:
-            self._refuse(name)
+            self._refuse(name, value)
         self.__dict__[name] = value
 
-    def _refuse(self, name: str) -> None:
+    def _refuse(self, name: str, value: object) -> NoReturn:
+        shared = getattr(type(self), name, None)
+        if isinstance(shared, per_hub):
+            shared.__set__(self, value)  # which raises
+        raise LostAttributeError(self._lost(name))
+
+    def _lost(self, name: str) -> str:
+        """What to do instead of setting an attribute."""
         cls = type(self).__name__
-        raise LostAttributeError(
+        return (
             f"{cls}.{name} would be lost when the connection moves: {cls} is stateless. Declare what may be "
-            f"made anew in each hub as `{name} = actorrpc.transient(factory)`, or give the service a state "
-            "with `option (actorrpc.actor)` in its .proto"
+            f"made anew there as `{name} = actorrpc.transient(factory)`, and what all of a hub share as "
+            f"`{name} = actorrpc.per_hub(factory)`, or give the service a state with "
+            "`option (actorrpc.actor)` in its .proto"
         )
 
     @property
@@ -258,16 +267,16 @@ class Actor(Service, Generic[State]):
             if current is MOVED:
                 MOVED._refuse()
         elif name not in self._settable:
-            self._refuse(name)
+            self._refuse(name, value)
         self.__dict__[name] = value
 
-    def _refuse(self, name: str) -> None:
-        cls = type(self).__name__
+    def _lost(self, name: str) -> str:
         state = self.__rpc__.state
-        raise LostAttributeError(
-            f"{cls}.{name} would be lost when the connection moves. Make it a field of "
+        return (
+            f"{type(self).__name__}.{name} would be lost when the connection moves. Make it a field of "
             f"{state.DESCRIPTOR.full_name if state else 'its state'} and use self.state.{name}, or declare "
-            f"what may be made anew in each hub as `{name} = actorrpc.transient(factory)`"
+            f"what may be made anew there as `{name} = actorrpc.transient(factory)`, and what all of a hub "
+            f"share as `{name} = actorrpc.per_hub(factory)`"
         )
 
     def on_connect(self) -> None:

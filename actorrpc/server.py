@@ -19,6 +19,7 @@ from actorrpc.config import Config
 from actorrpc.forks import guard, unguard
 from actorrpc.hub import grpcio
 from actorrpc.hub.node import Node
+from actorrpc.shared import enter, leave
 from actorrpc.timers import every
 
 __all__ = ["Server", "serve"]
@@ -60,6 +61,9 @@ class Server:
         self._settler = every(SETTLE, self._node.settle, ref=False)
         #: This process is a child of the one that served.
         self._forked = False
+        #: What the hubs of this process share may be needed here.
+        self._shares = True
+        enter()
         guard(self, get_hub())
         if grpcio.blocks():
             log.warning(
@@ -75,6 +79,8 @@ class Server:
     def stop(self, drain_timeout: float | None = None) -> None:
         """Accept no more, let open calls end for at most ``drain_timeout`` seconds, and wait for that.
 
+        With the last server of a process what they share (``per_hub``) is closed, which is waited for, too.
+
         The default is the config's ``drain_timeout``. A second call only waits. In a child that was forked
         from this process there is nothing to stop.
         """
@@ -84,6 +90,9 @@ class Server:
         self._sockets.close()
         self._node.stop(timeout, self._end)
         self._stopped.wait()
+        if self._shares:
+            self._shares = False
+            leave()
 
     def _end(self) -> None:
         unguard(self)

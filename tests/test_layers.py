@@ -23,7 +23,7 @@ PACKAGE = Path(actorrpc.__file__).parent
 LAYERS: list[set[str]] = [
     {"descriptors", "duties", "errors", "log", "options_pb2", "pb", "supported", "timers"},
     {"config", "forks", "framing", "importing", "service", "signatures"},
-    {"ipc", "wire"},
+    {"ipc", "shared", "wire"},
     {"actor", "call", "interceptor"},
     {"client", "handoff", "overrides"},
     {"app"},

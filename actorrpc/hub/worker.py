@@ -31,6 +31,7 @@ from actorrpc.hub.proc import can_open
 from actorrpc.ipc import Link
 from actorrpc.log import log_to_stderr
 from actorrpc.pb import control_pb2
+from actorrpc.shared import enter, leave
 from actorrpc.timers import every
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ TICKS_PER_REPORT = 5
 LONGEST_ERROR = 10_000
 # A broker that does not read (it is stopped, or stuck) is told no more than this.
 MAX_UNREAD_REPORTS = 64 * 1024
+# How long what the app shares in a hub may take to close, in seconds: the broker waits for two.
+CLOSING = 1.0
 # What a socket comes with.
 _WITH_SOCKET = ("start", "peer", "listen")
 
@@ -106,6 +109,7 @@ class Worker:
             on_moved=self._report_moved,
             move_every=start.move_every,
         )
+        enter()
         self._listener = listener
         self._acceptor = start.acceptor
         self._hub = start.hub
@@ -118,6 +122,7 @@ class Worker:
         if not self._link.send(control_pb2.ToBroker(ready=control_pb2.Ready())):
             self._listen_alone()
         self._stopped.wait()
+        leave(CLOSING)
         return 0
 
     def forked(self) -> None:

@@ -32,6 +32,7 @@ RIGHT = """
     from __future__ import annotations
 
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     import actorrpc
     import grpc
@@ -45,10 +46,17 @@ RIGHT = """
     class Chat(ChatBase):
         state: Session
         db = actorrpc.transient(dict[str, int])
+        names = actorrpc.per_hub(list[str], close=list[str].clear)
 
         def Join(self, request: JoinRequest, call: actorrpc.Call[JoinReply]) -> JoinReply:
             self.state.nick = request.nick
+            self.names.append(request.nick)
             return JoinReply(members=[self.state.nick])
+
+        def on_call_end(
+            self, call: actorrpc.Call[Any], status: actorrpc.StatusCode, message: str
+        ) -> None:
+            self.state.nick = f"{call.id} {status.name} {message}"
 
         def Listen(self, request: ListenRequest, call: actorrpc.Call[Line]) -> None:
             self.subscribe(f"room/{request.room}", call)
@@ -189,7 +197,13 @@ WRONG = """
     class Typo(ChatBase):
         def Join(self, request: JoinRequest, call: actorrpc.Call[JoinReply]) -> JoinReply:
             self.state.nik = "ada"  # error: attr-defined
+            self.names.append(5)  # error: arg-type
             return JoinReply()
+
+        names = actorrpc.per_hub(list[str])
+
+        def on_call_end(self, call: actorrpc.Call[Line], why: str) -> None:  # error: override
+            return None
 
 
     class Taken(TakenBase):

@@ -1,0 +1,182 @@
+"""``per_hub``: what all of a hub share, such as a database engine; and its end, when the hub stops.
+
+A hub is a process here: one of `actorrpc serve`, or a program with embedded servers.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Generic, NoReturn, TypeVar, overload
+from weakref import WeakSet
+
+__all__ = ["enter", "leave", "per_hub"]
+
+log = logging.getLogger("actorrpc.hub")
+
+T = TypeVar("T")
+
+_UNMADE: Any = object()
+
+#: All that there are, and those that have a value in this process, in the order in which they got it.
+_declared: WeakSet[per_hub[Any]] = WeakSet()
+_made: list[per_hub[Any]] = []
+
+#: What a child has of its parent's: never freed, since a finalizer may say good-bye on the parent's socket.
+_inherited: list[Any] = []
+
+#: Hubs that serve in this process: an embedded server each.
+_serving = 0
+
+
+class per_hub(Generic[T]):  # lower case, as property and staticmethod are
+    """Declare a value that all of a hub share: ``engine = actorrpc.per_hub(make_engine)``.
+
+    It is an attribute, ``self.engine``, of each actor, service or interceptor in whose class it stands, and
+    ``get()`` returns it anywhere else. The same declaration in several classes, or in a module, is one value.
+
+    ``factory()`` makes it where it is first asked for, and once in each hub process; it may block, and who
+    asks meanwhile waits. What it raises is raised there, and the next one who asks has it tried again. A
+    process that is forked from a hub makes a value of its own.
+
+    ``close(value)`` is called when the hub stops, after the last turn of all, and may block; those that were
+    made later are closed before. What it raises is logged. A hub process waits for a second for all of them.
+
+    Raises TypeError for a factory or a ``close`` that cannot be called, or would return a generator or a
+    coroutine.
+    """
+
+    def __init__(self, factory: Callable[[], T], *, close: Callable[[T], object] | None = None) -> None:
+        _check("factory", factory)
+        if close is not None:
+            _check("close", close)
+        self._factory = factory
+        self._close = close
+        self._name = getattr(factory, "__name__", repr(factory))
+        self._reset()
+        _declared.add(self)
+
+    def _reset(self) -> None:
+        from gevent.lock import Semaphore  # here: to import actorrpc imports no gevent
+
+        self._value: T = _UNMADE
+        # gevent's: it lets other greenlets run also where nothing is patched, and it is one for threads.
+        self._lock = Semaphore()
+        #: The greenlet that makes it.
+        self._maker: Any = None
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = f"{owner.__name__}.{name}"
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> per_hub[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> per_hub[T] | T:
+        return self if instance is None else self.get()
+
+    def __set__(self, instance: object, value: object) -> NoReturn:
+        raise AttributeError(
+            f"{self._name} is one value for all of the hub, which its factory makes: it cannot be set"
+        )
+
+    def get(self) -> T:
+        """The value. Raises what the factory raises, and RuntimeError where that asks for it itself."""
+        value = self._value
+        return self._make() if value is _UNMADE else value
+
+    def _make(self) -> T:
+        from gevent import getcurrent
+
+        here = getcurrent()
+        if self._maker is here:
+            raise RuntimeError(f"the factory of {self._name} asks for what it is to make")
+        with self._lock:
+            value = self._value
+            if value is _UNMADE:  # else another has made it meanwhile
+                self._maker = here
+                try:
+                    value = self._factory()
+                finally:
+                    self._maker = None
+                self._value = value
+                _made.append(self)
+        return value
+
+    def _end(self) -> None:
+        """Forget the value, and close it."""
+        from actorrpc.forks import users_code  # here: stubs are used where there is no Linux
+
+        value, self._value = self._value, _UNMADE
+        if self._close is None:
+            return
+        try:
+            with users_code():
+                self._close(value)
+        except BaseException:
+            log.exception("closing %s raised", self._name)
+
+    def _inherit(self) -> None:
+        """This process is a child of the one that has the value, or where a greenlet is making it."""
+        _inherited.append(self._value)
+        self._reset()
+
+    def __repr__(self) -> str:
+        return f"<per_hub {self._name}{'' if self._value is _UNMADE else f': {self._value!r}'}>"
+
+
+def _check(what: str, function: object) -> None:
+    if not callable(function):
+        made = "makes the value, not the value" if what == "factory" else "closes it"
+        raise TypeError(f"actorrpc.per_hub takes what {made}: {function!r} cannot be called")
+    kinds = {
+        "a generator": inspect.isgeneratorfunction,
+        "async": inspect.iscoroutinefunction,
+    }
+    for kind, is_such in kinds.items():
+        if is_such(function):
+            raise TypeError(
+                f"actorrpc.per_hub: {function!r} is {kind}. Give it a plain function that returns the value, "
+                "and one that ends it: per_hub(connect, close=disconnect)"
+            )
+
+
+def enter() -> None:
+    """A hub is about to serve in this process. ``leave`` follows."""
+    global _serving
+    _serving += 1
+
+
+def leave(patience: float | None = None) -> None:
+    """A hub has stopped. If it was the last, close what is shared, and wait for it, ``patience`` seconds at
+    most. Call it in a greenlet."""
+    global _serving
+    _serving -= 1
+    if _serving or not _made:
+        return
+    import gevent
+
+    closing = gevent.spawn(_end_all)
+    closing.join(patience)
+    if not closing.ready():
+        log.warning("what all of the hub share is not closed in %s s, and is given up", patience)
+
+
+def _end_all() -> None:
+    while _made:
+        _made.pop()._end()
+
+
+def _forked() -> None:
+    """This process is a child."""
+    global _serving
+    _serving = 0
+    for each in _declared:
+        each._inherit()
+    _made.clear()
+
+
+if hasattr(os, "register_at_fork"):  # stubs are used where there is no fork
+    os.register_at_fork(after_in_child=_forked)
