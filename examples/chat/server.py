@@ -71,15 +71,15 @@ class Chat(ChatBase):
         self._leave()
         return LeaveReply()
 
-    def on_disconnect(self) -> None:
-        self._leave()
+    def on_call_end(self, call: actorrpc.Call[Any], status: StatusCode, message: str) -> None:
+        """The call is the membership: whoever cancels it, or goes, has left."""
+        if call.id == self.state.call:
+            self._leave()
 
     def on_topic(self, topic: str, message: Any) -> None:
         if topic == self._inbox:
             self.unsubscribe(self._inbox)
             self.publish(self._roll, Claim(by=self._me))
-        elif topic == self._roll and self._join_call is None:
-            self._leave()  # the client has cancelled its Join and said nothing
         elif topic == self._roll:
             _ON_ROLL[type(message)](self, message.by)
 
