@@ -36,6 +36,7 @@ def test_what_is_committed_is_what_is_generated(tmp_path: Path) -> None:
         (HELLO, "hello.proto"),
         (ROOT, "examples/chat/chat.proto"),
         (ROOT, "examples/auth/auth.proto"),
+        (ROOT, "examples/notes/notes.proto"),
     ):
         generate = [sys.executable, "-m", "actorrpc.protoc", "-I", str(folder), "--out", str(tmp_path), proto]
         subprocess.run(generate, check=True, timeout=60)
