@@ -141,8 +141,8 @@ class transient(Generic[T]):  # lower case, as property and staticmethod are
 def concurrent(handler: Handler) -> Handler:
     """Let a method of an actor run beside the actor's other turns, and beside itself.
 
-    The handler may then see ``state`` change whenever it blocks. What is no method of the service, such as a
-    hook, cannot be concurrent: ``App`` refuses it.
+    The handler, or an iterable that it returns, may then see ``state`` change whenever it blocks. What is no
+    method of the service, such as a hook, cannot be concurrent: ``App`` refuses it.
     """
     handler.__actorrpc_concurrent__ = True  # type: ignore[attr-defined]
     return handler
@@ -232,7 +232,8 @@ class Service:
 
 
 class Actor(Service, Generic[State]):
-    """A service with state: one instance for each connection, its turns one after the other.
+    """A service with state: one instance for each connection, its turns one after the other. A message is a
+    turn, and so is each reply of an iterable: what one waits for, all others wait for.
 
     The hooks run as turns. What a hook raises is logged; the connection lives on, except where a hook
     says otherwise. A hook that blocks is not interrupted, also when the client has gone: see to it that what

@@ -188,6 +188,10 @@ class Call(Generic[Reply]):
         A handler that returns an iterable and sets the cursor before each reply is called again after a
         move, with the same message and this cursor. Without it, the connection stays where it is until the
         iterable is exhausted.
+
+        Each reply is pulled in a turn: an iterable that waits between two of them keeps the actor's other
+        turns waiting, unless its method is ``concurrent``, and a move. To send what comes, return None and
+        keep the call, or subscribe it to a topic.
         """
         return self._cursor
 
