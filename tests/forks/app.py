@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ SERVER = socket.create_server(("127.0.0.1", 0))
 
 class Stateful(StatefulBase):
     state: Tally
+    #: What the hub's actors share.
+    value = actorrpc.per_hub(os.getpid)
+    #: Where this instance has been made.
+    home = actorrpc.transient(os.getpid)
 
     def __init__(self) -> None:
         """Start a child, where its folder wants one."""
@@ -31,13 +36,19 @@ class Stateful(StatefulBase):
         if folder and Path(folder, "wanted").exists():
             WAYS["os.fork"](folder, "blocks")
 
+    def on_call_end(self, call: actorrpc.Call[Item], status: actorrpc.StatusCode, message: str) -> None:
+        if os.getpid() != self.home:
+            print("on_call_end runs in a child", file=sys.stderr, flush=True)
+
     def Unary(self, request: Item, call: actorrpc.Call[Item]) -> Item:
         self.state.count += 1
+        assert self.value == self.home
         return Item(number=self.state.count, text=str(os.getpid()))
 
     @actorrpc.concurrent
     def Beside(self, request: Item, call: actorrpc.Call[Item]) -> Item:
         """``text`` is a way to start a child and ``body`` its folder and manner, or a task of ``tasks``."""
+        assert self.value == self.home
         if request.text == "own":
             own = [os.readlink(f"/proc/self/fd/{each.fileno()}") for each in (*OWN, SERVER)]
             return Item(text="\n".join(own))

@@ -118,6 +118,19 @@ def returns(actor: Any, call: Any, text: str) -> object:
     return status_of(pid) if pid else "from the child"
 
 
+def shares(actor: Any, call: Any, text: str) -> object:
+    """What its hub's actors share is not the child's: it has one of its own."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(theirs, b"its own" if actor.value == os.getpid() == actor.value else b"its parent's")
+        return None
+    result = status_of(pid), os.read(ours, 100), actor.value == os.getpid()
+    os.close(ours)
+    os.close(theirs)
+    return result
+
+
 def raises(actor: Any, call: Any, text: str) -> object:
     pid = os.fork()
     if pid == 0:
@@ -327,9 +340,9 @@ def terminated(actor: Any, call: Any, text: str) -> object:
 TASKS: dict[str, Callable[[Any, Any, str], object]] = {
     task.__name__: task
     for task in (
-        process, pipe, queue, lock, pool, manager, executor, run, run_preexec, returns, raises, exits,
-        exits_with_message, offloaded, greenlet_returns, greenlet_exits, greenlet_leaves_work, gevent_works,
-        kills_a_greenlet, goes_on_without_a_greenlet, grow, deadlocks, wakes_nobody, uses_the_call, serves,
-        terminated,
+        process, pipe, queue, lock, pool, manager, executor, run, run_preexec, returns, shares, raises,
+        exits, exits_with_message, offloaded, greenlet_returns, greenlet_exits, greenlet_leaves_work,
+        gevent_works, kills_a_greenlet, goes_on_without_a_greenlet, grow, deadlocks, wakes_nobody,
+        uses_the_call, serves, terminated,
     )
 }  # fmt: skip

@@ -126,6 +126,7 @@ def test_multiprocessing_works_in_a_handler(
         ("run", True),
         ("run_preexec", "text"),
         ("returns", 0),
+        ("shares", (0, b"its own", True)),
         ("raises", 1),
         ("exits", 7),
         ("exits_with_message", 1),
@@ -154,6 +155,15 @@ def test_a_childs_end_tells_its_reason(hub: ServerProcess, connect: Callable[[st
     client.ask("raises")
     assert "the child's last words\n" in hub.errors
     assert "ZeroDivisionError: in the child" in hub.errors
+
+
+def test_a_child_is_told_of_the_end_of_no_call(
+    hub: ServerProcess, connect: Callable[[str], Bystander]
+) -> None:
+    client = connect(hub.address)
+    for task in ("returns", "raises", "exits", "greenlet_returns"):
+        client.ask(task)
+    assert "on_call_end runs in a child" not in hub.errors
 
 
 def test_a_child_that_kills_a_greenlet_of_its_parent_goes_on(
