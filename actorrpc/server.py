@@ -63,6 +63,7 @@ class Server:
         self._forked = False
         #: What the hubs of this process share may be needed here.
         self._shares = True
+        self._closed = Event()
         enter()
         guard(self, get_hub())
         if grpcio.blocks():
@@ -92,7 +93,11 @@ class Server:
         self._stopped.wait()
         if self._shares:
             self._shares = False
-            leave()
+            try:
+                leave()
+            finally:
+                self._closed.set()
+        self._closed.wait()
 
     def _end(self) -> None:
         unguard(self)

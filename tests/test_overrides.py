@@ -77,6 +77,23 @@ HOOKS = "on_connect, on_call_end, on_disconnect, on_freeze, on_thaw, on_topic"
             {"on_connect": hook},
             "Chat.on_connect would never run: shapes.Stateless is stateless, and only actors have hooks",
         ),
+        (
+            StatelessBase,
+            {"on_call_end": lambda self, call, status, message: None},
+            "Chat.on_call_end would never run: shapes.Stateless is stateless, and only actors have hooks",
+        ),
+        (
+            StatefulBase,
+            {"on_callend": hook},
+            "Chat.on_callend is no hook of an actor; did you mean on_call_end?",
+        ),
+        (
+            StatefulBase,
+            {"on_call_ends": hook},
+            "Chat.on_call_ends is no hook of an actor; did you mean on_call_end?",
+        ),
+        (StatefulBase, {"on_end": hook}, "Chat.on_end is no hook of an actor: those are on_connect, on_call"),
+        (StatefulBase, {"on_call_end": hook}, "Chat.on_call_end must take (self, call, status, message): "),
         (StatefulBase, {"on_topic": hook}, "Chat.on_topic must take (self, topic, message): too many"),
         (StatefulBase, {"on_connect": None}, "Chat.on_connect must take (self): None is not a callable"),
         (StatefulBase, {"on_connect": coroutine}, "Chat.on_connect is async: "),

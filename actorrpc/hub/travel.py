@@ -280,7 +280,7 @@ def _freeze_ended(ended: Ended, now: float) -> snapshot_pb2.EndedCall:
         call=_freeze_call(call, now),
         headers=freeze_fields(call.stream.head.fields),
         status=status,
-        message=message,
+        message=message.encode("utf-8", "surrogatepass"),
         cancelled=call.cancelled,
     )
 
@@ -315,6 +315,7 @@ def _thaw_ended(cell: Cell, snapshot: snapshot_pb2.EndedCall, taken: float) -> E
     try:
         stream = Stream.over(snapshot.call.stream, snapshot.headers)
         status = StatusCode(snapshot.status)
+        message = snapshot.message.decode("utf-8", "surrogatepass")
     except (StreamFault, ValueError) as error:
         raise SnapshotError(f"the end of a call that cannot have been: {error}") from error
     route = connection.node.routes.get(stream.head.path)
@@ -328,7 +329,7 @@ def _thaw_ended(cell: Cell, snapshot: snapshot_pb2.EndedCall, taken: float) -> E
     call.ended = True
     call.cancelled = snapshot.cancelled
     call.close_context()
-    return call, status, snapshot.message
+    return call, status, message
 
 
 def _fill_call(call: Call[Any], snapshot: snapshot_pb2.CallSnapshot, taken: float) -> None:

@@ -206,9 +206,9 @@ class EndedCall(_message.Message):
     call: CallSnapshot
     headers: _containers.RepeatedScalarFieldContainer[str]
     status: int
-    message: str
+    message: bytes
     cancelled: bool
-    def __init__(self, call: _Optional[_Union[CallSnapshot, _Mapping]] = ..., headers: _Optional[_Iterable[str]] = ..., status: _Optional[int] = ..., message: _Optional[str] = ..., cancelled: bool = ...) -> None: ...
+    def __init__(self, call: _Optional[_Union[CallSnapshot, _Mapping]] = ..., headers: _Optional[_Iterable[str]] = ..., status: _Optional[int] = ..., message: _Optional[bytes] = ..., cancelled: bool = ...) -> None: ...
 
 class ContextEntry(_message.Message):
     __slots__ = ("key", "text", "data")

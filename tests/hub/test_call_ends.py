@@ -21,7 +21,7 @@ from tests.hub.raw_client import raw_client
 from tests.hub.serving import Hubs, serving
 from tests.wire import raw
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 class Noting(StatefulBase):
@@ -549,7 +549,7 @@ def test_what_is_known_of_the_call_travels_with_its_end():
         self.seen.put("begun")
 
     def unary(self, request, call):
-        next(each for each in self.calls if each is not call).finish(StatusCode.ABORTED, "so")
+        next(each for each in self.calls if each is not call).finish(StatusCode.ABORTED, "so \ud800")
         self.seen.put("finished")
         self.door.wait()
         return request
@@ -574,7 +574,17 @@ def test_what_is_known_of_the_call_travels_with_its_end():
         waiting.result(PATIENCE)
         assert hubs.wait_for(lambda: results)[0].why == ""
         hubs.wait_for(lambda: seen)
-        expected = (call, "ada", b"ada", "value", b"here", peer, StatusCode.ABORTED, "so", connection.id)
+        expected = (
+            call,
+            "ada",
+            b"ada",
+            "value",
+            b"here",
+            peer,
+            StatusCode.ABORTED,
+            "so \ud800",
+            connection.id,
+        )
         assert seen == [expected]
         assert hubs.move(2).why == ""
     assert seen == [expected]
