@@ -112,7 +112,7 @@ class Recorder:
     def check_here(self, what: str) -> None:
         """It never moves."""
 
-    def call_ended(self, call: Call[Any]) -> None:
+    def call_ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
         del self._calls[call.stream_id]
         for subscription in [each for each in self.subscriptions if each.call is call]:
             del self.subscriptions[subscription]

@@ -19,6 +19,7 @@ from actorrpc.hub.connection import Connection as Served
 from actorrpc.hub.node import STOP_GRACE, Node
 from actorrpc.pb.control_pb2 import MoveResult
 from actorrpc.server import SETTLE
+from actorrpc.shared import enter, leave
 from actorrpc.testing.hubs import Hubs
 from actorrpc.testing.raised import Raised
 from actorrpc.testing.thread import PATIENCE, LoopThread, Stuck
@@ -27,6 +28,10 @@ from actorrpc.timers import every
 __all__ = ["Connection", "NotMoved", "Serve", "Server", "Stuck", "serve"]
 
 T = TypeVar("T")
+
+
+#: How long what the app shares in a hub may take to close, in seconds.
+_CLOSING = 1.0
 
 
 class NotMoved(Exception):
@@ -81,6 +86,7 @@ class Server:
         self.address = address_of(sock)
         self._hubs.nodes[0].listen(sock.dup())
         self._settlers = [every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes]
+        enter()
 
     # ---- what clients do
 
@@ -180,6 +186,7 @@ class Server:
         self._hubs.stop(drain_timeout)
         for settler in self._settlers:
             settler.close()
+        leave(_CLOSING)
 
     def _end(self) -> None:
         try:

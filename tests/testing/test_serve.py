@@ -55,6 +55,26 @@ def count(stub: Any) -> int:
     return number
 
 
+class Sharing(StatefulBase):
+    """Answers with what its hubs share."""
+
+    made: list[list[int]] = []
+    numbers = actorrpc.per_hub(list[int], close=made.append)
+
+    def Unary(self, request: Item, call: actorrpc.Call[Item]) -> Item:
+        self.numbers.append(1)
+        return Item(number=len(self.numbers))
+
+
+def test_what_hubs_share_is_closed_with_the_last_server() -> None:
+    sharing = actorrpc.App([Sharing])
+    with testing.serve(app), testing.serve(sharing, move_every=1) as server:
+        assert [count(stub_of(server)) for _ in range(3)] == [1, 2, 3]
+        server.stop()
+        assert Sharing.made == []
+    assert Sharing.made == [[1, 1, 1]]
+
+
 # ---- moves
 
 
