@@ -431,6 +431,11 @@ class Call(Generic[Reply]):
             self.held = deque()  # not before one is held: most calls never need it, and it takes 600 bytes
         self.held.append(payload)
 
+    @property
+    def noted(self) -> Iterable[tuple[str, str | bytes]]:
+        """What is in its context, which is not made for the question."""
+        return () if self._context is None else self._context._values.items()
+
     def close_context(self) -> None:
         """The call has ended: its context may still be changed, and travels nowhere."""
         if self._context is not None:

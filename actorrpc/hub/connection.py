@@ -211,6 +211,10 @@ class Connection:
         self.left = True
         for call in self.calls.values():
             call.ended = call.moved = True
+        left: dict[Cell, list[Call[Any]]] = {}  # not all calls for each cell: there may be thousands of both
+        for call in self.calls.values():
+            if call.iterator is not None:
+                left.setdefault(call.cell, []).append(call)
         for cell in self.cells.values():
             cell.leave()
         self.host.moved = True
@@ -221,7 +225,7 @@ class Connection:
             self._stop_lingering,
             self.upkeep.let_go,
             self._stop_deadlines,
-            *[partial(cell.abandon_iterators, list(self.calls.values())) for cell in self.cells.values()],
+            *[partial(cell.abandon_iterators, left.get(cell, ())) for cell in self.cells.values()],
             self.host.end_subscriptions,
             partial(self.node.forget, self),
             self._let_go_on,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import Context
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,9 @@ from actorrpc.hub.topics import Subscription
 from actorrpc.hub.turns import Cell, freeze_origin, key_of, thaw_origin
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
+from actorrpc.wire.head import freeze_head, thaw_head
 from actorrpc.wire.session import Session
-from actorrpc.wire.stream import Stream, freeze_fields
+from actorrpc.wire.stream import Stream
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
@@ -245,6 +246,9 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
         cell = connection.cells[key_of(actor.service, actor.identity)]
         ended = {each.call.stream: _thaw_ended(cell, each, taken) for each in actor.ended}
         cell.thaw_turns(actor, connection.calls, ended)
+    for call in connection.calls.values():
+        if call.origin is not None and call.cell is not None:
+            call.cell.resume(call)
     for each in snapshot.calls:
         if each.unadmitted:
             _thaw_unadmitted(connection, connection.calls[each.stream])
@@ -265,9 +269,9 @@ def _freeze_call(call: Call[Any], now: float) -> snapshot_pb2.CallSnapshot:
         request_compressed=isinstance(call.request, Compressed),
         compression=call.compression,
         origin=freeze_origin(call),
-        initial_metadata=_freeze_fields(call.initial),
-        trailing_metadata=_freeze_fields(call.trailing),
-        context=[_freeze_entry(key, value) for key, value in call.context.items()],
+        initial_metadata=chain.from_iterable(call.initial),
+        trailing_metadata=chain.from_iterable(call.trailing),
+        context=[_freeze_entry(key, value) for key, value in call.noted],
         unadmitted=isinstance(call.cell, Admission),
         identity=call.identity,
         begun=bool(call.since) and call.cell.serves,
@@ -278,7 +282,7 @@ def _freeze_ended(ended: Ended, now: float) -> snapshot_pb2.EndedCall:
     call, status, message = ended
     return snapshot_pb2.EndedCall(
         call=_freeze_call(call, now),
-        headers=freeze_fields(call.stream.head.fields),
+        head=freeze_head(call.stream.head),
         status=status,
         message=message.encode("utf-8", "surrogatepass"),
         cancelled=call.cancelled,
@@ -313,7 +317,7 @@ def _thaw_ended(cell: Cell, snapshot: snapshot_pb2.EndedCall, taken: float) -> E
     """A call that its actor is to hear of: of its stream is left what the client sent with it."""
     connection = cell.connection
     try:
-        stream = Stream.over(snapshot.call.stream, snapshot.headers)
+        stream = Stream.over(snapshot.call.stream, thaw_head(snapshot.head))
         status = StatusCode(snapshot.status)
         message = snapshot.message.decode("utf-8", "surrogatepass")
     except (StreamFault, ValueError) as error:
@@ -345,8 +349,10 @@ def _fill_call(call: Call[Any], snapshot: snapshot_pb2.CallSnapshot, taken: floa
         thaw_origin(call, snapshot.origin)
     if snapshot.HasField("time_remaining"):
         call.deadline = taken + snapshot.time_remaining
-    call.initial = [(field.name, field.value) for field in snapshot.initial_metadata]
-    call.trailing = [(field.name, field.value) for field in snapshot.trailing_metadata]
+    if snapshot.initial_metadata:
+        call.initial = _thaw_pairs(snapshot.initial_metadata)
+    if snapshot.trailing_metadata:
+        call.trailing = _thaw_pairs(snapshot.trailing_metadata)
     for entry in snapshot.context:
         call.context[entry.key] = entry.data if entry.HasField("data") else entry.text
 
@@ -367,8 +373,9 @@ def _thaw_unadmitted(connection: Connection, call: Call[Any]) -> None:
         call.end(error.code, error.message)
 
 
-def _freeze_fields(fields: list[tuple[bytes, bytes]]) -> list[snapshot_pb2.HeaderField]:
-    return [snapshot_pb2.HeaderField(name=name, value=value) for name, value in fields]
+def _thaw_pairs(texts: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+    each = iter(texts)
+    return list(zip(each, each, strict=True))
 
 
 def _freeze_entry(key: str, value: str | bytes) -> snapshot_pb2.ContextEntry:

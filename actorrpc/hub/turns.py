@@ -382,8 +382,8 @@ class Cell:
         self.ends = None
 
     def abandon_iterators(self, calls: Iterable[Call[Any]]) -> None:
-        """Close what the calls' handlers returned, here, since the handlers are called again elsewhere."""
-        left = [(call.iterator, call) for call in calls if call.cell is self and _can_close(call.iterator)]
+        """Close what the handlers of its calls returned, here, since they are called again elsewhere."""
+        left = [(call.iterator, call) for call in calls if _can_close(call.iterator)]
 
         def close_all(runner: Runner) -> None:
             for iterator, call in left:
@@ -716,9 +716,10 @@ class Cell:
         for turn in snapshot.mailbox:
             if turn.kind == TOPIC:
                 self._count_topic(turn.payload)
-        for call in calls.values():
-            if call.cell is self and call.origin is not None:
-                self._queue_of(call).appendleft((RESUME, call, None))
+
+    def resume(self, call: Call[Any]) -> None:
+        """Queue the turn that calls the handler again whose iterable stayed behind."""
+        self._queue_of(call).appendleft((RESUME, call, None))
 
     def _thaw_end(self, stream: int, ended: dict[int, Ended]) -> None:
         if stream not in ended:

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ConnectionSnapshot(_message.Message):
-    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves", "age", "idle", "silent", "ping_unanswered", "max_age", "aged", "shutting_down", "taken_at", "load", "recent_load", "freeze_ms", "caller", "shared_by")
+    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves", "age", "idle", "silent", "ping_unanswered", "max_age", "aged", "shutting_down", "taken_at", "load", "recent_load", "weighing", "freeze_ms", "caller", "shared_by")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,7 @@ class ConnectionSnapshot(_message.Message):
     TAKEN_AT_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     RECENT_LOAD_FIELD_NUMBER: _ClassVar[int]
+    WEIGHING_FIELD_NUMBER: _ClassVar[int]
     FREEZE_MS_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
     SHARED_BY_FIELD_NUMBER: _ClassVar[int]
@@ -49,13 +50,14 @@ class ConnectionSnapshot(_message.Message):
     taken_at: float
     load: float
     recent_load: float
+    weighing: float
     freeze_ms: float
     caller: bytes
     shared_by: str
-    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ..., taken_at: _Optional[float] = ..., load: _Optional[float] = ..., recent_load: _Optional[float] = ..., freeze_ms: _Optional[float] = ..., caller: _Optional[bytes] = ..., shared_by: _Optional[str] = ...) -> None: ...
+    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ..., taken_at: _Optional[float] = ..., load: _Optional[float] = ..., recent_load: _Optional[float] = ..., weighing: _Optional[float] = ..., freeze_ms: _Optional[float] = ..., caller: _Optional[bytes] = ..., shared_by: _Optional[str] = ...) -> None: ...
 
 class SessionSnapshot(_message.Message):
-    __slots__ = ("partial_input", "unsent_output", "preface_left", "settings_received", "hpack_entries", "hpack_max_size", "continuation_stream", "continuation_end_stream", "continuation_block", "send_window", "receive_window", "receive_unacknowledged", "peer_initial_window", "peer_max_frame_size", "last_stream", "goaway_sent", "last_refused", "goaway_received", "streams", "held", "waiting", "goaway_ping_sent", "flood_spent", "flood_unsettled", "free_updates", "ping_strikes", "last_ping", "window", "table_announced", "reset_streams")
+    __slots__ = ("partial_input", "unsent_output", "preface_left", "settings_received", "hpack_entries", "hpack_max_size", "continuation_stream", "continuation_end_stream", "continuation_block", "send_window", "receive_window", "receive_unacknowledged", "peer_initial_window", "peer_max_frame_size", "last_stream", "goaway_sent", "last_refused", "goaway_received", "streams", "heads", "held", "waiting", "goaway_ping_sent", "flood_spent", "flood_unsettled", "free_updates", "ping_strikes", "last_ping", "window", "table_announced", "reset_streams")
     PARTIAL_INPUT_FIELD_NUMBER: _ClassVar[int]
     UNSENT_OUTPUT_FIELD_NUMBER: _ClassVar[int]
     PREFACE_LEFT_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +77,7 @@ class SessionSnapshot(_message.Message):
     LAST_REFUSED_FIELD_NUMBER: _ClassVar[int]
     GOAWAY_RECEIVED_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
+    HEADS_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     GOAWAY_PING_SENT_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +108,7 @@ class SessionSnapshot(_message.Message):
     last_refused: int
     goaway_received: bool
     streams: _containers.RepeatedCompositeFieldContainer[StreamSnapshot]
+    heads: _containers.RepeatedScalarFieldContainer[bytes]
     held: int
     waiting: int
     goaway_ping_sent: bool
@@ -116,20 +120,12 @@ class SessionSnapshot(_message.Message):
     window: int
     table_announced: bool
     reset_streams: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, partial_input: _Optional[bytes] = ..., unsent_output: _Optional[bytes] = ..., preface_left: _Optional[int] = ..., settings_received: bool = ..., hpack_entries: _Optional[_Iterable[str]] = ..., hpack_max_size: _Optional[int] = ..., continuation_stream: _Optional[int] = ..., continuation_end_stream: bool = ..., continuation_block: _Optional[bytes] = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., peer_initial_window: _Optional[int] = ..., peer_max_frame_size: _Optional[int] = ..., last_stream: _Optional[int] = ..., goaway_sent: bool = ..., last_refused: _Optional[int] = ..., goaway_received: bool = ..., streams: _Optional[_Iterable[_Union[StreamSnapshot, _Mapping]]] = ..., held: _Optional[int] = ..., waiting: _Optional[int] = ..., goaway_ping_sent: bool = ..., flood_spent: _Optional[float] = ..., flood_unsettled: _Optional[int] = ..., free_updates: _Optional[int] = ..., ping_strikes: _Optional[int] = ..., last_ping: _Optional[float] = ..., window: _Optional[int] = ..., table_announced: bool = ..., reset_streams: _Optional[_Iterable[int]] = ...) -> None: ...
-
-class HeaderField(_message.Message):
-    __slots__ = ("name", "value")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    VALUE_FIELD_NUMBER: _ClassVar[int]
-    name: bytes
-    value: bytes
-    def __init__(self, name: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, partial_input: _Optional[bytes] = ..., unsent_output: _Optional[bytes] = ..., preface_left: _Optional[int] = ..., settings_received: bool = ..., hpack_entries: _Optional[_Iterable[str]] = ..., hpack_max_size: _Optional[int] = ..., continuation_stream: _Optional[int] = ..., continuation_end_stream: bool = ..., continuation_block: _Optional[bytes] = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., peer_initial_window: _Optional[int] = ..., peer_max_frame_size: _Optional[int] = ..., last_stream: _Optional[int] = ..., goaway_sent: bool = ..., last_refused: _Optional[int] = ..., goaway_received: bool = ..., streams: _Optional[_Iterable[_Union[StreamSnapshot, _Mapping]]] = ..., heads: _Optional[_Iterable[bytes]] = ..., held: _Optional[int] = ..., waiting: _Optional[int] = ..., goaway_ping_sent: bool = ..., flood_spent: _Optional[float] = ..., flood_unsettled: _Optional[int] = ..., free_updates: _Optional[int] = ..., ping_strikes: _Optional[int] = ..., last_ping: _Optional[float] = ..., window: _Optional[int] = ..., table_announced: bool = ..., reset_streams: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class StreamSnapshot(_message.Message):
-    __slots__ = ("id", "headers", "remote_closed", "headers_sent", "send_window", "receive_window", "receive_unacknowledged", "partial_message", "unsent", "trailers", "held", "window", "encoding", "body_left", "work")
+    __slots__ = ("id", "head", "remote_closed", "headers_sent", "send_window", "receive_window", "receive_unacknowledged", "partial_message", "unsent", "trailers", "held", "window", "encoding", "body_left", "work")
     ID_FIELD_NUMBER: _ClassVar[int]
-    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
     REMOTE_CLOSED_FIELD_NUMBER: _ClassVar[int]
     HEADERS_SENT_FIELD_NUMBER: _ClassVar[int]
     SEND_WINDOW_FIELD_NUMBER: _ClassVar[int]
@@ -144,7 +140,7 @@ class StreamSnapshot(_message.Message):
     BODY_LEFT_FIELD_NUMBER: _ClassVar[int]
     WORK_FIELD_NUMBER: _ClassVar[int]
     id: int
-    headers: _containers.RepeatedScalarFieldContainer[str]
+    head: int
     remote_closed: bool
     headers_sent: bool
     send_window: int
@@ -158,7 +154,7 @@ class StreamSnapshot(_message.Message):
     encoding: str
     body_left: int
     work: int
-    def __init__(self, id: _Optional[int] = ..., headers: _Optional[_Iterable[str]] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ..., body_left: _Optional[int] = ..., work: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[int] = ..., head: _Optional[int] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ..., body_left: _Optional[int] = ..., work: _Optional[int] = ...) -> None: ...
 
 class CallSnapshot(_message.Message):
     __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted", "identity", "begun")
@@ -184,8 +180,8 @@ class CallSnapshot(_message.Message):
     held: _containers.RepeatedScalarFieldContainer[bytes]
     held_end: bool
     request: bytes
-    initial_metadata: _containers.RepeatedCompositeFieldContainer[HeaderField]
-    trailing_metadata: _containers.RepeatedCompositeFieldContainer[HeaderField]
+    initial_metadata: _containers.RepeatedScalarFieldContainer[bytes]
+    trailing_metadata: _containers.RepeatedScalarFieldContainer[bytes]
     held_compressed: _containers.RepeatedScalarFieldContainer[bool]
     request_compressed: bool
     origin: TurnSnapshot
@@ -194,21 +190,21 @@ class CallSnapshot(_message.Message):
     unadmitted: bool
     identity: str
     begun: bool
-    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., trailing_metadata: _Optional[_Iterable[_Union[HeaderField, _Mapping]]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ..., begun: bool = ...) -> None: ...
+    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[bytes]] = ..., trailing_metadata: _Optional[_Iterable[bytes]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ..., begun: bool = ...) -> None: ...
 
 class EndedCall(_message.Message):
-    __slots__ = ("call", "headers", "status", "message", "cancelled")
+    __slots__ = ("call", "head", "status", "message", "cancelled")
     CALL_FIELD_NUMBER: _ClassVar[int]
-    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     call: CallSnapshot
-    headers: _containers.RepeatedScalarFieldContainer[str]
+    head: bytes
     status: int
     message: bytes
     cancelled: bool
-    def __init__(self, call: _Optional[_Union[CallSnapshot, _Mapping]] = ..., headers: _Optional[_Iterable[str]] = ..., status: _Optional[int] = ..., message: _Optional[bytes] = ..., cancelled: bool = ...) -> None: ...
+    def __init__(self, call: _Optional[_Union[CallSnapshot, _Mapping]] = ..., head: _Optional[bytes] = ..., status: _Optional[int] = ..., message: _Optional[bytes] = ..., cancelled: bool = ...) -> None: ...
 
 class ContextEntry(_message.Message):
     __slots__ = ("key", "text", "data")

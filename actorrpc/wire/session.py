@@ -50,7 +50,14 @@ from actorrpc.wire.frames import (
     ErrorCode,
     Setting,
 )
-from actorrpc.wire.head import HeadReader, RequestHead, check_trailers, list_size
+from actorrpc.wire.head import (
+    HeadReader,
+    RequestHead,
+    check_trailers,
+    freeze_head,
+    list_size,
+    thaw_head,
+)
 from actorrpc.wire.hpack import SMALL_BLOCK, Decoder, Field
 from actorrpc.wire.inbound import Inbound
 from actorrpc.wire.outbound import Outbound, trailers
@@ -755,6 +762,11 @@ class Session:
         outbound = self.outbound
         spoken = outbound.frames != self._frames_at_ping
         last_ping = None if spoken or self._last_ping is None else now - self._last_ping
+        # Calls that sent the same share their head, and so do their snapshots.
+        heads: dict[RequestHead, int] = {}
+        streams = [
+            stream.freeze(heads.setdefault(stream.head, len(heads))) for stream in self.streams.values()
+        ]
         snapshot = snapshot_pb2.SessionSnapshot(
             partial_input=self._partial,
             unsent_output=unsent + outbound.framed(),
@@ -780,7 +792,8 @@ class Session:
             goaway_sent=self._goaway_sent,
             last_refused=self._last_refused,
             goaway_received=self.goaway_received,
-            streams=[stream.freeze() for stream in self.streams.values()],
+            heads=[freeze_head(head) for head in heads],
+            streams=streams,
         )
         self.inbound.freeze(snapshot)
         return snapshot
@@ -831,10 +844,11 @@ class Session:
         outbound.peer_max_frame_size = snapshot.peer_max_frame_size
         outbound.table_announced = snapshot.table_announced
         outbound.reset_streams = dict.fromkeys(snapshot.reset_streams[-outbound.most_reset :])
+        heads = [thaw_head(each) for each in snapshot.heads]
         for each in snapshot.streams:
             if not each.id & 1 or each.id > self.last_stream or each.id in self.streams:
                 raise ValueError(f"stream {each.id}, where the last is {self.last_stream}, or twice")
-            stream = self.streams[each.id] = Stream.thaw(each)
+            stream = self.streams[each.id] = Stream.thaw(each, heads)
             outbound.thawed(stream)
         outbound.backlog.has_room()  # if there is none, nothing comes of it
         if snapshot.unsent_output:

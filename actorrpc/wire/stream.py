@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from actorrpc.pb import snapshot_pb2
-from actorrpc.wire.head import RequestHead, malformed, parse_head
+from actorrpc.wire.head import RequestHead, malformed
 
 __all__ = ["Stream", "freeze_fields", "thaw_fields"]
 
@@ -101,10 +101,11 @@ class Stream:
         self.unsent = None
         self.unsent_bytes = 0
 
-    def freeze(self) -> snapshot_pb2.StreamSnapshot:
+    def freeze(self, head: int) -> snapshot_pb2.StreamSnapshot:
+        """``head`` is the number of its head among those of the session's snapshot."""
         return snapshot_pb2.StreamSnapshot(
             id=self.id,
-            headers=freeze_fields(self.head.fields),
+            head=head,
             remote_closed=self.remote_closed,
             headers_sent=self.headers_sent,
             send_window=self.send_window,
@@ -121,8 +122,11 @@ class Stream:
         )
 
     @classmethod
-    def thaw(cls, snapshot: snapshot_pb2.StreamSnapshot) -> Stream:
-        head, _ = parse_head(thaw_fields(snapshot.headers))
+    def thaw(cls, snapshot: snapshot_pb2.StreamSnapshot, heads: Sequence[RequestHead]) -> Stream:
+        """``heads`` are those of the session's snapshot. Raises ValueError for one that is not there."""
+        if snapshot.head >= len(heads):
+            raise ValueError(f"stream {snapshot.id} without its head")
+        head = heads[snapshot.head]
         stream = cls(snapshot.id, head, "", snapshot.send_window, snapshot.receive_window)
         stream.receive_unacknowledged = snapshot.receive_unacknowledged
         stream.held = snapshot.held
@@ -140,12 +144,8 @@ class Stream:
         return stream
 
     @classmethod
-    def over(cls, id: int, fields: Sequence[str]) -> Stream:
-        """What is left of a stream that the session has forgotten: what the client said at its beginning.
-
-        Raises ValueError or StreamFault for what no client can have said.
-        """
-        head, _ = parse_head(thaw_fields(fields))
+    def over(cls, id: int, head: RequestHead) -> Stream:
+        """What is left of a stream that the session has forgotten: what the client said at its beginning."""
         stream = cls(id, head, "", 0, 0)
         stream.closed = stream.remote_closed = stream.headers_sent = True
         return stream

@@ -15,6 +15,7 @@ import pytest
 import actorrpc
 from actorrpc.hub.node import Node
 from actorrpc.hub.travel import Arrival, thaw
+from actorrpc.hub.turns import Cell
 from actorrpc.pb import snapshot_pb2
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
@@ -378,6 +379,34 @@ def test_a_bad_snapshot_is_refused_and_nothing_leaks(hubs, monkeypatch, corrupt)
         assert stub.Unary(Item()).number == 2
         assert hubs.connection().state == "serving"
         assert not hubs.nodes[1].connections
+
+
+def test_a_move_looks_at_no_call_for_each_actor(monkeypatch):
+    """Each of thousands of users may have an actor, and as many calls may be open."""
+    looked: list[int] = []
+    abandon, thaw_turns = Cell.abandon_iterators, Cell.thaw_turns
+
+    class Calls(dict[int, Any]):
+        def values(self) -> Any:
+            looked.append(len(self))
+            return super().values()
+
+    def abandoning(cell: Cell, calls: Any) -> None:
+        looked.append(len(calls))
+        abandon(cell, calls)
+
+    monkeypatch.setattr(Cell, "abandon_iterators", abandoning)
+    monkeypatch.setattr(Cell, "thaw_turns", lambda *args: thaw_turns(*args[:2], Calls(args[2]), *args[3:]))
+    by_user = actorrpc.App(app.services.values(), identity=lambda call: str(call.metadata.get("user", "")))
+    with serving(by_user, 2) as hubs, connect(hubs) as channel:
+        stub = StatefulStub(channel)
+        open_calls = [stub.Listen(Item(text="x"), metadata=[("user", f"u{number}")]) for number in range(9)]
+        for each in open_calls:
+            dict(each.initial_metadata())
+        moved(hubs, 1)
+        stub.Unary(Item())
+        assert len(hubs.connection().cells) >= 9
+    assert sum(looked) == 0
 
 
 def test_no_file_descriptor_leaks_in_many_moves(hubs):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actorrpc.config import Config
+from actorrpc.errors import StreamFault
 from actorrpc.wire import head
 from actorrpc.wire.events import MessageReceived, StreamRefused
-from actorrpc.wire.head import parse_timeout
+from actorrpc.wire.head import RequestHead, freeze_head, parse_head, parse_timeout, thaw_head
 from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
 
@@ -423,3 +428,50 @@ def test_a_refused_message_ends_a_call_that_waits_to_send(finished: bool) -> Non
     owner.feed(raw.data(1, raw.message(b"bad", 1)))
     assert View(owner.sent).brief() == {1: "200, part of a message, status 13, reset 0"}
     assert not owner.session.streams
+
+
+# ---- on the way to another hub
+
+
+def everything(head: RequestHead) -> dict[str, Any]:
+    return {name: getattr(head, name) for name in RequestHead.__slots__}
+
+
+VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF), max_size=20).map(str.strip)
+FIELDS = st.lists(
+    st.tuples(st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True), VALUES)
+    | st.sampled_from(
+        [
+            ("grpc-encoding", "gzip"),
+            ("grpc-encoding", "unknown"),
+            ("grpc-accept-encoding", "gzip,identity"),
+            ("content-length", "12"),
+            ("expect", "100-continue"),
+            ("content-type", "text/html"),
+            ("grpc-timeout", "1S"),
+            ("x" * 3000, "large"),
+        ]
+    ),
+    max_size=12,
+)
+
+
+@given(FIELDS)
+def test_a_head_travels(fields: Fields) -> None:
+    try:
+        found, _ = parse_head((*raw.request("Unary"), *fields))
+    except StreamFault:
+        return
+    packed = freeze_head(found)
+    for _ in range(2):  # from elsewhere, and known already
+        assert everything(thaw_head(packed)) == everything(found)
+        head._memo.clear()
+
+
+def test_what_is_no_head() -> None:
+    for packed in (b"", b":path", b":path\0/a.B/C\0te"):
+        with pytest.raises(ValueError, match="shorter"):
+            thaw_head(packed)
+    for packed in (b":path\0", b"te\0trailers"):
+        with pytest.raises(ValueError, match="without a path"):
+            thaw_head(packed)

@@ -175,6 +175,18 @@ def test_a_snapshot_survives_being_thawed() -> None:
     assert snapshot.streams[0].unsent and snapshot.streams[0].trailers and snapshot.streams[0].partial_message
 
 
+def test_calls_that_sent_the_same_share_their_head_on_the_way() -> None:
+    owner = Owner()
+    owner.feed(raw.OPEN)
+    for stream in range(1, 41, 2):
+        owner.feed(raw.headers(stream, raw.request("Echo", ("which", "odd" if stream % 4 == 1 else "even"))))
+    snapshot = owner.session.freeze()
+    assert [each.head for each in snapshot.streams] == [0, 1] * 10 and len(snapshot.heads) == 2
+    streams = Session.thaw(snapshot, Config()).streams
+    assert [dict(each.head.fields)["which"] for each in streams.values()] == ["odd", "even"] * 10
+    assert len({id(each.head) for each in streams.values()}) == 2
+
+
 def test_a_snapshot_names_no_clock_and_no_table_of_ours() -> None:
     fields = {field.name for field in SessionSnapshot.DESCRIPTOR.fields}
     assert not {name for name in fields if "time" in name or "deadline" in name}
@@ -192,11 +204,13 @@ def test_a_session_that_cannot_be_is_refused(field: str, value: int) -> None:
 
 
 def test_a_stream_that_cannot_be_is_refused() -> None:
-    nameless, even, twice = frozen(), frozen(), frozen()
-    del nameless.streams[0].headers[0]
+    nameless, pathless, headless, even, twice = frozen(), frozen(), frozen(), frozen(), frozen()
+    nameless.heads[0] = nameless.heads[0].partition(b"\0")[2]
+    pathless.heads[0] = b"te\0trailers"
+    headless.streams[0].head = 1
     even.streams[0].id, even.last_stream = 2, 9
     twice.streams.append(twice.streams[0])
-    for snapshot in (nameless, even, twice):
+    for snapshot in (nameless, pathless, headless, even, twice):
         with pytest.raises(SnapshotError, match="cannot be"):
             Session.thaw(snapshot, Config())
 
