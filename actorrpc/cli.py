@@ -32,6 +32,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 ANSWER_TIMEOUT = 10.0
 MOVE_TIMEOUT = 60.0
 
+#: What a move costs is shown from here on: of less, nobody notices anything.
+HEAVY_MOVE_MS = 10
+
 #: Commands for which it need not be Linux.
 _ANYWHERE = ("protoc", "simulate")
 
@@ -62,6 +65,7 @@ _CONFIG_HELP = {
     "max_connection_age_grace": "Seconds that its calls may then go on. 0: no limit.",
     "max_state_bytes": "The largest snapshot that a connection may travel as.",
     "quiesce_timeout": "Seconds that a move waits for running turns.",
+    "max_move_time": "Seconds that a policy's move may stop its two hubs, in all. 0: no limit.",
     "start_timeout": "Seconds that a hub may take to import the app. 0: no limit.",
     "drain_timeout": "Seconds that a stopping hub lets open calls run.",
     "stream_window_bytes": "Flow-control window of a call, at first.",
@@ -256,8 +260,12 @@ def connections(as_json: bool, runtime_dir: str | None) -> None:
     if as_json:
         print(reply.json)
         return
-    columns = ("id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why")
-    _print_table(columns, json.loads(reply.json))
+    columns = ("id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "move_ms", "movable", "why")
+    rows = json.loads(reply.json)
+    for row in rows:
+        cost = row.get("move_ms", 0.0)  # a broker of an older version does not know
+        row["move_ms"] = round(cost) if cost >= HEAVY_MOVE_MS else ""
+    _print_table(columns, rows)
 
 
 @cli.command()

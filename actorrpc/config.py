@@ -71,6 +71,9 @@ class Config:
     max_connection_age_grace: float = 0.0
     #: How long a freeze waits for running turns before the move is given up.
     quiesce_timeout: float = 1.0
+    #: A policy's move may stop its two hubs for so long in all, by the source's estimate; one that a person
+    #: asks for takes as long as it takes. 0: no limit.
+    max_move_time: float = 0.05
     #: How long a hub's process may take until it serves, which is to import the app; then it is killed, and
     #: started again. 0: for ever.
     start_timeout: float = 120.0

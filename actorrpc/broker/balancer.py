@@ -29,10 +29,14 @@ class ConnectionLoad:
     freeze_ms: float = 0.0
     #: Since it was accepted.
     age: float = 0.0
-    #: Why it cannot move now; "" if it can.
+    #: Why no policy can move it now; "" if one can.
     why: str = ""
     #: The topic that it has most to do with; "" for none.
     group: str = ""
+    #: For how long a move would stop its source and its target, in all; 0: not known yet.
+    move_ms: float = 0.0
+    #: That is why it cannot: it is more than a policy's move may take (``--max-move-time``).
+    too_heavy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ def _row(hub: int, connection: control_pb2.Connection) -> dict[str, Any]:
         "freeze_ms": round(connection.freeze_ms, 3),
         "age": round(connection.age, 1),
         "identities": connection.identities,
+        "move_ms": round(connection.move_ms, 1),
     }
 
 
@@ -148,10 +149,13 @@ class _Search:
             pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def move_question(connection: str, target: int) -> control_pb2.ToHub:
+def move_question(
+    connection: str, target: int, by: control_pb2.Move.Asker = control_pb2.Move.PERSON
+) -> control_pb2.ToHub:
     """To a hub: move this connection to that one, now or not at all."""
     until = time.monotonic() + BEGIN_WITHIN
-    return control_pb2.ToHub(move=control_pb2.Move(connection=connection, target=target, until=until))
+    move = control_pb2.Move(connection=connection, target=target, until=until, by=by)
+    return control_pb2.ToHub(move=move)
 
 
 def _knows(answer: Answer | None) -> bool:

@@ -220,7 +220,8 @@ class Rebalancer:
         began = time.monotonic()
         answer: Answer | None = None
         try:
-            answer = process.ask(move_question(move.connection, move.target)).wait(self._patience)
+            question = move_question(move.connection, move.target, control_pb2.Move.POLICY)
+            answer = process.ask(question).wait(self._patience)
             aborted = _why_aborted(move, answer)
         except Exception as error:
             log.exception("%r could not be asked for", move)
@@ -277,5 +278,14 @@ def hub_load(process: HubProcess, now: float, limit: int) -> HubLoad:
 
 def _connection_load(row: control_pb2.ConnectionLoad) -> ConnectionLoad:
     return ConnectionLoad(
-        row.id, row.load, row.recent, row.state_bytes, row.freeze_ms, row.age, row.why, row.group
+        row.id,
+        row.load,
+        row.recent,
+        row.state_bytes,
+        row.freeze_ms,
+        row.age,
+        row.why,
+        row.group,
+        row.move_ms,
+        row.too_heavy,
     )

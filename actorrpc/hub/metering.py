@@ -131,12 +131,15 @@ class Usage:
         "id",
         "listed",
         "meter",
+        "move_ms",
         "published",
         "settled",
         "spent",
         "state_bytes",
+        "too_heavy",
         "unsent",
         "weigh_at",
+        "weighing",
     )
 
     def __init__(self, meter: Meter, id: str) -> None:
@@ -167,6 +170,12 @@ class Usage:
         #: The size of its actors' states when they were last weighed, and when to weigh them again.
         self.state_bytes = 0
         self.weigh_at = 0.0
+        #: Seconds that this took.
+        self.weighing = 0.0
+        #: Milliseconds that a move would have cost its two hubs, when it was weighed last; and why no policy
+        #: may move it for that, "" if one may.
+        self.move_ms = 0.0
+        self.too_heavy = ""
         #: Bytes that the client has not taken, as ``meter.unsent`` counts them.
         self.unsent = 0
         #: What it publishes, by topic; None: nothing yet.

@@ -25,6 +25,7 @@ from actorrpc.handoff.target import Unwilling
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Endings, InterceptedCall
 from actorrpc.hub.metering import Meter, shares
+from actorrpc.hub.move_cost import MoveCosts, too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.reception import Reception
 from actorrpc.hub.report import Reporter
@@ -83,6 +84,7 @@ class Node:
         self.endings = Endings(self.runners)
         self.meter = Meter()
         self.sharing = Sharing(config)
+        self.move_costs = MoveCosts()
         self._reporter = Reporter(self)
         #: Turns that ran here.
         self.turns = 0
@@ -287,8 +289,18 @@ class Node:
 
     # ---- moving
 
-    def move(self, connection_id: str, target: int, done: Callable[[control_pb2.MoveResult], None]) -> None:
-        """Move a connection to another hub; ``done`` gets the outcome, perhaps before this returns."""
+    def move(
+        self,
+        connection_id: str,
+        target: int,
+        done: Callable[[control_pb2.MoveResult], None],
+        *,
+        by_policy: bool = False,
+    ) -> None:
+        """Move a connection to another hub; ``done`` gets the outcome, perhaps before this returns.
+
+        One that a policy asks for is refused if it would stop both hubs for too long.
+        """
         connection = self.connections.get(connection_id)
         if connection is None:
             why = f"no connection {connection_id} here"
@@ -300,12 +312,26 @@ class Node:
         elif connection_id in self.handoffs.sources:
             why = "the connection is being moved already"
             done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
+        elif by_policy and (why := self._why_too_heavy(connection)):
+            done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
         else:
-            self._begin_move(connection, target, done)
+            limit = self.config.max_move_time if by_policy else 0.0
+            self._begin_move(Departure(connection, limit), target, done)
+
+    def weigh(self, connection: Connection) -> None:
+        """Find out how large its states are, unless that has just been done."""
+        self._reporter.weigh(connection)
+
+    def _why_too_heavy(self, connection: Connection) -> str:
+        """Why no policy may move it; "" if one may."""
+        self.weigh(connection)
+        return too_long(self.move_costs.of(connection), self.config.max_move_time)
 
     def _begin_move(
-        self, connection: Connection, target: int, done: Callable[[control_pb2.MoveResult], None]
+        self, departure: Departure, target: int, done: Callable[[control_pb2.MoveResult], None]
     ) -> None:
+        connection = departure.connection
+
         def report(source: Source, why: str) -> None:
             pause = 0.0 if why else (monotonic() - source.began) * 1000
             if self._on_moved is not None:
@@ -330,7 +356,7 @@ class Node:
                 duties.append(partial(self._end, connection))
             do_all(log, f"the end of the move of {connection.id}", *duties, self._check_stopped)
 
-        self.handoffs.begin(Departure(connection), self._links[target], finished)
+        self.handoffs.begin(departure, self._links[target], finished)
 
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
@@ -431,6 +457,10 @@ def _describe(connection: Connection) -> control_pb2.Connection:
     usage = connection.usage
     now = monotonic()
     share = usage.share()
+    node = connection.node
+    node.weigh(connection)
+    cost = node.move_costs.of(connection)
+    too_heavy = "" if why else too_long(cost, node.config.max_move_time)
     return control_pb2.Connection(
         id=connection.id,
         peer=connection.peer,
@@ -444,5 +474,6 @@ def _describe(connection: Connection) -> control_pb2.Connection:
         freeze_ms=usage.freeze_ms,
         age=now - usage.born,
         movable=not why,
-        why=why,
+        why=why or (too_heavy and f"no policy moves it: {too_heavy}"),
+        move_ms=cost.total * 1e3,
     )

@@ -13,6 +13,7 @@ from time import thread_time
 from typing import TYPE_CHECKING
 
 from actorrpc.hub.metering import LIGHT, Usage
+from actorrpc.hub.move_cost import too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.proc import ProcNumber
 from actorrpc.pb import control_pb2
@@ -37,8 +38,8 @@ _COLD = 0.001
 #: Connections that have gone which one report passes over, to find ``OTHERS`` that are there.
 _MAX_LOOKS = 4 * OTHERS
 
-#: To weigh a state takes as long as to serialize it. So it is done at most so often, in seconds, and in all
-#: for this share of the time, on average.
+#: To weigh a state takes as long as to serialize it, and to count what else travels as long as to look at all
+#: calls. So it is done at most so often, in seconds, and in all for this share of the time, on average.
 _WEIGH_AGAIN = 5.0
 _WEIGHING = 0.0025
 
@@ -95,6 +96,11 @@ class Reporter:
         named = {connection.id for connection in heaviest}
         ids = self._rotation.take(OTHERS, node.connections, _MAX_LOOKS)
         others = [node.connections[id] for id in ids if id not in named]
+        # Who was weighed longest ago comes first: heavy ones would keep the others from it.
+        for connection in sorted([*heaviest, *others], key=lambda each: each.usage.weigh_at):
+            if self._allowance <= 0:
+                break
+            self._allowance -= self.weigh(connection)
         load = control_pb2.Load(
             connections=len(node.connections),
             turns=node.turns,
@@ -151,8 +157,7 @@ class Reporter:
 
     def _describe(self, connection: Connection, now: float) -> control_pb2.ConnectionLoad:
         usage = connection.usage
-        if now >= usage.weigh_at and self._allowance > 0:
-            self._weigh(connection)
+        why = why_pinned(connection) or why_unquiet(connection)
         return control_pb2.ConnectionLoad(
             id=connection.id,
             load=usage.load(now),
@@ -160,18 +165,27 @@ class Reporter:
             state_bytes=usage.state_bytes,
             freeze_ms=usage.freeze_ms,
             age=now - usage.born,
-            why=why_pinned(connection) or why_unquiet(connection),
+            why=why or usage.too_heavy,
             group=_group(connection, now),
+            move_ms=usage.move_ms,
+            too_heavy=not why and bool(usage.too_heavy),
         )
 
-    def _weigh(self, connection: Connection) -> None:
-        usage = connection.usage
+    def weigh(self, connection: Connection) -> float:
+        """Find out how large its states are, and what its move would cost, unless that has just been done.
+        Returns the seconds that this took."""
+        usage, node = connection.usage, self._node
         clock = usage.meter.clock
-        began = clock()
+        if (began := clock()) < usage.weigh_at:
+            return 0.0
         usage.state_bytes = connection.state_bytes
+        usage.weighing = clock() - began
+        cost = node.move_costs.of(connection)
+        usage.move_ms = cost.total * 1e3
+        usage.too_heavy = too_long(cost, node.config.max_move_time)
         ended = clock()
         usage.weigh_at = ended + _WEIGH_AGAIN
-        self._allowance -= ended - began
+        return ended - began
 
     def __repr__(self) -> str:
         return f"<Reporter {len(self._warm)} warm, {self.touched} touched>"

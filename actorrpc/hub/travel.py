@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterable
 from contextvars import Context
 from itertools import chain, zip_longest
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError, Message
@@ -23,6 +23,7 @@ from actorrpc.hub.connection import Connection
 from actorrpc.hub.failures import describe
 from actorrpc.hub.interception import Admission, InterceptedCall
 from actorrpc.hub.listener import socket_of
+from actorrpc.hub.move_cost import contents, price, too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.state import FROZEN, QUIESCING
 from actorrpc.hub.topics import Subscription
@@ -43,6 +44,10 @@ log = logging.getLogger("actorrpc.hub")
 #: The format of the snapshots that this version writes, and the only one it reads.
 FORMAT = 4
 
+#: Bytes of a snapshot below which a move teaches nothing of what moves cost: there is nothing in it. To count
+#: and to price it all the same would make a tenth of an idle connection's move.
+_LEAST_TAUGHT = 2048
+
 #: A snapshot that seems to be older, or of the future, was taken by another clock.
 MAX_AGE = 10.0
 
@@ -50,9 +55,11 @@ MAX_AGE = 10.0
 class Departure:
     """A connection about to move, as ``actorrpc.handoff.source`` sees it: with the actors' hooks."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, limit: float = 0.0) -> None:
+        """``limit`` is how many seconds the move may cost both hubs together; 0: as many as it takes."""
         self.connection = connection
         self.id = connection.id
+        self._limit = limit
         self._given_up = False
         #: Those whose on_freeze has begun.
         self._hooked: set[Cell] = set()
@@ -120,7 +127,7 @@ class Departure:
         obstacle = self._hook_failed or why_pinned(self.connection)
         if obstacle:
             raise SnapshotError(obstacle)
-        return freeze(self.connection)
+        return freeze(self.connection, self._limit)
 
     def fileno(self) -> int:
         return self.connection.transport.fileno()
@@ -161,12 +168,17 @@ class Arrival:
         self.connection.let_go()
 
 
-def freeze(connection: Connection) -> bytes:
+def freeze(connection: Connection, limit: float = 0.0) -> bytes:
     """The serialized snapshot of a quiet connection, which is frozen from now on.
 
-    Raises SnapshotError if it is too large to move, or being closed.
+    Raises SnapshotError if it is too large to move, or being closed, or if the move would take more than
+    ``limit`` seconds of both hubs together; 0: that is all the same.
     """
-    began = monotonic()
+    began, computed = monotonic(), thread_time()
+    costs = connection.node.move_costs
+    # More may have come since the move was begun.
+    if limit and (why := too_long(costs.of(connection), limit)):
+        raise SnapshotError(why)
     unsent = connection.freeze()
     usage = connection.usage
     cells = list(connection.cells.values())
@@ -188,11 +200,15 @@ def freeze(connection: Connection) -> bytes:
         recent_load=usage.recent(now),
         caller=connection.caller,
         shared_by=connection.shared_by,
+        weighing_us=round(usage.weighing * 1e6),
     )
     connection.upkeep.freeze(snapshot, now)
     data = snapshot.SerializeToString()
     usage.state_bytes = sum(len(actor.state) for actor in snapshot.actors)
     usage.freeze_ms = (monotonic() - began) * 1000
+    computed = thread_time() - computed
+    if len(data) > _LEAST_TAUGHT:
+        costs.freezing.learn(price(contents(connection)).freeze, computed)
     # What it took is known only now. A field more behind a message is a field of the message.
     data += snapshot_pb2.ConnectionSnapshot(freeze_ms=usage.freeze_ms).SerializeToString()
     limit = connection.node.config.max_state_bytes
@@ -208,6 +224,7 @@ def thaw(node: Node, data: bytes | memoryview) -> Connection:
 
     Raises SnapshotError for a snapshot that this hub cannot serve.
     """
+    began = thread_time()
     try:
         snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)  # type: ignore[arg-type]  # any buffer
     except DecodeError as error:
@@ -224,6 +241,9 @@ def thaw(node: Node, data: bytes | memoryview) -> Connection:
     except BaseException:
         connection.let_go()
         raise
+    computed = thread_time() - began
+    if len(data) > _LEAST_TAUGHT:
+        node.move_costs.thawing.learn(price(contents(connection)).thaw, computed)
     return connection
 
 
@@ -238,6 +258,7 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     usage.restore(snapshot.load, snapshot.recent_load, taken, connection.upkeep.accepted)
     usage.freeze_ms = snapshot.freeze_ms
     usage.state_bytes = sum(len(actor.state) for actor in snapshot.actors)
+    usage.weighing = snapshot.weighing_us / 1e6
     for actor in snapshot.actors:
         connection.take(_thaw_cell(connection, actor), taken - actor.idle)
     for each in snapshot.calls:

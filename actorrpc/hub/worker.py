@@ -213,7 +213,8 @@ class Worker:
             aborted = control_pb2.MoveResult.ABORTED
             answer(control_pb2.MoveResult(outcome=aborted, why="the hub was too busy to begin with it"))
         else:
-            self._node.move(move.connection, move.target, answer)
+            by_policy = move.by == control_pb2.Move.POLICY
+            self._node.move(move.connection, move.target, answer, by_policy=by_policy)
 
     def _on_list_connections(self, question: control_pb2.ListConnections) -> None:
         answer = self._node.list_some(question.after)

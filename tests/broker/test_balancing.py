@@ -108,3 +108,30 @@ def test_a_policy_that_cannot_be_made(serve: Serve, tmp_path: Path) -> None:
         assert server.wait() == 2
         assert why in server.errors
         assert server.errors.count("\n") == 1
+
+
+def test_what_would_stop_two_hubs_for_too_long_moves_only_by_hand(
+    serve: Serve, connect: Connect, tmp_path: Path
+) -> None:
+    """Whatever the policy: here it asks for all that it is shown, and the least move takes longer."""
+    server = with_policy(serve, tmp_path, "ToHubOne", "--max-move-time", "1e-6")
+    client = connect(server.address)
+    client.call()
+    (row,) = server.connections()
+    if row["hub"] != 0:
+        assert server.run("move", row["id"], 0).returncode == 0
+
+    def refused() -> list[dict[str, object]]:
+        client.call()  # what is idle is not named
+        return [each for each in moves(server) if each["outcome"] == "aborted"]
+
+    until(refused)
+    assert {(each["by"], each["what"]) for each in refused()} == {("my_policies:ToHubOne", row["id"])}
+    for each in refused():
+        assert str(each["why"]).startswith("a move would stop its two hubs for ")
+    (row,) = server.connections()
+    assert row["hub"] == 0 and row["movable"] and row["move_ms"] > 0
+    assert row["why"].startswith("no policy moves it: a move would stop its two hubs for ")
+    assert server.run("move", row["id"], 1).returncode == 0
+    assert [each["hub"] for each in server.connections()] == [1]
+    client.call()

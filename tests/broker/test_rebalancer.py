@@ -21,6 +21,7 @@ from actorrpc.broker.rebalancer import Rebalancer, hub_load
 from actorrpc.broker.recording import Recording, recording
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.pb import control_pb2
 from actorrpc.pb.control_pb2 import ConnectionLoad, Load, Moved, MoveResult, ToHub
 
 MOVE = Move("0-1-1", 0, 1, "hub 0 is at 90 %", 0.25)
@@ -36,13 +37,24 @@ class FakeHub:
         self.load = Load(
             connections=3,
             busy=0.5,
-            heaviest=[ConnectionLoad(id=f"{hub}-1-1", load=0.25, recent=0.5, why="", group="room/1")],
+            heaviest=[
+                ConnectionLoad(
+                    id=f"{hub}-1-1",
+                    load=0.25,
+                    recent=0.5,
+                    why="heavy",
+                    group="room/1",
+                    move_ms=340.5,
+                    too_heavy=True,
+                )
+            ],
             groups={"room/1": 2.5},
         )
         self.asked: list[tuple[str, int, AsyncResult[Any]]] = []
 
     def ask(self, question: ToHub) -> AsyncResult[Any]:
         result: AsyncResult[Any] = AsyncResult()
+        self.by = question.move.by
         self.asked.append((question.move.connection, question.move.target, result))
         return result
 
@@ -92,6 +104,7 @@ def test_a_move_is_asked_of_its_source(started: Any, hubs: list[Any]) -> None:
     gevent.sleep(0)
     ((connection, target, answer),) = hubs[0].asked
     assert (connection, target, hubs[1].asked) == ("0-1-1", 1, [])
+    assert hubs[0].by == control_pb2.Move.POLICY  # which its source may refuse for what it costs
     assert rebalancer.status()["under_way"] == 1
     rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=1, pause_ms=1.5))
     answer.set(MoveResult(outcome=MoveResult.MOVED))
@@ -151,6 +164,7 @@ def test_the_policy_sees_what_was_reported(started: Any, hubs: list[Any]) -> Non
     assert (connection.id, connection.load, connection.recent, connection.group) == (
         "0-1-1", 0.25, 0.5, "room/1",
     )  # fmt: skip
+    assert (connection.why, connection.move_ms, connection.too_heavy) == ("heavy", 340.5, True)
     assert hub_load(hubs[0], hubs[0].reported + 7.0, 0).stale == pytest.approx(7.0)
     assert hub_load(hubs[0], 7.0, 0).room is None
     assert hub_load(hubs[0], 7.0, 2).room == 0  # it had more when the limit came

@@ -84,8 +84,11 @@ class FakeNode:
     def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
         self.heard.append(("homes", list(homes), version))
 
-    def move(self, connection_id: str, target: int, done: Callable[[MoveResult], None]) -> None:
-        done(MoveResult(outcome=MoveResult.ABORTED, why=f"{connection_id} not to {target}"))
+    def move(
+        self, connection_id: str, target: int, done: Callable[[MoveResult], None], *, by_policy: bool
+    ) -> None:
+        who = "a policy" if by_policy else "a person"
+        done(MoveResult(outcome=MoveResult.ABORTED, why=f"{connection_id} not to {target} for {who}"))
 
     def report(self) -> Load:
         return Load(connections=3, turns=42)
@@ -226,9 +229,18 @@ def test_questions_are_answered_with_their_numbers(broker: Broker) -> None:
     broker.link.send(ToHub(move=Move(request=7, connection="0-1-1", target=1, until=time.monotonic() + 60)))
     broker.link.send(ToHub(list_connections=ListConnections(request=8)))
     result = broker.hear("move_result").move_result
-    assert result == MoveResult(request=7, outcome=MoveResult.ABORTED, why="0-1-1 not to 1")
+    assert result == MoveResult(request=7, outcome=MoveResult.ABORTED, why="0-1-1 not to 1 for a person")
     answer = broker.hear("connections").connections
     assert (answer.request, [connection.id for connection in answer.connections]) == (8, ["0-1-1"])
+
+
+def test_a_hub_hears_who_asks_for_a_move(broker: Broker) -> None:
+    """What is not said was not asked for by a policy."""
+    broker.start()
+    for by, who in ((None, "a person"), (Move.PERSON, "a person"), (Move.POLICY, "a policy")):
+        asked = Move(request=7, connection="0-1-1", target=1, until=time.monotonic() + 60, by=by)
+        broker.link.send(ToHub(move=asked))
+        assert broker.hear("move_result").move_result.why == f"0-1-1 not to 1 for {who}"
 
 
 def test_load_and_moves_are_reported(broker: Broker) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from actorrpc.config import Config
 from actorrpc.hub.metering import LIGHT, Meter, Usage
+from actorrpc.hub.move_cost import Cost
 from actorrpc.hub.proc import ProcNumber, can_open
 from actorrpc.hub.report import HEAVIEST, OTHERS, WARM, Reporter, Rotation, core_wait
 from actorrpc.hub.sharing import Sharing
@@ -38,6 +39,8 @@ class FakeConnection:
         self.running = 0
         self.host = SimpleNamespace(subscriptions=[], unacknowledged=0)
         self.node = SimpleNamespace(topics=None)
+        #: Seconds that a move would cost.
+        self.cost = 0.0
         self.looks = 0
         self.weighed = 0
 
@@ -56,6 +59,8 @@ class FakeNode:
     """A hub of so many connections, whose clock the test moves."""
 
     turns = 5
+    config = Config(max_move_time=0.05)
+    move_costs = SimpleNamespace(of=lambda connection: Cost(connection.cost / 2, connection.cost / 2))
 
     def __init__(self, connections: int) -> None:
         self.now = 100.0
@@ -240,6 +245,46 @@ def test_weighing_takes_no_more_than_its_share() -> None:
         node.report()
     taken = 0.01 * sum(connection.weighed for connection in node.connections.values())
     assert 0.1 < taken < 0.004 * (node.now - 100)
+
+
+def test_who_was_weighed_longest_ago_is_weighed_next() -> None:
+    """Heavy ones would be weighed again and again, and the others never."""
+    node = FakeNode(3)
+
+    def weigh(connection: FakeConnection) -> int:
+        node.now += (
+            0.0125 if connection.id == "0-1-0" else 0.005
+        )  # all that is allowed in five seconds, or two
+        connection.weighed += 1
+        return 7
+
+    weighing = type("Weighing", (FakeConnection,), {"state_bytes": property(weigh)})
+    for connection in node.connections.values():
+        connection.__class__ = weighing
+    for _ in range(200):
+        node.spend({"0-1-0": 0.1, "0-1-1": 0.05, "0-1-2": 0.025})
+        node.report()
+    times = [connection.weighed for connection in node.connections.values()]
+    assert min(times) > 1 and max(times) - min(times) <= 1
+
+
+def test_what_a_move_costs_is_reported_and_why_no_policy_may_make_it() -> None:
+    node = FakeNode(3)
+    for number, cost in enumerate((0.0008, 0.05, 0.3404)):
+        node.connections[f"0-1-{number}"].cost = cost
+    node.spend({"0-1-0": 0.003, "0-1-1": 0.002, "0-1-2": 0.001})
+    for _ in range(3):
+        rows = node.report().heaviest
+    assert [round(row.move_ms, 3) for row in rows] == [0.8, 50, 340.4]
+    assert [(row.why, row.too_heavy) for row in rows] == [
+        ("", False),
+        ("", False),
+        ("a move would stop its two hubs for 340 ms in all, over 50 ms", True),
+    ]
+    node.connections["0-1-2"].running = 1  # what keeps everybody from moving it comes first
+    node.spend({"0-1-0": 0.003, "0-1-1": 0.002, "0-1-2": 0.001})
+    row = node.report().heaviest[2]
+    assert (row.why, row.too_heavy) == ("the handler of a call that has ended still runs", False)
 
 
 def test_to_ask_what_connections_take_hides_none_from_the_reports() -> None:
