@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actorrpc.broker.policies import NAMES, make_policy
+from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ __all__ = ["simulate"]
     help="Hubs that go, a minute; each is back half a minute later, empty.")  # fmt: skip
 @click.option("--placement", type=click.Choice(["hash", "one"]), default="hash", show_default=True,
     help="Where connections begin: as the kernel hashes them, or the heavy ones all on one hub.")  # fmt: skip
+@click.option("--max-move-time", type=click.FloatRange(0), default=Config.max_move_time, show_default=True,
+    help="Seconds that a move may stop two hubs for, in all. 0: no limit.")  # fmt: skip
 @click.option("--replay", metavar="FILE", help="Replay what `actorrpc serve --record FILE` has written.")
 @click.option("--plot", "plot_path", metavar="FILE", help="Draw curves into a .png or .svg.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -29,6 +29,8 @@ class Connections:
         self.born = -ages
         self.state_bytes = np.full(self.count, 2000.0)
         self.freeze_ms = np.full(self.count, 0.3)
+        #: For how long a move stops the two hubs, in all.
+        self.move_ms = np.full(self.count, 0.6)
         #: Ids, where the connections have names of their own; and why a connection cannot move.
         self.names: list[str] | None = None
         self.why: dict[int, str] = {}

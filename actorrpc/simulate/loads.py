@@ -33,6 +33,9 @@ class Load(Protocol):
     def start(self, homes: Indices, hubs: int) -> Floats:
         """The loads at first, one on average, of connections that begin at these hubs."""
 
+    def move_ms(self, count: int) -> Floats | None:
+        """For how long a move of each connection stops two hubs, in all; None: as usual."""
+
     def change(self, now: float) -> Changes | None:
         """What changes now by itself."""
 
@@ -51,6 +54,9 @@ class Still:
 
     def start(self, homes: Indices, hubs: int) -> Floats:
         return np.ones(len(homes))
+
+    def move_ms(self, count: int) -> Floats | None:
+        return None
 
     def change(self, now: float) -> Changes | None:
         return None
@@ -96,6 +102,15 @@ class Pareto(Redrawn):
 
     def draw(self, count: int) -> Floats:
         return 1 + self.random.pareto(1.5, count)
+
+
+class Heavy(LogNormal):
+    """The log-normal load, of connections that are hard to move: a move of each third one stops two hubs for
+    20 to 500 ms in all, whatever the connection takes."""
+
+    def move_ms(self, count: int) -> Floats | None:
+        heavy = self.random.random(count) < 1 / 3
+        return np.where(heavy, np.exp(self.random.uniform(np.log(20), np.log(500), count)), 0.6)
 
 
 class Fast(LogNormal):

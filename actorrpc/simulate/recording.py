@@ -25,6 +25,8 @@ from actorrpc.simulate.loads import Changes, Floats, Indices
 
 __all__ = ["Recording", "Replayed"]
 
+#: Bytes of state that are written, sent and read in a second.
+STATE_RATE = 200e6
 #: A connection that has not been named for so long has ended, or weighs nothing.
 FORGOTTEN = 30.0
 
@@ -115,7 +117,8 @@ def _connection(row: dict[str, Any]) -> dict[str, Any]:
         "age": _number(row.get("age", 0)),
         "state_bytes": _number(row.get("state_bytes", 0)),
         "freeze_ms": _number(row.get("freeze_ms", 0)),
-        "why": str(row.get("why") or ""),
+        "move_ms": _number(row.get("move_ms", 0)),
+        "why": "" if row.get("too_heavy") else str(row.get("why") or ""),
         "group": str(row.get("group") or ""),
     }
 
@@ -184,6 +187,9 @@ class Replayed:
         for row, each in enumerate(recording.facts):
             connections.state_bytes[row] = each["state_bytes"]
             connections.freeze_ms[row] = each["freeze_ms"]
+            # Of what an older version has recorded, as `steady` would guess it.
+            old = 2 * each["freeze_ms"] + each["state_bytes"] / STATE_RATE * 1e3
+            connections.move_ms[row] = each["move_ms"] or old
             if each["why"]:
                 connections.why[row] = each["why"]
             if each["group"]:
@@ -195,6 +201,9 @@ class Replayed:
         if (changes := self.change(0.0)) is not None:
             loads[changes[0]] = changes[1]
         return loads
+
+    def move_ms(self, count: int) -> Floats | None:
+        return None
 
     def change(self, now: float) -> Changes | None:
         reports = self._recording.reports

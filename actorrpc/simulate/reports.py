@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -25,6 +25,8 @@ MANY = 10_000
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+#: Why a move that stops two hubs for so many milliseconds is refused; "" if it is made.
+TooLong = Callable[[float], str]
 
 
 @dataclass(frozen=True)
@@ -44,32 +46,41 @@ class Report:
 class Named(Sequence[ConnectionLoad]):
     """Some of a hub's connections; made when a policy looks at them, since it looks at few."""
 
-    def __init__(self, report: Report, hub: int, part: slice, connections: Connections) -> None:
+    def __init__(
+        self, report: Report, hub: int, part: slice, connections: Connections, too_long: TooLong
+    ) -> None:
         self._source = report, hub, part, connections
+        self._too_long = too_long
         self._made: list[ConnectionLoad] | None = None
 
     def _make(self) -> list[ConnectionLoad]:
         if self._made is None:
-            report, hub, part, connections = self._source
+            report, hub, part, _ = self._source
             rows, long, short = (
                 each[hub, part].tolist() for each in (report.named, report.long, report.short)
             )
             heaviest_first = sorted(range(len(rows)), key=lambda at: -long[at])
             self._made = [
-                ConnectionLoad(
-                    connections.id(rows[at]),
-                    long[at],
-                    short[at],
-                    int(connections.state_bytes[rows[at]]),
-                    float(connections.freeze_ms[rows[at]]),
-                    report.at - float(connections.born[rows[at]]),
-                    connections.why.get(rows[at], ""),
-                    connections.group.get(rows[at], ""),
-                )
-                for at in heaviest_first
-                if rows[at] >= 0
+                self._describe(rows[at], long[at], short[at]) for at in heaviest_first if rows[at] >= 0
             ]
         return self._made
+
+    def _describe(self, row: int, long: float, short: float) -> ConnectionLoad:
+        report, _, _, connections = self._source
+        why, move_ms = connections.why.get(row, ""), float(connections.move_ms[row])
+        too_heavy = "" if why else self._too_long(move_ms)
+        return ConnectionLoad(
+            connections.id(row),
+            long,
+            short,
+            int(connections.state_bytes[row]),
+            float(connections.freeze_ms[row]),
+            report.at - float(connections.born[row]),
+            why or too_heavy,
+            connections.group.get(row, ""),
+            move_ms,
+            bool(too_heavy),
+        )
 
     @overload
     def __getitem__(self, at: int) -> ConnectionLoad: ...
@@ -89,9 +100,15 @@ class Reports:
     """Takes the hubs' reports, and shows those that have arrived."""
 
     def __init__(
-        self, connections: Connections, noise: float, late: float, random: np.random.Generator
+        self,
+        connections: Connections,
+        noise: float,
+        late: float,
+        random: np.random.Generator,
+        too_long: TooLong = lambda move_ms: "",
     ) -> None:
         self._connections = connections
+        self._too_long = too_long
         self._noise = noise
         self._late = late
         self._random = random
@@ -169,8 +186,8 @@ class Reports:
                 hub,
                 report.busy[hub],
                 report.sizes[hub],
-                Named(report, hub, heaviest, self._connections),
-                Named(report, hub, others, self._connections),
+                Named(report, hub, heaviest, self._connections, self._too_long),
+                Named(report, hub, others, self._connections, self._too_long),
                 report.lag_ms[hub],
                 stale=now - report.at,
             )

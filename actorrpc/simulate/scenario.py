@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from actorrpc.config import Config
 from actorrpc.simulate import adversaries, loads
 from actorrpc.simulate.connections import Connections
 from actorrpc.simulate.loads import Floats, Indices, Load
@@ -16,6 +17,7 @@ LOADS: dict[str, loads.MakeLoad] = {
     "equal": loads.Still,
     "lognormal": loads.LogNormal,
     "pareto": loads.Pareto,
+    "heavy": loads.Heavy,
     "step": loads.Step,
     "sine": loads.Sine,
     "bursty": loads.Bursty,
@@ -50,6 +52,8 @@ class Scenario:
     churn: float = 0.0
     #: ``hash``: as the kernel's SO_REUSEPORT places them; ``one``: all heavy ones begin on hub 0.
     placement: str = "hash"
+    #: Seconds that a move may stop two hubs for, in all, before its source refuses it; 0: no limit.
+    max_move_time: float = Config.max_move_time
 
     @property
     def seconds(self) -> float:
@@ -75,7 +79,17 @@ class Scenario:
         first = self.in_cores(load.start(homes, self.hubs))
         if self.placement == "one":
             homes = _heavy_on_one(homes, first, self.hubs)
-        return Connections(homes, self.hubs, first, ages)
+        connections = Connections(homes, self.hubs, first, ages)
+        if (move_ms := load.move_ms(self.connections)) is not None:
+            connections.move_ms[:] = move_ms
+        return connections
+
+    def too_long(self, move_ms: float) -> str:
+        """Why a move is refused that stops two hubs for so long in all; "" if it is made."""
+        if not self.max_move_time or move_ms <= self.max_move_time * 1e3:
+            return ""
+        limit = self.max_move_time * 1e3
+        return f"a move would stop its two hubs for {move_ms:.0f} ms in all, over {limit:.0f} ms"
 
     def in_cores(self, relative: Floats) -> Floats:
         return np.minimum(relative * self.unit, MOST)

@@ -24,11 +24,9 @@ __all__ = ["Simulation"]
 PLAN = 0.5
 #: From the decision to the end of a move: messages between broker and hubs, then the rest of a turn.
 LEAST_TRIP, MEAN_TURN = 0.005, 0.02
-#: CPU of a move at both hubs together, in seconds (docs/chaos.md); freezing and thawing come on top. And how
-#: long an idle connection stands still (docs/handoff.md).
+#: CPU of a move at both hubs together, in seconds (docs/chaos.md), to which comes what depends on the
+#: connection. And how long an idle connection stands still (docs/handoff.md).
 MOVE_CPU, MOVE_PAUSE = 0.0014, 0.0005
-#: Bytes of state that are written, sent and read in a second.
-STATE_RATE = 200e6
 #: How long clients need to answer a move, and a hub to come back.
 ANSWER, AWAY = 1.0, 30.0
 
@@ -65,7 +63,13 @@ class Simulation:
         self._speed = np.ones(hubs)
         self._moves_random = scenario.random("moves")
         self._churn_random = scenario.random("churn")
-        self._reports = Reports(self.connections, scenario.noise, scenario.stale, scenario.random("reports"))
+        self._reports = Reports(
+            self.connections,
+            scenario.noise,
+            scenario.stale,
+            scenario.random("reports"),
+            scenario.too_long,
+        )
         self._progress = on_progress
         self._events = self._schedule()
 
@@ -185,17 +189,19 @@ class Simulation:
             self._events.at(now + trip, partial(self._end, each, fails))
 
     def _end(self, move: Move, fails: bool, now: float) -> None:
-        aborted = self._obstacle(move) or ("the target refused it" if fails else "")
+        row = self.connections.row(move.connection)
+        too_long = "" if row is None else self.scenario.too_long(float(self.connections.move_ms[row]))
+        aborted = self._obstacle(move) or too_long or ("the target refused it" if fails else "")
         if aborted:
             self.measures.aborted += 1
-        row = self.connections.row(move.connection)
         if row is not None and self.connections.hub[row] == move.source:
-            cpu = MOVE_CPU + 2 * self.connections.freeze_ms[row] / 1000
-            for hub in (move.source, move.target):
-                self._made[hub] += cpu / 2 / SERVICE if self.serving[hub] else 0.0
+            if not too_long:
+                cpu = MOVE_CPU + self.connections.move_ms[row] / 1000
+                for hub in (move.source, move.target):
+                    self._made[hub] += cpu / 2 / SERVICE if self.serving[hub] else 0.0
             if not aborted:
                 self._move(row, move, now)
-        self.history.ended(move.connection, now, aborted, of_connection=row is None)
+        self.history.ended(move.connection, now, aborted, of_connection=row is None or bool(too_long))
 
     def _obstacle(self, move: Move) -> str:
         row = self.connections.row(move.connection)
@@ -214,8 +220,6 @@ class Simulation:
         self.connections.move(row, target)
         self._demand[source] -= load
         self._demand[target] += load
-        freezing = 2 * float(self.connections.freeze_ms[row]) / 1000
-        sending = float(self.connections.state_bytes[row]) / STATE_RATE
-        self.measures.pause(MOVE_PAUSE + freezing + sending, load)
+        self.measures.pause(MOVE_PAUSE + float(self.connections.move_ms[row]) / 1000, load)
         self.measures.moved(move.connection, source, target, now)
         self._events.at(now + ANSWER, lambda _: self._answer(row, source, target))

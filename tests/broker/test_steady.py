@@ -14,7 +14,7 @@ from actorrpc.broker.policies.levels import Levels
 from actorrpc.broker.policies.restraint import Backoff, Budget, Rest
 from actorrpc.broker.policies.steady import Steady
 from actorrpc.broker.policies.trials import Trials
-from actorrpc.broker.policies.worth import Terms
+from actorrpc.broker.policies.worth import Terms, stops
 from tests.broker.views import connection, hub, moves, plan, stays, view
 
 
@@ -67,6 +67,41 @@ def test_only_what_pays() -> None:
     about_to_go = [connection(f"c{at}", 0.001, age=0.1) for at in range(20)]
     decided = plan(trusting(), hub(0, *about_to_go, busy=0.4), hub(1))
     assert moves(decided) == [] and "pay for itself" in stays(decided)["hub 0"]
+
+
+def test_what_a_move_costs_is_weighed_and_said() -> None:
+    """The heaviest would go first, were its move as cheap as those of the others."""
+    for cost, left, reason in (
+        (0.6, False, ""),
+        (1200.0, True, "a move would stop its two hubs for 1200 ms in all, and is not worth it"),
+    ):
+        dear = connection("dear", 0.08, move_ms=cost)
+        light = [connection(f"c{at}", 0.02, move_ms=0.6) for at in range(15)]
+        decided = plan(trusting(), hub(0, dear, *light), hub(1))
+        assert ("dear" not in {id for id, _, _ in moves(decided)}) == left
+        assert len(moves(decided)) > 3
+        assert stays(decided).get("dear", "") == reason
+
+
+def test_what_no_policy_may_move_is_left_and_said() -> None:
+    why = "a move would stop its two hubs for 340 ms in all, over 50 ms"
+    heavy = connection("heavy", 0.08, move_ms=340.0, why=why, too_heavy=True)
+    light = [connection(f"c{at}", 0.02, move_ms=0.6) for at in range(15)]
+    decided = plan(trusting(), hub(0, heavy, *light), hub(1))
+    assert stays(decided) == {"heavy": why}
+    assert len(moves(decided)) > 3 and "heavy" not in {id for id, _, _ in moves(decided)}
+    alone = plan(trusting(), hub(0, heavy, connection("pinned", 0.3, why="a handler runs")), hub(1))
+    assert moves(alone) == [] and stays(alone)["heavy"] == why
+    # Too much for any gap: it is not its move's cost for which it stays.
+    elephant = connection("heavy", 0.7, move_ms=340.0, why=why, too_heavy=True)
+    assert why not in stays(plan(trusting(), hub(0, elephant, *light), hub(1))).values()
+
+
+def test_where_the_cost_is_not_known_what_is_counts() -> None:
+    moved_once = connection("c", 0.02, freeze_ms=300.0)
+    assert stops(moved_once, Terms()) == pytest.approx(0.6)
+    assert stops(connection("c", 0.02, state_bytes=10**8), Terms()) == pytest.approx(0.5)
+    assert stops(connection("c", 0.02, state_bytes=10**8, move_ms=7.0), Terms()) == pytest.approx(0.007)
 
 
 def test_a_connection_rests_after_its_move_and_does_not_return_for_longer() -> None:

@@ -13,7 +13,7 @@ import pytest
 from actorrpc.broker.policies import NAMES
 from actorrpc.cli import main
 from actorrpc.errors import ConfigError
-from actorrpc.simulate.recording import Recording
+from actorrpc.simulate.recording import Recording, Replayed
 
 QUICK = ("--hubs", "4", "--connections", "60", "--minutes", "0.2")
 
@@ -64,7 +64,7 @@ def test_it_is_the_same_whatever_the_hash_seed() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(printed) == 1 and len(json.loads(printed.pop())) == 11
+    assert len(printed) == 1 and len(json.loads(printed.pop())) == 12
 
 
 @pytest.mark.parametrize("name", ["curves.png", "curves.svg"])
@@ -155,6 +155,22 @@ def test_what_a_recording_says(recording: str) -> None:
     assert (found.hubs, found.names, found.homes) == ([0, 1], ["a", "b", "c", "pinned"], [0] * 4)
     assert found.seconds == 59.75
     assert found.reports[0][2] == pytest.approx([0.1, 0.05])
+
+
+def test_what_moves_cost_is_recorded(tmp_path: Path) -> None:
+    """Of an older recording, which does not say so, it is what the last freeze took, twice, and the state."""
+    facts = [
+        {"id": "new", "load": 0.1, "freeze_ms": 1.0, "move_ms": 7.0},
+        {"id": "old", "load": 0.1, "freeze_ms": 1.0, "state_bytes": 10**6},
+        {"id": "heavy", "load": 0.1, "move_ms": 340.0, "why": "it is heavy", "too_heavy": True},
+        {"id": "pinned", "load": 0.1, "move_ms": 1.0, "why": "a turn runs"},
+    ]
+    path = tmp_path / "run.jsonl"
+    path.write_text("".join(json.dumps({"t": at, "hubs": [{"hub": 0, "busy": 0.4, "heaviest": facts}]}) + "\n"
+                            for at in range(3)))  # fmt: skip
+    connections = Replayed(Recording.read(str(path))).connections()
+    assert connections.move_ms.tolist() == pytest.approx([7.0, 2.0 + 5.0, 340.0, 1.0])
+    assert connections.why == {3: "a turn runs"}  # whether another is too heavy depends on the limit
 
 
 def test_a_connection_that_is_not_named_any_more_weighs_nothing_at_last(tmp_path: Path) -> None:

@@ -182,3 +182,42 @@ def test_steady_stops_under_a_herd(seed: int) -> None:
     assert steady.figures.delay_p99_ms <= 1.05 * none.figures.delay_p99_ms
     late = [moves for now, _, _, moves in steady.curves if now > 180]
     assert sum(late) / len(late) < 15
+
+
+class Stubborn:
+    """Asks for what its hub says that no policy may move."""
+
+    def plan(self, view: View) -> list[Move]:
+        named = view.loads[0].heaviest if 0 in view.loads else ()
+        return [Move(each.id, 0, 1, "") for each in named if each.too_heavy]
+
+
+def test_what_would_stop_two_hubs_for_too_long_does_not_move() -> None:
+    scenario = Scenario(load="heavy", hubs=4, connections=80, minutes=0.5)
+    simulation = Simulation(scenario, Stubborn())
+    simulation.run()
+    assert simulation.measures.moves == 0 and simulation.measures.aborted > 0
+    for past in simulation.history.past:
+        assert past.aborted.startswith("a move would stop its two hubs for ") and past.of_connection
+    with_policy_none = simulate("none", load="heavy")
+    assert simulation.measures.arrived == pytest.approx(with_policy_none.measures.arrived)
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.0])
+@pytest.mark.parametrize("seed", [1001, 1003])
+def test_steady_balances_with_what_is_light_to_move(limit: float, seed: int) -> None:
+    """A third of the connections is too heavy: hubs come as near to each other with the others."""
+    scenario = Scenario(load="heavy", seed=seed, max_move_time=limit)
+    simulation = Simulation(scenario, make_policy("steady"))
+    figures = simulation.run().figures(scenario.seconds)
+    assert figures.imbalance < 1.15 and figures.moves_per_minute < 40
+    costs = [
+        simulation.connections.move_ms[int(past.move.connection.partition(".")[0])]
+        for past in simulation.history.past
+        if not past.aborted
+    ]
+    if limit:
+        assert max(costs) <= 50
+        assert any("a move would stop its two hubs for" in why for why in simulation.stays.values())
+    # On average a connection's move costs 60 ms.
+    assert sum(costs) / len(costs) < 30

@@ -12,7 +12,7 @@ from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
 from actorrpc.broker.policies.eligible import movable, takes
 from actorrpc.broker.policies.grain import GRAIN, grained
 from actorrpc.broker.policies.restraint import Backoff, Budget
-from actorrpc.broker.policies.worth import Terms, pays, weight
+from actorrpc.broker.policies.worth import Terms, pays, stops, weight
 
 __all__ = ["Step"]
 
@@ -55,6 +55,11 @@ class Step:
 
     def relieve(self, hub: int, backoff: Backoff, budget: Budget) -> Iterator[Move | Stay]:
         """Move from a hub what fits, the heaviest first, until it is near the mean or nothing pays."""
+        too_dear = self._too_dear(self._loads[hub])
+        yield from self._relieve(hub, backoff, budget)
+        yield from too_dear
+
+    def _relieve(self, hub: int, backoff: Backoff, budget: Budget) -> Iterator[Move | Stay]:
         source = self._loads[hub]
         if self.probing and source.busy > self.terms.rising * self.levels[hub] + GRAIN:
             return  # how much it has too much will be known in a moment
@@ -103,6 +108,25 @@ class Step:
             budget.left -= 1
             most -= weight(best)
         self.resting.add(target.hub)
+
+    def _too_dear(self, source: HubLoad) -> list[Stay]:
+        """The heaviest that would go, did its move not stop both hubs for so long; none, if there is none."""
+        half = (self.levels[source.hub] - min(self.levels.values())) / 2
+        staying = [
+            each
+            for each in source.heaviest
+            if (each.too_heavy or not (each.why or pays(each, self.lasts, self.terms)))
+            and weight(each) <= half + GRAIN
+            and pays(each, self.lasts, self.terms, stop=0.0)
+        ]
+        if not staying:
+            return []
+        heaviest = min(staying, key=lambda each: (-grained(weight(each)), each.id))
+        if heaviest.too_heavy:
+            return [Stay(heaviest.id, heaviest.why)]
+        stop = stops(heaviest, self.terms) * 1000
+        why = f"a move would stop its two hubs for {stop:.0f} ms in all, and is not worth it"
+        return [Stay(heaviest.id, why)]
 
     def _candidates(self, source: HubLoad) -> list[ConnectionLoad]:
         return [each for each in movable(source, self.view) if not self._cooling(each)]

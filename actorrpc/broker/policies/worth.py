@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from actorrpc.broker.balancer import ConnectionLoad
 from actorrpc.broker.policies.grain import GRAIN
 
-__all__ = ["Terms", "pays", "weight"]
+__all__ = ["Terms", "pays", "stops", "weight"]
 
 #: Seconds that the long average of a connection's load needs to be full.
 FULL = 10.0
@@ -60,8 +60,10 @@ class Terms:
     #: Moves a second, for each hub and at least.
     budget: float = 0.5
     least_budget: float = 8.0
-    #: CPU that a move costs both hubs and the broker together: 0.4 + 1.4 ms (docs/chaos.md); and what the
-    #: state's bytes cost to write, send and read, in bytes a second (docs/handoff.md).
+    #: CPU that a move costs both hubs and the broker together: 0.4 + 1.4 ms (docs/chaos.md). What depends on
+    #: the connection comes on top, as its hub estimates it (``ConnectionLoad.move_ms``). Where that is not
+    #: known yet it is what the last freeze took, twice, and what the state's bytes cost to write, send and
+    #: read, in bytes a second (docs/handoff.md).
     move_cost: float = 0.002
     state_rate: float = 200e6
     #: The CPU time taken off a hub must be so many times that of the move, within this time at most, or
@@ -87,8 +89,18 @@ def weight(connection: ConnectionLoad) -> float:
     return load
 
 
-def pays(connection: ConnectionLoad, lasts: float, terms: Terms) -> bool:
-    """Whether the CPU taken off the hub is worth the CPU of the move."""
+def stops(connection: ConnectionLoad, terms: Terms) -> float:
+    """For how many seconds a move would stop its two hubs, in all."""
+    if connection.move_ms:
+        return connection.move_ms / 1000
+    return 2 * connection.freeze_ms / 1000 + connection.state_bytes / terms.state_rate
+
+
+def pays(connection: ConnectionLoad, lasts: float, terms: Terms, stop: float | None = None) -> bool:
+    """Whether the CPU taken off the hub is worth the CPU of the move, in which both hubs stand still.
+
+    ``stop`` is for how many seconds, where it is not as long as is known of the connection.
+    """
     stay = min(max(connection.age, terms.least_stay), terms.horizon)
-    cost = terms.move_cost + 2 * connection.freeze_ms / 1000 + connection.state_bytes / terms.state_rate
+    cost = terms.move_cost + (stops(connection, terms) if stop is None else stop)
     return weight(connection) * stay * min(1.0, lasts) > terms.gain * cost + GRAIN
