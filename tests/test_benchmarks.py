@@ -17,7 +17,9 @@ import pytest
 
 pytest.importorskip("grpc")
 
+from actorrpc.hub.move_cost import contents
 from benchmarks.accounting import cpu_seconds, memory_bytes
+from benchmarks.cargo import CARGOES, Cargo
 from benchmarks.comparison import Comparison, Result
 from benchmarks.figures import Figure, met
 from benchmarks.figures import table as figure_table
@@ -225,6 +227,37 @@ def test_metering_reports_every_figure() -> None:
         *with_goals,
         *(name for name in reports if "reports" in name),
     ]
+
+
+def test_move_cost_reports_every_figure() -> None:
+    found = report("move_cost", "--rounds=1", "--only=1,000", "--only=users")
+    assert found["met"] in (True, False)
+    lines = ("source", "target", "weighing", "priced", "learnt")
+    kinds = ("1,000 users", "1,000 users with 1,000 calls")
+    assert [each["name"] for each in found["results"]] == [
+        f"{line}: {kind}" for kind in kinds for line in lines
+    ]
+    assert all(each["rounds"][0] > 0 for each in found["results"])
+
+
+def test_move_cost_makes_each_kind_of_connection() -> None:
+    """As much of each as its name says: what is counted is what is in it."""
+    for name, wanted in (
+        ("1,000 calls, 40 fields of their own", {"calls": 1000, "heads": 1000, "fields": 45_000}),
+        ("1,000 calls, 40 fields, all the same", {"calls": 1000, "heads": 1}),
+        ("10,000 messages of 0 B", {"calls": 1, "turns": 10_000}),
+        ("1,000 users with 1,000 calls", {"calls": 1000, "cells": 1000}),
+        ("4,000 subscriptions", {"subscriptions": 4000}),
+        ("20 notes on each of 1,000 calls", {"entries": 20_000}),
+        ("20 trailing fields on 1,000 calls", {"metadata": 20_000}),
+    ):
+        cargo = Cargo()
+        try:
+            CARGOES[name](cargo)
+            found = contents(cargo.connection)
+            assert {key: getattr(found, key) for key in wanted} == wanted, name
+        finally:
+            cargo.close()
 
 
 def test_a_move_falls_in_the_round_trip_with_the_first_reply_from_the_other_hub() -> None:

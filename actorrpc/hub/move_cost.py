@@ -70,7 +70,7 @@ _PRICES: dict[str, tuple[float, float]] = {
     # A byte is copied three times, and put into memory that the process has not got yet. Of messages that
     # wait, each in a string of its own, it takes 4 ns, of what is in one piece already 1.
     "bytes": (0.002, 0.0006),
-    "state_bytes": (0.0013, 0.0005),
+    "state_bytes": (0.0020, 0.0006),
 }
 #: The seconds that a state took to be serialized, beyond what its bytes take in one piece, are those of its
 #: structure: it is serialized again, and parsed.

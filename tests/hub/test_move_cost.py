@@ -352,3 +352,21 @@ def test_without_a_limit_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         heavy = Heavy(hubs, monkeypatch)
         assert heavy.row.why == "" and heavy.row.move_ms == pytest.approx(340)
         assert heavy.move(by_policy=True).outcome == 0
+
+
+def test_a_client_with_large_heads_is_moved_by_hand_only() -> None:
+    """By what is true of it, and the limit that is the default."""
+    with serving(QUIET, 2) as hubs, raw_client(hubs.address) as client:
+        rig = Rig(hubs, client)
+        greeted(hubs)
+        for number in range(600):
+            fields = [(f"{at % 100:02}", f"{number + at:04}") for at in range(400)]
+            hubs.ask(lambda fields=fields: rig.call("Talk", *fields))
+        assert len(hubs.connection().calls) == 600
+        refused: list[Any] = []
+        id = hubs.connection().id
+        hubs.ask(lambda: hubs.nodes[0].move(id, 1, refused.append, by_policy=True))
+        assert refused[0].why.startswith("a move would stop its two hubs for ")
+        assert hubs.move(1).outcome == 0
+        hubs.wait_for(lambda: hubs.nodes[1].connections)
+        assert len(hubs.connection().calls) == 600
