@@ -60,7 +60,8 @@ class Arena:
     def __init__(self, address: str, broker: Broker, pids: Sequence[int]) -> None:
         self.address = address
         self.broker = broker
-        self._pids = pids
+        #: Of the hubs' processes, by hub.
+        self.pids = pids
         #: The clients of the hub that had most, over the mean, when they began to work.
         self.skew = 0.0
 
@@ -69,27 +70,44 @@ class Arena:
 
         With None it stays where it comes. The policy rests until they begin.
         """
-        self.broker.rebalance("PAUSE")
         command = python("benchmarks.clients.grpcio_workers", self.address, str(workload.seconds))
         for group in workload.groups:
             hubs = [place(group["name"], number) for number in range(group["connections"])]
-            pids = [0 if hub is None else self._pids[hub] for hub in hubs]
+            pids = [0 if hub is None else self.pids[hub] for hub in hubs]
             command.append(json.dumps({**group, "pids": pids}))
+        out = self._drive(command, b"", workload.seconds)
+        return Called([(group, began, took) for group, began, took in out])
+
+    def run_open_loop(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """Let clients work by a plan, as open_loop.py takes it. Returns what that prints.
+
+        The policy rests until they begin.
+        """
+        command = python("benchmarks.clients.open_loop", self.address)
+        said = json.dumps(plan).encode() + b"\n"
+        found: dict[str, Any] = self._drive(command, said, plan["settle"] + plan["seconds"])
+        return found
+
+    def _drive(self, command: Sequence[str], first: bytes, seconds: float) -> Any:
+        """Say something to a client, and ``go`` when it is ready. Returns the JSON that it prints."""
+        self.broker.rebalance("PAUSE")
         with _running(command) as process:
             assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(first)
+            process.stdin.flush()
             found = json.loads(_line(process, "ready ", _CONNECT_TIMEOUT))
             with_hub = Counter(pid for pids in found.values() for pid in pids)
-            self.skew = max(with_hub.values()) * len(self._pids) / with_hub.total()
+            self.skew = max(with_hub.values()) * len(self.pids) / with_hub.total()
             self.broker.rebalance("RESUME")
             process.stdin.write(b"go\n")
             process.stdin.flush()
             try:
-                out, _ = process.communicate(timeout=workload.seconds + _END_TIMEOUT)
+                out, _ = process.communicate(timeout=seconds + _END_TIMEOUT)
             except subprocess.TimeoutExpired:
                 raise BenchmarkError("the clients do not end") from None
         if process.returncode:
             raise BenchmarkError("a client has failed: see above")
-        return Called([(group, began, took) for group, began, took in json.loads(out)])
+        return json.loads(out)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ class Type:
     SETTINGS = 0x4
     PING = 0x6
     GOAWAY = 0x7
+    WINDOW_UPDATE = 0x8
 
 
 class Frame(NamedTuple):

@@ -6,8 +6,10 @@ How fast anything is, is not tested here.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +21,11 @@ pytest.importorskip("grpc")
 
 from actorrpc.hub.move_cost import contents
 from benchmarks.accounting import cpu_seconds, memory_bytes
+from benchmarks.arena import arena
+from benchmarks.capacity.population import population
+from benchmarks.capacity.search import crossing, search
 from benchmarks.cargo import CARGOES, Cargo
+from benchmarks.clients.open_loop import LINGER, Clients
 from benchmarks.comparison import Comparison, Result
 from benchmarks.figures import Figure, met
 from benchmarks.figures import table as figure_table
@@ -200,6 +206,83 @@ def goals(figures: dict[str, Any]) -> list[str]:
 def test_rebalancing_wants_questions_that_it_knows() -> None:
     done = benchmark("rebalancing", "weather")
     assert done.returncode == 2 and "weather" in done.stderr
+
+
+def test_capacity_reports_what_each_policy_holds_on_real_hubs() -> None:
+    tiny = ["--rounds=1", "--per-core=2", "--settle=0.1", "--seconds=0.3"]
+    found = report("capacity", "real", "--policy=none", "--policy=steady", *tiny)
+    figures = {each["name"]: each for each in found["results"]}
+    assert list(figures) == [
+        "real: p99 with 1 clients of the 4 that fill the cores",
+        "real: none: clients held at twice that p99",
+        "real: steady: clients held at twice that p99",
+        "real: steady: clients, of none",
+        "real: how late clients were to call, p99",
+    ]
+    assert all(len(each["rounds"]) == 1 and each["median"] > 0 for each in figures.values())
+    assert all(
+        1 <= figures[name]["median"] <= 4 for name in figures if name.endswith("held at twice that p99")
+    )
+    assert goals(figures) == ["real: steady: clients, of none"]
+
+
+def test_capacity_wants_some_time() -> None:
+    done = benchmark("capacity", "--seconds=0")
+    assert done.returncode == 2 and "some time" in done.stderr
+
+
+def test_a_search_finds_where_a_limit_is_reached() -> None:
+    asked: list[int] = []
+
+    def wait(clients: int) -> float:
+        asked.append(clients)
+        return 1 / (1 - clients / 100) if clients < 100 else 1e6
+
+    assert search(wait, 10, 100, wait(10), 2.0, 3) == pytest.approx(50, abs=0.1)
+    assert asked == [10, 20, 40, 80, 57, 48, 52]
+    assert search(wait, 10, 100, 3.0, 2.0, 6) == 10  # too many at first
+    assert search(wait, 10, 100, 1.0, 1e7, 6) == 100  # never too many
+    assert search(lambda clients: 9.0, 1, 4, 1.0, 2.0, 6) == pytest.approx(2 ** (math.log(2) / math.log(9)))
+
+
+def test_a_limit_lies_between_two_numbers_of_clients_on_a_scale_of_ratios() -> None:
+    assert crossing((10, 2.0), (40, 8.0), 4.0) == pytest.approx(20)
+    assert crossing((10, 4.0), (40, 8.0), 4.0) == 10
+
+
+def test_clients_are_the_same_for_each_policy_and_ask_for_as_much_as_there_are() -> None:
+    few, many = population(7, 20, 2, 64), population(7, 200, 2, 64)
+    assert few == population(7, 20, 2, 64) != population(8, 20, 2, 64)
+    assert [each.hub for each in few] == [each.hub for each in many[:20]]
+    ratios = [one.load / other.load for one, other in zip(few, many[:20], strict=True)]
+    assert ratios == pytest.approx([ratios[0]] * 20)
+    for clients in (few, many):
+        assert sum(each.load for each in clients) == pytest.approx(len(clients) / 64)
+        assert {each.hub for each in clients} == {0, 1}
+
+
+def test_calls_without_an_answer_count_and_those_after_them_are_made() -> None:
+    """A hub is stopped as soon as its clients are there: nobody calls less often, and no call is left out."""
+    with arena("none", 2) as place:
+        plan = {
+            "seed": 1, "microseconds": 100, "period": 0.01, "settle": 0.1, "seconds": 0.2,
+            "probes": place.pids, "clients": [(place.pids[0], 100.0)],
+        }  # fmt: skip
+        clients = Clients(place.address, plan)
+        starts = clients.starts()
+        os.kill(place.pids[0], signal.SIGSTOP)
+        try:
+            clients.run(starts)
+        finally:
+            os.kill(place.pids[0], signal.SIGCONT)
+            clients.close()
+    found = clients.document()
+    assert [len(took) for took in found["probes"]] == [20, 20]
+    assert min(found["probes"][0]) >= LINGER
+    assert min(found["probes"][1]) < LINGER
+    assert len(found["clients"]) == sum(number == 2 and at >= 0.1 for at, number in starts) > 5
+    assert min(found["clients"]) >= LINGER
+    assert len(found["late"]) == len(starts)
 
 
 def test_handoff_says_where_h2load_is_found() -> None:

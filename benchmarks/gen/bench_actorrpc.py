@@ -57,6 +57,7 @@ class TravellerBase(actorrpc.Actor[bench_pb2.Luggage]):
                 client_streaming=True,
                 server_streaming=True,
             ),
+            actorrpc.Method("Stay", bench_pb2.Ball, bench_pb2.Place, server_streaming=True),
         ),
         state=bench_pb2.Luggage,
     )
@@ -82,11 +83,20 @@ class TravellerBase(actorrpc.Actor[bench_pb2.Luggage]):
         call.finish()
         return None
 
+    def Stay(
+        self,
+        request: bench_pb2.Ball,
+        call: actorrpc.Call[bench_pb2.Place],
+    ) -> Iterable[bench_pb2.Place] | None:
+        """Says where it is and never ends, so that the connection cannot move."""
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Traveller/Stay is not implemented")
+
 
 class TravellerStub(client.Stub):
     __rpc__ = TravellerBase.__rpc__
     Pack: client.UnaryUnary[bench_pb2.Size, bench_pb2.Place]
     Rally: client.StreamStream[bench_pb2.Ball, bench_pb2.Place]
+    Stay: client.UnaryStream[bench_pb2.Ball, bench_pb2.Place]
 
 
 class BurdenBase(actorrpc.Service):

@@ -197,6 +197,12 @@ class TravellerStub:
             response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
             _registered_method=True,
         )
+        self.Stay = channel.unary_stream(
+            "/bench.Traveller/Stay",
+            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Ball.SerializeToString,
+            response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
+            _registered_method=True,
+        )
 
 
 class TravellerServicer:
@@ -214,6 +220,12 @@ class TravellerServicer:
         context.set_details("Method not implemented!")
         raise NotImplementedError("Method not implemented!")
 
+    def Stay(self, request, context):
+        """Says where it is and never ends, so that the connection cannot move."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details("Method not implemented!")
+        raise NotImplementedError("Method not implemented!")
+
 
 def add_TravellerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -224,6 +236,11 @@ def add_TravellerServicer_to_server(servicer, server):
         ),
         "Rally": grpc.stream_stream_rpc_method_handler(
             servicer.Rally,
+            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Ball.FromString,
+            response_serializer=benchmarks_dot_gen_dot_bench__pb2.Place.SerializeToString,
+        ),
+        "Stay": grpc.unary_stream_rpc_method_handler(
+            servicer.Stay,
             request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Ball.FromString,
             response_serializer=benchmarks_dot_gen_dot_bench__pb2.Place.SerializeToString,
         ),
@@ -284,6 +301,36 @@ class Traveller:
             request_iterator,
             target,
             "/bench.Traveller/Rally",
+            benchmarks_dot_gen_dot_bench__pb2.Ball.SerializeToString,
+            benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True,
+        )
+
+    @staticmethod
+    def Stay(
+        request,
+        target,
+        options=(),
+        channel_credentials=None,
+        call_credentials=None,
+        insecure=False,
+        compression=None,
+        wait_for_ready=None,
+        timeout=None,
+        metadata=None,
+    ):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            "/bench.Traveller/Stay",
             benchmarks_dot_gen_dot_bench__pb2.Ball.SerializeToString,
             benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
             options,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic, process_time, thread_time
 from typing import Any
 
 import gevent
+from gevent.event import Event
 from gevent.monkey import get_original
 
 import actorrpc
@@ -47,6 +48,10 @@ class Traveller(TravellerBase):
 
     def Rally_end(self, call: actorrpc.Call[Place]) -> None:
         call.finish()
+
+    def Stay(self, request: Ball, call: actorrpc.Call[Place]) -> Iterator[Place]:
+        yield Place(pid=os.getpid(), peer=call.peer)
+        Event().wait()
 
 
 class Pace:

@@ -1,0 +1,57 @@
+"""Clients on real hubs, and what a probe at each hub waits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from benchmarks.arena import arena
+from benchmarks.capacity.population import population
+from benchmarks.processes import BenchmarkError
+from benchmarks.trips import percentile
+
+__all__ = ["Measured", "Setting", "measure"]
+
+#: What a call takes of a hub's CPU. The client takes 0.05 ms for it, from the same cores.
+_MICROSECONDS = 4000
+#: Seconds between two calls of a probe, which take a hub and the client some hundredths of a core.
+_PERIOD = 0.005
+
+
+class Setting(NamedTuple):
+    """What all measurements have in common. Times are in seconds."""
+
+    hubs: int
+    per_core: int
+    settle: float
+    seconds: float
+
+
+class Measured(NamedTuple):
+    """The p99, in milliseconds, of the worst probe, and of how late the clients were to begin their calls."""
+
+    probe: float
+    late: float
+
+
+def measure(setting: Setting, policy: str, clients: int, seed: int) -> Measured:
+    """Let so many clients work under a policy, on hubs that are new. Raises BenchmarkError."""
+    drawn = population(seed, clients, setting.hubs, setting.per_core)
+    with arena(policy, setting.hubs, "--accept=reuseport") as place:
+        # The hash puts each client where its seed says, sooner or later, so that all policies begin alike.
+        pids = [place.pids[each.hub] for each in drawn]
+        rates = [each.load / _MICROSECONDS * 1e6 for each in drawn]
+        found = place.run_open_loop(
+            {
+                "seed": seed,
+                "microseconds": _MICROSECONDS,
+                "period": _PERIOD,
+                "probes": list(place.pids),
+                "clients": list(zip(pids, rates, strict=True)),
+                "settle": setting.settle,
+                "seconds": setting.seconds,
+            }
+        )
+    if not all(found["probes"]):
+        raise BenchmarkError("a probe has not called: it takes more seconds")
+    probe = max(percentile(took, 99) for took in found["probes"])
+    return Measured(probe * 1e3, percentile(found["late"], 99) * 1e3)
