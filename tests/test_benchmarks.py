@@ -280,9 +280,7 @@ def test_calls_without_an_answer_count_and_those_after_them_are_made() -> None:
     assert [len(took) for took in found["probes"]] == [20, 20]
     assert min(found["probes"][0]) >= LINGER
     assert min(found["probes"][1]) < LINGER
-    assert len(found["clients"]) == sum(number == 2 and at >= 0.1 for at, number in starts) > 5
-    assert min(found["clients"]) >= LINGER
-    assert len(found["late"]) == len(starts)
+    assert len(found["late"]) == len(starts) > 60
 
 
 def test_handoff_says_where_h2load_is_found() -> None:

@@ -6,10 +6,10 @@ The plan comes as a line of JSON from the standard input: ``seed``; ``microsecon
 once in each ``period`` at a random moment of it; ``settle`` and ``seconds``.
 
 It says ``ready`` and JSON, the processes that the clients are with, when all are. On a line ``go`` it begins,
-and after ``settle`` seconds takes down for so many ``seconds`` what calls take: from the moment at which they
-should have begun, also where they began later, to the reply; where there is none, to the end. Then it prints
-JSON, in seconds: ``probes``, what the calls of each probe took; ``clients``, what those of all clients did;
-and ``late``, how much later than they should calls began.
+and after ``settle`` seconds takes down for so many ``seconds`` what calls of probes take: from the moment at
+which they should have begun, also where they began later, to the reply; where there is none, to the end. Then
+it prints JSON, in seconds: ``probes``, what the calls of each probe took, and ``late``, how much later than
+they should all calls began.
 """
 
 from __future__ import annotations
@@ -78,19 +78,23 @@ def steadily(random: Random, period: float, seconds: float, number: int) -> Iter
 
 
 class Clients:
-    """All connections, those of the probes first, and what their calls took."""
+    """All connections, those of the probes first, and what these had to wait."""
 
     def __init__(self, address: str, plan: dict[str, Any]) -> None:
         self._plan = plan
         self._probes = len(plan["probes"])
         self._work = Method("/bench.Worker/Work", Task(microseconds=plan["microseconds"]).SerializeToString())
+        # Before the connections, since select() knows no descriptor over 1023.
+        self._poller = select.epoll()
         pids = [*plan["probes"], *(pid for pid, _ in plan["clients"])]
         self._connections = [connect(address, pid) for pid in pids]
         for number, connection in enumerate(self._connections):
             if number < self._probes:
                 hold(connection)
             connection.block(False)
-        self._took: list[list[float]] = [[] for _ in pids]
+            self._poller.register(connection.fileno(), select.EPOLLIN)
+        self._numbers = {connection.fileno(): at for at, connection in enumerate(self._connections)}
+        self._took: list[list[float]] = [[] for _ in plan["probes"]]
         self._late: list[float] = []
         self._began = 0.0
 
@@ -109,23 +113,21 @@ class Clients:
         return list(merge(*drawn))
 
     def run(self, starts: list[Start]) -> None:
-        with select.epoll() as poller:
-            numbers = {connection.fileno(): at for at, connection in enumerate(self._connections)}
-            for fd in numbers:
-                poller.register(fd, select.EPOLLIN)
-            self._began = perf_counter()
-            for at, number in starts:
-                # Replies are read before each call, also where calls are late.
-                self._read(poller, numbers, max(at - self._now(), 0.0))
-                while (left := at - self._now()) > 0:
-                    self._read(poller, numbers, left)
-                self._begin(at, number)
-            end = self._now() + LINGER
-            while (left := end - self._now()) > 0 and any(self._unanswered()):
-                self._read(poller, numbers, left)
+        """Make the calls. Raises CallFailed if one ends badly, or if a probe is not where it was."""
+        self._began = perf_counter()
+        for at, number in starts:
+            # Replies are read before each call, also where calls are late.
+            self._read(max(at - self._now(), 0.0))
+            while (left := at - self._now()) > 0:
+                self._read(left)
+            self._begin(at, number)
+        end = self._now() + LINGER
+        while (left := end - self._now()) > 0 and any(self._unanswered()):
+            self._read(left)
         self._give_up()
 
     def close(self) -> None:
+        self._poller.close()
         for connection in self._connections:
             connection.close()
 
@@ -136,17 +138,18 @@ class Clients:
         self._late.append(self._now() - at)
         self._connections[number].call(_NOTHING if number < self._probes else self._work, at)
 
-    def _read(self, poller: select.epoll, numbers: dict[int, int], seconds: float) -> None:
+    def _read(self, seconds: float) -> None:
+        """Read what is there, or what comes first within so many seconds."""
         # epoll waits for whole milliseconds; select does not, and can wait for an epoll.
-        if not select.select([poller], [], [], seconds)[0]:
+        if not select.select([self._poller], [], [], seconds)[0]:
             return
-        for fd, _ in poller.poll(0):
-            number = numbers[fd]
+        for fd, _ in self._poller.poll(0):
+            number = self._numbers[fd]
             for since in self._connections[number].receive():
                 self._note(number, since)
 
     def _note(self, number: int, since: float) -> None:
-        if since >= self._plan["settle"]:
+        if number < self._probes and since >= self._plan["settle"]:
             self._took[number].append(self._now() - since)
 
     def _unanswered(self) -> Iterator[tuple[int, float]]:
@@ -164,11 +167,7 @@ class Clients:
                 raise CallFailed("a probe has moved")
 
     def document(self) -> dict[str, Any]:
-        return {
-            "probes": self._took[: self._probes],
-            "clients": [took for each in self._took[self._probes :] for took in each],
-            "late": self._late,
-        }
+        return {"probes": self._took, "late": self._late}
 
 
 def run(address: str) -> None:
