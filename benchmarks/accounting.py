@@ -1,6 +1,6 @@
-"""What the operating system says a process has used: CPU time and memory, from /proc.
+"""What the operating system says a process has used, and waited for: CPU time and memory, from /proc.
 
-A process here means itself and all its descendants.
+A process here means itself and all its descendants, except for `core_wait`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["TICK", "cpu_parts", "cpu_seconds", "memory_bytes"]
+__all__ = ["TICK", "core_wait", "cpu_parts", "cpu_seconds", "memory_bytes"]
 
 #: The resolution of ``cpu_seconds``: Linux counts in these, so a difference of two readings is off by less
 #: than one of them.
@@ -36,6 +36,16 @@ def cpu_parts(pid: int) -> tuple[float, float]:
     user = sum(own + waited for own, _, waited, _ in counted)
     kernel = sum(own + waited for _, own, _, waited in counted)
     return user * TICK, kernel * TICK
+
+
+def core_wait(pid: int) -> float:
+    """Seconds in which the process's main thread could have run and had no core: the second field of
+    /proc/PID/schedstat. 0 from a kernel that does not count them.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) * 1e-9
+    except FileNotFoundError:
+        return 0.0
 
 
 def memory_bytes(pid: int) -> int:

@@ -20,7 +20,7 @@ import pytest
 pytest.importorskip("grpc")
 
 from actorrpc.hub.move_cost import contents
-from benchmarks.accounting import cpu_seconds, memory_bytes
+from benchmarks.accounting import core_wait, cpu_seconds, memory_bytes
 from benchmarks.arena import arena
 from benchmarks.capacity.population import population
 from benchmarks.capacity.search import crossing, search
@@ -217,9 +217,10 @@ def test_capacity_reports_what_each_policy_holds_on_real_hubs() -> None:
         "real: none: clients held at twice that p99",
         "real: steady: clients held at twice that p99",
         "real: steady: clients, of none",
-        "real: how late clients were to call, p99",
+        "real: how late clients were to call, p99 of the worst run",
+        "real: how long a hub waited for its core, worst run",
     ]
-    assert all(len(each["rounds"]) == 1 and each["median"] > 0 for each in figures.values())
+    assert all(len(each["rounds"]) == 1 and each["median"] >= 0 for each in figures.values())
     assert all(
         1 <= figures[name]["median"] <= 4 for name in figures if name.endswith("held at twice that p99")
     )
@@ -394,6 +395,7 @@ for each in ({burn!r}, {hold!r}):
         assert process.stdout.readline() == b"held\n"
         assert 0.19 <= cpu_seconds(process.pid) < 10
         assert 30_000_000 < memory_bytes(process.pid) < 300_000_000
+        assert 0 <= core_wait(process.pid) < 60
         process.communicate(b"\n")
     with pytest.raises(ProcessLookupError):
         cpu_seconds(process.pid)

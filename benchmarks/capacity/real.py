@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import NamedTuple
 
+from benchmarks.accounting import core_wait
 from benchmarks.arena import arena
 from benchmarks.capacity.population import population
 from benchmarks.processes import BenchmarkError
@@ -27,10 +29,15 @@ class Setting(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The p99, in milliseconds, of the worst probe, and of how late the clients were to begin their calls."""
+    """The p99 of the worst probe, in milliseconds; and what the machine has done to it.
+
+    ``late`` is the p99 of how late the clients were to begin their calls, in milliseconds; ``waited`` is the
+    share of the time in which a hub could have gone on and had no core, the worst of them.
+    """
 
     probe: float
     late: float
+    waited: float
 
 
 def measure(setting: Setting, policy: str, clients: int, seed: int) -> Measured:
@@ -40,6 +47,7 @@ def measure(setting: Setting, policy: str, clients: int, seed: int) -> Measured:
         # The hash puts each client where its seed says, sooner or later, so that all policies begin alike.
         pids = [place.pids[each.hub] for each in drawn]
         rates = [each.load / _MICROSECONDS * 1e6 for each in drawn]
+        began, before = monotonic(), [core_wait(pid) for pid in place.pids]
         found = place.run_open_loop(
             {
                 "seed": seed,
@@ -51,7 +59,9 @@ def measure(setting: Setting, policy: str, clients: int, seed: int) -> Measured:
                 "seconds": setting.seconds,
             }
         )
+        after, seconds = [core_wait(pid) for pid in place.pids], monotonic() - began
     if not all(found["probes"]):
         raise BenchmarkError("a probe has not called: it takes more seconds")
     probe = max(percentile(took, 99) for took in found["probes"])
-    return Measured(probe * 1e3, percentile(found["late"], 99) * 1e3)
+    waited = max(late - early for early, late in zip(before, after, strict=True)) / seconds
+    return Measured(probe * 1e3, percentile(found["late"], 99) * 1e3, waited)
