@@ -62,7 +62,7 @@ _PRICES: dict[str, tuple[float, float]] = {
     "heads": (0.5, 3.0),
     "fields": (0.06, 0.2),
     "entries": (1.0, 0.9),
-    "metadata": (0.3, 0.3),
+    "metadata": (0.4, 0.8),
     "held": (0.1, 0.15),
     "turns": (1.3, 0.7),
     "cells": (6.0, 5.0),
