@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
 
+#: As ``repr`` shows one: it is another in each process.
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _same_in_all_workers(items)
     for item in items:
         if rings.is_quick(f"{_file(item)}::{item.name}"):
             item.add_marker("quick")
@@ -30,6 +35,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("whole_machine")
     if hasattr(config, "workerinput"):  # side by side: what takes longest begins first
         items.sort(key=lambda item: rings.rank(_file(item)))
+
+
+def _same_in_all_workers(items: list[pytest.Item]) -> None:
+    """With ``-n`` every process collects, and none runs anything unless all have found the same names."""
+    if named := [item.nodeid for item in items if _ADDRESS.search(item.nodeid)]:
+        raise pytest.UsageError(f"an address in a test's name, so give `ids`: {', '.join(named)}")
 
 
 def _file(item: pytest.Item) -> str:

@@ -172,7 +172,7 @@ async def _wait() -> int:
         ({"factory": _wait}, "is async. Give it a plain function"),
         ({"factory": dict, "close": _wait}, "is async. Give it a plain function"),
     ],
-    ids=str,
+    ids=["no function", "no function closes", "generator", "async", "async closes"],
 )
 def test_what_cannot_be_made_is_refused(arguments, words):
     with pytest.raises(TypeError) as caught:
