@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -122,6 +123,15 @@ class App:
         return f"<App {', '.join(self.services)}: {len(self.routes)} methods>"
 
 
+def _explain(error: Exception, name: str, attribute: str) -> str:
+    """Why it does not import. Who gives a file is told the module."""
+    stem = name.removesuffix(".py")
+    module = os.path.relpath(stem).replace(os.sep, ".")
+    if name == module or module.startswith(".") or not os.path.isfile(f"{stem}.py"):
+        return explain(error)
+    return f"it is a module that is wanted, not a file: try {module}:{attribute}"
+
+
 def load(path: str) -> App:
     """The app at ``package.module:attribute``, imported with the working directory on ``sys.path``.
 
@@ -139,7 +149,7 @@ def load(path: str) -> App:
     except ConfigError as error:
         raise ConfigError(f"app {path!r}: {error}") from error
     except Exception as error:  # whatever the user's module does
-        raise ConfigError(f"app {path!r} does not import: {explain(error)}") from error
+        raise ConfigError(f"app {path!r} does not import: {_explain(error, name, attribute)}") from error
     if not isinstance(found, App):
         raise ConfigError(f"app {path!r} is a {type(found).__name__}, not an actorrpc.App")
     return found

@@ -68,9 +68,9 @@ def run(*arguments: str) -> int:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ((), "Missing command."),
+        ((), "Missing command. (see `actorrpc --help`)"),
         (("bogus",), "No such command 'bogus'."),
-        (("serve",), "Missing argument 'APP'."),
+        (("serve",), "Missing argument 'APP'. (see `actorrpc serve --help`)"),
         (("serve", "a:b", "--hubs", "many"), "Invalid value for '--hubs': 'many' is not a valid integer."),
         (("serve", "a:b", "--hubs", "0"), "at least one hub is needed, not 0"),
         (("serve", "a:b", "--bind", "nowhere"), "cannot bind to 'nowhere': write HOST:PORT"),

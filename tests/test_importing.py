@@ -86,6 +86,25 @@ def test_where_a_module_was_looked_for(folder):
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "module"),
+    [
+        ("top.py", "top"),
+        ("./top.py", "top"),
+        ("pack/lower.py", "pack.lower"),
+        ("pack/lower", "pack.lower"),
+    ],
+)
+def test_who_gives_a_file_is_told_the_module(folder, given, module):
+    write(folder, {"top.py": "", "pack/lower.py": ""})
+    assert refusal(f"{given}:app").endswith(f": it is a module that is wanted, not a file: try {module}:app")
+
+
+def test_a_module_may_be_called_py(folder):
+    write(folder, {"pack.py": "", "other/py.py": "\nx"})
+    assert refusal("other.py:app").endswith("NameError: name 'x' is not defined (other/py.py, line 2)")
+
+
 PROTO = 'syntax = "proto3"; message M {} service S { rpc Get(M) returns (M); }'
 
 

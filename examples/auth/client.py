@@ -30,4 +30,6 @@ def main(token: str, things: Sequence[str], address: str = "127.0.0.1:50051") ->
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: python -m examples.auth.client TOKEN THING...")
     sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -60,6 +60,13 @@ def test_a_good_token_gets_through(server):
     assert log.count("a drawer is made") == 1
 
 
+def test_who_gives_nothing_is_told_what_to_give():
+    command = [sys.executable, "-m", "examples.auth.client", "ada's token"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.stderr == "usage: python -m examples.auth.client TOKEN THING...\n"
+    assert done.returncode == 1
+
+
 def test_a_token_says_whose_a_call_is():
     vault = testing.actor(Vault, state=Drawer(things=["ring"]))
     call = testing.call(vault.Put, metadata={"authorization": "Bearer bob's token"})
