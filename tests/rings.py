@@ -16,13 +16,16 @@ INNER = ("wire/*", "handoff/*", "hub/*", "log/*", "testing/*", "broker/*", "code
 #: Of these folders what starts processes, or makes so many examples that it takes a minute by itself.
 OUTER = (
     "broker/test_accepting.py*",
+    "broker/test_admin.py*",
     "broker/test_balancing.py*",
     "broker/test_boot.py*",
     "broker/test_grpcio.py*",
     "broker/test_limits.py*",
     "broker/test_log.py*",
+    "broker/test_ownership.py*",
     "broker/test_process.py*",
     "broker/test_serving.py*",
+    "broker/test_topics.py*",
     "broker/test_worker.py*",
     "codegen/test_folders.py*",
     "codegen/test_fresh.py*",

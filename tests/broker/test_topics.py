@@ -27,7 +27,8 @@ MEGABYTE = bytes(1_000_000)
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(tmp_path, hubs=3)
+    # What has waited for a home or a hub comes to a client at once, which may be slow to read it.
+    server = ServerProcess(tmp_path, "--max-unsent-bytes", 64 * len(MEGABYTE), hubs=3)
     try:
         server.until_ready()
         yield server
