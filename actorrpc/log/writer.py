@@ -10,7 +10,7 @@ import os
 import select
 from _thread import RLock
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -21,8 +21,11 @@ __all__ = ["Writer"]
 #: Bytes that may wait for a reader that stalls; what comes then is left out, and counted.
 LIMIT = 1024 * 1024
 #: What is written at once, in whole lines: those of several processes do not mix on a pipe (PIPE_BUF of
-#: pipe(7)).
+#: pipe(7)). More in one write, and another hub's line may come in the middle of one: its rest then begins a
+#: line, with whatever a client has put there.
 AT_ONCE = 4096
+#: What a line that is longer goes on with.
+FOLD = b"    "
 #: What a line that waits takes beside its bytes.
 OVERHEAD = 100
 
@@ -39,6 +42,23 @@ _Chunk = tuple[bytes, int]
 
 def _note(count: int, why: str) -> bytes:
     return f"{count} lines are left out here: {why}\n".encode()
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """The data in whole lines, as many as may be written at once; a line that is longer goes on in others,
+    which are indented, and no character of UTF-8 is cut."""
+    while len(data) > AT_ONCE:
+        end = data.rfind(b"\n", 0, AT_ONCE) + 1
+        if end:
+            yield data[:end]
+            data = data[end:]
+            continue
+        end = AT_ONCE - 1
+        while data[end] & 0xC0 == 0x80:
+            end -= 1
+        yield data[:end] + b"\n"
+        data = FOLD + data[end:]
+    yield data
 
 
 class Writer:
@@ -151,6 +171,12 @@ class Writer:
         return error is None
 
     def _write_all(self, data: bytes) -> OSError | None:
+        for piece in _pieces(data):
+            if (error := self._write_piece(piece)) is not None:
+                return error
+        return None
+
+    def _write_piece(self, data: bytes) -> OSError | None:
         left = memoryview(data)
         while left:
             try:
@@ -179,7 +205,7 @@ class Writer:
             while self._chunks and poll.poll(0):
                 data, _ = self._chunks.popleft()
                 self._waiting -= len(data) + OVERHEAD
-                os.write(self._fd, data[:AT_ONCE])
+                os.write(self._fd, next(_pieces(data)))
         self._running = False
 
     def __repr__(self) -> str:

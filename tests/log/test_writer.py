@@ -115,14 +115,38 @@ def test_one_write_is_of_whole_lines_and_no_longer_than_a_pipe_keeps_together() 
         writer = Writer(ours.fileno())
         for number in range(500):
             writer.put(b"%d\n" % number * 50)
-        writer.put(b"x" * 10_000 + b"\n")
+        writer.put(b"the end\n")
         packets = []
-        while not packets or not packets[-1].startswith(b"x"):
+        while not packets or not packets[-1].endswith(b"the end\n"):
             packets.append(theirs.recv(65536))
         assert writer.flush(PATIENCE)
-    assert max(map(len, packets[:-1])) <= AT_ONCE
-    assert len(packets[-1]) == 10_001
+    assert max(map(len, packets)) <= AT_ONCE
     assert all(packet.endswith(b"\n") for packet in packets)
+    assert b"".join(packets).count(b"\n") == 500 * 50 + 1
+
+
+@pytest.mark.parametrize("text", ["x", "é", "€", "\N{CRAB}", "xé€\N{CRAB}"])
+@pytest.mark.parametrize("short", range(8))
+def test_what_is_longer_goes_on_in_lines_that_are_indented(text: str, short: int) -> None:
+    """Else another process's line may come in its middle, and a client's text begins a line."""
+    first, trace = "2026 ERROR: " + "a" * short + text * 5000, "    Error: " + "a" * short + text * 9000
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        writer = Writer(ours.fileno())
+        writer.put(f"{first}\n    Traceback\n{trace}\n".encode())
+        writer.put(b"the end\n")
+        packets: list[str] = []
+        while not packets or not packets[-1].endswith("the end\n"):
+            packets.append(theirs.recv(65536).decode())
+        assert writer.flush(PATIENCE)
+    assert max(len(packet.encode()) for packet in packets) <= AT_ONCE
+    lines = "".join(packets).split("\n")
+    assert lines[-2:] == ["the end", ""]
+    del lines[-2:]
+    assert [line[:4] for line in lines] == ["2026", *["    "] * (len(lines) - 1)]
+    at = lines.index("    Traceback")
+    assert "".join([lines[0], *(line[4:] for line in lines[1:at])]) == first
+    assert "    " + "".join(line[4:] for line in lines[at + 1 :]) == trace
 
 
 def test_a_pipe_that_is_closed(pipe: Pipe) -> None:
