@@ -407,10 +407,15 @@ class Call(Generic[Reply]):
             self._send_headers()
         session = self._host.session
         session.outbound.finish(self.stream, block)
-        if not (self.since and self.cell.serves):
+        if not self._served:
             session.unserved(self.stream)
         self._host.changed()
         self._host.call_ended(self, status, message)
+
+    @property
+    def _served(self) -> bool:
+        """Whether a handler has had it. (A hub may end a call before it has a cell.)"""
+        return bool(self.since) and self.cell.serves
 
     def stop(self, status: StatusCode, message: str) -> None:
         """End the call without its handler's doing: what that sends is dropped, and where it is blocked it is
@@ -423,6 +428,8 @@ class Call(Generic[Reply]):
         """Note that the client wants no more of it: nothing is sent."""
         if not self.ended:
             self.cancelled = self.ended = True
+            if not self._served:
+                self._host.session.unheard(self.stream)
             self._host.call_ended(self, StatusCode.CANCELLED, why)
 
     def hold(self, payload: bytes | None) -> None:

@@ -421,22 +421,28 @@ class Cell:
         self.connection.session.consumed(call.stream, len(payload))
         return self._parse(call, payload)
 
-    def _parse(self, call: Call[Any], payload: bytes) -> Message:
+    def _parse(self, call: Call[Any], payload: bytes, *, again: bool = False) -> Message:
+        """The message for the handler. That it has it ``again``, after a move, is nothing that the client has
+        done, and has no price."""
         route = call.route
         session = self.connection.session
         call.request_compressed = isinstance(payload, Compressed)
         try:
             if call.request_compressed:
-                payload = session.decompress(call.stream, payload)
-            message = route.parse(payload)
-        except DecodeError:
-            session.unserved(call.stream)
-            wanted = route.method.request.DESCRIPTOR.full_name
-            raise RpcError(StatusCode.INTERNAL, f"the message is no {wanted}") from None
-        if route.chain is not None:
-            message = route.chain.request(call, message)
-            if call.ended:  # by an interceptor, or while it was blocked
-                raise CallInterrupted("the call ended before its handler")
+                payload = session.decompress(call.stream, payload, again=again)
+            try:
+                message = route.parse(payload)
+            except DecodeError:
+                wanted = route.method.request.DESCRIPTOR.full_name
+                raise RpcError(StatusCode.INTERNAL, f"the message is no {wanted}") from None
+            if route.chain is not None:
+                message = route.chain.request(call, message)
+                if call.ended:  # by an interceptor, or while it was blocked
+                    raise CallInterrupted("the call ended before its handler")
+        except BaseException:
+            if not again:
+                session.unserved(call.stream)
+            raise
         if self.ends is not None:
             self.ends.began(call)
         return message
@@ -490,7 +496,7 @@ class Cell:
             assert route.end_handler is not None
             replies = route.end_handler(self.instance, call)
         else:
-            replies = route.handler(self.instance, self._parse(call, message), call)
+            replies = route.handler(self.instance, self._parse(call, message, again=True), call)
         self._answer_stream(call, replies, kind, message)
 
     def _answer_stream(self, call: Call[Any], replies: Any, kind: int, message: bytes | None) -> None:

@@ -21,8 +21,8 @@ STEP = 1000
 class Price:
     """What frames cost, in units."""
 
-    #: Beyond a few for each frame that the client was sent.
-    WINDOW_UPDATE = 1
+    #: Beyond a few for each frame that the client was sent; it may have a few bytes sent.
+    WINDOW_UPDATE = 2
     #: Frames that mean nothing: PRIORITY, unknown types, DATA without data, what is for a closed stream.
     EMPTY = 2
     CONTINUATION = 5
@@ -30,14 +30,16 @@ class Price:
     SETTINGS = 10
     #: DATA of less than ``SMALL`` bytes that leaves a message incomplete: a client may send one by the byte.
     FRAGMENT = 1
+    #: Of frames that a window has cut to less, none earns the client a WINDOW_UPDATE, either.
     SMALL = 64
-    #: A stream that the client reset, or made us reset (RST_STREAM), or began beyond the limit.
+    #: A stream that the client reset, or made us reset (RST_STREAM), or began beyond the limit, beside what
+    #: its header blocks cost if no handler has had it.
     RESET = 50
-    #: A call that is answered before a handler has had it, beside what its header block costs.
+    #: A call that is answered before a handler has had it, beside what its header blocks cost.
     REFUSED = 10
     #: So many bytes of Huffman code in a header block cost one unit (see ``block_price``).
     CODED_BYTES = 6
-    #: The header block of a call that is served costs what is beyond it.
+    #: The header blocks of a call that is served cost what is beyond it.
     SERVED_BLOCK = 400
     #: Of a header block over the limit, so many bytes cost one unit, beside the rest.
     OVERSIZE_BYTES = 16

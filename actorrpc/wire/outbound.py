@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from actorrpc.errors import StatusCode
 from actorrpc.wire.backlog import Backlog
 from actorrpc.wire.compression import Compressed
+from actorrpc.wire.flood import Price
 from actorrpc.wire.frames import (
     DATA,
     END_HEADERS,
@@ -81,7 +82,8 @@ class Outbound:
         #: The first header block tells the peer that our table has no room (RFC 7541, 4.2). Whatever
         #: size it sets after that, there is nothing left to shrink, so nothing more to announce.
         self.table_announced = False
-        #: How many frames of HEADERS or DATA have gone out.
+        #: How many frames of HEADERS or DATA have gone out; without those that a window has cut to a few
+        #: bytes, since a client may have each byte sent by itself (CVE-2019-9511).
         self.frames = 0
         #: Streams whose last waiting byte has become a frame since the session last looked.
         self.drained: list[Stream] = []
@@ -336,14 +338,15 @@ class Outbound:
             rest = memoryview(chunk)
             chunk, stream.unsent[0] = rest[:room], rest[room:]
             length = room
+            self.frames += room >= Price.SMALL
         else:
             stream.unsent.popleft()
+            self.frames += 1
         stream.unsent_bytes -= length
         self.unsent_bytes -= length
         stream.send_window -= length
         self.send_window -= length
         self._pending += length
-        self.frames += 1
         self._chunks.append(FRAME_HEADER.pack(length >> 16, length & 0xFFFF, DATA, 0, stream.id))
         self._chunks.append(chunk)
 

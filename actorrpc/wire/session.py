@@ -216,11 +216,18 @@ class Session:
         self.outbound.finish(stream, trailers(status, message))
 
     def unserved(self, stream: Stream) -> None:
-        """The call ends, or has ended, and no handler has had it: that has a price."""
-        self.flood.unsettled += Price.REFUSED + stream.work
+        """The call is answered, or has been, and no handler has had it: that has a price."""
+        self.flood.unsettled += Price.REFUSED
+        self.unheard(stream)
 
-    def decompress(self, stream: Stream, payload: bytes) -> bytes:
-        """The payload of a compressed message. One that grows more than texts do has a price.
+    def unheard(self, stream: Stream) -> None:
+        """The call is over, whoever has ended it, and no handler has had it: pay for its header blocks."""
+        self.flood.unsettled += stream.work
+        stream.work = 0
+
+    def decompress(self, stream: Stream, payload: bytes, *, again: bool = False) -> bytes:
+        """The payload of a compressed message. One that grows more than texts do has a price, but not
+        ``again``, where a move has it handled once more.
 
         Raises RpcError as ``actorrpc.wire.compression.decompress`` does.
         """
@@ -228,10 +235,10 @@ class Session:
         try:
             data = decompress(stream.head.encoding, payload, limit)
         except RpcError:
-            self.unserved(stream)
             self._inflated(min(limit, MOST_INFLATED * len(payload)), len(payload))
             raise
-        self._inflated(len(data), len(payload))
+        if not again:
+            self._inflated(len(data), len(payload))
         return data
 
     def _inflated(self, size: int, packed: int) -> None:
@@ -417,23 +424,22 @@ class Session:
     ) -> None:
         """A header list has come; ``size`` is not 0 if it is over the limit, and some fields were dropped.
 
-        ``work`` is its price, of which a call that is served pays only what is beyond ``SERVED_BLOCK``.
+        ``work`` is its price. A call that is served pays what is beyond ``SERVED_BLOCK``, with its trailers.
         """
         if id > self.last_stream and not self._goaway_sent:
             self.last_stream = id
             if size:
                 self._open_oversize(id, end_stream, size)
             else:
-                if work > Price.SERVED_BLOCK:
-                    self._waste(work - Price.SERVED_BLOCK)
-                    work = Price.SERVED_BLOCK
                 self._open(id, end_stream, fields, work, events)
             return
         stream = self.streams.get(id)
         if stream is None or stream.remote_closed:
             self._waste(work)
-        elif work > Price.SERVED_BLOCK:
-            self._waste(work - Price.SERVED_BLOCK)
+        else:
+            stream.work += work
+            if stream.work > Price.SERVED_BLOCK:
+                self._waste_beyond(stream)
         if id > self.last_stream:  # the GOAWAY has named the last stream for good (RFC 9113, 6.8)
             if id <= self._last_refused:
                 self._waste(Price.EMPTY)
@@ -454,6 +460,12 @@ class Session:
             raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a second HEADERS without END_STREAM")
         self._on_trailers(stream, fields, size or list_size(fields), events)
 
+    def _waste_beyond(self, stream: Stream) -> None:
+        """Take now what is to be paid for a call's header blocks even if it is served."""
+        beyond = stream.work - Price.SERVED_BLOCK
+        stream.work = Price.SERVED_BLOCK
+        self._waste(beyond)
+
     def _on_trailers(self, stream: Stream, fields: tuple[Field, ...], size: int, events: list[Event]) -> None:
         limit = self.config.max_header_list_bytes
         if size > limit:
@@ -473,14 +485,16 @@ class Session:
             if len(self.streams) >= self.config.max_concurrent_streams:
                 raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
             head, timeout = self._heads.read(fields)
+            outbound = self.outbound
+            stream = Stream(id, head, timeout, outbound.peer_initial_window, self.config.stream_window_bytes)
+            if end_stream and stream.body_left is not None:
+                stream.count_body(0, end=True)
         except StreamFault:
             self._waste(work)
             raise
-        outbound = self.outbound
-        stream = Stream(id, head, timeout, outbound.peer_initial_window, self.config.stream_window_bytes)
-        if end_stream and stream.body_left is not None:
-            stream.count_body(0, end=True)
         stream.work = work
+        if work > Price.SERVED_BLOCK:
+            self._waste_beyond(stream)
         self.streams[id] = stream
         if head.refusal is not None or head.size > self.config.max_header_list_bytes:
             stream.remote_closed = end_stream

@@ -56,8 +56,7 @@ class Stream:
         self.receive_unacknowledged = 0
         #: Bytes of DATA that are to come by the client's ``content-length``; None if it has named none.
         self.body_left = head.content_length
-        #: What its header block has cost the hub, in the flood budget's units, and is to be paid if it is not
-        #: served.
+        #: What its header blocks have cost the hub, in the flood budget's units: paid if it is not served.
         self.work = 0
         #: Bytes of whole messages that have been reported and not consumed.
         self.held = 0

@@ -33,6 +33,11 @@ class Guard(actorrpc.Interceptor):
         if call.metadata.get("token") == "wrong":
             raise RpcError(StatusCode.UNAUTHENTICATED, "who are you?")
 
+    def on_request(self, call: actorrpc.Call[Any], message: Any) -> Any:
+        if message.text == "wrong":
+            raise RpcError(StatusCode.INVALID_ARGUMENT, "what is that?")
+        return message
+
 
 def whose(call: actorrpc.Call[Any]) -> str:
     name = call.metadata.get("name", "")

@@ -16,6 +16,7 @@ from typing import Any
 from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
+from tests.apps.shapes_pb2 import Item
 from tests.wire import raw
 
 __all__ = ["EMPTY", "KINDS", "LIMITS", "Kind", "documented_prices", "ids_of", "opened"]
@@ -95,6 +96,10 @@ BOMB = gzip.compress(bytes(90_000), mtime=0)
 OVER = gzip.compress(bytes(100_001), mtime=0)
 GZIP = ("grpc-encoding", "gzip")
 LARGE = [("x", "y" * 1000)] * 17
+WRONG = raw.message(Item(text="wrong").SerializeToString())
+#: A million replies for a client that takes them by the byte.
+REPLIES = raw.message(Item(number=1_000_000, body=bytes(10_000)).SerializeToString())
+DRIBBLED = raw.settings((raw.INITIAL_WINDOW_SIZE, 0)) + whole(1, path="Stateless/Expand", message=REPLIES)
 
 
 def on_first(frame: bytes, *, ended: bool = False) -> Kind:
@@ -115,6 +120,7 @@ KINDS: dict[str, Kind] = {
     "a byte of a message": Kind(
         lambda id: raw.data(1, b"a"), 0, opened(1, path="Stateless/Talk") + raw.data(1, b"\0\0\1\0\0"), 1
     ),
+    "a byte of a reply": Kind(lambda id: raw.window_update(1, 1), 0, DRIBBLED, 1),
     "RST_STREAM of a closed stream": on_first(raw.frame(raw.RST_STREAM, 0, 1, bytes(4)), ended=True),
     "DATA on a closed stream": on_first(raw.data(1, b"late"), ended=True),
     "trailers on a closed stream": on_first(raw.headers(1, [("late", "yes")], BOTH), ended=True),
@@ -156,5 +162,6 @@ KINDS: dict[str, Kind] = {
         lambda id: whole(id, ("via", "2 proxy"), path="Stateful/Unary")
     ),
     "refused by an interceptor": Kind(lambda id: whole(id, ("token", "wrong")), guarded=True),
+    "refused by on_request": Kind(lambda id: whole(id, message=WRONG), guarded=True),
     "refused by App(identity=...)": Kind(lambda id: whole(id, ("name", "nobody")), guarded=True),
 }

@@ -53,8 +53,8 @@ FLOODS = {
     "SETTINGS of many": (raw.settings(*((99, 1),) * 100), 110),
     "PRIORITY": (raw.frame(raw.PRIORITY, 0, 1, bytes(4) + b"\x01"), 2),
     "an unknown type": (raw.frame(0x42, 0, 0), 2),
-    "WINDOW_UPDATE": (raw.window_update(0, 1), 1),
-    "WINDOW_UPDATE of a call": (raw.window_update(1, 1), 1),
+    "WINDOW_UPDATE": (raw.window_update(0, 1), 2),
+    "WINDOW_UPDATE of a call": (raw.window_update(1, 1), 2),
     "empty DATA": (raw.data(1, b""), 2),
     "DATA after an early answer": (raw.data(3, b"late"), 2),
     "only padding": (raw.data(1, b"\x01\0", raw.PADDED), 2),
@@ -276,6 +276,20 @@ def test_a_client_that_reads_much_may_open_windows_as_often(moves: bool) -> None
             owner.move()
     assert not owner.session.faulted
     owner.feed(raw.window_update(0, 1) * 14_000)
+    assert is_calmed(owner)
+
+
+def test_a_client_that_has_replies_sent_by_the_byte_pays_for_each() -> None:
+    """CVE-2019-9511, "Data Dribble"."""
+    owner = Owner(CONFIG)
+    owner.feed(raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, 0)) + REQUEST)
+    owner.session.outbound.message(owner.session.streams[1], bytes(60_000))
+    affordable = CONFIG.flood_burst // 2
+    for _ in range(affordable - STEP):
+        owner.feed(raw.window_update(1, 1))
+    assert not owner.session.faulted, "too early"
+    for _ in range(2 * STEP):
+        owner.feed(raw.window_update(1, 1))
     assert is_calmed(owner)
 
 
