@@ -22,7 +22,9 @@ from actorrpc.hub.call_ends import Ended
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.failures import describe
 from actorrpc.hub.interception import Admission, InterceptedCall
+from actorrpc.hub.limbo import Limbo
 from actorrpc.hub.listener import socket_of
+from actorrpc.hub.metering import Part
 from actorrpc.hub.move_cost import contents, price, too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.state import FROZEN, QUIESCING
@@ -391,6 +393,7 @@ def _thaw_unadmitted(connection: Connection, call: Call[Any]) -> None:
     try:  # this hub's app has no on_call any more
         connection.admit(call)
     except RpcError as error:
+        call.cell = Limbo(connection, Part(connection.usage))
         call.end(error.code, error.message)
 
 

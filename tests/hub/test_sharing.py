@@ -223,8 +223,9 @@ def test_a_move_forgets_nothing(route):
         assert hubs.ask(lambda: hubs.nodes[1].report().shared.first) != ""
 
 
-def test_a_call_that_waits_for_an_on_call_and_comes_to_a_hub_without_is_looked_at_there():
-    """While a server is brought to a new version of its app, say."""
+@pytest.mark.parametrize("first", [StatefulStub, StatelessStub], ids=["an actor's", "no actor's"])
+def test_a_call_that_waits_for_an_on_call_and_comes_to_a_hub_without_is_looked_at_there(first):
+    """While a server is brought to a new version of its app, say; with an actor there, and without one."""
     begun, may_end = threading.Event(), gevent.event.Event()
 
     class Slow(actorrpc.Interceptor):
@@ -236,16 +237,15 @@ def test_a_call_that_waits_for_an_on_call_and_comes_to_a_hub_without_is_looked_a
     app = actorrpc.App(services(), interceptors=[Slow()])
     with serving(app, 2, shared_connections="refuse") as hubs, connect(hubs) as channel:
         hubs.ask(lambda: change(hubs.nodes[1], actorrpc.App(services())))
-        assert count(channel, ADA) == 1
-        connection = hubs.connection()
-        slow = StatefulStub(channel).Unary.future(Item(), metadata=[*ADA, ("slow", "1")], timeout=30)
+        slow = first(channel).Unary.future(Item(number=1), metadata=[*ADA, ("slow", "1")], timeout=30)
         assert begun.wait(WAIT)
+        connection = hubs.connection()
         results: list[Any] = []
         hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
-        waiting = StatefulStub(channel).Unary.future(Item(), metadata=BOB, timeout=30)
+        waiting = StatefulStub(channel).Unary.future(Item(), metadata=[*BOB, *VIA], timeout=30)
         hubs.wait_for(lambda: connection.admission is not None and connection.admission.lane)
         hubs.ask(may_end.set)
-        assert slow.result().number == 2
+        assert slow.result().number == 1
         assert waiting.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert hubs.wait_for(lambda: results)[0].why == ""
         assert seen(hubs) == [(0, 0, 0), (1, 1, 1)]
