@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -379,3 +380,28 @@ def test_a_blocked_on_disconnect_keeps_the_connection_where_it_is():
         going.set()
         hubs.wait_for(lambda: Slow.left)
         assert hubs.move(1).why == ""
+
+
+class Watched(deque[Any]):
+    """A mailbox that counts how often somebody looks whether something waits in it."""
+
+    looks = 0
+
+    def __bool__(self) -> bool:
+        Watched.looks += 1
+        return len(self) > 0
+
+
+def test_the_end_of_a_connection_looks_at_each_of_its_actors_a_few_times():
+    """And not at all of them at the end of each: with 10,000 identities that took more than a second."""
+    many = 200
+    service = counting()
+    with serving(actorrpc.App([service], identity=user_of)) as hubs:
+        with connect(hubs) as channel:
+            for number in range(many):
+                ask(channel, str(number))
+            cells = hubs.connection().cells
+            hubs.ask(lambda: [setattr(cell, "mailbox", Watched(cell.mailbox)) for cell in cells.values()])
+            Watched.looks = 0
+        hubs.wait_for(lambda: len(service.left) == many)
+    assert Watched.looks < 20 * many
