@@ -28,7 +28,8 @@ class Price:
     CONTINUATION = 5
     PING = 5
     SETTINGS = 10
-    #: DATA of less than ``SMALL`` bytes that leaves a message incomplete: a client may send one by the byte.
+    #: DATA of less than ``SMALL`` bytes that completes neither a message nor its prefix: a client may send it
+    #: by the byte.
     FRAGMENT = 1
     #: Of frames that a window has cut to less, none earns the client a WINDOW_UPDATE, either.
     SMALL = 64

@@ -575,8 +575,9 @@ class Session:
                     self._half_close(stream, events)
                 return
             if payload:
+                before, had = len(events), stream.partial_size
                 inbound.receive(stream, payload, events)
-                if length < Price.SMALL and (stream.partial_size or length < MESSAGE_PREFIX):
+                if length < Price.SMALL and len(events) == before and _is_fragment(stream, had, length):
                     self._waste(Price.FRAGMENT)
             else:
                 self._waste(Price.EMPTY)
@@ -872,6 +873,14 @@ class Session:
         return (
             f"<Session {len(self.streams)} streams, last {self.last_stream}, {self.inbound.held} bytes held>"
         )
+
+
+def _is_fragment(stream: Stream, had: int, length: int) -> bool:
+    """Whether a few bytes of DATA, which have completed no message, were not a message's prefix, either: some
+    clients send that by itself. ``had``: bytes of the message that had come before."""
+    if stream.backlog is not None:
+        return length < MESSAGE_PREFIX
+    return not had < MESSAGE_PREFIX <= stream.partial_size
 
 
 def _strip_padding(payload: bytes) -> bytes:

@@ -64,6 +64,7 @@ class Accountant:
         free_updates, before = session._earned_updates(), paid(session)
         stream = session.streams.get(int.from_bytes(frame[5:9], "big"))
         open_before = stream is not None and not stream.remote_closed
+        had = 0 if stream is None else stream.partial_size
         gained = any(isinstance(event, GAINS) for event in self._feed(frame))
         if gained or session.faulted:
             return
@@ -75,7 +76,7 @@ class Accountant:
             return
         if type_ == DATA and stream is not None and not stream.closed and open_before:
             least = PREFIX if stream.backlog is not None else LARGE
-            if len(frame) - 9 >= least:
+            if len(frame) - 9 >= least or had < PREFIX <= stream.partial_size:
                 return
         assert paid(session) > before, f"{frame[:60]!r} is free"
 

@@ -124,6 +124,20 @@ def test_usual_calls_use_up_nothing() -> None:
     assert not owner.session.faulted and owner.session.flood.unsettled + owner.session.flood.spent < STEP
 
 
+def test_messages_whose_prefix_comes_by_itself_use_up_nothing() -> None:
+    owner = Owner(replace(CONFIG, flood_burst=1))
+    owner.feed(raw.OPEN + raw.headers(1, raw.request("Collect")))
+    message = raw.message(b"tick")
+    for _ in range(4000):
+        owner.feed(raw.data(1, message[:5]) + raw.data(1, message[5:]))
+    assert not owner.session.faulted and owner.session.flood.unsettled + owner.session.flood.spent < STEP
+
+
+def test_messages_by_the_byte_use_it_up() -> None:
+    owner = fed(b"".join(raw.data(1, b"%c" % byte) for byte in raw.message(b"tick")), 3500, begin=REQUEST)
+    assert is_calmed(owner)
+
+
 def test_what_was_used_flows_in_again() -> None:
     session = Session(CONFIG)
     session.receive_data(raw.OPEN, 0.0)
