@@ -238,4 +238,4 @@ def test_truncated(hub: Hub, name: str):
             with Attacker(hub.address, TRUNCATED[name]) as attacker:
                 attacker.end().wait_closed()
                 assert attacker.goaway is None or attacker.goaway[0] == NO_ERROR
-    assert hub.server.status()["hubs"][0]["connections"] == 1
+    hub.server.wait_for(lambda: hub.server.status()["hubs"][0]["connections"] == 1)
