@@ -9,8 +9,11 @@ import inspect
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Generic, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from actorrpc.wakeup import WakeUp
 
 __all__ = ["enter", "leave", "per_hub"]
 
@@ -23,6 +26,15 @@ _UNMADE: Any = object()
 #: All that there are, and those that have a value in this process, in the order in which they got it.
 _declared: WeakSet[per_hub[Any]] = WeakSet()
 _made: list[per_hub[Any]] = []
+
+#: Held while one looks at what is made and who waits for it, and never while anything waits.
+_looking: Any = None
+
+#: What a greenlet waits for that another makes.
+_awaited: dict[Any, per_hub[Any]] = {}
+
+#: What a greenlet is to close, and has not closed yet.
+_closing: dict[Any, dict[per_hub[Any], Any]] = {}
 
 #: What a child has of its parent's: never freed, since a finalizer may say good-bye on the parent's socket.
 _inherited: list[Any] = []
@@ -42,7 +54,8 @@ class per_hub(Generic[T]):  # lower case, as property and staticmethod are
     process that is forked from a hub makes a value of its own.
 
     ``close(value)`` is called when the hub stops, after the last turn of all, and may block; those that were
-    made later are closed before. What it raises is logged. A hub process waits for a second for all of them.
+    made later are closed before. It may ``get()`` itself and what was made before, and nothing else. What it
+    raises is logged. A hub process waits for a second for all of them.
 
     Raises TypeError for a factory or a ``close`` that cannot be called, or would return a generator or a
     coroutine.
@@ -59,13 +72,15 @@ class per_hub(Generic[T]):  # lower case, as property and staticmethod are
         _declared.add(self)
 
     def _reset(self) -> None:
-        from gevent.lock import Semaphore  # here: to import actorrpc imports no gevent
+        global _looking
+        if _looking is None:
+            from actorrpc.wakeup import make_lock  # here: to import actorrpc imports no gevent
 
+            _looking = make_lock()
         self._value: T = _UNMADE
-        # gevent's: it lets other greenlets run also where nothing is patched, and it is one for threads.
-        self._lock = Semaphore()
-        #: The greenlet that makes it.
+        #: The greenlet that makes it, and who waits for that.
         self._maker: Any = None
+        self._waiting: list[WakeUp] = []
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = f"{owner.__name__}.{name}"
@@ -83,7 +98,8 @@ class per_hub(Generic[T]):  # lower case, as property and staticmethod are
         )
 
     def get(self) -> T:
-        """The value. Raises what the factory raises, and RuntimeError where that asks for it itself."""
+        """The value. Raises what the factory raises, and RuntimeError where that asks, perhaps by way of
+        others, for what it is to make, or a ``close`` for what is closed already or was never made."""
         value = self._value
         return self._make() if value is _UNMADE else value
 
@@ -91,25 +107,76 @@ class per_hub(Generic[T]):  # lower case, as property and staticmethod are
         from gevent import getcurrent
 
         here = getcurrent()
-        if self._maker is here:
-            raise RuntimeError(f"the factory of {self._name} asks for what it is to make")
-        with self._lock:
-            value = self._value
-            if value is _UNMADE:  # else another has made it meanwhile
-                self._maker = here
-                try:
-                    value = self._factory()
-                finally:
-                    self._maker = None
-                self._value = value
-                _made.append(self)
+        if here in _closing:
+            return self._left(_closing[here])
+        while not self._begin(here):
+            value = self._value  # once: another server's last hub may stop meanwhile
+            if value is not _UNMADE:
+                return value
+        value = _UNMADE
+        try:
+            value = self._factory()
+        finally:
+            self._end(value)
         return value
 
-    def _end(self) -> None:
-        """Forget the value, and close it."""
+    def _begin(self, here: Any) -> bool:
+        """Whether the caller is to make it, which it tells by ``_end``. If not, it is made, or was tried, by
+        another, for whom the caller has waited."""
+        from actorrpc.wakeup import WakeUp
+
+        with _looking:
+            if self._value is not _UNMADE:
+                return False
+            if self._maker is None:
+                self._maker = here
+                return True
+            self._check_circle(here)
+            wakeup = WakeUp()
+            self._waiting.append(wakeup)
+            _awaited[here] = self
+        try:
+            wakeup.wait()
+        finally:
+            with _looking:
+                _awaited.pop(here, None)
+                if wakeup in self._waiting:  # it is interrupted
+                    self._waiting.remove(wakeup)
+            wakeup.close()
+        return False
+
+    def _check_circle(self, here: Any) -> None:
+        """Raise RuntimeError if who makes it waits, perhaps by way of others, for what the caller makes."""
+        asked: per_hub[Any] | None = self
+        while asked is not None:
+            if asked._maker is here:
+                raise RuntimeError(f"the factory of {asked._name} asks for what it is to make")
+            asked = _awaited.get(asked._maker)
+
+    def _end(self, value: T) -> None:
+        """It is made, or could not be."""
+        with _looking:
+            self._maker = None
+            if value is not _UNMADE:
+                self._value = value
+                _made.append(self)
+            waiting, self._waiting = self._waiting, []
+            for wakeup in waiting:
+                wakeup.wake()
+
+    def _left(self, left: dict[per_hub[Any], Any]) -> T:
+        """What a ``close`` gets that asks for it."""
+        if self not in left:
+            raise RuntimeError(
+                f"{self._name} is asked for by what is closed before it can be made, or after it was closed: "
+                "what was made later is closed before, and nothing is made"
+            )
+        value: T = left[self]
+        return value
+
+    def _close_value(self, value: T) -> None:
         from actorrpc.forks import users_code  # here: stubs are used where there is no Linux
 
-        value, self._value = self._value, _UNMADE
         if self._close is None:
             return
         try:
@@ -158,21 +225,44 @@ def leave(patience: float | None = None) -> None:
         return
     import gevent
 
-    closing = gevent.spawn(_end_all)
+    closing = gevent.spawn(_close_all, _taken())
     closing.join(patience)
     if not closing.ready():
         log.warning("what all of the hub share is not closed in %s s, and is given up", patience)
 
 
-def _end_all() -> None:
-    while _made:
-        _made.pop()._end()
+def _taken() -> dict[per_hub[Any], Any]:
+    """The values that there are, in the order in which they were made. There are none from now on: a server
+    that begins while they are closed has its own."""
+    with _looking:
+        values = {each: each._value for each in _made}
+        _made.clear()
+        for each in values:
+            each._value = _UNMADE
+    return values
+
+
+def _close_all(values: dict[per_hub[Any], Any]) -> None:
+    from gevent import getcurrent
+
+    here = getcurrent()
+    _closing[here] = values
+    try:
+        for each in reversed([*values]):
+            each._close_value(values[each])
+            del values[each]
+    finally:
+        _closing.pop(here, None)
 
 
 def _forked() -> None:
     """This process is a child."""
-    global _serving
+    global _serving, _looking
     _serving = 0
+    _looking = None  # which another thread of the parent's may have held
+    _inherited.append([*_closing.values()])
+    _closing.clear()
+    _awaited.clear()
     for each in _declared:
         each._inherit()
     _made.clear()

@@ -21,7 +21,7 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: From the bottom up: each may import what stands below it, and what it is made of. Those on one line do
 #: not know each other. A new module or package must be given its place here.
 LAYERS: list[set[str]] = [
-    {"descriptors", "duties", "errors", "log", "options_pb2", "pb", "supported", "timers"},
+    {"descriptors", "duties", "errors", "log", "options_pb2", "pb", "supported", "timers", "wakeup"},
     {"config", "forks", "framing", "importing", "service", "signatures"},
     {"ipc", "shared", "wire"},
     {"actor", "call", "interceptor"},

@@ -14,6 +14,7 @@ from typing import Any
 import gevent
 import gevent.event
 import pytest
+from gevent.threadpool import ThreadPool
 
 import actorrpc
 from actorrpc import shared
@@ -106,6 +107,64 @@ def test_so_do_threads():
     assert found == made * 4
 
 
+@pytest.mark.parametrize("waits", ["greenlets", "threads"])
+def test_so_do_those_who_wait_for_a_thread_with_a_loop_of_its_own(waits):
+    """As an offloaded function has that waits in a patched process. Nobody runs that loop afterwards."""
+    began, door = threading.Event(), threading.Event()
+
+    def make() -> object:
+        began.set()
+        assert door.wait(20)
+        return object()
+
+    value = actorrpc.per_hub(make)
+    pool = ThreadPool(5)
+    pool.apply(gevent.sleep)
+    first = pool.spawn(value.get)
+    assert began.wait(20)
+    if waits == "greenlets":
+        asking = [gevent.spawn(value.get) for _ in range(4)]
+        gevent.idle()
+    else:
+        asked = threading.Semaphore(0)
+        asking = [pool.spawn(lambda: (asked.release(), value.get())[1]) for _ in range(4)]
+        assert all(asked.acquire(timeout=20) for _ in asking)
+    door.set()
+    with gevent.Timeout(20):
+        assert len({each.get() for each in (first, *asking)}) == 1
+    pool.kill()
+
+
+def test_who_waits_may_be_interrupted():
+    door = gevent.event.Event()
+    value = actorrpc.per_hub(lambda: door.wait())
+    making, waiting = gevent.spawn(value.get), gevent.spawn(value.get)
+    gevent.idle()
+    waiting.kill()
+    assert waiting.ready() and value._waiting == [] and shared._awaited == {}
+    door.set()
+    assert making.get() is True
+
+
+def test_a_callback_of_the_loop_cannot_wait():
+    """As an interceptor's on_end: it is told so, and holds up nobody."""
+    door, told = gevent.event.Event(), gevent.event.AsyncResult()
+    value = actorrpc.per_hub(lambda: door.wait())
+    making = gevent.spawn(value.get)
+    gevent.idle()
+
+    def ask() -> None:
+        try:
+            value.get()
+        except BaseException as error:
+            told.set(error)
+
+    gevent.get_hub().loop.run_callback(ask)
+    assert "blocking function" in str(told.get(timeout=20))
+    door.set()
+    assert making.get() is True
+
+
 @pytest.mark.parametrize("error", [ValueError, SystemExit, actorrpc.CallCancelled])
 def test_a_factory_that_raises_is_tried_again_by_the_next(error):
     door, attempts = gevent.event.Event(), []
@@ -153,6 +212,19 @@ def test_a_factory_that_asks_for_its_own_value_is_told():
     value: Any = actorrpc.per_hub(lambda: value.get())
     with pytest.raises(RuntimeError, match="asks for what it is to make"):
         value.get()
+
+
+def test_so_are_two_that_ask_for_each_other_at_once():
+    """Neither can wait for the other."""
+    door = gevent.event.Event()
+    left: Any = actorrpc.per_hub(lambda: (door.wait(), right.get()))
+    right: Any = actorrpc.per_hub(lambda: (door.wait(), left.get()))
+    asking = [gevent.spawn(each.get) for each in (left, right)]
+    gevent.idle()
+    door.set()
+    for each in asking:
+        with pytest.raises(RuntimeError, match="asks for what it is to make"):
+            each.get(timeout=20)
 
 
 def _generate() -> Iterator[int]:
@@ -271,6 +343,43 @@ def test_servers_of_one_process_share_it_until_the_last_has_stopped():
         assert log == ["made engine"]
         call(left)
     assert log == ["made engine", "closed engine"]
+
+
+def test_a_server_that_begins_while_they_are_closed_has_its_own():
+    log: list[str] = []
+    closing, door = gevent.event.Event(), gevent.event.Event()
+    db = actorrpc.per_hub(lambda: Engine(log), close=Engine.close)
+    slow = actorrpc.per_hub(lambda: Engine(log, "slow"), close=lambda engine: (closing.set(), door.wait()))
+    app = app_of(db=db, slow=slow)
+    first = actorrpc.Server(app)
+    call(first)
+    stopping = gevent.spawn(first.stop)
+    assert closing.wait(20)
+    with actorrpc.Server(app) as second:
+        call(second)
+        door.set()
+        stopping.get(timeout=20)
+        assert log == ["made engine", "made slow", "made engine", "made slow", "closed engine"]
+        call(second)
+    assert log[5:] == ["closed engine"]
+
+
+def test_what_closes_may_ask_for_itself_and_what_was_made_before(caplog):
+    """And for nothing else: nothing is made then."""
+    log: list[str] = []
+    first = actorrpc.per_hub(lambda: Engine(log, "first"), close=lambda engine: second.get())
+    second: Any = actorrpc.per_hub(
+        lambda: Engine(log, "second"),
+        close=lambda engine: log.append(f"{first.get().name}, {second.get().name}"),
+    )
+    unmade = actorrpc.per_hub(lambda: Engine(log, "unmade"))
+    third = actorrpc.per_hub(lambda: Engine(log, "third"), close=lambda engine: unmade.get())
+    for each in (first, second, third):
+        each.get()
+    shared.enter()
+    shared.leave()
+    assert log == ["made first", "made second", "made third", "first, second"]
+    assert caplog.text.count("is asked for by what is closed") == 2
 
 
 def test_a_hub_does_not_wait_for_ever(caplog):
