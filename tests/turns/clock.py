@@ -2,7 +2,8 @@
 
 Nothing sleeps: a deadline passes when a program says so. Each reading takes a tick, so that slices of turns
 end, after as many turns as the program's tick says. Timers of 0 are the loop's own: they are no time, they
-let others have the hub. So is the time in which actors gather to catch up.
+let others have the hub. So is the time in which actors gather to catch up. And topics keep what they have for
+ever: they would for a minute, which passes while a program of many messages is read to its end.
 """
 
 from __future__ import annotations
@@ -143,15 +144,16 @@ def _places() -> list[tuple[Any, str, Any]]:
 
 @contextmanager
 def _defaults(clock: Clock) -> Iterator[None]:
-    """The meter has the clock as a default of its own; and actors that catch up gather for no time."""
-    from actorrpc.hub import topics
+    """The meter has the clock as a default of its own; actors that catch up gather for no time, and what
+    they have missed is kept."""
+    from actorrpc.hub import topic_log, topics
     from actorrpc.hub.metering import Meter
 
     init: Any = Meter.__init__
-    old, gather = init.__defaults__, topics._GATHER
+    old, gather, linger = init.__defaults__, topics._GATHER, topic_log.LINGER
     init.__defaults__ = tuple(clock if each is time.monotonic else each for each in old or ())
-    topics._GATHER = 0.0
+    topics._GATHER, topic_log.LINGER = 0.0, float("inf")
     try:
         yield
     finally:
-        init.__defaults__, topics._GATHER = old, gather
+        init.__defaults__, topics._GATHER, topic_log.LINGER = old, gather, linger
