@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from weakref import WeakKeyDictionary
 
 from actorrpc.forks.descriptors import close_ours
+from actorrpc.log import tell_what_was_left_out
 
 if TYPE_CHECKING:
     from gevent.hub import Hub
@@ -119,6 +120,7 @@ def end_child(error: BaseException | None = None) -> NoReturn:
     elif error is not None:
         log.error("this process, forked from pid %d, has failed", os.getppid(), exc_info=error)
         status = 1
+    tell_what_was_left_out()
     for stream in (*log.handlers, sys.stdout, sys.stderr):
         try:
             stream.flush()

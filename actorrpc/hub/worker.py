@@ -29,7 +29,7 @@ from actorrpc.hub.listener import socket_of
 from actorrpc.hub.load import LoadMeter
 from actorrpc.hub.proc import can_open
 from actorrpc.ipc import Link
-from actorrpc.log import log_to_stderr
+from actorrpc.log import log_to_stderr, outlive_configuration
 from actorrpc.pb import control_pb2
 from actorrpc.shared import enter, leave
 from actorrpc.timers import every
@@ -101,6 +101,7 @@ class Worker:
         except ConfigError as error:
             listener.close()
             return self._refuse(str(error))
+        outlive_configuration()
         self._node = self._make_node(
             app,
             config,

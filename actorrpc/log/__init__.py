@@ -6,7 +6,8 @@ what a client may have put into its arguments, nor of how often it may come. A f
 what its children log, which is why each logger has them.
 
 For whoever logs: ``about``. For whoever has a loop: ``tell_what_is_due`` and ``tell_what_was_left_out``. For
-who starts a process, or a program that wants its log written as hubs do: ``log_to_stderr``, ``log_uncaught``.
+who starts a process, or a program that wants its log written as hubs do: ``log_to_stderr``,
+``outlive_configuration``, ``log_uncaught``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = [
     "escape",
     "log_to_stderr",
     "log_uncaught",
+    "outlive_configuration",
     "tell_what_is_due",
     "tell_what_was_left_out",
 ]
@@ -45,11 +47,28 @@ def log_to_stderr(role: str) -> None:
     """
     from actorrpc.log.stderr import Handler
 
+    global _handlers
+    # Without it the descriptor 2 may be somebody else's, such as a client's.
+    _handlers = [logging.NullHandler() if sys.stderr is None else Handler(LineFormatter(role))]
     logger = logging.getLogger("actorrpc")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    # Without it the descriptor 2 may be somebody else's, such as a client's.
-    logger.handlers = [logging.NullHandler() if sys.stderr is None else Handler(LineFormatter(role))]
+    logger.handlers = list(_handlers)
+
+
+#: Those of ``log_to_stderr``.
+_handlers: list[logging.Handler] = []
+
+
+def outlive_configuration() -> None:
+    """Have our loggers go on as ``log_to_stderr`` wanted it, after code of users that may have configured
+    ``logging``: unless told otherwise, its dictConfig and fileConfig disable whatever they do not name, and
+    take the handlers of a logger that is named for its level. What they give to ours is left."""
+    for name in LOGGERS:
+        logging.getLogger(name).disabled = False
+    logger = logging.getLogger("actorrpc")
+    if not (logger.handlers or logger.propagate):
+        logger.handlers = list(_handlers)
 
 
 def log_uncaught(log: logging.Logger) -> None:

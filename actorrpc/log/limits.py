@@ -81,9 +81,10 @@ class Limits(logging.Filter):
         self._lock = RLock()
 
     def filter(self, record: logging.LogRecord) -> bool:
+        # Nobody else has a use for it, and what unpickles a record may not have our classes.
+        allowed: About = record.__dict__.pop("about", _USUAL)
         if record.levelno < logging.INFO or hasattr(record, _TELLS):
             return True
-        allowed: About = getattr(record, "about", _USUAL)
         now = self._clock()
         over: _Window | None = None
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import logging
 import os
@@ -9,6 +10,7 @@ import sys
 import time
 from typing import Any
 
+from actorrpc.log.limits import tell_what_was_left_out
 from actorrpc.log.writer import Writer
 
 __all__ = ["Handler"]
@@ -22,7 +24,7 @@ _FD = 2
 class Handler(logging.Handler):
     """Hands each record, as the formatter has it, to the thread that writes. All handlers share that thread.
 
-    ``logging`` flushes it when the program ends.
+    It is flushed when the program ends, whatever has become of ``logging``'s list of handlers.
     """
 
     def __init__(self, formatter: logging.Formatter) -> None:
@@ -66,4 +68,30 @@ class Handler(logging.Handler):
 
 
 _WRITER = Writer(_FD)
-os.register_at_fork(after_in_child=_WRITER.forked)
+
+
+def _last_lines() -> None:
+    tell_what_was_left_out()
+    _WRITER.flush(LAST_LINES)
+
+
+def _in_child() -> None:
+    _WRITER.forked()
+    # ``multiprocessing`` ends its children with os._exit, after what it calls finalizers. Before it begins
+    # with a child it forgets those of the parent.
+    if (util := sys.modules.get("multiprocessing.util")) is not None:
+        util.register_after_fork(_WRITER, _flush_last)
+
+
+def _flush_last(writer: Writer) -> None:
+    from multiprocessing.util import Finalize
+
+    Finalize(None, _last_lines, exitpriority=_LAST)
+
+
+#: Below that of all that may log.
+_LAST = -1000
+
+# Not by ``logging.shutdown``, which knows only handlers that have not been configured away.
+atexit.register(_last_lines)
+os.register_at_fork(after_in_child=_in_child)

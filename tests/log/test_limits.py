@@ -179,6 +179,17 @@ def test_a_text_that_cannot_be_had_is_no_example(limited: Limited) -> None:
     assert limited.said.take() == ["and 1 more in the last 1 s like: %d!"]
 
 
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.ERROR])
+def test_what_passes_has_nothing_of_ours(limited: Limited, level: int) -> None:
+    """A program may send its records elsewhere, pickled, or write all that they have."""
+    records: list[logging.LogRecord] = []
+    limited.said.emit = records.append  # type: ignore[method-assign]
+    limited.log.log(level, "%s", "a line", extra=about("a hook"))
+    (record,) = records
+    usual = logging.LogRecord("", 0, "", 0, "", (), None).__dict__
+    assert set(record.__dict__) - {"message"} == set(usual)
+
+
 @pytest.mark.parametrize("name", LOGGERS)
 def test_each_logger_is_limited(name: str, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(100):

@@ -56,6 +56,86 @@ def test_each_line_is_written_once_however_the_program_ends(end: str) -> None:
     assert done.returncode == {"exit": 3, "error": 1, "child": 0}[end]
 
 
+def test_children_of_multiprocessing_write_theirs() -> None:
+    """They end with os._exit."""
+    done = run("""
+import multiprocessing
+def child(generation):
+    for number in range(50):
+        log.error("%s of %d", number, generation)
+    log.warning("the last of %d", generation)
+    if generation < 3:
+        grow(generation + 1)
+def grow(generation):
+    one = multiprocessing.get_context("fork").Process(target=child, args=(generation,))
+    one.start()
+    one.join()
+    assert one.exitcode == 0
+for _ in range(3):
+    grow(1)
+""")
+    assert [done.stderr.count(f"program: the last of {each}\n") for each in (1, 2, 3)] == [3, 3, 3], (
+        done.stderr
+    )
+    assert done.stderr.count("and 45 more in the last ") == 9
+
+
+def test_a_child_tells_what_it_has_left_out() -> None:
+    done = run("""
+from actorrpc.forks import end_child
+pid = os.fork()
+if pid:
+    os.waitpid(pid, 0)
+else:
+    for number in range(20):
+        log.error("line %d", number)
+    end_child()
+""")
+    assert done.stderr.splitlines()[-1].endswith("and 15 more in the last 1 s like: line 4")
+
+
+CONFIGURED = {
+    "others": "logging.config.dictConfig({'version': 1})",
+    "level": "logging.config.dictConfig({'version': 1, 'loggers': {'actorrpc': {'level': 'INFO'}}})",
+    "file": "logging.config.fileConfig(io.StringIO('[loggers]\\nkeys=root\\n[handlers]\\nkeys=\\n"
+    "[formatters]\\nkeys=\\n[logger_root]\\nhandlers='))",
+    "root": "logging.basicConfig(level=logging.DEBUG, force=True)",
+}
+
+
+@pytest.mark.parametrize("how", CONFIGURED)
+def test_an_app_that_configures_logging_silences_nothing_of_ours(how: str) -> None:
+    done = run(f"""
+import io, logging.config
+from actorrpc.log import outlive_configuration
+{CONFIGURED[how]}
+outlive_configuration()
+logging.getLogger("actorrpc").error("one")
+for number in range(20):
+    log.error("last %d", number)
+""")
+    lines = [line.partition("program: ")[2] for line in done.stderr.splitlines()]
+    assert lines == [
+        "one",
+        *(f"last {number}" for number in range(5)),
+        "and 15 more in the last 1 s like: last 4",
+    ]
+
+
+def test_what_an_app_gives_to_ours_is_left() -> None:
+    done = run("""
+import logging.config
+from actorrpc.log import outlive_configuration
+given = {"level": "ERROR", "handlers": ["own"]}
+own = {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}
+logging.config.dictConfig({"version": 1, "handlers": {"own": own}, "loggers": {"actorrpc": given}})
+outlive_configuration()
+log.warning("no")
+log.error("yes")
+""")
+    assert done.stderr == "yes\n"
+
+
 UNCAUGHT = {
     "program": ("raise Said(TEXT)", "CRITICAL program: this process ends: nobody has caught its error"),
     "greenlet": ("gevent.spawn(fail, TEXT).join()", "ERROR program: <Greenlet at "),
