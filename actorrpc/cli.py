@@ -19,6 +19,7 @@ import click
 
 from actorrpc.broker.policies import DEFAULT, NAMES
 from actorrpc.config import Config
+from actorrpc.descriptors import fill_standard
 from actorrpc.errors import ConfigError
 from actorrpc.pb.admin_pb2 import Reply, Request
 from actorrpc.simulate.command import simulate
@@ -202,28 +203,36 @@ def serve(
     **limits: Any,
 ) -> None:
     """Serve APP, given as package.module:attribute, until stopped."""
+    fill_standard()
     from actorrpc.broker.serve import serve, usable_cores
     from actorrpc.log import log_to_stderr, log_uncaught
+    from actorrpc.log.stderr import LAST_LINES
+    from actorrpc.log.writer import Writer
 
     log_to_stderr("broker")
     log_uncaught(logging.getLogger("actorrpc.broker"))
     count = usable_cores() if hubs is None else hubs
+    # Whoever reads standard output may be gone, or in no hurry, which is no reason not to serve.
+    output = Writer(1)
 
     def on_ready(address: str) -> None:
-        print(f"ready on {address} ({count} hub{'s' * (count != 1)})", flush=True)
+        output.put(f"ready on {address} ({count} hub{'s' * (count != 1)})\n".encode())
 
-    serve(
-        app,
-        bind=bind,
-        hubs=count,
-        accept=accept,
-        runtime_dir=runtime_dir,
-        config=Config(**limits),
-        policy=policy,
-        record=record,
-        on_ready=on_ready,
-        move_every=move_every,
-    )
+    try:
+        serve(
+            app,
+            bind=bind,
+            hubs=count,
+            accept=accept,
+            runtime_dir=runtime_dir,
+            config=Config(**limits),
+            policy=policy,
+            record=record,
+            on_ready=on_ready,
+            move_every=move_every,
+        )
+    finally:
+        output.flush(LAST_LINES)
 
 
 @cli.command()

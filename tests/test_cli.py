@@ -141,7 +141,7 @@ def test_every_limit_is_an_option() -> None:
         assert f"--{field.name.replace('_', '-')}" in text
 
 
-def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     served = []
 
     def serve(app: str, **given: object) -> None:
@@ -154,7 +154,7 @@ def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr("actorrpc.log.log_to_stderr", lambda role: None)
     monkeypatch.setattr("actorrpc.log.log_uncaught", lambda log: None)
     assert run("serve", "a:b", "--hubs", "1", "--move-every", "3", "--drain-timeout", "0.5") == 0
-    assert capsys.readouterr().out == "ready on 127.0.0.1:1 (1 hub)\n"
+    assert capfd.readouterr().out == "ready on 127.0.0.1:1 (1 hub)\n"
     ((app, given),) = served
     assert app == "a:b"
     assert (given["bind"], given["hubs"], given["runtime_dir"]) == ("127.0.0.1:50051", 1, None)

@@ -36,7 +36,8 @@ def shown_if_it_hangs(what: str, patience: float) -> Iterator[None]:
         log.error("%s is still being imported, and waits here:", what, extra={"detail": stack})
 
     timer = after(patience * _LOOP_TURNS, show)
-    faulthandler.dump_traceback_later(patience * _LOOP_STANDS, file=sys.stderr)
+    if sys.stderr is not None:
+        faulthandler.dump_traceback_later(patience * _LOOP_STANDS, file=sys.stderr)
     try:
         yield
     finally:

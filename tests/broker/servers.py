@@ -102,6 +102,7 @@ class ServerProcess:
         cwd: Path = ROOT,
         program: Sequence[str] = (*ACTORRPC, "serve"),
         stderr: int | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self.folder = folder
         self.runtime_dir = folder / "run"
@@ -117,6 +118,7 @@ class ServerProcess:
             stdout=subprocess.PIPE,
             stderr=self._errors if stderr is None else stderr,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
 
     def until_ready(self) -> None:

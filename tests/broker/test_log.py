@@ -13,7 +13,7 @@ import pytest
 
 from tests.apps.shapes_actorrpc import StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.broker.servers import PATIENCE, Client, ServerProcess, until
+from tests.broker.servers import ACTORRPC, PATIENCE, Client, ServerProcess, until
 from tests.hub.raw_client import raw_client
 
 Serve = Callable[..., ServerProcess]
@@ -90,6 +90,39 @@ def test_a_log_that_nobody_reads_stops_no_hub(serve: Serve, connect: Connect, st
     log = stalled.read_until(lambda text: connections_told(text) == BAD)  # who reads again learns of all
     assert "ZeroDivisionError: the secret of the handler" in log
     assert len(log.split()) < 2000, "words"
+
+
+STANDARD = ["2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full", ">/proc/self/fd/{}"]
+
+
+@pytest.mark.parametrize("standard", STANDARD, ids=["no error", "none", "full disks", "not read"])
+def test_a_server_needs_nobody_to_talk_to(
+    serve: Serve, connect: Connect, stalled: Stalled, standard: str
+) -> None:
+    shell = ("sh", "-c", f'exec "$@" {standard.format(stalled.end)}', "sh")
+    server = serve(hubs=1, ready=False, program=(*shell, *ACTORRPC, "serve"), pass_fds=[stalled.end])
+    until(lambda: server.run("status").returncode == 0)
+    server.address = server.status()["address"]
+    connect(server.address).call()
+    fail_calls(server.address, 10)
+    assert [os.path.exists(f"/proc/{server.hub(0)['pid']}/fd/{fd}") for fd in range(3)] == [True] * 3
+    assert server.run("stop").stdout == "stopped\n"
+    assert server.wait() == 0
+
+
+#: An app that configures its logging, as many do: whatever is not named is disabled then.
+CONFIGURES = """
+import logging.config
+from tests.apps.shapes import app
+logging.config.dictConfig({"version": 1})
+"""
+
+
+def test_an_app_that_configures_its_logging_leaves_the_hubs(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "configures.py").write_text(CONFIGURES)
+    server = serve(app="configures:app", cwd=tmp_path, hubs=1)
+    fail_calls(server.address, 1)
+    until(lambda: "ZeroDivisionError: the secret of the handler" in server.errors)
 
 
 #: An app that has its hub's main greenlet fail, at a signal.
