@@ -9,9 +9,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 import gevent.event
 import grpc
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import actorrpc
 from actorrpc import StatusCode
@@ -270,3 +273,89 @@ def test_interceptors_see_what_is_refused():
 def test_there_are_two_ways():
     with pytest.raises(ConfigError, match="shared_connections must be warn or refuse, not 'allow'"):
         actorrpc.Config(shared_connections="allow")
+
+
+class Owned(StatefulBase):
+    """Keeps whose first call it had, and says so."""
+
+    def Unary(self, request: Item, call: actorrpc.Call[Item]) -> Item:
+        who = f"{call.metadata.get('authorization', '')} as {call.identity or 'nobody'}"
+        if not self.state.notes:
+            self.state.notes.append(who)
+        if request.sleep:
+            gevent.sleep(request.sleep)
+        assert list(self.state.notes) == [who], "somebody else's"
+        return Item(text=who)
+
+    def Talk(self, request: Item, call: actorrpc.Call[Item]) -> None:
+        call.send(self.Unary(request, call))
+
+
+class SlowOnCall(OnCall):
+    def on_call(self, call: actorrpc.Call[Any]) -> None:
+        if "slow" in call.metadata:
+            gevent.sleep(0.002)
+        super().on_call(call)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["call", "open", "message", "reset", "move"]),
+        st.sampled_from(["", "ada", "bob"]),
+        st.booleans(),
+        st.booleans(),
+    ),
+    max_size=20,
+)
+
+
+@pytest.mark.parametrize("hooks", [[], [OnEnd()], [SlowOnCall()]], ids=["none", "no on_call", "on_call"])
+@settings(max_examples=30)
+@given(steps=STEPS)
+def test_nobody_gets_at_anothers_actor_in_any_order(hooks, steps):
+    """Calls that wait for on_call, for their turn and for a move, with an identity and without."""
+    app = actorrpc.App([Owned], interceptors=hooks)
+    with serving(app, 2, shared_connections="refuse") as hubs, raw_client(hubs.address) as client:
+        talks: list[int] = []
+        target = 0
+        for number, (step, who, slow, identified) in enumerate(steps):
+            id = 1 + 2 * number
+            fields = [("authorization", who)] * bool(who) + [("slow", "1")] * slow
+            fields += [("user", who)] * (identified and bool(who))
+            message = raw.message(Item(sleep=0.002 * slow).SerializeToString())
+            if step == "call":
+                client.send(stateful(id, "Unary", fields) + raw.data(id, message, raw.END_STREAM))
+            elif step == "open":
+                client.send(stateful(id, "Talk", fields) + raw.data(id, message))
+                talks.append(id)
+            elif step == "message" and talks:
+                client.send(raw.data(talks[-1], message))
+            elif step == "reset" and talks:
+                client.send(raw.frame(raw.RST_STREAM, 0, talks.pop(), bytes(4)))
+            elif step == "move":
+                target = 1 - target
+                begin_move(hubs, target)
+        client.send(raw.frame(raw.PING, 0, 0, b"are all?"))
+        client.wait_for(raw.PING, raw.ACK)
+        answered = [client.wait_for(raw.HEADERS, raw.END_STREAM) for step in steps if step[0] == "call"]
+        assert not any(b"the handler failed" in frame[3] for frame in [*answered, *client.frames])
+
+
+def stateful(id: int, method: str, fields: list[tuple[str, str]]) -> bytes:
+    """The beginning of a call of an actor."""
+    path = (":path", f"/shapes.Stateful/{method}")
+    return raw.headers(
+        id, [path if name == ":path" else (name, value) for name, value in raw.request(method, *fields)]
+    )
+
+
+def begin_move(hubs: Hubs, target: int) -> None:
+    """Begin a move to a hub, whatever becomes of it."""
+    connection = hubs.connection()
+
+    def begin() -> None:
+        for node in hubs.nodes:
+            if connection.id in node.connections:
+                node.move(connection.id, target, lambda result: None)
+
+    hubs.ask(begin)
