@@ -57,7 +57,7 @@ def block_price(fields: int, size: int, coded: int) -> int:
     code: it depends on the block alone, and not on what was decoded before.
 
     A field takes a microsecond if it is a literal, which has four bytes, and a quarter from a table. Six
-    bytes of Huffman code take one, and 512 of anything else.
+    bytes of Huffman code, or table size updates, take one, and 512 bytes of anything else.
     """
     return min(fields, size >> 2) + (fields >> 2) + coded // Price.CODED_BYTES + (size >> 9)
 

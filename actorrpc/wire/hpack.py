@@ -140,8 +140,9 @@ class Decoder:
         self.limit = limit
         #: A string with more bytes of Huffman code is given as the code, and no table keeps it.
         self.longest = longest
-        #: Bytes of Huffman code in what was decoded last, which cost most. Of a block of at most
-        #: ``SMALL_BLOCK`` bytes it is not said: it may have been decoded before.
+        #: Bytes of Huffman code in what was decoded last, which cost most, and as many for table size
+        #: updates, of which a block may have thousands. Of a block of at most ``SMALL_BLOCK`` bytes it is
+        #: not said: it may have been decoded before.
         self.coded = 0
         self._blocks: dict[bytes, tuple[Field, ...]] = {}
 
@@ -202,8 +203,10 @@ class Decoder:
                 prefix = 0x3F
             elif byte & 0x20:  # dynamic table size update (6.3)
                 index = byte & 0x1F
+                self.coded += 1
                 if index == 0x1F:
                     index, position = _integer(block, position, 0x1F)
+                    self.coded += 1
                 if fields or begin:
                     raise _compression_error("a table size update after a field")
                 self._resize(index)

@@ -44,6 +44,7 @@ def goaway(owner: Owner) -> tuple[int, bytes] | None:
     return found
 
 
+LATE = raw.block([("late", "yes")])
 REQUEST = raw.headers(1, raw.request("Hold")) + raw.headers(3, raw.request("Fail"))
 FLOODS = {
     "PING": (raw.frame(raw.PING, 0, 0, bytes(8)), 5),
@@ -57,6 +58,8 @@ FLOODS = {
     "WINDOW_UPDATE of a call": (raw.window_update(1, 1), 2),
     "empty DATA": (raw.data(1, b""), 2),
     "DATA after an early answer": (raw.data(3, b"late"), 2),
+    "trailers after an early answer": (raw.frame(raw.HEADERS, BOTH, 3, LATE), 3),
+    "the same, with table size updates": (raw.frame(raw.HEADERS, BOTH, 3, b"\x20" * 3000 + LATE), 508),
     "only padding": (raw.data(1, b"\x01\0", raw.PADDED), 2),
     "GOAWAY": (raw.frame(raw.GOAWAY, 0, 0, bytes(8)), 2),
 }
