@@ -122,7 +122,7 @@ def _count_call(call: Call[Any], found: Contents) -> None:
 
 
 def _count_head(head: RequestHead, found: Contents) -> None:
-    number = len(head.fields)
+    number = head.count
     found.heads += 1
     found.fields += number
     found.bytes += head.size - FIELD_OVERHEAD * number

@@ -109,9 +109,12 @@ _huffman_memo: dict[bytes, str] = {}
 _HUFFMAN_MEMO_ENTRIES = 4096
 _HUFFMAN_MEMO_STRING = 256
 
-#: Whole blocks, of so many bytes, that one decoder remembers while its table does not change.
-_BLOCK_MEMO_ENTRIES = 32
+#: Whole blocks that one decoder remembers while its table does not change, of at most so many bytes each, and
+#: how much memory all of them may take, which an idle connection keeps. One of indexes takes 300 bytes; but a
+#: field that no table has is a tuple with two strings.
 SMALL_BLOCK = 512
+_BLOCK_MEMO_MEMORY = 8192
+_BLOCK_ENTRY, _BLOCK_FIELD, _BLOCK_LITERAL = 180, 8, 208
 
 #: A block that is decoded in parts has so many bytes in each, and what the last field of it has beyond.
 _PART_BYTES = 16_384
@@ -129,7 +132,7 @@ class Decoder:
     Strings are ISO 8859-1, one character for each byte: what a value may hold is for gRPC to say.
     """
 
-    __slots__ = ("_blocks", "coded", "entries", "limit", "longest", "max_size", "size")
+    __slots__ = ("_blocks", "_blocks_memory", "coded", "entries", "limit", "longest", "max_size", "size")
 
     def __init__(self, limit: int = DEFAULT_TABLE_SIZE, longest: int = _LONGEST_CODED) -> None:
         #: The dynamic table, newest entry last.
@@ -145,6 +148,7 @@ class Decoder:
         #: not said: it may have been decoded before.
         self.coded = 0
         self._blocks: dict[bytes, tuple[Field, ...]] = {}
+        self._blocks_memory = 0
 
     def decode(self, block: bytes) -> tuple[Field, ...]:
         """The fields of a complete header block, in order.
@@ -180,6 +184,7 @@ class Decoder:
         """The fields that begin before ``stop``, and where the next one does."""
         # Plain and long on purpose: with a deadline on each call, every call comes through here.
         fields: list[Field] = []
+        literals = 0
         entries = self.entries
         changed = False
         self.coded = 0
@@ -231,17 +236,29 @@ class Decoder:
                 value, position = self._string(block, position)
             field = (name, value)
             fields.append(field)
+            literals += 1
             if byte & 0x40:
                 self._insert(field)
                 changed = True
         decoded = tuple(fields)
         if changed:
             self._blocks.clear()
+            self._blocks_memory = 0
         elif end <= SMALL_BLOCK:
-            if len(self._blocks) >= _BLOCK_MEMO_ENTRIES:
-                self._blocks.clear()
-            self._blocks[block] = decoded
+            self._remember(block, decoded, literals)
         return decoded, position
+
+    def _remember(self, block: bytes, fields: tuple[Field, ...], literals: int) -> None:
+        """Keep a block that has left the table as it is: its bytes, and what they say, which is no more than
+        twice as much."""
+        memory = _BLOCK_ENTRY + 3 * len(block) + _BLOCK_FIELD * len(fields) + _BLOCK_LITERAL * literals
+        if self._blocks_memory + memory > _BLOCK_MEMO_MEMORY:
+            self._blocks.clear()
+            self._blocks_memory = 0
+            if memory > _BLOCK_MEMO_MEMORY:
+                return
+        self._blocks[block] = fields
+        self._blocks_memory += memory
 
     def _string(self, block: bytes, position: int) -> tuple[str, int]:
         """A string literal (RFC 7541, 5.2), and the position behind it."""

@@ -26,7 +26,7 @@ def check_bounds(session: Session) -> None:
     _at_most("bytes in the HPACK table", decoder.size, decoder.max_size)
     _at_most("bytes of HPACK table chosen", decoder.max_size, DEFAULT_TABLE_SIZE)
     _equal("HPACK", decoder.size, sum(len(name) + len(value) + 32 for name, value in decoder.entries))
-    _at_most("header blocks remembered", len(decoder._blocks), 32)
+    _at_most("memory for header blocks", decoder._blocks_memory, 8192)
     if session._settings_received:
         window = session.inbound.receive_window + session.inbound.unacknowledged
         _equal("of the connection's window", window, session.inbound.window)

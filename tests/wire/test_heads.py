@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -475,3 +476,56 @@ def test_what_is_no_head() -> None:
     for packed in (b":path\0", b"te\0trailers"):
         with pytest.raises(ValueError, match="without a path"):
             thaw_head(packed)
+
+
+SMALL_FIELDS = [(f"{number % 100:02}", f"{number // 100:02}") for number in range(440)]
+
+
+def test_an_open_call_keeps_its_fields_as_one_text() -> None:
+    """440 small fields are within the limit, and 89 kB as objects."""
+    session = Session(Config(max_header_list_bytes=16384))
+    session.receive_data(raw.OPEN)
+    head.parse_head(tuple(GOOD))
+    (event,) = session.receive_data(raw.headers(1, [*GOOD, *SMALL_FIELDS]))
+    fields = event.stream.head.fields
+    assert fields == tuple(field for field in (*GOOD, *SMALL_FIELDS) if field[0] != "grpc-timeout")
+    del fields, event
+    tracemalloc.start()
+    try:
+        for stream in range(3, 103, 2):
+            session.receive_data(raw.headers(stream, [*GOOD, *SMALL_FIELDS]))
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(session.streams) == 51
+    assert grown / 50 < 6000
+
+
+def test_a_connection_keeps_no_large_head_without_a_call() -> None:
+    session = Session(Config())
+    session.receive_data(raw.OPEN)
+    head.parse_head(tuple(GOOD))
+    tracemalloc.start()
+    try:
+        (event, _) = session.receive_data(raw.headers(1, [*GOOD, *SMALL_FIELDS], BOTH))
+        session.outbound.finish(event.stream, OK)
+        session.data_to_send()
+        del event, _
+        grown, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not session.streams
+    assert grown < 8000, grown
+
+
+def test_a_head_with_many_fields_is_read_as_any_other() -> None:
+    """It is not compared with the last one; the fields are those that came."""
+    reader = head.HeadReader()
+    for extra in ([], SMALL_FIELDS, SMALL_FIELDS[:50], SMALL_FIELDS, [("grpc-timeout", "1S")], SMALL_FIELDS):
+        for timeout in ([], [("grpc-timeout", "2S")]):
+            fields = (*GOOD, *extra, *timeout)
+            assert _told(*reader.read(fields)) == _told(*head.parse_head(fields))
+
+
+def _told(found: head.RequestHead, timeout: str) -> tuple[object, ...]:
+    return (found.path, found.size, found.fields, found.refusal, timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import hpack
@@ -313,7 +314,7 @@ def test_the_memos_are_bounded() -> None:
     for count in range(200):
         decoder.decode(b"\xbe" * count)
         decoder.decode(b"\xbe" * (wire_hpack.SMALL_BLOCK + count + 1))
-    assert 0 < len(decoder._blocks) <= wire_hpack._BLOCK_MEMO_ENTRIES
+    assert decoder._blocks and 0 < decoder._blocks_memory <= wire_hpack._BLOCK_MEMO_MEMORY
     assert all(len(block) <= wire_hpack.SMALL_BLOCK for block in decoder._blocks)
     encoder = hpack.Encoder()
     for number in range(5000):
@@ -322,6 +323,44 @@ def test_the_memos_are_bounded() -> None:
     memo = wire_hpack._huffman_memo
     assert 0 < len(memo) <= wire_hpack._HUFFMAN_MEMO_ENTRIES
     assert all(len(coded) <= wire_hpack._HUFFMAN_MEMO_STRING for coded in memo)
+
+
+def _own(text: str, name: int = 0) -> bytes:
+    """A literal that no table keeps, with a name from the static table, or one that is the text as well."""
+    literal = wire_hpack._encode_string(text.encode())
+    return bytes((name,)) + literal if name else b"\0" + literal * 2
+
+
+#: Blocks that leave the table as it is, and are none that came before, by their number.
+BLOCKS = {
+    "small literals": lambda n: b"".join(_own(f"{n + i:02}", name=1) for i in range(n % 30)),
+    "small names": lambda n: b"".join(_own(f"{n + i:02}") for i in range(n % 30)),
+    "empty values": lambda n: b"\1\0" * (n % 30) + _own(str(n), name=1),
+    "long literals": lambda n: _own(f"{n}" + "v" * (n % 490), name=1),
+    "indexes": lambda n: bytes(0x82 + (n >> bit) % 2 for bit in range(9)),
+    "long lists of indexes": lambda n: bytes(0x82 + (n >> bit) % 2 for bit in range(9)) * 50,
+}
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_what_is_remembered_of_blocks_takes_no_more_than_it_is_counted_with(kind: str) -> None:
+    """An idle connection keeps it."""
+    make = BLOCKS[kind]
+    decoder = Decoder()
+    for number in range(200):  # what is made once for all: strings of one character, and the like
+        decoder.decode(make(number))
+    blocks = [make(number) for number in range(200, 700)]
+    decoder = Decoder()
+    decoder.decode(b"\x82")
+    tracemalloc.start()
+    try:
+        for block in blocks:
+            decoder.decode(bytes(bytearray(block)))  # a copy, as each block that comes
+            grown, _ = tracemalloc.get_traced_memory()
+            assert grown <= wire_hpack._BLOCK_MEMO_MEMORY
+    finally:
+        tracemalloc.stop()
+    assert decoder._blocks
 
 
 def test_a_table_that_no_decoder_had_is_not_restored() -> None:
