@@ -17,6 +17,7 @@ from actorrpc.importing import explain
 from actorrpc.interceptor import Chain, Interceptor
 from actorrpc.overrides import check_service
 from actorrpc.service import Method
+from actorrpc.weight import scale_of
 
 if TYPE_CHECKING:
     from actorrpc.call import Call
@@ -32,9 +33,11 @@ class Route:
         "concurrent",
         "end_handler",
         "handler",
+        "light",
         "method",
         "parse",
         "path",
+        "scale",
         "service",
         "stateful",
     )
@@ -53,6 +56,9 @@ class Route:
             getattr(service, method.end_handler) if method.client_streaming else None
         )
         self.parse: Callable[[bytes], Message] = method.request.FromString
+        #: What its requests take once they are parsed; and how many bytes of them need not be asked about.
+        self.scale = scale_of(method.request.DESCRIPTOR)
+        self.light = self.scale.light
         #: Its calls are for an actor.
         self.stateful = spec.state is not None
         #: Calls of it may run beside the other turns of their service.

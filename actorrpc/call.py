@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from actorrpc.errors import StatusCode, status_code
 from actorrpc.wire import compression
 from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN, is_accepted
+from actorrpc.wire.head import FEW_FIELDS
 from actorrpc.wire.metadata import Metadata, encode_metadata
 from actorrpc.wire.outbound import trailers
 
@@ -125,6 +126,7 @@ class Call(Generic[Reply]):
         "iterator",
         "moved",
         "origin",
+        "parsed",
         "pulling",
         "request",
         "request_compressed",
@@ -174,6 +176,8 @@ class Call(Generic[Reply]):
         #: the cursor has been set since.
         self.origin: tuple[int, bytes | None] | None = None
         self.cursor_set = False
+        #: What the message of its turn, or of its iterable's, is counted with (``actorrpc.hub.parsed``).
+        self.parsed = 0
         #: The greenlet that runs a turn of the call, and since when; not 0 once a handler has had the call.
         self.runner: greenlet | None = None
         self.since = 0.0
@@ -244,9 +248,13 @@ class Call(Generic[Reply]):
     @property
     def metadata(self) -> Metadata:
         """What the client sent with the call."""
-        if self._metadata is None:
-            self._metadata = Metadata(self.stream.head.fields)
-        return self._metadata
+        if self._metadata is not None:
+            return self._metadata
+        fields = self.stream.head.fields
+        metadata = Metadata(fields)
+        if len(fields) <= FEW_FIELDS:  # else it would be kept, while the handler waits
+            self._metadata = metadata
+        return metadata
 
     def time_remaining(self) -> float | None:
         """Seconds until the deadline, at least 0; None if the call has none."""
@@ -255,9 +263,9 @@ class Call(Generic[Reply]):
     def set_compression(self, encoding: str | None) -> None:
         """Compress the call's next messages with ``"gzip"`` or ``"deflate"``; None or ``"identity"``: do not.
 
-        A client that does not accept the encoding gets its messages as they are. Raises ValueError for
-        another name, and RuntimeError if the response headers, which name the encoding, have gone out with
-        another one.
+        A client that does not accept the encoding gets its messages as they are, and so do all where
+        ``Config.compression`` is off. Raises ValueError for another name, and RuntimeError if the response
+        headers, which name the encoding, have gone out with another one.
         """
         encoding = "" if encoding is None or encoding == IDENTITY else encoding
         if encoding and encoding not in ENCODINGS:
@@ -266,7 +274,8 @@ class Call(Generic[Reply]):
             self._host.check_here("set the compression")
         stream = self.stream
         if encoding and encoding != stream.encoding:
-            if not is_accepted(encoding, stream.head.accept_encoding):
+            accepted = self._host.session.config.compression and stream.head.accept_encoding
+            if not accepted or not is_accepted(encoding, accepted):
                 encoding = ""
             elif stream.headers_sent:
                 raise RuntimeError(f"{self.method}: the headers have been sent, without {encoding}")

@@ -45,6 +45,9 @@ _CONFIG_HELP = {
     "max_concurrent_streams": "Open calls on one connection.",
     "max_receive_message_bytes": "The largest message a client may send.",
     "max_incomplete_bytes": "What incomplete messages of a connection may take together.",
+    "max_parsed_bytes": "What the messages that a connection's handlers have may take, parsed. 0: no limit.",
+    "max_parsed_hub_bytes": "The same, of all connections of a hub. 0: no limit.",
+    "compression": "Take compressed messages, and let handlers send them.",
     "max_send_message_bytes": "The largest message that is sent. 0: no limit.",
     "max_unsent_bytes": "What may wait on one call for the client's window.",
     "max_unsent_connection_bytes": "What may wait on all calls of a connection.",
@@ -129,6 +132,8 @@ def config_options(command: Command) -> Command:
     """Give a command an option for each field of Config."""
     for field in reversed(fields(Config)):
         flag = f"--{field.name.replace('_', '-')}"
+        if field.default is True:
+            flag = f"{flag}/--no-{flag[2:]}"
         command = click.option(
             flag,
             type=_option_type(field),

@@ -44,6 +44,7 @@ OUTER = (
     "test_benchmarks.py*",
     "test_cli.py*",
     "test_supported.py*",
+    "test_weight.py*",
 )
 #: What measures, or fills the machine: one after another, and nothing beside it.
 WHOLE_MACHINE = ("chaos/*", "hostile/*", "test_benchmarks.py")

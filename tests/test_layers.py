@@ -22,7 +22,7 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: not know each other. A new module or package must be given its place here.
 LAYERS: list[set[str]] = [
     {"descriptors", "duties", "errors", "log", "options_pb2", "pb", "supported", "timers", "wakeup"},
-    {"config", "forks", "framing", "importing", "service", "signatures"},
+    {"config", "forks", "framing", "importing", "service", "signatures", "weight"},
     {"ipc", "shared", "wire"},
     {"actor", "call", "interceptor"},
     {"client", "handoff", "overrides"},

@@ -91,6 +91,7 @@ class Connection:
         "moves",
         "node",
         "now",
+        "parsed",
         "paused",
         "peer",
         "place",
@@ -136,6 +137,8 @@ class Connection:
         #: Turns so far, in all hubs, and how often it moved.
         self.turns = 0
         self.moves = 0
+        #: What its handlers hold, as its node counts it.
+        self.parsed = 0
         #: No turn may start: the connection moves, or is closed.
         self.paused = False
         #: Runners in its turns, and those of them that have blocked. A dict in place of a set, for its order.
@@ -227,6 +230,7 @@ class Connection:
             self._stop_deadlines,
             *[partial(cell.abandon_iterators, left.get(cell, ())) for cell in self.cells.values()],
             self.host.end_subscriptions,
+            self._release_parsed,
             partial(self.node.forget, self),
             self._let_go_on,
         )
@@ -242,6 +246,12 @@ class Connection:
         for call in self.calls.values():
             if call.timer is not None:
                 call.timer.close()
+
+    def _release_parsed(self) -> None:
+        """What handlers have that have not been called again. Iterables that are being closed still count."""
+        for call in self.calls.values():
+            if call.parsed and call.iterator is None and call.runner is None:
+                self.node.parsed.release(self, call)
 
     def forked(self) -> None:
         """This is a copy in a child of the hub's process: let nothing come of what its handler does."""
@@ -650,8 +660,11 @@ class Connection:
                 if payload is not None:
                     self.session.consumed(call.stream, len(payload))
             call.held = ()
-        if call.iterator is not None and call.runner is None:
-            call.cell.close_iterator(call)
+        if call.runner is None:
+            if call.iterator is not None:
+                call.cell.close_iterator(call)
+            elif call.parsed:  # its handler is not called again after the move
+                self.node.parsed.release(self, call)
         if call.cell.ends is not None:
             call.cell.call_ended(call, status, message)
         if self.host.by_call:

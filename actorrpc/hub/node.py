@@ -27,6 +27,7 @@ from actorrpc.hub.interception import Endings, InterceptedCall
 from actorrpc.hub.metering import Meter, shares
 from actorrpc.hub.move_cost import MoveCosts, too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
+from actorrpc.hub.parsed import Parsed
 from actorrpc.hub.reception import Reception
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.runners import Runners
@@ -85,6 +86,8 @@ class Node:
         self.meter = Meter()
         self.sharing = Sharing(config)
         self.move_costs = MoveCosts()
+        #: What its handlers hold.
+        self.parsed = Parsed(config)
         self._reporter = Reporter(self)
         #: Turns that ran here.
         self.turns = 0

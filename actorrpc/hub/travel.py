@@ -298,6 +298,7 @@ def _freeze_call(call: Call[Any], now: float) -> snapshot_pb2.CallSnapshot:
         unadmitted=isinstance(call.cell, Admission),
         identity=call.identity,
         begun=bool(call.since) and call.cell.serves,
+        parsed=call.parsed,
     )
 
 
@@ -333,6 +334,8 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
         call.since = taken
         if cell is not None and cell.ends is not None:
             cell.ends.began(call)
+    if snapshot.parsed:  # at last: whatever fails from now on releases it
+        _thaw_parsed(connection, call, snapshot.parsed)
     return call
 
 
@@ -378,6 +381,14 @@ def _fill_call(call: Call[Any], snapshot: snapshot_pb2.CallSnapshot, taken: floa
         call.trailing = _thaw_pairs(snapshot.trailing_metadata)
     for entry in snapshot.context:
         call.context[entry.key] = entry.data if entry.HasField("data") else entry.text
+
+
+def _thaw_parsed(connection: Connection, call: Call[Any], size: int) -> None:
+    """Count the message that the call's handler is to have again."""
+    parsed = connection.node.parsed
+    if not parsed.has_room(connection.parsed + size, size):
+        raise SnapshotError(f"its handlers have messages that take {connection.parsed + size} bytes: no room")
+    parsed.take(connection, call, size)
 
 
 def _thaw_identity(call: Call[Any], identity: str) -> None:

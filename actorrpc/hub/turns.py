@@ -294,6 +294,8 @@ class Cell:
             if (variables := runner.gr_context) is not None:
                 call.variables, runner.gr_context = variables, None
             call.runner = None
+            if call.parsed and call.iterator is None:
+                self._release(call)
             if call.iterator is not None or call.held:
                 self._leave_turn(call)
             if self.ends is not None:
@@ -344,6 +346,9 @@ class Cell:
         self._queue_next(call)
         self.connection.ready(self)
 
+    def _release(self, call: Call[Any]) -> None:
+        self.connection.node.parsed.release(self.connection, call)
+
     def _drop(self, call: Call[Any], payload: bytes | None) -> None:
         if payload is not None:
             self.connection.session.consumed(call.stream, len(payload))
@@ -383,7 +388,12 @@ class Cell:
 
     def abandon_iterators(self, calls: Iterable[Call[Any]]) -> None:
         """Close what the handlers of its calls returned, here, since they are called again elsewhere."""
-        left = [(call.iterator, call) for call in calls if _can_close(call.iterator)]
+        left: list[tuple[Any, Call[Any]]] = []
+        for call in calls:
+            if _can_close(call.iterator):
+                left.append((call.iterator, call))
+            elif call.parsed:
+                self._release(call)
 
         def close_all(runner: Runner) -> None:
             for iterator, call in left:
@@ -426,12 +436,16 @@ class Cell:
         done, and has no price."""
         route = call.route
         session = self.connection.session
+        size = len(payload)
         call.request_compressed = isinstance(payload, Compressed)
         try:
             if call.request_compressed:
                 payload = session.decompress(call.stream, payload, again=again)
             try:
-                message = route.parse(payload)
+                if size <= route.light and not call.request_compressed:
+                    message = route.parse(payload)
+                else:
+                    message = self.connection.node.parsed.parse(self.connection, call, payload, size)
             except DecodeError:
                 wanted = route.method.request.DESCRIPTOR.full_name
                 raise RpcError(StatusCode.INTERNAL, f"the message is no {wanted}") from None
@@ -593,6 +607,8 @@ class Cell:
                 self.ends.closes(call)
             self._queue_of(call).append((CLOSE, None, (call.iterator, call)))
             self.connection.ready(self)
+        elif call.parsed:
+            self._release(call)
         call.iterator = call.origin = None
 
     def _close(self, iterator: Any, call: Call[Any]) -> None:
@@ -610,6 +626,8 @@ class Cell:
             contain(error)
         finally:
             runner.shielded = False
+            if call.parsed:
+                self._release(call)
             if self.ends is not None:
                 self.ends.closed(call)
                 self._queue_end(call)

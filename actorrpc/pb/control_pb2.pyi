@@ -45,7 +45,7 @@ class Start(_message.Message):
     def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[Config, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ...) -> None: ...
 
 class Config(_message.Message):
-    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "stream_window_bytes", "connection_window_bytes", "max_send_message_bytes", "max_unsent_connection_bytes", "max_mailbox", "flood_burst", "flood_rate", "handshake_timeout", "keepalive_time", "keepalive_timeout", "permit_keepalive_time", "permit_keepalive_without_calls", "max_connection_idle", "max_connection_age", "max_connection_age_grace", "max_stream_window_bytes", "max_connection_window_bytes", "max_incomplete_bytes", "full_timeout", "start_timeout", "max_identities", "identity_idle", "shared_connections", "max_move_time")
+    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "stream_window_bytes", "connection_window_bytes", "max_send_message_bytes", "max_unsent_connection_bytes", "max_mailbox", "flood_burst", "flood_rate", "handshake_timeout", "keepalive_time", "keepalive_timeout", "permit_keepalive_time", "permit_keepalive_without_calls", "max_connection_idle", "max_connection_age", "max_connection_age_grace", "max_stream_window_bytes", "max_connection_window_bytes", "max_incomplete_bytes", "full_timeout", "start_timeout", "max_identities", "identity_idle", "shared_connections", "max_move_time", "max_parsed_bytes", "max_parsed_hub_bytes", "compression")
     MAX_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_CONCURRENT_STREAMS_FIELD_NUMBER: _ClassVar[int]
     MAX_RECEIVE_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,9 @@ class Config(_message.Message):
     IDENTITY_IDLE_FIELD_NUMBER: _ClassVar[int]
     SHARED_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_MOVE_TIME_FIELD_NUMBER: _ClassVar[int]
+    MAX_PARSED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_PARSED_HUB_BYTES_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     max_connections: int
     max_concurrent_streams: int
     max_receive_message_bytes: int
@@ -110,7 +113,10 @@ class Config(_message.Message):
     identity_idle: float
     shared_connections: str
     max_move_time: float
-    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ..., max_send_message_bytes: _Optional[int] = ..., max_unsent_connection_bytes: _Optional[int] = ..., max_mailbox: _Optional[int] = ..., flood_burst: _Optional[int] = ..., flood_rate: _Optional[int] = ..., handshake_timeout: _Optional[float] = ..., keepalive_time: _Optional[float] = ..., keepalive_timeout: _Optional[float] = ..., permit_keepalive_time: _Optional[float] = ..., permit_keepalive_without_calls: bool = ..., max_connection_idle: _Optional[float] = ..., max_connection_age: _Optional[float] = ..., max_connection_age_grace: _Optional[float] = ..., max_stream_window_bytes: _Optional[int] = ..., max_connection_window_bytes: _Optional[int] = ..., max_incomplete_bytes: _Optional[int] = ..., full_timeout: _Optional[float] = ..., start_timeout: _Optional[float] = ..., max_identities: _Optional[int] = ..., identity_idle: _Optional[float] = ..., shared_connections: _Optional[str] = ..., max_move_time: _Optional[float] = ...) -> None: ...
+    max_parsed_bytes: int
+    max_parsed_hub_bytes: int
+    compression: bool
+    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ..., max_send_message_bytes: _Optional[int] = ..., max_unsent_connection_bytes: _Optional[int] = ..., max_mailbox: _Optional[int] = ..., flood_burst: _Optional[int] = ..., flood_rate: _Optional[int] = ..., handshake_timeout: _Optional[float] = ..., keepalive_time: _Optional[float] = ..., keepalive_timeout: _Optional[float] = ..., permit_keepalive_time: _Optional[float] = ..., permit_keepalive_without_calls: bool = ..., max_connection_idle: _Optional[float] = ..., max_connection_age: _Optional[float] = ..., max_connection_age_grace: _Optional[float] = ..., max_stream_window_bytes: _Optional[int] = ..., max_connection_window_bytes: _Optional[int] = ..., max_incomplete_bytes: _Optional[int] = ..., full_timeout: _Optional[float] = ..., start_timeout: _Optional[float] = ..., max_identities: _Optional[int] = ..., identity_idle: _Optional[float] = ..., shared_connections: _Optional[str] = ..., max_move_time: _Optional[float] = ..., max_parsed_bytes: _Optional[int] = ..., max_parsed_hub_bytes: _Optional[int] = ..., compression: bool = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "generation")

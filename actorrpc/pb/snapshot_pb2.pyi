@@ -157,7 +157,7 @@ class StreamSnapshot(_message.Message):
     def __init__(self, id: _Optional[int] = ..., head: _Optional[int] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ..., body_left: _Optional[int] = ..., work: _Optional[int] = ...) -> None: ...
 
 class CallSnapshot(_message.Message):
-    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted", "identity", "begun")
+    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted", "identity", "begun", "parsed")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     TIME_REMAINING_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +174,7 @@ class CallSnapshot(_message.Message):
     UNADMITTED_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     BEGUN_FIELD_NUMBER: _ClassVar[int]
+    PARSED_FIELD_NUMBER: _ClassVar[int]
     stream: int
     time_remaining: float
     cursor: bytes
@@ -190,7 +191,8 @@ class CallSnapshot(_message.Message):
     unadmitted: bool
     identity: str
     begun: bool
-    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[bytes]] = ..., trailing_metadata: _Optional[_Iterable[bytes]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ..., begun: bool = ...) -> None: ...
+    parsed: int
+    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[bytes]] = ..., trailing_metadata: _Optional[_Iterable[bytes]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ..., begun: bool = ..., parsed: _Optional[int] = ...) -> None: ...
 
 class EndedCall(_message.Message):
     __slots__ = ("call", "head", "status", "message", "cancelled")

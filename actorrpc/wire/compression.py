@@ -16,6 +16,7 @@ __all__ = [
     "IDENTITY",
     "KNOWN",
     "MOST_INFLATED",
+    "ONLY_IDENTITY",
     "Compressed",
     "compress",
     "decompress",
@@ -33,8 +34,9 @@ ENCODINGS = frozenset(_WBITS)
 #: The same and identity, for people.
 KNOWN = ", ".join((IDENTITY, *sorted(ENCODINGS)))
 
-#: The value of ``grpc-accept-encoding``.
+#: The value of ``grpc-accept-encoding``; and where no message may be compressed.
 ACCEPTED = ",".join((IDENTITY, *_WBITS)).encode()
+ONLY_IDENTITY = IDENTITY.encode()
 
 #: DEFLATE makes at most so many bytes of one (RFC 1951: 258 of two bits, in the best case).
 MOST_INFLATED = 1032

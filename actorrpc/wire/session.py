@@ -18,7 +18,7 @@ from actorrpc.config import Config
 from actorrpc.errors import ConnectionFault, RpcError, SnapshotError, StatusCode, StreamFault
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire import frames
-from actorrpc.wire.compression import ACCEPTED, MOST_INFLATED, decompress
+from actorrpc.wire.compression import ACCEPTED, IDENTITY, MOST_INFLATED, ONLY_IDENTITY, decompress
 from actorrpc.wire.events import (
     Drained,
     Event,
@@ -496,7 +496,11 @@ class Session:
         if work > Price.SERVED_BLOCK:
             self._waste_beyond(stream)
         self.streams[id] = stream
-        if head.refusal is not None or head.size > self.config.max_header_list_bytes:
+        if (
+            head.refusal is not None
+            or head.size > self.config.max_header_list_bytes
+            or (head.encoding != IDENTITY and not self.config.compression)
+        ):
             stream.remote_closed = end_stream
             self._refuse_request(stream)
             return
@@ -518,13 +522,17 @@ class Session:
 
     def _refuse_request(self, stream: Stream) -> None:
         self.unserved(stream)
-        refusal = stream.head.refusal
-        if refusal is None:
-            limit = self.config.max_header_list_bytes
-            message = f"the headers take {stream.head.size} bytes, over the limit of {limit}"
-            self.outbound.finish(stream, trailers(StatusCode.RESOURCE_EXHAUSTED, message))
-        elif refusal.http != 200:
+        head, refusal = stream.head, stream.head.refusal
+        limit = self.config.max_header_list_bytes
+        if refusal is not None and refusal.http != 200:
             self.outbound.refuse(stream, refusal.http)
+        elif refusal is None and head.size > limit:
+            message = f"the headers take {head.size} bytes, over the limit of {limit}"
+            self.outbound.finish(stream, trailers(StatusCode.RESOURCE_EXHAUSTED, message))
+        elif refusal is None or (refusal.status is StatusCode.UNIMPLEMENTED and not self.config.compression):
+            message = f"grpc-encoding {head.encoding[:32]!r} is not supported: use {IDENTITY}"
+            accepted = [(b"grpc-accept-encoding", ONLY_IDENTITY)]
+            self.outbound.finish(stream, trailers(StatusCode.UNIMPLEMENTED, message, accepted))
         else:
             accepted = [(b"grpc-accept-encoding", ACCEPTED)]
             self.outbound.finish(stream, trailers(refusal.status, refusal.message, accepted))

@@ -25,6 +25,9 @@ class Looks(Doings):
         now = self.clock.now
         serving = probes.connections(self.nodes)
         self.costs.progress()
+        for node in self.nodes:
+            for what in probes.miscounted(node):
+                raise Fault("held", what)
         for number, client in enumerate(self.clients):
             self._check_client(number, client, self.ids[number] in serving)
         for call in self.calls:
@@ -250,8 +253,8 @@ class Looks(Doings):
 
     def close_nodes(self) -> None:
         for node in self.nodes:
-            if node._finishing:
-                raise Fault("rest", f"{node._finishing} still finish")
+            if node._finishing or node.parsed.held:
+                raise Fault("rest", f"{node._finishing} still finish, {node.parsed!r}")
             node.close()
         self._rounds(200)
         del node

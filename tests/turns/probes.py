@@ -13,8 +13,19 @@ import actorrpc.hub.topics
 from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.hub.node import Node
+from actorrpc.hub.state import FROZEN
 
-__all__ = ["accept", "connections", "leftovers", "nodes_of", "queues", "topic_room", "turns_of"]
+__all__ = [
+    "accept",
+    "connections",
+    "counting_all",
+    "leftovers",
+    "miscounted",
+    "nodes_of",
+    "queues",
+    "topic_room",
+    "turns_of",
+]
 
 
 def nodes_of(app: App, config: Config, count: int, on_moved: Any, move_every: int) -> list[Node]:
@@ -55,6 +66,28 @@ def topic_room(turns: int) -> None:
         actorrpc.hub.topics.MAX_WAITING = turns
 
 
+def counting_all(app: App) -> App:
+    """The app, where the smallest message that a handler holds is counted."""
+    for route in app.routes.values():
+        route.light = -1
+    return app
+
+
+def miscounted(node: Node) -> Iterator[str]:
+    """Where what is counted for handlers is not what they hold."""
+    known = [*node.connections.values(), *node._finishing]
+    total = sum(each.parsed for each in known)
+    if node.parsed.held < total or min([0, *(each.parsed for each in known)]) < 0:
+        yield f"{node.parsed.held} bytes in {node}, where its connections have {total}"
+    for connection in known:
+        for call in connection.calls.values():
+            if call.runner is not None or connection.state == FROZEN:
+                continue
+            holds = call.origin is not None and call.origin[1] is not None
+            if bool(call.parsed) != holds:
+                yield f"{call.parsed} bytes for {call}, which holds {call.origin}"
+
+
 def queues(connection: Any) -> Iterator[tuple[str, int]]:
     """The length of each list and deque that a connection, its cells and its calls have."""
     admission = [connection.admission] if connection.admission is not None else []
@@ -86,6 +119,8 @@ def leftovers(node: Node) -> Iterator[str]:
         yield f"{node.handoffs!r} of {node}"
     if node._finishing:
         yield f"{node._finishing} of {node}"
+    if node.parsed.held:
+        yield f"{node.parsed.held} bytes counted in {node}, where no handler holds any"
 
 
 def loop_errors(found: list[BaseException]) -> Any:

@@ -96,7 +96,7 @@ class World(Looks):
             permit_keepalive_time=0,
             max_unsent_bytes=64 << 20,
         )
-        app = app_of(self.hooks, program.interceptors)
+        app = probes.counting_all(app_of(self.hooks, program.interceptors))
         self.nodes = probes.nodes_of(app, config, program.hubs, self._on_moved, program.move_every)
         for window in program.clients:
             self._connect(*window)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actorrpc.config import Config
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.wire.compression import Compressed, compress, decompress, is_accepted
 
@@ -112,3 +113,49 @@ def test_the_short_way_to_reply_is_for_plain_calls() -> None:
     owner.flush()
     parts = View(owner.sent).streams[3]
     assert (b"grpc-encoding", b"gzip") in parts[0][1] and parts[1][1][:1] == b"\1"
+
+
+REFUSED = Config(compression=False)
+
+
+@pytest.mark.parametrize("encoding", ("gzip", "deflate", "br"))
+@pytest.mark.parametrize("end", (0, raw.END_STREAM))
+def test_a_server_that_takes_no_compression_says_so(encoding: str, end: int) -> None:
+    """UNIMPLEMENTED, with the encodings that it does take (grpc/doc/compression.md)."""
+    owner = Owner(REFUSED)
+    fields = raw.request("Unary", ("grpc-encoding", encoding))
+    owner.feed(raw.OPEN + raw.headers(1, fields, raw.END_HEADERS | end))
+    assert owner.events == [] and not owner.session.streams
+    [(_, answer), *reset] = View(owner.sent).streams[1]
+    assert dict(answer)[b"grpc-status"] == b"12"
+    assert dict(answer)[b"grpc-accept-encoding"] == b"identity"
+    assert f"'{encoding}' is not supported: use identity".encode() in dict(answer)[b"grpc-message"]
+    assert reset == ([] if end else [("reset", 0)])
+
+
+@pytest.mark.parametrize("fields", ([], [("grpc-encoding", "identity")], [("grpc-accept-encoding", "gzip")]))
+def test_it_takes_what_is_not_compressed(fields: list[tuple[str, str]]) -> None:
+    owner = Owner(REFUSED)
+    head = raw.headers(1, raw.request("Unary", *fields))
+    owner.feed(raw.OPEN + head + raw.data(1, raw.message(b"x"), raw.END_STREAM))
+    assert View(owner.sent).brief()[1].endswith("status 0")
+
+
+def test_what_is_refused_in_any_case_is_refused_for_the_same_reason() -> None:
+    answers = []
+    for compression in (True, False):
+        owner = Owner(Config(compression=compression, max_header_list_bytes=1000))
+        encoding = ("grpc-encoding", "gzip")
+        get = [
+            (name, "GET" if name == ":method" else value) for name, value in raw.request("Unary", encoding)
+        ]
+        owner.feed(raw.OPEN + raw.headers(1, get))
+        owner.feed(raw.headers(3, raw.request("Unary", encoding, ("grpc-timeout", "x"))))
+        owner.feed(raw.headers(5, raw.request("Unary", encoding, ("x", "x" * 1000))))
+        answers.append(View(owner.sent).brief())
+    assert answers[0] == answers[1]
+    assert [answer.split(", reset")[0] for answer in answers[0].values()] == [
+        "405",
+        "200, status 13",
+        "200, status 8",
+    ]

@@ -1,0 +1,98 @@
+"""What the handlers of one hub hold of their requests, parsed, and who may have more of it.
+
+A message is counted before it is parsed, with what it may take (``actorrpc.weight``) and what came for it;
+then, if that is much, with what it takes. It is counted until the handler that got it has returned, or the
+iterable that the handler returned is exhausted or closed, whatever becomes of the call meanwhile. What takes
+less than the stack of its handler is not.
+
+Calls that find no room end, and do not wait: who has the room may be waiting for just them. Of the hub's room
+a connection may have as much as it leaves to the others (a dynamic threshold, as in switches whose ports
+share a buffer: Choudhury and Hahne, 1998). So one alone never has more than half, ten that take all they can
+get leave an eleventh for the next, and the limit holds all the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import Message
+
+from actorrpc.config import Config
+from actorrpc.errors import RpcError, StatusCode
+from actorrpc.hub import allocator
+
+if TYPE_CHECKING:
+    from actorrpc.call import Call
+    from actorrpc.hub.connection import Connection
+
+__all__ = ["Parsed"]
+
+#: What may take so much is measured: parsing it takes a hundred times as long.
+_MEASURED = 1024 * 1024
+
+
+class Parsed:
+    """The sum of one hub; each connection has its own in ``parsed``, and each call what it counts for."""
+
+    __slots__ = ("_connection_limit", "_hub_limit", "held")
+
+    def __init__(self, config: Config) -> None:
+        self._connection_limit = config.max_parsed_bytes
+        self._hub_limit = config.max_parsed_hub_bytes
+        #: Bytes, of all connections.
+        self.held = 0
+
+    def parse(self, connection: Connection, call: Call[Any], payload: bytes, received: int) -> Message:
+        """Parse the message of a call that came as so many bytes, and count it until ``release``.
+
+        Raises RpcError if there is no room for it, and DecodeError.
+        """
+        route = call.route
+        if call.parsed:  # since it came with its connection from another hub
+            return route.parse(payload)
+        weight = route.scale.weigh(payload)
+        self.hold(connection, call, received + weight)
+        if weight < _MEASURED or allocator.used is None:
+            return route.parse(payload)
+        before = allocator.used()
+        message = route.parse(payload)
+        # An object for each byte that may be one is what it takes at most; mostly it is a tenth.
+        taken = (allocator.used() - before) % (1 << 32)
+        self.take(connection, call, received + min(weight, max(taken, len(payload))))
+        return message
+
+    def hold(self, connection: Connection, call: Call[Any], size: int) -> None:
+        """Count so much for a call. Raises RpcError if there is no room."""
+        mine = connection.parsed + size
+        if 0 < self._connection_limit < mine:
+            raise RpcError(
+                StatusCode.RESOURCE_EXHAUSTED,
+                f"with this message, what handlers have of its connection may take {mine} bytes, parsed: "
+                f"{self._connection_limit} is the limit",
+            )
+        if not self.has_room(mine, size):
+            raise RpcError(
+                StatusCode.RESOURCE_EXHAUSTED,
+                f"the messages that handlers have may take {self.held} of the hub's {self._hub_limit} bytes, "
+                f"parsed; with this one, those of its connection would take {mine}, more than is left",
+            )
+        self.take(connection, call, size)
+
+    def has_room(self, mine: int, size: int) -> bool:
+        """Whether a connection that has ``mine`` with ``size`` more leaves as much of the hub's room."""
+        return not self._hub_limit or mine <= self._hub_limit - self.held - size
+
+    def take(self, connection: Connection, call: Call[Any], size: int) -> None:
+        """Count so much for a call, in place of what it counted for, whether there is room or not."""
+        more, call.parsed = size - call.parsed, size
+        connection.parsed += more
+        self.held += more
+
+    def release(self, connection: Connection, call: Call[Any]) -> None:
+        """The call's message is not held any more."""
+        size, call.parsed = call.parsed, 0
+        connection.parsed -= size
+        self.held -= size
+
+    def __repr__(self) -> str:
+        return f"<Parsed {self.held} bytes of {self._hub_limit}>"
