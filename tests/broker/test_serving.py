@@ -57,7 +57,9 @@ def test_people_get_tables(server: ServerProcess, connect: Connect) -> None:
     assert table[0].split() == ["id", "pid", "generation", "state", "connections", "cpu", "lag_ms"]
     assert len(table) == 3
     head, row = server.run("connections").stdout.splitlines()
-    assert head.split() == ["id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why"]
+    assert head.split() == [
+        "id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "move_ms", "movable", "why",
+    ]  # fmt: skip
     assert re.match(r"[01]-1-\d+  [01]    127.0.0.1:\d+  shapes.Stateful  0 .* yes$", row)
 
 
@@ -88,8 +90,9 @@ def test_what_a_connection_takes_is_shown_and_travels(server: ServerProcess, con
     assert row["id"] in known
     assert list(row) == [
         "id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why",
-        "actors", "load", "freeze_ms", "age", "identities",
+        "actors", "load", "freeze_ms", "age", "identities", "move_ms",
     ]  # fmt: skip
+    assert 0 < row["move_ms"] < 50
     assert list(row["actors"]) == row["services"]
     assert row["actors"]["shapes.Stateful"] == row["cpu"] >= 0 <= row["load"]
     assert server.run("move", row["id"], 1 - row["hub"]).returncode == 0
