@@ -15,7 +15,7 @@ import argparse
 import json
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -46,13 +46,18 @@ class Cost:
 
 
 class _Stranger:
-    """One connection, which sends and reads, and does not look at what it reads but for the last PING."""
+    """One connection, which sends a batch, and reads until it has been dealt with: the PING behind it has
+    been answered, and so have its calls. (A hub answers the PING while they wait for their turns.)"""
 
     def __init__(self, address: str, kind: Kind) -> None:
         host, _, port = address.rpartition(":")
         self._sock = socket.create_connection((host, int(port)), _TIMEOUT)
         self._kind = kind
         self._count = 0
+        #: Calls whose end the server has not told. Of those that the client resets it tells none.
+        self._open: set[int] = set()
+        self._hears = not any(type_ == raw.RST_STREAM for type_, _, _, _ in raw.frames(kind.write(1)))
+        self._rest = b""
         self._sock.sendall(raw.OPEN + raw.window_update(0, 1 << 24) + kind.begin)
 
     def send(self, count: int) -> int:
@@ -62,18 +67,35 @@ class _Stranger:
             numbers = range(begin, min(begin + _BATCH, self._count + count))
             data = b"".join(self._kind.write(ids_of(self._kind, number)) for number in numbers)
             size += len(data)
+            if self._hears:
+                self._open.update(range(ids_of(self._kind, begin), ids_of(self._kind, numbers.stop), 2))
             self._sock.sendall(data + raw.frame(raw.PING, 0, 0, _SENTINEL))
             self._read()
         self._count += count
         return size
 
     def _read(self) -> None:
-        seen = b""
-        while _SENTINEL not in seen:
+        answered = False
+        while self._open or not answered:
             data = self._sock.recv(1 << 20)
             if not data:
                 raise BenchmarkError("the server has closed the connection")
-            seen = seen[-len(_SENTINEL) :] + data
+            for type_, flags, id, payload in self._frames(data):
+                if type_ == raw.RST_STREAM or (type_ == raw.HEADERS and flags & raw.END_STREAM):
+                    self._open.discard(id)
+                answered = answered or payload == _SENTINEL
+
+    def _frames(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+        """The frames that are whole by now."""
+        data = self._rest + data
+        end = 0
+        while len(data) - end >= 9:
+            after = end + 9 + int.from_bytes(data[end : end + 3], "big")
+            if len(data) < after:
+                break
+            end = after
+        self._rest = data[end:]
+        return raw.frames(data[:end])
 
     def close(self) -> None:
         self._sock.close()

@@ -436,17 +436,19 @@ class Cell:
         done, and has no price."""
         route = call.route
         session = self.connection.session
-        size = len(payload)
+        received = len(payload)
         call.request_compressed = isinstance(payload, Compressed)
         try:
             if call.request_compressed:
                 payload = session.decompress(call.stream, payload, again=again)
             try:
-                if size <= route.light and not call.request_compressed:
+                if received <= route.light and not call.request_compressed:
                     message = route.parse(payload)
                 else:
-                    message = self.connection.node.parsed.parse(self.connection, call, payload, size)
+                    message = self.connection.node.parsed.parse(self.connection, call, payload, received)
             except DecodeError:
+                if call.request_compressed:
+                    session.inflated_in_vain(payload, received)
                 wanted = route.method.request.DESCRIPTOR.full_name
                 raise RpcError(StatusCode.INTERNAL, f"the message is no {wanted}") from None
             if route.chain is not None:

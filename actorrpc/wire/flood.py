@@ -46,7 +46,7 @@ class Price:
     OVERSIZE_BYTES = 16
     #: So many bytes that a message comes to when it is decompressed, beyond ``RATIO`` times its own, cost
     #: one unit, and all of them no more than ``INFLATED``: each takes 2 ns to make and up to 35 to parse, but
-    #: a few such messages may be what the app wants.
+    #: a few such messages may be what the app wants. Of what is no message, the others cost as much.
     INFLATED_BYTES = 128
     RATIO = 64
     INFLATED = 20_000

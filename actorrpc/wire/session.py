@@ -235,15 +235,19 @@ class Session:
         try:
             data = decompress(stream.head.encoding, payload, limit)
         except RpcError:
-            self._inflated(min(limit, MOST_INFLATED * len(payload)), len(payload))
+            self._inflated(min(limit, MOST_INFLATED * len(payload)))
             raise
         if not again:
-            self._inflated(len(data), len(payload))
+            self._inflated(len(data) - Price.RATIO * len(payload))
         return data
 
-    def _inflated(self, size: int, packed: int) -> None:
-        beyond = max(0, size - Price.RATIO * packed)
-        self.flood.unsettled += min(beyond // Price.INFLATED_BYTES, Price.INFLATED)
+    def inflated_in_vain(self, payload: bytes, packed: int) -> None:
+        """What ``decompress`` returned for so many bytes is no message: all of it has a price."""
+        self._inflated(min(len(payload), Price.RATIO * packed))
+
+    def _inflated(self, size: int) -> None:
+        if size > 0:
+            self.flood.unsettled += min(size // Price.INFLATED_BYTES, Price.INFLATED)
 
     def consumed(self, stream: Stream, length: int) -> None:
         """A reported message of ``length`` bytes has been taken by its handler, or dropped."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from hpack.huffman import HuffmanEncoder
@@ -94,6 +95,11 @@ GET = b"\x82\x86\x84"
 NO_GRPC = b"\x83\x86\x84"
 BOMB = gzip.compress(bytes(90_000), mtime=0)
 OVER = gzip.compress(bytes(100_001), mtime=0)
+#: Its last byte breaks off. It comes to less than 64 times its own size.
+NO_PROTOBUF = gzip.compress(
+    Item(body=Random(1).randbytes(1500)).SerializeToString() + b"\x12\0" * 48_500 + b"\x12",
+    mtime=0,
+)
 GZIP = ("grpc-encoding", "gzip")
 LARGE = [("x", "y" * 1000)] * 17
 WRONG = raw.message(Item(text="wrong").SerializeToString())
@@ -157,6 +163,12 @@ KINDS: dict[str, Kind] = {
     "a message that is no gzip": Kind(lambda id: whole(id, GZIP, message=raw.message(b"no gzip", 1))),
     "a message of 90 kB out of 120 bytes": Kind(lambda id: whole(id, GZIP, message=raw.message(BOMB, 1))),
     "the same, over the limit of messages": Kind(lambda id: whole(id, GZIP, message=raw.message(OVER, 1))),
+    "98 kB out of 1.8 kB that are no Protobuf": Kind(
+        lambda id: whole(id, GZIP, message=raw.message(NO_PROTOBUF, 1))
+    ),
+    "the same, and no gzip": Kind(
+        lambda id: whole(id, GZIP, message=raw.message(NO_PROTOBUF[:-8] + bytes(8), 1))
+    ),
     "an actor that cannot be made": Kind(lambda id: whole(id, path="Stateful/Unary")),
     "refused, since clients share the connection": Kind(
         lambda id: whole(id, ("via", "2 proxy"), path="Stateful/Unary")
