@@ -587,9 +587,15 @@ class Session:
                     self._half_close(stream, events)
                 return
             if payload:
-                before, had = len(events), stream.partial_size
+                before = len(events)
+                had = stream.partial_size
                 inbound.receive(stream, payload, events)
-                if length < Price.SMALL and len(events) == before and _is_fragment(stream, had, length):
+                if (
+                    length < Price.SMALL
+                    and (length < MESSAGE_PREFIX or stream.partial_size)
+                    and len(events) == before
+                    and _is_fragment(stream, had, length)
+                ):
                     self._waste(Price.FRAGMENT)
             else:
                 self._waste(Price.EMPTY)
