@@ -23,8 +23,9 @@ from tests.apps.shapes_pb2 import Item
 
 
 @pytest.fixture(autouse=True)
-def _apart() -> Iterator[None]:
-    """Nobody else's values."""
+def _apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nobody else's values, and no server of another test."""
+    monkeypatch.setattr(shared, "_serving", 0)
     before, shared._made[:] = shared._made[:], []
     yield
     shared._made[:] = before

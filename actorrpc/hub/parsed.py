@@ -1,9 +1,9 @@
 """What the handlers of one hub hold of their requests, parsed, and who may have more of it.
 
-A message is counted before it is parsed, with what it may take (``actorrpc.weight``) and what came for it;
-then, if that is much, with what it takes. It is counted until the handler that got it has returned, or the
-iterable that the handler returned is exhausted or closed, whatever becomes of the call meanwhile. What takes
-less than the stack of its handler is not.
+A message is counted with what came for it, and what it may take once it is parsed (``actorrpc.weight``); if
+that is much, with what it does take: there has to be room in the hub for what it may, before. It is counted
+until the handler that got it has returned, or the iterable that the handler returned is exhausted or closed,
+whatever becomes of the call meanwhile. What takes less than the stack of its handler is not.
 
 Calls that find no room end, and do not wait: who has the room may be waiting for just them. Of the hub's room
 a connection may have as much as it leaves to the others (a dynamic threshold, as in switches whose ports
@@ -51,14 +51,21 @@ class Parsed:
         if call.parsed:  # since it came with its connection from another hub
             return route.parse(payload)
         weight = route.scale.weigh(payload)
-        self.hold(connection, call, received + weight)
         if weight < _MEASURED or allocator.used is None:
+            self.hold(connection, call, received + weight)
             return route.parse(payload)
+        # An object for each byte that may be one is what it takes at most; mostly it is a tenth. So nobody's
+        # share is asked about yet, and all that is left has to do.
+        if 0 < self._hub_limit < self.held + received + weight:
+            raise RpcError(
+                StatusCode.RESOURCE_EXHAUSTED,
+                f"this message may take {weight} bytes, parsed, and the messages that handlers have take "
+                f"{self.held} of the hub's {self._hub_limit}",
+            )
         before = allocator.used()
         message = route.parse(payload)
-        # An object for each byte that may be one is what it takes at most; mostly it is a tenth.
         taken = (allocator.used() - before) % (1 << 32)
-        self.take(connection, call, received + min(weight, max(taken, len(payload))))
+        self.hold(connection, call, received + min(weight, max(taken, len(payload))))
         return message
 
     def hold(self, connection: Connection, call: Call[Any], size: int) -> None:
@@ -83,10 +90,10 @@ class Parsed:
         return not self._hub_limit or mine <= self._hub_limit - self.held - size
 
     def take(self, connection: Connection, call: Call[Any], size: int) -> None:
-        """Count so much for a call, in place of what it counted for, whether there is room or not."""
-        more, call.parsed = size - call.parsed, size
-        connection.parsed += more
-        self.held += more
+        """Count so much for a call, whether there is room or not."""
+        call.parsed = size
+        connection.parsed += size
+        self.held += size
 
     def release(self, connection: Connection, call: Call[Any]) -> None:
         """The call's message is not held any more."""

@@ -56,6 +56,9 @@ _MEMO_BYTES = 2048
 #: What has more fields is not kept as objects, without a call or while one waits: each takes 200 bytes.
 FEW_FIELDS = 64
 
+#: Beyond any limit that servers usually have.
+_LONGEST_TEXT = 128 * 1024
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -73,7 +76,7 @@ class RequestHead:
     """
 
     __slots__ = (
-        "_text",
+        "_packed",
         "accept_encoding",
         "caller",
         "content_length",
@@ -93,8 +96,9 @@ class RequestHead:
         refusal: Refusal | None,
         content_length: int | None = None,
     ) -> None:
-        #: Names and values in turn, NUL between them, which is in none (RFC 9113, 8.2.1).
-        self._text = "\0".join(chain.from_iterable(fields))
+        #: Names and values in turn, NUL between them, which is in none (RFC 9113, 8.2.1). Or the fields, where
+        #: that would be long: a small block can name an entry of the table 16,000 times.
+        self._packed = "\0".join(chain.from_iterable(fields)) if fields and size <= _LONGEST_TEXT else fields
         self.path = path
         #: As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2).
         self.size = size
@@ -120,13 +124,17 @@ class RequestHead:
     @property
     def fields(self) -> tuple[Field, ...]:
         """All but ``grpc-timeout``, in order."""
-        each = iter(self._text.split("\0") if self._text else ())
+        packed = self._packed
+        if not isinstance(packed, str):
+            return packed
+        each = iter(packed.split("\0"))
         return tuple(zip(each, each, strict=True))
 
     @property
     def count(self) -> int:
         """How many fields there are."""
-        return (self._text.count("\0") + 1) // 2 if self._text else 0
+        packed = self._packed
+        return (packed.count("\0") + 1) // 2 if isinstance(packed, str) else len(packed)
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.path} {self.count} fields>"
@@ -230,7 +238,8 @@ def list_size(fields: Iterable[Field]) -> int:
 
 def freeze_head(head: RequestHead) -> bytes:
     """The head as it travels: as it is kept. (As Protobuf strings, 440 fields took 80 µs.)"""
-    return head._text.encode("latin-1")
+    packed = head._packed
+    return (packed if isinstance(packed, str) else "\0".join(chain.from_iterable(packed))).encode("latin-1")
 
 
 def thaw_head(packed: bytes) -> RequestHead:

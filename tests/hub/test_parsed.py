@@ -376,31 +376,46 @@ class Lists(actorrpc.Service):
         return Item(number=len(request.values))
 
 
+LISTS = actorrpc.App([Lists])
+
+
 def taking(channel: grpc.Channel) -> Any:
     reply = Item.FromString
     return channel.unary_unary("/test.Lists/Take", ListValue.SerializeToString, reply)
 
 
-@pytest.mark.skipif(allocator.used is None, reason="the libc does not say what is used")
-def test_a_large_message_counts_with_what_it_takes_in_the_end() -> None:
-    """It may take more until it is parsed: there must be room for that."""
-    values = ListValue(values=[Value(string_value="*2: BJRZ bjrz")] * 20_000)
-    size = values.ByteSize()
-    may_take = size + scale_of(ListValue.DESCRIPTOR).weigh(values.SerializeToString())
-    app = actorrpc.App([Lists])
-    with serving(app, max_parsed_bytes=3 * may_take // 2) as hubs, connect(hubs) as channel:
-        first = taking(channel).future(values)
-        hubs.wait_for(lambda: gates[0].waiting)
-        assert 3 * size < held(hubs) < may_take // 2
-        second = taking(channel).future(values)
-        hubs.wait_for(lambda: second.done() or gates[0].waiting == 2)
+VALUES = ListValue(values=[Value(string_value="*2: BJRZ bjrz")] * 20_000)
+SIZE = VALUES.ByteSize()
+MAY_TAKE = SIZE + scale_of(ListValue.DESCRIPTOR).weigh(VALUES.SerializeToString())
+
+measured = pytest.mark.skipif(allocator.used is None, reason="the libc does not say what is used")
+
+
+@measured
+def test_a_large_message_counts_with_what_it_takes() -> None:
+    """It may take more: there is room for one of them in a connection, if that counted."""
+    with serving(LISTS, max_parsed_bytes=MAY_TAKE) as hubs, connect(hubs) as channel:
+        calls = []
+        for count in (1, 2, 3):
+            calls.append(taking(channel).future(VALUES))
+            hubs.wait_for(lambda count=count: calls[-1].done() or gates[0].waiting == count)
+            assert 3 * SIZE * count < held(hubs) < MAY_TAKE * count // 3
         hubs.ask(gates[0].open.set)
-        assert (first.result().number, second.result().number) == (20_000, 20_000)
+        assert [call.result().number for call in calls] == [20_000] * 3
+        nothing_held(hubs)
+
+
+@measured
+@pytest.mark.parametrize("limits", ({"max_parsed_bytes": 3 * SIZE}, {"max_parsed_hub_bytes": MAY_TAKE - 1}))
+def test_a_large_message_for_which_no_room_is(limits: dict[str, int]) -> None:
+    """For what it takes in the connection, or for what it may take in the hub."""
+    with serving(LISTS, **limits) as hubs, connect(hubs) as channel:
+        assert taking(channel).future(VALUES).code() is EXHAUSTED
         nothing_held(hubs)
 
 
 def test_what_is_no_message_is_not_counted_any_more() -> None:
-    with serving(actorrpc.App([Lists])) as hubs, connect(hubs) as channel:
+    with serving(LISTS) as hubs, connect(hubs) as channel:
         call = channel.unary_unary("/test.Lists/Take")
         assert call.future(b"\x0a\x00" * 100_000 + b"\x0a").code() is grpc.StatusCode.INTERNAL
         nothing_held(hubs)

@@ -501,6 +501,20 @@ def test_an_open_call_keeps_its_fields_as_one_text() -> None:
     assert grown / 50 < 6000
 
 
+def test_a_list_that_is_long_only_as_text_is_none() -> None:
+    """As an HPACK bomb makes it: 40 MB in a frame."""
+    field = ("x", "v" * 4000)
+    fields = (*GOOD, *[field] * 10_000)
+    tracemalloc.start()
+    try:
+        found, _ = head.parse_head(fields)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.fields == fields
+    assert peak < 1_000_000
+
+
 def test_a_connection_keeps_no_large_head_without_a_call() -> None:
     session = Session(Config())
     session.receive_data(raw.OPEN)
