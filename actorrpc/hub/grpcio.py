@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ from gevent.threadpool import ThreadPool
 
 from actorrpc.hub.imports import when_imported
 
-__all__ = ["blocks", "cooperate"]
+__all__ = ["blocks", "cooperate", "cooperate_if_patched"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -34,6 +35,13 @@ def cooperate() -> None:
     when ``grpc`` has been imported, in whatever thread that is.
     """
     when_imported("grpc", _Waiting().begin)
+
+
+@cache  # once: it is for the whole process
+def cooperate_if_patched() -> None:
+    """As ``cooperate``, where gevent has patched the process and nobody has seen to it."""
+    if is_module_patched("threading") and ("grpc" not in sys.modules or blocks()):
+        cooperate()
 
 
 def blocks() -> bool:
@@ -83,4 +91,7 @@ class _Waiting:
 
 def _refuse_asyncio(*args: Any, **kwargs: Any) -> NoReturn:
     """In place of what waits in C in a thread of its own, which is a greenlet here and would stop the hub."""
-    raise RuntimeError("grpc.aio does not work in a hub: make a channel of grpc's own, whose calls cooperate")
+    raise RuntimeError(
+        "grpc.aio does not work in a hub, nor elsewhere where gevent has patched the process: make a channel "
+        "of grpc's own, whose calls cooperate"
+    )

@@ -16,6 +16,7 @@ from actorrpc.broker.listeners import address_of, open_listeners
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.hub.connection import Connection as Served
+from actorrpc.hub.grpcio import cooperate_if_patched
 from actorrpc.hub.node import STOP_GRACE, Node
 from actorrpc.pb.control_pb2 import MoveResult
 from actorrpc.server import SETTLE
@@ -246,6 +247,7 @@ def serve(
     Raises ConfigError if it cannot serve, and TypeError for what is no App. Nothing is left after the block:
     no thread, socket or connection.
     """
+    cooperate_if_patched()
     if not isinstance(app, App):
         raise TypeError(f"serve takes an actorrpc.App, not {app!r}")
     if hubs < 1:

@@ -146,13 +146,15 @@ def test_what_a_handler_raises_is_printed_where_nobody_has_set_up_logging(folder
 
 
 @pytest.mark.parametrize("init", [False, True], ids=["as it is", "init_gevent"])
-def test_a_patched_program(init: bool, folder: Path) -> None:
-    """Its handlers wait without holding each other up, its clients may be greenlets."""
+@pytest.mark.parametrize("first", ["import grpc", ""], ids=["grpc first", "testing first"])
+def test_a_patched_program(first: str, init: bool, folder: Path) -> None:
+    """Its handlers wait without holding each other up, its clients may be greenlets, and may stream."""
     program = f"""
         from gevent import monkey
         monkey.patch_all()
         import threading, time
-        import gevent, grpc
+        import gevent
+        {first}
         if {init}:
             from grpc.experimental import gevent as with_gevent
             with_gevent.init_gevent()
@@ -177,11 +179,14 @@ def test_a_patched_program(init: bool, folder: Path) -> None:
                 for stub in stubs:
                     assert stub.Greet(HelloRequest(), timeout=60).text == str(number)
                 server.move_all()
-            if {init}:  # else one client holds up the other
-                together = HelloRequest(name="together")
-                waiting = [gevent.spawn(stub.Greet, together, timeout=60) for stub in stubs]
-                assert [each.get(timeout=60).text for each in waiting] == ["4", "4"]
+            together = HelloRequest(name="together")
+            waiting = [gevent.spawn(stub.Greet, together, timeout=60) for stub in stubs]
+            assert [each.get(timeout=60).text for each in waiting] == ["4", "4"]
             server.move_all()
+            greet = server.channel().stream_stream(
+                "/hello.Hello/Greet", HelloRequest.SerializeToString, HelloReply.FromString
+            )
+            assert [reply.text for reply in greet(iter([HelloRequest()]), timeout=60)] == ["1"]
             assert not server.errors, server.errors
         print(server.moves)
     """
