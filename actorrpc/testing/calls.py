@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
+from google.protobuf.message import Message
+
 from actorrpc.actor import Service
 from actorrpc.app import Route
 from actorrpc.call import Call, Reply
@@ -45,6 +47,23 @@ class RecordedCall(Call[Reply]):
         """Let the deadline pass."""
         self.deadline = monotonic()
         self.stop(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
+
+    def reply(self, message: Message) -> None:
+        """Do what a hub does with the single reply that a handler has returned: the call ends with OK.
+
+        Raises TypeError for a message of another type than the method's, and RuntimeError where the method
+        has more replies than one.
+        """
+        method = self.route.method
+        if method.server_streaming:
+            raise RuntimeError(f"{self.method} has a stream of replies: what is sent is in call.sent")
+        if not isinstance(message, method.reply):
+            wanted = method.reply.DESCRIPTOR.full_name
+            raise TypeError(f"{self.method} must return a {wanted}, not {type(message).__name__}")
+        if not self.ended:
+            super().reply(message)
+            if not self.cancelled:  # by a limit
+                self.status = StatusCode.OK
 
     @property
     def initial_metadata(self) -> Metadata:

@@ -60,6 +60,22 @@ def test_streams() -> None:
     assert (talk.status, talk.status_message, talk.ended) == (actorrpc.StatusCode.OK, "", True)
 
 
+def test_a_single_reply_ends_its_call() -> None:
+    """As a hub has it before it calls on_call_end."""
+    actor = testing.actor(Stateful)
+    unary, other = testing.call(actor.Unary), testing.call(actor.Unary)
+    with pytest.raises(TypeError, match=r"must return a shapes\.Item, not Tally"):
+        unary.reply(Tally())
+    assert unary.status is None and unary in actor.calls
+    unary.reply(actor.Unary(Item(), unary))
+    assert (unary.status, unary.ended, actor.calls) == (actorrpc.StatusCode.OK, True, (other,))
+    other.cancel()
+    other.reply(Item())
+    assert other.status is actorrpc.StatusCode.CANCELLED
+    with pytest.raises(RuntimeError, match="has a stream of replies"):
+        testing.call(actor.Expand).reply(Item())
+
+
 def test_more_than_a_window_can_be_sent() -> None:
     actor = testing.actor(Stateless)
     talk = testing.call(actor.Talk)
