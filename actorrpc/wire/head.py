@@ -96,9 +96,10 @@ class RequestHead:
         refusal: Refusal | None,
         content_length: int | None = None,
     ) -> None:
-        #: Names and values in turn, NUL between them, which is in none (RFC 9113, 8.2.1). Or the fields, where
-        #: that would be long: a small block can name an entry of the table 16,000 times.
-        self._packed = "\0".join(chain.from_iterable(fields)) if fields and size <= _LONGEST_TEXT else fields
+        #: Names and values in turn, NUL between them, which is in none (RFC 9113, 8.2.1). Or the fields,
+        #: where that would be long: a small block can name an entry of the table 16,000 times.
+        short = fields and size <= _LONGEST_TEXT
+        self._packed = "\0".join(chain.from_iterable(fields)) if short else fields
         self.path = path
         #: As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2).
         self.size = size
