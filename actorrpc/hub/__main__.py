@@ -18,6 +18,7 @@ from gevent.monkey import is_module_patched
 from actorrpc.descriptors import raise_limit
 from actorrpc.forks import hold_for_good
 from actorrpc.hub import grpcio, multiprocess
+from actorrpc.hub.locks import share_logging
 from actorrpc.hub.node import Node
 from actorrpc.hub.worker import Worker
 from actorrpc.log import log_uncaught
@@ -41,6 +42,7 @@ def main() -> int:
     hold_for_good(given.lock_fd)
     multiprocess.cooperate()
     grpcio.cooperate()
+    share_logging()
     log_uncaught(logging.getLogger("actorrpc.hub"))
     return Worker(socket.socket(fileno=given.control_fd), Node).run()
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any, NoReturn
 
 from gevent import get_hub, spawn
@@ -19,6 +21,7 @@ from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
 
 from actorrpc.hub.imports import when_imported
+from actorrpc.hub.locks import SharedRLock
 
 __all__ = ["blocks", "cooperate", "cooperate_if_patched"]
 
@@ -75,6 +78,8 @@ class _Waiting:
             init_gevent()
             cygrpc.g_gevent_threadpool = cygrpc.g_gevent_pool = self
             cygrpc.AioChannel = cygrpc.AioServer = _refuse_asyncio
+            channel: Any = import_module("grpc._channel")
+            cygrpc.threading = channel.threading = _Threading(threading)
         except (ImportError, AttributeError):
             log.warning("this version of grpcio knows no gevent: its calls stop the whole hub", exc_info=True)
 
@@ -87,6 +92,22 @@ class _Waiting:
     def spawn(self, function: Callable[[], None]) -> None:
         """Run what takes callbacks from grpcio's threads. Whoever makes the first channel asks for it."""
         self._hub.loop.run_callback_threadsafe(spawn, function)
+
+
+class _Threading:
+    """``threading``, as the modules of grpcio see it: its locks may be shared by a channel's users in handlers
+    and in threads of ``offload``."""
+
+    RLock = Lock = staticmethod(SharedRLock)
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+
+    def Condition(self) -> threading.Condition:
+        return threading.Condition(SharedRLock())  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
 
 
 def _refuse_asyncio(*args: Any, **kwargs: Any) -> NoReturn:

@@ -63,6 +63,16 @@ def call_asyncio(address: str) -> Item:
         return Item(text=str(error))
 
 
+def locks(address: str) -> Item:
+    """Of what kind are the locks of grpcio's calls and channels."""
+    import grpc._channel
+    from grpc._cython import cygrpc
+
+    state = grpc._channel._RPCState((), None, None, None, None)
+    condition = cygrpc.threading.Condition()
+    return Item(text=" ".join(type(each._lock).__name__ for each in (state.condition, condition)))
+
+
 def call_in_child(address: str) -> Item:
     pid = os.fork()
     if pid == 0:
@@ -79,6 +89,7 @@ WAYS: dict[str, Callable[[str], Item]] = {
     "stream": stream,
     "asyncio": call_asyncio,
     "child": call_in_child,
+    "locks": locks,
 }
 
 

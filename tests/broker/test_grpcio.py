@@ -123,6 +123,18 @@ def test_imported_before_gevent_has_patched(serve: Serve, tmp_path: Path) -> Non
         assert stub.Beside(item("call", address), timeout=PATIENCE) == Item()
 
 
+def test_one_channel_for_handlers_and_threads(serve: Serve) -> None:
+    """The locks of a channel are shared then, and gevent's would forget who waits for them, now and then."""
+    address = serve(app=APP, hubs=1).address
+    with client(address) as stub:
+        assert stub.Beside(item("locks", address), timeout=PATIENCE).text == "SharedRLock SharedRLock"
+        waiting = [
+            stub.Beside.future(item("kept", address, offload), timeout=PATIENCE)
+            for offload in (True, False, True) * 100
+        ]
+        assert [each.result() for each in waiting] == [Item()] * len(waiting)
+
+
 def test_asyncio_s_channels_are_refused(serve: Serve) -> None:
     """They would stop the hub for good."""
     address = serve(app=APP, hubs=1).address

@@ -125,6 +125,32 @@ def test_an_app_that_configures_its_logging_leaves_the_hubs(serve: Serve, tmp_pa
     until(lambda: "ZeroDivisionError: the secret of the handler" in server.errors)
 
 
+#: An app that logs in handlers, and in threads.
+LOGS = """
+import logging, os
+import actorrpc
+from tests.apps.shapes_actorrpc import StatelessBase
+logging.basicConfig(filename=os.devnull)
+log = logging.getLogger("logs")
+class Stateless(StatelessBase):
+    def Unary(self, request, call):
+        log.warning("here")
+        self.offload(lambda: [log.warning("there") for _ in range(20)])
+        log.warning("here again")
+        return request
+app = actorrpc.App([Stateless])
+"""
+
+
+def test_an_app_may_log_in_threads_too(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "logs.py").write_text(LOGS)
+    server = serve(app="logs:app", cwd=tmp_path, hubs=1)
+    with grpc.insecure_channel(server.address) as channel:
+        stub = StatelessStub(channel)
+        waiting = [stub.Unary.future(Item(), timeout=PATIENCE) for _ in range(200)]
+        assert [each.result() for each in waiting] == [Item()] * 200
+
+
 #: An app that has its hub's main greenlet fail, at a signal.
 MORTAL = """
 import gevent, signal
