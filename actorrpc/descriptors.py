@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from contextlib import suppress
 from posix import close
 
@@ -20,6 +19,8 @@ def raise_limit() -> None:
     Each connection is a descriptor. The soft limit is low for the sake of programs that use select(2), which
     can count to 1024 only; here there are none.
     """
+    import resource  # here: clients and generators run where there is none
+
     with suppress(OSError, ValueError):  # it may be more than the kernel allows by now
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tests.broker.conftest import Callable
 from tests.broker.servers import Client, ServerProcess, until
@@ -79,9 +80,20 @@ def test_a_users_policy_moves_connections(serve: Serve, connect: Connect, tmp_pa
     assert {row["reason"] for row in moved} == {"hub 1 is nicer"}
     until(lambda: any(row["kind"] == "stay" for row in moves(server)))
     assert "hub 1 is nicer" in server.run("moves").stdout
-    lines = [json.loads(line) for line in record.read_text().splitlines()]
-    assert {line["moved"]["connection"] for line in lines if "moved" in line} >= set(on_hub_0)
-    assert any(hub["heaviest"] for line in lines if "hubs" in line for hub in line["hubs"])
+
+    def recorded() -> list[dict[str, Any]]:
+        return [
+            json.loads(line) for line in record.read_text().splitlines(keepends=True) if line[-1:] == "\n"
+        ]
+
+    assert {line["moved"]["connection"] for line in recorded() if "moved" in line} >= set(on_hub_0)
+
+    def names_a_connection() -> bool:
+        for client in clients:
+            client.call()
+        return any(hub["heaviest"] for line in recorded() if "hubs" in line for hub in line["hubs"])
+
+    until(names_a_connection)  # hubs are written down only once in a while
 
 
 def test_a_policy_that_fails_harms_nobody(serve: Serve, connect: Connect, tmp_path: Path) -> None:

@@ -153,8 +153,8 @@ def test_a_childs_end_tells_its_reason(hub: ServerProcess, connect: Callable[[st
     client = connect(hub.address)
     client.ask("exits_with_message")
     client.ask("raises")
-    assert "the child's last words\n" in hub.errors
-    assert "ZeroDivisionError: in the child" in hub.errors
+    until(lambda: "the child's last words\n" in hub.errors)
+    until(lambda: "ZeroDivisionError: in the child" in hub.errors)
 
 
 def test_a_child_is_told_of_the_end_of_no_call(

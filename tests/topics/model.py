@@ -19,6 +19,7 @@ from zlib import crc32
 
 import pytest
 
+from actorrpc.actor import Actor
 from actorrpc.broker import homes as broker_homes
 from actorrpc.errors import RpcError
 from actorrpc.hub import node
@@ -29,6 +30,7 @@ from actorrpc.hub.topic_log import LINGER, TopicLog
 from actorrpc.hub.topics import Subscription, Topics
 from actorrpc.hub.turns import MESSAGE, TOPIC, Cell
 from actorrpc.pb import control_pb2
+from tests.apps.shapes_actorrpc import StatefulBase
 from tests.apps.shapes_pb2 import Item
 
 Steps = dict[str, Callable[[], None]]
@@ -103,7 +105,7 @@ class Connection:
         self.hub = self.node = hub
         self.id = name
         self.state = SERVING
-        self.service: Any = SimpleNamespace(__rpc__=SimpleNamespace(name="shapes.Stateful"), _identity="")
+        self.service = Listening()
         self.host = ServiceHost(self)  # type: ignore[arg-type]
         self.cell = Mailbox(self, owner)
         self.cells = {self.cell.name: self.cell}
@@ -127,6 +129,15 @@ class Connection:
     def let_go(self) -> None:
         self.state = CLOSED
         self.host.end_subscriptions()
+
+
+class Listening(Actor[Any]):
+    """The actor that is subscribed: what it hears of, its mailbox tells."""
+
+    __rpc__ = StatefulBase.__rpc__
+
+    def on_topic(self, topic: str, message: Any) -> None:
+        raise AssertionError("its turns do not run here")
 
 
 class Subscriber:
