@@ -95,8 +95,8 @@ class _Waiting:
 
 
 class _Threading:
-    """``threading``, as the modules of grpcio see it: its locks may be shared by a channel's users in handlers
-    and in threads of ``offload``."""
+    """``threading``, as the modules of grpcio see it: a channel's users in handlers and in threads of
+    ``offload`` may share its locks."""
 
     RLock = Lock = staticmethod(SharedRLock)
 
