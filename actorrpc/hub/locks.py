@@ -27,6 +27,8 @@ _allocate_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
 #: time.
 _FIRST_LOOK, _LAST_LOOK = 0.0005, 0.02
 
+_ENDING = object()
+
 
 class SharedRLock:
     """As ``threading.RLock``: a greenlet, of whatever thread, may take it several times.
@@ -46,7 +48,7 @@ class SharedRLock:
         self._count = 0
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        me = getcurrent()
+        me = _current()
         if self._owner is not me:
             if not (self._lock.acquire(False) or (blocking and self._wait(timeout))):
                 return False
@@ -55,7 +57,7 @@ class SharedRLock:
         return True
 
     def release(self) -> None:
-        if self._owner is not getcurrent():
+        if self._owner is not _current():
             raise RuntimeError("cannot release a lock that is not this greenlet's")
         self._count -= 1
         if not self._count:
@@ -84,7 +86,7 @@ class SharedRLock:
     # ---- for threading.Condition
 
     def _is_owned(self) -> bool:
-        return self._owner is getcurrent()
+        return self._owner is _current()
 
     def _release_save(self) -> int:
         count, self._count = self._count, 1
@@ -97,6 +99,14 @@ class SharedRLock:
 
     def __repr__(self) -> str:
         return f"<SharedRLock of {self._owner}, {self._count} times>"
+
+
+def _current() -> object:
+    """The greenlet that runs; something else where the interpreter ends, and finalizers run in none."""
+    try:
+        return getcurrent()
+    except RuntimeError:
+        return _ENDING
 
 
 def share_logging() -> None:

@@ -19,7 +19,7 @@ import grpc.aio
 import pytest
 
 import actorrpc
-from actorrpc import testing
+from actorrpc import shared, testing
 from actorrpc.testing import thread as loops
 from tests.apps.shapes import Stateful, app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessStub
@@ -66,7 +66,8 @@ class Sharing(StatefulBase):
         return Item(number=len(self.numbers))
 
 
-def test_what_hubs_share_is_closed_with_the_last_server() -> None:
+def test_what_hubs_share_is_closed_with_the_last_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "_serving", 0)  # whatever other tests have left
     sharing = actorrpc.App([Sharing])
     with testing.serve(app), testing.serve(sharing, move_every=1) as server:
         assert [count(stub_of(server)) for _ in range(3)] == [1, 2, 3]
