@@ -166,7 +166,7 @@ pid = os.fork()
 if pid == 0:
     log.error("a line")
     os._exit(0)
-assert os.waitpid(pid, 0)[1] == 0
+assert monkey.get_original("os", "waitpid")(pid, 0)[1] == 0  # gevent's may miss a child that ends at once
 print("done")
 """
 
