@@ -15,9 +15,12 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from actorrpc.wakeup import WakeUp
 
-__all__ = ["enter", "leave", "per_hub"]
+__all__ = ["CLOSING", "enter", "leave", "per_hub"]
 
 log = logging.getLogger("actorrpc.hub")
+
+#: How long it may take to close what a hub shares, in seconds: the broker waits for two.
+CLOSING = 1.0
 
 T = TypeVar("T")
 

@@ -21,13 +21,22 @@ from actorrpc.hub.turns import Cell, is_mostly_stale
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection
 
-__all__ = ["LONGEST", "Identities", "check_identity"]
+__all__ = ["LONGEST", "Identities", "check_identity", "check_unset"]
 
 #: Characters of an identity.
 LONGEST = 1024
 
 #: When to look again at an actor that should end, and has something to do.
 _LATER = 1.0
+
+
+def check_unset(value: object, before: str) -> None:
+    """Raise TypeError or RuntimeError for a ``call.identity = value`` that is no str, or where it is set, to
+    ``before``."""
+    if not isinstance(value, str):
+        raise TypeError(f"call.identity must be a str, not {value!r}")
+    if before:
+        raise RuntimeError(f"call.identity is set already, to {brief(before)}, and stays so")
 
 
 def check_identity(identity: str) -> None:

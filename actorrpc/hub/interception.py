@@ -15,10 +15,9 @@ from gevent import get_hub
 from google.protobuf.message import Message
 
 from actorrpc.call import Call, Reply
-from actorrpc.duties import brief
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.failures import contain, fail
-from actorrpc.hub.identities import check_identity
+from actorrpc.hub.identities import check_identity, check_unset
 from actorrpc.hub.metering import Part
 from actorrpc.hub.runners import Runner, Runners
 from actorrpc.hub.turns import END, is_mostly_stale
@@ -49,10 +48,7 @@ class InterceptedCall(Call[Reply]):
 
     @identity.setter
     def identity(self, value: str) -> None:
-        if not isinstance(value, str):
-            raise TypeError(f"call.identity must be a str, not {value!r}")
-        if self._identity:
-            raise RuntimeError(f"call.identity is set already, to {brief(self._identity)}, and stays so")
+        check_unset(value, self._identity)
         if not isinstance(self.cell, Admission):
             raise RuntimeError(
                 "call.identity is set before the call has an actor: in an interceptor's on_call"

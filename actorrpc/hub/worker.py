@@ -31,7 +31,7 @@ from actorrpc.hub.proc import can_open
 from actorrpc.ipc import Link
 from actorrpc.log import log_to_stderr, outlive_configuration
 from actorrpc.pb import control_pb2
-from actorrpc.shared import enter, leave
+from actorrpc.shared import CLOSING, enter, leave
 from actorrpc.timers import every
 
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ TICKS_PER_REPORT = 5
 LONGEST_ERROR = 10_000
 # A broker that does not read (it is stopped, or stuck) is told no more than this.
 MAX_UNREAD_REPORTS = 64 * 1024
-# How long what the app shares in a hub may take to close, in seconds: the broker waits for two.
-CLOSING = 1.0
 # What a socket comes with.
 _WITH_SOCKET = ("start", "peer", "listen")
 

@@ -11,9 +11,8 @@ from google.protobuf.message import Message
 from actorrpc.actor import Service
 from actorrpc.app import Route
 from actorrpc.call import Call, Reply
-from actorrpc.duties import brief
 from actorrpc.errors import StatusCode
-from actorrpc.hub.identities import check_identity
+from actorrpc.hub.identities import check_identity, check_unset
 from actorrpc.testing.actors import recorder_of
 from actorrpc.testing.recorder import Recorder
 from actorrpc.wire.metadata import Metadata
@@ -82,10 +81,7 @@ class RecordedCall(Call[Reply]):
     @identity.setter
     def identity(self, value: str) -> None:
         """For an interceptor's ``on_call``, which a test calls with it."""
-        if not isinstance(value, str):
-            raise TypeError(f"call.identity must be a str, not {value!r}")
-        if self._identity:
-            raise RuntimeError(f"call.identity is set already, to {brief(self._identity)}, and stays so")
+        check_unset(value, self._identity)
         check_identity(value)
         self._identity = value
 

@@ -20,7 +20,7 @@ from actorrpc.hub.grpcio import cooperate_if_patched
 from actorrpc.hub.node import STOP_GRACE, Node
 from actorrpc.pb.control_pb2 import MoveResult
 from actorrpc.server import SETTLE
-from actorrpc.shared import enter, leave
+from actorrpc.shared import CLOSING, enter, leave
 from actorrpc.testing.hubs import Hubs
 from actorrpc.testing.raised import Raised
 from actorrpc.testing.thread import PATIENCE, LoopThread, Stuck
@@ -29,10 +29,6 @@ from actorrpc.timers import every
 __all__ = ["Connection", "NotMoved", "Serve", "Server", "Stuck", "serve"]
 
 T = TypeVar("T")
-
-
-#: How long what the app shares in a hub may take to close, in seconds.
-_CLOSING = 1.0
 
 
 class NotMoved(Exception):
@@ -187,7 +183,7 @@ class Server:
         self._hubs.stop(drain_timeout)
         for settler in self._settlers:
             settler.close()
-        leave(_CLOSING)
+        leave(CLOSING)
 
     def _end(self) -> None:
         try:
