@@ -14,9 +14,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from hpack.huffman import HuffmanEncoder
-from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
-
 from tests.apps.shapes_pb2 import Item
 from tests.wire import raw
 
@@ -81,15 +78,8 @@ def whole(id: int, *extra: tuple[str, str], path: str = "Stateless/Unary", messa
     return opened(id, *extra, path=path) + raw.data(id, message, raw.END_STREAM)
 
 
-def huffman(text: bytes) -> bytes:
-    """A string literal, Huffman-coded (RFC 7541, 5.2)."""
-    code = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(text)
-    length = raw.literal(code)[: -len(code)]
-    return bytes((length[0] | 0x80,)) + length[1:] + code
-
-
 #: 11 kB of Huffman code.
-CODED = b"\0" + raw.literal("x") + huffman(b"!" * 9000)
+CODED = b"\0" + raw.literal("x") + raw.huffman(b"!" * 9000)
 FIELDS = raw.block([(f"x-{number}", "y") for number in range(300)])
 GET = b"\x82\x86\x84"
 NO_GRPC = b"\x83\x86\x84"

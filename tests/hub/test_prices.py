@@ -22,7 +22,6 @@ from tests.hostile.kinds import (
     LIMITS,
     Kind,
     documented_prices,
-    huffman,
     ids_of,
     opened,
     request,
@@ -36,7 +35,7 @@ MANY = 40
 #: A header block may cost so much less beside others: up to 512 bytes it costs as if it were Huffman code.
 SMALL = 512 / Price.CODED_BYTES
 BOTH = raw.END_HEADERS | raw.END_STREAM
-CODED = b"\0" + raw.literal("x") + huffman(b"!" * 1900)
+CODED = b"\0" + raw.literal("x") + raw.huffman(b"!" * 1900)
 #: The PING that asks whether all has been seen.
 PING = 5
 

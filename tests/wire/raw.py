@@ -5,6 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 
+from hpack.huffman import HuffmanEncoder
+from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
@@ -46,6 +49,13 @@ def literal(text: str | bytes) -> bytes:
         size += bytes((rest & 127 | 128,))
         rest >>= 7
     return size + bytes((rest,)) + raw
+
+
+def huffman(text: bytes) -> bytes:
+    """A string literal, Huffman-coded (RFC 7541, 5.2)."""
+    code = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(text)
+    length = literal(code)[: -len(code)]
+    return bytes((length[0] | 0x80,)) + length[1:] + code
 
 
 def block(fields: Fields) -> bytes:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hpack.huffman import HuffmanEncoder
-from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
 from actorrpc.config import Config
 from actorrpc.wire.flood import STEP
@@ -21,13 +19,6 @@ BOTH = raw.END_HEADERS | raw.END_STREAM
 GOOD = raw.request("Unary")
 LARGE = raw.block([*GOOD, *[("x", "y" * 1000)] * 40])
 CALMED = "fault 11"
-
-
-def huffman(text: bytes) -> bytes:
-    """A string literal, Huffman-coded (RFC 7541, 5.2)."""
-    code = HuffmanEncoder(REQUEST_CODES, REQUEST_CODES_LENGTH).encode(text)
-    length = raw.literal(code)[: -len(code)]
-    return bytes((length[0] | 0x80,)) + length[1:] + code
 
 
 def opened(config: Config = CONFIG) -> Owner:
@@ -118,7 +109,7 @@ def test_half_a_large_block_travels() -> None:
 
 def test_a_list_within_the_limit_is_served_however_long_its_code() -> None:
     value = b"\xf9" * 12_000  # 28 bits each (RFC 7541, appendix B)
-    block = raw.block(GOOD) + b"\0" + raw.literal("x") + huffman(value)
+    block = raw.block(GOOD) + b"\0" + raw.literal("x") + raw.huffman(value)
     owner = opened()
     assert len(block) > CONFIG.max_header_list_bytes + 16_384
     owner.feed(raw.long_headers(1, block, raw.END_STREAM))
@@ -146,7 +137,7 @@ def test_what_is_within_the_limit_is_paid_for_by_its_frames() -> None:
 
 
 def test_huffman_code_is_paid_for_as_what_it_takes_to_decode() -> None:
-    codes = [huffman(b"%d" % n * 5000) for n in range(10)]
+    codes = [raw.huffman(b"%d" % n * 5000) for n in range(10)]
     block = raw.block(GOOD) + b"".join(b"\0" + raw.literal("x") + code for code in codes)
     owner = opened()
     before = spent(owner)
@@ -187,7 +178,7 @@ def test_a_block_of_too_many_fields_ends_it_before_all_are_decoded() -> None:
 def test_a_string_that_no_table_holds_is_not_decoded() -> None:
     decoder = Decoder()
     stored = b"\x40" + raw.literal("a") + raw.literal("b")
-    code = huffman(b"0" * 120_000)
+    code = raw.huffman(b"0" * 120_000)
     [(fields, _)] = decoder.decode_parts(stored + b"\x40" + raw.literal("x") + code)
     assert decoder.coded == 0 and len(fields) == 2
     assert decoder.entries == [], "it emptied the table (RFC 7541, 4.4)"
