@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gevent.hub import Hub
 from hypothesis import HealthCheck, settings
 
 from actorrpc.log.limits import LIMITS
@@ -20,6 +21,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A machine that is busy with other things makes no example wrong.
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy machine")
+
+_PRINT_EXCEPTION = Hub.print_exception
 
 #: As ``repr`` shows one: it is another in each process.
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -51,6 +54,11 @@ def _file(item: pytest.Item) -> str:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """What an earlier test has logged leaves out nothing of this one's."""
     LIMITS.forget()
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """What a command sets up for a process of its own is no inheritance of the tests that come after."""
+    assert Hub.print_exception is _PRINT_EXCEPTION, "the log of the whole process was set up here"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -30,6 +30,13 @@ def runtime_dir(tmp_path: Path) -> str:
     return str(tmp_path / "run")
 
 
+@pytest.fixture(autouse=True)
+def log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``serve`` has the log of its process for itself; here the process is that of other tests as well."""
+    monkeypatch.setattr("actorrpc.log.log_to_stderr", lambda role: None)
+    monkeypatch.setattr("actorrpc.log.log_uncaught", lambda log: None)
+
+
 @pytest.fixture
 def broker(runtime_dir: str) -> Iterator[Broker]:
     """A broker that gives one reply."""
@@ -151,8 +158,6 @@ def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capfd: pytest.
         on_ready("127.0.0.1:1")
 
     monkeypatch.setattr("actorrpc.broker.serve.serve", serve)
-    monkeypatch.setattr("actorrpc.log.log_to_stderr", lambda role: None)
-    monkeypatch.setattr("actorrpc.log.log_uncaught", lambda log: None)
     assert run("serve", "a:b", "--hubs", "1", "--move-every", "3", "--drain-timeout", "0.5") == 0
     assert capfd.readouterr().out == "ready on 127.0.0.1:1 (1 hub)\n"
     ((app, given),) = served
