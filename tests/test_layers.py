@@ -76,11 +76,21 @@ def _imports(node: ast.AST, module: tuple[str, ...]) -> Iterator[str]:
 
 
 def part(name: str) -> str | None:
-    """The part of actorrpc that a full module name belongs to; None if it is of another package."""
+    """The part of actorrpc that a full module name belongs to: the smallest that has a place. None if it is of
+    another package."""
     first, *rest = name.split(".")
     if first != "actorrpc":
         return None
-    return rest[0] if rest and rest[0] in LEVEL else "__init__"
+    while rest and ".".join(rest) not in LEVEL:
+        rest.pop()
+    return ".".join(rest) or "__init__"
+
+
+def own_part(path: Path) -> str:
+    """The part that a source belongs to."""
+    found = part(".".join(("actorrpc", *path.relative_to(PACKAGE).with_suffix("").parts)))
+    assert found is not None
+    return found
 
 
 def test_each_part_has_its_place() -> None:
@@ -90,7 +100,7 @@ def test_each_part_has_its_place() -> None:
 
 @every_source
 def test_imports_go_one_way(path: Path) -> None:
-    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    own = own_part(path)
     for name in imports(path):
         other = part(name)
         if other is None or other == own:
