@@ -1,6 +1,6 @@
 """``python -m actorrpc``: the command line."""
 
-from actorrpc.cli import main
+from actorrpc.cli.commands import main
 
 if __name__ == "__main__":
     main()

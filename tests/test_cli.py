@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from actorrpc import framing
 from actorrpc.broker.runtime_dir import RuntimeDir
-from actorrpc.cli import cli, main
+from actorrpc.cli.commands import cli, main
 from actorrpc.config import Config
 from actorrpc.pb.admin_pb2 import Reply, Request
 
@@ -301,7 +301,7 @@ def test_asking_imports_no_gevent_and_no_grpc(runtime_dir: str) -> None:
     program = f"""
 import sys
 sys.argv = ["actorrpc", "status", "--runtime-dir", {runtime_dir!r}]
-from actorrpc.cli import main
+from actorrpc.cli.commands import main
 try:
     main()
 finally:

@@ -33,7 +33,7 @@ def python(program: str) -> tuple[int, list[str]]:
 
 
 def command(*arguments: str) -> str:
-    return f"sys.argv = ['/bin/actorrpc', *{arguments!r}]\nfrom actorrpc.cli import main\nmain()"
+    return f"sys.argv = ['/bin/actorrpc', *{arguments!r}]\nfrom actorrpc.cli.commands import main\nmain()"
 
 
 def test_the_command_on_an_old_python():

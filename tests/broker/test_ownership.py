@@ -106,7 +106,7 @@ def failing(self, processes):
         raise ZeroDivisionError("a mistake")
     assign(self, processes)
 Queues.assign = failing
-from actorrpc.cli import main
+from actorrpc.cli.commands import main
 sys.exit(main())
 """
     server = serve(program=(sys.executable, "-c", program, "serve"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actorrpc.broker.policies import NAMES
-from actorrpc.cli import main
+from actorrpc.cli.commands import main
 from actorrpc.errors import ConfigError
 from actorrpc.simulate.recording import Recording, Replayed
 
@@ -106,7 +106,7 @@ def test_what_is_missing_is_named(
 
 
 def test_the_command_line_needs_no_numpy() -> None:
-    program = "import sys, actorrpc.cli; print(sorted({'numpy', 'matplotlib'} & set(sys.modules)))"
+    program = "import sys, actorrpc.cli.commands; print(sorted({'numpy', 'matplotlib'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
