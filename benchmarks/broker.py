@@ -11,7 +11,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from actorrpc.framing import FrameReader, encode
+from actorrpc.ipc.framing import FrameReader, encode
 from actorrpc.pb.admin_pb2 import Reply, Request
 from benchmarks.processes import BenchmarkError
 

@@ -16,10 +16,10 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner
 
-from actorrpc import framing
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.cli.commands import cli, main
 from actorrpc.config import Config
+from actorrpc.ipc import framing
 from actorrpc.pb.admin_pb2 import Reply, Request
 
 Broker = Callable[[Reply], list[Request]]

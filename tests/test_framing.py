@@ -12,8 +12,8 @@ from threading import Thread
 
 import pytest
 
-from actorrpc import framing
-from actorrpc.framing import BrokenFrame, FrameReader, encode
+from actorrpc.ipc import framing
+from actorrpc.ipc.framing import BrokenFrame, FrameReader, encode
 from actorrpc.pb.control_pb2 import Peer, Prepare, ToHub
 
 WAIT = 60
@@ -111,5 +111,5 @@ def test_request_tells_an_early_end_and_silence(tmp_path: Path) -> None:
 
 
 def test_the_command_lines_half_imports_no_gevent() -> None:
-    check = "import sys, actorrpc.framing; sys.exit('gevent' in sys.modules)"
+    check = "import sys, actorrpc.ipc.framing; sys.exit('gevent' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)

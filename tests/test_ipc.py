@@ -20,8 +20,8 @@ from gevent.queue import Empty, Queue
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.framing import encode
-from actorrpc.ipc import Link
+from actorrpc.ipc.framing import encode
+from actorrpc.ipc.link import Link
 from actorrpc.pb.control_pb2 import Prepare
 
 WAIT = 60
@@ -446,7 +446,7 @@ def test_a_process_out_of_descriptors_hears_the_message_without_them() -> None:
     program = """
         import os, resource, socket
         from gevent.event import AsyncResult
-        from actorrpc.ipc import Link
+        from actorrpc.ipc.link import Link
         from actorrpc.pb.control_pb2 import Prepare
         heard = [AsyncResult(), AsyncResult()]
         results = iter(heard)
@@ -479,7 +479,7 @@ def test_room_that_was_kept_is_there_for_a_descriptor_that_comes() -> None:
     program = """
         import os, resource, socket
         from gevent.queue import Queue
-        from actorrpc.ipc import Link
+        from actorrpc.ipc.link import Link
         from actorrpc.pb.control_pb2 import Prepare
 
         heard = Queue()

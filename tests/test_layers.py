@@ -22,7 +22,7 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: not know each other. A new module or package must be given its place here.
 LAYERS: list[set[str]] = [
     {"descriptors", "duties", "errors", "log", "options_pb2", "pb", "supported", "timers", "wakeup"},
-    {"config", "forks", "framing", "importing", "service", "signatures", "weight"},
+    {"config", "forks", "importing", "service", "signatures", "weight"},
     {"ipc", "shared", "wire"},
     {"actor", "call", "interceptor"},
     {"client", "handoff", "overrides"},
@@ -38,7 +38,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 #: the broker knows of no app, and the session of nothing but itself.
 FORBIDDEN = {
     "broker": {"actor", "app", "call", "client", "handoff", "service", "wire"},
-    "wire": {"framing", "log", "options_pb2"},
+    "wire": {"ipc", "log", "options_pb2"},
 }
 
 #: The session knows no I/O, no clock and no other thread of control.
@@ -76,7 +76,7 @@ def _imports(node: ast.AST, module: tuple[str, ...]) -> Iterator[str]:
 
 
 def part(name: str) -> str | None:
-    """The part of actorrpc that a full module name belongs to: the smallest that has a place. None if it is of
+    """The part of actorrpc that a module belongs to: the smallest that has a place. None if it is of
     another package."""
     first, *rest = name.split(".")
     if first != "actorrpc":

@@ -16,8 +16,8 @@ from actorrpc.broker.questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.duties import reason
-from actorrpc.framing import MAX_FRAME, close_all
-from actorrpc.ipc import Link
+from actorrpc.ipc.framing import MAX_FRAME, close_all
+from actorrpc.ipc.link import Link
 from actorrpc.pb.admin_pb2 import Reply, Request
 from actorrpc.timers import after
 

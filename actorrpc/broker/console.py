@@ -13,7 +13,7 @@ from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.config import Config
 from actorrpc.descriptors import close_now
 from actorrpc.errors import ConfigError
-from actorrpc.framing import request
+from actorrpc.ipc.framing import request
 from actorrpc.pb import admin_pb2
 
 __all__ = ["NoAnswer", "ask", "stop"]

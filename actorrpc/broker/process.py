@@ -20,8 +20,8 @@ from actorrpc.broker.runtime_dir import Claim
 from actorrpc.descriptors import close_now
 from actorrpc.duties import brief
 from actorrpc.forks import hold, no_forks
-from actorrpc.framing import close_all
-from actorrpc.ipc import Link
+from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.link import Link
 from actorrpc.pb import control_pb2
 
 __all__ = ["HUB_COMMAND", "Answer", "HubProcess", "Owner", "introduce"]

@@ -22,7 +22,7 @@ READY_TIMEOUT = 5.0
 
 
 class Link(Protocol):
-    """The way to the other hub (actorrpc.ipc.Link)."""
+    """The way to the other hub (actorrpc.ipc.link.Link)."""
 
     def send(self, message: Any, fds: Sequence[int] = (), then: Callable[[], None] | None = None) -> bool: ...
     def reserve(self) -> None: ...

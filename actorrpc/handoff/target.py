@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from actorrpc.duties import brief, do_all, reason
-from actorrpc.framing import close_all
 from actorrpc.handoff.source import Link
 from actorrpc.handoff.states import TARGET, TargetAction, TargetEvent, TargetState
+from actorrpc.ipc.framing import close_all
 from actorrpc.pb import control_pb2
 
 __all__ = ["Arriving", "Target", "Unwilling"]

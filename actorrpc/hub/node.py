@@ -17,7 +17,6 @@ from actorrpc.config import Config
 from actorrpc.duties import do_all
 from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard, users_code
-from actorrpc.framing import close_all
 from actorrpc.handoff.handoffs import Handoffs
 from actorrpc.handoff.parcel import unpacked
 from actorrpc.handoff.source import Source
@@ -34,7 +33,8 @@ from actorrpc.hub.runners import Runners
 from actorrpc.hub.sharing import Sharing
 from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, thaw
-from actorrpc.ipc import Link
+from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.link import Link
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out
 from actorrpc.pb import control_pb2
 from actorrpc.timers import after

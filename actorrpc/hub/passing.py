@@ -26,9 +26,9 @@ from itertools import count
 from typing import Any, Protocol
 
 from actorrpc.duties import do_all
-from actorrpc.framing import close_all
 from actorrpc.hub.listener import socket_of
 from actorrpc.hub.placing import Estimate
+from actorrpc.ipc.framing import close_all
 from actorrpc.pb import control_pb2
 
 __all__ = ["Guest", "Link", "Neighbour", "Passing"]
@@ -44,7 +44,7 @@ HEARTBEAT = 2
 
 
 class Link(Protocol):
-    """The way to the other hub (actorrpc.ipc.Link)."""
+    """The way to the other hub (actorrpc.ipc.link.Link)."""
 
     def send(
         self, message: Any, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None

@@ -22,13 +22,13 @@ from actorrpc.config import Config
 from actorrpc.duties import brief
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
-from actorrpc.framing import close_all
 from actorrpc.hub.guard import outlive_errors
 from actorrpc.hub.hanging import shown_if_it_hangs
 from actorrpc.hub.listener import socket_of
 from actorrpc.hub.load import LoadMeter
 from actorrpc.hub.proc import can_open
-from actorrpc.ipc import Link
+from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.link import Link
 from actorrpc.log import log_to_stderr, outlive_configuration
 from actorrpc.pb import control_pb2
 from actorrpc.shared import CLOSING, enter, leave

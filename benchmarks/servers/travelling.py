@@ -17,7 +17,7 @@ from gevent.event import Event
 from gevent.monkey import get_original
 
 import actorrpc
-from actorrpc.ipc import Link
+from actorrpc.ipc.link import Link
 from actorrpc.pb import control_pb2
 from benchmarks.gen.bench_actorrpc import BurdenBase, CounterBase, TravellerBase, WorkerBase
 from benchmarks.gen.bench_pb2 import Ball, Count, Done, Luggage, Note, Place, Share, Size, Task

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from actorrpc.broker import admin
-from actorrpc.framing import encode
+from actorrpc.ipc.framing import encode
 from actorrpc.pb.admin_pb2 import Reply, Request
 from tests.broker.servers import PATIENCE, ServerProcess, until
 

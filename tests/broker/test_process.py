@@ -22,7 +22,7 @@ from tests.broker.servers import PATIENCE, environment
 
 PROLOGUE = """
 import argparse, os, signal, socket, sys, time
-from actorrpc.framing import FrameReader, encode
+from actorrpc.ipc.framing import FrameReader, encode
 from actorrpc.pb.control_pb2 import *
 parser = argparse.ArgumentParser()
 parser.add_argument("--control-fd", type=int)

@@ -18,7 +18,7 @@ from gevent.queue import Queue
 from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.hub.worker import MAX_UNREAD_REPORTS, Worker
-from actorrpc.ipc import Link
+from actorrpc.ipc.link import Link
 from actorrpc.pb.control_pb2 import (
     Connection,
     Connections,

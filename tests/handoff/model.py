@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import Any
 
 from actorrpc.errors import SnapshotError
-from actorrpc.framing import FrameReader, close_all, encode
 from actorrpc.handoff.handoffs import Handoffs
 from actorrpc.handoff.source import Source
+from actorrpc.ipc.framing import FrameReader, close_all, encode
 from actorrpc.pb import control_pb2
 
 Steps = dict[str, Callable[[], None]]
@@ -55,7 +55,7 @@ class Frame:
 
 
 class End:
-    """One hub's end of a link: as ``actorrpc.ipc.Link``, with the kernel's queue of what comes in."""
+    """One hub's end of a link: as ``actorrpc.ipc.link.Link``, with the kernel's queue of what comes in."""
 
     other: End
 

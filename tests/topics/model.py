@@ -258,7 +258,7 @@ class Subscriber:
 
 
 class End:
-    """One hub's end of a link: as ``actorrpc.ipc.Link``, with the kernel's queue of what comes in."""
+    """One hub's end of a link: as ``actorrpc.ipc.link.Link``, with the kernel's queue of what comes in."""
 
     other: End
 

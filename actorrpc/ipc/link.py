@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError, Message
 
 from actorrpc.descriptors import close_now
 from actorrpc.forks import hold
-from actorrpc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
+from actorrpc.ipc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
 from actorrpc.timers import after
 
 __all__ = ["Link"]

@@ -1,0 +1,1 @@
+"""Between the processes of one server: messages with file descriptors on stream sockets."""
