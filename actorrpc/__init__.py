@@ -20,8 +20,8 @@ from actorrpc.errors import (
     RpcError,
     StatusCode,
 )
+from actorrpc.hub_values import per_hub
 from actorrpc.service import Method, ServiceSpec
-from actorrpc.shared import per_hub
 
 if TYPE_CHECKING:
     from actorrpc.app import App

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, ParamSpec, P
 from google.protobuf.message import Message
 
 from actorrpc.errors import LostAttributeError, StatusCode
+from actorrpc.hub_values import per_hub
 from actorrpc.service import ServiceSpec
-from actorrpc.shared import per_hub
 
 if TYPE_CHECKING:
     from actorrpc.call import Call

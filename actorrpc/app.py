@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 
 from actorrpc.actor import Actor, Service
 from actorrpc.errors import ConfigError
-from actorrpc.importing import explain
 from actorrpc.interceptor import Chain, Interceptor
+from actorrpc.loading import explain
 from actorrpc.overrides import check_service
 from actorrpc.service import Method
 from actorrpc.weight import scale_of

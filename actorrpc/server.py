@@ -19,8 +19,8 @@ from actorrpc.config import Config
 from actorrpc.forks import guard, unguard
 from actorrpc.hub import grpcio
 from actorrpc.hub.node import Node
-from actorrpc.shared import enter, leave
-from actorrpc.timers import every
+from actorrpc.hub_values import enter, leave
+from actorrpc.loop.timers import every
 
 __all__ = ["Server", "serve"]
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from actorrpc.duties import LONGEST, brief, do_all, reason
+from actorrpc.loop.duties import LONGEST, brief, do_all, reason
 
 log = logging.getLogger("actorrpc.tests")
 

@@ -21,9 +21,9 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: From the bottom up: each may import what stands below it, and what it is made of. Those on one line do
 #: not know each other. A new module or package must be given its place here.
 LAYERS: list[set[str]] = [
-    {"descriptors", "duties", "errors", "log", "options_pb2", "pb", "supported", "timers", "wakeup"},
-    {"config", "forks", "importing", "service", "signatures", "weight"},
-    {"ipc", "shared", "wire"},
+    {"errors", "log", "loop", "options_pb2", "pb", "supported"},
+    {"config", "forks", "loading", "service", "signatures", "weight"},
+    {"hub_values", "ipc", "wire"},
     {"actor", "call", "interceptor"},
     {"client", "handoff", "overrides"},
     {"app"},
@@ -116,7 +116,7 @@ def test_nothing_is_pickled(path: Path) -> None:
 
 @every_source
 def test_timers_count_from_now(path: Path) -> None:
-    """By way of ``actorrpc.timers``: gevent's own count from the beginning of the loop's step."""
+    """By way of ``actorrpc.loop.timers``: gevent's own count from the beginning of the loop's step."""
     assert path.name == "timers.py" or not _own_timers(ast.parse(path.read_text()))
 
 
@@ -149,7 +149,7 @@ def test_timers_are_found(source: str) -> None:
 
 @every_source
 def test_descriptors_are_closed_at_once(path: Path) -> None:
-    """By ``actorrpc.descriptors.close_now``: gevent's ``os.close`` leaves it to a later step of the loop."""
+    """By ``actorrpc.loop.descriptors.close_now``: gevent's ``os.close`` leaves it to a later step of the loop."""
     attributes = {
         ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
     }

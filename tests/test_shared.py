@@ -17,7 +17,7 @@ import pytest
 from gevent.threadpool import ThreadPool
 
 import actorrpc
-from actorrpc import shared
+from actorrpc import hub_values as shared
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase
 from tests.apps.shapes_pb2 import Item
 

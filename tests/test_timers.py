@@ -13,7 +13,7 @@ from gevent import get_hub
 from gevent.event import Event
 
 from actorrpc.hub.node import _timer
-from actorrpc.timers import after, every
+from actorrpc.loop.timers import after, every
 
 TURN, DELAY = 0.2, 0.15
 

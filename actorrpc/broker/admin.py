@@ -15,11 +15,11 @@ from gevent import get_hub
 from actorrpc.broker.questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
-from actorrpc.duties import reason
 from actorrpc.ipc.framing import MAX_FRAME, close_all
 from actorrpc.ipc.link import Link
+from actorrpc.loop.duties import reason
+from actorrpc.loop.timers import after
 from actorrpc.pb.admin_pb2 import Reply, Request
-from actorrpc.timers import after
 
 __all__ = ["Admin"]
 

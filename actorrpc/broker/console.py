@@ -11,9 +11,9 @@ from contextlib import ExitStack, suppress
 from actorrpc.broker.elsewhere import forbidden, nobody_there
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.config import Config
-from actorrpc.descriptors import close_now
 from actorrpc.errors import ConfigError
 from actorrpc.ipc.framing import request
+from actorrpc.loop.descriptors import close_now
 from actorrpc.pb import admin_pb2
 
 __all__ = ["NoAnswer", "ask", "stop"]

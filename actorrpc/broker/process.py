@@ -17,11 +17,11 @@ from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
 from actorrpc.broker.runtime_dir import Claim
-from actorrpc.descriptors import close_now
-from actorrpc.duties import brief
 from actorrpc.forks import hold, no_forks
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.link import Link
+from actorrpc.loop.descriptors import close_now
+from actorrpc.loop.duties import brief
 from actorrpc.pb import control_pb2
 
 __all__ = ["HUB_COMMAND", "Answer", "HubProcess", "Owner", "introduce"]

@@ -23,9 +23,9 @@ from actorrpc.broker.process import Answer, HubProcess
 from actorrpc.broker.questions import MOVE_GRACE, move_question
 from actorrpc.broker.recording import Recording
 from actorrpc.config import Config
-from actorrpc.duties import reason
 from actorrpc.forks import users_code
 from actorrpc.log import about
+from actorrpc.loop.duties import reason
 from actorrpc.pb import control_pb2
 
 __all__ = ["PERIOD", "PLAN_TIMEOUT", "Rebalancer", "hub_load"]

@@ -21,9 +21,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
-from actorrpc.descriptors import close_now
 from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, serves
+from actorrpc.loop.descriptors import close_now
 
 __all__ = ["Claim", "Holder", "RuntimeDir", "default_path"]
 

@@ -17,9 +17,9 @@ from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.broker.signals import caught
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.config import Config
-from actorrpc.descriptors import raise_limit
 from actorrpc.errors import ConfigError
 from actorrpc.forks import users_code
+from actorrpc.loop.descriptors import raise_limit
 
 __all__ = ["serve", "usable_cores"]
 

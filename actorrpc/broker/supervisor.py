@@ -24,8 +24,8 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
 from actorrpc.log import about, tell_what_is_due
+from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
-from actorrpc.timers import after, every
 
 __all__ = ["Supervisor"]
 

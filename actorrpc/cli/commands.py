@@ -19,8 +19,8 @@ import click
 
 from actorrpc.broker.policies import DEFAULT, NAMES
 from actorrpc.config import Config
-from actorrpc.descriptors import fill_standard
 from actorrpc.errors import ConfigError
+from actorrpc.loop.descriptors import fill_standard
 from actorrpc.pb.admin_pb2 import Reply, Request
 from actorrpc.simulate.command import simulate
 from actorrpc.supported import system_complaint

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from actorrpc.descriptors import close_now
+from actorrpc.loop.descriptors import close_now
 
 __all__ = ["Holder", "close_now", "close_ours", "hold", "hold_for_good", "serves"]
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
-from actorrpc.duties import do_all
 from actorrpc.handoff.source import Departing, Link, Source, Timer
 from actorrpc.handoff.states import SourceEvent, TargetEvent
 from actorrpc.handoff.target import Arriving, Target
 from actorrpc.ipc.framing import close_all
+from actorrpc.loop.duties import do_all
 from actorrpc.pb import control_pb2
 
 __all__ = ["Handoffs"]

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from actorrpc.descriptors import close_now
+from actorrpc.loop.descriptors import close_now
 from actorrpc.pb import control_pb2
 
 __all__ = ["INLINE_BYTES", "packed", "unpacked"]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
-from actorrpc.duties import brief, do_all, reason
 from actorrpc.errors import SnapshotError
 from actorrpc.handoff.parcel import packed
 from actorrpc.handoff.states import SOURCE, SourceAction, SourceEvent, SourceState
+from actorrpc.loop.duties import brief, do_all, reason
 from actorrpc.pb import control_pb2
 
 __all__ = ["Departing", "Link", "Source", "Timer"]

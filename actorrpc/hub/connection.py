@@ -20,7 +20,6 @@ from gevent.event import Event as Signal
 
 from actorrpc.actor import Service
 from actorrpc.call import Call
-from actorrpc.duties import do_all
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.identities import Identities
@@ -35,7 +34,8 @@ from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import END, MESSAGE, REQUEST, Cell, key_of
 from actorrpc.hub.upkeep import Upkeep
 from actorrpc.log import about
-from actorrpc.timers import after
+from actorrpc.loop.duties import do_all
+from actorrpc.loop.timers import after
 from actorrpc.wire.events import (
     Drained,
     Event,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import gevent
 
-from actorrpc.timers import after
+from actorrpc.loop.timers import after
 
 __all__ = ["shown_if_it_hangs"]
 

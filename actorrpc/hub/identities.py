@@ -14,9 +14,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actorrpc.call import Call
-from actorrpc.duties import brief
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.turns import Cell, is_mostly_stale
+from actorrpc.loop.duties import brief
 
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from actorrpc.timers import after
+from actorrpc.loop.timers import after
 
 __all__ = ["LINGER", "PATIENCE", "Linger"]
 

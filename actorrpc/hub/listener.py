@@ -13,10 +13,10 @@ from typing import Any
 from gevent import get_hub
 from gevent.monkey import get_original
 
-from actorrpc.descriptors import close_now
 from actorrpc.forks import serves
 from actorrpc.hub.backlog import Backlog
-from actorrpc.timers import after
+from actorrpc.loop.descriptors import close_now
+from actorrpc.loop.timers import after
 
 __all__ = ["Listener", "PlainSocket", "address_text", "socket_of"]
 

@@ -14,7 +14,6 @@ from gevent import get_hub
 from actorrpc.app import App
 from actorrpc.call import Call
 from actorrpc.config import Config
-from actorrpc.duties import do_all
 from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard, users_code
 from actorrpc.handoff.handoffs import Handoffs
@@ -36,8 +35,9 @@ from actorrpc.hub.travel import Arrival, Departure, thaw
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.link import Link
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out
+from actorrpc.loop.duties import do_all
+from actorrpc.loop.timers import after
 from actorrpc.pb import control_pb2
-from actorrpc.timers import after
 
 __all__ = ["Node"]
 

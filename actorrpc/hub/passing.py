@@ -25,10 +25,10 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
-from actorrpc.duties import do_all
 from actorrpc.hub.listener import socket_of
 from actorrpc.hub.placing import Estimate
 from actorrpc.ipc.framing import close_all
+from actorrpc.loop.duties import do_all
 from actorrpc.pb import control_pb2
 
 __all__ = ["Guest", "Link", "Neighbour", "Passing"]

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from weakref import finalize
 
-from actorrpc.descriptors import close_now
+from actorrpc.loop.descriptors import close_now
 
 __all__ = ["ProcNumber", "can_open"]
 

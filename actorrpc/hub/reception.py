@@ -18,8 +18,8 @@ from actorrpc.hub.listener import Listener
 from actorrpc.hub.passing import Guest, Link, Neighbour, Passing
 from actorrpc.hub.placing import DECAY, Estimate, choose
 from actorrpc.hub.refusal import Refusal
+from actorrpc.loop.timers import after
 from actorrpc.pb import control_pb2
-from actorrpc.timers import after
 
 __all__ = ["Reception"]
 

@@ -32,8 +32,8 @@ from actorrpc.hub.topic_homes import Homes, names
 from actorrpc.hub.topic_log import Entry, TopicLogs
 from actorrpc.hub.turns import Cell
 from actorrpc.log import about
+from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
-from actorrpc.timers import after, every
 
 if TYPE_CHECKING:
     from actorrpc.call import Call

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from actorrpc.errors import StatusCode
 from actorrpc.hub.state import CLOSED, SERVING
+from actorrpc.loop.timers import after
 from actorrpc.pb import snapshot_pb2
-from actorrpc.timers import after
 
 if TYPE_CHECKING:
     from actorrpc.hub.connection import Connection

@@ -19,7 +19,6 @@ from gevent.event import AsyncResult, Event
 
 from actorrpc.app import load
 from actorrpc.config import Config
-from actorrpc.duties import brief
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
 from actorrpc.hub.guard import outlive_errors
@@ -27,12 +26,13 @@ from actorrpc.hub.hanging import shown_if_it_hangs
 from actorrpc.hub.listener import socket_of
 from actorrpc.hub.load import LoadMeter
 from actorrpc.hub.proc import can_open
+from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.link import Link
 from actorrpc.log import log_to_stderr, outlive_configuration
+from actorrpc.loop.duties import brief
+from actorrpc.loop.timers import every
 from actorrpc.pb import control_pb2
-from actorrpc.shared import CLOSING, enter, leave
-from actorrpc.timers import every
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node

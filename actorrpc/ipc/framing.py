@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from actorrpc.descriptors import close_now
+from actorrpc.loop.descriptors import close_now
 
 __all__ = ["MAX_FDS", "MAX_FRAME", "BrokenFrame", "FrameReader", "close_all", "encode", "request"]
 

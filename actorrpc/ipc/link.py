@@ -21,10 +21,10 @@ from gevent import get_hub
 from gevent.monkey import get_original
 from google.protobuf.message import DecodeError, Message
 
-from actorrpc.descriptors import close_now
 from actorrpc.forks import hold
 from actorrpc.ipc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
-from actorrpc.timers import after
+from actorrpc.loop.descriptors import close_now
+from actorrpc.loop.timers import after
 
 __all__ = ["Link"]
 

@@ -18,13 +18,13 @@ from actorrpc.errors import ConfigError
 from actorrpc.hub.connection import Connection as Served
 from actorrpc.hub.grpcio import cooperate_if_patched
 from actorrpc.hub.node import STOP_GRACE, Node
+from actorrpc.hub_values import CLOSING, enter, leave
+from actorrpc.loop.timers import every
 from actorrpc.pb.control_pb2 import MoveResult
 from actorrpc.server import SETTLE
-from actorrpc.shared import CLOSING, enter, leave
 from actorrpc.testing.hubs import Hubs
 from actorrpc.testing.raised import Raised
 from actorrpc.testing.thread import PATIENCE, LoopThread, Stuck
-from actorrpc.timers import every
 
 __all__ = ["Connection", "NotMoved", "Serve", "Server", "Stuck", "serve"]
 

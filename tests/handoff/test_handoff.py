@@ -8,9 +8,9 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from actorrpc.duties import LONGEST, reason
 from actorrpc.handoff.states import SOURCE, TARGET, SourceState, TargetState
 from actorrpc.handoff.target import Target
+from actorrpc.loop.duties import LONGEST, reason
 from tests.handoff.model import FAILING, REFUSALS, World
 
 

@@ -139,7 +139,7 @@ class Desk(Reception):
 @pytest.fixture
 def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
     timers = Timers()
-    monkeypatch.setattr("actorrpc.timers.get_hub", lambda: timers)
+    monkeypatch.setattr("actorrpc.loop.timers.get_hub", lambda: timers)
     return timers
 
 

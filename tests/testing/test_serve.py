@@ -19,7 +19,8 @@ import grpc.aio
 import pytest
 
 import actorrpc
-from actorrpc import shared, testing
+from actorrpc import hub_values as shared
+from actorrpc import testing
 from actorrpc.testing import thread as loops
 from tests.apps.shapes import Stateful, app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessStub

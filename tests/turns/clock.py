@@ -19,7 +19,7 @@ import gevent
 __all__ = ["Clock"]
 
 #: Whose clock it becomes.
-_PACKAGES = ("actorrpc.hub.", "actorrpc.handoff.", "actorrpc.call", "actorrpc.timers")
+_PACKAGES = ("actorrpc.hub.", "actorrpc.handoff.", "actorrpc.call", "actorrpc.loop.timers")
 
 
 class Timer:

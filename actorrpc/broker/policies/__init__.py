@@ -10,7 +10,7 @@ from actorrpc.broker.balancer import Policy
 from actorrpc.broker.policies.plain import Count, Greedy, Nothing, Steal
 from actorrpc.broker.policies.steady import Steady
 from actorrpc.errors import ConfigError
-from actorrpc.importing import explain
+from actorrpc.loading import explain
 
 __all__ = ["DEFAULT", "NAMES", "make_policy"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from actorrpc.wakeup import WakeUp
+    from actorrpc.loop.wakeup import WakeUp
 
 __all__ = ["CLOSING", "enter", "leave", "per_hub"]
 
@@ -77,7 +77,7 @@ class per_hub(Generic[T]):  # lower case, as property and staticmethod are
     def _reset(self) -> None:
         global _looking
         if _looking is None:
-            from actorrpc.wakeup import make_lock  # here: to import actorrpc imports no gevent
+            from actorrpc.loop.wakeup import make_lock  # here: to import actorrpc imports no gevent
 
             _looking = make_lock()
         self._value: T = _UNMADE
@@ -126,7 +126,7 @@ class per_hub(Generic[T]):  # lower case, as property and staticmethod are
     def _begin(self, here: Any) -> bool:
         """Whether the caller is to make it, which it tells by ``_end``. If not, it is made, or was tried, by
         another, for whom the caller has waited."""
-        from actorrpc.wakeup import WakeUp
+        from actorrpc.loop.wakeup import WakeUp
 
         with _looking:
             if self._value is not _UNMADE:
