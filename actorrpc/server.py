@@ -13,7 +13,6 @@ from gevent import get_hub
 from gevent.event import Event
 
 from actorrpc.app import App
-from actorrpc.broker.listeners import address_of, open_listeners
 from actorrpc.broker.serve import serve
 from actorrpc.config import Config
 from actorrpc.forks import guard, unguard
@@ -21,6 +20,7 @@ from actorrpc.hub import grpcio
 from actorrpc.hub.node import Node
 from actorrpc.hub_values import enter, leave
 from actorrpc.loop.timers import every
+from actorrpc.net.listening import address_of, open_listeners
 
 __all__ = ["Server", "serve"]
 

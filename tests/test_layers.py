@@ -23,7 +23,7 @@ PACKAGE = Path(actorrpc.__file__).parent
 LAYERS: list[set[str]] = [
     {"errors", "log", "loop", "options_pb2", "pb", "supported"},
     {"config", "forks", "loading", "service", "signatures", "weight"},
-    {"hub_values", "ipc", "wire"},
+    {"hub_values", "ipc", "net", "wire"},
     {"actor", "call", "interceptor"},
     {"client", "handoff", "overrides"},
     {"app"},
@@ -149,7 +149,7 @@ def test_timers_are_found(source: str) -> None:
 
 @every_source
 def test_descriptors_are_closed_at_once(path: Path) -> None:
-    """By ``actorrpc.loop.descriptors.close_now``: gevent's ``os.close`` leaves it to a later step of the loop."""
+    """By ``actorrpc.loop.descriptors.close_now``: gevent's ``os.close`` leaves it to a later step."""
     attributes = {
         ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)
     }

@@ -13,9 +13,9 @@ import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from actorrpc.broker.listeners import address_of
 from actorrpc.broker.process import HubProcess
 from actorrpc.log import about
+from actorrpc.net.listening import address_of
 from actorrpc.pb import control_pb2
 
 __all__ = ["ACCEPT_MODES", "Queues", "holders"]

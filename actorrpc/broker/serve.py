@@ -8,7 +8,6 @@ from signal import SIGINT, SIGTERM
 
 from actorrpc.broker.admin import Admin
 from actorrpc.broker.limits import check_descriptors
-from actorrpc.broker.listeners import open_listeners
 from actorrpc.broker.policies import DEFAULT, make_policy
 from actorrpc.broker.queues import ACCEPT_MODES, Queues
 from actorrpc.broker.rebalancer import Rebalancer
@@ -20,6 +19,7 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import users_code
 from actorrpc.loop.descriptors import raise_limit
+from actorrpc.net.listening import open_listeners
 
 __all__ = ["serve", "usable_cores"]
 

@@ -30,12 +30,12 @@ from actorrpc.hub.metering import Part, Usage
 from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.runners import Runner, get_ident
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
-from actorrpc.hub.transport import Transport
 from actorrpc.hub.turns import END, MESSAGE, REQUEST, Cell, key_of
 from actorrpc.hub.upkeep import Upkeep
 from actorrpc.log import about
 from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
+from actorrpc.net.transport import Transport
 from actorrpc.wire.events import (
     Drained,
     Event,

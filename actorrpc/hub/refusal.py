@@ -16,8 +16,8 @@ from typing import Any
 
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
-from actorrpc.hub.transport import Transport
 from actorrpc.loop.timers import after
+from actorrpc.net.transport import Transport
 from actorrpc.wire.events import Faulted, RequestReceived
 from actorrpc.wire.session import Session
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from actorrpc.app import App
-from actorrpc.broker.listeners import address_of, open_listeners
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.hub.connection import Connection as Served
@@ -20,6 +19,7 @@ from actorrpc.hub.grpcio import cooperate_if_patched
 from actorrpc.hub.node import STOP_GRACE, Node
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.loop.timers import every
+from actorrpc.net.listening import address_of, open_listeners
 from actorrpc.pb.control_pb2 import MoveResult
 from actorrpc.server import SETTLE
 from actorrpc.testing.hubs import Hubs

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from actorrpc.broker.listeners import address_of, open_listeners, parse_bind
 from actorrpc.errors import ConfigError
+from actorrpc.net.listening import address_of, open_listeners, parse_bind
 
 
 @pytest.mark.parametrize(

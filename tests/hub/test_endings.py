@@ -20,7 +20,7 @@ from actorrpc.handoff.target import Target
 from actorrpc.hub import linger
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.state import CLOSING
-from actorrpc.hub.transport import Transport
+from actorrpc.net.transport import Transport
 from actorrpc.service import ServiceSpec
 from actorrpc.wire.session import Session
 from actorrpc.wire.stream import Stream

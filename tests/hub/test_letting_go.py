@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 import pytest
 
-from actorrpc.hub import transport
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.metering import Usage
@@ -17,6 +16,7 @@ from actorrpc.hub.reception import Reception
 from actorrpc.hub.travel import Departure
 from actorrpc.hub.turns import Cell
 from actorrpc.hub.upkeep import Upkeep
+from actorrpc.net import transport
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item

@@ -8,7 +8,7 @@ from typing import Any
 
 from gevent import get_hub
 
-from actorrpc.hub.transport import Transport
+from actorrpc.net.transport import Transport
 
 
 class _Interrupted:
