@@ -20,13 +20,13 @@ from actorrpc.handoff.handoffs import Handoffs
 from actorrpc.handoff.parcel import unpacked
 from actorrpc.handoff.source import Source
 from actorrpc.handoff.target import Unwilling
+from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Endings, InterceptedCall
 from actorrpc.hub.metering import Meter, shares
 from actorrpc.hub.move_cost import MoveCosts, too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.parsed import Parsed
-from actorrpc.hub.reception import Reception
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.runners import Runners
 from actorrpc.hub.sharing import Sharing

@@ -229,8 +229,8 @@ def test_a_crowd_leaves_one_timer_that_looks_as_often_as_before() -> None:
 
 
 def test_who_speaks_is_heard_behind_a_silent_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actorrpc.hub.reception.MAX_REFUSALS", 8)
-    monkeypatch.setattr("actorrpc.hub.refusal.FIRST_CALL", WAIT * 10)
+    monkeypatch.setattr("actorrpc.hub.accepting.reception.MAX_REFUSALS", 8)
+    monkeypatch.setattr("actorrpc.hub.accepting.refusal.FIRST_CALL", WAIT * 10)
     call = raw.headers(1, raw.request("/shapes.Stateful/Unary"))
     with serving(app, max_connections=1, full_timeout=0.3) as hubs, ExitStack() as opened:
         opened.enter_context(raw_client(hubs.address)).wait_for(raw.SETTINGS)
@@ -245,7 +245,7 @@ def test_who_speaks_is_heard_behind_a_silent_crowd(monkeypatch: pytest.MonkeyPat
 
 def test_silence_is_not_waited_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has said nothing when it is told to go is not given time to close."""
-    monkeypatch.setattr("actorrpc.hub.refusal.LINGER", WAIT * 10)
+    monkeypatch.setattr("actorrpc.hub.accepting.refusal.LINGER", WAIT * 10)
     with serving(app, max_connections=1, full_timeout=0.3) as hubs, ExitStack() as opened:
         opened.enter_context(raw_client(hubs.address)).wait_for(raw.SETTINGS)
         opened.enter_context(raw_client(hubs.address, b"")).wait_for_end()
@@ -303,7 +303,7 @@ def test_what_a_dead_hub_has_not_taken_is_served_by_another() -> None:
 
 
 def test_a_silent_hub_gets_no_more_and_serves_what_it_has_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actorrpc.hub.passing.UNANSWERED", -1)
+    monkeypatch.setattr("actorrpc.hub.accepting.passing.UNANSWERED", -1)
     with serving(app, 2, spread=True) as hubs, ExitStack() as opened:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         hear = hubs.ask(lambda: deaf(hubs.nodes[1], 0))

@@ -7,7 +7,7 @@ from collections import deque
 
 import pytest
 
-from actorrpc.hub.backlog import Backlog
+from actorrpc.hub.accepting.queue_age import Backlog
 
 
 def test_who_was_there_at_the_first_look_is_overdue_first() -> None:

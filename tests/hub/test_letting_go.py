@@ -8,11 +8,11 @@ from typing import Any
 import grpc
 import pytest
 
+from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.metering import Usage
 from actorrpc.hub.node import Node
-from actorrpc.hub.reception import Reception
 from actorrpc.hub.travel import Departure
 from actorrpc.hub.turns import Cell
 from actorrpc.hub.upkeep import Upkeep

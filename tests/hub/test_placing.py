@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from actorrpc.hub.placing import BAND, Estimate, choose
+from actorrpc.hub.accepting.least_loaded import BAND, Estimate, choose
 
 
 def hub(connections: int = 0, busy: float = 0.0, room: int | None = None) -> Estimate:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from actorrpc.config import Config
-from actorrpc.hub import reception as module
-from actorrpc.hub.listener import Listener, PlainSocket
-from actorrpc.hub.passing import Guest, Neighbour
-from actorrpc.hub.reception import LOOK, NEXT_STEP, REFUSALS_PER_STEP, Reception
+from actorrpc.hub.accepting import reception as module
+from actorrpc.hub.accepting.listener import Listener, PlainSocket
+from actorrpc.hub.accepting.passing import Guest, Neighbour
+from actorrpc.hub.accepting.reception import LOOK, NEXT_STEP, REFUSALS_PER_STEP, Reception
 from actorrpc.pb import control_pb2
 
 

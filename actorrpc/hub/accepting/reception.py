@@ -14,10 +14,10 @@ from time import monotonic
 from typing import Any
 
 from actorrpc.config import Config
-from actorrpc.hub.listener import Listener
-from actorrpc.hub.passing import Guest, Link, Neighbour, Passing
-from actorrpc.hub.placing import DECAY, Estimate, choose
-from actorrpc.hub.refusal import Refusal
+from actorrpc.hub.accepting.least_loaded import DECAY, Estimate, choose
+from actorrpc.hub.accepting.listener import Listener
+from actorrpc.hub.accepting.passing import Guest, Link, Neighbour, Passing
+from actorrpc.hub.accepting.refusal import Refusal
 from actorrpc.loop.timers import after
 from actorrpc.pb import control_pb2
 

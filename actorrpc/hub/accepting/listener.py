@@ -14,7 +14,7 @@ from gevent import get_hub
 from gevent.monkey import get_original
 
 from actorrpc.forks import serves
-from actorrpc.hub.backlog import Backlog
+from actorrpc.hub.accepting.queue_age import Backlog
 from actorrpc.loop.descriptors import close_now
 from actorrpc.loop.timers import after
 

@@ -25,8 +25,8 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
-from actorrpc.hub.listener import socket_of
-from actorrpc.hub.placing import Estimate
+from actorrpc.hub.accepting.least_loaded import Estimate
+from actorrpc.hub.accepting.listener import socket_of
 from actorrpc.ipc.framing import close_all
 from actorrpc.loop.duties import do_all
 from actorrpc.pb import control_pb2
