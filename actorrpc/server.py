@@ -16,8 +16,8 @@ from actorrpc.app import App
 from actorrpc.broker.serve import serve
 from actorrpc.config import Config
 from actorrpc.forks import guard, unguard
-from actorrpc.hub import grpcio
 from actorrpc.hub.node import Node
+from actorrpc.hub.runtime import grpcio
 from actorrpc.hub_values import enter, leave
 from actorrpc.loop.timers import every
 from actorrpc.net.listening import address_of, open_listeners

@@ -16,9 +16,9 @@ import sys
 from gevent.monkey import is_module_patched
 
 from actorrpc.forks import hold_for_good
-from actorrpc.hub import grpcio, multiprocess
-from actorrpc.hub.locks import share_logging
 from actorrpc.hub.node import Node
+from actorrpc.hub.runtime import grpcio, multiprocess
+from actorrpc.hub.runtime.locks import share_logging
 from actorrpc.hub.worker import Worker
 from actorrpc.log import log_uncaught
 from actorrpc.loop.descriptors import raise_limit

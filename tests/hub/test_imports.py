@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.hub.imports import when_imported
+from actorrpc.hub.runtime.imports import when_imported
 
 NAME = "imported_by_tests"
 Write = Callable[[str], None]

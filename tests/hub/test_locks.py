@@ -13,7 +13,7 @@ import pytest
 from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
-from actorrpc.hub.locks import SharedRLock
+from actorrpc.hub.runtime.locks import SharedRLock
 from tests.broker.servers import PATIENCE, ROOT, environment
 
 
@@ -147,7 +147,7 @@ from gevent import monkey
 monkey.patch_all()
 import logging, os, sys
 logging.basicConfig(filename=os.devnull)
-from actorrpc.hub.locks import share_logging
+from actorrpc.hub.runtime.locks import share_logging
 share_logging()
 other = logging.FileHandler(os.devnull)
 log = logging.getLogger("app")

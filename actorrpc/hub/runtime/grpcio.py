@@ -20,8 +20,8 @@ from gevent import get_hub, spawn
 from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
 
-from actorrpc.hub.imports import when_imported
-from actorrpc.hub.locks import SharedRLock
+from actorrpc.hub.runtime.imports import when_imported
+from actorrpc.hub.runtime.locks import SharedRLock
 
 __all__ = ["blocks", "cooperate", "cooperate_if_patched"]
 
