@@ -12,7 +12,7 @@ import pytest
 from gevent.event import Event
 
 import actorrpc
-from actorrpc.hub.metering import Usage
+from actorrpc.hub.metering.usage import Usage
 from actorrpc.hub.node import Node
 from tests.apps.shapes import app
 from tests.broker.servers import ROOT, environment

@@ -26,7 +26,7 @@ from actorrpc.hub.identities import Identities
 from actorrpc.hub.interception import Admission
 from actorrpc.hub.limbo import Limbo
 from actorrpc.hub.linger import LINGER, Linger
-from actorrpc.hub.metering import Part, Usage
+from actorrpc.hub.metering.usage import Part, Usage
 from actorrpc.hub.obstacles import why_unquiet
 from actorrpc.hub.runners import Runner, get_ident
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING

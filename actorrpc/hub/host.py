@@ -13,8 +13,8 @@ from actorrpc.actor import Service, overrides
 from actorrpc.call import Call
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.forks import users_code
+from actorrpc.hub.metering.rates import counted_as
 from actorrpc.hub.publications import Publication
-from actorrpc.hub.rates import counted_as
 from actorrpc.hub.state import CLOSED
 from actorrpc.hub.turns import key_of
 

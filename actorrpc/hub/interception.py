@@ -18,7 +18,7 @@ from actorrpc.call import Call, Reply
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.failures import contain, fail
 from actorrpc.hub.identities import check_identity, check_unset
-from actorrpc.hub.metering import Part
+from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.runners import Runner, Runners
 from actorrpc.hub.turns import END, is_mostly_stale
 from actorrpc.hub.variables import run_as_turn, run_in

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actorrpc.call import Call
 from actorrpc.errors import RpcError
 from actorrpc.hub.failures import fail
-from actorrpc.hub.metering import Part
+from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.variables import run_as_turn
 

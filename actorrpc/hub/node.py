@@ -23,10 +23,10 @@ from actorrpc.handoff.target import Unwilling
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.interception import Endings, InterceptedCall
-from actorrpc.hub.metering import Meter, shares
+from actorrpc.hub.metering.parsed import Parsed
+from actorrpc.hub.metering.usage import Meter, shares
 from actorrpc.hub.move_cost import MoveCosts, too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.parsed import Parsed
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.runners import Runners
 from actorrpc.hub.sharing import Sharing

@@ -12,10 +12,10 @@ from itertools import islice
 from time import thread_time
 from typing import TYPE_CHECKING
 
-from actorrpc.hub.metering import LIGHT, Usage
+from actorrpc.hub.metering.proc import ProcNumber
+from actorrpc.hub.metering.usage import LIGHT, Usage
 from actorrpc.hub.move_cost import too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.proc import ProcNumber
 from actorrpc.pb import control_pb2
 
 if TYPE_CHECKING:

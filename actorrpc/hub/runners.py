@@ -19,7 +19,7 @@ from greenlet import getcurrent, greenlet
 from actorrpc.forks import end_child
 
 if TYPE_CHECKING:
-    from actorrpc.hub.metering import Part
+    from actorrpc.hub.metering.usage import Part
 
 # The thread's own, also in a patched process, where the module has the greenlet's.
 get_ident: Callable[[], int] = get_original("_thread", "get_ident")

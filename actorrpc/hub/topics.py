@@ -23,9 +23,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actorrpc.errors import RpcError, StatusCode
+from actorrpc.hub.metering.rates import Rates, counted_as
 from actorrpc.hub.outbox import Outbox
 from actorrpc.hub.publications import Publication, Publications, check_size
-from actorrpc.hub.rates import Rates, counted_as
 from actorrpc.hub.state import FROZEN
 from actorrpc.hub.topic_home import Home
 from actorrpc.hub.topic_homes import Homes, names

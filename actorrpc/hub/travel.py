@@ -24,7 +24,7 @@ from actorrpc.hub.connection import Connection
 from actorrpc.hub.failures import describe
 from actorrpc.hub.interception import Admission, InterceptedCall
 from actorrpc.hub.limbo import Limbo
-from actorrpc.hub.metering import Part
+from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.move_cost import contents, price, too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.state import FROZEN, QUIESCING

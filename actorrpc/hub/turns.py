@@ -27,7 +27,7 @@ from actorrpc.call import UNSENT_HIGH, Call
 from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
 from actorrpc.hub.call_ends import CallEnds, Ended
 from actorrpc.hub.failures import contain, fail
-from actorrpc.hub.metering import Part
+from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.runners import Runner
 from actorrpc.hub.state import CLOSED
 from actorrpc.hub.variables import run_in

@@ -22,8 +22,8 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
 from actorrpc.hub.accepting.listener import socket_of
-from actorrpc.hub.load import LoadMeter
-from actorrpc.hub.proc import can_open
+from actorrpc.hub.metering.loop_lag import LoadMeter
+from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.runtime.guard import outlive_errors
 from actorrpc.hub.runtime.hanging import shown_if_it_hangs
 from actorrpc.hub_values import CLOSING, enter, leave

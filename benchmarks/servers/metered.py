@@ -37,7 +37,7 @@ from gevent.socket import wait_read
 
 import actorrpc
 from actorrpc.hub.connection import Connection
-from actorrpc.hub.metering import Usage
+from actorrpc.hub.metering.usage import Usage
 from actorrpc.hub.runners import Runner, Runners
 from benchmarks.gen.bench_actorrpc import BurdenBase, EchoBase
 from benchmarks.gen.bench_pb2 import Done, Note, Share

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actorrpc.hub.load import LoadMeter
+from actorrpc.hub.metering.loop_lag import LoadMeter
 
 
 def test_cpu_is_a_share_of_the_time_since_the_last_report() -> None:

@@ -11,7 +11,7 @@ import pytest
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.host import ServiceHost
-from actorrpc.hub.metering import Usage
+from actorrpc.hub.metering.usage import Usage
 from actorrpc.hub.node import Node
 from actorrpc.hub.travel import Departure
 from actorrpc.hub.turns import Cell

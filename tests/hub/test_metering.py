@@ -13,9 +13,9 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.hub.metering import LIGHT, LONG, SHORT, Meter, Part, Usage, shares
+from actorrpc.hub.metering.rates import Rates, counted_as
+from actorrpc.hub.metering.usage import LIGHT, LONG, SHORT, Meter, Part, Usage, shares
 from actorrpc.hub.obstacles import why_unquiet
-from actorrpc.hub.rates import Rates, counted_as
 from tests.apps.shapes import obey
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item

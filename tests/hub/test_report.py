@@ -14,9 +14,9 @@ import grpc
 import pytest
 
 from actorrpc.config import Config
-from actorrpc.hub.metering import LIGHT, Meter, Usage
+from actorrpc.hub.metering.proc import ProcNumber, can_open
+from actorrpc.hub.metering.usage import LIGHT, Meter, Usage
 from actorrpc.hub.move_cost import Cost
-from actorrpc.hub.proc import ProcNumber, can_open
 from actorrpc.hub.report import HEAVIEST, OTHERS, WARM, Reporter, Rotation, core_wait
 from actorrpc.hub.sharing import Sharing
 from actorrpc.hub.state import SERVING

@@ -147,7 +147,7 @@ def _defaults(clock: Clock) -> Iterator[None]:
     """The meter has the clock as a default of its own; actors that catch up gather for no time, and what
     they have missed is kept."""
     from actorrpc.hub import topic_log, topics
-    from actorrpc.hub.metering import Meter
+    from actorrpc.hub.metering.usage import Meter
 
     init: Any = Meter.__init__
     old, gather, linger = init.__defaults__, topics._GATHER, topic_log.LINGER

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from math import exp, expm1, fsum
 from time import monotonic, thread_time
 
-from actorrpc.hub.rates import Rates
+from actorrpc.hub.metering.rates import Rates
 
 __all__ = ["LIGHT", "LONG", "SHORT", "Mark", "Meter", "Part", "Usage", "shares"]
 
