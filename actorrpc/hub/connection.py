@@ -21,10 +21,10 @@ from gevent.event import Event as Signal
 from actorrpc.actor import Service
 from actorrpc.call import Call
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
+from actorrpc.hub.calls.intercepted import Admission
+from actorrpc.hub.calls.refused import Limbo
 from actorrpc.hub.host import ServiceHost
 from actorrpc.hub.identities import Identities
-from actorrpc.hub.interception import Admission
-from actorrpc.hub.limbo import Limbo
 from actorrpc.hub.linger import LINGER, Linger
 from actorrpc.hub.metering.usage import Part, Usage
 from actorrpc.hub.obstacles import why_unquiet

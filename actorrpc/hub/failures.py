@@ -16,7 +16,7 @@ import gevent
 
 from actorrpc.call import Call
 from actorrpc.errors import CallInterrupted, RpcError, StatusCode
-from actorrpc.hub.variables import run_in
+from actorrpc.hub.calls.variables import run_in
 from actorrpc.log import about
 from actorrpc.wire.metadata import encode_metadata
 

@@ -21,8 +21,8 @@ from actorrpc.handoff.parcel import unpacked
 from actorrpc.handoff.source import Source
 from actorrpc.handoff.target import Unwilling
 from actorrpc.hub.accepting.reception import Reception
+from actorrpc.hub.calls.intercepted import Endings, InterceptedCall
 from actorrpc.hub.connection import Connection
-from actorrpc.hub.interception import Endings, InterceptedCall
 from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering.usage import Meter, shares
 from actorrpc.hub.move_cost import MoveCosts, too_long

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from actorrpc.hub.interception import Admission
+from actorrpc.hub.calls.intercepted import Admission
 from actorrpc.hub.state import CLOSED, CLOSING
 
 if TYPE_CHECKING:

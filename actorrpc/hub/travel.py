@@ -19,11 +19,11 @@ from actorrpc.actor import Actor, Service
 from actorrpc.call import Call
 from actorrpc.errors import RpcError, SnapshotError, StatusCode, StreamFault
 from actorrpc.hub.accepting.listener import socket_of
-from actorrpc.hub.call_ends import Ended
+from actorrpc.hub.calls.call_ends import Ended
+from actorrpc.hub.calls.intercepted import Admission, InterceptedCall
+from actorrpc.hub.calls.refused import Limbo
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.failures import describe
-from actorrpc.hub.interception import Admission, InterceptedCall
-from actorrpc.hub.limbo import Limbo
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.move_cost import contents, price, too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet

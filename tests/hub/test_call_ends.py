@@ -14,7 +14,7 @@ import pytest
 
 import actorrpc
 from actorrpc import RpcError, StatusCode
-from actorrpc.hub import call_ends
+from actorrpc.hub.calls import call_ends
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.hub.raw_client import raw_client

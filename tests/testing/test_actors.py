@@ -12,7 +12,7 @@ import pytest
 
 import actorrpc
 from actorrpc import testing
-from actorrpc.hub.interception import InterceptedCall
+from actorrpc.hub.calls.intercepted import InterceptedCall
 from tests.apps.intercepted import app as intercepted
 from tests.apps.shapes import Stateful, Stateless
 from tests.apps.shapes_actorrpc import StatefulBase, StatelessBase
