@@ -21,16 +21,16 @@ from gevent.event import Event as Signal
 from actorrpc.actor import Service
 from actorrpc.call import Call
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
+from actorrpc.hub.actors.cell import END, MESSAGE, REQUEST, Cell, key_of
+from actorrpc.hub.actors.identities import Identities
+from actorrpc.hub.actors.runners import Runner, get_ident
+from actorrpc.hub.actors.service_host import ServiceHost
 from actorrpc.hub.calls.intercepted import Admission
 from actorrpc.hub.calls.refused import Limbo
-from actorrpc.hub.host import ServiceHost
-from actorrpc.hub.identities import Identities
 from actorrpc.hub.linger import LINGER, Linger
 from actorrpc.hub.metering.usage import Part, Usage
 from actorrpc.hub.obstacles import why_unquiet
-from actorrpc.hub.runners import Runner, get_ident
 from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
-from actorrpc.hub.turns import END, MESSAGE, REQUEST, Cell, key_of
 from actorrpc.hub.upkeep import Upkeep
 from actorrpc.log import about
 from actorrpc.loop.duties import do_all

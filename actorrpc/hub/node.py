@@ -21,6 +21,7 @@ from actorrpc.handoff.parcel import unpacked
 from actorrpc.handoff.source import Source
 from actorrpc.handoff.target import Unwilling
 from actorrpc.hub.accepting.reception import Reception
+from actorrpc.hub.actors.runners import Runners
 from actorrpc.hub.calls.intercepted import Endings, InterceptedCall
 from actorrpc.hub.connection import Connection
 from actorrpc.hub.metering.parsed import Parsed
@@ -28,7 +29,6 @@ from actorrpc.hub.metering.usage import Meter, shares
 from actorrpc.hub.move_cost import MoveCosts, too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.report import Reporter
-from actorrpc.hub.runners import Runners
 from actorrpc.hub.sharing import Sharing
 from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, thaw

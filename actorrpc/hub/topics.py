@@ -23,6 +23,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actorrpc.errors import RpcError, StatusCode
+from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.metering.rates import Rates, counted_as
 from actorrpc.hub.outbox import Outbox
 from actorrpc.hub.publications import Publication, Publications, check_size
@@ -30,7 +31,6 @@ from actorrpc.hub.state import FROZEN
 from actorrpc.hub.topic_home import Home
 from actorrpc.hub.topic_homes import Homes, names
 from actorrpc.hub.topic_log import Entry, TopicLogs
-from actorrpc.hub.turns import Cell
 from actorrpc.log import about
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2

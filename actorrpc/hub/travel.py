@@ -19,17 +19,17 @@ from actorrpc.actor import Actor, Service
 from actorrpc.call import Call
 from actorrpc.errors import RpcError, SnapshotError, StatusCode, StreamFault
 from actorrpc.hub.accepting.listener import socket_of
+from actorrpc.hub.actors.cell import Cell, freeze_origin, key_of, thaw_origin
+from actorrpc.hub.actors.failures import describe
 from actorrpc.hub.calls.call_ends import Ended
 from actorrpc.hub.calls.intercepted import Admission, InterceptedCall
 from actorrpc.hub.calls.refused import Limbo
 from actorrpc.hub.connection import Connection
-from actorrpc.hub.failures import describe
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.move_cost import contents, price, too_long
 from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.state import FROZEN, QUIESCING
 from actorrpc.hub.topics import Subscription
-from actorrpc.hub.turns import Cell, freeze_origin, key_of, thaw_origin
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.head import freeze_head, thaw_head

@@ -18,7 +18,7 @@ from actorrpc.app import App
 from actorrpc.call import Call
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
-from actorrpc.hub.host import check_subscription
+from actorrpc.hub.actors.service_host import check_subscription
 from actorrpc.hub.publications import check_size
 from actorrpc.wire.compression import ACCEPTED
 from actorrpc.wire.events import RequestReceived

@@ -17,7 +17,7 @@ import gevent
 from gevent.event import Event
 from gevent.monkey import get_original, is_module_patched
 
-from actorrpc.hub.runners import get_ident
+from actorrpc.hub.actors.runners import get_ident
 from actorrpc.hub.runtime.guard import outlive_errors
 
 __all__ = ["LoopThread", "Stuck"]

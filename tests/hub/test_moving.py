@@ -13,9 +13,9 @@ import grpc
 import pytest
 
 import actorrpc
+from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.node import Node
 from actorrpc.hub.travel import Arrival, thaw
-from actorrpc.hub.turns import Cell
 from actorrpc.pb import snapshot_pb2
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub

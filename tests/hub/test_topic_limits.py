@@ -14,7 +14,8 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.hub import host, publications, topic_log, topics
+from actorrpc.hub import publications, topic_log, topics
+from actorrpc.hub.actors import service_host as host
 from actorrpc.hub.topic_home import Home
 from actorrpc.hub.topics import Topics
 from actorrpc.pb import control_pb2

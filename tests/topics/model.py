@@ -23,12 +23,12 @@ from actorrpc.actor import Actor
 from actorrpc.broker import homes as broker_homes
 from actorrpc.errors import RpcError
 from actorrpc.hub import node
-from actorrpc.hub.host import ServiceHost
+from actorrpc.hub.actors.cell import MESSAGE, TOPIC, Cell
+from actorrpc.hub.actors.service_host import ServiceHost
 from actorrpc.hub.node import Node
 from actorrpc.hub.state import CLOSED, FROZEN, SERVING
 from actorrpc.hub.topic_log import LINGER, TopicLog
 from actorrpc.hub.topics import Subscription, Topics
-from actorrpc.hub.turns import MESSAGE, TOPIC, Cell
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase
 from tests.apps.shapes_pb2 import Item

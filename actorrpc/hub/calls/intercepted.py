@@ -16,12 +16,12 @@ from google.protobuf.message import Message
 
 from actorrpc.call import Call, Reply
 from actorrpc.errors import RpcError, StatusCode
+from actorrpc.hub.actors.cell import END, is_mostly_stale
+from actorrpc.hub.actors.failures import contain, fail
+from actorrpc.hub.actors.identities import check_identity, check_unset
+from actorrpc.hub.actors.runners import Runner, Runners
 from actorrpc.hub.calls.variables import run_as_turn, run_in
-from actorrpc.hub.failures import contain, fail
-from actorrpc.hub.identities import check_identity, check_unset
 from actorrpc.hub.metering.usage import Part
-from actorrpc.hub.runners import Runner, Runners
-from actorrpc.hub.turns import END, is_mostly_stale
 from actorrpc.interceptor import Chain
 
 if TYPE_CHECKING:

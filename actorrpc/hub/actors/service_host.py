@@ -13,15 +13,15 @@ from actorrpc.actor import Service, overrides
 from actorrpc.call import Call
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.forks import users_code
+from actorrpc.hub.actors.cell import key_of
 from actorrpc.hub.metering.rates import counted_as
 from actorrpc.hub.publications import Publication
 from actorrpc.hub.state import CLOSED
-from actorrpc.hub.turns import key_of
 
 if TYPE_CHECKING:
+    from actorrpc.hub.actors.cell import Cell
     from actorrpc.hub.connection import Connection
     from actorrpc.hub.topics import Subscription
-    from actorrpc.hub.turns import Cell
 
 __all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost", "check_subscription"]
 

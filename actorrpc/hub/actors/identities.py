@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from actorrpc.call import Call
 from actorrpc.errors import RpcError, StatusCode
-from actorrpc.hub.turns import Cell, is_mostly_stale
+from actorrpc.hub.actors.cell import Cell, is_mostly_stale
 from actorrpc.loop.duties import brief
 
 if TYPE_CHECKING:

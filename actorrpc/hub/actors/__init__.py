@@ -1,0 +1,1 @@
+"""Actors: their mailboxes, the turns that run, and what runs them."""
