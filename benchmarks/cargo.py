@@ -15,8 +15,8 @@ import gevent
 
 import actorrpc
 from actorrpc.config import Config
-from actorrpc.hub.connection import Connection
 from actorrpc.hub.node import Node
+from actorrpc.hub.serving.connection import Connection
 from benchmarks.gen.bench_actorrpc import TravellerBase
 from benchmarks.gen.bench_pb2 import Ball, Place, Size
 from benchmarks.http2 import END_HEADERS, END_STREAM, PREFACE, Frame, Type

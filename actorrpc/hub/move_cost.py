@@ -14,7 +14,7 @@ from actorrpc.wire.head import FIELD_OVERHEAD
 
 if TYPE_CHECKING:
     from actorrpc.call import Call
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
     from actorrpc.wire.head import RequestHead
 
 __all__ = ["Contents", "Cost", "MoveCosts", "Pace", "contents", "price", "too_long"]

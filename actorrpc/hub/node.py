@@ -23,13 +23,13 @@ from actorrpc.handoff.target import Unwilling
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.actors.runners import Runners
 from actorrpc.hub.calls.intercepted import Endings, InterceptedCall
-from actorrpc.hub.connection import Connection
 from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering.usage import Meter, shares
 from actorrpc.hub.move_cost import MoveCosts, too_long
-from actorrpc.hub.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.report import Reporter
-from actorrpc.hub.sharing import Sharing
+from actorrpc.hub.serving.connection import Connection
+from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
+from actorrpc.hub.serving.shared_connections import Sharing
 from actorrpc.hub.topics import Topics
 from actorrpc.hub.travel import Arrival, Departure, thaw
 from actorrpc.ipc.framing import close_all

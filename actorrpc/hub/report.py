@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from actorrpc.hub.metering.proc import ProcNumber
 from actorrpc.hub.metering.usage import LIGHT, Usage
 from actorrpc.hub.move_cost import too_long
-from actorrpc.hub.obstacles import why_pinned, why_unquiet
+from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
 from actorrpc.pb import control_pb2
 
 if TYPE_CHECKING:
-    from actorrpc.hub.connection import Connection
     from actorrpc.hub.node import Node
+    from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["HEAVIEST", "OTHERS", "WARM", "Reporter", "Rotation", "core_wait"]
 

@@ -27,7 +27,7 @@ from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.metering.rates import Rates, counted_as
 from actorrpc.hub.outbox import Outbox
 from actorrpc.hub.publications import Publication, Publications, check_size
-from actorrpc.hub.state import FROZEN
+from actorrpc.hub.serving.connection_states import FROZEN
 from actorrpc.hub.topic_home import Home
 from actorrpc.hub.topic_homes import Homes, names
 from actorrpc.hub.topic_log import Entry, TopicLogs
@@ -37,7 +37,7 @@ from actorrpc.pb import control_pb2
 
 if TYPE_CHECKING:
     from actorrpc.call import Call
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["Subscription", "Topics"]
 

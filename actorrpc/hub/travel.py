@@ -24,11 +24,11 @@ from actorrpc.hub.actors.failures import describe
 from actorrpc.hub.calls.call_ends import Ended
 from actorrpc.hub.calls.intercepted import Admission, InterceptedCall
 from actorrpc.hub.calls.refused import Limbo
-from actorrpc.hub.connection import Connection
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.move_cost import contents, price, too_long
-from actorrpc.hub.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.state import FROZEN, QUIESCING
+from actorrpc.hub.serving.connection import Connection
+from actorrpc.hub.serving.connection_states import FROZEN, QUIESCING
+from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.topics import Subscription
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed

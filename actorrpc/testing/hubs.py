@@ -12,8 +12,8 @@ from gevent.event import AsyncResult, Event
 
 from actorrpc.app import App
 from actorrpc.config import Config
-from actorrpc.hub.connection import Connection
 from actorrpc.hub.node import Node
+from actorrpc.hub.serving.connection import Connection
 from actorrpc.pb import control_pb2
 
 __all__ = ["Hubs"]

@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeVar
 from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
-from actorrpc.hub.connection import Connection as Served
 from actorrpc.hub.node import STOP_GRACE, Node
 from actorrpc.hub.runtime.grpcio import cooperate_if_patched
+from actorrpc.hub.serving.connection import Connection as Served
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.loop.timers import every
 from actorrpc.net.listening import address_of, open_listeners

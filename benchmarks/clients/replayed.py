@@ -20,7 +20,7 @@ import gevent
 
 import actorrpc
 from actorrpc.config import Config
-from actorrpc.hub.connection import Connection
+from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.node import Node
 from benchmarks.clients.reports import OPENING, Swallowing, request
 

@@ -20,8 +20,8 @@ from hpack import Encoder, NeverIndexedHeaderTuple
 
 import actorrpc
 from actorrpc.config import Config
-from actorrpc.hub.connection import Connection
 from actorrpc.hub.node import Node
+from actorrpc.hub.serving.connection import Connection
 from benchmarks.gen.bench_actorrpc import CounterBase
 from benchmarks.gen.bench_pb2 import Count, Note
 from benchmarks.http2 import END_HEADERS, END_STREAM, PREFACE, Frame, Type

@@ -17,9 +17,9 @@ import pytest
 import actorrpc
 from actorrpc.handoff import target
 from actorrpc.handoff.target import Target
-from actorrpc.hub import linger
-from actorrpc.hub.connection import Connection
-from actorrpc.hub.state import CLOSING
+from actorrpc.hub.serving import linger
+from actorrpc.hub.serving.connection import Connection
+from actorrpc.hub.serving.connection_states import CLOSING
 from actorrpc.net.transport import Transport
 from actorrpc.service import ServiceSpec
 from actorrpc.wire.session import Session
@@ -176,7 +176,7 @@ def test_a_client_that_stalls_does_not_hold_it(trickle, looks, monkeypatch):
 
 
 def test_a_client_that_broke_the_rules_is_given_a_second_only(looks, monkeypatch):
-    monkeypatch.setattr("actorrpc.hub.connection.LINGER", 0.2)
+    monkeypatch.setattr("actorrpc.hub.serving.connection.LINGER", 0.2)
     with serving(actorrpc.App([Large])) as hubs:
         client = SlowReader(hubs.address)
         client.send(WIDE + unary(1, "Unary"))

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.hub.state import FROZEN
+from actorrpc.hub.serving.connection_states import FROZEN
 from tests.apps.shapes import Stateful, Stateless
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item, Tally

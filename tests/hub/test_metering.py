@@ -15,7 +15,7 @@ import pytest
 import actorrpc
 from actorrpc.hub.metering.rates import Rates, counted_as
 from actorrpc.hub.metering.usage import LIGHT, LONG, SHORT, Meter, Part, Usage, shares
-from actorrpc.hub.obstacles import why_unquiet
+from actorrpc.hub.serving.obstacles import why_unquiet
 from tests.apps.shapes import obey
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item

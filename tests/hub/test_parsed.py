@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 import actorrpc
 from actorrpc.config import Config
 from actorrpc.errors import RpcError, SnapshotError, StatusCode
-from actorrpc.hub.connection import Connection
 from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering.usage import allocator
 from actorrpc.hub.node import Node
+from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.travel import freeze, thaw
 from actorrpc.service import Method, ServiceSpec
 from actorrpc.weight import scale_of

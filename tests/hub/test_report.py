@@ -18,8 +18,8 @@ from actorrpc.hub.metering.proc import ProcNumber, can_open
 from actorrpc.hub.metering.usage import LIGHT, Meter, Usage
 from actorrpc.hub.move_cost import Cost
 from actorrpc.hub.report import HEAVIEST, OTHERS, WARM, Reporter, Rotation, core_wait
-from actorrpc.hub.sharing import Sharing
-from actorrpc.hub.state import SERVING
+from actorrpc.hub.serving.connection_states import SERVING
+from actorrpc.hub.serving.shared_connections import Sharing
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item

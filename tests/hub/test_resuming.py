@@ -12,8 +12,8 @@ import pytest
 
 import actorrpc
 from actorrpc.handoff.parcel import INLINE_BYTES, packed, unpacked
-from actorrpc.hub.connection import Connection
-from actorrpc.hub.state import QUIESCING
+from actorrpc.hub.serving.connection import Connection
+from actorrpc.hub.serving.connection_states import QUIESCING
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item, Tally

@@ -14,7 +14,7 @@ import pytest
 import actorrpc
 from actorrpc.hub import travel
 from actorrpc.hub.actors.cell import CLOSE, TOPIC, Cell
-from actorrpc.hub.connection import TURN_SLICE, Connection
+from actorrpc.hub.serving.connection import TURN_SLICE, Connection
 from actorrpc.hub.travel import freeze
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item

@@ -11,7 +11,7 @@ import gevent
 import pytest
 
 import actorrpc
-from actorrpc.hub.connection import log as hub_log
+from actorrpc.hub.serving.connection import log as hub_log
 from actorrpc.log import LOGGERS, about
 from actorrpc.log.limits import LIMITS, LINES, MAX_KINDS, SECONDS, Limits
 from tests.apps.shapes import app

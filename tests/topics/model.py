@@ -26,7 +26,7 @@ from actorrpc.hub import node
 from actorrpc.hub.actors.cell import MESSAGE, TOPIC, Cell
 from actorrpc.hub.actors.service_host import ServiceHost
 from actorrpc.hub.node import Node
-from actorrpc.hub.state import CLOSED, FROZEN, SERVING
+from actorrpc.hub.serving.connection_states import CLOSED, FROZEN, SERVING
 from actorrpc.hub.topic_log import LINGER, TopicLog
 from actorrpc.hub.topics import Subscription, Topics
 from actorrpc.pb import control_pb2

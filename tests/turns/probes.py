@@ -13,7 +13,7 @@ import actorrpc.hub.topics
 from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.hub.node import Node
-from actorrpc.hub.state import FROZEN
+from actorrpc.hub.serving.connection_states import FROZEN
 
 __all__ = [
     "accept",

@@ -30,14 +30,14 @@ from actorrpc.hub.actors.runners import Runner
 from actorrpc.hub.calls.call_ends import CallEnds, Ended
 from actorrpc.hub.calls.variables import run_in
 from actorrpc.hub.metering.usage import Part
-from actorrpc.hub.state import CLOSED
+from actorrpc.hub.serving.connection_states import CLOSED
 from actorrpc.log import about
 from actorrpc.pb import snapshot_pb2
 from actorrpc.pb.snapshot_pb2 import TurnSnapshot
 from actorrpc.wire.compression import Compressed
 
 if TYPE_CHECKING:
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["Cell", "Turn", "freeze_origin", "is_mostly_stale", "key_of", "thaw_origin"]
 

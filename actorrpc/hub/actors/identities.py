@@ -19,7 +19,7 @@ from actorrpc.hub.actors.cell import Cell, is_mostly_stale
 from actorrpc.loop.duties import brief
 
 if TYPE_CHECKING:
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["LONGEST", "Identities", "check_identity", "check_unset"]
 

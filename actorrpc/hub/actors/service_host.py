@@ -16,11 +16,11 @@ from actorrpc.forks import users_code
 from actorrpc.hub.actors.cell import key_of
 from actorrpc.hub.metering.rates import counted_as
 from actorrpc.hub.publications import Publication
-from actorrpc.hub.state import CLOSED
+from actorrpc.hub.serving.connection_states import CLOSED
 
 if TYPE_CHECKING:
     from actorrpc.hub.actors.cell import Cell
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
     from actorrpc.hub.topics import Subscription
 
 __all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost", "check_subscription"]

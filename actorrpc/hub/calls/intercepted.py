@@ -27,7 +27,7 @@ from actorrpc.interceptor import Chain
 if TYPE_CHECKING:
     from actorrpc.app import Route
     from actorrpc.call import CallHost
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
     from actorrpc.wire.stream import Stream
 
 __all__ = ["Admission", "Endings", "InterceptedCall"]

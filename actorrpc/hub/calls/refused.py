@@ -14,7 +14,7 @@ from actorrpc.hub.calls.variables import run_as_turn
 from actorrpc.hub.metering.usage import Part
 
 if TYPE_CHECKING:
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["Limbo"]
 

@@ -23,7 +23,7 @@ from actorrpc.hub.metering.usage import allocator
 
 if TYPE_CHECKING:
     from actorrpc.call import Call
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["Parsed"]
 

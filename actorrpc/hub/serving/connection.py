@@ -27,11 +27,11 @@ from actorrpc.hub.actors.runners import Runner, get_ident
 from actorrpc.hub.actors.service_host import ServiceHost
 from actorrpc.hub.calls.intercepted import Admission
 from actorrpc.hub.calls.refused import Limbo
-from actorrpc.hub.linger import LINGER, Linger
 from actorrpc.hub.metering.usage import Part, Usage
-from actorrpc.hub.obstacles import why_unquiet
-from actorrpc.hub.state import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
-from actorrpc.hub.upkeep import Upkeep
+from actorrpc.hub.serving.connection_states import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
+from actorrpc.hub.serving.lifetime import Upkeep
+from actorrpc.hub.serving.linger import LINGER, Linger
+from actorrpc.hub.serving.obstacles import why_unquiet
 from actorrpc.log import about
 from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
@@ -131,7 +131,7 @@ class Connection:
         #: Whose actors it has besides its own; None: nobody's.
         self.identities: Identities | None = None
         #: Who calls its own actors (``RequestHead.find_caller``); b"": nobody has yet, or several clients do,
-        #: as that header has told (``actorrpc.hub.sharing``).
+        #: as that header has told (``actorrpc.hub.serving.shared_connections``).
         self.caller = b""
         self.shared_by = ""
         #: Turns so far, in all hubs, and how often it moved.

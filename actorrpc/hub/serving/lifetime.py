@@ -13,12 +13,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actorrpc.errors import StatusCode
-from actorrpc.hub.state import CLOSED, SERVING
+from actorrpc.hub.serving.connection_states import CLOSED, SERVING
 from actorrpc.loop.timers import after
 from actorrpc.pb import snapshot_pb2
 
 if TYPE_CHECKING:
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["Upkeep"]
 

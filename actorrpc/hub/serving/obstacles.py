@@ -6,10 +6,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from actorrpc.hub.calls.intercepted import Admission
-from actorrpc.hub.state import CLOSED, CLOSING
+from actorrpc.hub.serving.connection_states import CLOSED, CLOSING
 
 if TYPE_CHECKING:
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["why_pinned", "why_unquiet"]
 

@@ -17,7 +17,7 @@ from actorrpc.wire.caller import is_steady, sign_of
 from actorrpc.wire.head import RequestHead
 
 if TYPE_CHECKING:
-    from actorrpc.hub.connection import Connection
+    from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["Sharing"]
 

@@ -1,0 +1,1 @@
+"""One client connection in its hub, from its first byte to its last."""
