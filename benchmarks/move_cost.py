@@ -24,9 +24,9 @@ if not __package__:
 
 import gevent
 
-from actorrpc.handoff.parcel import packed, unpacked
-from actorrpc.hub.move_cost import Cost, MoveCosts, contents, price
-from actorrpc.hub.travel import Arrival, Departure, thaw
+from actorrpc.hub.moving.memfd import packed, unpacked
+from actorrpc.hub.moving.move_cost import Cost, MoveCosts, contents, price
+from actorrpc.hub.moving.snapshot import Arrival, Departure, thaw
 from actorrpc.pb.control_pb2 import Prepare
 from benchmarks import figures
 from benchmarks.cargo import CARGOES, Cargo

@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"config", "forks", "loading", "service", "signatures", "weight"},
     {"hub_values", "ipc", "net", "wire"},
     {"actor", "call", "interceptor"},
-    {"client", "handoff", "overrides"},
+    {"client", "overrides"},
     {"app"},
     {"codegen", "hub", "broker"},
     {"protoc", "server", "simulate"},
@@ -37,7 +37,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 #: What the layers alone would allow. The broker and the hub meet in `ipc`, its framing, and its messages:
 #: the broker knows of no app, and the session of nothing but itself.
 FORBIDDEN = {
-    "broker": {"actor", "app", "call", "client", "handoff", "service", "wire"},
+    "broker": {"actor", "app", "call", "client", "service", "wire"},
     "wire": {"ipc", "log", "options_pb2"},
 }
 

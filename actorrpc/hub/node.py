@@ -16,22 +16,22 @@ from actorrpc.call import Call
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard, users_code
-from actorrpc.handoff.handoffs import Handoffs
-from actorrpc.handoff.parcel import unpacked
-from actorrpc.handoff.source import Source
-from actorrpc.handoff.target import Unwilling
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.actors.runners import Runners
 from actorrpc.hub.calls.intercepted import Endings, InterceptedCall
 from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering.usage import Meter, shares
-from actorrpc.hub.move_cost import MoveCosts, too_long
+from actorrpc.hub.moving.handoffs import Handoffs
+from actorrpc.hub.moving.memfd import unpacked
+from actorrpc.hub.moving.move_cost import MoveCosts, too_long
+from actorrpc.hub.moving.snapshot import Arrival, Departure, thaw
+from actorrpc.hub.moving.source import Source
+from actorrpc.hub.moving.target import Unwilling
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.serving.shared_connections import Sharing
 from actorrpc.hub.topics import Topics
-from actorrpc.hub.travel import Arrival, Departure, thaw
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.link import Link
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from actorrpc.hub.metering.proc import ProcNumber
 from actorrpc.hub.metering.usage import LIGHT, Usage
-from actorrpc.hub.move_cost import too_long
+from actorrpc.hub.moving.move_cost import too_long
 from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
 from actorrpc.pb import control_pb2
 

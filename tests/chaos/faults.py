@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from actorrpc.handoff import source, target
-from actorrpc.handoff.states import SourceAction, TargetAction
+from actorrpc.hub.moving import source, target
+from actorrpc.hub.moving.states import SourceAction, TargetAction
 from tests.apps.shapes import app
 
 __all__ = ["app"]

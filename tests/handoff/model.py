@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import Any
 
 from actorrpc.errors import SnapshotError
-from actorrpc.handoff.handoffs import Handoffs
-from actorrpc.handoff.source import Source
+from actorrpc.hub.moving.handoffs import Handoffs
+from actorrpc.hub.moving.source import Source
 from actorrpc.ipc.framing import FrameReader, close_all, encode
 from actorrpc.pb import control_pb2
 

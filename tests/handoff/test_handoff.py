@@ -8,8 +8,8 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from actorrpc.handoff.states import SOURCE, TARGET, SourceState, TargetState
-from actorrpc.handoff.target import Target
+from actorrpc.hub.moving.states import SOURCE, TARGET, SourceState, TargetState
+from actorrpc.hub.moving.target import Target
 from actorrpc.loop.duties import LONGEST, reason
 from tests.handoff.model import FAILING, REFUSALS, World
 

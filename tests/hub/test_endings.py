@@ -15,8 +15,8 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.handoff import target
-from actorrpc.handoff.target import Target
+from actorrpc.hub.moving import target
+from actorrpc.hub.moving.target import Target
 from actorrpc.hub.serving import linger
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.connection_states import CLOSING

@@ -12,10 +12,10 @@ from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.actors.service_host import ServiceHost
 from actorrpc.hub.metering.usage import Usage
+from actorrpc.hub.moving.snapshot import Departure
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.lifetime import Upkeep
-from actorrpc.hub.travel import Departure
 from actorrpc.net import transport
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub

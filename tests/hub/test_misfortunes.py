@@ -194,7 +194,7 @@ def test_what_cannot_be_frozen_stays_and_goes_on():
         stub = StatefulStub(channel)
         stub.Unary(Item())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("actorrpc.hub.travel.freeze", broken)
+            patch.setattr("actorrpc.hub.moving.snapshot.freeze", broken)
             assert hubs.move(1).why == "ValueError: cannot be serialized"
         stub.Unary(Item())
         assert not hubs.move(1).why

@@ -14,8 +14,8 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.actors.cell import Cell
+from actorrpc.hub.moving.snapshot import Arrival, thaw
 from actorrpc.hub.node import Node
-from actorrpc.hub.travel import Arrival, thaw
 from actorrpc.pb import snapshot_pb2
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub

@@ -21,9 +21,9 @@ from actorrpc.config import Config
 from actorrpc.errors import RpcError, SnapshotError, StatusCode
 from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering.usage import allocator
+from actorrpc.hub.moving.snapshot import freeze, thaw
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
-from actorrpc.hub.travel import freeze, thaw
 from actorrpc.service import Method, ServiceSpec
 from actorrpc.weight import scale_of
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub

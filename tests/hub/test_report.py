@@ -16,7 +16,7 @@ import pytest
 from actorrpc.config import Config
 from actorrpc.hub.metering.proc import ProcNumber, can_open
 from actorrpc.hub.metering.usage import LIGHT, Meter, Usage
-from actorrpc.hub.move_cost import Cost
+from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.report import HEAVIEST, OTHERS, WARM, Reporter, Rotation, core_wait
 from actorrpc.hub.serving.connection_states import SERVING
 from actorrpc.hub.serving.shared_connections import Sharing

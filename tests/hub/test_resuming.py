@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.handoff.parcel import INLINE_BYTES, packed, unpacked
+from actorrpc.hub.moving.memfd import INLINE_BYTES, packed, unpacked
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.connection_states import QUIESCING
 from actorrpc.pb import control_pb2
@@ -320,7 +320,7 @@ def memfds() -> int:
 
 @pytest.mark.parametrize("size", (INLINE_BYTES - 100, INLINE_BYTES, 1 << 20, 32 << 20))
 def test_a_large_state_travels(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actorrpc.handoff.source.READY_TIMEOUT", 60.0)  # a busy machine reads 32 MB slowly
+    monkeypatch.setattr("actorrpc.hub.moving.source.READY_TIMEOUT", 60.0)  # a busy machine reads 32 MB slowly
     with serving(actorrpc.App([Large]), 2) as hubs, connect(hubs) as channel:
         stub = StatefulStub(channel)
         assert stub.Unary(Item(number=size), timeout=60).number == size

@@ -12,10 +12,10 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.hub import travel
 from actorrpc.hub.actors.cell import CLOSE, TOPIC, Cell
+from actorrpc.hub.moving import snapshot as travel
+from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.serving.connection import TURN_SLICE, Connection
-from actorrpc.hub.travel import freeze
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
 

@@ -11,7 +11,7 @@
 
 Both hold the socket meanwhile, and nobody reads from it. The taker owns it when the kernel has taken TAKEN:
 so what the link has not brought when it ends was never read, and the giver gives it to somebody else. A
-handoff has it the other way round (``actorrpc.handoff.states``): there the socket is in use, and the death
+handoff has it the other way round (``actorrpc.hub.moving.states``): there the socket is in use, and the death
 of its owner must close it at once.
 """
 

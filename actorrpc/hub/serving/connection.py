@@ -729,7 +729,7 @@ class Connection:
         if not transport.ready and session.outbound.pending > OUTPUT_HIGH:
             transport.stop_reading()  # until the client has taken what waits
 
-    # ---- moving (see actorrpc.hub.travel and actorrpc.handoff)
+    # ---- moving (see actorrpc.hub.moving.snapshot and actorrpc.handoff)
 
     def quiesce(self, on_quiet: Callable[[], None]) -> None:
         """Start no more turns; call ``on_quiet`` once nothing has to be waited for (``why_unquiet``).

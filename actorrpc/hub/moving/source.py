@@ -8,8 +8,8 @@ from time import monotonic
 from typing import Any, Protocol
 
 from actorrpc.errors import SnapshotError
-from actorrpc.handoff.parcel import packed
-from actorrpc.handoff.states import SOURCE, SourceAction, SourceEvent, SourceState
+from actorrpc.hub.moving.memfd import packed
+from actorrpc.hub.moving.states import SOURCE, SourceAction, SourceEvent, SourceState
 from actorrpc.loop.duties import brief, do_all, reason
 from actorrpc.pb import control_pb2
 
@@ -30,7 +30,7 @@ class Link(Protocol):
 
 
 class Departing(Protocol):
-    """A connection, as its source sees it (actorrpc.hub.travel.Departure)."""
+    """A connection, as its source sees it (actorrpc.hub.moving.snapshot.Departure)."""
 
     @property
     def id(self) -> str: ...

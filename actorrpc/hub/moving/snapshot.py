@@ -25,7 +25,7 @@ from actorrpc.hub.calls.call_ends import Ended
 from actorrpc.hub.calls.intercepted import Admission, InterceptedCall
 from actorrpc.hub.calls.refused import Limbo
 from actorrpc.hub.metering.usage import Part
-from actorrpc.hub.move_cost import contents, price, too_long
+from actorrpc.hub.moving.move_cost import contents, price, too_long
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.connection_states import FROZEN, QUIESCING
 from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
@@ -55,7 +55,7 @@ MAX_AGE = 10.0
 
 
 class Departure:
-    """A connection about to move, as ``actorrpc.handoff.source`` sees it: with the actors' hooks."""
+    """A connection about to move, as ``actorrpc.hub.moving.source`` sees it: with the actors' hooks."""
 
     def __init__(self, connection: Connection, limit: float = 0.0) -> None:
         """``limit`` is how many seconds the move may cost both hubs together; 0: as many as it takes."""
@@ -149,7 +149,7 @@ class Departure:
 
 
 class Arrival:
-    """A thawed connection, as ``actorrpc.handoff.target`` sees it."""
+    """A thawed connection, as ``actorrpc.hub.moving.target`` sees it."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
-from actorrpc.handoff.source import Departing, Link, Source, Timer
-from actorrpc.handoff.states import SourceEvent, TargetEvent
-from actorrpc.handoff.target import Arriving, Target
+from actorrpc.hub.moving.source import Departing, Link, Source, Timer
+from actorrpc.hub.moving.states import SourceEvent, TargetEvent
+from actorrpc.hub.moving.target import Arriving, Target
 from actorrpc.ipc.framing import close_all
 from actorrpc.loop.duties import do_all
 from actorrpc.pb import control_pb2

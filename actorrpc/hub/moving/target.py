@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from actorrpc.handoff.source import Link
-from actorrpc.handoff.states import TARGET, TargetAction, TargetEvent, TargetState
+from actorrpc.hub.moving.source import Link
+from actorrpc.hub.moving.states import TARGET, TargetAction, TargetEvent, TargetState
 from actorrpc.ipc.framing import close_all
 from actorrpc.loop.duties import brief, do_all, reason
 from actorrpc.pb import control_pb2
