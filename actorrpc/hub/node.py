@@ -31,7 +31,7 @@ from actorrpc.hub.report import Reporter
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.serving.shared_connections import Sharing
-from actorrpc.hub.topics import Topics
+from actorrpc.hub.topics.embedded import Topics
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.link import Link
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out

@@ -19,7 +19,7 @@ from actorrpc.call import Call
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.hub.actors.service_host import check_subscription
-from actorrpc.hub.publications import check_size
+from actorrpc.hub.topics.publications import check_size
 from actorrpc.wire.compression import ACCEPTED
 from actorrpc.wire.events import RequestReceived
 from actorrpc.wire.frames import MAX_WINDOW, PREFACE, Setting, header_frames, settings, window_update

@@ -17,8 +17,8 @@ import hpack
 import pytest
 
 import actorrpc
-from actorrpc.hub import topic_log
 from actorrpc.hub.node import Node
+from actorrpc.hub.topics.embedded import numbered_log as topic_log
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
@@ -495,7 +495,7 @@ def test_a_single_reply_is_returned_not_sent(what, caplog):
 
 
 def test_a_slow_actor_leaves_its_topics_messages_at_their_home(monkeypatch):
-    monkeypatch.setattr("actorrpc.hub.topics.MAX_WAITING", 10)
+    monkeypatch.setattr("actorrpc.hub.topics.embedded.MAX_WAITING", 10)
     go: list[int] = []
 
     class Slow(StatefulBase):

@@ -14,10 +14,11 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.hub import publications, topic_log, topics
 from actorrpc.hub.actors import service_host as host
-from actorrpc.hub.topic_home import Home
-from actorrpc.hub.topics import Topics
+from actorrpc.hub.topics.embedded import Topics, publications
+from actorrpc.hub.topics.embedded import embedded as topics
+from actorrpc.hub.topics.embedded import numbered_log as topic_log
+from actorrpc.hub.topics.home import Home
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item, Tally

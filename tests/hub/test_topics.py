@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.hub.topic_log import KEEP_MESSAGES, LINGER, TopicLog, TopicLogs
+from actorrpc.hub.topics.numbered_log import KEEP_MESSAGES, LINGER, TopicLog, TopicLogs
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item

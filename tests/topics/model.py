@@ -27,8 +27,8 @@ from actorrpc.hub.actors.cell import MESSAGE, TOPIC, Cell
 from actorrpc.hub.actors.service_host import ServiceHost
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection_states import CLOSED, FROZEN, SERVING
-from actorrpc.hub.topic_log import LINGER, TopicLog
-from actorrpc.hub.topics import Subscription, Topics
+from actorrpc.hub.topics.embedded import Subscription, Topics
+from actorrpc.hub.topics.numbered_log import LINGER, TopicLog
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase
 from tests.apps.shapes_pb2 import Item

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from actorrpc.errors import StatusCode
-from actorrpc.hub import node, topic_log, topics
+from actorrpc.hub import node
+from actorrpc.hub.topics.embedded import embedded as topics
+from actorrpc.hub.topics.embedded import numbered_log as topic_log
 from tests.apps.shapes_pb2 import Item
 from tests.topics.model import HUBS, KERNEL, Subscriber, World
 

@@ -15,13 +15,13 @@ from actorrpc.errors import RpcError, StatusCode
 from actorrpc.forks import users_code
 from actorrpc.hub.actors.cell import key_of
 from actorrpc.hub.metering.rates import counted_as
-from actorrpc.hub.publications import Publication
 from actorrpc.hub.serving.connection_states import CLOSED
+from actorrpc.hub.topics.publications import Publication
 
 if TYPE_CHECKING:
     from actorrpc.hub.actors.cell import Cell
     from actorrpc.hub.serving.connection import Connection
-    from actorrpc.hub.topics import Subscription
+    from actorrpc.hub.topics.embedded import Subscription
 
 __all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost", "check_subscription"]
 

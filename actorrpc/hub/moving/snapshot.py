@@ -29,7 +29,7 @@ from actorrpc.hub.moving.move_cost import contents, price, too_long
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.connection_states import FROZEN, QUIESCING
 from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.topics import Subscription
+from actorrpc.hub.topics.embedded import Subscription
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.head import freeze_head, thaw_head

@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.metering.rates import Rates, counted_as
-from actorrpc.hub.outbox import Outbox
-from actorrpc.hub.publications import Publication, Publications, check_size
 from actorrpc.hub.serving.connection_states import FROZEN
-from actorrpc.hub.topic_home import Home
-from actorrpc.hub.topic_homes import Homes, names
-from actorrpc.hub.topic_log import Entry, TopicLogs
+from actorrpc.hub.topics.home import Home
+from actorrpc.hub.topics.homes import Homes, names
+from actorrpc.hub.topics.numbered_log import Entry, TopicLogs
+from actorrpc.hub.topics.outbox import Outbox
+from actorrpc.hub.topics.publications import Publication, Publications, check_size
 from actorrpc.log import about
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2

@@ -17,8 +17,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from time import monotonic
 
-from actorrpc.hub.topic_homes import Homes
-from actorrpc.hub.topic_log import LINGER, Entry, TopicLog, TopicLogs
+from actorrpc.hub.topics.homes import Homes
+from actorrpc.hub.topics.numbered_log import LINGER, Entry, TopicLog, TopicLogs
 from actorrpc.pb import control_pb2
 
 __all__ = ["Home"]

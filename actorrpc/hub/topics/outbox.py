@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from actorrpc.hub.publications import Publication
+from actorrpc.hub.topics.publications import Publication
 from actorrpc.pb import control_pb2
 
 __all__ = ["Outbox"]

@@ -8,7 +8,7 @@ from itertools import count
 from typing import TypeVar
 
 from actorrpc.errors import RpcError, StatusCode
-from actorrpc.hub.topic_homes import Place
+from actorrpc.hub.topics.homes import Place
 from actorrpc.pb import control_pb2
 
 __all__ = ["MAX_PUBLICATION", "PUBLICATION_COST", "Publication", "Publications", "check_size"]
