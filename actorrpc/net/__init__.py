@@ -1,1 +1,1 @@
-"""The bytes of one connection and the sockets they come through. Nothing here knows HTTP/2, a hub or a broker."""
+"""The bytes of one connection and the sockets they come through. Nothing here knows HTTP/2 or a hub."""

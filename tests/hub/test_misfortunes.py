@@ -18,7 +18,7 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.node import Node
-from actorrpc.hub.topics.embedded import numbered_log as topic_log
+from actorrpc.hub.topics import numbered_log as topic_log
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item

@@ -9,7 +9,7 @@ from actorrpc.broker import rebalancer
 from actorrpc.broker.balancer import ConnectionLoad, Move, View
 from actorrpc.broker.policies import make_policy
 from actorrpc.hub import report, worker
-from actorrpc.hub.metering.usage import usage as metering
+from actorrpc.hub.metering import usage as metering
 from actorrpc.simulate.connections import LONG, SHORT, Connections
 from actorrpc.simulate.measures import Measures, weighted_percentile
 from actorrpc.simulate.queueing import SERVICE, drain

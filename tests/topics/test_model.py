@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from actorrpc.errors import StatusCode
 from actorrpc.hub import node
-from actorrpc.hub.topics.embedded import embedded as topics
-from actorrpc.hub.topics.embedded import numbered_log as topic_log
+from actorrpc.hub.topics import embedded as topics
+from actorrpc.hub.topics import numbered_log as topic_log
 from tests.apps.shapes_pb2 import Item
 from tests.topics.model import HUBS, KERNEL, Subscriber, World
 

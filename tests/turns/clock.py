@@ -147,8 +147,8 @@ def _defaults(clock: Clock) -> Iterator[None]:
     """The meter has the clock as a default of its own; actors that catch up gather for no time, and what
     they have missed is kept."""
     from actorrpc.hub.metering.usage import Meter
-    from actorrpc.hub.topics.embedded import embedded as topics
-    from actorrpc.hub.topics.embedded import numbered_log as topic_log
+    from actorrpc.hub.topics import embedded as topics
+    from actorrpc.hub.topics import numbered_log as topic_log
 
     init: Any = Meter.__init__
     old, gather, linger = init.__defaults__, topics._GATHER, topic_log.LINGER

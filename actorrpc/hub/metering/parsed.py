@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 
 from actorrpc.config import Config
 from actorrpc.errors import RpcError, StatusCode
-from actorrpc.hub.metering.usage import allocator
+from actorrpc.hub.metering import allocator
 
 if TYPE_CHECKING:
     from actorrpc.call import Call
