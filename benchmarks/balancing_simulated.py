@@ -22,11 +22,11 @@ from typing import Any
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
-from actorrpc.broker.balancer import ConnectionLoad, History, HubLoad, Move, View
-from actorrpc.broker.policies import make_policy
-from actorrpc.simulate.measures import Figures
-from actorrpc.simulate.runs import run
-from actorrpc.simulate.scenario import LOADS, Scenario
+from actorrpc.balancing.policies import make_policy
+from actorrpc.balancing.simulation.measures import Figures
+from actorrpc.balancing.simulation.runs import run
+from actorrpc.balancing.simulation.scenario import LOADS, Scenario
+from actorrpc.balancing.view import ConnectionLoad, History, HubLoad, Move, View
 from benchmarks import figures
 from benchmarks.figures import Figure
 

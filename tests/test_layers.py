@@ -27,8 +27,9 @@ LAYERS: list[set[str]] = [
     {"actor", "call", "interceptor"},
     {"client", "overrides"},
     {"app"},
-    {"codegen", "hub", "broker"},
-    {"protoc", "server", "simulate"},
+    {"balancing", "codegen", "hub"},
+    {"broker"},
+    {"protoc", "server"},
     {"cli", "testing"},
     {"__init__", "__main__"},
 ]

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from itertools import count, islice
 from typing import Any
 
-from actorrpc.broker.balancer import Move, Stay
+from actorrpc.balancing.view import Move, Stay
 
 __all__ = ["BY_OTHERS", "KEPT", "Entry", "Journal"]
 

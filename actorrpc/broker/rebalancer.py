@@ -16,12 +16,12 @@ import gevent
 from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
-from actorrpc.broker.balancer import KEPT, ConnectionLoad, History, HubLoad, Move, Past, Policy, Stay, View
-from actorrpc.broker.decisions import MOVES_AT_ONCE, Decisions, PolicyFailed, decide
+from actorrpc.balancing.decide import MOVES_AT_ONCE, Decisions, PolicyFailed, decide
+from actorrpc.balancing.recording import Recording
+from actorrpc.balancing.view import KEPT, ConnectionLoad, History, HubLoad, Move, Past, Policy, Stay, View
 from actorrpc.broker.journal import BY_OTHERS, Journal
 from actorrpc.broker.process import Answer, HubProcess
 from actorrpc.broker.questions import MOVE_GRACE, move_question
-from actorrpc.broker.recording import Recording
 from actorrpc.config import Config
 from actorrpc.forks import users_code
 from actorrpc.log import about

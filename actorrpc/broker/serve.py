@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from signal import SIGINT, SIGTERM
 
+from actorrpc.balancing.policies import DEFAULT, make_policy
+from actorrpc.balancing.recording import recording
 from actorrpc.broker.admin import Admin
 from actorrpc.broker.limits import check_descriptors
-from actorrpc.broker.policies import DEFAULT, make_policy
 from actorrpc.broker.queues import ACCEPT_MODES, Queues
 from actorrpc.broker.rebalancer import Rebalancer
-from actorrpc.broker.recording import recording
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.broker.signals import caught
 from actorrpc.broker.supervisor import Supervisor

@@ -17,12 +17,12 @@ from typing import Any, TypeVar
 
 import click
 
-from actorrpc.broker.policies import DEFAULT, NAMES
+from actorrpc.balancing.policies import DEFAULT, NAMES
+from actorrpc.cli.simulate import simulate
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.loop.descriptors import fill_standard
 from actorrpc.pb.admin_pb2 import Reply, Request
-from actorrpc.simulate.command import simulate
 from actorrpc.supported import system_complaint
 
 __all__ = ["cli", "main"]

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actorrpc.broker.policies import make_policy
-from actorrpc.simulate.measures import Measures
-from actorrpc.simulate.queueing import SERVICE
-from actorrpc.simulate.scenario import Scenario
-from actorrpc.simulate.simulation import Simulation
+from actorrpc.balancing.policies import make_policy
+from actorrpc.balancing.simulation.measures import Measures
+from actorrpc.balancing.simulation.queueing import SERVICE
+from actorrpc.balancing.simulation.scenario import Scenario
+from actorrpc.balancing.simulation.simulation import Simulation
 
 __all__ = ["Probes", "Setting", "measure", "waits"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from actorrpc.broker import balancer
-from actorrpc.broker.balancer import History, Move
+from actorrpc.balancing import view as balancer
+from actorrpc.balancing.view import History, Move
 
 
 def move(connection: str, source: int = 0, target: int = 1) -> Move:

@@ -13,7 +13,7 @@ Serve = Callable[..., ServerProcess]
 Connect = Callable[[str], Client]
 
 POLICIES = '''
-from actorrpc.broker.balancer import Move, Stay
+from actorrpc.balancing.view import Move, Stay
 
 
 class ToHubOne:

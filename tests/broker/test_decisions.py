@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from actorrpc.broker.balancer import History, HubLoad, Move, Stay, View
-from actorrpc.broker.decisions import MOST, Decisions, PolicyFailed, decide
+from actorrpc.balancing.decide import MOST, Decisions, PolicyFailed, decide
+from actorrpc.balancing.view import History, HubLoad, Move, Stay, View
 from actorrpc.broker.journal import Journal
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from actorrpc.broker.balancer import Move, Stay
+from actorrpc.balancing.view import Move, Stay
 from actorrpc.broker.journal import BY_OTHERS, KEPT, Journal
 
 MOVE = Move("0-1-1", 0, 1, "hub 0 is at 90 %", 0.25)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import actorrpc
-from actorrpc.broker.balancer import ConnectionLoad, History, HubLoad, Move, Policy, View
-from actorrpc.broker.policies import DEFAULT, NAMES, make_policy
-from actorrpc.broker.policies.plain import Count, Greedy, Steal
+from actorrpc.balancing.policies import DEFAULT, NAMES, make_policy
+from actorrpc.balancing.policies.plain import Count, Greedy, Steal
+from actorrpc.balancing.view import ConnectionLoad, History, HubLoad, Move, Policy, View
 from actorrpc.errors import ConfigError
 from tests.broker.views import connection, hub, moves, plan
 
@@ -226,7 +226,7 @@ def test_the_last_bits_decide_nothing(name: str, grid: list[list[float]], bits: 
         assert all(result == results[0] for result in results[1:])
 
 
-DECIDING = ("broker/policies/*.py", "broker/balancer.py", "hub/metering/usage.py", "hub/accepting/least_loaded.py",
+DECIDING = ("broker/policies/*.py", "balancing/view.py", "hub/metering/usage.py", "hub/accepting/least_loaded.py",
             "hub/metering/rates.py", "hub/report.py", "simulate/*.py")  # fmt: skip
 
 

@@ -14,11 +14,11 @@ import pytest
 from gevent import GreenletExit
 from gevent.event import AsyncResult, Event
 
+from actorrpc.balancing.decide import MOVES_AT_ONCE
+from actorrpc.balancing.recording import Recording, recording
+from actorrpc.balancing.view import Move, Stay, View
 from actorrpc.broker import rebalancer as module
-from actorrpc.broker.balancer import Move, Stay, View
-from actorrpc.broker.decisions import MOVES_AT_ONCE
 from actorrpc.broker.rebalancer import Rebalancer, hub_load
-from actorrpc.broker.recording import Recording, recording
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2

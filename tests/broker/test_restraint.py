@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from actorrpc.broker.balancer import History, Move, Past
-from actorrpc.broker.policies.restraint import Backoff
+from actorrpc.balancing.policies.restraint import Backoff
+from actorrpc.balancing.view import History, Move, Past
 
 MOVE = Move("0-1-1", 0, 1, "a reason")
 

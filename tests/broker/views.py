@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from math import fsum
 from typing import Any
 
-from actorrpc.broker.balancer import ConnectionLoad, History, HubLoad, Move, Policy, Stay, View
+from actorrpc.balancing.view import ConnectionLoad, History, HubLoad, Move, Policy, Stay, View
 
 
 def connection(id: str, load: float, **more: Any) -> ConnectionLoad:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterable
 
-from actorrpc.broker.balancer import Move, Stay, View
+from actorrpc.balancing.view import Move, Stay, View
 from tests.forks.ways import live
 
 

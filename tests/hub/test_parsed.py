@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import actorrpc
 from actorrpc.config import Config
 from actorrpc.errors import RpcError, SnapshotError, StatusCode
-from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering import allocator
+from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.moving.snapshot import freeze, thaw
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actorrpc.simulate.queueing import SERVICE
+from actorrpc.balancing.simulation.queueing import SERVICE
 from benchmarks.capacity import simulated
 from benchmarks.capacity.simulated import waits
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.broker.policies import NAMES
+from actorrpc.balancing.policies import NAMES
+from actorrpc.balancing.simulation.recording import Recording, Replayed
 from actorrpc.cli.commands import main
 from actorrpc.errors import ConfigError
-from actorrpc.simulate.recording import Recording, Replayed
 
 QUICK = ("--hubs", "4", "--connections", "60", "--minutes", "0.2")
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from actorrpc.balancing.policies import make_policy
+from actorrpc.balancing.simulation.connections import LONG, SHORT, Connections
+from actorrpc.balancing.simulation.measures import Measures, weighted_percentile
+from actorrpc.balancing.simulation.queueing import SERVICE, drain
+from actorrpc.balancing.simulation.reports import HEAVIEST, OTHERS, PERIOD, Reports
+from actorrpc.balancing.simulation.runs import run
+from actorrpc.balancing.simulation.scenario import LOADS, Scenario
+from actorrpc.balancing.simulation.simulation import PLAN, Simulation
+from actorrpc.balancing.view import ConnectionLoad, Move, View
 from actorrpc.broker import rebalancer
-from actorrpc.broker.balancer import ConnectionLoad, Move, View
-from actorrpc.broker.policies import make_policy
 from actorrpc.hub import report, worker
 from actorrpc.hub.metering import usage as metering
-from actorrpc.simulate.connections import LONG, SHORT, Connections
-from actorrpc.simulate.measures import Measures, weighted_percentile
-from actorrpc.simulate.queueing import SERVICE, drain
-from actorrpc.simulate.reports import HEAVIEST, OTHERS, PERIOD, Reports
-from actorrpc.simulate.runs import run
-from actorrpc.simulate.scenario import LOADS, Scenario
-from actorrpc.simulate.simulation import PLAN, Simulation
 
 SMALL = Scenario(hubs=4, connections=80, minutes=0.5)
 

@@ -16,15 +16,15 @@ import math
 from collections.abc import Iterable
 from statistics import fmean
 
-from actorrpc.broker.balancer import HubLoad, Move, Stay, View
-from actorrpc.broker.policies.eligible import known
-from actorrpc.broker.policies.grain import GRAIN, grained
-from actorrpc.broker.policies.lessons import Comparison, Lessons
-from actorrpc.broker.policies.levels import Levels
-from actorrpc.broker.policies.restraint import Backoff, Budget, Rest
-from actorrpc.broker.policies.step import Step
-from actorrpc.broker.policies.trials import Trials
-from actorrpc.broker.policies.worth import Terms
+from actorrpc.balancing.policies.eligible import known
+from actorrpc.balancing.policies.grain import GRAIN, grained
+from actorrpc.balancing.policies.lessons import Comparison, Lessons
+from actorrpc.balancing.policies.levels import Levels
+from actorrpc.balancing.policies.restraint import Backoff, Budget, Rest
+from actorrpc.balancing.policies.step import Step
+from actorrpc.balancing.policies.trials import Trials
+from actorrpc.balancing.policies.worth import Terms
+from actorrpc.balancing.view import HubLoad, Move, Stay, View
 
 __all__ = ["Steady"]
 

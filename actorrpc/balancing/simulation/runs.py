@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from actorrpc.broker.policies import make_policy
-from actorrpc.simulate.measures import RETURN, Figures
-from actorrpc.simulate.recording import Recording, Replayed
-from actorrpc.simulate.scenario import Scenario
-from actorrpc.simulate.simulation import Simulation
+from actorrpc.balancing.policies import make_policy
+from actorrpc.balancing.simulation.measures import RETURN, Figures
+from actorrpc.balancing.simulation.recording import Recording, Replayed
+from actorrpc.balancing.simulation.scenario import Scenario
+from actorrpc.balancing.simulation.simulation import Simulation
 
 __all__ = ["Run", "document", "run", "run_recording", "table"]
 

@@ -10,8 +10,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from actorrpc.broker.balancer import ConnectionLoad, HubLoad
-from actorrpc.simulate.connections import Connections
+from actorrpc.balancing.simulation.connections import Connections
+from actorrpc.balancing.view import ConnectionLoad, HubLoad
 
 __all__ = ["PERIOD", "Reports"]
 

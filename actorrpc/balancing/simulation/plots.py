@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib
 
-from actorrpc.simulate.runs import Run
+from actorrpc.balancing.simulation.runs import Run
 
 __all__ = ["plot"]
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
-from actorrpc.broker.policies.eligible import known, movable, takes
-from actorrpc.broker.policies.grain import GRAIN, grained
+from actorrpc.balancing.policies.eligible import known, movable, takes
+from actorrpc.balancing.policies.grain import GRAIN, grained
+from actorrpc.balancing.view import ConnectionLoad, HubLoad, Move, Stay, View
 
 __all__ = ["Count", "Greedy", "Nothing", "Steal"]
 

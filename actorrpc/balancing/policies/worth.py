@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actorrpc.broker.balancer import ConnectionLoad
-from actorrpc.broker.policies.grain import GRAIN
+from actorrpc.balancing.policies.grain import GRAIN
+from actorrpc.balancing.view import ConnectionLoad
 
 __all__ = ["Terms", "pays", "stops", "weight"]
 

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from actorrpc.broker.balancer import Policy
-from actorrpc.broker.policies.plain import Count, Greedy, Nothing, Steal
-from actorrpc.broker.policies.steady import Steady
+from actorrpc.balancing.policies.plain import Count, Greedy, Nothing, Steal
+from actorrpc.balancing.policies.steady import Steady
+from actorrpc.balancing.view import Policy
 from actorrpc.errors import ConfigError
 from actorrpc.loading import explain
 

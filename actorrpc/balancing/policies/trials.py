@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import fmean
 
-from actorrpc.broker.policies.grain import GRAIN
-from actorrpc.broker.policies.lessons import Lessons, Sample
+from actorrpc.balancing.policies.grain import GRAIN
+from actorrpc.balancing.policies.lessons import Lessons, Sample
 
 __all__ = ["Trials"]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from operator import index
 
-from actorrpc.broker.balancer import Move, Policy, Stay, View
-from actorrpc.broker.policies.eligible import takes
+from actorrpc.balancing.policies.eligible import takes
+from actorrpc.balancing.view import Move, Policy, Stay, View
 
 __all__ = ["MOST", "MOVES_AT_ONCE", "Decisions", "PolicyFailed", "decide"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actorrpc.broker.balancer import Past
+from actorrpc.balancing.view import Past
 
 __all__ = ["Backoff", "Budget", "Rest"]
 

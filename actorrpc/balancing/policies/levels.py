@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from actorrpc.broker.balancer import History, HubLoad, Past
+from actorrpc.balancing.view import History, HubLoad, Past
 
 __all__ = ["Levels"]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from actorrpc.balancing.simulation import adversaries, loads
+from actorrpc.balancing.simulation.connections import Connections
+from actorrpc.balancing.simulation.loads import Floats, Indices, Load
 from actorrpc.config import Config
-from actorrpc.simulate import adversaries, loads
-from actorrpc.simulate.connections import Connections
-from actorrpc.simulate.loads import Floats, Indices, Load
 
 __all__ = ["LOADS", "Scenario"]
 

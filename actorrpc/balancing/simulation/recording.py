@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from actorrpc.balancing.simulation.connections import Connections
+from actorrpc.balancing.simulation.loads import Changes, Floats, Indices
 from actorrpc.errors import ConfigError
-from actorrpc.simulate.connections import Connections
-from actorrpc.simulate.loads import Changes, Floats, Indices
 
 __all__ = ["Recording", "Replayed"]
 

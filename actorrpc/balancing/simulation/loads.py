@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from actorrpc.simulate.connections import Connections
+from actorrpc.balancing.simulation.connections import Connections
 
 __all__ = ["Changes", "Load", "Random"]
 

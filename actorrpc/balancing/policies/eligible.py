@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actorrpc.broker.balancer import ConnectionLoad, HubLoad, View
+from actorrpc.balancing.view import ConnectionLoad, HubLoad, View
 
 __all__ = ["STALE", "known", "movable", "takes"]
 

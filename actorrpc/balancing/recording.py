@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from actorrpc.broker.balancer import HubLoad
+from actorrpc.balancing.view import HubLoad
 from actorrpc.errors import ConfigError
 
 __all__ = ["Recording", "recording"]

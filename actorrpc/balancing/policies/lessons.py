@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import fmean
 
-from actorrpc.broker.policies.grain import GRAIN
+from actorrpc.balancing.policies.grain import GRAIN
 
 __all__ = ["Comparison", "Lessons", "Sample"]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actorrpc.broker.policies import NAMES, make_policy
+from actorrpc.balancing.policies import NAMES, make_policy
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 
 if TYPE_CHECKING:
-    from actorrpc.simulate.recording import Recording
-    from actorrpc.simulate.runs import Progress, Run
-    from actorrpc.simulate.scenario import Scenario
+    from actorrpc.balancing.simulation.recording import Recording
+    from actorrpc.balancing.simulation.runs import Progress, Run
+    from actorrpc.balancing.simulation.scenario import Scenario
 
 __all__ = ["simulate"]
 
@@ -59,7 +59,7 @@ def simulate(
         _need("matplotlib")
         if not plot_path.endswith((".png", ".svg")):
             raise ConfigError(f"cannot draw {plot_path}: its name must end with .png or .svg")
-    from actorrpc.simulate import runs
+    from actorrpc.balancing.simulation import runs
 
     found = _run_all(loads, policies or NAMES, replay, numbers)
     print(runs.document(found) if as_json else runs.table(found))
@@ -75,7 +75,7 @@ def _need(module: str) -> None:
 
 
 def _plot(found: list[Run], path: str) -> None:
-    from actorrpc.simulate.plots import plot
+    from actorrpc.balancing.simulation.plots import plot
 
     try:
         plot(found, path)
@@ -86,8 +86,8 @@ def _plot(found: list[Run], path: str) -> None:
 def _run_all(
     loads: tuple[str, ...], policies: tuple[str, ...], replay: str | None, numbers: dict[str, Any]
 ) -> list[Run]:
-    from actorrpc.simulate.recording import Recording
-    from actorrpc.simulate.scenario import LOADS, Scenario
+    from actorrpc.balancing.simulation.recording import Recording
+    from actorrpc.balancing.simulation.scenario import LOADS, Scenario
 
     for policy in policies:
         make_policy(policy)
@@ -106,7 +106,7 @@ def _run_all(
 
 
 def _one(scenario: Scenario, policy: str) -> Run:
-    from actorrpc.simulate.runs import run
+    from actorrpc.balancing.simulation.runs import run
 
     return _with_progress(
         scenario.load, policy, scenario.seconds, lambda progress: run(scenario, policy, progress)
@@ -114,7 +114,7 @@ def _one(scenario: Scenario, policy: str) -> Run:
 
 
 def _replay(recording: Recording, scenario: Scenario, policy: str) -> Run:
-    from actorrpc.simulate.runs import run_recording
+    from actorrpc.balancing.simulation.runs import run_recording
 
     return _with_progress(
         "replay",

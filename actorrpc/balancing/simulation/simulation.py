@@ -7,16 +7,16 @@ from functools import partial
 
 import numpy as np
 
-from actorrpc.broker.balancer import History, Move, Policy, View
-from actorrpc.broker.decisions import MOVES_AT_ONCE, PolicyFailed, decide
+from actorrpc.balancing.decide import MOVES_AT_ONCE, PolicyFailed, decide
+from actorrpc.balancing.simulation.connections import Connections
+from actorrpc.balancing.simulation.events import Events
+from actorrpc.balancing.simulation.loads import Changes, Floats, Indices, Load
+from actorrpc.balancing.simulation.measures import Measures
+from actorrpc.balancing.simulation.queueing import SERVICE, drain
+from actorrpc.balancing.simulation.reports import PERIOD, Reports
+from actorrpc.balancing.simulation.scenario import Scenario
+from actorrpc.balancing.view import History, Move, Policy, View
 from actorrpc.errors import ConfigError
-from actorrpc.simulate.connections import Connections
-from actorrpc.simulate.events import Events
-from actorrpc.simulate.loads import Changes, Floats, Indices, Load
-from actorrpc.simulate.measures import Measures
-from actorrpc.simulate.queueing import SERVICE, drain
-from actorrpc.simulate.reports import PERIOD, Reports
-from actorrpc.simulate.scenario import Scenario
 
 __all__ = ["Simulation"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actorrpc.simulate.queueing import SERVICE
+from actorrpc.balancing.simulation.queueing import SERVICE
 
 __all__ = ["RETURN", "Figures", "Measures"]
 

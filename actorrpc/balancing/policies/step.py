@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from actorrpc.broker.balancer import ConnectionLoad, HubLoad, Move, Stay, View
-from actorrpc.broker.policies.eligible import movable, takes
-from actorrpc.broker.policies.grain import GRAIN, grained
-from actorrpc.broker.policies.restraint import Backoff, Budget
-from actorrpc.broker.policies.worth import Terms, pays, stops, weight
+from actorrpc.balancing.policies.eligible import movable, takes
+from actorrpc.balancing.policies.grain import GRAIN, grained
+from actorrpc.balancing.policies.restraint import Backoff, Budget
+from actorrpc.balancing.policies.worth import Terms, pays, stops, weight
+from actorrpc.balancing.view import ConnectionLoad, HubLoad, Move, Stay, View
 
 __all__ = ["Step"]
 

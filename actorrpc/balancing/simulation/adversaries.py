@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from actorrpc.simulate.connections import Connections
-from actorrpc.simulate.loads import Changes, LogNormal
+from actorrpc.balancing.simulation.connections import Connections
+from actorrpc.balancing.simulation.loads import Changes, LogNormal
 
 __all__ = ["Adversary", "Follower", "Herd"]
 

@@ -1,0 +1,1 @@
+"""Which connections should move where: what a policy is shown, what it decides, and hubs that do not exist."""
