@@ -24,7 +24,7 @@ if not __package__:
 
 from actorrpc.balancing.policies import make_policy
 from actorrpc.balancing.simulation.measures import Figures
-from actorrpc.balancing.simulation.runs import run
+from actorrpc.balancing.simulation.results import run
 from actorrpc.balancing.simulation.scenario import LOADS, Scenario
 from actorrpc.balancing.view import ConnectionLoad, History, HubLoad, Move, View
 from benchmarks import figures

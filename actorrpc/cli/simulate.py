@@ -13,8 +13,8 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 
 if TYPE_CHECKING:
-    from actorrpc.balancing.simulation.recording import Recording
-    from actorrpc.balancing.simulation.runs import Progress, Run
+    from actorrpc.balancing.simulation.replay import Recording
+    from actorrpc.balancing.simulation.results import Progress, Run
     from actorrpc.balancing.simulation.scenario import Scenario
 
 __all__ = ["simulate"]
@@ -59,7 +59,7 @@ def simulate(
         _need("matplotlib")
         if not plot_path.endswith((".png", ".svg")):
             raise ConfigError(f"cannot draw {plot_path}: its name must end with .png or .svg")
-    from actorrpc.balancing.simulation import runs
+    from actorrpc.balancing.simulation import results as runs
 
     found = _run_all(loads, policies or NAMES, replay, numbers)
     print(runs.document(found) if as_json else runs.table(found))
@@ -86,7 +86,7 @@ def _plot(found: list[Run], path: str) -> None:
 def _run_all(
     loads: tuple[str, ...], policies: tuple[str, ...], replay: str | None, numbers: dict[str, Any]
 ) -> list[Run]:
-    from actorrpc.balancing.simulation.recording import Recording
+    from actorrpc.balancing.simulation.replay import Recording
     from actorrpc.balancing.simulation.scenario import LOADS, Scenario
 
     for policy in policies:
@@ -106,7 +106,7 @@ def _run_all(
 
 
 def _one(scenario: Scenario, policy: str) -> Run:
-    from actorrpc.balancing.simulation.runs import run
+    from actorrpc.balancing.simulation.results import run
 
     return _with_progress(
         scenario.load, policy, scenario.seconds, lambda progress: run(scenario, policy, progress)
@@ -114,7 +114,7 @@ def _one(scenario: Scenario, policy: str) -> Run:
 
 
 def _replay(recording: Recording, scenario: Scenario, policy: str) -> Run:
-    from actorrpc.balancing.simulation.runs import run_recording
+    from actorrpc.balancing.simulation.results import run_recording
 
     return _with_progress(
         "replay",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actorrpc.balancing.policies import NAMES
-from actorrpc.balancing.simulation.recording import Recording, Replayed
+from actorrpc.balancing.simulation.replay import Recording, Replayed
 from actorrpc.cli.commands import main
 from actorrpc.errors import ConfigError
 

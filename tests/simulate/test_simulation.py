@@ -7,10 +7,10 @@ import pytest
 
 from actorrpc.balancing.policies import make_policy
 from actorrpc.balancing.simulation.connections import LONG, SHORT, Connections
+from actorrpc.balancing.simulation.hub_reports import HEAVIEST, OTHERS, PERIOD, Reports
 from actorrpc.balancing.simulation.measures import Measures, weighted_percentile
 from actorrpc.balancing.simulation.queueing import SERVICE, drain
-from actorrpc.balancing.simulation.reports import HEAVIEST, OTHERS, PERIOD, Reports
-from actorrpc.balancing.simulation.runs import run
+from actorrpc.balancing.simulation.results import run
 from actorrpc.balancing.simulation.scenario import LOADS, Scenario
 from actorrpc.balancing.simulation.simulation import PLAN, Simulation
 from actorrpc.balancing.view import ConnectionLoad, Move, View

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib
 
-from actorrpc.balancing.simulation.runs import Run
+from actorrpc.balancing.simulation.results import Run
 
 __all__ = ["plot"]
 

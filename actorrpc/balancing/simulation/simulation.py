@@ -10,10 +10,10 @@ import numpy as np
 from actorrpc.balancing.decide import MOVES_AT_ONCE, PolicyFailed, decide
 from actorrpc.balancing.simulation.connections import Connections
 from actorrpc.balancing.simulation.events import Events
+from actorrpc.balancing.simulation.hub_reports import PERIOD, Reports
 from actorrpc.balancing.simulation.loads import Changes, Floats, Indices, Load
 from actorrpc.balancing.simulation.measures import Measures
 from actorrpc.balancing.simulation.queueing import SERVICE, drain
-from actorrpc.balancing.simulation.reports import PERIOD, Reports
 from actorrpc.balancing.simulation.scenario import Scenario
 from actorrpc.balancing.view import History, Move, Policy, View
 from actorrpc.errors import ConfigError

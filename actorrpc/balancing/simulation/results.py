@@ -9,7 +9,7 @@ from typing import Any
 
 from actorrpc.balancing.policies import make_policy
 from actorrpc.balancing.simulation.measures import RETURN, Figures
-from actorrpc.balancing.simulation.recording import Recording, Replayed
+from actorrpc.balancing.simulation.replay import Recording, Replayed
 from actorrpc.balancing.simulation.scenario import Scenario
 from actorrpc.balancing.simulation.simulation import Simulation
 
