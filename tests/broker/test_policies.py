@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import actorrpc
 from actorrpc.balancing.policies import DEFAULT, NAMES, make_policy
-from actorrpc.balancing.policies.plain import Count, Greedy, Steal
+from actorrpc.balancing.policies.simple import Count, Greedy, Steal
 from actorrpc.balancing.view import ConnectionLoad, History, HubLoad, Move, Policy, View
 from actorrpc.errors import ConfigError
 from tests.broker.views import connection, hub, moves, plan

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.balancing.policies.lessons import Comparison, Lessons
+from actorrpc.balancing.policies.do_gaps_last import Comparison, Lessons
 from actorrpc.balancing.policies.levels import Levels
 from actorrpc.balancing.policies.restraint import Backoff, Budget, Rest
 from actorrpc.balancing.policies.steady import Steady
+from actorrpc.balancing.policies.terms import Terms, stops
 from actorrpc.balancing.policies.trials import Trials
-from actorrpc.balancing.policies.worth import Terms, stops
 from actorrpc.balancing.view import History, HubLoad, Move, Stay
 from tests.broker.views import connection, hub, moves, plan, stays, view
 

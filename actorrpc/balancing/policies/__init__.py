@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from actorrpc.balancing.policies.plain import Count, Greedy, Nothing, Steal
+from actorrpc.balancing.policies.simple import Count, Greedy, Nothing, Steal
 from actorrpc.balancing.policies.steady import Steady
 from actorrpc.balancing.view import Policy
 from actorrpc.errors import ConfigError

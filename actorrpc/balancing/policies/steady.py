@@ -16,14 +16,14 @@ import math
 from collections.abc import Iterable
 from statistics import fmean
 
+from actorrpc.balancing.policies.do_gaps_last import Comparison, Lessons
 from actorrpc.balancing.policies.eligible import known
 from actorrpc.balancing.policies.grain import GRAIN, grained
-from actorrpc.balancing.policies.lessons import Comparison, Lessons
 from actorrpc.balancing.policies.levels import Levels
+from actorrpc.balancing.policies.one_plan import Step
 from actorrpc.balancing.policies.restraint import Backoff, Budget, Rest
-from actorrpc.balancing.policies.step import Step
+from actorrpc.balancing.policies.terms import Terms
 from actorrpc.balancing.policies.trials import Trials
-from actorrpc.balancing.policies.worth import Terms
 from actorrpc.balancing.view import HubLoad, Move, Stay, View
 
 __all__ = ["Steady"]

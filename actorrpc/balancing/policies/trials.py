@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import fmean
 
+from actorrpc.balancing.policies.do_gaps_last import Lessons, Sample
 from actorrpc.balancing.policies.grain import GRAIN
-from actorrpc.balancing.policies.lessons import Lessons, Sample
 
 __all__ = ["Trials"]
 

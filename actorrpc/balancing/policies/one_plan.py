@@ -11,7 +11,7 @@ from statistics import fmean
 from actorrpc.balancing.policies.eligible import movable, takes
 from actorrpc.balancing.policies.grain import GRAIN, grained
 from actorrpc.balancing.policies.restraint import Backoff, Budget
-from actorrpc.balancing.policies.worth import Terms, pays, stops, weight
+from actorrpc.balancing.policies.terms import Terms, pays, stops, weight
 from actorrpc.balancing.view import ConnectionLoad, HubLoad, Move, Stay, View
 
 __all__ = ["Step"]
