@@ -27,7 +27,7 @@ from typing import Any
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
-from actorrpc.broker import console
+from actorrpc.broker.admin.answers import ask as console
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from benchmarks.accounting import cpu_seconds

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import NamedTuple
 
-from actorrpc.broker import console
+from actorrpc.broker.admin.answers import ask as console
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from benchmarks.accounting import cpu_seconds

@@ -289,7 +289,7 @@ def test_a_broker_that_hangs_up(runtime_dir: str, capsys: pytest.CaptureFixture[
 def test_a_broker_that_does_not_answer(
     runtime_dir: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actorrpc.broker.console.GRACE", 0.05)
+    monkeypatch.setattr("actorrpc.broker.admin.ask.GRACE", 0.05)
     with RuntimeDir(runtime_dir).claim() as claim, claim.open_socket() as listener:
         claim.announce(0)
         assert isinstance(listener, socket.socket)

@@ -8,9 +8,9 @@ from signal import SIGINT, SIGTERM
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recording import recording
-from actorrpc.broker.admin import Admin
-from actorrpc.broker.limits import check_descriptors
-from actorrpc.broker.queues import ACCEPT_MODES, Queues
+from actorrpc.broker.accept_queues import ACCEPT_MODES, Queues
+from actorrpc.broker.admin.answers import Admin
+from actorrpc.broker.descriptors import check_descriptors
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.broker.signals import caught

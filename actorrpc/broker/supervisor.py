@@ -13,13 +13,13 @@ import gevent
 from gevent import get_hub
 from gevent.queue import Empty, Queue
 
-from actorrpc.broker.homes import SLOTS, assign, terms
-from actorrpc.broker.hub import Hub
+from actorrpc.broker.accept_queues import Queues
+from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess, introduce
 from actorrpc.broker.moves import MoveStatistics
-from actorrpc.broker.process import HUB_COMMAND, HubProcess, introduce
-from actorrpc.broker.queues import Queues
+from actorrpc.broker.places import Whereabouts
 from actorrpc.broker.runtime_dir import Claim
-from actorrpc.broker.whereabouts import Whereabouts
+from actorrpc.broker.slot import Hub
+from actorrpc.broker.topic_homes import SLOTS, assign, terms
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard

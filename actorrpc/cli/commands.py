@@ -346,8 +346,8 @@ def stop(runtime_dir: str | None) -> None:
 
     Where the broker is dead, the hubs that it has left are stopped.
     """
-    from actorrpc.broker.console import NoAnswer
-    from actorrpc.broker.console import stop as stop_all
+    from actorrpc.broker.admin.ask import NoAnswer
+    from actorrpc.broker.admin.ask import stop as stop_all
     from actorrpc.broker.runtime_dir import RuntimeDir
 
     try:
@@ -373,7 +373,7 @@ def protoc(arguments: tuple[str, ...]) -> Any:
 
 def _ask(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIMEOUT) -> Reply:
     """Return the broker's answer, after its warnings. Raises what ends the command if it is an error."""
-    from actorrpc.broker.console import NoAnswer, ask
+    from actorrpc.broker.admin.ask import NoAnswer, ask
     from actorrpc.broker.runtime_dir import RuntimeDir
 
     try:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from actorrpc.broker import console
+from actorrpc.broker.admin.answers import ask as console
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.pb.admin_pb2 import Request
 from tests.apps.shapes_actorrpc import StatefulStub

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from actorrpc.broker import admin
+from actorrpc.broker.admin.answers import answers as admin
 from actorrpc.ipc.framing import encode
 from actorrpc.pb.admin_pb2 import Reply, Request
 from tests.broker.servers import PATIENCE, ServerProcess, until

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.broker import elsewhere
-from actorrpc.broker.console import ask, stop
+from actorrpc.broker.admin.answers import elsewhere
+from actorrpc.broker.admin.ask import ask, stop
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from actorrpc.pb.admin_pb2 import Request

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorrpc.broker.homes import SLOTS, assign, terms
+from actorrpc.broker.topic_homes import SLOTS, assign, terms
 
 NOBODY = -1
 

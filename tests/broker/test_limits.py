@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.broker.limits import check_descriptors, needed_descriptors
+from actorrpc.broker.descriptors import check_descriptors, needed_descriptors
 from actorrpc.errors import ConfigError
 from tests.broker.servers import ACTORRPC, APP, ROOT, environment
 

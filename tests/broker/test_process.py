@@ -14,9 +14,9 @@ import pytest
 from gevent.event import Event
 from gevent.queue import Queue
 
-from actorrpc.broker.hub import restart_delay
-from actorrpc.broker.process import HubProcess, introduce
+from actorrpc.broker.hub_process import HubProcess, introduce
 from actorrpc.broker.runtime_dir import Claim, RuntimeDir
+from actorrpc.broker.slot import restart_delay
 from actorrpc.pb.control_pb2 import Connections, ListConnections, Load, Moved, Start, ToHub
 from tests.broker.servers import PATIENCE, environment
 
@@ -167,7 +167,7 @@ def test_states(start: Start_, monkeypatch: pytest.MonkeyPatch) -> None:
     """)
     hub.owner.ready.get(timeout=PATIENCE)
     assert hub.process.state == "serving"
-    monkeypatch.setattr("actorrpc.broker.process.SILENCE", 0)
+    monkeypatch.setattr("actorrpc.broker.hub_process.SILENCE", 0)
     assert hub.process.state == "silent"
     hub.process.stop(4)
     assert hub.process.state == "stopping"

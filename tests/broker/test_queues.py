@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.broker.queues import Queues, holders
+from actorrpc.broker.accept_queues import Queues, holders
 from actorrpc.net.listening import open_listeners
 from actorrpc.pb.control_pb2 import Load, ToHub
 

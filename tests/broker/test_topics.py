@@ -13,7 +13,7 @@ from zlib import crc32
 import grpc
 import pytest
 
-from actorrpc.broker.homes import SLOTS, assign
+from actorrpc.broker.topic_homes import SLOTS, assign
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.broker.servers import PATIENCE, ServerProcess, until

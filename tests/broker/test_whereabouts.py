@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actorrpc.broker import whereabouts
-from actorrpc.broker.whereabouts import Whereabouts
+from actorrpc.broker import places as whereabouts
+from actorrpc.broker.places import Whereabouts
 from actorrpc.pb.control_pb2 import Moved
 
 

@@ -20,7 +20,7 @@ from zlib import crc32
 import pytest
 
 from actorrpc.actor import Actor
-from actorrpc.broker import homes as broker_homes
+from actorrpc.broker import topic_homes as broker_homes
 from actorrpc.errors import RpcError
 from actorrpc.hub import node
 from actorrpc.hub.actors.cell import MESSAGE, TOPIC, Cell

@@ -13,7 +13,7 @@ import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from actorrpc.broker.process import HubProcess
+from actorrpc.broker.hub_process import HubProcess
 from actorrpc.log import about
 from actorrpc.net.listening import address_of
 from actorrpc.pb import control_pb2

@@ -8,7 +8,7 @@ import signal
 import time
 from contextlib import ExitStack, suppress
 
-from actorrpc.broker.elsewhere import forbidden, nobody_there
+from actorrpc.broker.admin.elsewhere import forbidden, nobody_there
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError

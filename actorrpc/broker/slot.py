@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from actorrpc.broker.process import HubProcess
+from actorrpc.broker.hub_process import HubProcess
 from actorrpc.pb.control_pb2 import SharedConnections
 
 __all__ = ["Hub", "restart_delay"]

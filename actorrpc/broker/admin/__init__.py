@@ -1,0 +1,1 @@
+"""Questions about a running server: how they are asked, and how a broker answers them."""
