@@ -176,7 +176,7 @@ class Call(Generic[Reply]):
         #: the cursor has been set since.
         self.origin: tuple[int, bytes | None] | None = None
         self.cursor_set = False
-        #: What the message of its turn, or of its iterable's, is counted with (``actorrpc.hub.metering.parsed``).
+        #: What the message of its turn, or of its iterable's, is counted with (``hub.metering.parsed``).
         self.parsed = 0
         #: The greenlet that runs a turn of the call, and since when; not 0 once a handler has had the call.
         self.runner: greenlet | None = None

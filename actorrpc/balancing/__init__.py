@@ -1,1 +1,1 @@
-"""Which connections should move where: what a policy is shown, what it decides, and hubs that do not exist."""
+"""Which connections should move where: what policies see and decide, and hubs that do not exist."""
