@@ -27,7 +27,7 @@ from typing import Any
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
-from actorrpc.broker.admin.answers import ask as console
+from actorrpc.broker.admin import ask
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from benchmarks.accounting import cpu_seconds
@@ -71,8 +71,8 @@ class Line:
                 ):
                     self._measure(running.address, broker)
             finally:
-                with suppress(ConfigError, console.NoAnswer):  # there is none, which is the rule
-                    console.stop(directory)
+                with suppress(ConfigError, ask.NoAnswer):  # there is none, which is the rule
+                    ask.stop(directory)
 
     def _measure(self, address: str, broker: Broker) -> None:
         opening = record_opening(address)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import NamedTuple
 
-from actorrpc.broker.admin.answers import ask as console
+from actorrpc.broker.admin import ask
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from benchmarks.accounting import cpu_seconds
@@ -96,8 +96,8 @@ def pair(placement: Placement, *, prepares: Path | None = None) -> Iterator[Pair
                     pin(pid, core)
                 yield Pair(running.address, directory.socket_path, broker, pids)
         finally:
-            with suppress(ConfigError, console.NoAnswer):  # there is none, which is the rule
-                console.stop(directory)
+            with suppress(ConfigError, ask.NoAnswer):  # there is none, which is the rule
+                ask.stop(directory)
 
 
 @contextmanager
