@@ -12,18 +12,34 @@ from fnmatch import fnmatch
 
 __all__ = ["is_quick", "rank", "wants_the_machine", "workers"]
 
-INNER = ("wire/*", "handoff/*", "hub/*", "log/*", "testing/*", "broker/*", "codegen/*", "test_*.py::*")
+INNER = (
+    "balancing/*",
+    "broker/*",
+    "codegen/*",
+    "hub/*",
+    "ipc/*",
+    "log/*",
+    "loop/*",
+    "moving/*",
+    "net/*",
+    "testing/*",
+    "wire/*",
+    "test_*.py::*",
+)
 #: Of these folders what starts processes, or makes so many examples that it takes a minute by itself.
 OUTER = (
+    "balancing/test_benchmark.py*",
+    "balancing/test_command.py*",
+    "balancing/test_simulation.py*",
     "broker/test_accepting.py*",
-    "broker/test_admin.py*",
+    "broker/test_answers.py*",
     "broker/test_balancing.py*",
     "broker/test_boot.py*",
     "broker/test_grpcio.py*",
-    "broker/test_limits.py*",
+    "broker/test_descriptors.py*",
     "broker/test_log.py*",
     "broker/test_ownership.py*",
-    "broker/test_process.py*",
+    "broker/test_hub_process.py*",
     "broker/test_serving.py*",
     "broker/test_topics.py*",
     "broker/test_worker.py*",
@@ -38,7 +54,7 @@ OUTER = (
     "codegen/test_taken.py*",
     "codegen/test_types.py*",
     "codegen/test_wheel.py*",
-    "handoff/test_handoff.py::test_one_owner_whatever_happens*",
+    "moving/test_handoff.py::test_one_owner_whatever_happens*",
     "log/test_programs.py*",
     "testing/test_programs.py*",
     "test_benchmarks.py*",
@@ -49,7 +65,7 @@ OUTER = (
 #: What measures, or fills the machine: one after another, and nothing beside it.
 WHOLE_MACHINE = ("chaos/*", "hostile/*", "test_benchmarks.py")
 #: What takes longest by itself, so that it begins first.
-LONG = ("interop/*", "forks/*", "examples/*", "simulate/*", "fuzz/*", "broker/*", "codegen/*", "turns/*")
+LONG = ("interop/*", "forks/*", "examples/*", "balancing/*", "fuzz/*", "broker/*", "codegen/*", "turns/*")
 
 
 def is_quick(test: str) -> bool:

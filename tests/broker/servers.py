@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from actorrpc.broker.admin.answers import ask as console
+from actorrpc.broker.admin import ask
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.pb.admin_pb2 import Request
 from tests.apps.shapes_actorrpc import StatefulStub
@@ -153,7 +153,7 @@ class ServerProcess:
 
     def ask(self, request: Request) -> Any:
         """Ask as the command line does, without the time that a process takes."""
-        return json.loads(console.ask(RuntimeDir(str(self.runtime_dir)), request, PATIENCE).json)
+        return json.loads(ask.ask(RuntimeDir(str(self.runtime_dir)), request, PATIENCE).json)
 
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = self.ask(Request(status=Request.Status()))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.broker.admin.answers import elsewhere
+from actorrpc.broker.admin import elsewhere
 from actorrpc.broker.admin.ask import ask, stop
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError

@@ -17,7 +17,8 @@ import actorrpc
 from actorrpc.hub.actors import service_host as host
 from actorrpc.hub.topics import embedded as topics
 from actorrpc.hub.topics import numbered_log as topic_log
-from actorrpc.hub.topics.embedded import Topics, publications
+from actorrpc.hub.topics import publications
+from actorrpc.hub.topics.embedded import Topics
 from actorrpc.hub.topics.home import Home
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub

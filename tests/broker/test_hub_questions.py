@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from gevent.event import AsyncResult
 
-from actorrpc.broker.admin.answers import hub_questions as questions
+from actorrpc.broker.admin import hub_questions as questions
 from actorrpc.broker.admin.hub_questions import Verdict, judge
 from actorrpc.broker.hub_process import Answer
 from actorrpc.pb.control_pb2 import Connection, Connections, MoveResult, ToHub

@@ -15,7 +15,7 @@ from actorrpc.balancing.policies.steady import Steady
 from actorrpc.balancing.policies.terms import Terms, stops
 from actorrpc.balancing.policies.trials import Trials
 from actorrpc.balancing.view import History, HubLoad, Move, Stay
-from tests.broker.views import connection, hub, moves, plan, stays, view
+from tests.balancing.views import connection, hub, moves, plan, stays, view
 
 
 def trusting(terms: Terms | None = None) -> Steady:

@@ -17,7 +17,7 @@ from actorrpc.balancing.policies import DEFAULT, NAMES, make_policy
 from actorrpc.balancing.policies.simple import Count, Greedy, Steal
 from actorrpc.balancing.view import ConnectionLoad, History, HubLoad, Move, Policy, View
 from actorrpc.errors import ConfigError
-from tests.broker.views import connection, hub, moves, plan
+from tests.balancing.views import connection, hub, moves, plan
 
 each_policy = pytest.mark.parametrize("name", NAMES)
 

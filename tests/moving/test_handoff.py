@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from actorrpc.hub.moving.states import SOURCE, TARGET, SourceState, TargetState
 from actorrpc.hub.moving.target import Target
 from actorrpc.loop.duties import LONGEST, reason
-from tests.handoff.model import FAILING, REFUSALS, World
+from tests.moving.model import FAILING, REFUSALS, World
 
 
 def run(world: World, *names: str) -> World:

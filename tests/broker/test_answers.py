@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from actorrpc.broker.admin.answers import answers as admin
+from actorrpc.broker.admin import answers
 from actorrpc.ipc.framing import encode
 from actorrpc.pb.admin_pb2 import Reply, Request
 from tests.broker.servers import PATIENCE, ServerProcess, until
@@ -48,17 +48,17 @@ def test_who_does_not_ask_keeps_nobody_waiting(
     serve: Serve, call: Callable[[ServerProcess], socket.socket], words: bytes
 ) -> None:
     server = serve(hubs=1)
-    for _ in range(3 * admin.MAX_CALLERS):
+    for _ in range(3 * answers.MAX_CALLERS):
         call(server).sendall(words)
     assert server.run("status").returncode == 0
-    for _ in range(3 * admin.MAX_CALLERS):
+    for _ in range(3 * answers.MAX_CALLERS):
         call(server).sendall(words)
     done = server.run("stop")
     assert done.returncode == 0, done.stderr
     assert server.wait() == 0
 
 
-@pytest.mark.parametrize("at_once", [1, admin.MAX_QUESTIONS])
+@pytest.mark.parametrize("at_once", [1, answers.MAX_QUESTIONS])
 def test_every_question_is_answered(
     serve: Serve, call: Callable[[ServerProcess], socket.socket], at_once: int
 ) -> None:
@@ -75,7 +75,7 @@ def test_who_asks_too_much_at_once_has_to_go(
 ) -> None:
     server = serve(hubs=1)
     caller = call(server)
-    caller.sendall((admin.MAX_QUESTIONS + 1) * STATUS)
+    caller.sendall((answers.MAX_QUESTIONS + 1) * STATUS)
     with pytest.raises((BrokenPipeError, ConnectionResetError, EOFError)):
         while True:
             answer(caller)
@@ -109,16 +109,16 @@ def test_an_answer_may_be_larger_than_a_question(
         assert len(server.connections()) == count
         caller = call(server)
         caller.sendall(encode(Request(connections=Request.Connections())))
-        assert len(answer(caller)) > admin.MAX_REQUEST
+        assert len(answer(caller)) > answers.MAX_REQUEST
         done = server.run("connections")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) > count
 
 
 def test_an_answer_that_no_frame_holds_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin, "MAX_FRAME", 1000)
+    monkeypatch.setattr(answers, "MAX_FRAME", 1000)
     ours, theirs = socket.socketpair()
-    caller = admin._Caller(ours, lambda caller, request: None, lambda caller: None)
+    caller = answers._Caller(ours, lambda caller, request: None, lambda caller: None)
     with theirs:
         for text in ("x" * 2000, "small"):
             caller.answer(Reply(json=text))
