@@ -17,8 +17,8 @@ from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard, users_code
 from actorrpc.hub.accepting.reception import Reception
-from actorrpc.hub.actors.runners import Runners
 from actorrpc.hub.calls.intercepted import Endings, InterceptedCall
+from actorrpc.hub.calls.shared_connections import Sharing
 from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering.usage import Meter, shares
 from actorrpc.hub.moving.handoffs import Handoffs
@@ -28,9 +28,9 @@ from actorrpc.hub.moving.snapshot import Arrival, Departure, thaw
 from actorrpc.hub.moving.source import Source
 from actorrpc.hub.moving.target import Unwilling
 from actorrpc.hub.report import Reporter
+from actorrpc.hub.runtime.runners import Runners
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.serving.shared_connections import Sharing
 from actorrpc.hub.topics.embedded import Topics
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.link import Link

@@ -7,7 +7,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from actorrpc.actor import Service, make
-from actorrpc.hub.actors.identities import check_identity
+from actorrpc.hub.calls.identity import check_identity
 from actorrpc.testing.recorder import Publication, Recorder, Subscription
 
 __all__ = ["actor", "published", "recorder_of", "subscriptions"]

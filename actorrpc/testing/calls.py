@@ -12,7 +12,7 @@ from actorrpc.actor import Service
 from actorrpc.app import Route
 from actorrpc.call import Call, Reply
 from actorrpc.errors import StatusCode
-from actorrpc.hub.actors.identities import check_identity, check_unset
+from actorrpc.hub.calls.identity import check_identity, check_unset
 from actorrpc.testing.actors import recorder_of
 from actorrpc.testing.recorder import Recorder
 from actorrpc.wire.metadata import Metadata

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from actorrpc.hub.actors.runners import get_ident
+from actorrpc.hub.runtime.runners import get_ident
 
 __all__ = ["Raised"]
 

@@ -17,8 +17,8 @@ import gevent
 from gevent.event import Event
 from gevent.monkey import get_original, is_module_patched
 
-from actorrpc.hub.actors.runners import get_ident
 from actorrpc.hub.runtime.guard import outlive_errors
+from actorrpc.hub.runtime.runners import get_ident
 
 __all__ = ["LoopThread", "Stuck"]
 

@@ -36,8 +36,8 @@ from gevent.server import StreamServer
 from gevent.socket import wait_read
 
 import actorrpc
-from actorrpc.hub.actors.runners import Runner, Runners
 from actorrpc.hub.metering.usage import Usage
+from actorrpc.hub.runtime.runners import Runner, Runners
 from actorrpc.hub.serving.connection import Connection
 from benchmarks.gen.bench_actorrpc import BurdenBase, EchoBase
 from benchmarks.gen.bench_pb2 import Done, Note, Share

@@ -15,7 +15,7 @@ import gevent
 from greenlet import greenlet
 
 import actorrpc
-from actorrpc.hub.actors.runners import Runner
+from actorrpc.hub.runtime.runners import Runner
 from tests.apps.bookkeeper import Bookkeeper
 from tests.apps.iterables import Opened, opened, whose
 from tests.apps.storm_actorrpc import InspectorBase, StormBase

@@ -642,7 +642,7 @@ def test_idleness_counts_from_the_end_of_a_call_that_blocked():
 
 
 def test_stacks_that_nobody_needs_are_given_back(monkeypatch):
-    monkeypatch.setattr("actorrpc.hub.actors.runners._REST", 0.0)
+    monkeypatch.setattr("actorrpc.hub.runtime.runners._REST", 0.0)
 
     class Slow(StatelessBase):
         def Unary(self, request, call):

@@ -17,7 +17,7 @@ import pytest
 
 import actorrpc
 from actorrpc import RpcError, StatusCode
-from actorrpc.hub.actors.failures import describe
+from actorrpc.hub.calls.failures import describe
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.hub.serving import Hubs, serving

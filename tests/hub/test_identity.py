@@ -14,7 +14,7 @@ import pytest
 import actorrpc
 from actorrpc import RpcError, StatusCode
 from actorrpc.errors import ConfigError
-from actorrpc.hub.actors.identities import LONGEST
+from actorrpc.hub.calls.identity import LONGEST
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
 from tests.hub.serving import Hubs, serving

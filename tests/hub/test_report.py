@@ -14,12 +14,12 @@ import grpc
 import pytest
 
 from actorrpc.config import Config
+from actorrpc.hub.calls.shared_connections import Sharing
 from actorrpc.hub.metering.proc import ProcNumber, can_open
 from actorrpc.hub.metering.usage import LIGHT, Meter, Usage
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.report import HEAVIEST, OTHERS, WARM, Reporter, Rotation, core_wait
 from actorrpc.hub.serving.connection_states import SERVING
-from actorrpc.hub.serving.shared_connections import Sharing
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item

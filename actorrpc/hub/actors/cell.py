@@ -25,11 +25,11 @@ from google.protobuf.message import DecodeError, Message
 from actorrpc.actor import MOVED, Actor, Held, Service, make, overrides, state_of
 from actorrpc.call import UNSENT_HIGH, Call
 from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
-from actorrpc.hub.actors.failures import contain, fail
-from actorrpc.hub.actors.runners import Runner
 from actorrpc.hub.calls.call_ends import CallEnds, Ended
+from actorrpc.hub.calls.failures import contain, fail
 from actorrpc.hub.calls.variables import run_in
 from actorrpc.hub.metering.usage import Part
+from actorrpc.hub.runtime.runners import Runner
 from actorrpc.hub.serving.connection_states import CLOSED
 from actorrpc.log import about
 from actorrpc.pb import snapshot_pb2

@@ -17,11 +17,11 @@ from google.protobuf.message import Message
 from actorrpc.call import Call, Reply
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.actors.cell import END, is_mostly_stale
-from actorrpc.hub.actors.failures import contain, fail
-from actorrpc.hub.actors.identities import check_identity, check_unset
-from actorrpc.hub.actors.runners import Runner, Runners
+from actorrpc.hub.calls.failures import contain, fail
+from actorrpc.hub.calls.identity import check_identity, check_unset
 from actorrpc.hub.calls.variables import run_as_turn, run_in
 from actorrpc.hub.metering.usage import Part
+from actorrpc.hub.runtime.runners import Runner, Runners
 from actorrpc.interceptor import Chain
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from greenlet import getcurrent
 from actorrpc.call import Call
 
 if TYPE_CHECKING:
-    from actorrpc.hub.actors.runners import Runner
+    from actorrpc.hub.runtime.runners import Runner
 
 __all__ = ["run_as_turn", "run_in"]
 

@@ -20,10 +20,10 @@ from actorrpc.call import Call
 from actorrpc.errors import RpcError, SnapshotError, StatusCode, StreamFault
 from actorrpc.hub.accepting.listener import socket_of
 from actorrpc.hub.actors.cell import Cell, freeze_origin, key_of, thaw_origin
-from actorrpc.hub.actors.failures import describe
+from actorrpc.hub.actors.refused import Limbo
 from actorrpc.hub.calls.call_ends import Ended
+from actorrpc.hub.calls.failures import describe
 from actorrpc.hub.calls.intercepted import Admission, InterceptedCall
-from actorrpc.hub.calls.refused import Limbo
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.moving.move_cost import contents, price, too_long
 from actorrpc.hub.serving.connection import Connection

@@ -1,1 +1,1 @@
-"""What a hub process is made ready with, so that an app finds what it may expect, and cannot end it."""
+"""What code of an app runs on in a hub process, and what keeps it from stopping or ending that."""

@@ -23,11 +23,11 @@ from actorrpc.call import Call
 from actorrpc.errors import CallCancelled, DeadlineExceeded, RpcError, StatusCode
 from actorrpc.hub.actors.cell import END, MESSAGE, REQUEST, Cell, key_of
 from actorrpc.hub.actors.identities import Identities
-from actorrpc.hub.actors.runners import Runner, get_ident
+from actorrpc.hub.actors.refused import Limbo
 from actorrpc.hub.actors.service_host import ServiceHost
 from actorrpc.hub.calls.intercepted import Admission
-from actorrpc.hub.calls.refused import Limbo
 from actorrpc.hub.metering.usage import Part, Usage
+from actorrpc.hub.runtime.runners import Runner, get_ident
 from actorrpc.hub.serving.connection_states import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.serving.lifetime import Upkeep
 from actorrpc.hub.serving.linger import LINGER, Linger
@@ -131,7 +131,7 @@ class Connection:
         #: Whose actors it has besides its own; None: nobody's.
         self.identities: Identities | None = None
         #: Who calls its own actors (``RequestHead.find_caller``); b"": nobody has yet, or several clients do,
-        #: as that header has told (``actorrpc.hub.serving.shared_connections``).
+        #: as that header has told (``actorrpc.hub.calls.shared_connections``).
         self.caller = b""
         self.shared_by = ""
         #: Turns so far, in all hubs, and how often it moved.

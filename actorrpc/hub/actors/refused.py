@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from actorrpc.call import Call
 from actorrpc.errors import RpcError
-from actorrpc.hub.actors.failures import fail
-from actorrpc.hub.actors.runners import Runner
+from actorrpc.hub.calls.failures import fail
 from actorrpc.hub.calls.variables import run_as_turn
 from actorrpc.hub.metering.usage import Part
+from actorrpc.hub.runtime.runners import Runner
 
 if TYPE_CHECKING:
     from actorrpc.hub.serving.connection import Connection
