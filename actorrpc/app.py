@@ -1,4 +1,4 @@
-"""``App``: the services that a server serves, checked once, as a table from paths to handlers."""
+"""``App``: the services that a server serves, checked once."""
 
 from __future__ import annotations
 
@@ -7,65 +7,16 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
-
-from google.protobuf.message import Message
+from typing import Any
 
 from actorrpc.actor import Actor, Service
+from actorrpc.call import Call
 from actorrpc.errors import ConfigError
-from actorrpc.interceptor import Chain, Interceptor
+from actorrpc.interceptor import Interceptor, check_interceptors
 from actorrpc.loading import explain
 from actorrpc.overrides import check_service
-from actorrpc.service import Method
-from actorrpc.weight import scale_of
 
-if TYPE_CHECKING:
-    from actorrpc.call import Call
-
-__all__ = ["App", "Route", "load"]
-
-
-class Route:
-    """How the calls of one method are served."""
-
-    __slots__ = (
-        "chain",
-        "concurrent",
-        "end_handler",
-        "handler",
-        "light",
-        "method",
-        "parse",
-        "path",
-        "scale",
-        "service",
-        "stateful",
-    )
-
-    def __init__(self, service: type[Service], method: Method, chain: Chain | None = None) -> None:
-        spec = service.__rpc__
-        self.service = service
-        self.method = method
-        #: The app's interceptors; None if it has none.
-        self.chain = chain
-        self.path = spec.path(method)
-        #: ``handler(instance, message, call)``
-        self.handler: Callable[..., Any] = getattr(service, method.handler)
-        #: ``end_handler(instance, call)``, where the client streams
-        self.end_handler: Callable[..., Any] | None = (
-            getattr(service, method.end_handler) if method.client_streaming else None
-        )
-        self.parse: Callable[[bytes], Message] = method.request.FromString
-        #: What its requests take once they are parsed; and how many bytes of them need not be asked about.
-        self.scale = scale_of(method.request.DESCRIPTOR)
-        self.light = self.scale.light
-        #: Its calls are for an actor.
-        self.stateful = spec.state is not None
-        #: Calls of it may run beside the other turns of their service.
-        self.concurrent = not self.stateful or getattr(self.handler, "__actorrpc_concurrent__", False)
-
-    def __repr__(self) -> str:
-        return f"<Route {self.path} to {self.service.__name__}.{self.method.handler}>"
+__all__ = ["App", "load"]
 
 
 class App:
@@ -85,15 +36,13 @@ class App:
         interceptors: Iterable[Interceptor] = (),
         identity: Callable[[Call[Any]], str] | None = None,
     ) -> None:
-        chain = Chain(interceptors, identity)
-        #: What its interceptors do; None if it has none, and calls have no identity.
-        self.chain = chain if chain.interceptors or identity is not None else None
+        if identity is not None and not callable(identity):
+            raise ConfigError(f"identity={identity!r}: give App a function of the call, which returns a str")
+        #: In the order given.
+        self.interceptors = check_interceptors(interceptors)
+        self.identity = identity
         #: Service classes by full name.
         self.services: dict[str, type[Service]] = {}
-        #: Routes by ``:path``.
-        self.routes: dict[str, Route] = {}
-        #: Services with calls that may run beside others.
-        self.beside: set[type[Service]] = set()
         for service in services:
             self._add(service)
         if not self.services:
@@ -119,14 +68,10 @@ class App:
             )
         check_service(service)
         self.services[spec.name] = service
-        for method in spec.methods:
-            route = Route(service, method, self.chain)
-            self.routes[route.path] = route
-            if route.concurrent:
-                self.beside.add(service)
 
     def __repr__(self) -> str:
-        return f"<App {', '.join(self.services)}: {len(self.routes)} methods>"
+        methods = sum(len(service.__rpc__.methods) for service in self.services.values())
+        return f"<App {', '.join(self.services)}: {methods} methods>"
 
 
 def _explain(error: Exception, name: str, attribute: str) -> str:

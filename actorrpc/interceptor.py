@@ -1,4 +1,4 @@
-"""``Interceptor``: what an app does around its handlers, and ``Chain``: all that an app was given.
+"""``Interceptor``: what an app does around its handlers.
 
 Hooks, and no wrapper that calls on: a handler's turn is short, nothing of a call stays on a stack between
 turns, and the next turn may run in another process.
@@ -7,26 +7,16 @@ turns, and the next turn may run in another process.
 from __future__ import annotations
 
 import inspect
-import logging
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from google.protobuf.message import Message
 
-from actorrpc.errors import CallInterrupted, ConfigError, StatusCode
-from actorrpc.log import about
+from actorrpc.call import Call
+from actorrpc.errors import ConfigError, StatusCode
 from actorrpc.signatures import check_hook, check_hook_names
 
-if TYPE_CHECKING:
-    from actorrpc.call import Call
-
-__all__ = ["Chain", "Interceptor"]
-
-log = logging.getLogger("actorrpc.hub")
-
-
-#: Its name for the log, such as ``Auth.on_call``, and what to call.
-Hook = tuple[str, Callable[..., Any]]
+__all__ = ["Interceptor", "check_interceptors"]
 
 
 class Interceptor:
@@ -78,112 +68,15 @@ class Interceptor:
         """
 
 
-class Chain:
-    """The interceptors of an app, hook by hook. Only hooks that some interceptor overrides are there."""
-
-    def __init__(
-        self, interceptors: Iterable[Interceptor], identity: Callable[[Call[Any]], str] | None = None
-    ) -> None:
-        """``identity`` tells whose call it is. Raises ConfigError for what is no interceptor or function."""
-        #: In the order given.
-        try:
-            self.interceptors = tuple(interceptors)
-        except TypeError:
-            raise ConfigError(f"interceptors={interceptors!r}: give App a list of them") from None
-        for each in self.interceptors:
-            _check(each)
-        if identity is not None and not callable(identity):
-            raise ConfigError(f"identity={identity!r}: give App a function of the call, which returns a str")
-        self._identity = identity
-        self._on_call = self._hooks("on_call")
-        self._on_request = self._hooks("on_request")
-        self._on_reply = self._hooks("on_reply")[::-1]
-        self._on_error = self._hooks("on_error")[::-1]
-        self._on_end = self._hooks("on_end")[::-1]
-
-    def _hooks(self, name: str) -> tuple[Hook, ...]:
-        return tuple(
-            (f"{type(each).__name__}.{name}", getattr(each, name))
-            for each in self.interceptors
-            if name in vars(each) or getattr(type(each), name) is not getattr(Interceptor, name)
-        )
-
-    @property
-    def admits(self) -> bool:
-        """Whether a call has to be admitted before its service learns of it."""
-        return bool(self._on_call) or self._identity is not None
-
-    @property
-    def sees_replies(self) -> bool:
-        return bool(self._on_reply)
-
-    def admit(self, call: Call[Any]) -> None:
-        """Run ``on_call``, and find out whose call it is. Raises what refuses the call."""
-        for _, hook in self._on_call:
-            hook(call)
-            if call.ended:
-                return
-        if self._identity is not None and not call.identity:
-            identity = self._identity(call)
-            if not isinstance(identity, str):
-                raise TypeError(
-                    f'App(identity=...) returned {identity!r}, not a str, which may be "" for nobody'
-                )
-            if not call.ended:
-                call.identity = identity
-
-    def request(self, call: Call[Any], message: Message) -> Message:
-        """The message for the handler, unless the call has ended then. Raises what ends the call."""
-        for name, hook in self._on_request:
-            changed = hook(call, message)
-            if call.ended:
-                break
-            message = _checked(name, changed, call.route.method.request)
-        return message
-
-    def reply(self, call: Call[Any], message: Message) -> Message:
-        """The message for the client, unless the call has ended then. Raises what ends the call."""
-        for name, hook in self._on_reply:
-            changed = hook(call, message)
-            if call.ended:
-                break
-            message = _checked(name, changed, call.route.method.reply)
-        return message
-
-    def error(self, call: Call[Any], error: BaseException) -> BaseException:
-        """What to answer with in place of ``error``. Raises nothing."""
-        if isinstance(error, CallInterrupted):
-            return error
-        for name, hook in self._on_error:
-            if call.ended:
-                break
-            try:
-                instead = hook(call, error)
-                if isinstance(instead, BaseException):
-                    if instead.__cause__ is instead.__context__ is None and instead is not error:
-                        instead.__context__ = error  # for the log, as if it had been raised here
-                    error = instead
-                elif instead is not None:
-                    raise TypeError(f"{name} must return an exception or None, not {instead!r}") from error
-            except BaseException as raised:
-                error = raised
-        return error
-
-    def ended(self, call: Call[Any], status: StatusCode, message: str) -> list[BaseException]:
-        """Run ``on_end``. What it raises is logged, and returned: each hook gets its turn."""
-        errors = []
-        for name, hook in self._on_end:
-            try:
-                hook(call, status, message)
-            except BaseException as error:
-                log.exception(
-                    "%s raised, for call %s (it must not block either)", name, call.id, extra=about(name)
-                )
-                errors.append(error)
-        return errors
-
-    def __repr__(self) -> str:
-        return f"<Chain {', '.join(type(each).__name__ for each in self.interceptors)}>"
+def check_interceptors(interceptors: Iterable[Interceptor]) -> tuple[Interceptor, ...]:
+    """What an app was given, in the order given. Raises ConfigError for what is not an interceptor."""
+    try:
+        given = tuple(interceptors)
+    except TypeError:
+        raise ConfigError(f"interceptors={interceptors!r}: give App a list of them") from None
+    for each in given:
+        _check(each)
+    return given
 
 
 def _check(interceptor: object) -> None:
@@ -206,9 +99,3 @@ _HOOKS = {
     "on_error": ("call", "error"),
     "on_end": ("call", "status", "message"),
 }
-
-
-def _checked(name: str, message: object, wanted: type[Message]) -> Message:
-    if not isinstance(message, wanted):
-        raise TypeError(f"{name} must return a {wanted.DESCRIPTOR.full_name}, not {type(message).__name__}")
-    return message

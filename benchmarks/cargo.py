@@ -64,7 +64,7 @@ class Cargo:
             node.set_homes([node.hub], 1)
         self.client, theirs = socket.socketpair()
         self.client.setblocking(False)
-        self.connection = Connection(self.source, theirs, "0-1-1", "a client")
+        self.connection = Connection(self.source, self.source.resources, theirs, "0-1-1", "a client")
         self.source._add(self.connection)
         self._stream = -1
         self._feed(PREFACE + Frame(Type.SETTINGS, 0, 0, b"").to_bytes())
@@ -91,7 +91,8 @@ class Cargo:
 
     def settle(self) -> None:
         """Let all that waits for the loop come to its end, as far as it can."""
-        while self.connection._work_due or self.connection.slice_over:
+        schedule = self.connection.schedule
+        while schedule.work_due or schedule.slice_over:
             gevent.sleep(0)
         with suppress(BlockingIOError):
             while self.client.recv(1 << 20):
@@ -106,7 +107,7 @@ class Cargo:
         return results[0]
 
     def _feed(self, data: bytes) -> None:
-        self.on_loop(self.connection._on_bytes, data)
+        self.on_loop(self.connection.on_bytes, data)
         self.settle()
 
     def close(self) -> None:
@@ -130,7 +131,7 @@ class Cargo:
     def messages(self, count: int, size: int) -> None:
         """Messages of one call that wait for their turns."""
         self.call()
-        self.connection.paused = True
+        self.connection.schedule.paused = True
         for _ in range(count):
             self.message(size)
 

@@ -24,9 +24,10 @@ if not __package__:
 
 import gevent
 
+from actorrpc.hub.moving.departure import Arrival, Departure
 from actorrpc.hub.moving.memfd import packed, unpacked
 from actorrpc.hub.moving.move_cost import Cost, MoveCosts, contents, price
-from actorrpc.hub.moving.snapshot import Arrival, Departure, thaw
+from actorrpc.hub.moving.snapshot import thaw
 from actorrpc.pb.control_pb2 import Prepare
 from benchmarks import figures
 from benchmarks.cargo import CARGOES, Cargo
@@ -78,7 +79,8 @@ class Kind:
 
 def _move(cargo: Cargo) -> Cost:
     """Move it as two hubs do; returns what each has computed."""
-    departure, prepare = Departure(cargo.connection), Prepare()
+    target, costs = cargo.target, MoveCosts()
+    departure, prepare = Departure(cargo.connection, costs), Prepare()
     cargo.on_loop(departure.quiesce, lambda: None)
     ours, theirs = socket.socketpair()
     with ours:
@@ -88,7 +90,7 @@ def _move(cargo: Cargo) -> Cost:
             freezing = thread_time() - began
             began = thread_time()
             with unpacked(prepare, fds, 1 << 30) as arrived:
-                arrival = Arrival(thaw(cargo.target, arrived))
+                arrival = Arrival(thaw(target, target.resources, costs, arrived), target.adopt)
             thawing = thread_time() - began
         began = thread_time()
         cargo.on_loop(departure.release)

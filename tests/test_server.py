@@ -33,7 +33,7 @@ def test_what_connections_spend_is_settled(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(Node, "settle", watched)
     with actorrpc.Server(app) as server:
-        meter = server._node.meter
+        meter = server._node.resources.meter
         usage, light = Usage(meter, "heavy"), Usage(meter, "light")
         usage.spend(meter.clock() - meter.charged - 0.1)
         light.spend(meter.clock() - meter.charged)

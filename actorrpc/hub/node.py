@@ -12,25 +12,22 @@ from typing import Any
 from gevent import get_hub
 
 from actorrpc.app import App
-from actorrpc.call import Call
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard, users_code
 from actorrpc.hub.accepting.reception import Reception
-from actorrpc.hub.calls.intercepted import Endings, InterceptedCall
-from actorrpc.hub.calls.shared_connections import Sharing
-from actorrpc.hub.metering.parsed import Parsed
-from actorrpc.hub.metering.usage import Meter, shares
+from actorrpc.hub.metering.usage import shares
+from actorrpc.hub.moving.departure import Arrival, Departure
 from actorrpc.hub.moving.handoffs import Handoffs
 from actorrpc.hub.moving.memfd import unpacked
-from actorrpc.hub.moving.move_cost import MoveCosts, too_long
-from actorrpc.hub.moving.snapshot import Arrival, Departure, thaw
+from actorrpc.hub.moving.move_cost import Cost, MoveCosts, too_long
+from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
+from actorrpc.hub.moving.snapshot import thaw
 from actorrpc.hub.moving.source import Source
 from actorrpc.hub.moving.target import Unwilling
 from actorrpc.hub.report import Reporter
-from actorrpc.hub.runtime.runners import Runners
+from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection
-from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.topics.embedded import Topics
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.link import Link
@@ -72,27 +69,17 @@ class Node:
         on_moved: Callable[[control_pb2.Moved], None] | None = None,
         move_every: int = 0,
     ) -> None:
-        self.app = app
-        self.routes = app.routes
-        #: What a call is made of.
-        self.call_type: type[Call[Any]] = Call if app.chain is None else InterceptedCall
-        self.config = config
         self.hub = hub
         self.generation = generation
         #: For tests: after so many turns a connection is sent on to the next hub. 0: never.
         self.move_every = move_every
-        self.runners = Runners()
-        self.endings = Endings(self.runners)
-        self.meter = Meter()
-        self.sharing = Sharing(config)
+        topics = Topics(hub, generation, self._send_to_hub, self._has_room)
+        self.resources = Resources(app, config, topics)
+        if move_every:
+            self.resources.on_turn = self._count_turn
         self.move_costs = MoveCosts()
-        #: What its handlers hold.
-        self.parsed = Parsed(config)
-        self._reporter = Reporter(self)
-        #: Turns that ran here.
-        self.turns = 0
-        self.topics = Topics(hub, generation, self._send_to_hub, self._has_room)
         self.connections: dict[str, Connection] = {}
+        self._reporter = Reporter(self.resources, self.connections, self.move_costs)
         #: Closed connections whose last turns, such as on_disconnect, still run.
         self._finishing: set[Connection] = set()
         self._on_moved = on_moved
@@ -108,7 +95,7 @@ class Node:
         self._stop_timer: Any = None
         #: The drain timeout is over.
         self._ending = False
-        guard(self, self.runners.hub)
+        guard(self, self.resources.runners.hub)
 
     # ---- connections
 
@@ -131,7 +118,8 @@ class Node:
     def _accept(self, sock: socket.socket, peer: str) -> None:
         self._accepted += 1
         try:
-            connection = Connection(self, sock, f"{self.hub}-{self.generation}-{self._accepted}", peer)
+            id = f"{self.hub}-{self.generation}-{self._accepted}"
+            connection = Connection(self, self.resources, sock, id, peer)
         except BaseException:
             sock.close()  # better a client that sees a close than one that nobody serves
             raise
@@ -164,6 +152,10 @@ class Node:
         self.connections.pop(connection.id, None)  # whose place would be kept
         self.connections[connection.id] = connection
 
+    def closes(self, connection: Connection) -> None:
+        """It closes although it was about to move."""
+        self.handoffs.closed(connection.id)
+
     def forget(self, connection: Connection, *, finished: bool = True) -> None:
         """A connection has been closed, or has moved. If its last turns still run, ``finished`` follows."""
         duties: list[Callable[[], object]] = [connection.usage.close]
@@ -189,7 +181,7 @@ class Node:
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
         load = self._reporter.report()
-        self.runners.trim()
+        self.resources.runners.trim()
         self.reception.tick(load.busy)
         tell_what_is_due()
         return load
@@ -197,12 +189,12 @@ class Node:
     def settle(self) -> None:
         """In place of ``report``, as often, where there is no broker to tell."""
         self._reporter.settle()
-        self.runners.trim()
+        self.resources.runners.trim()
         tell_what_is_due()
 
     def list_connections(self) -> list[control_pb2.Connection]:
         """What `actorrpc connections` shows, of all of them at once: the loop waits for it."""
-        return [_describe(connection) for connection in self.connections.values()]
+        return [self._describe(connection) for connection in self.connections.values()]
 
     def list_some(self, after: int) -> control_pb2.Connections:
         """The same of those after a place, 0 for the first: of as many as ``LISTING`` seconds allow. ``more``
@@ -215,9 +207,13 @@ class Node:
             if page.connections and monotonic() > until:
                 page.more = after
                 break
-            page.connections.append(_describe(connection))
+            page.connections.append(self._describe(connection))
             after = connection.place
         return page
+
+    def _describe(self, connection: Connection) -> control_pb2.Connection:
+        self.weigh(connection)
+        return _describe(connection, self.move_costs.of(connection))
 
     # ---- links to other hubs
 
@@ -237,10 +233,10 @@ class Node:
             lambda message, fds: self._on_message(hub, link, message, fds),
             lambda link: self._lost(hub, link),
             max_frame=MAX_HUB_FRAME,
-            on_taken=partial(self.topics.has_room, hub),
+            on_taken=partial(self.resources.topics.has_room, hub),
         )
         self.reception.add(hub, link)
-        self.topics.linked(hub)
+        self.resources.topics.linked(hub)
 
     @property
     def peers(self) -> list[int]:
@@ -253,10 +249,10 @@ class Node:
         A hub that is no home any more has died. What it said before that comes first: it may be what its
         topics' subscribers, or those who published, would otherwise be without.
         """
-        for hub in {*self.topics.homes.hubs} - {*homes, self.hub}:
+        for hub in {*self.resources.topics.homes.hubs} - {*homes, self.hub}:
             if (link := self._links.get(hub)) is not None:
                 link.drain()
-        self.topics.set_homes(list(homes), version, list(terms), list(self._links))
+        self.resources.topics.set_homes(list(homes), version, list(terms), list(self._links))
 
     def _send_to_hub(self, hub: int, message: control_pb2.HubToHub) -> None:
         link = self._links.get(hub)
@@ -277,13 +273,13 @@ class Node:
         ]
         if self._links.get(hub) is link:
             del self._links[hub]
-            duties.append(partial(self.topics.hub_died, hub))
+            duties.append(partial(self.resources.topics.hub_died, hub))
         do_all(log, why, *duties, self._check_stopped)
 
     def _on_message(
         self, hub: int, link: Link[control_pb2.HubToHub], message: control_pb2.HubToHub, fds: tuple[int, ...]
     ) -> None:
-        if self.topics.receive(hub, message):
+        if self.resources.topics.receive(hub, message):
             close_all(fds)
         elif not self.reception.passing.receive(hub, message, fds):
             self.handoffs.receive(link, message, fds)
@@ -318,8 +314,8 @@ class Node:
         elif by_policy and (why := self._why_too_heavy(connection)):
             done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
         else:
-            limit = self.config.max_move_time if by_policy else 0.0
-            self._begin_move(Departure(connection, limit), target, done)
+            limit = self.resources.config.max_move_time if by_policy else 0.0
+            self._begin_move(Departure(connection, self.move_costs, limit), target, done)
 
     def weigh(self, connection: Connection) -> None:
         """Find out how large its states are, unless that has just been done."""
@@ -328,7 +324,7 @@ class Node:
     def _why_too_heavy(self, connection: Connection) -> str:
         """Why no policy may move it; "" if one may."""
         self.weigh(connection)
-        return too_long(self.move_costs.of(connection), self.config.max_move_time)
+        return too_long(self.move_costs.of(connection), self.resources.config.max_move_time)
 
     def _begin_move(
         self, departure: Departure, target: int, done: Callable[[control_pb2.MoveResult], None]
@@ -364,24 +360,26 @@ class Node:
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
             raise Unwilling("the hub is stopping")
-        if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to
+        if (
+            not self.resources.topics.homes.version
+        ):  # it would take itself for the home of what is subscribed to
             raise Unwilling("the hub has not been told yet where topics are")
-        limit = self.config.max_connections
+        limit = self.resources.config.max_connections
         if limit and self._expected_count() > limit:  # which counts this one
             raise Unwilling(f"hub {self.hub} has {limit} connections, its limit")
-        with users_code(), unpacked(prepare, fds, self.config.max_state_bytes) as snapshot:
-            return Arrival(thaw(self, snapshot))
+        with users_code(), unpacked(prepare, fds, self.resources.config.max_state_bytes) as snapshot:
+            return Arrival(thaw(self, self.resources, self.move_costs, snapshot), self.adopt)
 
-    def count_turn(self, connection: Connection) -> None:
+    def _count_turn(self, connection: str, turns: int) -> None:
         """Where ``move_every`` is set: after so many turns, send a connection on to the next hub."""
-        if connection.turns % self.move_every == 0 and connection.id not in self.handoffs.sources:
+        if turns % self.move_every == 0 and connection not in self.handoffs.sources:
             get_hub().loop.run_callback(self._move_on, connection)
 
-    def _move_on(self, connection: Connection) -> None:
+    def _move_on(self, connection: str) -> None:
         hubs = sorted(self._links)
-        if hubs and self.connections.get(connection.id) is connection:
+        if hubs and connection in self.connections:
             target = next((hub for hub in hubs if hub > self.hub), hubs[0])
-            self.move(connection.id, target, lambda result: None)
+            self.move(connection, target, lambda result: None)
 
     # ---- the end
 
@@ -408,7 +406,7 @@ class Node:
         self._stop_timer = after(STOP_GRACE, self._finish)
 
     def _end(self, connection: Connection) -> None:
-        connection.end_calls(StatusCode.UNAVAILABLE, "the server is shutting down")
+        connection.calls.end_all(StatusCode.UNAVAILABLE, "the server is shutting down")
         connection.close_politely(until=None)  # no longer than `STOP_GRACE`
 
     def _check_stopped(self) -> None:
@@ -424,21 +422,21 @@ class Node:
             self._stop_timer.close()
             self._stop_timer = None
         self.close()
-        self.endings.tell()  # also of calls that ended in this step of the loop
+        self.resources.endings.tell()  # also of calls that ended in this step of the loop
         tell_what_was_left_out()
         done()
 
     def forked(self) -> None:
         """This process is a child of the hub's: nothing of it may be used here (``actorrpc.forks``)."""
         self._stopped = None
-        self.runners.forked()
+        self.resources.runners.forked()
         for connection in (*self.connections.values(), *self._finishing):
             connection.forked()
 
     def close(self) -> None:
         """Release what a node without connections still has."""
         unguard(self)
-        self.topics.close()
+        self.resources.topics.close()
         self.reception.close()
         self._reporter.close()
         for link in self._links.values():
@@ -455,24 +453,21 @@ def _timer(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
     return cancel
 
 
-def _describe(connection: Connection) -> control_pb2.Connection:
+def _describe(connection: Connection, cost: Cost) -> control_pb2.Connection:
     why = why_pinned(connection) or why_unquiet(connection)
     usage = connection.usage
     now = monotonic()
     share = usage.share()
-    node = connection.node
-    node.weigh(connection)
-    cost = node.move_costs.of(connection)
-    too_heavy = "" if why else too_long(cost, node.config.max_move_time)
+    too_heavy = "" if why else too_long(cost, connection.resources.config.max_move_time)
     return control_pb2.Connection(
         id=connection.id,
         peer=connection.peer,
         services=sorted({cell.name for cell in connection.cells.values()}),
         calls=len(connection.calls),
-        state_bytes=connection.state_bytes,
+        state_bytes=connection.cells.state_bytes,
         cpu=share,
         actors=shares([(cell.name, cell.part) for cell in connection.cells.values()], share),
-        identities=0 if connection.identities is None else len(connection.identities),
+        identities=len(connection.cells.identities or ()),
         load=usage.load(now),
         freeze_ms=usage.freeze_ms,
         age=now - usage.born,

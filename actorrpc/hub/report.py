@@ -10,17 +10,14 @@ import os
 from collections.abc import Mapping
 from itertools import islice
 from time import thread_time
-from typing import TYPE_CHECKING
 
 from actorrpc.hub.metering.proc import ProcNumber
 from actorrpc.hub.metering.usage import LIGHT, Usage
-from actorrpc.hub.moving.move_cost import too_long
-from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
+from actorrpc.hub.moving.move_cost import MoveCosts, too_long
+from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
+from actorrpc.hub.resources import Resources
+from actorrpc.hub.serving.connection import Connection
 from actorrpc.pb import control_pb2
-
-if TYPE_CHECKING:
-    from actorrpc.hub.node import Node
-    from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["HEAVIEST", "OTHERS", "WARM", "Reporter", "Rotation", "core_wait"]
 
@@ -72,10 +69,12 @@ class Rotation:
 
 
 class Reporter:
-    """Makes the reports of one node."""
+    """Makes the reports of one hub, whose connections are given by id."""
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, resources: Resources, connections: Mapping[str, Connection], costs: MoveCosts) -> None:
+        self._resources = resources
+        self._connections = connections
+        self._costs = costs
         self._rotation = Rotation()
         self._warm: list[Usage] = []
         # Of this thread, which is the loop's.
@@ -88,39 +87,39 @@ class Reporter:
 
     def report(self) -> control_pb2.Load:
         """What there is to tell of the connections. To be called in the loop's thread."""
-        node, meter = self._node, self._node.meter
+        resources, connections, meter = self._resources, self._connections, self._resources.meter
         now = meter.clock()
         busy = meter.measure(now, thread_time(), core_wait(self._schedstat))
         self._allowance = min(0.0, self._allowance) + _WEIGHING * (now - meter.since)
         heaviest = [connection for usage in self._rank(now) if (connection := self._connection(usage))]
         named = {connection.id for connection in heaviest}
-        ids = self._rotation.take(OTHERS, node.connections, _MAX_LOOKS)
-        others = [node.connections[id] for id in ids if id not in named]
+        ids = self._rotation.take(OTHERS, connections, _MAX_LOOKS)
+        others = [connections[id] for id in ids if id not in named]
         # Who was weighed longest ago comes first: heavy ones would keep the others from it.
         for connection in sorted([*heaviest, *others], key=lambda each: each.usage.weigh_at):
             if self._allowance <= 0:
                 break
             self._allowance -= self.weigh(connection)
         load = control_pb2.Load(
-            connections=len(node.connections),
-            turns=node.turns,
+            connections=len(connections),
+            turns=resources.turns,
             busy=busy,
             runnable=meter.runnable,
             memory=self._statm.read() * _PAGE,
             unsent_bytes=meter.unsent,
-            shared=node.sharing.report(),
+            shared=resources.sharing.report(),
             heaviest=[self._describe(connection, now) for connection in heaviest],
             others=[self._describe(connection, now) for connection in others],
         )
         for each in load.heaviest:
             if each.group:
-                load.groups[each.group] = node.topics.traffic(each.group, now)
+                load.groups[each.group] = resources.topics.traffic(each.group, now)
         meter.since = now
         return load
 
     def settle(self) -> None:
         """Do what a report does to the averages, where nobody is to be told of them."""
-        meter = self._node.meter
+        meter = self._resources.meter
         now = meter.clock()
         meter.measure(now, thread_time(), core_wait(self._schedstat))
         self._rank(now)
@@ -137,7 +136,7 @@ class Reporter:
 
     def _rank(self, now: float) -> list[Usage]:
         """The heaviest connections, the first ones first."""
-        meter = self._node.meter
+        meter = self._resources.meter
         active, meter.active = meter.active, []
         candidates = {usage for usage in self._warm if not usage.closed}
         for usage in active:  # may be all connections: 0.2 µs for each that is light
@@ -152,7 +151,7 @@ class Reporter:
         return ranked[:HEAVIEST]
 
     def _connection(self, usage: Usage) -> Connection | None:
-        connection = self._node.connections.get(usage.id)
+        connection = self._connections.get(usage.id)
         return connection if connection is not None and connection.usage is usage else None
 
     def _describe(self, connection: Connection, now: float) -> control_pb2.ConnectionLoad:
@@ -174,15 +173,15 @@ class Reporter:
     def weigh(self, connection: Connection) -> float:
         """Find out how large its states are, and what its move would cost, unless that has just been done.
         Returns the seconds that this took."""
-        usage, node = connection.usage, self._node
+        usage = connection.usage
         clock = usage.meter.clock
         if (began := clock()) < usage.weigh_at:
             return 0.0
-        usage.state_bytes = connection.state_bytes
+        usage.state_bytes = connection.cells.state_bytes
         usage.weighing = clock() - began
-        cost = node.move_costs.of(connection)
+        cost = self._costs.of(connection)
         usage.move_ms = cost.total * 1e3
-        usage.too_heavy = too_long(cost, node.config.max_move_time)
+        usage.too_heavy = too_long(cost, self._resources.config.max_move_time)
         ended = clock()
         usage.weigh_at = ended + _WEIGH_AGAIN
         return ended - began
@@ -194,7 +193,7 @@ class Reporter:
 def _group(connection: Connection, now: float) -> str:
     """The topic in which the connection publishes, or is sent, the most, as ``counted_as`` names it; "" if
     that is little."""
-    topics = connection.node.topics
+    topics = connection.resources.topics
     rates: dict[str, float] = {}
     for subscription in islice(connection.host.subscriptions, _SUBSCRIPTIONS):
         rates[subscription.group] = topics.heard(subscription.group, now)

@@ -9,16 +9,15 @@ from __future__ import annotations
 import ctypes
 import socket
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from fcntl import ioctl
 from termios import TIOCOUTQ
-from typing import Any
+from typing import Any, Protocol
 
 from gevent import get_hub
 from gevent.monkey import get_original
 
-__all__ = ["Transport"]
+__all__ = ["Owner", "Transport"]
 
 #: One read. The loop's connections share a buffer, since a read and its decoding are one step of the loop;
 #: others wait for the end of that step, so that it may not be long: 64 KiB of small frames take 2 to 7 ms.
@@ -48,19 +47,26 @@ _epoll_ctl: Any = ctypes.CDLL(None).epoll_ctl
 _EPOLL_CTL_DEL = 2
 
 
-class Transport:
-    """A connected, non-blocking socket; one that is still on its way is given to ``attach``.
+class Owner(Protocol):
+    """Whose bytes these are. What is called here is called in the loop."""
 
-    ``on_bytes(data)`` is called in the loop for what has come, ``on_end(why)`` when the client has closed
-    or the socket failed, and ``on_writable()`` when it has taken all that waited.
-    """
+    def on_bytes(self, data: bytes) -> None:
+        """Something has come."""
+
+    def on_end(self, why: str) -> None:
+        """The client has closed, or the socket failed."""
+
+    def on_writable(self) -> None:
+        """The client has taken all that waited."""
+
+
+class Transport:
+    """A connected, non-blocking socket; one that is still on its way is given to ``attach``."""
 
     __slots__ = (
         "_backlog",
         "_buffer",
-        "_on_bytes",
-        "_on_end",
-        "_on_writable",
+        "_owner",
         "_reader",
         "_reading",
         "_sock",
@@ -68,18 +74,10 @@ class Transport:
         "ready",
     )
 
-    def __init__(
-        self,
-        sock: socket.socket | None,
-        on_bytes: Callable[[bytes], None],
-        on_end: Callable[[str], None],
-        on_writable: Callable[[], None],
-    ) -> None:
+    def __init__(self, sock: socket.socket | None, owner: Owner) -> None:
         self._sock = _NO_SOCKET
         self._buffer: memoryview = _shared.buffer
-        self._on_bytes = on_bytes
-        self._on_end = on_end
-        self._on_writable = on_writable
+        self._owner = owner
         self._reader: Any = None
         self._reading = False
         self._writer: Any = None
@@ -141,7 +139,7 @@ class Transport:
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
-            self._on_end(str(error))
+            self._owner.on_end(str(error))
             return False
         if sent == len(data):
             return True
@@ -159,7 +157,7 @@ class Transport:
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
-            self._on_end(str(error))
+            self._owner.on_end(str(error))
 
     def close(self) -> None:
         """End the connection, also where a dup of the socket is under way to another process."""
@@ -178,7 +176,7 @@ class Transport:
             self._release()
 
     def _release(self) -> None:
-        self._on_bytes = self._on_end = self._on_writable = _ignore
+        self._owner = _NOBODY
         self._backlog = None
         try:
             for watcher in (self._reader, self._writer):
@@ -193,12 +191,12 @@ class Transport:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._on_end(str(error))
+            self._owner.on_end(str(error))
             return
         if received:
-            self._on_bytes(bytes(self._buffer[:received]))
+            self._owner.on_bytes(bytes(self._buffer[:received]))
         else:
-            self._on_end("the client has closed it")
+            self._owner.on_end("the client has closed it")
 
     def _wait_writable(self) -> None:
         if self._writer is None:
@@ -212,7 +210,7 @@ class Transport:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._on_end(str(error))
+            self._owner.on_end(str(error))
             return
         if sent < len(self._backlog):
             self._backlog = self._backlog[sent:]
@@ -222,14 +220,21 @@ class Transport:
         self._writer.stop()
         if self._reading:
             self._reader.start(self._readable)
-        self._on_writable()
+        self._owner.on_writable()
 
     def __repr__(self) -> str:
         return f"<Transport fd {self._sock.fileno()}, {self.unsent} bytes wait>"
 
 
-def _ignore(*_: object) -> None:
-    """For a transport that is not its connection's any more."""
+class _Nobody:
+    """Stands for the owner of a transport that has been released."""
+
+    def on_bytes(self, data: bytes) -> None: ...
+    def on_end(self, why: str) -> None: ...
+    def on_writable(self) -> None: ...
+
+
+_NOBODY = _Nobody()
 
 
 def _unregister(fd: int) -> None:

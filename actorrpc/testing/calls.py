@@ -9,10 +9,11 @@ from typing import Any
 from google.protobuf.message import Message
 
 from actorrpc.actor import Service
-from actorrpc.app import Route
 from actorrpc.call import Call, Reply
 from actorrpc.errors import StatusCode
+from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.identity import check_identity, check_unset
+from actorrpc.hub.calls.route import Route
 from actorrpc.testing.actors import recorder_of
 from actorrpc.testing.recorder import Recorder
 from actorrpc.wire.metadata import Metadata
@@ -21,7 +22,7 @@ from actorrpc.wire.stream import Stream
 __all__ = ["RecordedCall", "call"]
 
 
-class RecordedCall(Call[Reply]):
+class RecordedCall(ServerCall[Reply]):
     """A call whose client is the test. What handlers use of it is ``actorrpc.Call``'s own."""
 
     __slots__ = ("_identity", "_sent_initial", "sent", "status", "status_message")
@@ -45,7 +46,7 @@ class RecordedCall(Call[Reply]):
     def expire(self) -> None:
         """Let the deadline pass."""
         self.deadline = monotonic()
-        self.stop(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
+        self.host.expire(self)
 
     def reply(self, message: Message) -> None:
         """Do what a hub does with the single reply that a handler has returned: the call ends with OK.

@@ -19,6 +19,8 @@ from actorrpc.call import Call
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.hub.actors.service_host import check_subscription
+from actorrpc.hub.calls.call import ServerCall
+from actorrpc.hub.calls.route import routes_of
 from actorrpc.hub.topics.publications import check_size
 from actorrpc.wire.compression import ACCEPTED
 from actorrpc.wire.events import RequestReceived
@@ -54,18 +56,18 @@ class Subscription(NamedTuple):
 
 
 class Recorder:
-    """The ``actorrpc.actor.Host`` of one actor, and the ``actorrpc.call.CallHost`` of its calls."""
+    """The ``actorrpc.actor.Host`` of one actor, and the ``actorrpc.hub.calls.call.CallHost`` of its calls."""
 
     def __init__(self, service: type[Service], connection_id: str, peer: str) -> None:
         #: Raises ConfigError for a class that no server would serve.
-        self.routes = App([service]).routes
+        self.routes = routes_of(App([service]))
         self.id = connection_id or f"0-1-{next(_ids)}"
         self.peer = peer
         self.published: list[Publication] = []
         #: In a dict in place of a set, for its order.
         self.subscriptions: dict[Subscription, None] = {}
         self.session = Session(_UNLIMITED)
-        self._calls: dict[int, Call[Any]] = {}
+        self._calls: dict[int, ServerCall[Any]] = {}
         self._streams = count(1, 2)
         window = {Setting.INITIAL_WINDOW_SIZE: MAX_WINDOW}
         self._receive(PREFACE + settings(window) + window_update(0, MAX_WINDOW - 65_535))
@@ -90,7 +92,7 @@ class Recorder:
             raise ValueError(f"a server would refuse this call of {path}: {events or 'its headers alone'}")
         return events[0].stream
 
-    def add(self, call: Call[Any]) -> None:
+    def add(self, call: ServerCall[Any]) -> None:
         """Have a call that has begun."""
         self._calls[call.stream_id] = call
 
@@ -112,17 +114,29 @@ class Recorder:
     def check_here(self, what: str) -> None:
         """It never moves."""
 
-    def call_ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
+    def parse(self, call: ServerCall[Any], payload: bytes, received: int) -> Message:
+        return call.route.parse(payload)
+
+    def release(self, call: ServerCall[Any]) -> None:
+        """What is parsed is not counted."""
+
+    def expire(self, call: ServerCall[Any]) -> None:
+        call.stop(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
+
+    def leave_child(self, error: BaseException | None = None) -> None:
+        """Its process is the test's."""
+
+    def call_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
         del self._calls[call.stream_id]
         for subscription in [each for each in self.subscriptions if each.call is call]:
             del self.subscriptions[subscription]
 
-    def tell_ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
+    def tell_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
         """Its calls have no interceptors."""
 
     # ---- what its actor asks of a hub
 
-    def calls_of(self, service: Service) -> tuple[Call[Any], ...]:
+    def calls_of(self, service: Service) -> tuple[ServerCall[Any], ...]:
         return tuple(self._calls.values())
 
     def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:

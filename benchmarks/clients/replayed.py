@@ -15,6 +15,7 @@ import argparse
 import json
 import socket
 from time import thread_time
+from typing import Any
 
 import gevent
 
@@ -44,23 +45,23 @@ class Replay:
 
     def block(self) -> float:
         """Make calls on a new connection, which is made by the present way. Returns the CPU of one."""
-        sock = Swallowing(self._shared)
-        connection = Connection(self._node, sock, "0-1-1", "127.0.0.1:9")  # type: ignore[arg-type]
+        sock: Any = Swallowing(self._shared)
+        connection = Connection(self._node, self._node.resources, sock, "0-1-1", "127.0.0.1:9")
         reads = [
             b"".join(request(2 * number + 1, _PATH) for number in range(first, first + self._in_read))
             for first in range(0, _BLOCK, self._in_read)
         ]
         loop = gevent.get_hub().loop
-        loop.run_callback(connection._on_bytes, OPENING)
+        loop.run_callback(connection.on_bytes, OPENING)
         gevent.sleep(0)
         began = thread_time()
         for read in reads:
-            loop.run_callback(connection._on_bytes, read)
-        while connection.turns < _BLOCK:
+            loop.run_callback(connection.on_bytes, read)
+        while connection.schedule.turns < _BLOCK:
             gevent.sleep(0)
         spent = thread_time() - began
         connection.let_go()
-        self._node.meter.active.clear()
+        self._node.resources.meter.active.clear()
         return spent / _BLOCK * 1e6
 
 

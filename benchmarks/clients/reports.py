@@ -71,11 +71,11 @@ def request(stream: int, path: str = "/bench.Counter/Add") -> bytes:
 
 def deliver(connection: Connection, data: bytes) -> None:
     """Have it read the bytes when the loop comes round."""
-    gevent.get_hub().loop.run_callback(connection._on_bytes, data)
+    gevent.get_hub().loop.run_callback(connection.on_bytes, data)
 
 
 def until_turns(node: Node, count: int) -> None:
-    while node.turns < count:
+    while node.resources.turns < count:
         gevent.sleep(0.001)
 
 
@@ -90,7 +90,7 @@ def main() -> None:
     shared = socket.socket()
     for number in range(options.connections):
         sock: Any = Swallowing(shared)
-        connection = Connection(node, sock, f"0-1-{number}", "127.0.0.1:9")
+        connection = Connection(node, node.resources, sock, f"0-1-{number}", "127.0.0.1:9")
         node.connections[connection.id] = connection
         deliver(connection, opening)
     until_turns(node, options.connections)

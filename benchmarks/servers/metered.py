@@ -36,6 +36,7 @@ from gevent.server import StreamServer
 from gevent.socket import wait_read
 
 import actorrpc
+from actorrpc.hub.actors.schedule import Schedule
 from actorrpc.hub.metering.usage import Usage
 from actorrpc.hub.runtime.runners import Runner, Runners
 from actorrpc.hub.serving.connection import Connection
@@ -93,8 +94,11 @@ class Burden(BurdenBase):
 
 # ---- ways to meter
 
-_METERED = re.compile(r"\b(usage|mark|meter)\b|node\.turns|runner\.part")
-_KINDS = ("_on_bytes", "_work", "_continue", "count_turn", "_end_slice", "_flush")
+_METERED = re.compile(r"\b(usage|mark|meter)\b|resources\.turns|runner\.part")
+_KINDS: dict[type, tuple[str, ...]] = {
+    Connection: ("on_bytes", "flush"),
+    Schedule: ("_work", "_continue", "count_turn", "_end_slice"),
+}
 
 
 def _stripped(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -108,16 +112,17 @@ def _stripped(method: Callable[..., Any]) -> Callable[..., Any]:
     return scope[method.__name__]  # type: ignore[no-any-return]
 
 
-def _run_ready(connection: Connection) -> None:
-    ready = connection._ready
-    while ready and not connection.slice_over:
+def _run_ready(schedule: Schedule) -> None:
+    ready = schedule._ready
+    while ready and not schedule.slice_over:
         lane = ready.pop(0)
         lane.queued = False
         lane.start()
 
 
-_ORIGINAL = {name: getattr(Connection, name) for name in (*_KINDS, "_run_ready")}
-_PLAIN = {name: _stripped(getattr(Connection, name)) for name in _KINDS} | {"_run_ready": _run_ready}
+_ORIGINAL = {(kind, name): getattr(kind, name) for kind, names in _KINDS.items() for name in names}
+_PLAIN = {key: _stripped(method) for key, method in _ORIGINAL.items()}
+_ORIGINAL[Schedule, "run_ready"], _PLAIN[Schedule, "run_ready"] = Schedule.run_ready, _run_ready
 _START, _PLAIN_START = Runners.start, _stripped(Runners.start)
 _RUNNER = {"switch": Runner.switch, "throw": Runner.throw}
 _BARE = {"switch": greenlet.greenlet.switch, "throw": greenlet.greenlet.throw}
@@ -161,8 +166,8 @@ def sample(number: int, frame: FrameType | None) -> None:
 
 def meter_by(way: str) -> None:
     brackets = way == "brackets"
-    for name, method in (_ORIGINAL if brackets else _PLAIN).items():
-        setattr(Connection, name, method)
+    for (kind, name), method in (_ORIGINAL if brackets else _PLAIN).items():
+        setattr(kind, name, method)
     for name, method in (_RUNNER if brackets else _BARE).items():
         setattr(Runner, name, method)
     Runners.start = _PLAIN_START if way == "off" else _START  # type: ignore[method-assign]
@@ -189,7 +194,7 @@ class Program:
         for connection in self._node.connections.values():
             usage = connection.usage
             spent, doubted = _seen[connection.peer]
-            off = (usage.doubted - doubted) * self._node.meter.off
+            off = (usage.doubted - doubted) * self._node.resources.meter.off
             charged[connection.peer] += usage.spent - spent - off
             _seen[connection.peer] = usage.spent, usage.doubted
 

@@ -245,7 +245,8 @@ def test_who_speaks_is_heard_behind_a_silent_crowd(monkeypatch: pytest.MonkeyPat
 
 def test_silence_is_not_waited_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has said nothing when it is told to go is not given time to close."""
-    monkeypatch.setattr("actorrpc.hub.accepting.refusal.LINGER", WAIT * 10)
+    for module in ("pump", "linger"):
+        monkeypatch.setattr(f"actorrpc.net.{module}.LINGER", WAIT * 10)
     with serving(app, max_connections=1, full_timeout=0.3) as hubs, ExitStack() as opened:
         opened.enter_context(raw_client(hubs.address)).wait_for(raw.SETTINGS)
         opened.enter_context(raw_client(hubs.address, b"")).wait_for_end()

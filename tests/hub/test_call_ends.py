@@ -180,8 +180,9 @@ def _go(hubs: Hubs, channel: grpc.Channel, call: Any) -> None:
 
 def _age(hubs: Hubs, channel: grpc.Channel, call: Any) -> None:
     """As when it has reached its age, and the time that its calls have then is over, too."""
-    upkeep = hubs.connection().upkeep
-    hubs.ask(lambda: (upkeep._age(), upkeep._end_grace()))
+    connection = hubs.connection()
+    upkeep = connection.upkeep
+    hubs.ask(lambda: (upkeep._age(connection), upkeep._end_grace(connection)))
 
 
 def _stop(hubs: Hubs, channel: grpc.Channel, call: Any) -> None:
@@ -597,10 +598,11 @@ def test_a_hub_whose_app_is_another(there):
     with serving(actorrpc.App([service]), 2, quiesce_timeout=60) as hubs, connect(hubs) as channel:
         target = hubs.nodes[1]
         if there == "no hook":
-            target.app = actorrpc.App([type("Deaf", (StatefulBase,), {})])
-            target.routes = target.app.routes
+            target.resources.serve(actorrpc.App([type("Deaf", (StatefulBase,), {})]))
         else:
-            target.routes = {path: each for path, each in target.routes.items() if "Expand" not in path}
+            target.resources.routes = {
+                path: each for path, each in target.resources.routes.items() if "Expand" not in path
+            }
         stub = StatefulStub(channel)
         kept = stub.Expand(Item(text="stay"))
         take(service, 2)

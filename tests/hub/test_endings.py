@@ -17,9 +17,9 @@ import pytest
 import actorrpc
 from actorrpc.hub.moving import target
 from actorrpc.hub.moving.target import Target
-from actorrpc.hub.serving import linger
+from actorrpc.hub.phase import CLOSING
 from actorrpc.hub.serving.connection import Connection
-from actorrpc.hub.serving.connection_states import CLOSING
+from actorrpc.net import linger
 from actorrpc.net.transport import Transport
 from actorrpc.service import ServiceSpec
 from actorrpc.wire.session import Session
@@ -119,7 +119,8 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
 
 def _aged(hubs: Hubs) -> None:
     """As if it had reached its age."""
-    hubs.ask(hubs.connection().upkeep._age)
+    connection = hubs.connection()
+    hubs.ask(lambda: connection.upkeep._age(connection))
 
 
 def _stopped(hubs: Hubs) -> None:
@@ -144,8 +145,8 @@ def test_a_client_that_goes_on_reading_gets_its_last_reply(end, looks):
             target = client.got + (256 << 10)
             while not client.ended and client.got < target:
                 client.take()
-            if connection.state == CLOSING and not client.ended:
-                hubs.wait_for(lambda seen=seen: looks() > seen or connection.state != CLOSING)
+            if connection.phase.state == CLOSING and not client.ended:
+                hubs.wait_for(lambda seen=seen: looks() > seen or connection.phase.state != CLOSING)
         assert client.finished
         assert client.got == len(raw.message(Item(body=bytes(SIZE)).SerializeToString()))
         client.sock.close()
@@ -164,7 +165,7 @@ def test_a_client_that_stalls_does_not_hold_it(trickle, looks, monkeypatch):
         while connection.session.streams:
             client.take()
         _aged(hubs)
-        while connection.state != CLOSING:
+        while connection.phase.state != CLOSING:
             client.take()
         if trickle:
             done: list[bool] = []
@@ -176,7 +177,7 @@ def test_a_client_that_stalls_does_not_hold_it(trickle, looks, monkeypatch):
 
 
 def test_a_client_that_broke_the_rules_is_given_a_second_only(looks, monkeypatch):
-    monkeypatch.setattr("actorrpc.hub.serving.connection.LINGER", 0.2)
+    monkeypatch.setattr("actorrpc.net.pump.LINGER", 0.2)
     with serving(actorrpc.App([Large])) as hubs:
         client = SlowReader(hubs.address)
         client.send(WIDE + unary(1, "Unary"))
@@ -261,7 +262,7 @@ def test_one_that_breaks_the_rules_during_on_freeze_is_not_frozen_further():
             hubs.ask(lambda: node.move(connection.id, 1, results.append))
             hubs.wait_for(lambda: log)
             client.send(raw.frame(raw.DATA, 0, 0, b""))
-            hubs.wait_for(lambda: connection.state == CLOSING)
+            hubs.wait_for(lambda: connection.phase.state == CLOSING)
             del blocks["A on_freeze"]
             client.wait_for(raw.GOAWAY)
         hubs.wait_for(lambda: not node._finishing and not node.connections)
@@ -517,10 +518,12 @@ def test_unsent_bytes_go_at_once_also_while_the_last_turns_run():
             client.send(unary(1, "Expand"))
             client.wait_for(raw.DATA)
             connection = hubs.connection()
-            assert hubs.ask(lambda: connection.session.outbound.unsent_bytes + connection.transport.unsent)
+            assert hubs.ask(
+                lambda: connection.session.outbound.unsent_bytes + connection.pump.transport.unsent
+            )
         hubs.wait_for(lambda: entered)
         outbound = connection.session.outbound
-        assert (outbound.unsent_bytes, outbound.pending, connection.transport.unsent) == (0, 0, 0)
+        assert (outbound.unsent_bytes, outbound.pending, connection.pump.transport.unsent) == (0, 0, 0)
         assert not connection.session.streams
         leave.append(1)
         hubs.wait_for(lambda: not hubs.nodes[0]._finishing)
@@ -634,7 +637,7 @@ def test_idleness_counts_from_the_end_of_a_call_that_blocked():
         client.wait_for(raw.HEADERS, raw.END_STREAM)
         connection = hubs.connection()
         # The client has said nothing since it began the call.
-        idle_for_less = hubs.ask(lambda: connection.upkeep.idle_since - connection.upkeep.heard)
+        idle_for_less = hubs.ask(lambda: connection.upkeep.times.idle_since - connection.upkeep.times.heard)
         assert idle_for_less >= 0.25
 
 
@@ -655,11 +658,11 @@ def test_stacks_that_nobody_needs_are_given_back(monkeypatch):
         stub = StatelessStub(channel)
         calls = [stub.Unary.future(Item()) for _ in range(200)]
         connection = hubs.connection()
-        hubs.wait_for(lambda: connection.running == 200)
+        hubs.wait_for(lambda: connection.schedule.running == 200)
         leave.append(1)
         for call in calls:
             call.result(10)
-        runners = hubs.nodes[0].runners
+        runners = hubs.nodes[0].resources.runners
         hubs.wait_for(lambda: len(runners._free) >= 200)
         free = list(runners._free)
         looks = 0
@@ -672,7 +675,7 @@ def test_stacks_that_nobody_needs_are_given_back(monkeypatch):
         # Those that are used stay, and all still work.
         leave.clear()
         calls = [stub.Unary.future(Item()) for _ in range(20)]
-        hubs.wait_for(lambda: connection.running == 20)
+        hubs.wait_for(lambda: connection.schedule.running == 20)
         hubs.ask(runners.trim)
         leave.append(1)
         assert [call.result(10) for call in calls] == [Item()] * 20

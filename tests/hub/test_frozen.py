@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.hub.serving.connection_states import FROZEN
+from actorrpc.hub.phase import FROZEN
 from tests.apps.shapes import Stateful, Stateless
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item, Tally
@@ -50,7 +50,7 @@ class Frozen:
             source.move(connection.id, 1, self.results.append)
 
         self.hubs.ask(begin)
-        self.hubs.wait_for(lambda: connection.state == FROZEN)
+        self.hubs.wait_for(lambda: connection.phase.state == FROZEN)
         return connection
 
     def let_move(self) -> None:

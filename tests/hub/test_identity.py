@@ -273,7 +273,7 @@ def test_actors_end_when_their_identity_has_had_no_call_for_a_while(moved):
         hubs.wait_for(lambda: service.left)
         assert service.left == ["ada: 1"]
         connection = hubs.connection()
-        assert hubs.ask(lambda: (len(connection.identities), list(connection.cells))) == (
+        assert hubs.ask(lambda: (len(connection.cells.identities), list(connection.cells))) == (
             0,
             ["shapes.Stateful"],
         )
@@ -325,7 +325,7 @@ def test_what_runs_keeps_them():
         ask(channel, "bob", "Publish")
         hubs.wait_for(lambda: "bob" in left and heard == ["begins"])
         connection = hubs.connection()
-        hubs.wait_for(lambda: connection.identities.due > connection.upkeep.idle_since + 0.2)
+        hubs.wait_for(lambda: connection.cells.identities.due > connection.upkeep.times.idle_since + 0.2)
         assert "ada" not in left
         going.set()
         hubs.wait_for(lambda: "ada" in left)
@@ -343,7 +343,7 @@ def test_an_actor_that_could_not_be_made_leaves_no_identity():
         for user in ("ada", "bob"):
             assert code(channel, user) == ("UNAVAILABLE", "not now")
         connection = hubs.connection()
-        assert hubs.ask(lambda: (len(connection.identities), dict(connection.cells))) == (0, {})
+        assert hubs.ask(lambda: (len(connection.cells.identities), dict(connection.cells))) == (0, {})
 
 
 def test_identities_whose_actors_cannot_be_made_do_not_add_up():
@@ -355,7 +355,7 @@ def test_identities_whose_actors_cannot_be_made_do_not_add_up():
         for number in range(300):
             code(channel, f"user {number}")
         connection = hubs.connection()
-        assert hubs.ask(lambda: len(connection.identities._looks)) < 100
+        assert hubs.ask(lambda: len(connection.cells.identities._looks)) < 100
 
 
 def test_a_blocked_on_disconnect_keeps_the_connection_where_it_is():

@@ -13,7 +13,8 @@ import pytest
 
 import actorrpc
 from actorrpc import RpcError, StatusCode
-from actorrpc.call import Call, Context
+from actorrpc.call import Context
+from actorrpc.hub.calls.call import ServerCall
 from tests.apps import intercepted, shapes
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item, Tally
@@ -152,8 +153,8 @@ def test_requests_go_through_them_in_order_and_the_rest_in_reverse():
 def test_an_app_without_interceptors_makes_plain_calls():
     with serving(actorrpc.App([Echo], interceptors=[])) as hubs, connect(hubs) as channel:
         StatelessStub(channel).Unary(Item())
-        assert hubs.nodes[0].call_type is Call
-        assert hubs.connection().admission is None
+        assert hubs.nodes[0].resources.call_type is ServerCall
+        assert hubs.connection().cells.admission is None
 
 
 class Refuse(actorrpc.Interceptor):
@@ -332,7 +333,7 @@ def test_an_actor_that_is_made_while_a_move_waits_has_both_hooks():
         gate.entered.get(timeout=10)
         connection, results = hubs.connection(), []
         hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
-        hubs.wait_for(lambda: connection.state == "quiescing")
+        hubs.wait_for(lambda: connection.phase.state == "quiescing")
         gate.open = True
         assert hubs.wait_for(lambda: results)[0].why == ""
         assert call.result(10).text == "freeze thaw"
@@ -349,13 +350,13 @@ def test_calls_that_begin_and_are_cancelled_while_a_move_waits_pile_up_nothing()
         gate.entered.get(timeout=10)
         connection, results = hubs.connection(), []
         hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
-        hubs.wait_for(lambda: connection.state == "quiescing")
+        hubs.wait_for(lambda: connection.phase.state == "quiescing")
         kept = stub.Unary.future(Item(number=2))
-        hubs.wait_for(lambda: len(connection.admission.lane) == 1)
+        hubs.wait_for(lambda: len(connection.cells.admission.lane) == 1)
         for _ in range(500):
             stub.Unary.future(Item()).cancel()
         hubs.wait_for(lambda: len(connection.calls) == 2)
-        assert len(connection.admission.lane) < 200
+        assert len(connection.cells.admission.lane) < 200
         gate.open = True
         assert hubs.wait_for(lambda: results)[0].why == ""
         assert [first.result(10).number, kept.result(10).number] == [1, 2]
@@ -378,16 +379,16 @@ def test_calls_that_wait_for_on_call_travel(target):
     with serving(app, 2, quiesce_timeout=20) as hubs, connect(hubs) as channel:
         if target == "an app without interceptors":
             plain = actorrpc.App([Where])
-            hubs.ask(lambda: vars(hubs.nodes[1]).update(app=plain, routes=plain.routes, call_type=Call))
+            hubs.ask(lambda: hubs.nodes[1].resources.serve(plain))
         stub = StatefulStub(channel)
         first = stub.Unary.future(Item(number=1), metadata=WAIT)
         gate.entered.get(timeout=10)
         connection, results = hubs.connection(), []
         hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
-        hubs.wait_for(lambda: connection.state == "quiescing")
+        hubs.wait_for(lambda: connection.phase.state == "quiescing")
         waiting = [stub.Unary.future(Item(number=number)) for number in range(2, 9)]
         talk = stub.Talk(iter([Item(number=1), Item(number=2)]))
-        hubs.wait_for(lambda: len(connection.admission.lane) == 8)
+        hubs.wait_for(lambda: len(connection.cells.admission.lane) == 8)
         gate.open = True
         assert hubs.wait_for(lambda: results)[0].why == ""
         assert [call.result(10).number for call in [first, *waiting]] == list(range(1, 9))
@@ -808,7 +809,7 @@ def test_a_hook_that_finishes_the_call_keeps_the_handler_from_running(hook, retu
         assert ending(BEGIN[method](StatelessStub(channel))) == ("PERMISSION_DENIED", "no")
         assert later.take() == [*(["call"] * (hook == "on_request")), "end PERMISSION_DENIED no"]
         connection = hubs.connection()
-        hubs.wait_for(lambda: not connection.calls and not connection.running)
+        hubs.wait_for(lambda: not connection.calls and not connection.schedule.running)
     assert ran == []
     assert logged() == ""
 
@@ -840,7 +841,7 @@ def test_a_hook_that_swallows_a_cancellation_keeps_it_from_nothing(method):
         assert ending(begun)[0] == "DEADLINE_EXCEEDED"
         hubs.wait_for(lambda: swallowed)
         connection = hubs.connection()
-        hubs.wait_for(lambda: not connection.running)
+        hubs.wait_for(lambda: not connection.schedule.running)
     assert ran == []
 
 
@@ -862,7 +863,7 @@ def test_what_on_reply_finishes_goes_no_further(method, logged):
     with serving(actorrpc.App([Denied], interceptors=[Deny()])) as hubs, connect(hubs) as channel:
         assert ending(BEGIN[method](StatelessStub(channel))) == ("PERMISSION_DENIED", "no")
         connection = hubs.connection()
-        hubs.wait_for(lambda: not connection.calls and not connection.running)
+        hubs.wait_for(lambda: not connection.calls and not connection.schedule.running)
     assert (
         ran
         == {
@@ -894,7 +895,7 @@ def test_a_message_that_finishes_its_call_is_the_last(blocks):
         for method in ("Collect", "Talk"):
             assert ending(BEGIN[method](StatelessStub(channel))) == ("ABORTED", "enough")
         connection = hubs.connection()
-        hubs.wait_for(lambda: not connection.calls and not connection.running)
+        hubs.wait_for(lambda: not connection.calls and not connection.schedule.running)
     assert ran == ["Collect"] * 2
 
 

@@ -11,11 +11,12 @@ import pytest
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.actors.service_host import ServiceHost
+from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.usage import Usage
-from actorrpc.hub.moving.snapshot import Departure
+from actorrpc.hub.moving.departure import Departure
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
-from actorrpc.hub.serving.lifetime import Upkeep
+from actorrpc.hub.serving.upkeep import Upkeep
 from actorrpc.net import transport
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub
@@ -27,7 +28,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "the release": (Departure, "release"),
     "the epoll set": (transport, "_unregister"),
     "its times": (Upkeep, "let_go"),
-    "its deadlines": (Connection, "_stop_deadlines"),
+    "its deadlines": (OpenCalls, "stop_deadlines"),
     "iterables": (Cell, "abandon_iterators"),
     "subscriptions": (ServiceHost, "end_subscriptions"),
     "its usage": (Usage, "close"),
@@ -61,7 +62,7 @@ def test_a_source_lets_go_whatever_raises(step: str, monkeypatch: pytest.MonkeyP
         errors.append(ZeroDivisionError(step))
         assert hubs.move(1, connection.id).why == ""
         assert errors == [], "it was reached"
-        assert hubs.ask(connection.transport.fileno) == -1
+        assert hubs.ask(connection.pump.transport.fileno) == -1
         assert hubs.ask(lambda: [len(node.connections) for node in hubs.nodes]) == [0, 1]
         assert not hubs.ask(lambda: any(node.handoffs for node in hubs.nodes))
         assert stub.Unary(Item()).number == 2

@@ -40,7 +40,7 @@ def test_a_handshake_may_not_take_for_ever(begin: bytes) -> None:
 def test_a_connection_that_has_greeted_is_left_alone() -> None:
     with serving(app, handshake_timeout=0.05) as hubs, raw_client(hubs.address) as client:
         connection = hubs.connection()
-        accepted = connection.upkeep.accepted
+        accepted = connection.upkeep.times.accepted
         hubs.wait_for(lambda: time.monotonic() > accepted + 0.2)
         client.send(raw.frame(raw.PING, 0, 0, bytes(8)))
         client.wait_for(raw.PING, raw.ACK)
@@ -68,7 +68,7 @@ def test_a_client_that_speaks_is_not_asked() -> None:
         connection = hubs.connection()
 
         def grow_old() -> None:
-            connection.upkeep.heard -= 31
+            connection.upkeep.times.heard -= 31
             connection.upkeep.start()
 
         client.send(raw.settings())
@@ -86,7 +86,7 @@ def test_an_idle_connection_is_ended_in_two_steps(moved: bool) -> None:
         upkeep = hubs.connection().upkeep
 
         def grow_old() -> None:
-            upkeep.idle_since -= 1000
+            upkeep.times.idle_since -= 1000
             if not moved:  # else the other hub is the first to look at it
                 upkeep.start()
 
@@ -106,7 +106,7 @@ def test_a_connection_with_a_call_is_not_idle() -> None:
         replies = stub.Listen(Item(text="topic"))
         replies.initial_metadata()
         connection = hubs.connection()
-        accepted = connection.upkeep.accepted
+        accepted = connection.upkeep.times.accepted
         hubs.wait_for(lambda: time.monotonic() > accepted + 0.5)
         stub.Publish(Item(text="topic", number=1), timeout=10)
         assert next(replies).number == 1
@@ -164,12 +164,12 @@ def test_a_client_that_does_not_answer_the_goaway_goes_all_the_same() -> None:
 
 def test_ages_differ() -> None:
     with serving(app, max_connection_age=100) as hubs, raw_client(hubs.address):
-        first = hubs.connection().upkeep.max_age
+        first = hubs.connection().upkeep.times.max_age
         with raw_client(hubs.address):
             ages = hubs.wait_for(
                 lambda: (
                     len(hubs.nodes[0].connections) == 2
-                    and [each.upkeep.max_age for each in hubs.nodes[0].connections.values()]
+                    and [each.upkeep.times.max_age for each in hubs.nodes[0].connections.values()]
                 )
             )
         assert first in ages and len(set(ages)) == 2 and all(90 <= age <= 110 for age in ages)
@@ -177,25 +177,25 @@ def test_ages_differ() -> None:
 
 def test_times_travel() -> None:
     with serving(app, 2, max_connection_age=1000) as hubs, raw_client(hubs.address):
-        upkeep = hubs.connection().upkeep
+        times = hubs.connection().upkeep.times
 
         def grow_old() -> None:
-            upkeep.accepted -= 500
-            upkeep.idle_since -= 400
-            upkeep.heard -= 300
-            upkeep.pinged = upkeep.heard + 1000
+            times.accepted -= 500
+            times.idle_since -= 400
+            times.heard -= 300
+            times.pinged = times.heard + 1000
 
         hubs.ask(grow_old)
         assert hubs.move(1).outcome == MoveResult.MOVED
-        moved = hubs.connection().upkeep
+        moved = hubs.connection().upkeep.times
         now = time.monotonic()
-        assert moved is not upkeep and moved.max_age == upkeep.max_age
+        assert moved is not times and moved.max_age == times.max_age
         assert [round((now - at) / 100) for at in (moved.accepted, moved.idle_since, moved.heard)] == [
             5,
             4,
             3,
         ]
-        assert moved.pinged is not None and repr(moved).startswith("<Upkeep age 50")
+        assert moved.pinged is not None and repr(moved).startswith("<Lifetime age 50")
 
 
 def test_pings_are_counted_across_a_move() -> None:

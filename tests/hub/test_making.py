@@ -199,7 +199,7 @@ def test_if_it_cannot_be_made_an_on_error_that_blocks_holds_up_its_own_call_only
                 client.sock.close()
             hubs.wait_for(lambda: len(explains.seen) == 2)
             assert explains.seen[1] == ("DeadlineExceeded" if then == "deadline" else "CallCancelled")
-        hubs.wait_for(lambda: not connection.running and not connection.calls)
+        hubs.wait_for(lambda: not connection.schedule.running and not connection.calls)
         if then == "the client goes":
             hubs.wait_for(lambda: not hubs.nodes[0].connections and not hubs.nodes[0]._finishing)
         else:
@@ -230,7 +230,7 @@ def test_what_comes_for_a_call_while_its_on_error_blocks_is_dropped_and_acknowle
         assert hubs.ask(lambda: ([*connection.calls], inbound.waiting, inbound.held)) == ([1], 0, 0)
         hubs.ask(explains.gate.set)
         assert client.wait_for(raw.HEADERS, raw.END_STREAM)[2] == 1
-        hubs.wait_for(lambda: not connection.running and not connection.calls)
+        hubs.wait_for(lambda: not connection.schedule.running and not connection.calls)
 
 
 def test_turns_of_an_actor_that_could_not_be_made_do_not_run():
@@ -257,7 +257,7 @@ def test_turns_of_an_actor_that_could_not_be_made_do_not_run():
         cell = connection.cells["shapes.Stateful"]
         door.open()
         assert outcome(call) == "UNKNOWN the actor could not be made"
-        hubs.wait_for(lambda: not connection.running)
+        hubs.wait_for(lambda: not connection.schedule.running)
         assert heard == []
         assert hubs.ask(lambda: (len(cell.mailbox), connection.host.subscriptions)) == (0, [])
 
@@ -307,7 +307,7 @@ def test_an_actor_that_waits_to_be_made_moves_and_is_made_there():
     with serving(actorrpc.App([Slow, Other]), 2) as hubs, connect(hubs) as channel:
         other = StatelessStub(channel).Unary.future(Item(sleep=0.2))
         connection = hubs.connection()
-        hubs.wait_for(lambda: connection.running)
+        hubs.wait_for(lambda: connection.schedule.running)
         results: list[Any] = []
         hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
         call = StatefulStub(channel).Unary.future(Item())
@@ -315,7 +315,7 @@ def test_an_actor_that_waits_to_be_made_moves_and_is_made_there():
         assert not made
         assert (other.result(10).sleep, call.result(10).number) == (0.2, 1)
         assert len(made) == 1 and not results[0].why
-        assert hubs.connection().node is hubs.nodes[1]
+        assert hubs.connection().id in hubs.nodes[1].connections
 
 
 ERRORS = [ValueError("no"), SystemExit(3), KeyboardInterrupt(), gevent.GreenletExit(), gevent.Timeout()]
@@ -339,8 +339,7 @@ def test_one_that_cannot_be_made_elsewhere_stays_and_leaves_nothing_there(where,
         target = hubs.nodes[1]
 
         def change() -> None:
-            target.app = actorrpc.App([Sedentary])
-            target.routes = target.app.routes
+            target.resources.serve(actorrpc.App([Sedentary]))
 
         hubs.ask(change)
         stub = StatefulStub(channel)

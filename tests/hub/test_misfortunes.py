@@ -17,6 +17,9 @@ import hpack
 import pytest
 
 import actorrpc
+from actorrpc.hub.moving.departure import resume
+from actorrpc.hub.moving.move_cost import MoveCosts
+from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.node import Node
 from actorrpc.hub.topics import numbered_log as topic_log
 from tests.apps.shapes import app
@@ -174,7 +177,7 @@ def test_an_iterable_returned_while_a_move_waits_keeps_the_connection_here():
         entered.get(timeout=10)
         connection, results = hubs.connection(), []
         hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
-        hubs.wait_for(lambda: connection.state == "quiescing")
+        hubs.wait_for(lambda: connection.phase.state == "quiescing")
         go.append(1)
         assert [reply.number for reply in replies] == [0, 1, 2]
         assert hubs.wait_for(lambda: results)[0].why.startswith("the iterable that")
@@ -194,7 +197,7 @@ def test_what_cannot_be_frozen_stays_and_goes_on():
         stub = StatefulStub(channel)
         stub.Unary(Item())
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("actorrpc.hub.moving.snapshot.freeze", broken)
+            patch.setattr("actorrpc.hub.moving.departure.freeze", broken)
             assert hubs.move(1).why == "ValueError: cannot be serialized"
         stub.Unary(Item())
         assert not hubs.move(1).why
@@ -320,7 +323,7 @@ def test_stopping_interrupts_blocked_handlers():
             assert code_of(blocked) is grpc.StatusCode.UNAVAILABLE
             assert seen.get(timeout=10) == ("the server is shutting down", True)
         hubs.wait_for(lambda: stopped)
-        hubs.nodes[0] = Node(app, hubs.nodes[0].config)  # for the fixture to stop
+        hubs.nodes[0] = Node(app, hubs.nodes[0].resources.config)  # for the fixture to stop
 
 
 def test_a_failed_on_connect_leaves_no_subscription():
@@ -394,7 +397,7 @@ def test_topics_that_nobody_hears_cost_nothing():
         stub = StatefulStub(channel)
         for number in range(100):
             stub.Publish(Item(text=f"topic {number}"))
-        assert hubs.ask(lambda: hubs.nodes[0].topics._logs.logs) == {}
+        assert hubs.ask(lambda: hubs.nodes[0].resources.topics._logs.logs) == {}
 
 
 def test_a_subscription_that_fell_behind_says_so_and_an_actor_goes_on(monkeypatch, caplog):
@@ -404,11 +407,11 @@ def test_a_subscription_that_fell_behind_says_so_and_an_actor_goes_on(monkeypatc
         replies = stub.Listen(Item(text="fast", status=1))
         dict(replies.initial_metadata())
         connection = hubs.connection()
-        hubs.ask(lambda: connection.quiesce(lambda: connection.freeze()))
-        hubs.wait_for(lambda: connection.state == "frozen")
+        hubs.ask(lambda: freeze(connection, MoveCosts()))
+        assert connection.phase.state == "frozen"
         for number in range(10):
             publisher.Publish(Item(text="fast", number=number))
-        hubs.ask(connection.resume)
+        hubs.ask(lambda: resume(connection))
         with pytest.raises(grpc.RpcError) as caught:
             next(replies)
         assert caught.value.code() is grpc.StatusCode.DATA_LOSS

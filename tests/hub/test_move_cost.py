@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import actorrpc
 from actorrpc.config import Config
+from actorrpc.hub.moving.departure import Departure, resume
 from actorrpc.hub.moving.move_cost import Contents, Cost, MoveCosts, Pace, contents, price, too_long
-from actorrpc.hub.moving.snapshot import Departure, freeze
+from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.pb.snapshot_pb2 import ConnectionSnapshot
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
@@ -65,7 +66,7 @@ class Rig:
         return next(each for node in self.hubs.nodes for each in node.connections.values())
 
     def feed(self, data: bytes) -> None:
-        self.connection._on_bytes(data)
+        self.connection.on_bytes(data)
 
     def call(self, method: str, *extra: tuple[str, str]) -> Any:
         self.stream += 2
@@ -79,23 +80,23 @@ class Rig:
 
     def end(self, count: int) -> None:
         """Calls that handlers have begun end, and what the actor is to be told of them waits."""
-        self.connection.paused = False
+        self.connection.schedule.paused = False
         for _ in range(count):
             self.feed(raw.data(self.open(), _message(1)))
-        self.connection.paused = True
+        self.connection.schedule.paused = True
         for stream in list(self.connection.calls):
             self.feed(raw.frame(raw.RST_STREAM, 0, stream, bytes(4)))
 
     def step(self, step: Callable[[Rig, int], object], number: int, waiting: bool) -> None:
         """Do it; ``waiting``: what comes of it waits."""
-        self.connection.paused = waiting
+        self.connection.schedule.paused = waiting
         step(self, number)
 
     def recount(self) -> Contents:
         """What a snapshot has in it."""
         connection = self.connection
-        snapshot = ConnectionSnapshot.FromString(freeze(connection))
-        connection.resume()
+        snapshot = ConnectionSnapshot.FromString(freeze(connection, MoveCosts()))
+        resume(connection)
         session, ended = snapshot.session, [each for actor in snapshot.actors for each in actor.ended]
         calls = [*snapshot.calls, *(each.call for each in ended)]
         turns = [turn for actor in snapshot.actors for turn in [*actor.mailbox, *actor.concurrent]]

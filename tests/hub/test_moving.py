@@ -14,7 +14,8 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.actors.cell import Cell
-from actorrpc.hub.moving.snapshot import Arrival, thaw
+from actorrpc.hub.moving.departure import Arrival
+from actorrpc.hub.moving.snapshot import thaw
 from actorrpc.hub.node import Node
 from actorrpc.pb import snapshot_pb2
 from tests.apps.shapes import app
@@ -91,9 +92,9 @@ def test_a_deadline_travels_as_time_remaining(hubs):
 
 
 def test_a_deadline_is_no_later_for_the_way(hubs, monkeypatch):
-    def slow_thaw(node: Node, data: bytes) -> Any:
+    def slow_thaw(*args: Any) -> Any:
         time.sleep(0.1)
-        return thaw(node, data)
+        return thaw(*args)
 
     monkeypatch.setattr("actorrpc.hub.node.thaw", slow_thaw)
     with connect(hubs) as channel:
@@ -104,17 +105,17 @@ def test_a_deadline_is_no_later_for_the_way(hubs, monkeypatch):
             (call,) = hubs.connection().calls.values()
             return call.deadline
 
-        before, accepted = deadline(), hubs.connection().upkeep.accepted
+        before, accepted = deadline(), hubs.connection().upkeep.times.accepted
         moved(hubs, 1)
         assert deadline() == pytest.approx(before, abs=0.001)
-        assert hubs.connection().upkeep.accepted == pytest.approx(accepted, abs=0.001)
+        assert hubs.connection().upkeep.times.accepted == pytest.approx(accepted, abs=0.001)
 
 
 def test_a_snapshot_by_another_clock_has_its_time_remaining(hubs, monkeypatch):
-    def foreign_thaw(node: Node, data: bytes) -> Any:
+    def foreign_thaw(keeper: Any, resources: Any, costs: Any, data: bytes) -> Any:
         snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)
         snapshot.taken_at += 1e6
-        return thaw(node, snapshot.SerializeToString())
+        return thaw(keeper, resources, costs, snapshot.SerializeToString())
 
     monkeypatch.setattr("actorrpc.hub.node.thaw", foreign_thaw)
     with connect(hubs) as channel:
@@ -209,7 +210,7 @@ def test_a_ping_is_answered_while_a_handler_blocks_a_move(hubs):
         connection = hubs.connection()
         hubs.wait_for(lambda: any(call.runner for call in connection.calls.values()))
         outcome = MoveInBackground(hubs, 1)
-        hubs.wait_for(lambda: connection.state == "quiescing")
+        hubs.wait_for(lambda: connection.phase.state == "quiescing")
         blocked.cancel()
         assert outcome.wait().outcome == outcome.wait().MOVED
         assert stub.Unary(Item(number=4)).number == 4
@@ -271,8 +272,10 @@ def test_a_connection_moves_on_before_it_was_thawed(monkeypatch):
 
     def serve_and_send_on(arrival: Arrival, fd: int) -> None:
         serve(arrival, fd)
-        if arrival.connection.node.hub != 2:
-            arrival.connection.node.move(arrival.connection.id, 2, results.append)
+        id = arrival.connection.id
+        node = next(node for node in hubs.nodes if id in node.connections)
+        if node.hub != 2:
+            node.move(id, 2, results.append)
 
     monkeypatch.setattr(Arrival, "serve", serve_and_send_on)
     with serving(actorrpc.App([Noting]), 3) as hubs, connect(hubs) as channel:
@@ -309,9 +312,7 @@ def test_a_target_that_does_not_serve_the_service_refuses_and_the_client_notices
         stub = StatefulStub(channel)
         stub.Unary(Item())
         other = actorrpc.App([Plain])
-        hubs.ask(
-            lambda: (setattr(hubs.nodes[1], "app", other), setattr(hubs.nodes[1], "routes", other.routes))
-        )
+        hubs.ask(lambda: hubs.nodes[1].resources.serve(other))
         result = hubs.move(1)
         assert result.outcome == result.ABORTED
         assert "shapes.Stateful is not served here" in result.why
@@ -377,7 +378,7 @@ def test_a_bad_snapshot_is_refused_and_nothing_leaks(hubs, monkeypatch, corrupt)
         result = hubs.move(1)
         assert result.outcome == result.ABORTED
         assert stub.Unary(Item()).number == 2
-        assert hubs.connection().state == "serving"
+        assert hubs.connection().phase.state == "serving"
         assert not hubs.nodes[1].connections
 
 

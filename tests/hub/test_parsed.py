@@ -21,6 +21,7 @@ from actorrpc.config import Config
 from actorrpc.errors import RpcError, SnapshotError, StatusCode
 from actorrpc.hub.metering import allocator
 from actorrpc.hub.metering.parsed import Parsed
+from actorrpc.hub.moving.move_cost import MoveCosts
 from actorrpc.hub.moving.snapshot import freeze, thaw
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
@@ -144,13 +145,13 @@ def _gates() -> Iterator[None]:
 
 
 def held(hubs: Hubs, node: int = 0) -> int:
-    return hubs.nodes[node].parsed.held
+    return hubs.nodes[node].resources.parsed.held
 
 
 def nothing_held(hubs: Hubs) -> None:
     """Wait for it; what each connection has is its own part."""
     for node in hubs.nodes:
-        hubs.wait_for(lambda node=node: not node.parsed.held)
+        hubs.wait_for(lambda node=node: not node.resources.parsed.held)
         assert (
             hubs.ask(lambda node=node: [each.parsed for each in node.connections.values() if each.parsed])
             == []
@@ -160,7 +161,9 @@ def nothing_held(hubs: Hubs) -> None:
 def wait_for_reader(hubs: Hubs) -> None:
     """An iterable has more than its client takes."""
     connection = hubs.connection()
-    hubs.wait_for(lambda: held(hubs) and not connection.running and connection.session.outbound.unsent_bytes)
+    hubs.wait_for(
+        lambda: held(hubs) and not connection.schedule.running and connection.session.outbound.unsent_bytes
+    )
 
 
 def begin(stub: Any, shape: str, item: Item) -> Any:
@@ -267,8 +270,8 @@ def snapshot_of(hubs: Hubs) -> bytes:
 
     def frozen() -> bytes:
         connection = next(iter(hubs.nodes[0].connections.values()))
-        connection.paused = True
-        return freeze(connection)
+        connection.schedule.paused = True
+        return freeze(connection, MoveCosts())
 
     return hubs.ask(frozen)
 
@@ -283,10 +286,10 @@ def test_what_has_come_with_a_connection_is_counted_before_its_handler_is_called
 
         def come_and_go() -> tuple[int, int, int]:
             node = Node(APP, Config(), hub=7)
-            connection: Connection = thaw(node, data)
-            come = (node.parsed.held, connection.parsed)
+            connection: Connection = thaw(node, node.resources, node.move_costs, data)
+            come = (node.resources.parsed.held, connection.parsed)
             connection.let_go()
-            gone = node.parsed.held
+            gone = node.resources.parsed.held
             node.close()
             return (*come, gone)
 
@@ -295,8 +298,8 @@ def test_what_has_come_with_a_connection_is_counted_before_its_handler_is_called
         def come_where_no_room_is() -> str:
             node = Node(APP, Config(max_parsed_hub_bytes=2 * size - 1), hub=7)
             with pytest.raises(SnapshotError) as caught:
-                thaw(node, data)
-            assert node.parsed.held == 0
+                thaw(node, node.resources, node.move_costs, data)
+            assert node.resources.parsed.held == 0
             node.close()
             return str(caught.value)
 

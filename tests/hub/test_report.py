@@ -18,8 +18,8 @@ from actorrpc.hub.calls.shared_connections import Sharing
 from actorrpc.hub.metering.proc import ProcNumber, can_open
 from actorrpc.hub.metering.usage import LIGHT, Meter, Usage
 from actorrpc.hub.moving.move_cost import Cost
+from actorrpc.hub.phase import SERVING
 from actorrpc.hub.report import HEAVIEST, OTHERS, WARM, Reporter, Rotation, core_wait
-from actorrpc.hub.serving.connection_states import SERVING
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
@@ -297,7 +297,7 @@ def test_to_ask_what_connections_take_hides_none_from_the_reports() -> None:
             node.report()
             node._reporter._warm.clear()  # as after a while without calls
             for _ in range(4):
-                usage.spend(usage.begin(node.meter.clock() - 0.7 * LIGHT))
+                usage.spend(usage.begin(node.resources.meter.clock() - 0.7 * LIGHT))
                 (row,) = node.list_connections()
                 assert row.id == usage.id and row.load > 0
             return node.report()

@@ -11,9 +11,9 @@ import grpc
 import pytest
 
 import actorrpc
+from actorrpc.hub.actors.schedule import Schedule
 from actorrpc.hub.moving.memfd import INLINE_BYTES, packed, unpacked
-from actorrpc.hub.serving.connection import Connection
-from actorrpc.hub.serving.connection_states import QUIESCING
+from actorrpc.hub.phase import QUIESCING
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item, Tally
@@ -164,8 +164,8 @@ def test_the_loop_does_not_spin_while_an_iterable_waits(monkeypatch) -> None:
                 yield Item(number=number)
 
     rounds = []
-    work = Connection._work
-    monkeypatch.setattr(Connection, "_work", lambda connection: rounds.append(1) or work(connection))
+    work = Schedule._work
+    monkeypatch.setattr(Schedule, "_work", lambda schedule: rounds.append(1) or work(schedule))
     with serving(actorrpc.App([Slow])) as hubs, connect(hubs) as channel:
         assert len(list(StatelessStub(channel).Expand(Item()))) == 20
     assert len(rounds) < 200
@@ -195,12 +195,12 @@ def test_an_iterable_that_waits_to_be_closed_is_closed_before_the_move() -> None
         next(replies)
         connection = hubs.connection()
         blocked = stub.Unary.future(Item())
-        hubs.wait_for(lambda: connection.running)
+        hubs.wait_for(lambda: connection.schedule.running)
         replies.cancel()
         hubs.wait_for(lambda: len(connection.calls) == 1)
         mover = threading.Thread(target=moved, args=(hubs, 1))
         mover.start()
-        hubs.wait_for(lambda: connection.state == QUIESCING)
+        hubs.wait_for(lambda: connection.phase.state == QUIESCING)
         go.set()
         mover.join(20)
         assert blocked.result(20).number == 0
@@ -266,8 +266,7 @@ def versions(hubs: Hubs, old: type[StatefulBase], new: type[StatefulBase]) -> No
 
 
 def _serve(node, service) -> None:
-    node.app = actorrpc.App([service])
-    node.routes = node.app.routes
+    node.resources.serve(actorrpc.App([service]))
 
 
 def test_an_older_state_is_upgraded() -> None:

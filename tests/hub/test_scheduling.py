@@ -13,9 +13,11 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.actors.cell import CLOSE, TOPIC, Cell
-from actorrpc.hub.moving import snapshot as travel
+from actorrpc.hub.actors.schedule import TURN_SLICE, Schedule
+from actorrpc.hub.moving import departure
+from actorrpc.hub.moving.move_cost import MoveCosts
 from actorrpc.hub.moving.snapshot import freeze
-from actorrpc.hub.serving.connection import TURN_SLICE, Connection
+from actorrpc.hub.serving.connection import Connection
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
 
@@ -89,7 +91,7 @@ def test_an_iterable_is_queued_once_however_many_replies_it_gives(service: str, 
         def Expand(self: Any, request, call):
             connection = self._host._connection
             for number in range(20_000):
-                ready.append(len(connection._ready))
+                ready.append(len(connection.schedule._ready))
                 yield Item(number=number)
 
     base = StatelessBase if service == "Stateless" else StatefulBase
@@ -114,7 +116,7 @@ def test_messages_that_cannot_run_yet_are_looked_at_once(steps: list[int]) -> No
         hubs.wait_for(lambda: connection.calls and len(connection.calls[1].held) == count - 1)
         for reply in range(1, 40):
             client.send(raw.window_update(1, 70_009))
-            hubs.wait_for(lambda reply=reply: connection.turns == reply + 1)
+            hubs.wait_for(lambda reply=reply: connection.schedule.turns == reply + 1)
         assert len(steps) <= count + 2 * 40
 
 
@@ -134,7 +136,7 @@ def test_messages_behind_a_turn_that_blocks_are_turns_once(service: str, steps: 
         client.send(begin(1, "Collect", service) + body + raw.data(1, b"", raw.END_STREAM))
         connection = hubs.connection()
         client.wait_for(raw.HEADERS, raw.END_STREAM)
-        assert connection.turns == count + 1
+        assert connection.schedule.turns == count + 1
         assert len(steps) <= 2 * (count + 1)
 
 
@@ -210,7 +212,7 @@ def test_a_client_with_a_full_mailbox_that_goes_is_gone(full: Hubs) -> None:
     client.send(NO_WINDOW)
     connection = fill(full, client, 500)
     client.sock.close()
-    full.wait_for(lambda: connection.state == "closed" and not full.nodes[0].connections)
+    full.wait_for(lambda: connection.phase.state == "closed" and not full.nodes[0].connections)
 
 
 def test_a_full_mailbox_moves() -> None:
@@ -278,12 +280,12 @@ def test_on_thaw_comes_before_what_a_window_lets_go_on_that_opened_on_the_way(
         connection = hubs.connection()
         hubs.wait_for(lambda: any(call.held for call in connection.calls.values()))
 
-        def freeze_and_open(connection: Connection, limit: float) -> bytes:
-            data = freeze(connection, limit)
+        def freeze_and_open(connection: Connection, costs: MoveCosts, limit: float) -> bytes:
+            data = freeze(connection, costs, limit)
             client.send(raw.window_update(1, 1 << 20))
             return data
 
-        monkeypatch.setattr(travel, "freeze", freeze_and_open)
+        monkeypatch.setattr(departure, "freeze", freeze_and_open)
         assert hubs.move(1).why == ""
         replies_of(client, 1, 2)
     assert order == ["message 1", "on_thaw", "message 2"]
@@ -419,13 +421,13 @@ def test_closing_iterables_before_a_move_looks_at_what_waits_a_few_times_however
         client.send(unary(1, "Unary"))
         connection = hubs.connection()
         (call,) = hubs.wait_for(lambda: [call for call in connection.calls.values() if call.runner])
-        cell = call.cell
+        cell = call.receiver
         others = [Turn((TOPIC, None, number)) for number in range(500)]
         closing = [Turn((CLOSE, None, (Iterable(), call))) for _ in range(500)]
 
         def close() -> list[Any]:
             cell.mailbox = deque(others + closing)
-            connection.runners.start(lambda runner: cell.close_iterators(), cell.part)
+            connection.resources.runners.start(lambda runner: cell.close_iterators(), cell.part)
             left, cell.mailbox = [*cell.mailbox], deque()
             return left
 
@@ -509,13 +511,13 @@ def test_a_move_sends_no_more_to_a_client_that_does_not_read() -> None:
 
 def test_time_in_which_a_handler_was_blocked_is_not_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     slices = []
-    proceed = Connection._continue
+    proceed = Schedule._continue
 
-    def counted(self: Connection) -> None:
+    def counted(self: Schedule) -> None:
         slices.append(self)
         proceed(self)
 
-    monkeypatch.setattr(Connection, "_continue", counted)
+    monkeypatch.setattr(Schedule, "_continue", counted)
 
     class Waiting(StatefulBase):
         def Collect(self, message, call):

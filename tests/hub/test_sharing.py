@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 import actorrpc
 from actorrpc import StatusCode
-from actorrpc.call import Call
 from actorrpc.errors import ConfigError
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
@@ -109,7 +108,7 @@ def seen(hubs: Hubs) -> list[tuple[int, int, int]]:
 
 
 def made(hubs: Hubs) -> list[str]:
-    service: Any = hubs.nodes[0].app.services["shapes.Stateful"]
+    service: Any = hubs.nodes[0].resources.services["shapes.Stateful"]
     found: list[str] = service.made
     return found
 
@@ -246,7 +245,7 @@ def test_a_call_that_waits_for_an_on_call_and_comes_to_a_hub_without_is_looked_a
         results: list[Any] = []
         hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
         waiting = StatefulStub(channel).Unary.future(Item(), metadata=[*BOB, *VIA], timeout=30)
-        hubs.wait_for(lambda: connection.admission is not None and connection.admission.lane)
+        hubs.wait_for(lambda: connection.cells.admission is not None and connection.cells.admission.lane)
         hubs.ask(may_end.set)
         assert slow.result().number == 1
         assert waiting.code() is grpc.StatusCode.FAILED_PRECONDITION
@@ -256,9 +255,7 @@ def test_a_call_that_waits_for_an_on_call_and_comes_to_a_hub_without_is_looked_a
 
 def change(node: Any, app: actorrpc.App) -> None:
     """The hub runs another version of the app."""
-    node.app = app
-    node.routes = app.routes
-    node.call_type = Call
+    node.resources.serve(app)
 
 
 def test_interceptors_see_what_is_refused():

@@ -35,10 +35,18 @@ class _Interrupted:
             each.close()
 
 
+class _Owner:
+    def __init__(self, got: list[bytes]) -> None:
+        self.on_bytes = got.append
+
+    def on_end(self, why: str) -> None: ...
+    def on_writable(self) -> None: ...
+
+
 def _read(data: bytes, meanwhile: Any = lambda: None) -> bytes:
     got: list[bytes] = []
     sock: Any = _Interrupted(data, meanwhile)
-    transport = Transport(sock, got.append, lambda why: None, lambda: None)
+    transport = Transport(sock, _Owner(got))
     transport.start()
     transport.read()
     transport.close()

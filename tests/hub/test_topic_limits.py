@@ -68,7 +68,7 @@ def connect(hubs: Hubs) -> grpc.Channel:
 
 def topic_of(hubs: Hubs, home: int, prefix: str = "") -> str:
     names = (f"{prefix}{number}" for number in range(100))
-    return next(name for name in names if hubs.nodes[0].topics.home_of(name) == home)
+    return next(name for name in names if hubs.nodes[0].resources.topics.home_of(name) == home)
 
 
 def code_of(call: Callable[[], Any]) -> grpc.StatusCode:
@@ -129,9 +129,11 @@ def test_publications_that_wait_for_their_home_are_limited(hubs, monkeypatch, ca
         connection = hubs.connection()
         assert connection.host.unacknowledged == 4
         stub.Beside(Item(text=topic_of(hubs, 0)))  # the others are not concerned
-        hubs.ask(lambda: (hubs.nodes[0]._links.__setitem__(1, link), hubs.nodes[0].topics.linked(1)))
+        hubs.ask(
+            lambda: (hubs.nodes[0]._links.__setitem__(1, link), hubs.nodes[0].resources.topics.linked(1))
+        )
         hubs.wait_for(lambda: not connection.host.unacknowledged)
-        assert hubs.nodes[0].topics._publications.size == 0
+        assert hubs.nodes[0].resources.topics._publications.size == 0
         stub.Beside(Item(text=topic, number=2000))
 
 
@@ -145,11 +147,13 @@ def test_publications_that_wait_for_a_subscription_are_limited(hubs, monkeypatch
         for _ in range(5):
             stub.Beside(Item(text="anything", number=1000))
         assert code_of(lambda: stub.Beside(Item(text="anything", number=1000))) is UNAVAILABLE
-        assert hubs.nodes[0].topics._publications.size > 5 * 1000
+        assert hubs.nodes[0].resources.topics._publications.size > 5 * 1000
         connection = hubs.connection()
-        hubs.ask(lambda: (hubs.nodes[0]._links.__setitem__(1, link), hubs.nodes[0].topics.linked(1)))
+        hubs.ask(
+            lambda: (hubs.nodes[0]._links.__setitem__(1, link), hubs.nodes[0].resources.topics.linked(1))
+        )
         hubs.wait_for(lambda: not connection.host.unacknowledged)
-        assert hubs.nodes[0].topics._publications.size == 0
+        assert hubs.nodes[0].resources.topics._publications.size == 0
 
 
 def test_an_actors_waiting_messages_are_limited_in_bytes(hubs, monkeypatch):
@@ -173,7 +177,7 @@ def test_what_waits_for_an_actor_is_counted_after_a_move(hubs):
         stub.Unary(Item(text="moving"))
         connection = hubs.connection()
         cell = connection.cells["shapes.Stateful"]
-        hubs.ask(lambda: (setattr(connection, "paused", True), None)[1])
+        hubs.ask(lambda: (setattr(connection.schedule, "paused", True), None)[1])
         hubs.ask(lambda: [cell.push_topic("moving", "shapes.Item", b"") for _ in range(3)])
         assert not hubs.move(1).why
         cell = hubs.connection().cells["shapes.Stateful"]
@@ -316,7 +320,9 @@ def seconds(job: Callable[[], object]) -> float:
 
 
 def fake_connection(number: int) -> Any:
-    return SimpleNamespace(id=str(number), state="serving", host=SimpleNamespace(settled=lambda: None))
+    return SimpleNamespace(
+        id=str(number), phase=SimpleNamespace(state="serving"), host=SimpleNamespace(settled=lambda: None)
+    )
 
 
 def test_subscribers_leave_a_topic_in_linear_time():

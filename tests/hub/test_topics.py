@@ -102,15 +102,15 @@ def test_an_actor_subscribes_itself_and_its_messages_are_turns(hubs):
 def test_a_subscription_ends_with_its_call(hubs):
     with connect(hubs) as channel:
         replies = listen(channel, "short")
-        home = hubs.nodes[hubs.nodes[0].topics.home_of("short")]
-        assert hubs.ask(lambda: set(home.topics._logs.logs["short"].subscribers)) == {0}
+        home = hubs.nodes[hubs.nodes[0].resources.topics.home_of("short")]
+        assert hubs.ask(lambda: set(home.resources.topics._logs.logs["short"].subscribers)) == {0}
         replies.cancel()
-        hubs.wait_for(lambda: not home.topics._logs.logs["short"].subscribers)
-        assert hubs.ask(lambda: hubs.nodes[0].topics._feeds) == {}
+        hubs.wait_for(lambda: not home.resources.topics._logs.logs["short"].subscribers)
+        assert hubs.ask(lambda: hubs.nodes[0].resources.topics._feeds) == {}
 
 
 def test_the_topic_goes_on_elsewhere_when_its_home_dies(hubs):
-    topic = next(name for name in map(str, range(100)) if hubs.nodes[0].topics.home_of(name) == 2)
+    topic = next(name for name in map(str, range(100)) if hubs.nodes[0].resources.topics.home_of(name) == 2)
     with connect(hubs) as near, connect(hubs) as far:
         streams = [listen(channel, topic) for channel in (near, far)]
         assert not hubs.move(1, ids(hubs)[1]).why
@@ -133,7 +133,9 @@ def test_the_topic_goes_on_elsewhere_when_its_home_dies(hubs):
 
 def test_unacknowledged_publications_hold_a_connection_and_then_let_it_go():
     with serving(app, 3, quiesce_timeout=0.1) as hubs, connect(hubs) as channel:
-        topic = next(name for name in map(str, range(100)) if hubs.nodes[0].topics.home_of(name) == 2)
+        topic = next(
+            name for name in map(str, range(100)) if hubs.nodes[0].resources.topics.home_of(name) == 2
+        )
         stub = StatefulStub(channel)
         link = hubs.nodes[0]._links.pop(2)  # the home cannot be reached
         stub.Publish(Item(text=topic))

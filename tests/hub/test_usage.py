@@ -15,7 +15,7 @@ import pytest
 import actorrpc
 from actorrpc.hub.metering.rates import Rates, counted_as
 from actorrpc.hub.metering.usage import LIGHT, LONG, SHORT, Meter, Part, Usage, shares
-from actorrpc.hub.serving.obstacles import why_unquiet
+from actorrpc.hub.moving.obstacles import why_unquiet
 from tests.apps.shapes import obey
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
@@ -456,12 +456,14 @@ def test_what_a_cancelled_handler_does_at_its_end_is_charged_once(hubs, connect)
 
     def end() -> None:
         runner = next(iter(connection.calls.values())).runner
-        before, all_before = connection.usage.spent, hubs.nodes[0].meter.charged
+        before, all_before = connection.usage.spent, hubs.nodes[0].resources.meter.charged
         mark = connection.usage.begin(connection.usage.meter.clock())
         runner.throw(actorrpc.RpcError(actorrpc.StatusCode.ABORTED, "enough"))
         inside = connection.usage.spent - before
         connection.usage.spend(mark)
-        charges.extend([inside, connection.usage.spent - before, hubs.nodes[0].meter.charged - all_before])
+        charges.extend(
+            [inside, connection.usage.spent - before, hubs.nodes[0].resources.meter.charged - all_before]
+        )
 
     hubs.ask(end)
     inside, of_connection, of_all = charges
@@ -510,7 +512,7 @@ def test_a_closed_connection_leaves_the_tables(hubs, connect):
     node = hubs.nodes[0]
     report = hubs.ask(node.report)
     assert (list(report.heaviest), list(report.others), report.connections) == ([], [], 0)
-    assert node._reporter._warm == [] and node.meter.active == []
+    assert node._reporter._warm == [] and node.resources.meter.active == []
 
 
 def test_services_of_a_connection_have_their_shares(hubs, connect):
@@ -558,7 +560,7 @@ def test_long_names_of_topics_make_no_long_reports(hubs, connect):
     assert {row.id: row.group for row in report.heaviest} == {talker.id: group, listener.id: group}
     assert report.groups[group] > 4  # published, and sent to one
     assert report.ByteSize() < 2000
-    topics = hubs.nodes[0].topics
+    topics = hubs.nodes[0].resources.topics
     assert {*talker.usage.published, *topics._published, *topics._delivered, *topics._groups} == {group}
     heard.cancel()
     hubs.wait_for(lambda: not topics._groups)
@@ -579,7 +581,7 @@ def test_why_a_connection_cannot_move_is_short(hubs, connect):
 
 def test_bytes_that_a_client_does_not_take_are_counted(hubs, connect):
     channel, connection = connect()
-    usage, meter = connection.usage, hubs.nodes[0].meter
+    usage, meter = connection.usage, hubs.nodes[0].resources.meter
     # A real backlog needs a client that does not read: see test_limits. Here, that the figure comes and goes.
     hubs.ask(lambda: usage.waits(70_000))
     assert hubs.ask(hubs.nodes[0].report).unsent_bytes == 70_000

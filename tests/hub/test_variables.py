@@ -135,7 +135,7 @@ def test_what_a_close_sets_is_not_for_the_next_call(how):
             if how == "cancelled":
                 client.send(raw.frame(raw.RST_STREAM, 0, 1, b"\0\0\0\x08"))
             elif how == "finished":
-                hubs.ask(lambda: connection.end_calls(actorrpc.StatusCode.ABORTED, "enough"))
+                hubs.ask(lambda: connection.calls.end_all(actorrpc.StatusCode.ABORTED, "enough"))
             if how != "gone":
                 hubs.wait_for(lambda: seen)
         hubs.wait_for(lambda: seen and not hubs.nodes[0].connections)

@@ -105,7 +105,7 @@ def test_a_call_that_is_kept_holds_up_neither(service):
         for number, hub in enumerate([1, 2, 0, 1], start=2):
             assert stub.Unary(Item(number=number), timeout=PATIENCE).number == number
             connection = hubs.connection()
-            assert hubs.ask(lambda connection=connection: connection.running) == 0
+            assert hubs.ask(lambda connection=connection: connection.schedule.running) == 0
             assert hubs.move(hub).why == ""
             stub.Publish(Item(number=number), timeout=PATIENCE)
             assert next(replies).number == number

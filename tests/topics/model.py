@@ -26,7 +26,7 @@ from actorrpc.hub import node
 from actorrpc.hub.actors.cell import MESSAGE, TOPIC, Cell
 from actorrpc.hub.actors.service_host import ServiceHost
 from actorrpc.hub.node import Node
-from actorrpc.hub.serving.connection_states import CLOSED, FROZEN, SERVING
+from actorrpc.hub.phase import CLOSED, FROZEN, SERVING
 from actorrpc.hub.topics.embedded import Subscription, Topics
 from actorrpc.hub.topics.numbered_log import LINGER, TopicLog
 from actorrpc.pb import control_pb2
@@ -72,7 +72,8 @@ class Mailbox(Cell):
     """A service's turns, which run when the test says so."""
 
     def __init__(self, connection: Connection, owner: Subscriber | Publisher) -> None:
-        self.connection = connection  # type: ignore[assignment]
+        self.stage = connection  # type: ignore[assignment]
+        self.schedule = connection.schedule  # type: ignore[assignment]
         self.owner = owner
         self.mailbox = deque()
         self.topic_turns = self.topic_bytes = 0
@@ -102,32 +103,24 @@ class Connection:
     """A client's connection in one hub."""
 
     def __init__(self, hub: Hub, name: str, owner: Subscriber | Publisher) -> None:
-        self.hub = self.node = hub
+        self.hub = self.resources = hub
         self.id = name
-        self.state = SERVING
+        self.phase = SimpleNamespace(state=SERVING, settle=lambda what: None)
         self.service = Listening()
         self.host = ServiceHost(self)  # type: ignore[arg-type]
         self.cell = Mailbox(self, owner)
         self.cells = {self.cell.name: self.cell}
         self.calls: dict[int, Call] = {}
-        self.usage = SimpleNamespace(publish=lambda group: None)
-
-    def ready(self, cell: Cell) -> None:
-        pass
-
-    def settle(self, what: str) -> None:
-        pass
-
-    def notice_quiet(self) -> None:
-        pass
+        usage = SimpleNamespace(publish=lambda group: None)
+        self.schedule = SimpleNamespace(usage=usage, ready=lambda cell: None, notice_quiet=lambda: None)
 
     def resume(self) -> None:
-        self.state = SERVING
+        self.phase.state = SERVING
         for subscription in self.host.subscriptions:
             self.hub.topics.catch_up(subscription)
 
     def let_go(self) -> None:
-        self.state = CLOSED
+        self.phase.state = CLOSED
         self.host.end_subscriptions()
 
 
@@ -181,7 +174,7 @@ class Subscriber:
         self.heard.append(payload)
 
     def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        if self.alive and self.connection.state == SERVING and self.connection.cell.mailbox:
+        if self.alive and self.connection.phase.state == SERVING and self.connection.cell.mailbox:
             yield f"{self.name} takes a turn", self.connection.cell.run
         if self.arriving is None:
             return
@@ -202,11 +195,11 @@ class Subscriber:
     def _begin(self, hub: Hub) -> None:
         """Freeze it here and thaw it there."""
         source = self.connection
-        source.state = FROZEN
+        source.phase.state = FROZEN
         self._missed = self._unread_of_the_dead() - self.excused
         self.excused |= self._missed
         target = self.arriving = Connection(hub, self.name, self)
-        target.state = FROZEN
+        target.phase.state = FROZEN
         target.cell.adopt(source.cell)
         for each in source.host.subscriptions:
             thawed = Subscription(target, target.cell, each.topic, each.call, each.epoch, each.sequence)  # type: ignore[arg-type]
@@ -619,7 +612,7 @@ class World:
                 steps[f"{hub.number} publishes to {topic}"] = lambda hub=hub, t=topic: self.publish(hub, t)  # type: ignore[misc]
         for subscriber in self.subscribers:
             steps.update(subscriber.moves())
-            if subscriber.actor and subscriber.alive and subscriber.connection.state == SERVING:
+            if subscriber.actor and subscriber.alive and subscriber.connection.phase.state == SERVING:
                 steps[f"{subscriber.name} gets other work"] = lambda s=subscriber: self.busy(s)  # type: ignore[misc]
         for publisher in self.publishers:
             steps.update(publisher.wishes())

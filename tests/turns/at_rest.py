@@ -253,8 +253,8 @@ class Looks(Doings):
 
     def close_nodes(self) -> None:
         for node in self.nodes:
-            if node._finishing or node.parsed.held:
-                raise Fault("rest", f"{node._finishing} still finish, {node.parsed!r}")
+            if node._finishing or node.resources.parsed.held:
+                raise Fault("rest", f"{node._finishing} still finish, {node.resources.parsed!r}")
             node.close()
         self._rounds(200)
         del node

@@ -13,12 +13,12 @@ import actorrpc.hub.topics.embedded
 from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.hub.node import Node
-from actorrpc.hub.serving.connection_states import FROZEN
+from actorrpc.hub.phase import FROZEN
 
 __all__ = [
     "accept",
     "connections",
-    "counting_all",
+    "count_all",
     "leftovers",
     "miscounted",
     "nodes_of",
@@ -57,7 +57,7 @@ def connections(nodes: list[Node]) -> dict[str, tuple[Node, Any]]:
 
 def turns_of(nodes: list[Node]) -> int:
     """Turns that ran, as they are counted."""
-    return sum(node.turns for node in nodes)
+    return sum(node.resources.turns for node in nodes)
 
 
 def topic_room(turns: int) -> None:
@@ -66,22 +66,22 @@ def topic_room(turns: int) -> None:
         actorrpc.hub.topics.embedded.MAX_WAITING = turns
 
 
-def counting_all(app: App) -> App:
-    """The app, where the smallest message that a handler holds is counted."""
-    for route in app.routes.values():
-        route.light = -1
-    return app
+def count_all(nodes: list[Node]) -> None:
+    """Count the smallest message that a handler holds."""
+    for node in nodes:
+        for route in node.resources.routes.values():
+            route.light = -1
 
 
 def miscounted(node: Node) -> Iterator[str]:
     """Where what is counted for handlers is not what they hold."""
     known = [*node.connections.values(), *node._finishing]
     total = sum(each.parsed for each in known)
-    if node.parsed.held < total or min([0, *(each.parsed for each in known)]) < 0:
-        yield f"{node.parsed.held} bytes in {node}, where its connections have {total}"
+    if node.resources.parsed.held < total or min([0, *(each.parsed for each in known)]) < 0:
+        yield f"{node.resources.parsed.held} bytes in {node}, where its connections have {total}"
     for connection in known:
         for call in connection.calls.values():
-            if call.runner is not None or connection.state == FROZEN:
+            if call.runner is not None or connection.phase.state == FROZEN:
                 continue
             holds = call.origin is not None and call.origin[1] is not None
             if bool(call.parsed) != holds:
@@ -90,8 +90,14 @@ def miscounted(node: Node) -> Iterator[str]:
 
 def queues(connection: Any) -> Iterator[tuple[str, int]]:
     """The length of each list and deque that a connection, its cells and its calls have."""
-    admission = [connection.admission] if connection.admission is not None else []
-    for each in [connection, *admission, *connection.cells.values(), *connection.calls.values()]:
+    admission = [connection.cells.admission] if connection.cells.admission is not None else []
+    for each in [
+        connection,
+        connection.schedule,
+        *admission,
+        *connection.cells.values(),
+        *connection.calls.values(),
+    ]:
         for kind in type(each).__mro__:
             for name in getattr(kind, "__slots__", ()):
                 value = getattr(each, name, None)
@@ -106,8 +112,8 @@ def leftovers(node: Node) -> Iterator[str]:
             yield f"open calls {list(connection.calls.values())} of {connection}"
         if connection.session.streams:
             yield f"open streams {list(connection.session.streams)} of {connection}"
-        if connection.running:
-            yield f"{connection.running} running in {connection}"
+        if connection.schedule.running:
+            yield f"{connection.schedule.running} running in {connection}"
         # An actor whose first message never came is not made yet: that may wait.
         unmade = sum(not cell.connected for cell in connection.cells.values())
         for name, length in queues(connection):
@@ -119,8 +125,8 @@ def leftovers(node: Node) -> Iterator[str]:
         yield f"{node.handoffs!r} of {node}"
     if node._finishing:
         yield f"{node._finishing} of {node}"
-    if node.parsed.held:
-        yield f"{node.parsed.held} bytes counted in {node}, where no handler holds any"
+    if node.resources.parsed.held:
+        yield f"{node.resources.parsed.held} bytes counted in {node}, where no handler holds any"
 
 
 def loop_errors(found: list[BaseException]) -> Any:

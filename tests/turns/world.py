@@ -96,8 +96,9 @@ class World(Looks):
             permit_keepalive_time=0,
             max_unsent_bytes=64 << 20,
         )
-        app = probes.counting_all(app_of(self.hooks, program.interceptors))
+        app = app_of(self.hooks, program.interceptors)
         self.nodes = probes.nodes_of(app, config, program.hubs, self._on_moved, program.move_every)
+        probes.count_all(self.nodes)
         for window in program.clients:
             self._connect(*window)
         with self.costs:

@@ -17,7 +17,7 @@ from typing import Any
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.loop.timers import after
-from actorrpc.net.transport import Transport
+from actorrpc.net.pump import Pump
 from actorrpc.wire.events import Faulted, RequestReceived
 from actorrpc.wire.session import Session
 
@@ -30,8 +30,6 @@ FIRST_CALL = 1.0
 #: What lies between the first answer and GOAWAY: calls that come meanwhile are answered as well. And grpclib,
 #: when it reads both at once, reports the lost connection and not the answer.
 ANSWERING = 0.1
-#: How long a client that has said something may take to close.
-LINGER = 1.0
 
 
 class Refusal:
@@ -44,18 +42,18 @@ class Refusal:
         self._over = over
         self._peer = peer
         self._session = Session(config)
+        self._pump = Pump(sock, self._session, self)
         self._spoken = False
         self._answered = False
         self._closing = False
         self._closed = False
         self._timer: Any = None
-        self._transport = Transport(sock, self._on_bytes, self._end, self._flush)
 
     def start(self) -> None:
         """Begin to answer. ``over`` may be called before this returns."""
         log.debug("the connection from %s is refused: %s", self._peer, self._why)
         self._set_timer(FIRST_CALL, self._say_goodbye)
-        self._transport.start()
+        self._pump.transport.start()
 
     @property
     def silent(self) -> bool:
@@ -64,15 +62,21 @@ class Refusal:
 
     def hurry(self) -> None:
         """Others wait: part with a client that is silent. ``over`` may be called before this returns."""
-        self._transport.read()  # what has come since the loop looked
+        self._pump.transport.read()  # what has come since the loop looked
         if self.silent:
             self._say_goodbye()
 
     def close(self) -> None:
         """End it now."""
-        self._end()
+        if not self._closed:
+            self._closed = True
+            self._stop_timer()
+            self._pump.close()
+            self._over(self)
 
-    def _on_bytes(self, data: bytes) -> None:
+    # ---- what the client does
+
+    def on_bytes(self, data: bytes) -> None:
         self._spoken = True
         if self._closing:
             return
@@ -82,8 +86,21 @@ class Refusal:
                 session.refuse(event.stream, StatusCode.UNAVAILABLE, self._why)
                 self._will_say_goodbye()
             elif isinstance(event, Faulted):
-                self._close_politely()
+                self._part()
         self._flush()
+
+    def on_writable(self) -> None:
+        self._flush()
+
+    def on_end(self, why: str) -> None:
+        self.close()
+
+    def _flush(self) -> None:
+        self._pump.flush()
+        if self._closing and not self._spoken and self._session.outbound.idle:
+            self.close()
+
+    # ---- the end
 
     def _will_say_goodbye(self) -> None:
         if not self._answered:
@@ -94,38 +111,22 @@ class Refusal:
         """Its calls have been answered, or it makes none."""
         self._session.shutdown(self._why.encode())
         self._session.end_shutdown()
-        self._close_politely()
+        self._part()
         self._flush()
 
-    def _close_politely(self) -> None:
-        """Write what is left and wait for the client to close: unread input would take our words with it."""
+    def _part(self) -> None:
         self._closing = True
-        self._set_timer(LINGER, self._end)
+        self._stop_timer()
+        self._pump.part(self.close)
 
     def _set_timer(self, seconds: float, function: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.close()
+        self._stop_timer()
         self._timer = after(seconds, function)
 
-    def _flush(self) -> None:
-        session, transport = self._session, self._transport
-        while not self._closed and transport.ready and (data := session.data_to_send()):
-            transport.send(data)
-        if self._closed:
-            return
-        if self._closing and transport.ready and session.outbound.idle:
-            if self._spoken:
-                transport.half_close()
-            else:
-                self._end()
-
-    def _end(self, why: str = "") -> None:
-        if not self._closed:
-            self._closed = True
-            if self._timer is not None:
-                self._timer.close()
-            self._transport.close()
-            self._over(self)
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None
 
     def __repr__(self) -> str:
         return f"<Refusal of {self._peer}{', closing' if self._closing else ''}>"

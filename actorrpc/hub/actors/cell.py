@@ -14,55 +14,50 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import cache, partial
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from actorrpc.actor import MOVED, Actor, Held, Service, make, overrides, state_of
-from actorrpc.call import UNSENT_HIGH, Call
-from actorrpc.errors import CallInterrupted, RpcError, SnapshotError, StatusCode
+from actorrpc.errors import RpcError, SnapshotError, StatusCode
+from actorrpc.hub.actors.stage import Stage
+from actorrpc.hub.actors.turns import (
+    CALL_END,
+    CLOSE,
+    CONNECT,
+    DISCONNECT,
+    END,
+    HELD,
+    MESSAGE,
+    PULL,
+    REQUEST,
+    RESUME,
+    THAW,
+    TOPIC,
+    Turn,
+    freeze_turn,
+    message_class,
+    thaw_turn,
+)
+from actorrpc.hub.calls.call import UNSENT_HIGH, ServerCall
 from actorrpc.hub.calls.call_ends import CallEnds, Ended
 from actorrpc.hub.calls.failures import contain, fail
 from actorrpc.hub.calls.variables import run_in
 from actorrpc.hub.metering.usage import Part
+from actorrpc.hub.phase import CLOSED
 from actorrpc.hub.runtime.runners import Runner
-from actorrpc.hub.serving.connection_states import CLOSED
 from actorrpc.log import about
 from actorrpc.pb import snapshot_pb2
-from actorrpc.pb.snapshot_pb2 import TurnSnapshot
-from actorrpc.wire.compression import Compressed
 
-if TYPE_CHECKING:
-    from actorrpc.hub.serving.connection import Connection
-
-__all__ = ["Cell", "Turn", "freeze_origin", "is_mostly_stale", "key_of", "thaw_origin"]
+__all__ = ["Cell", "is_mostly_stale", "key_of"]
 
 log = logging.getLogger("actorrpc.hub")
 
-# Kinds of turns. The first six travel; what the others stand for is found again where they thaw.
-REQUEST = TurnSnapshot.REQUEST  #: the one request of a unary or server-streaming call
-MESSAGE = TurnSnapshot.MESSAGE  #: one message of a client-streaming or bidirectional call
-END = TurnSnapshot.END  #: the client half-closed such a call
-TOPIC = TurnSnapshot.TOPIC  #: one message of a topic, for the actor itself
-HELD = TurnSnapshot.HELD  #: the first message that the call holds
-CALL_END = TurnSnapshot.CALL_END  #: on_call_end; the payload is the call, which has ended, and how
-PULL = 10  #: the next reply of an iterable
-RESUME = 11  #: the turn that made an iterable, again, after a move
-CONNECT = 12  #: on_connect
-DISCONNECT = 13  #: on_disconnect
-THAW = 14  #: on_thaw
-CLOSE = 15  #: an iterable of a call that has ended; the payload is the iterable
-
 #: So many calls may be cancelled before their turns are looked for.
 _FEW_STALE = 64
-
-#: ``(kind, call, payload)``; a TOPIC's payload is ``(topic, type name, bytes)``.
-Turn = tuple[int, Any, Any]
-
 
 #: The lane of a service without methods that run beside others: nothing is ever put there. (An empty deque
 #: has 760 bytes.)
@@ -72,13 +67,12 @@ _NO_LANE: deque[Turn] = deque(maxlen=0)
 class Cell:
     """One service on one connection: its instance, its waiting turns, and whether one runs."""
 
-    #: A call's handler is here.
     serves = True
+    admits = False
 
     __slots__ = (
         "beside",
         "connected",
-        "connection",
         "ends",
         "frozen",
         "hook",
@@ -91,8 +85,10 @@ class Cell:
         "parting",
         "queued",
         "running",
+        "schedule",
         "service",
         "since",
+        "stage",
         "stale",
         "state",
         "thawing",
@@ -102,23 +98,28 @@ class Cell:
 
     def __init__(
         self,
-        connection: Connection,
+        stage: Stage,
         service: type[Service],
         state: Message | None = None,
         *,
         identity: str = "",
+        beside: bool,
     ) -> None:
-        """A cell whose instance is still to be made (``make``), with a new state if it is not given one."""
-        self.connection = connection
+        """A cell whose instance is still to be made (``make``), with a new state if it is not given one.
+
+        ``beside``: some of its turns may run side by side.
+        """
+        self.stage = stage
+        self.schedule = stage.schedule
         self.service = service
         #: Whose actor it is; "": the connection's.
         self.identity = identity
-        #: What its connection knows it by.
+        #: What its stage knows it by.
         self.key = key_of(service.__rpc__.name, identity)
         self.state = state
         self.mailbox: deque[Turn] = deque()
-        self.lane: deque[Turn] = deque() if service in connection.node.app.beside else _NO_LANE
-        #: The connection has it among those whose turns it is to start.
+        self.lane: deque[Turn] = deque() if beside else _NO_LANE
+        #: The schedule has it among those whose turns it is to start.
         self.queued = False
         #: A runner drains the mailbox.
         self.running = False
@@ -136,7 +137,7 @@ class Cell:
         self.hook = ""
         self.since = 0.0
         #: What it has spent.
-        self.part = Part(connection.usage)
+        self.part = Part(stage.schedule.usage)
         #: Calls that were interrupted since `drop_ended`: their turns may still wait.
         self.stale = 0
         #: Messages of topics among what waits, and their bytes.
@@ -148,7 +149,7 @@ class Cell:
 
     def make(self) -> None:
         """Make the instance. Raises whatever its class does."""
-        self.instance = make(self.service, self.connection.host, self.identity, self.state)
+        self.instance = make(self.service, self.stage.host, self.identity, self.state)
         self.state = None
 
     def prepare(self) -> None:
@@ -183,12 +184,12 @@ class Cell:
 
     # ---- queueing and draining
 
-    def push(self, kind: int, call: Call[Any], payload: Any) -> None:
-        """Queue a turn of a call; the connection starts it when it next looks."""
+    def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
+        """Queue a turn of a call; the schedule starts it when it next looks."""
         # As `_queue_of`, without a call for each message.
         (self.lane if call.route.concurrent else self.mailbox).append((kind, call, payload))
 
-    def _queue_of(self, call: Call[Any]) -> deque[Turn]:
+    def _queue_of(self, call: ServerCall[Any]) -> deque[Turn]:
         """Where the turns of a call wait."""
         return self.lane if call.route.concurrent else self.mailbox
 
@@ -203,13 +204,13 @@ class Cell:
 
     def start(self) -> None:
         """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
-        connection = self.connection
-        if self.mailbox and not self.running and not connection.paused:
+        schedule = self.schedule
+        if self.mailbox and not self.running and not schedule.paused:
             self.running = True
-            connection.run(self._drain_mailbox, self.part)
-        while self.lane and self._lane_open and not connection.paused and not connection.slice_over:
+            schedule.run(self._drain_mailbox, self.part)
+        while self.lane and self._lane_open and not schedule.paused and not schedule.slice_over:
             self.beside += 1
-            connection.run(self._drain_lane, self.part)
+            schedule.run(self._drain_lane, self.part)
 
     @property
     def _lane_open(self) -> bool:
@@ -235,11 +236,11 @@ class Cell:
         if self.parting and not self.busy:
             self.parting = False
             self.mailbox.append((DISCONNECT, None, None))
-        self.connection.drained(self)
+        self.schedule.drained(self)
 
     def _drain(self, queue: deque[Turn], runner: Runner) -> None:
-        connection = self.connection
-        while queue and not connection.paused and not connection.slice_over:
+        schedule = self.schedule
+        while queue and not schedule.paused and not schedule.slice_over:
             if self.ends is not None and queue is self.lane and not self._lane_open:
                 break
             kind, call, payload = queue.popleft()
@@ -249,18 +250,18 @@ class Cell:
             else:
                 counts = self._call_turn(kind, call, payload, runner)
             if counts:
-                connection.count_turn(runner)
+                schedule.count_turn(runner)
             else:
-                connection.use_slice(runner)
+                schedule.use_slice(runner)
 
     # ---- turns of calls
 
-    def _call_turn(self, kind: int, call: Call[Any], payload: Any, runner: Runner) -> bool:
+    def _call_turn(self, kind: int, call: ServerCall[Any], payload: Any, runner: Runner) -> bool:
         """Run a turn, unless its call cannot take it. Whether it ran, and was one of the call's messages or
         replies: RESUME only repeats one, and were it counted, a connection that moves after each turn would
         move and move and never send the next reply."""
         if call.ended:
-            self._drop(call, payload)
+            call.drop(payload)
             return False
         # What is held goes first: the client may have read some, but not all, of what was in the way.
         if kind < TOPIC and (
@@ -271,10 +272,10 @@ class Cell:
         ):
             call.hold(payload)
             return False
-        now = self.connection.now
+        now = self.schedule.now
         if call.deadline is not None and now >= call.deadline:
-            self._drop(call, payload)
-            self.connection.expire(call)
+            call.drop(payload)
+            call.host.expire(call)
             return False
         if kind == HELD:
             call.resuming = False
@@ -295,24 +296,24 @@ class Cell:
                 call.variables, runner.gr_context = variables, None
             call.runner = None
             if call.parsed and call.iterator is None:
-                self._release(call)
+                call.host.release(call)
             if call.iterator is not None or call.held:
                 self._leave_turn(call)
             if self.ends is not None:
                 self._queue_end(call)
         return kind != RESUME
 
-    def _leave_turn(self, call: Call[Any]) -> None:
+    def _leave_turn(self, call: ServerCall[Any]) -> None:
         if call.ended:
             self.close_iterator(call)
         else:
             self._queue_next(call)
 
-    def _takes(self, call: Call[Any]) -> bool:
+    def _takes(self, call: ServerCall[Any]) -> bool:
         """Whether the call can take its next message."""
         return call.runner is None and call.origin is None and not call.congested
 
-    def _queue_next(self, call: Call[Any]) -> None:
+    def _queue_next(self, call: ServerCall[Any]) -> None:
         """Queue the turn that takes the next reply of the call's iterable, or the next message that it holds,
         if there is one and it may run."""
         if call.iterator is not None:
@@ -322,7 +323,7 @@ class Cell:
         elif call.held and self._takes(call):
             self.release(call, first=True)
 
-    def _next_held(self, call: Call[Any]) -> tuple[int, bytes | None]:
+    def _next_held(self, call: ServerCall[Any]) -> tuple[int, bytes | None]:
         """The kind and payload of the first message that the call holds."""
         assert isinstance(call.held, deque)
         payload = call.held.popleft()
@@ -330,7 +331,7 @@ class Cell:
             return END, None
         return (MESSAGE if call.route.method.client_streaming else REQUEST), payload
 
-    def release(self, call: Call[Any], *, first: bool = False) -> None:
+    def release(self, call: ServerCall[Any], *, first: bool = False) -> None:
         """Queue the turn that takes the first message which the call holds; before all others, if they came
         later, but for the hooks that come before any turn."""
         if call.held and not call.resuming:
@@ -341,17 +342,10 @@ class Cell:
             else:
                 queue.append((HELD, call, None))
 
-    def drained(self, call: Call[Any]) -> None:
+    def drained(self, call: ServerCall[Any]) -> None:
         """The client has taken what was sent on the call: it goes on."""
         self._queue_next(call)
-        self.connection.ready(self)
-
-    def _release(self, call: Call[Any]) -> None:
-        self.connection.node.parsed.release(self.connection, call)
-
-    def _drop(self, call: Call[Any], payload: bytes | None) -> None:
-        if payload is not None:
-            self.connection.session.consumed(call.stream, len(payload))
+        self.schedule.ready(self)
 
     def keep_last_turns(self) -> None:
         """The client has gone: what is left to run is what closes iterables, an on_thaw that is due, the
@@ -364,7 +358,7 @@ class Cell:
     def hold(self) -> None:
         """The state has been written down: until ``unhold`` or ``leave``, whoever uses it waits."""
         if isinstance(self.instance, Actor):
-            Held(self.instance, self.connection.settle)
+            Held(self.instance, self.stage.phase.settle)
 
     def unhold(self) -> None:
         """The actor stays here, or has come."""
@@ -386,21 +380,21 @@ class Cell:
         self.lane.clear()
         self.ends = None
 
-    def abandon_iterators(self, calls: Iterable[Call[Any]]) -> None:
+    def abandon_iterators(self, calls: Iterable[ServerCall[Any]]) -> None:
         """Close what the handlers of its calls returned, here, since they are called again elsewhere."""
-        left: list[tuple[Any, Call[Any]]] = []
+        left: list[tuple[Any, ServerCall[Any]]] = []
         for call in calls:
             if _can_close(call.iterator):
                 left.append((call.iterator, call))
             elif call.parsed:
-                self._release(call)
+                call.host.release(call)
 
         def close_all(runner: Runner) -> None:
             for iterator, call in left:
                 self._close(iterator, call)
 
         if left:
-            self.connection.runners.start(close_all, self.part)
+            self.schedule.runners.start(close_all, self.part)
 
     def interrupted(self) -> None:
         """A call was cancelled, or its deadline has passed. Its turns go when they come up, or when most of
@@ -414,7 +408,7 @@ class Cell:
         """Take the turns of calls that have ended out of the queues."""
         self.stale = 0
         for _, call, payload in self._take_out(lambda turn: turn[1] is not None and turn[1].ended):
-            self._drop(call, payload)
+            call.drop(payload)
 
     def _take_out(self, unwanted: Callable[[Turn], bool]) -> list[Turn]:
         """Take turns out of both queues, and return them; the others stay in their order."""
@@ -426,63 +420,33 @@ class Cell:
                 (taken if unwanted(turn) else queue).append(turn)
         return taken
 
-    def _take(self, call: Call[Any], payload: bytes) -> Message:
-        """The message for the handler, which the session may forget."""
-        self.connection.session.consumed(call.stream, len(payload))
-        return self._parse(call, payload)
-
-    def _parse(self, call: Call[Any], payload: bytes, *, again: bool = False) -> Message:
-        """The message for the handler. That it has it ``again``, after a move, is nothing that the client has
-        done, and has no price."""
-        route = call.route
-        session = self.connection.session
-        received = len(payload)
-        call.request_compressed = isinstance(payload, Compressed)
-        try:
-            if call.request_compressed:
-                payload = session.decompress(call.stream, payload, again=again)
-            try:
-                if received <= route.light and not call.request_compressed:
-                    message = route.parse(payload)
-                else:
-                    message = self.connection.node.parsed.parse(self.connection, call, payload, received)
-            except DecodeError:
-                if call.request_compressed:
-                    session.inflated_in_vain(payload, received)
-                wanted = route.method.request.DESCRIPTOR.full_name
-                raise RpcError(StatusCode.INTERNAL, f"the message is no {wanted}") from None
-            if route.chain is not None:
-                message = route.chain.request(call, message)
-                if call.ended:  # by an interceptor, or while it was blocked
-                    raise CallInterrupted("the call ended before its handler")
-        except BaseException:
-            if not again:
-                session.unserved(call.stream)
-            raise
+    def _taken(self, call: ServerCall[Any], payload: bytes, *, again: bool = False) -> Message:
+        """The message for the handler, which is about to be called."""
+        message = call.take(payload, again=again)
         if self.ends is not None:
             self.ends.began(call)
         return message
 
-    def _request(self, call: Call[Any], payload: bytes) -> None:
+    def _request(self, call: ServerCall[Any], payload: bytes) -> None:
         route = call.route
         call.cursor_set = False
-        result = route.handler(self.instance, self._take(call, payload), call)
+        result = route.handler(self.instance, self._taken(call, payload), call)
         if route.method.server_streaming:
             self._answer_stream(call, result, REQUEST, payload)
         else:
             self._answer(call, result)
 
-    def _message(self, call: Call[Any], payload: bytes) -> None:
+    def _message(self, call: ServerCall[Any], payload: bytes) -> None:
         route = call.route
         call.cursor_set = False
-        result = route.handler(self.instance, self._take(call, payload), call)
+        result = route.handler(self.instance, self._taken(call, payload), call)
         if route.method.server_streaming:
             self._answer_stream(call, result, MESSAGE, payload)
         elif result is not None:
             end = route.method.end_handler
             raise TypeError(f"{call.method} takes a stream: return its reply from {end}")
 
-    def _end(self, call: Call[Any], payload: None) -> None:
+    def _end(self, call: ServerCall[Any], payload: None) -> None:
         route = call.route
         assert route.end_handler is not None
         call.cursor_set = False
@@ -494,7 +458,7 @@ class Cell:
         elif result is not None:
             self._answer_stream(call, result, END, None)
 
-    def _answer(self, call: Call[Any], reply: object) -> None:
+    def _answer(self, call: ServerCall[Any], reply: object) -> None:
         if call.ended:
             return
         if not isinstance(reply, call.route.method.reply):
@@ -502,7 +466,7 @@ class Cell:
             raise TypeError(f"{call.method} must return a {wanted}, not {type(reply).__name__}")
         call.reply(reply)
 
-    def _resume(self, call: Call[Any], payload: None) -> None:
+    def _resume(self, call: ServerCall[Any], payload: None) -> None:
         """Call the handler again whose iterable stayed behind, in the hub that the connection left."""
         assert call.origin is not None
         route = call.route
@@ -512,10 +476,10 @@ class Cell:
             assert route.end_handler is not None
             replies = route.end_handler(self.instance, call)
         else:
-            replies = route.handler(self.instance, self._parse(call, message, again=True), call)
+            replies = route.handler(self.instance, self._taken(call, message, again=True), call)
         self._answer_stream(call, replies, kind, message)
 
-    def _answer_stream(self, call: Call[Any], replies: Any, kind: int, message: bytes | None) -> None:
+    def _answer_stream(self, call: ServerCall[Any], replies: Any, kind: int, message: bytes | None) -> None:
         """Pull replies, one in each turn from now on. ``kind`` and ``message``: the turn that they answer."""
         if replies is None:
             return
@@ -526,7 +490,7 @@ class Cell:
         call.origin = (kind, message)
         call.iterator = iter(replies)
 
-    def _pull(self, call: Call[Any], payload: None) -> None:
+    def _pull(self, call: ServerCall[Any], payload: None) -> None:
         call.pulling = False
         assert call.iterator is not None
         try:
@@ -538,7 +502,7 @@ class Cell:
             if kind != MESSAGE and not call.ended:
                 call.finish()
             return
-        self.connection.runners.leave_child()  # one that was forked there has come out
+        self.schedule.runners.leave_child()  # one that was forked there has come out
         call.send(reply)
 
     # ---- turns of the actor's own
@@ -546,7 +510,7 @@ class Cell:
     def _own_turn(self, kind: int, payload: Any) -> None:
         if kind == TOPIC:
             topic, type_name, message = payload
-            self.connection.host.took(self, message)
+            self.stage.host.took(self, message)
             self.run_hook("on_topic", topic, message_class(type_name).FromString(message))
         elif kind == CONNECT:
             self._connect()
@@ -567,53 +531,53 @@ class Cell:
 
     def _connect(self) -> None:
         """Make the instance, if a move has not brought it, and run on_connect."""
-        connection = self.connection
+        stage = self.stage
         hook = "__init__"
         try:
             if self.instance is None:
                 self._as_hook(hook, self.make)
             hook = "on_connect"
             if self.overrides(hook):
-                if connection.state == CLOSED:  # the client has gone meanwhile
+                if stage.phase.state == CLOSED:  # the client has gone meanwhile
                     return
                 self._hook(hook)
         except RpcError as error:
-            connection.discard(self, error)
+            stage.discard(self.key, error)
         except BaseException as error:
-            connection.runners.leave_child(error)
+            self.schedule.runners.leave_child(error)
             self._log_raised(hook)
             what = "actor" if issubclass(self.service, Actor) else "service"
-            connection.discard(self, RpcError(StatusCode.UNKNOWN, f"the {what} could not be made"))
+            stage.discard(self.key, RpcError(StatusCode.UNKNOWN, f"the {what} could not be made"))
             contain(error)
         else:
             self.connected = True
             self._open_lane()
-            if connection.state == CLOSED:
+            if stage.phase.state == CLOSED:
                 self.keep_last_turns()
 
     def _open_lane(self) -> None:
         """Turns that may run side by side need not wait for what is next in the mailbox."""
         if self.lane:
-            self.connection.ready(self)
+            self.schedule.ready(self)
 
     def discard(self) -> None:
         """Drop all that waits: the instance could not be made."""
         for _, call, payload in self._take_out(lambda turn: True):
             if call is not None:
-                self._drop(call, payload)
+                call.drop(payload)
 
-    def close_iterator(self, call: Call[Any]) -> None:
+    def close_iterator(self, call: ServerCall[Any]) -> None:
         """Close the iterable of a call that has ended, as a turn: a generator's ``finally`` blocks run."""
         if _can_close(call.iterator):
             if self.ends is not None:
                 self.ends.closes(call)
             self._queue_of(call).append((CLOSE, None, (call.iterator, call)))
-            self.connection.ready(self)
+            self.schedule.ready(self)
         elif call.parsed:
-            self._release(call)
+            call.host.release(call)
         call.iterator = call.origin = None
 
-    def _close(self, iterator: Any, call: Call[Any]) -> None:
+    def _close(self, iterator: Any, call: ServerCall[Any]) -> None:
         runner: Any = gevent.getcurrent()
         runner.shielded = True
         try:
@@ -622,14 +586,14 @@ class Cell:
             log.exception(
                 "closing an iterable of %s raised, on connection %s",
                 self.name,
-                self.connection.id,
+                self.stage.id,
                 extra=about(self.name),
             )
             contain(error)
         finally:
             runner.shielded = False
             if call.parsed:
-                self._release(call)
+                call.host.release(call)
             if self.ends is not None:
                 self.ends.closed(call)
                 self._queue_end(call)
@@ -644,21 +608,28 @@ class Cell:
         for _, _, (iterator, call) in self._take_out(lambda turn: turn[0] == CLOSE):
             self._close(iterator, call)
 
-    def call_ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
+    def call_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
         """A call has ended: have the actor hear of it, if it knows the call. For a cell that has ``ends``."""
         assert self.ends is not None
         self.ends.ended(call, status, message)
         self._queue_end(call)
 
-    def _queue_end(self, call: Call[Any]) -> None:
+    def _queue_end(self, call: ServerCall[Any]) -> None:
         """Queue on_call_end, if the call has ended and nothing of it runs."""
         assert self.ends is not None
         ended = self.ends.take(call)
         if ended is not None:
             self.mailbox.append((CALL_END, None, ended))
-            self.connection.ready(self)
+            self.schedule.ready(self)
 
-    def _tell_end(self, call: Call[Any], status: StatusCode, message: str) -> None:
+    def say_goodbye(self, runner: Runner) -> None:
+        """Run on_disconnect where the actor ends before its connection does."""
+        try:
+            self.run_hook("on_disconnect")
+        finally:
+            self.schedule.drained(self)
+
+    def _tell_end(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
         assert self.ends is not None
         self.ends.waiting -= 1
         # As all that is done for a call, in its context.
@@ -676,7 +647,7 @@ class Cell:
         try:
             self._hook(name, *args, through=through)
         except BaseException as error:
-            self.connection.runners.leave_child(error)
+            self.schedule.runners.leave_child(error)
             self._log_raised(name)
             contain(error)
             return False
@@ -684,7 +655,7 @@ class Cell:
 
     def _log_raised(self, hook: str) -> None:
         kind = about(hook, self.name)
-        log.exception("%s of %s raised, on connection %s", hook, self.name, self.connection.id, extra=kind)
+        log.exception("%s of %s raised, on connection %s", hook, self.name, self.stage.id, extra=kind)
 
     def _hook(self, name: str, *args: Any, through: Callable[..., None] | None = None) -> None:
         function = getattr(self.instance, name)
@@ -719,14 +690,14 @@ class Cell:
             state=state,
             # An instance that has not been made yet is made before the snapshot's turns are queued.
             connected=self.connected or (self.instance is None and not self.overrides("on_connect")),
-            mailbox=[_freeze_turn(turn) for turn in self.mailbox if turn[0] <= CALL_END],
-            concurrent=[_freeze_turn(turn) for turn in self.lane if turn[0] <= CALL_END],
+            mailbox=[freeze_turn(turn) for turn in self.mailbox if turn[0] <= CALL_END],
+            concurrent=[freeze_turn(turn) for turn in self.lane if turn[0] <= CALL_END],
             state_version=service.state_version if issubclass(service, Actor) else 0,
             identity=self.identity,
         )
 
     def thaw_turns(
-        self, snapshot: snapshot_pb2.ActorSnapshot, calls: dict[int, Call[Any]], ended: dict[int, Ended]
+        self, snapshot: snapshot_pb2.ActorSnapshot, calls: dict[int, ServerCall[Any]], ended: dict[int, Ended]
     ) -> None:
         """Queue the turns of a snapshot, whose calls are here by their streams."""
         self.connected = snapshot.connected
@@ -736,14 +707,14 @@ class Cell:
             if turn.kind == CALL_END:
                 self._thaw_end(turn.stream, ended)
             else:
-                self.mailbox.append(_thaw_turn(turn, calls))
+                self.mailbox.append(thaw_turn(turn, calls))
         for each in snapshot.concurrent:
-            self.push(*_thaw_turn(each, calls))  # this hub's app may say otherwise
+            self.push(*thaw_turn(each, calls))  # this hub's app may say otherwise
         for turn in snapshot.mailbox:
             if turn.kind == TOPIC:
                 self._count_topic(turn.payload)
 
-    def resume(self, call: Call[Any]) -> None:
+    def resume(self, call: ServerCall[Any]) -> None:
         """Queue the turn that calls the handler again whose iterable stayed behind."""
         self._queue_of(call).appendleft((RESUME, call, None))
 
@@ -779,50 +750,7 @@ def _can_close(iterator: object) -> bool:
         return False
 
 
-def freeze_origin(call: Call[Any]) -> TurnSnapshot | None:
-    """The turn that made the call's iterable."""
-    return None if call.origin is None else _freeze_turn((call.origin[0], call, call.origin[1]))
-
-
-def thaw_origin(call: Call[Any], turn: TurnSnapshot) -> None:
-    """Take up an iterable that stayed behind."""
-    kind, _, payload = _thaw_turn(turn, {turn.stream: call})
-    call.origin = (kind, payload)
-    call.cursor_set = True
-
-
-def _freeze_turn(turn: Turn) -> TurnSnapshot:
-    kind: Any
-    kind, call, payload = turn
-    if kind == TOPIC:
-        topic, type_name, message = payload
-        return TurnSnapshot(kind=TOPIC, topic=topic, type=type_name, payload=message)
-    if kind == CALL_END:
-        return TurnSnapshot(kind=CALL_END, stream=payload[0].stream_id)
-    compressed = isinstance(payload, Compressed)
-    return TurnSnapshot(kind=kind, stream=call.stream_id, payload=payload or b"", compressed=compressed)
-
-
-def _thaw_turn(turn: TurnSnapshot, calls: dict[int, Call[Any]]) -> Turn:
-    if turn.kind == TOPIC:
-        return TOPIC, None, (turn.topic, turn.type, turn.payload)
-    call = calls.get(turn.stream)
-    if call is None:
-        raise SnapshotError(f"a turn of stream {turn.stream}, which has no call")
-    if turn.kind == HELD:
-        call.resuming = True
-    if turn.kind in (END, HELD):
-        return turn.kind, call, None
-    return turn.kind, call, Compressed(turn.payload) if turn.compressed else turn.payload
-
-
-@cache
-def message_class(name: str) -> type[Message]:
-    """The class of a message type that the app has imported, by its full name. Raises KeyError."""
-    return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(name))
-
-
-_TURNS: dict[int, Callable[[Cell, Call[Any], Any], None]] = {
+_TURNS: dict[int, Callable[[Cell, ServerCall[Any], Any], None]] = {
     REQUEST: Cell._request,
     MESSAGE: Cell._message,
     END: Cell._end,

@@ -7,18 +7,15 @@ nothing of this.
 
 from __future__ import annotations
 
-from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from actorrpc.call import Call
+from actorrpc.config import Config
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.actors.cell import Cell, is_mostly_stale
-
-if TYPE_CHECKING:
-    from actorrpc.hub.serving.connection import Connection
+from actorrpc.hub.calls.call import ServerCall
 
 __all__ = ["Identities"]
 
@@ -45,10 +42,10 @@ class Identities:
     happens often, that calls begin and end, is only noted.
     """
 
-    __slots__ = ("_connection", "_looks", "_members", "_order")
+    __slots__ = ("_config", "_looks", "_members", "_order")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self._members: dict[str, _Member] = {}
         #: A heap: when to look at which, once each, and a number to tell two of one time apart.
         self._looks: list[tuple[float, int, _Member]] = []
@@ -59,7 +56,7 @@ class Identities:
 
     def check_room(self, identity: str) -> None:
         """Raise RpcError if one more would be too many."""
-        most = self._connection.node.config.max_identities
+        most = self._config.max_identities
         if identity not in self._members and len(self._members) >= most:
             raise RpcError(
                 StatusCode.RESOURCE_EXHAUSTED,
@@ -91,9 +88,9 @@ class Identities:
         """A call has been let through to one of its actors."""
         self._members[identity].calls += 1
 
-    def ended(self, call: Call[Any]) -> None:
+    def ended(self, call: ServerCall[Any]) -> None:
         """A call has ended: perhaps an identity's, that had been let through."""
-        cell = call.cell
+        cell = call.receiver
         member = self._members.get(cell.identity) if isinstance(cell, Cell) else None
         if member is not None:
             member.calls -= 1
@@ -108,7 +105,7 @@ class Identities:
 
     @property
     def _limit(self) -> float:
-        return self._connection.node.config.identity_idle
+        return self._config.identity_idle
 
     def _has(self, member: _Member) -> bool:
         """False: its actors could not be made."""
@@ -122,9 +119,10 @@ class Identities:
         """When the next one may have to end."""
         return self._looks[0][0]
 
-    def sweep(self) -> None:
-        """End the actors of those that have had no call for long enough."""
+    def sweep(self) -> list[Cell]:
+        """Take out those that have had no call for long enough. Returns their actors, which are to end."""
         now = monotonic()
+        ended: list[Cell] = []
         while self._looks and self._looks[0][0] <= now:
             _, _, member = heappop(self._looks)
             if not self._has(member):
@@ -136,25 +134,8 @@ class Identities:
                 self._look(member, now + _LATER)
             else:
                 del self._members[member.identity]
-                for cell in member.cells:
-                    self._end(cell)
-
-    def _end(self, cell: Cell) -> None:
-        connection = self._connection
-        del connection.cells[cell.key]
-        connection.host.end_subscriptions(cell=cell)
-        if cell.connected and cell.overrides("on_disconnect"):
-            usage = connection.usage
-            mark = usage.begin(monotonic())
-            cell.part.within(partial(connection.run, partial(_say_goodbye, cell), cell.part))
-            usage.spend(mark)
+                ended += member.cells
+        return ended
 
     def __repr__(self) -> str:
-        return f"<Identities of {self._connection.id}: {len(self._members)}>"
-
-
-def _say_goodbye(cell: Cell, runner: object) -> None:
-    try:
-        cell.run_hook("on_disconnect")
-    finally:
-        cell.connection.drained(cell)
+        return f"<Identities {len(self._members)}, {len(self._looks)} looks due>"

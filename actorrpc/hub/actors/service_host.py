@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from gevent import get_hub
 from google.protobuf.message import Message
@@ -13,15 +13,16 @@ from actorrpc.actor import Service, overrides
 from actorrpc.call import Call
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.forks import users_code
-from actorrpc.hub.actors.cell import key_of
+from actorrpc.hub.actors.cell import Cell, key_of
+from actorrpc.hub.actors.cells import Cells
+from actorrpc.hub.actors.schedule import Schedule
+from actorrpc.hub.calls.call import ServerCall
+from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.rates import counted_as
-from actorrpc.hub.serving.connection_states import CLOSED
+from actorrpc.hub.phase import CLOSED, Phase
+from actorrpc.hub.resources import Resources
+from actorrpc.hub.topics.embedded import Subscription
 from actorrpc.hub.topics.publications import Publication
-
-if TYPE_CHECKING:
-    from actorrpc.hub.actors.cell import Cell
-    from actorrpc.hub.serving.connection import Connection
-    from actorrpc.hub.topics.embedded import Subscription
 
 __all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost", "check_subscription"]
 
@@ -37,14 +38,38 @@ MAX_HELD_BYTES = 4 * 1024 * 1024
 T = TypeVar("T")
 
 
-def check_subscription(service: Service, topic: str, call: Call[Any] | None) -> None:
-    """Raise TypeError for a subscription whose messages nobody could be given."""
+def check_subscription(service: Service, topic: str, call: Call[Any] | None) -> ServerCall[Any] | None:
+    """The call. Raises TypeError for a subscription whose messages nobody could be given."""
     if call is None and not overrides(type(service), "on_topic"):
         raise TypeError(
             f"{type(service).__name__} subscribes to {topic!r} without a call: give it an on_topic"
         )
+    if call is not None and not isinstance(call, ServerCall):
+        raise TypeError(f"{call!r} is not a call of this hub, which alone can carry {topic!r}")
     if call is not None and not call.route.method.server_streaming:
         raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
+    return call
+
+
+class Carrier(Protocol):
+    """The connection, as far as its services ask for it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def peer(self) -> str: ...
+    @property
+    def phase(self) -> Phase: ...
+    @property
+    def calls(self) -> OpenCalls: ...
+    @property
+    def cells(self) -> Cells: ...
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def resources(self) -> Resources: ...
+    @property
+    def host(self) -> ServiceHost: ...
 
 
 class ServiceHost:
@@ -63,11 +88,11 @@ class ServiceHost:
         "unacknowledged",
     )
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Carrier) -> None:
         self._connection = connection
         #: By cell, topic and call; and those of calls by call.
-        self._all: dict[tuple[str, str, Call[Any] | None], Subscription] = {}
-        self.by_call: dict[Call[Any], dict[Subscription, None]] = {}
+        self._all: dict[tuple[str, str, ServerCall[Any] | None], Subscription] = {}
+        self.by_call: dict[ServerCall[Any], dict[Subscription, None]] = {}
         #: Those whose actors have too much waiting: see ``took``. A dict in place of a set, for its order.
         self.behind: dict[Subscription, None] = {}
         #: The length of their topics' names.
@@ -91,19 +116,19 @@ class ServiceHost:
     def peer(self) -> str:
         return self._connection.peer
 
-    def calls_of(self, service: Service) -> tuple[Call[Any], ...]:
+    def calls_of(self, service: Service) -> tuple[ServerCall[Any], ...]:
         calls = self._connection.calls.values()
-        return tuple(call for call in calls if call.cell is not None and call.cell.instance is service)
+        return tuple(call for call in calls if call.receiver.instance is service)
 
     def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
         connection = self._connection
         self._check("subscribe")
-        if connection.state == CLOSED:
+        if connection.phase.state == CLOSED:
             return
         cell = connection.cells.get(key_of(service.__rpc__.name, service._identity))
         if cell is None or cell.instance is not service:
             raise RuntimeError(f"{type(service).__name__} cannot subscribe before it is made: use on_connect")
-        check_subscription(service, topic, call)
+        call = check_subscription(service, topic, call)
         key = (cell.key, topic, call)
         if (call is not None and call.ended) or key in self._all:
             return
@@ -115,7 +140,7 @@ class ServiceHost:
             )
         self._pending += 1
         try:
-            self.add(connection.node.topics.subscribe(connection, cell, topic, call))
+            self.add(connection.resources.topics.subscribe(connection, cell, topic, call))
         except BaseException:
             self._pending -= 1
             raise
@@ -136,7 +161,7 @@ class ServiceHost:
     def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
         self._check("unsubscribe")
         key = key_of(service.__rpc__.name, service._identity)
-        subscription = self._all.get((key, topic, call))
+        subscription = self._all.get((key, topic, cast("ServerCall[Any] | None", call)))
         if subscription is not None:
             self._end(subscription)
 
@@ -145,7 +170,7 @@ class ServiceHost:
         there is room for some."""
         cell.topic_turns -= 1
         cell.topic_bytes -= len(payload)
-        topics = self._connection.node.topics
+        topics = self._connection.resources.topics
         if self.behind and topics.may_send_more(cell):
             for subscription in [each for each in self.behind if each.cell is cell]:
                 del self.behind[subscription]
@@ -153,7 +178,7 @@ class ServiceHost:
                 topics.catch_up_soon(subscription)
 
     def _check(self, what: str) -> None:
-        self._connection.settle(what)
+        self._connection.phase.settle(what)
         if self.moved:
             raise RuntimeError(
                 f"cannot {what}: connection {self.id} is served by another hub now. A greenlet of your own "
@@ -170,11 +195,11 @@ class ServiceHost:
             if not of_call:
                 del self.by_call[call]
         self.behind.pop(subscription, None)
-        self._connection.node.topics.unsubscribe(subscription)
+        self._connection.resources.topics.unsubscribe(subscription)
         if subscription.pending:
             self.settled()
 
-    def end_subscriptions(self, call: Call[Any] | None = None, cell: Cell | None = None) -> None:
+    def end_subscriptions(self, call: ServerCall[Any] | None = None, cell: Cell | None = None) -> None:
         """End those of a call, those of a service, or all."""
         of = self.by_call.get(call, ()) if call is not None else self._all.values()
         for subscription in [each for each in of if cell is None or each.cell is cell]:
@@ -186,12 +211,12 @@ class ServiceHost:
         group = counted_as(topic)
         if self._pending:
             self._hold(Publication(topic, type_name, payload, self._published))
-            self._connection.usage.publish(group)
+            self._connection.schedule.usage.publish(group)
             return
-        self._connection.usage.publish(group)
+        self._connection.schedule.usage.publish(group)
         self.unacknowledged += 1
         try:
-            self._connection.node.topics.publish(topic, type_name, payload, self._published, group)
+            self._connection.resources.topics.publish(topic, type_name, payload, self._published, group)
         except BaseException:
             self.unacknowledged -= 1
             raise
@@ -199,7 +224,7 @@ class ServiceHost:
     def _hold(self, publication: Publication) -> None:
         """Publish it when what is pending is in force. A home that does not answer must not fill the hub."""
         size = self._held_bytes + len(publication.payload)
-        topics = self._connection.node.topics
+        topics = self._connection.resources.topics
         if self._held and (len(self._held) >= MAX_HELD or size > MAX_HELD_BYTES):
             error = RpcError(
                 StatusCode.UNAVAILABLE,
@@ -219,12 +244,12 @@ class ServiceHost:
             held, self._held = self._held, []
             self._held_bytes = 0
             for publication in held:
-                self._connection.node.topics.publish_reserved(publication)
-        self._connection.notice_quiet()
+                self._connection.resources.topics.publish_reserved(publication)
+        self._connection.schedule.notice_quiet()
 
     def _published(self) -> None:
         self.unacknowledged -= 1
-        self._connection.notice_quiet()
+        self._connection.schedule.notice_quiet()
 
     def offload(self, function: Callable[[], T]) -> T:
         # The pool's own way with errors would print each of them, and end the hub for a SystemExit.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from actorrpc.call import Call
 from actorrpc.errors import StatusCode
+from actorrpc.hub.calls.call import ServerCall
 
 __all__ = ["MAX_WAITING", "CallEnds", "Ended"]
 
@@ -18,7 +18,7 @@ __all__ = ["MAX_WAITING", "CallEnds", "Ended"]
 MAX_WAITING = 1024
 
 #: A call, and how it has ended.
-Ended = tuple[Call[Any], StatusCode, str]
+Ended = tuple[ServerCall[Any], StatusCode, str]
 
 
 class CallEnds:
@@ -27,37 +27,37 @@ class CallEnds:
     __slots__ = ("_begun", "_closing", "_ended", "waiting")
 
     def __init__(self) -> None:
-        self._begun: set[Call[Any]] = set()
+        self._begun: set[ServerCall[Any]] = set()
         #: Those that have ended, while something of them runs.
-        self._ended: dict[Call[Any], Ended] = {}
+        self._ended: dict[ServerCall[Any], Ended] = {}
         #: Those whose iterable is to be closed.
-        self._closing: set[Call[Any]] = set()
+        self._closing: set[ServerCall[Any]] = set()
         #: Hooks that are queued.
         self.waiting = 0
 
-    def began(self, call: Call[Any]) -> None:
+    def began(self, call: ServerCall[Any]) -> None:
         """A handler of the call is about to be called: the actor hears of its end."""
         self._begun.add(call)
 
-    def has_begun(self, call: Call[Any]) -> bool:
+    def has_begun(self, call: ServerCall[Any]) -> bool:
         """Whether the actor is to hear of the call's end, which has not come."""
         return call in self._begun
 
-    def ended(self, call: Call[Any], status: StatusCode, message: str) -> None:
+    def ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
         """Note how a call has ended. ``take`` it next."""
         if call in self._begun:
             self._begun.discard(call)
             self._ended[call] = call, status, message
 
-    def closes(self, call: Call[Any]) -> None:
+    def closes(self, call: ServerCall[Any]) -> None:
         """A turn is queued that closes the call's iterable; ``closed`` follows."""
         self._closing.add(call)
 
-    def closed(self, call: Call[Any]) -> None:
+    def closed(self, call: ServerCall[Any]) -> None:
         """The iterable has been closed. ``take`` the call next."""
         self._closing.discard(call)
 
-    def take(self, call: Call[Any]) -> Ended | None:
+    def take(self, call: ServerCall[Any]) -> Ended | None:
         """What the hook is to be told, once, if the call has ended and nothing of it runs."""
         if call not in self._ended or call.runner is not None or call in self._closing:
             return None

@@ -14,8 +14,8 @@ from typing import Any
 
 import gevent
 
-from actorrpc.call import Call
 from actorrpc.errors import CallInterrupted, RpcError, StatusCode
+from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.variables import run_in
 from actorrpc.log import about
 from actorrpc.wire.metadata import encode_metadata
@@ -30,9 +30,9 @@ _RAISE = dis.opmap["RAISE_VARARGS"]
 _ENDING = (KeyboardInterrupt, SystemExit)
 
 
-def fail(call: Call[Any], error: BaseException) -> None:
+def fail(call: ServerCall[Any], error: BaseException) -> None:
     """End a call whose handler raised; also SystemExit or a gevent.Timeout ends no more than that."""
-    call.cell.connection.runners.leave_child(error)
+    call.host.leave_child(error)
     chain = call.route.chain
     if chain is None:
         _end(call, error)
@@ -41,7 +41,7 @@ def fail(call: Call[Any], error: BaseException) -> None:
     contain(error)
 
 
-def _end(call: Call[Any], error: BaseException) -> None:
+def _end(call: ServerCall[Any], error: BaseException) -> None:
     """End a call with what ``error`` says, or UNKNOWN."""
     if isinstance(error, CallInterrupted):
         call.end(StatusCode.CANCELLED, "the handler was interrupted")  # unless its call ended before

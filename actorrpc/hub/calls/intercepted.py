@@ -1,39 +1,31 @@
-"""What a connection does where its app has interceptors: calls that show them replies and their own end,
-and admission, where ``on_call`` runs before a call's service learns of it.
+"""Calls that show the app's interceptors their replies and their end.
 
 Nothing of this is made for an app without interceptors.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gevent import get_hub
 from google.protobuf.message import Message
 
-from actorrpc.call import Call, Reply
-from actorrpc.errors import RpcError, StatusCode
-from actorrpc.hub.actors.cell import END, is_mostly_stale
+from actorrpc.call import Reply
+from actorrpc.errors import StatusCode
+from actorrpc.hub.calls.call import CallHost, ServerCall
+from actorrpc.hub.calls.chain import Chain
 from actorrpc.hub.calls.failures import contain, fail
 from actorrpc.hub.calls.identity import check_identity, check_unset
-from actorrpc.hub.calls.variables import run_as_turn, run_in
-from actorrpc.hub.metering.usage import Part
-from actorrpc.hub.runtime.runners import Runner, Runners
-from actorrpc.interceptor import Chain
+from actorrpc.hub.calls.route import Route
+from actorrpc.hub.calls.variables import run_in
+from actorrpc.hub.runtime.runners import Runners
+from actorrpc.wire.stream import Stream
 
-if TYPE_CHECKING:
-    from actorrpc.app import Route
-    from actorrpc.call import CallHost
-    from actorrpc.hub.serving.connection import Connection
-    from actorrpc.wire.stream import Stream
-
-__all__ = ["Admission", "Endings", "InterceptedCall"]
+__all__ = ["Endings", "InterceptedCall"]
 
 
-class InterceptedCall(Call[Reply]):
+class InterceptedCall(ServerCall[Reply]):
     """A call whose replies and whose end the app's interceptors see, and which may have an identity."""
 
     __slots__ = ("_identity",)
@@ -49,7 +41,7 @@ class InterceptedCall(Call[Reply]):
     @identity.setter
     def identity(self, value: str) -> None:
         check_unset(value, self._identity)
-        if not isinstance(self.cell, Admission):
+        if not self.receiver.admits:
             raise RuntimeError(
                 "call.identity is set before the call has an actor: in an interceptor's on_call"
             )
@@ -67,7 +59,7 @@ class InterceptedCall(Call[Reply]):
 
     def send(self, message: Reply, *, compress: bool = True) -> None:
         method = self.route.method
-        self._host.settle("send")  # before an on_reply runs in another thread, or while the connection moves
+        self.host.settle("send")  # before an on_reply runs in another thread, or while the connection moves
         if self.ended or not (isinstance(message, method.reply) and method.server_streaming):
             super().send(message, compress=compress)  # which says what is wrong
             return
@@ -92,7 +84,11 @@ class InterceptedCall(Call[Reply]):
     def _seen(self, message: Message) -> Message:
         """What the interceptors make of a reply, which goes out if the call has not ended then."""
         chain = self._chain
-        return run_in(self, chain.reply, self, message) if chain.sees_replies else message
+        return (
+            run_in(self, chain.reply, self, message, self.route.method.reply)
+            if chain.sees_replies
+            else message
+        )
 
     def reply(self, message: Message) -> None:
         message = self._seen(message)
@@ -114,7 +110,7 @@ class InterceptedCall(Call[Reply]):
             self._tell(StatusCode.CANCELLED, why)
 
     def _tell(self, status: StatusCode, message: str) -> None:
-        self._host.tell_ended(self, status, message)
+        self.host.tell_ended(self, status, message)
 
 
 class Endings:
@@ -126,9 +122,9 @@ class Endings:
     def __init__(self, runners: Runners) -> None:
         self._runners = runners
         self._loop = get_hub().loop
-        self._due: list[tuple[Call[Any], StatusCode, str]] = []
+        self._due: list[tuple[ServerCall[Any], StatusCode, str]] = []
 
-    def add(self, call: Call[Any], status: StatusCode, message: str) -> None:
+    def add(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
         if not self._due:
             self._loop.run_callback(self.tell)
         self._due.append((call, status, message))
@@ -144,90 +140,3 @@ class Endings:
 
     def __repr__(self) -> str:
         return f"<Endings {len(self._due)} due>"
-
-
-class Admission:
-    """The calls of one connection whose ``on_call`` has to run. To them it stands where their cell will.
-
-    Like a cell it runs its turns in order, and goes on with the next one when a hook blocks. A call's
-    messages wait in ``call.held``.
-    """
-
-    __slots__ = ("_stale", "connection", "lane", "part", "queued")
-
-    #: As no cell has: it is nobody's service, and what it ends has a price.
-    serves = False
-    instance = ends = None
-    mailbox = ()
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.part = Part(connection.usage)
-        #: The connection has it among those whose turns it is to start.
-        self.queued = False
-        #: Calls that were interrupted since the lane was last cleared of them.
-        self._stale = 0
-        #: Calls whose turn has not begun.
-        self.lane: deque[Call[Any]] = deque()
-
-    def add(self, call: Call[Any]) -> None:
-        """Queue a call."""
-        call.cell = self
-        self.lane.append(call)
-
-    def push(self, kind: int, call: Call[Any], payload: bytes | None) -> None:
-        """Keep a message, or the half-close, for when the call has been admitted."""
-        call.hold(None if kind == END else payload)
-
-    def drained(self, call: Call[Any]) -> None:
-        """What the call holds is for its cell."""
-
-    def interrupted(self) -> None:
-        """A call was cancelled. Those that have ended go when they come up, or when most are such."""
-        self._stale += 1
-        if is_mostly_stale(self._stale, len(self.lane)):
-            self._stale = 0
-            open_calls = [call for call in self.lane if not call.ended]
-            self.lane.clear()
-            self.lane.extend(open_calls)
-
-    def start(self) -> None:
-        """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
-        connection = self.connection
-        while self.lane and not connection.paused and not connection.slice_over:
-            connection.run(self._drain, self.part)
-
-    def _drain(self, runner: Runner) -> None:
-        connection = self.connection
-        try:
-            while self.lane and not connection.paused and not connection.slice_over:
-                self._admit(self.lane.popleft(), runner)
-                connection.count_turn(runner)
-        finally:
-            connection.drained(self)
-
-    def _admit(self, call: Call[Any], runner: Runner) -> None:
-        if call.ended:
-            return
-        connection = self.connection
-        if call.deadline is not None and monotonic() >= call.deadline:
-            connection.expire(call)
-            return
-        run_as_turn(call, runner, _run_hooks, call)
-        if not call.ended:
-            call.since = 0.0  # no handler has had it
-            try:
-                connection.admit(call)
-            except RpcError as error:  # it has too many identities
-                fail(call, error)
-
-    def __repr__(self) -> str:
-        return f"<Admission {len(self.lane)} calls wait>"
-
-
-def _run_hooks(call: Call[Any]) -> None:
-    assert call.route.chain is not None
-    try:
-        call.route.chain.admit(call)
-    except BaseException as error:
-        fail(call, error)

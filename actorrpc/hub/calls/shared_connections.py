@@ -8,7 +8,7 @@ told of once, its calls are counted, and they are refused if that is wished.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from actorrpc.config import Config
 from actorrpc.errors import RpcError, StatusCode
@@ -16,12 +16,21 @@ from actorrpc.pb.control_pb2 import SharedConnections
 from actorrpc.wire.caller import is_steady, sign_of
 from actorrpc.wire.head import RequestHead
 
-if TYPE_CHECKING:
-    from actorrpc.hub.serving.connection import Connection
-
 __all__ = ["Sharing"]
 
 log = logging.getLogger("actorrpc.hub")
+
+
+class Shared(Protocol):
+    """A connection. ``caller`` is whose it is so far, ``shared_by`` the header that has told of another."""
+
+    caller: bytes
+    shared_by: str
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def peer(self) -> str: ...
 
 
 class Sharing:
@@ -34,7 +43,7 @@ class Sharing:
         #: To be reported.
         self.seen = SharedConnections()
 
-    def look(self, connection: Connection, head: RequestHead) -> RpcError | None:
+    def look(self, connection: Shared, head: RequestHead) -> RpcError | None:
         """Look at a call that has no identity, is for an actor of the connection's own, and whose caller is
         not known to be the one that the connection knows. Returns why it is refused; None lets it through.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from greenlet import getcurrent
 
-from actorrpc.call import Call
+from actorrpc.hub.calls.call import ServerCall
 
 if TYPE_CHECKING:
     from actorrpc.hub.runtime.runners import Runner
@@ -24,7 +24,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-def run_in(call: Call[Any], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def run_in(call: ServerCall[Any], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a function in the context of a call, wherever this is called: also outside of its turns, beside
     one that is blocked, and in the turn of another call."""
     here, runner = getcurrent(), call.runner
@@ -43,7 +43,7 @@ def run_in(call: Call[Any], function: Callable[P, T], *args: P.args, **kwargs: P
 
 
 def run_as_turn(
-    call: Call[Any], runner: Runner, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    call: ServerCall[Any], runner: Runner, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
 ) -> None:
     """Run a function for a call on its runner, as ``Cell`` runs the call's messages: in the call's context,
     and interrupted with it."""

@@ -22,7 +22,7 @@ from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.metering import allocator
 
 if TYPE_CHECKING:
-    from actorrpc.call import Call
+    from actorrpc.hub.calls.call import ServerCall as Call
     from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["Parsed"]

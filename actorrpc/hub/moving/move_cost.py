@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from actorrpc.wire.head import FIELD_OVERHEAD
 
 if TYPE_CHECKING:
-    from actorrpc.call import Call
+    from actorrpc.hub.calls.call import ServerCall as Call
     from actorrpc.hub.serving.connection import Connection
     from actorrpc.wire.head import RequestHead
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 from gevent import Timeout
@@ -17,9 +17,7 @@ from gevent.monkey import get_original
 from greenlet import getcurrent, greenlet
 
 from actorrpc.forks import end_child
-
-if TYPE_CHECKING:
-    from actorrpc.hub.metering.usage import Part
+from actorrpc.hub.metering.usage import Part
 
 # The thread's own, also in a patched process, where the module has the greenlet's.
 get_ident: Callable[[], int] = get_original("_thread", "get_ident")
@@ -152,6 +150,17 @@ class Runners:
         _switch(runner)
         return None if runner.dead or (self._free and self._free[-1] is runner) else runner
 
+    def interrupt(self, runner: Runner, error: BaseException) -> None:
+        """Raise it in a runner's turn, unless that runs, or is shielded, or has been told."""
+        here = getcurrent()
+        if runner is here or runner.shielded or runner.told == runner.since:
+            return
+        runner.told = runner.since
+        if here is self.hub:
+            runner.throw(error)
+        else:
+            self.hub.loop.run_callback(_throw_later, runner, runner.since, error)
+
     def check_thread(self) -> None:
         """Raise RuntimeError if the caller runs in another thread."""
         if get_ident() != self.thread:
@@ -201,3 +210,8 @@ class Runners:
 
     def __repr__(self) -> str:
         return f"<Runners {len(self._free)} free>"
+
+
+def _throw_later(runner: Runner, since: float, error: BaseException) -> None:
+    if runner.since == since and not (runner.shielded or runner.dead):
+        runner.throw(error)

@@ -23,9 +23,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from actorrpc.errors import RpcError, StatusCode
-from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.metering.rates import Rates, counted_as
-from actorrpc.hub.serving.connection_states import FROZEN
+from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.topics.home import Home
 from actorrpc.hub.topics.homes import Homes, names
 from actorrpc.hub.topics.numbered_log import Entry, TopicLogs
@@ -36,8 +35,9 @@ from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
 
 if TYPE_CHECKING:
-    from actorrpc.call import Call
-    from actorrpc.hub.serving.connection import Connection
+    from actorrpc.hub.actors.cell import Cell
+    from actorrpc.hub.actors.service_host import Carrier as Connection
+    from actorrpc.hub.calls.call import ServerCall as Call
 
 __all__ = ["Subscription", "Topics"]
 
@@ -95,7 +95,7 @@ class Subscription:
 
     def take(self, entry: Entry) -> None:
         """Hand on the message after the position; ignore every other."""
-        if entry.sequence != self.sequence + 1 or self.connection.state == FROZEN:
+        if entry.sequence != self.sequence + 1 or self.connection.phase.state == FROZEN:
             return
         if self.call is None:
             self._take_as_turn(entry)
@@ -124,7 +124,7 @@ class Subscription:
             return
         self.sequence = entry.sequence
         cell.push_topic(self.topic, entry.type, entry.payload)
-        self.connection.ready(cell)
+        self.connection.schedule.ready(cell)
 
     def __repr__(self) -> str:
         return f"<Subscription to {self.topic!r} at {self.epoch}:{self.sequence}>"
@@ -256,7 +256,7 @@ class Topics:
         feeds: dict[str, list[Subscription]] = {}
         for each in late:
             feed = self._feeds.get(each.topic)
-            if feed is not None and each.connection.state != FROZEN and self._misses(feed, each):
+            if feed is not None and each.connection.phase.state != FROZEN and self._misses(feed, each):
                 feeds.setdefault(each.topic, []).append(each)
         for topic, missing in feeds.items():
             if (feed := self._feeds.get(topic)) is not None:
@@ -591,13 +591,15 @@ class Topics:
         feed.asked = None
         feed.head = max(feed.head, answer.head) if feed.epoch == answer.epoch else answer.head
         feed.epoch, feed.delivered = answer.epoch, answer.sequence
-        serving = [each for each in feed.subscriptions if each.connection.state != FROZEN]  # others later
+        serving = [
+            each for each in feed.subscriptions if each.connection.phase.state != FROZEN
+        ]  # others later
         for subscription in serving:
             self._place(subscription, answer)
         self._ask(feed, *(each for each in serving if self._misses(feed, each)))
 
     def _place(self, subscription: Subscription, answer: control_pb2.Subscribed) -> None:
-        if subscription.connection.state == FROZEN:
+        if subscription.connection.phase.state == FROZEN:
             return  # it asks again where it is served next
         if subscription.pending:
             self._begin(subscription, answer.epoch, answer.head)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
 
-from actorrpc.hub.calls.intercepted import Admission
-from actorrpc.hub.serving.connection_states import CLOSED, CLOSING
-
-if TYPE_CHECKING:
-    from actorrpc.hub.serving.connection import Connection
+from actorrpc.hub.phase import CLOSED, CLOSING
+from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["why_pinned", "why_unquiet"]
 
 
 def why_pinned(connection: Connection) -> str:
     """Why the connection cannot move, however long one waits; "" if it can."""
-    if connection.state in (CLOSING, CLOSED):
+    if connection.phase.state in (CLOSING, CLOSED):
         return "it is being closed"
     for call in connection.calls.values():
         if call.iterator is not None and not call.cursor_set:
@@ -29,12 +25,12 @@ def why_unquiet(connection: Connection) -> str:
     now = monotonic()
     for call in connection.calls.values():
         if call.runner is not None:
-            what = "on_call before" if isinstance(call.cell, Admission) else "handler"
+            what = "on_call before" if call.receiver.admits else "handler"
             return f"{what} {call.route.method.name} running for {now - call.since:.1f} s"
     for cell in connection.cells.values():
         if cell.hook:
             return f"{cell.hook} of {cell.name} running for {now - cell.since:.1f} s"
-    if connection.running:
+    if connection.schedule.running:
         return "the handler of a call that has ended still runs"
     if connection.host.unacknowledged:
         return f"{connection.host.unacknowledged} published messages are not acknowledged"

@@ -1,0 +1,42 @@
+"""``Stage``: what a cell needs of whatever carries it. Today that is a connection."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from actorrpc.actor import Host
+from actorrpc.errors import RpcError
+from actorrpc.hub.actors.schedule import Schedule
+from actorrpc.hub.phase import Phase
+
+__all__ = ["ActorHost", "Stage"]
+
+
+class ActorHost(Host, Protocol):
+    """What an instance asks things of, and is told by its cell what has become of them."""
+
+    def took(self, cell: Any, payload: bytes) -> None:
+        """An actor's message of a topic leaves its mailbox."""
+
+    def end_subscriptions(self, call: Any = None, cell: Any = None) -> None:
+        """End those of a call, those of a service, or all."""
+
+
+class Stage(Protocol):
+    """Where actors live."""
+
+    #: For the log, and for ``connection_id``.
+    @property
+    def id(self) -> str: ...
+
+    #: Whether their client is still there, and whether what is done counts.
+    @property
+    def phase(self) -> Phase: ...
+
+    #: What starts their turns.
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def host(self) -> ActorHost: ...
+    def discard(self, key: str, error: RpcError) -> None:
+        """Drop an actor that could not be made; its calls get the error, the next call tries again."""

@@ -1,0 +1,69 @@
+"""``Route``: how the calls of one method are served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import Message
+
+from actorrpc.actor import Service
+from actorrpc.app import App
+from actorrpc.hub.calls.chain import Chain
+from actorrpc.service import Method
+from actorrpc.weight import scale_of
+
+__all__ = ["Route", "routes_of"]
+
+
+def routes_of(app: App, chain: Chain | None = None) -> dict[str, Route]:
+    """The routes of an app's methods by ``:path``."""
+    routes = [
+        Route(service, method, chain)
+        for service in app.services.values()
+        for method in service.__rpc__.methods
+    ]
+    return {route.path: route for route in routes}
+
+
+class Route:
+    """How the calls of one method are served."""
+
+    __slots__ = (
+        "chain",
+        "concurrent",
+        "end_handler",
+        "handler",
+        "light",
+        "method",
+        "parse",
+        "path",
+        "scale",
+        "service",
+        "stateful",
+    )
+
+    def __init__(self, service: type[Service], method: Method, chain: Chain | None = None) -> None:
+        spec = service.__rpc__
+        self.service = service
+        self.method = method
+        #: The app's interceptors; None if it has none.
+        self.chain = chain
+        self.path = spec.path(method)
+        #: ``handler(instance, message, call)``
+        self.handler: Callable[..., Any] = getattr(service, method.handler)
+        #: ``end_handler(instance, call)``, where the client streams
+        self.end_handler: Callable[..., Any] | None = (
+            getattr(service, method.end_handler) if method.client_streaming else None
+        )
+        self.parse: Callable[[bytes], Message] = method.request.FromString
+        #: What its requests take once they are parsed; and how many bytes of them need not be asked about.
+        self.scale = scale_of(method.request.DESCRIPTOR)
+        self.light = self.scale.light
+        #: Its calls are for an actor.
+        self.stateful = spec.state is not None
+        #: Calls of it may run beside the other turns of their service.
+        self.concurrent = not self.stateful or getattr(self.handler, "__actorrpc_concurrent__", False)
+
+    def __repr__(self) -> str:
+        return f"<Route {self.path} to {self.service.__name__}.{self.method.handler}>"

@@ -1,0 +1,62 @@
+"""What all connections of a hub share: the app's services, the limits, and what a hub has one of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actorrpc.actor import Service
+from actorrpc.app import App
+from actorrpc.config import Config
+from actorrpc.hub.calls.call import ServerCall
+from actorrpc.hub.calls.chain import Chain, chain_of
+from actorrpc.hub.calls.intercepted import Endings, InterceptedCall
+from actorrpc.hub.calls.route import Route, routes_of
+from actorrpc.hub.calls.shared_connections import Sharing
+from actorrpc.hub.metering.parsed import Parsed
+from actorrpc.hub.metering.usage import Meter
+from actorrpc.hub.runtime.runners import Runners
+from actorrpc.hub.topics.embedded import Topics
+
+__all__ = ["Resources"]
+
+
+class Resources:
+    """One of them for each hub. Plain data, but for ``serve``."""
+
+    #: Service classes by full name.
+    services: dict[str, type[Service]]
+    #: What the app does around its handlers; None: nothing.
+    chain: Chain | None
+    #: Routes by ``:path``.
+    routes: dict[str, Route]
+    #: Services with calls that may run beside others.
+    beside: set[type[Service]]
+    #: What a call is made of.
+    call_type: type[ServerCall[Any]]
+
+    def __init__(self, app: App, config: Config, topics: Topics) -> None:
+        self.config = config
+        self.topics = topics
+        self.runners = Runners()
+        self.endings = Endings(self.runners)
+        self.meter = Meter()
+        self.sharing = Sharing(config)
+        #: What handlers hold of their requests.
+        self.parsed = Parsed(config)
+        #: Turns that ran here.
+        self.turns = 0
+        #: For tests: told after each turn which connection's it was, and how many turns that has had.
+        self.on_turn: Callable[[str, int], None] | None = None
+        self.serve(app)
+
+    def serve(self, app: App) -> None:
+        """Serve this app from now on: connections that come, and calls that are begun."""
+        self.services = app.services
+        self.chain = chain_of(app)
+        self.routes = routes_of(app, self.chain)
+        self.beside = {route.service for route in self.routes.values() if route.concurrent}
+        self.call_type = ServerCall if self.chain is None else InterceptedCall
+
+    def __repr__(self) -> str:
+        return f"<Resources for {len(self.services)} services, {self.turns} turns>"
