@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from itertools import islice
-from time import thread_time
 from typing import TYPE_CHECKING
 
 from actorrpc.hub.metering.proc import ProcNumber
@@ -90,7 +89,7 @@ class Reporter:
         """What there is to tell of the connections. To be called in the loop's thread."""
         node, meter = self._node, self._node.meter
         now = meter.clock()
-        busy = meter.measure(now, thread_time(), core_wait(self._schedstat))
+        busy = meter.measure(now, core_wait(self._schedstat))
         self._allowance = min(0.0, self._allowance) + _WEIGHING * (now - meter.since)
         heaviest = [connection for usage in self._rank(now) if (connection := self._connection(usage))]
         named = {connection.id for connection in heaviest}
@@ -122,7 +121,7 @@ class Reporter:
         """Do what a report does to the averages, where nobody is to be told of them."""
         meter = self._node.meter
         now = meter.clock()
-        meter.measure(now, thread_time(), core_wait(self._schedstat))
+        meter.measure(now, core_wait(self._schedstat))
         self._rank(now)
         meter.since = now
 

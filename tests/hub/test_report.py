@@ -98,7 +98,6 @@ class FakeNode:
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports go by the clock of their node, and the thread has had its core."""
     monkeypatch.setattr("actorrpc.hub.report.core_wait", lambda _: 0.0)
-    monkeypatch.setattr("actorrpc.hub.report.thread_time", lambda: 0.0)
 
 
 pytestmark = pytest.mark.usefixtures("clock")

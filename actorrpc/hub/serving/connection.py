@@ -286,7 +286,7 @@ class Connection:
             return
         usage = self.usage
         began = self.now = self.upkeep.heard = monotonic()
-        mark = usage.look(began) if usage.credit else began - usage.meter.charged
+        mark = began - usage.meter.charged
         self._slice_end = began + TURN_SLICE
         self._work_due = True  # by ourselves, below
         try:
