@@ -19,7 +19,7 @@ import pytest
 
 pytest.importorskip("grpc")
 
-from actorrpc.hub.moving.move_cost import contents
+from actorrpc.hub.moving.contents import contents
 from benchmarks.accounting import core_wait, cpu_seconds, memory_bytes
 from benchmarks.arena import arena
 from benchmarks.capacity.population import population

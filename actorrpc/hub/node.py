@@ -21,9 +21,10 @@ from actorrpc.hub.calls.intercepted import Endings, InterceptedCall
 from actorrpc.hub.calls.shared_connections import Sharing
 from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering.usage import Meter, shares
+from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.handoffs import Handoffs
 from actorrpc.hub.moving.memfd import unpacked
-from actorrpc.hub.moving.move_cost import MoveCosts, too_long
+from actorrpc.hub.moving.move_cost import Cost, MoveCosts, too_long
 from actorrpc.hub.moving.snapshot import Arrival, Departure, thaw
 from actorrpc.hub.moving.source import Source
 from actorrpc.hub.moving.target import Unwilling
@@ -88,11 +89,13 @@ class Node:
         self.move_costs = MoveCosts()
         #: What its handlers hold.
         self.parsed = Parsed(config)
-        self._reporter = Reporter(self)
         #: Turns that ran here.
         self.turns = 0
         self.topics = Topics(hub, generation, self._send_to_hub, self._has_room)
         self.connections: dict[str, Connection] = {}
+        self._reporter = Reporter(
+            self.meter, self.connections, self.topics, self.move_cost, config.max_move_time
+        )
         #: Closed connections whose last turns, such as on_disconnect, still run.
         self._finishing: set[Connection] = set()
         self._on_moved = on_moved
@@ -188,7 +191,7 @@ class Node:
 
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
-        load = self._reporter.report()
+        load = self._reporter.report(self.turns, self.sharing.report())
         self.runners.trim()
         self.reception.tick(load.busy)
         tell_what_is_due()
@@ -328,7 +331,11 @@ class Node:
     def _why_too_heavy(self, connection: Connection) -> str:
         """Why no policy may move it; "" if one may."""
         self.weigh(connection)
-        return too_long(self.move_costs.of(connection), self.config.max_move_time)
+        return too_long(self.move_cost(connection), self.config.max_move_time)
+
+    def move_cost(self, connection: Connection) -> Cost:
+        """What it would cost to move a connection now."""
+        return self.move_costs.of(contents(connection))
 
     def _begin_move(
         self, departure: Departure, target: int, done: Callable[[control_pb2.MoveResult], None]
@@ -462,7 +469,7 @@ def _describe(connection: Connection) -> control_pb2.Connection:
     share = usage.share()
     node = connection.node
     node.weigh(connection)
-    cost = node.move_costs.of(connection)
+    cost = node.move_cost(connection)
     too_heavy = "" if why else too_long(cost, node.config.max_move_time)
     return control_pb2.Connection(
         id=connection.id,

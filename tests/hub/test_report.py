@@ -13,8 +13,6 @@ from typing import Any
 import grpc
 import pytest
 
-from actorrpc.config import Config
-from actorrpc.hub.calls.shared_connections import Sharing
 from actorrpc.hub.metering.proc import ProcNumber, can_open
 from actorrpc.hub.metering.usage import LIGHT, Meter, Usage
 from actorrpc.hub.moving.move_cost import Cost
@@ -38,7 +36,6 @@ class FakeConnection:
         self.calls: dict[int, Any] = {}
         self.running = 0
         self.host = SimpleNamespace(subscriptions=[], unacknowledged=0)
-        self.node = SimpleNamespace(topics=None)
         #: Seconds that a move would cost.
         self.cost = 0.0
         self.looks = 0
@@ -55,22 +52,20 @@ class FakeConnection:
         return 7
 
 
+def _cost(connection: FakeConnection) -> Cost:
+    return Cost(connection.cost / 2, connection.cost / 2)
+
+
 class FakeNode:
     """A hub of so many connections, whose clock the test moves."""
-
-    turns = 5
-    config = Config(max_move_time=0.05)
-    move_costs = SimpleNamespace(of=lambda connection: Cost(connection.cost / 2, connection.cost / 2))
 
     def __init__(self, connections: int) -> None:
         self.now = 100.0
         self.meter = Meter(lambda: self.now, lambda: 0.0)
-        self.topics = None
-        self.sharing = Sharing(Config())
         self.connections: dict[str, FakeConnection] = {}
         for number in range(connections):
             self.add(f"0-1-{number}")
-        self.reporter = Reporter(self)  # type: ignore[arg-type]
+        self.reporter = Reporter(self.meter, self.connections, None, _cost, 0.05)  # type: ignore[arg-type]
 
     def add(self, id: str) -> None:
         self.connections[id] = FakeConnection(self.meter, id)
@@ -87,7 +82,7 @@ class FakeNode:
 
     def report(self) -> Any:
         self.now += 0.25
-        return self.reporter.report()
+        return self.reporter.report(5, None)
 
     @property
     def looks(self) -> int:
@@ -179,7 +174,7 @@ def test_without_reports_the_same_is_settled() -> None:
         for node in (told, alone):
             node.spend({f"0-1-{number}": 0.001 * (number % 7 + at % 2) for number in range(80)})
             node.now += 0.25
-        told.reporter.report()
+        told.reporter.report(5, None)
         alone.reporter.settle()
         assert told.meter.active == alone.meter.active == []
     for id in told.connections:

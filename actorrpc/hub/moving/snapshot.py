@@ -25,7 +25,8 @@ from actorrpc.hub.calls.call_ends import Ended
 from actorrpc.hub.calls.failures import describe
 from actorrpc.hub.calls.intercepted import Admission, InterceptedCall
 from actorrpc.hub.metering.usage import Part
-from actorrpc.hub.moving.move_cost import contents, price, too_long
+from actorrpc.hub.moving.contents import contents
+from actorrpc.hub.moving.move_cost import price, too_long
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.connection_states import FROZEN, QUIESCING
 from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
@@ -179,7 +180,7 @@ def freeze(connection: Connection, limit: float = 0.0) -> bytes:
     began, computed = monotonic(), thread_time()
     costs = connection.node.move_costs
     # More may have come since the move was begun.
-    if limit and (why := too_long(costs.of(connection), limit)):
+    if limit and (why := too_long(costs.of(contents(connection)), limit)):
         raise SnapshotError(why)
     unsent = connection.freeze()
     usage = connection.usage
