@@ -8,16 +8,14 @@ handlers. An instance belongs to one connection. All that survives a move is ``s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, ClassVar, Generic, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
 from google.protobuf.message import Message
 
+from actorrpc.call import Call
 from actorrpc.errors import LostAttributeError, StatusCode
 from actorrpc.hub_values import per_hub
 from actorrpc.service import ServiceSpec
-
-if TYPE_CHECKING:
-    from actorrpc.call import Call
 
 __all__ = [
     "MOVED",

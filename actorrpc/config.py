@@ -27,9 +27,9 @@ class Config:
     #: What the incomplete messages of all calls of a connection may take; the call that exceeds it ends with
     #: RESOURCE_EXHAUSTED. One message of the largest size always may.
     max_incomplete_bytes: int = 64 * 1024 * 1024
-    #: What the messages that handlers have may take, parsed (``actorrpc.weight``) and as they came: those of
-    #: one connection, and those of a hub. The call that would exceed it ends with RESOURCE_EXHAUSTED; so does
-    #: one with which its connection would have more of the hub's than it leaves. 0: no limit.
+    #: What the messages that handlers have may take, parsed (``hub.metering.weight``) and as they came: those
+    #: of one connection, and those of a hub. The call that would exceed it ends with RESOURCE_EXHAUSTED; so
+    #: does one with which its connection would have more of the hub's than it leaves. 0: no limit.
     max_parsed_bytes: int = 256 * 1024 * 1024
     max_parsed_hub_bytes: int = 1024 * 1024 * 1024
     #: Messages may be compressed, in both directions. A call that names an encoding ends with UNIMPLEMENTED

@@ -2,10 +2,9 @@
 
     python -m benchmarks.metering
 
-One server exchanges its metering while it runs: left out, as it is (brackets), by a hook on every switch of
-greenlets, and by samples. The same calls are made under each in turn, many times. Then connections that burn
-known shares of CPU are charged by each. Last, what a report costs with 20,000 connections. README.md says
-more.
+Connections burn known shares of a core, first in a hub that has the core for itself, then in one beside a
+program that wants all of it; that is compared with what they are charged. Then it is measured what a bracket
+costs, and what a report costs with 20,000 connections. README.md says more.
 
 Exit status: 0 if each goal is met, 1 if one is missed, 2 if something could not be measured.
 """
@@ -14,38 +13,32 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
+import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from shutil import which
-from tempfile import TemporaryDirectory
-from time import sleep
-from typing import Any
+from time import monotonic, sleep, thread_time
+from timeit import Timer
 
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
+import grpc
+
+from actorrpc.hub.metering.usage import Meter, Usage
 from benchmarks import figures
 from benchmarks.burden import burden
 from benchmarks.figures import Figure
-from benchmarks.loads import LOADS, Load
-from benchmarks.processes import BenchmarkError, Cores, end_on_sigterm, python, run, server
+from benchmarks.gen.bench_pb2 import Note
+from benchmarks.gen.bench_pb2_grpc import EchoStub
+from benchmarks.processes import BenchmarkError, Cores, end_on_sigterm, on_core, python, run, server
 
-WAYS = ("brackets", "switches", "samples")
-
-#: The goals: per cent of the CPU of a call, and of a connection's share if that is over 5 % of the hub.
-_COST, _ERROR = 2.0, 10.0
-_REPORTING = 0.5
-
-#: Loads, and whether their handler blocks once.
-CALLS: dict[str, tuple[Load, bool]] = {
-    "ping-pong": (LOADS[0], False),
-    "pipelined": (LOADS[1], False),
-    "blocking": (replace(LOADS[0], name="blocking"), True),
-}
+#: The goals: per cent of a connection's share, if that is 5 % of a core or more; microseconds of a bracket,
+#: of which the cheapest call has one, and takes some fifty; per cent of a core.
+_ERROR, _BRACKET, _REPORTING = 10.0, 0.5, 0.5
 
 #: Shares of a core, and how many connections burn each.
 BURDENS = {0.3: 1, 0.1: 1, 0.05: 1, 0.002: 40}
@@ -53,90 +46,45 @@ BURDENS = {0.3: 1, 0.1: 1, 0.05: 1, 0.002: 40}
 #: Before charges are compared: connections have to be made.
 _SETTLE = 2.0
 
+#: By the client's address: the share that it claims, seconds that it has burnt, seconds charged.
+Account = dict[str, tuple[float, float, float]]
 
-class Metered:
-    """The server, and the socket that it takes commands at."""
 
-    def __init__(self, address: str, pid: int, path: str) -> None:
-        self.address = address
-        self._pid = pid
-        self._path = path
-
-    def tell(self, **command: Any) -> dict[str, Any]:
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(self._path)
-            with sock.makefile("rw") as stream:
-                stream.write(json.dumps(command) + "\n")
-                stream.flush()
-                answer: dict[str, Any] = json.loads(stream.readline())
-                return answer
-
-    def cpu_seconds(self) -> float:
-        """CPU of the process's main thread, which is all of the hub, to the nanosecond."""
-        return int(Path(f"/proc/{self._pid}/schedstat").read_text().split()[0]) / 1e9
+def measure_truth(cores: Cores, rounds: int, seconds: float) -> list[Figure]:
+    """By how much what connections are charged differs from what their handlers burnt."""
+    errors: defaultdict[tuple[str, float], list[float]] = defaultdict(list)
+    with server("metered", cores.server) as hub:
+        for _ in range(rounds):
+            for where in ("alone", "beside"):
+                with neighbour(cores.server, where == "beside"), burdens(hub.address, cores):
+                    sleep(_SETTLE)
+                    before = account(hub.address)
+                    sleep(seconds)
+                    for share, error in _errors(before, account(hub.address)):
+                        errors[where, share].append(error)
+    found = []
+    for (where, share), values in sorted(errors.items(), key=lambda each: (each[0][0], -each[0][1])):
+        title = f"{BURDENS[share]} × {share:.1%}{' (all of them)' * (BURDENS[share] > 1)}, {where}: error"
+        goal = _ERROR if share >= 0.05 else None
+        found.append(Figure(f"error_{share}_{where}", title, "%", goal, rounds=values))
+    if len(found) < 2 * len(BURDENS):
+        raise BenchmarkError("a connection that was to burn a share of a core got none")
+    return found
 
 
 @contextmanager
-def metered(cores: Cores) -> Iterator[Metered]:
-    with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
-        path = str(Path(folder, "commands"))
-        with server("metered", cores.server, path) as running:
-            yield Metered(running.address, running.pid, path)
-
-
-def measure_cost(hub: Metered, cores: Cores, rounds: int, calls: int, blocks: int) -> list[Figure]:
-    """What each way of metering adds to a call, in per cent of one that is not metered, system calls and all.
-
-    What is added is taken from calls that are replayed in one process: between batches of h2load a machine
-    changes more than metering costs. Of some blocks in a row the fastest counts, since all that others do
-    to a block makes it slower.
-    """
-    hub.tell(way="off")
-    replayed = json.loads(
-        run(python("benchmarks.clients.replayed", f"--rounds={rounds * blocks}"), cores.server, timeout=600)
-    )
-    found = []
-    for name, (load, blocking) in CALLS.items():
-        hub.tell(blocking=blocking)
-        whole = Figure(f"{name}_off", f"{name}: a call, not metered", "µs")
-        for _ in range(rounds):
-            before = hub.cpu_seconds()
-            load.run(hub.address, calls, cores.client)
-            whole.rounds.append((hub.cpu_seconds() - before) / calls * 1e6)
-        found.append(whole)
-        for way in WAYS:
-            goal = _COST if way == "brackets" else None
-            figure = Figure(f"{name}_{way}", f"{name}: more by {way}", "%", goal)
-            for at in range(0, rounds * blocks, blocks):
-                best = {each: min(replayed[name][each][at : at + blocks]) for each in ("off", way)}
-                figure.rounds.append((best[way] - best["off"]) / min(whole.rounds) * 100)
-            found.append(figure)
-    hub.tell(blocking=False)
-    return found
-
-
-def measure_truth(hub: Metered, cores: Cores, rounds: int, seconds: float) -> list[Figure]:
-    """By how much what connections are charged differs from what their handlers burnt."""
-    errors: dict[tuple[float, str], list[float]] = {(share, way): [] for share in BURDENS for way in WAYS}
-    for _ in range(rounds):
-        for way in WAYS:
-            hub.tell(way=way)
-            with burdens(hub.address, cores):  # new ones: a connection is metered as when it was made
-                sleep(_SETTLE)
-                before = hub.tell(account=True)
-                sleep(seconds)
-                after = hub.tell(account=True)
-                for share, error in _errors(before, after):
-                    errors[share, way].append(error)
-    found = []
-    for (share, way), values in errors.items():
-        if not values:
-            raise BenchmarkError(f"the connection that was to burn {share:.1%} of a core got none")
-        goal = _ERROR if way == "brackets" and share >= 0.05 else None
-        crowd = " (all of them)" if BURDENS[share] > 1 else ""
-        title = f"{BURDENS[share]} × {share:.1%}{crowd}: error of {way}"
-        found.append(Figure(f"error_{share}_{way}", title, "%", goal, rounds=values))
-    return found
+def neighbour(core: int | None, wanted: bool) -> Iterator[None]:
+    """Keep the core busy in the block, as another program of the same priority does."""
+    if not wanted:
+        yield
+        return
+    with on_core(core):
+        process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
@@ -148,19 +96,32 @@ def burdens(address: str, cores: Cores) -> Iterator[None]:
         yield
 
 
-def _errors(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[float, float]]:
-    """For each burden its share, and how wrong its charge is, in per cent."""
-    crowd = [0.0, 0.0]
-    for peer, burnt in after["burnt"].items():
-        truth = burnt - before["burnt"].get(peer, 0.0)
-        charge = after["charged"].get(peer, 0.0) - before["charged"].get(peer, 0.0)
-        share = after["claimed"][peer]
-        if truth and BURDENS[share] == 1:
-            yield share, abs(charge / truth - 1) * 100
-        else:
-            crowd = [crowd[0] + truth, crowd[1] + charge]
-    if crowd[0]:
-        yield min(BURDENS), abs(crowd[1] / crowd[0] - 1) * 100
+def account(address: str) -> Account:
+    with grpc.insecure_channel(address) as channel:
+        found: Account = json.loads(EchoStub(channel).Say(Note(), timeout=60).text)
+        return found
+
+
+def _errors(before: Account, after: Account) -> Iterator[tuple[float, float]]:
+    """For each share how wrong the charges for it are, in per cent."""
+    burnt: defaultdict[float, float] = defaultdict(float)
+    charged: defaultdict[float, float] = defaultdict(float)
+    for peer, (share, burnt_by_now, charged_by_now) in after.items():
+        _, burnt_before, charged_before = before.get(peer, (share, 0.0, 0.0))
+        burnt[share] += burnt_by_now - burnt_before
+        charged[share] += charged_by_now - charged_before
+    for share in burnt:
+        if burnt[share]:
+            yield share, abs(charged[share] / burnt[share] - 1) * 100
+
+
+def measure_bracket(rounds: int) -> Figure:
+    """What it takes to begin a bracket and to end it."""
+    usage = Usage(Meter(), "")
+    names = {"usage": usage, "monotonic": monotonic}
+    timer = Timer("usage.spend(monotonic() - usage.meter.charged)", timer=thread_time, globals=names)
+    seconds = timer.repeat(rounds, 100_000)
+    return Figure("bracket", "a bracket", "µs", _BRACKET, rounds=[each / 100_000 * 1e6 for each in seconds])
 
 
 def measure_reports(connections: int, rounds: int) -> list[Figure]:
@@ -180,11 +141,8 @@ def measure_reports(connections: int, rounds: int) -> list[Figure]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=10, help="figures of the cost of a call")
-    parser.add_argument("--blocks", type=int, default=30, help="blocks of calls that each is taken from")
-    parser.add_argument("--calls", type=int, default=5000, help="calls in a batch")
-    parser.add_argument("--truth-rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=10.0, help="for which charges are compared")
+    parser.add_argument("--rounds", type=int, default=3, help="in which charges are compared")
+    parser.add_argument("--seconds", type=float, default=10.0, help="that each of them takes")
     parser.add_argument("--connections", type=int, default=20_000, help="that a report is made of")
     parser.add_argument("--report-rounds", type=int, default=40)
     parser.add_argument("--json", action="store_true")
@@ -195,9 +153,8 @@ def main() -> None:
     try:
         if which("h2load") is None:
             raise BenchmarkError("h2load is missing: Debian and Ubuntu have it in the package nghttp2-client")
-        with metered(cores) as hub:
-            found = measure_cost(hub, cores, options.rounds, options.calls, options.blocks)
-            found += measure_truth(hub, cores, options.truth_rounds, options.seconds)
+        found = measure_truth(cores, options.rounds, options.seconds)
+        found.append(measure_bracket(options.rounds))
         found += measure_reports(options.connections, options.report_rounds)
     except BenchmarkError as error:
         print(error, file=sys.stderr)

@@ -24,9 +24,10 @@ if not __package__:
 
 import gevent
 
+from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.departure import Arrival, Departure
 from actorrpc.hub.moving.memfd import packed, unpacked
-from actorrpc.hub.moving.move_cost import Cost, MoveCosts, contents, price
+from actorrpc.hub.moving.move_cost import Cost, MoveCosts, price
 from actorrpc.hub.moving.snapshot import thaw
 from actorrpc.pb.control_pb2 import Prepare
 from benchmarks import figures

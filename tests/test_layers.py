@@ -22,9 +22,10 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: not know each other. A new module or package must be given its place here.
 LAYERS: list[set[str]] = [
     {"errors", "log", "loop", "options_pb2", "pb", "supported"},
-    {"config", "forks", "loading", "service", "signatures", "weight"},
+    {"config", "forks", "loading", "service", "signatures"},
     {"hub_values", "ipc", "net", "wire"},
-    {"actor", "call", "interceptor"},
+    {"call"},
+    {"actor", "interceptor"},
     {"client", "overrides"},
     {"app"},
     {"balancing", "codegen", "hub"},

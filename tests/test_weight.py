@@ -18,7 +18,7 @@ from google.protobuf.internal import api_implementation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorrpc.weight import Scale, _long_ones, scale_of
+from actorrpc.hub.metering.weight import Scale, _long_ones, scale_of
 from tests.apps.shapes_pb2 import Item
 
 MB = 1 << 20

@@ -17,6 +17,7 @@ from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard, users_code
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.metering.usage import shares
+from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.departure import Arrival, Departure
 from actorrpc.hub.moving.handoffs import Handoffs
 from actorrpc.hub.moving.memfd import unpacked
@@ -79,7 +80,9 @@ class Node:
             self.resources.on_turn = self._count_turn
         self.move_costs = MoveCosts()
         self.connections: dict[str, Connection] = {}
-        self._reporter = Reporter(self.resources, self.connections, self.move_costs)
+        self._reporter = Reporter(
+            self.resources.meter, self.connections, topics, self.move_cost, config.max_move_time
+        )
         #: Closed connections whose last turns, such as on_disconnect, still run.
         self._finishing: set[Connection] = set()
         self._on_moved = on_moved
@@ -180,7 +183,7 @@ class Node:
 
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
-        load = self._reporter.report()
+        load = self._reporter.report(self.resources.turns, self.resources.sharing.report())
         self.resources.runners.trim()
         self.reception.tick(load.busy)
         tell_what_is_due()
@@ -213,7 +216,7 @@ class Node:
 
     def _describe(self, connection: Connection) -> control_pb2.Connection:
         self.weigh(connection)
-        return _describe(connection, self.move_costs.of(connection))
+        return _describe(connection, self.move_cost(connection))
 
     # ---- links to other hubs
 
@@ -324,7 +327,11 @@ class Node:
     def _why_too_heavy(self, connection: Connection) -> str:
         """Why no policy may move it; "" if one may."""
         self.weigh(connection)
-        return too_long(self.move_costs.of(connection), self.resources.config.max_move_time)
+        return too_long(self.move_cost(connection), self.resources.config.max_move_time)
+
+    def move_cost(self, connection: Connection) -> Cost:
+        """What it would cost to move a connection now."""
+        return self.move_costs.of(contents(connection))
 
     def _begin_move(
         self, departure: Departure, target: int, done: Callable[[control_pb2.MoveResult], None]

@@ -1,46 +1,46 @@
-"""What a hub tells its broker four times a second. Small, and found without looking at all connections.
+"""What a hub tells its broker four times a second: small, and made without looking at all connections.
 
-Looked at are connections that spent something since the last report, with a comparison each, and those that
-weighed something lately; of the others a few, in turn.
+A report looks at the connections that have spent something since the last one, with a comparison for each,
+and at those that lately had a load; of the others it shows a few, which take turns.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
-from time import thread_time
 
 from actorrpc.hub.metering.proc import ProcNumber
-from actorrpc.hub.metering.usage import LIGHT, Usage
-from actorrpc.hub.moving.move_cost import MoveCosts, too_long
+from actorrpc.hub.metering.usage import LIGHT, Meter, Usage
+from actorrpc.hub.moving.move_cost import Cost, too_long
 from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection
+from actorrpc.hub.topics.embedded import Topics
 from actorrpc.pb import control_pb2
 
 __all__ = ["HEAVIEST", "OTHERS", "WARM", "Reporter", "Rotation", "core_wait"]
 
-#: Connections that are reported by load. A policy moves a few of them at a time; the lightest of 32 has at
-#: most a thirty-second of the hub, which is less than any threshold would be about. 48 connections take
-#: 4 kB at most, 16 kB a second, and their reasons and sizes 0.3 ms of the hub.
+#: How many connections are reported for their load. A policy moves a few of them at a time; the lightest of
+#: 32 has at most a thirty-second of the hub, less than any threshold would be about. 48 connections take 4 kB
+#: at most, 16 kB a second, and their reasons and sizes 0.3 ms of the hub.
 HEAVIEST = 32
-#: Others, in turn: in 20,000 connections each comes by every five minutes.
+#: How many of the others are reported. Of 20,000 connections each has its turn every five minutes.
 OTHERS = 16
-#: Connections that are remembered while they do nothing, by load: who works every few seconds is no stranger.
+#: How many connections are remembered while they do nothing, the heaviest: some work every few seconds only.
 WARM = 4 * HEAVIEST
-#: What is forgotten when it does nothing.
+#: A connection with less load than this is forgotten when it does nothing.
 _COLD = 0.001
 
-#: Connections that have gone which one report passes over, to find ``OTHERS`` that are there.
+#: Of how many ids one report finds out whether they are still there, to have ``OTHERS`` that are.
 _MAX_LOOKS = 4 * OTHERS
 
 #: To weigh a state takes as long as to serialize it, and to count what else travels as long as to look at all
-#: calls. So it is done at most so often, in seconds, and in all for this share of the time, on average.
+#: calls. So it is done for a connection every so many seconds at most, and on average takes this share of the
+#: time for all together.
 _WEIGH_AGAIN = 5.0
 _WEIGHING = 0.0025
 
-#: Topics of a connection that are looked at, and messages a second below which a topic is no group.
+#: How many of a connection's topics are looked at, and how many messages a second make a topic a group.
 _SUBSCRIPTIONS = 32
 _MEANINGFUL = 1.0
 
@@ -69,12 +69,22 @@ class Rotation:
 
 
 class Reporter:
-    """Makes the reports of one hub, whose connections are given by id."""
+    """Makes the reports of one hub. ``move_cost`` says what it would cost to move a connection, and no policy
+    may move one whose move takes longer than ``max_move_time`` seconds."""
 
-    def __init__(self, resources: Resources, connections: Mapping[str, Connection], costs: MoveCosts) -> None:
-        self._resources = resources
+    def __init__(
+        self,
+        meter: Meter,
+        connections: Mapping[str, Connection],
+        topics: Topics,
+        move_cost: Callable[[Connection], Cost],
+        max_move_time: float,
+    ) -> None:
+        self._meter = meter
         self._connections = connections
-        self._costs = costs
+        self._topics = topics
+        self._move_cost = move_cost
+        self._max_move_time = max_move_time
         self._rotation = Rotation()
         self._warm: list[Usage] = []
         # Of this thread, which is the loop's.
@@ -85,11 +95,13 @@ class Reporter:
         #: Connections that the last report has looked at closely.
         self.touched = 0
 
-    def report(self) -> control_pb2.Load:
-        """What there is to tell of the connections. To be called in the loop's thread."""
-        resources, connections, meter = self._resources, self._connections, self._resources.meter
+    def report(self, turns: int, shared: control_pb2.SharedConnections | None) -> control_pb2.Load:
+        """What there is to tell of the connections, and of the hub. ``turns`` is how many have run there,
+        ``shared`` what is known of connections that several clients share. To be called in the loop's thread.
+        """
+        meter, connections = self._meter, self._connections
         now = meter.clock()
-        busy = meter.measure(now, thread_time(), core_wait(self._schedstat))
+        busy = meter.measure(now, core_wait(self._schedstat))
         self._allowance = min(0.0, self._allowance) + _WEIGHING * (now - meter.since)
         heaviest = [connection for usage in self._rank(now) if (connection := self._connection(usage))]
         named = {connection.id for connection in heaviest}
@@ -102,31 +114,31 @@ class Reporter:
             self._allowance -= self.weigh(connection)
         load = control_pb2.Load(
             connections=len(connections),
-            turns=resources.turns,
+            turns=turns,
             busy=busy,
             runnable=meter.runnable,
             memory=self._statm.read() * _PAGE,
             unsent_bytes=meter.unsent,
-            shared=resources.sharing.report(),
+            shared=shared,
             heaviest=[self._describe(connection, now) for connection in heaviest],
             others=[self._describe(connection, now) for connection in others],
         )
         for each in load.heaviest:
             if each.group:
-                load.groups[each.group] = resources.topics.traffic(each.group, now)
+                load.groups[each.group] = self._topics.traffic(each.group, now)
         meter.since = now
         return load
 
     def settle(self) -> None:
-        """Do what a report does to the averages, where nobody is to be told of them."""
-        meter = self._resources.meter
+        """Bring averages up to now, as a report does, where there is nobody to report to."""
+        meter = self._meter
         now = meter.clock()
-        meter.measure(now, thread_time(), core_wait(self._schedstat))
+        meter.measure(now, core_wait(self._schedstat))
         self._rank(now)
         meter.since = now
 
     def close(self) -> None:
-        """Let go of what it reads. A report may still follow, of a hub that stops."""
+        """Close the files that it reads. A report may still follow, of a hub that stops."""
         self._schedstat.close()
         self._statm.close()
 
@@ -136,7 +148,7 @@ class Reporter:
 
     def _rank(self, now: float) -> list[Usage]:
         """The heaviest connections, the first ones first."""
-        meter = self._resources.meter
+        meter = self._meter
         active, meter.active = meter.active, []
         candidates = {usage for usage in self._warm if not usage.closed}
         for usage in active:  # may be all connections: 0.2 µs for each that is light
@@ -165,44 +177,40 @@ class Reporter:
             freeze_ms=usage.freeze_ms,
             age=now - usage.born,
             why=why or usage.too_heavy,
-            group=_group(connection, now),
+            group=self._group(connection, now),
             move_ms=usage.move_ms,
             too_heavy=not why and bool(usage.too_heavy),
         )
 
+    def _group(self, connection: Connection, now: float) -> str:
+        """The topic in which the connection publishes, or is sent, the most, as ``counted_as`` names it; ""
+        if that is little."""
+        rates: dict[str, float] = {}
+        for subscription in islice(connection.host.subscriptions, _SUBSCRIPTIONS):
+            rates[subscription.group] = self._topics.heard(subscription.group, now)
+        if (published := connection.usage.published) is not None:
+            for group in published:
+                rates[group] = rates.get(group, 0.0) + published.rate(group, now)
+        best = max(rates, key=rates.__getitem__, default="")
+        return best if best and rates[best] >= _MEANINGFUL else ""
+
     def weigh(self, connection: Connection) -> float:
         """Find out how large its states are, and what its move would cost, unless that has just been done.
         Returns the seconds that this took."""
-        usage = connection.usage
-        clock = usage.meter.clock
+        usage, clock = connection.usage, self._meter.clock
         if (began := clock()) < usage.weigh_at:
             return 0.0
         usage.state_bytes = connection.cells.state_bytes
         usage.weighing = clock() - began
-        cost = self._costs.of(connection)
+        cost = self._move_cost(connection)
         usage.move_ms = cost.total * 1e3
-        usage.too_heavy = too_long(cost, self._resources.config.max_move_time)
+        usage.too_heavy = too_long(cost, self._max_move_time)
         ended = clock()
         usage.weigh_at = ended + _WEIGH_AGAIN
         return ended - began
 
     def __repr__(self) -> str:
         return f"<Reporter {len(self._warm)} warm, {self.touched} touched>"
-
-
-def _group(connection: Connection, now: float) -> str:
-    """The topic in which the connection publishes, or is sent, the most, as ``counted_as`` names it; "" if
-    that is little."""
-    topics = connection.resources.topics
-    rates: dict[str, float] = {}
-    for subscription in islice(connection.host.subscriptions, _SUBSCRIPTIONS):
-        rates[subscription.group] = topics.heard(subscription.group, now)
-    published = connection.usage.published
-    for group in published or ():
-        assert published is not None
-        rates[group] = rates.get(group, 0.0) + published.rate(group, now)
-    best = max(rates, key=rates.__getitem__, default="")
-    return best if best and rates[best] >= _MEANINGFUL else ""
 
 
 def core_wait(schedstat: ProcNumber) -> float:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import actorrpc
 from actorrpc.config import Config
+from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.departure import Departure, resume
-from actorrpc.hub.moving.move_cost import Contents, Cost, MoveCosts, Pace, contents, price, too_long
+from actorrpc.hub.moving.move_cost import Contents, Cost, MoveCosts, Pace, price, too_long
 from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.pb.snapshot_pb2 import ConnectionSnapshot
 from tests.apps.shapes import app

@@ -21,12 +21,13 @@ from actorrpc.config import Config
 from actorrpc.errors import RpcError, SnapshotError, StatusCode
 from actorrpc.hub.metering import allocator
 from actorrpc.hub.metering.parsed import Parsed
+from actorrpc.hub.metering.weight import scale_of
+from actorrpc.hub.moving.departure import resume
 from actorrpc.hub.moving.move_cost import MoveCosts
 from actorrpc.hub.moving.snapshot import freeze, thaw
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.service import Method, ServiceSpec
-from actorrpc.weight import scale_of
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
 from tests.hub.serving import Hubs, serving
@@ -306,7 +307,7 @@ def test_what_has_come_with_a_connection_is_counted_before_its_handler_is_called
         assert (
             hubs.ask(come_where_no_room_is) == f"its handlers have messages that take {size} bytes: no room"
         )
-        hubs.ask(lambda: next(iter(hubs.nodes[0].connections.values())).resume())
+        hubs.ask(lambda: resume(next(iter(hubs.nodes[0].connections.values()))))
         call.cancel()
         nothing_held(hubs)
 

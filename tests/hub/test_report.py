@@ -13,8 +13,6 @@ from typing import Any
 import grpc
 import pytest
 
-from actorrpc.config import Config
-from actorrpc.hub.calls.shared_connections import Sharing
 from actorrpc.hub.metering.proc import ProcNumber, can_open
 from actorrpc.hub.metering.usage import LIGHT, Meter, Usage
 from actorrpc.hub.moving.move_cost import Cost
@@ -34,43 +32,54 @@ class FakeConnection:
     def __init__(self, meter: Meter, id: str) -> None:
         self.id = id
         self.usage = Usage(meter, id)
-        self.cells: dict[str, Any] = {}
+        self.cells = FakeCells(self)
+        self.phase = FakePhase(self)
+        self.schedule = SimpleNamespace(running=0)
         self.calls: dict[int, Any] = {}
-        self.running = 0
         self.host = SimpleNamespace(subscriptions=[], unacknowledged=0)
-        self.node = SimpleNamespace(topics=None)
         #: Seconds that a move would cost.
         self.cost = 0.0
         self.looks = 0
         self.weighed = 0
 
-    @property
-    def state(self) -> str:
-        self.looks += 1
-        return SERVING
+    def weigh(self) -> int:
+        self.weighed += 1
+        return 7
+
+
+class FakeCells(dict[str, Any]):
+    def __init__(self, connection: FakeConnection) -> None:
+        self._connection = connection
 
     @property
     def state_bytes(self) -> int:
-        self.weighed += 1
-        return 7
+        return self._connection.weigh()
+
+
+class FakePhase:
+    def __init__(self, connection: FakeConnection) -> None:
+        self._connection = connection
+
+    @property
+    def state(self) -> str:
+        self._connection.looks += 1
+        return SERVING
+
+
+def _cost(connection: FakeConnection) -> Cost:
+    return Cost(connection.cost / 2, connection.cost / 2)
 
 
 class FakeNode:
     """A hub of so many connections, whose clock the test moves."""
 
-    turns = 5
-    config = Config(max_move_time=0.05)
-    move_costs = SimpleNamespace(of=lambda connection: Cost(connection.cost / 2, connection.cost / 2))
-
     def __init__(self, connections: int) -> None:
         self.now = 100.0
         self.meter = Meter(lambda: self.now, lambda: 0.0)
-        self.topics = None
-        self.sharing = Sharing(Config())
         self.connections: dict[str, FakeConnection] = {}
         for number in range(connections):
             self.add(f"0-1-{number}")
-        self.reporter = Reporter(self)  # type: ignore[arg-type]
+        self.reporter = Reporter(self.meter, self.connections, None, _cost, 0.05)  # type: ignore[arg-type]
 
     def add(self, id: str) -> None:
         self.connections[id] = FakeConnection(self.meter, id)
@@ -87,7 +96,7 @@ class FakeNode:
 
     def report(self) -> Any:
         self.now += 0.25
-        return self.reporter.report()
+        return self.reporter.report(5, None)
 
     @property
     def looks(self) -> int:
@@ -98,7 +107,6 @@ class FakeNode:
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports go by the clock of their node, and the thread has had its core."""
     monkeypatch.setattr("actorrpc.hub.report.core_wait", lambda _: 0.0)
-    monkeypatch.setattr("actorrpc.hub.report.thread_time", lambda: 0.0)
 
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -180,7 +188,7 @@ def test_without_reports_the_same_is_settled() -> None:
         for node in (told, alone):
             node.spend({f"0-1-{number}": 0.001 * (number % 7 + at % 2) for number in range(80)})
             node.now += 0.25
-        told.reporter.report()
+        told.reporter.report(5, None)
         alone.reporter.settle()
         assert told.meter.active == alone.meter.active == []
     for id in told.connections:
@@ -238,7 +246,7 @@ def test_weighing_takes_no_more_than_its_share() -> None:
         connection.weighed += 1
         return 32_000_000
 
-    weighing = type("Weighing", (FakeConnection,), {"state_bytes": property(weigh)})
+    weighing = type("Weighing", (FakeConnection,), {"weigh": weigh})
     for connection in node.connections.values():
         connection.__class__ = weighing
     for _ in range(400):
@@ -258,7 +266,7 @@ def test_who_was_weighed_longest_ago_is_weighed_next() -> None:
         connection.weighed += 1
         return 7
 
-    weighing = type("Weighing", (FakeConnection,), {"state_bytes": property(weigh)})
+    weighing = type("Weighing", (FakeConnection,), {"weigh": weigh})
     for connection in node.connections.values():
         connection.__class__ = weighing
     for _ in range(200):
@@ -281,7 +289,7 @@ def test_what_a_move_costs_is_reported_and_why_no_policy_may_make_it() -> None:
         ("", False),
         ("a move would stop its two hubs for 340 ms in all, over 50 ms", True),
     ]
-    node.connections["0-1-2"].running = 1  # what keeps everybody from moving it comes first
+    node.connections["0-1-2"].schedule.running = 1  # what keeps everybody from moving it comes first
     node.spend({"0-1-0": 0.003, "0-1-1": 0.002, "0-1-2": 0.001})
     row = node.report().heaviest[2]
     assert (row.why, row.too_heavy) == ("the handler of a call that has ended still runs", False)

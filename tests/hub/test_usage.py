@@ -53,7 +53,7 @@ def spend(usage: Usage, clock: Clock, computing: float, waiting: float = 0.0) ->
 
 def turn_over(meter: Meter, clock: Clock, waited: float = 0.0) -> float:
     """End an interval between two reports."""
-    busy = meter.measure(clock.now, clock.cpu, waited)
+    busy = meter.measure(clock.now, waited)
     for usage in meter.active:
         usage.settle(clock.now)
         usage.listed = False
@@ -96,75 +96,82 @@ def test_who_spends_is_listed_once(meter: Meter, clock: Clock) -> None:
 
 def test_a_wait_for_the_core_is_not_charged_and_a_blocking_call_is(meter: Meter, clock: Clock) -> None:
     preempted, blocking = Usage(meter, "preempted"), Usage(meter, "blocking")
-    for usage in (preempted, blocking):
-        spend(usage, clock, 0.01)  # from now on its CPU is read
     turn_over(meter, clock)
-    before = preempted.spent, blocking.spent
     spend(preempted, clock, 0.01, waiting=0.05)
     assert turn_over(meter, clock, waited=0.05) == pytest.approx(0.01 / 0.06)
     assert meter.off == pytest.approx(1.0)
-    assert preempted.spent - before[0] == pytest.approx(0.06)
+    assert preempted.spent == pytest.approx(0.06)
     spend(blocking, clock, 0.01, waiting=0.05)
     assert turn_over(meter, clock, waited=0.05) == pytest.approx(1.0)  # no more than before
     assert meter.off == 0.0
-    for usage, share in ((preempted, 0.01), (blocking, 0.06)):
-        assert usage.share() == pytest.approx((0.01 + share) / (clock.now - 100.0))
+    assert (preempted.taken, blocking.taken) == (pytest.approx(0.01), pytest.approx(0.06))
 
 
 def test_what_the_kernel_took_is_taken_off_in_proportion(meter: Meter, clock: Clock) -> None:
     usages = [Usage(meter, name) for name in "ab"]
-    for usage in usages:
-        spend(usage, clock, 0.01)
     turn_over(meter, clock)
     for usage, waiting in zip(usages, (0.02, 0.06), strict=True):
         spend(usage, clock, 0.01, waiting)
-    meter.measure(clock.now, clock.cpu, 0.04)
+    meter.measure(clock.now, 0.04)
     assert meter.off == pytest.approx(0.5)
     assert [usage.due for usage in usages] == [pytest.approx(0.02), pytest.approx(0.04)]
 
 
-@pytest.mark.parametrize("credit", [1, 2, 32])
-def test_a_bracket_inside_another_of_its_connection_leaves_its_reading_alone(
-    meter: Meter, clock: Clock, credit: int
-) -> None:
+@pytest.mark.parametrize("long", [False, True])
+def test_a_bracket_inside_another_is_not_taken_for_a_wait(meter: Meter, clock: Clock, long: bool) -> None:
     usage = Usage(meter, "")
-    usage.credit = credit
     mark = usage.begin(clock.now)
     clock.compute(0.01)
-    spend(usage, clock, 0.001)
-    clock.compute(0.01)
+    spend(usage, clock, 0.001 if long else 0.0004)
+    clock.compute(0.02)
     usage.spend(mark)
-    assert usage.spent == pytest.approx(0.021)
-    # With one credit the CPU of the one inside is not read: all but half a millisecond of it is in doubt.
-    assert usage.doubted == pytest.approx(0.0005 if credit == 1 else 0.0)
+    # At the end of a long one inside, what the outer has computed by then has not been charged yet.
+    assert usage.doubted == pytest.approx(0.01 if long else 0.0)
 
 
-@pytest.mark.parametrize("read", [False, True])
 def test_what_another_connection_computes_inside_a_bracket_is_no_wait_made_good(
-    meter: Meter, clock: Clock, read: bool
+    meter: Meter, clock: Clock
 ) -> None:
     outer, inner = Usage(meter, "outer"), Usage(meter, "inner")
-    outer.credit, inner.credit = 1, 51 * read
     mark = outer.begin(clock.now)
     clock.compute(0.001)
     for _ in range(50):
         spend(inner, clock, 0.0004)
-    spend(inner, clock, 0.0, waiting=0.02 if read else 0.0004)
+    spend(inner, clock, 0.0, waiting=0.0004)
     clock.now += 0.01
     outer.spend(mark)
-    # A short wait of a connection that is never read is put down to the one around it.
-    assert outer.doubted == pytest.approx(0.01 if read else 0.0104)
-    assert inner.doubted == pytest.approx(0.02 if read else 0.0)
+    # A wait in a short bracket is put down to the next long one.
+    assert (outer.doubted, inner.doubted) == (pytest.approx(0.0104), 0.0)
 
 
-def test_credit_is_used_up_and_no_more(meter: Meter, clock: Clock) -> None:
+def test_what_nobody_is_charged_for_hides_as_much_of_a_wait(meter: Meter, clock: Clock) -> None:
     usage = Usage(meter, "")
-    usage.credit = 1
-    mark = usage.begin(clock.now)
-    for _ in range(3):
-        spend(usage, clock, 0.0001)
-    usage.spend(mark)
-    assert usage.credit == 0 and usage.doubted == pytest.approx(0.0)
+    clock.compute(0.003)
+    spend(usage, clock, 0.01, waiting=0.005)
+    assert usage.doubted == pytest.approx(0.002)
+    clock.compute(0.003)
+    turn_over(meter, clock)  # which reads the thread's CPU, too
+    spend(usage, clock, 0.01, waiting=0.005)
+    assert usage.doubted == pytest.approx(0.007)
+
+
+def test_no_more_is_in_doubt_than_was_charged(meter: Meter, clock: Clock) -> None:
+    usage, light = Usage(meter, ""), Usage(meter, "light")
+    for _ in range(10):
+        spend(light, clock, 0.0, waiting=0.0004)
+    spend(usage, clock, 0.001)
+    assert usage.doubted == pytest.approx(0.001)
+
+
+def test_a_share_is_never_negative(meter: Meter, clock: Clock) -> None:
+    """What had been charged when it was asked for may turn out to have been a wait."""
+    turn_over(meter, clock)
+    usage = Usage(meter, "")
+    spend(usage, clock, 0.01, waiting=0.05)
+    assert usage.share() == pytest.approx(1.0)
+    turn_over(meter, clock, waited=0.05)
+    clock.now += 1
+    assert usage.share() == 0.0
 
 
 def test_light_connections_never_read_the_cpu(clock: Clock) -> None:

@@ -10,8 +10,8 @@ from google.protobuf.message import Message
 from actorrpc.actor import Service
 from actorrpc.app import App
 from actorrpc.hub.calls.chain import Chain
+from actorrpc.hub.metering.weight import scale_of
 from actorrpc.service import Method
-from actorrpc.weight import scale_of
 
 __all__ = ["Route", "routes_of"]
 

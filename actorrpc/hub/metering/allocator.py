@@ -1,7 +1,7 @@
-"""How much memory C code has of the allocator: what Protobuf's messages are made of, and Python does not see.
+"""How much memory C code has allocated. Protobuf's messages are in it, and Python does not see it.
 
-It is glibc's mallinfo2(3), or mallinfo(3) before 2.33, whose numbers are those of mallinfo2 modulo 2^32. Each
-look takes some microseconds, more where much that is free lies between what is used.
+glibc's mallinfo2(3) tells it, or before glibc 2.33 mallinfo(3), whose numbers are the same modulo 2^32. To
+ask takes some microseconds, more if much free memory lies between what is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FIELDS = (
 
 
 def _mallinfo(name: str, number: Any) -> Callable[[], int] | None:
-    """The bytes that are used, by that function; None where there is none."""
+    """What tells the bytes in use by the function of that name; None where libc does not have it."""
     function = getattr(ctypes.CDLL(None), name, None)
     if function is None:
         return None
@@ -39,6 +39,6 @@ def _find() -> Callable[[], int] | None:
     return _mallinfo("mallinfo2", ctypes.c_size_t) or _mallinfo("mallinfo", ctypes.c_int)
 
 
-#: Bytes that are used, modulo 2^32: of use for differences. None where nobody can say, with another libc, or
-#: where messages are made of Python's objects.
+#: The bytes in use, modulo 2^32, to take differences of. None with another libc, and where messages are made
+#: of Python's objects.
 used = _find()

@@ -23,7 +23,7 @@ class LoadMeter:
         self._period = period
         self._last_tick = now
         self._worst_lag = 0.0
-        #: The lag of each tick, also of those that were due while one was late.
+        #: The lag of each tick, including those that were due while one was late.
         self._lags: deque[float] = deque(maxlen=round(_WINDOW / period))
         self._since = now
         self._cpu_since = cpu

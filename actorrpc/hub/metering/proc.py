@@ -12,8 +12,8 @@ __all__ = ["ProcNumber", "can_open"]
 
 
 class ProcNumber:
-    """One number in a file of /proc, which stays open until ``close``, or this is freed. It is of the process
-    and thread that made this."""
+    """One number in a file of /proc, which stays open until ``close`` or until this is freed. It is that of
+    the process and the thread that made this."""
 
     def __init__(self, path: str, field: int) -> None:
         self._path = path

@@ -8,10 +8,10 @@ from math import exp
 
 __all__ = ["Rates", "counted_as"]
 
-#: What is smoothed over, in seconds.
+#: The time constant of the counts, in seconds.
 _CONSTANT = 10.0
 
-#: Names longer than this are counted under so much of their beginning, and a digest of so many bytes.
+#: Names longer than this are counted under their first so many characters, and a digest of so many bytes.
 _LONGEST, _BEGINNING, _DIGEST = 64, 32, 16
 
 
@@ -41,7 +41,7 @@ class Rates:
         self._counts: dict[str, tuple[float, float]] = {}
 
     def count(self, topic: str, now: float) -> None:
-        """A message."""
+        """Count a message."""
         before, at = self._counts.get(topic, (0.0, now))
         self._counts[topic] = (before * exp((at - now) / _CONSTANT) + 1, now)
         if len(self._counts) > self._most:

@@ -1,18 +1,20 @@
 """What each connection takes of its hub: seconds of the loop, attributed while they pass, and smoothed.
 
-Whatever the loop does for a connection stands in a bracket: a read with all turns it leads to, a later look
-at what waits, and each time that a handler which blocked is switched into again. A bracket costs two readings
-of the clock and an addition. Brackets may nest; what an inner one takes is not the outer one's.
+Whatever the loop does for a connection stands in a bracket: a read with all the turns that it leads to, a
+later look at what waits, and each time that a handler which had blocked is switched into again. A bracket
+costs two readings of the clock and an addition. Brackets may nest; what an inner one takes is not the outer
+one's.
 
-Brackets count wall time. A handler that holds the loop in a blocking C call takes the hub's capacity as one
-that computes does. But when the kernel gives the core to somebody else, that is nobody's fault. A thread's
-CPU cannot be read for each bracket, it takes a microsecond; so it is read for those that are likely to be
-long, since one of the connection's last was. What these took beyond their CPU, and what a short one took
-that was long for once, is in doubt. A report takes off it what the thread has waited for a core meanwhile,
-which the kernel counts.
+Brackets count wall time: a handler that holds the loop in a blocking C call uses up the hub as much as one
+that computes. But when the kernel gives the core to another program, no connection is to blame. So the
+thread's CPU, which takes a microsecond to read, is read at the end of long brackets. What has been charged
+beyond it since the last reading is in doubt, and put down to that bracket: it may have blocked, or waited for
+a core. A report takes off what the thread has waited for a core meanwhile, which the kernel counts. (To take
+that off all charges in proportion, without a look at brackets, misses the goal of docs/load.md: how often
+each is interrupted is too much a matter of luck.)
 
-What a greenlet does that a handler has spawned, and what pool threads do, is nobody's. It is part of the
-hub's CPU, and of how busy it is.
+What is done by greenlets that a handler has spawned, and by threads of the pool, is charged to nobody. It is
+part of the hub's CPU, and of how busy it is.
 """
 
 from __future__ import annotations
@@ -23,27 +25,22 @@ from time import monotonic, thread_time
 
 from actorrpc.hub.metering.rates import Rates
 
-__all__ = ["LIGHT", "LONG", "SHORT", "Mark", "Meter", "Part", "Usage", "shares"]
+__all__ = ["LIGHT", "LONG", "SHORT", "Meter", "Part", "Usage", "shares"]
 
 #: Time constants of the two averages, in seconds.
 LONG, SHORT = 10.0, 1.0
 
-#: Younger connections are averaged as if they were this old, the time before counting as idle: else one
-#: whose first call took a millisecond, just before a report, would seem to fill the hub.
+#: Younger connections are averaged as if they were this old, and had been idle before: else one whose first
+#: call took a millisecond, just before a report, would seem to fill the hub.
 _LEAST_AGE = 1.0
 
-#: Seconds between two reports below which what a connection spent waits to be averaged until it is more: a
-#: thousandth of a core. So most connections cost a report no more than a comparison.
+#: What a connection spent is averaged once it is as much as this, in seconds: a thousandth of a core between
+#: two reports. So most connections cost a report no more than a comparison.
 LIGHT = 250e-6
 
-#: Brackets longer than this are worth reading the thread's CPU for; and to be preempted in a shorter one is
-#: rare. In seconds.
+#: Brackets longer than this, in seconds, are worth reading the thread's CPU for. To be interrupted in a
+#: shorter one is rare.
 _LONG_BRACKET = 500e-6
-
-#: For so many seconds of a long bracket the next one is measured too, and some more, long or not: handlers
-#: that block have short brackets between long ones. Two readings for each of these come to 2 %, at worst.
-_PER_CREDIT = 100e-6
-_MOST_CREDITS = 32
 
 #: Topics that a connection publishes to whose rates are kept.
 _MAX_TOPICS = 32
@@ -51,11 +48,12 @@ _MAX_TOPICS = 32
 
 class Meter:
     """What the connections of one hub have spent together. ``clock`` gives seconds, and only goes forward, as
-    does ``cpu``, which counts those that the thread computes."""
+    does ``cpu``, which counts those that the loop's thread computes."""
 
     __slots__ = (
         "_last",
         "active",
+        "ahead",
         "charged",
         "clock",
         "cpu",
@@ -76,6 +74,8 @@ class Meter:
         #: Those of them that may have been waits for a core, and the share of them that was.
         self.doubted = 0.0
         self.off = 0.0
+        #: What had been charged when the thread's CPU was last read, less that.
+        self.ahead = 0.0
         #: Who has been charged since the last report.
         self.active: list[Usage] = []
         #: Connections whose turns wait for others to have had the loop.
@@ -87,15 +87,18 @@ class Meter:
         #: Charged, doubted, computed and waited, in seconds, at that time.
         self._last: tuple[float, float, float, float] | None = None
 
-    def measure(self, now: float, cpu: float, waited: float) -> float:
-        """Find what is to be taken off charges in doubt. Returns the share in which the loop was busy.
+    def measure(self, now: float, waited: float) -> float:
+        """Find what is to be taken off charges in doubt. Returns the share of the time since the last report
+        in which the loop was busy.
 
-        ``cpu`` is what the loop's thread has computed so far, ``waited`` how long it was runnable without a
-        core. All of that may be in the charges, and none of it.
+        ``waited`` is how many seconds the loop's thread has been ready to run so far, and had no core. All of
+        them may be in the charges, or none.
         """
-        last = self._last or (self.charged, self.doubted, cpu, waited)
-        self._last = (self.charged, self.doubted, cpu, waited)
-        charged, doubted, computed, lost = (new - old for new, old in zip(self._last, last, strict=True))
+        cpu = self.cpu()
+        self.ahead = self.charged - cpu
+        readings = (self.charged, self.doubted, cpu, waited)
+        last, self._last = self._last or readings, readings
+        charged, doubted, computed, lost = (new - old for new, old in zip(readings, last, strict=True))
         self.off = min(lost / doubted, 1.0) if doubted > 0 else 0.0
         elapsed = now - self.since
         return min(max(computed, charged - self.off * doubted) / elapsed, 1.0) if elapsed > 0 else 0.0
@@ -104,17 +107,8 @@ class Meter:
         return f"<Meter {self.charged:.3f} s charged, {len(self.active)} active, {self.runnable} runnable>"
 
 
-class Mark(float):
-    """The beginning of a bracket at which the thread's CPU was read. Others are plain numbers: faster."""
-
-    __slots__ = ("excess",)
-
-    #: What was charged without doubt at that time, less the thread's CPU.
-    excess: float
-
-
 class Usage:
-    """What one connection has spent. It knows no connection, so that whoever keeps it keeps only this."""
+    """What one connection has spent. It does not know the connection: who keeps it keeps nothing else."""
 
     __slots__ = (
         "_asked",
@@ -125,7 +119,6 @@ class Usage:
         "_taken",
         "born",
         "closed",
-        "credit",
         "doubted",
         "freeze_ms",
         "id",
@@ -152,18 +145,16 @@ class Usage:
         self.spent = 0.0
         #: Those of them that may have been waits for a core.
         self.doubted = 0.0
-        #: For how many brackets the thread's CPU may be read.
-        self.credit = 0
         #: It stands in ``meter.active``.
         self.listed = False
-        #: It is served here no more.
+        #: The connection has been closed, or another hub serves it.
         self.closed = False
-        #: What of ``spent`` and ``doubted`` is in the averages, the averages, and when they were right.
-        self.settled = self._settled_doubts = 0.0
+        #: How much of ``spent`` and ``doubted`` is in the averages already, and how much it came to.
+        self.settled = self._settled_doubts = self._taken = 0.0
+        #: The averages, and the time that they are of.
         self._long = self._short = 0.0
         self._at = now
-        #: Seconds that are in the averages; and when these and what is due were last asked for.
-        self._taken = 0.0
+        #: When ``share`` was last called, and what had been taken by then.
         self._asked = (now, 0.0)
         #: Milliseconds that its last freeze took, in whatever hub.
         self.freeze_ms = 0.0
@@ -178,7 +169,7 @@ class Usage:
         self.too_heavy = ""
         #: Bytes that the client has not taken, as ``meter.unsent`` counts them.
         self.unsent = 0
-        #: What it publishes, by topic; None: nothing yet.
+        #: How much it publishes in which topics; None: it has not published anything.
         self.published: Rates | None = None
 
     # ---- brackets
@@ -186,17 +177,9 @@ class Usage:
     def begin(self, now: float) -> float:
         """Begin a bracket. Returns what ``spend`` has to be given at its end.
 
-        ``Connection._on_bytes`` has the same line in place of a call, which would take as long again.
+        Hot paths have this line instead, since a call would take as long again.
         """
-        return self.look(now) if self.credit else now - self.meter.charged
-
-    def look(self, now: float) -> Mark:
-        """Begin a bracket that may be long: read the thread's CPU."""
-        meter = self.meter
-        self.credit -= 1
-        mark = Mark(now - meter.charged)
-        mark.excess = meter.charged - meter.doubted - meter.cpu()
-        return mark
+        return now - self.meter.charged
 
     def spend(self, mark: float) -> float:
         """End a bracket. Returns its seconds, without those of brackets inside."""
@@ -207,20 +190,20 @@ class Usage:
         if not self.listed:
             self.listed = True
             meter.active.append(self)
-        if spent > _LONG_BRACKET or mark.__class__ is Mark:
-            self._doubt(spent, mark)
+        if spent > _LONG_BRACKET:
+            self._doubt(spent)
         return spent
 
-    def _doubt(self, spent: float, mark: float) -> None:
+    def _doubt(self, spent: float) -> None:
+        """Find how much of a long bracket may have been a wait.
+
+        What other brackets, and the loop, have computed since the last reading makes that too little by as
+        much as nobody was charged for; a wait in a short one makes it too much.
+        """
         meter = self.meter
-        if isinstance(mark, Mark):
-            # Brackets inside, whosever they were, computed as much as they were charged without doubt. So
-            # their CPU, which was seldom read, is not taken for this one's.
-            doubted = meter.charged - meter.doubted - meter.cpu() - mark.excess
-        else:
-            doubted = spent - _LONG_BRACKET
-        if spent > _LONG_BRACKET:
-            self.credit = min(int(spent / _PER_CREDIT), _MOST_CREDITS)
+        ahead = meter.charged - meter.cpu()
+        doubted = min(ahead - meter.ahead, spent)
+        meter.ahead = ahead
         if doubted > 0:
             self.doubted += doubted
             meter.doubted += doubted
@@ -232,9 +215,14 @@ class Usage:
         """Seconds that are in no average yet."""
         return self.spent - self.settled - (self.doubted - self._settled_doubts) * self.meter.off
 
+    @property
+    def taken(self) -> float:
+        """Seconds that it took so far, in this hub, as reports have corrected them."""
+        return self._taken + self.due
+
     def settle(self, now: float) -> None:
-        """Bring the averages up to now. Only a report does: it looks for what is due, and whoever settled
-        between two reports would hide from it a connection that is light in between."""
+        """Bring the averages up to now. Only a report may: it looks for those with much that is due, and
+        would overlook a connection that had been settled in between."""
         if now <= self._began(now):
             return
         self._long, self._short = self._average(self._long, now, LONG), self._average(self._short, now, SHORT)
@@ -251,23 +239,23 @@ class Usage:
         return self._average(self._short, now, SHORT) / self._known(now, SHORT)
 
     def _average(self, average: float, now: float, constant: float) -> float:
-        """What an average is by now. What is new was spent since the last report, idleness before."""
+        """What an average is by now: what is due was spent since the last report, and nothing before that."""
         average *= exp((self._at - now) / constant)
         if (due := self.due) and now > (began := self._began(now)):
             average += due / (now - began) * -expm1((began - now) / constant)
         return average
 
     def _began(self, now: float) -> float:
-        """The time since which what is due was spent."""
+        """When the time began in which it spent what is due."""
         since = self.meter.since
         return since if self._at < since < now else self._at
 
     def _known(self, now: float, constant: float) -> float:
-        """How much of an average stands for time that the connection has lived through; the rest is 0."""
+        """The weight that an average gives to the time since the connection was accepted."""
         return -expm1(-max(now - self.born, _LEAST_AGE) / constant)
 
     def restore(self, load: float, recent: float, at: float, born: float) -> None:
-        """Go on with averages from another hub, which were right at ``at``."""
+        """Go on with averages that are from another hub, and of the time ``at``."""
         self.born = born
         self._long, self._short = load * self._known(at, LONG), recent * self._known(at, SHORT)
         self._at = at
@@ -275,10 +263,10 @@ class Usage:
     def share(self) -> float:
         """The share of one core that it took since this was last asked, not smoothed."""
         now = self.meter.clock()
-        taken = self._taken + self.due
+        taken = self.taken
         since, before = self._asked
         self._asked = (now, taken)
-        return (taken - before) / max(now - since, 1e-6)
+        return max(taken - before, 0.0) / max(now - since, 1e-6)
 
     # ---- what else is counted
 
@@ -289,12 +277,12 @@ class Usage:
         self.published.count(group, self.meter.clock())
 
     def waits(self, unsent: int) -> None:
-        """So many bytes have not been taken by the client."""
+        """Note that the client has not taken so many bytes."""
         self.meter.unsent += unsent - self.unsent
         self.unsent = unsent
 
     def close(self) -> None:
-        """The connection has been closed, or is served elsewhere. Also twice."""
+        """The connection has been closed, or another hub serves it. May be called again."""
         self.closed = True
         self.waits(0)
 
@@ -303,8 +291,8 @@ class Usage:
 
 
 class Part:
-    """What one service of a connection has spent in its turns: after they blocked, and, where the connection
-    has several services, before. Brackets that are the service's alone add to ``spent``."""
+    """What one service of a connection has spent in its turns. Until a turn first blocks, that is measured
+    only if the connection has several services. Brackets that are the service's alone add to ``spent``."""
 
     __slots__ = ("_asked", "spent", "usage")
 
@@ -314,7 +302,7 @@ class Part:
         self._asked = 0.0
 
     def within(self, run: Callable[[], None]) -> None:
-        """Run something inside a bracket of the connection, of which it is this service's part."""
+        """Run something that is done for this service, inside a bracket of the connection."""
         meter = self.usage.meter
         mark = meter.clock() - meter.charged
         run()
@@ -330,9 +318,9 @@ class Part:
 
 
 def shares(parts: Iterable[tuple[str, Part]], whole: float) -> dict[str, float]:
-    """What of a connection's share is whose, since this was last asked, by the name of the service.
+    """Split a connection's share since this was last asked by the names of its services.
 
-    Reading, writing and the like are everybody's, in proportion to the turns.
+    Reading, writing and the like are shared out in proportion to the turns.
     """
     taken: dict[str, float] = {}
     for name, part in parts:

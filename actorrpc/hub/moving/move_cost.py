@@ -1,23 +1,16 @@
 """What a move costs its two hubs, told before it is made.
 
-While a connection is frozen, and thawed, all others of its hub wait. How long is told by counting what
-travels, which takes a twentieth of the time that the move would. Each thing has a price; ``Pace`` learns by
-how much this machine, and this app's code, are off the prices.
+While a connection is frozen, and thawed, all others of its hub wait. For how long is estimated from what
+travels. Each thing has a price; ``Pace`` learns by how much this machine, and this app's code, are off the
+prices.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
-from actorrpc.wire.head import FIELD_OVERHEAD
-
-if TYPE_CHECKING:
-    from actorrpc.hub.calls.call import ServerCall as Call
-    from actorrpc.hub.serving.connection import Connection
-    from actorrpc.wire.head import RequestHead
-
-__all__ = ["Contents", "Cost", "MoveCosts", "Pace", "contents", "price", "too_long"]
+__all__ = ["Contents", "Cost", "MoveCosts", "Pace", "price", "too_long"]
 
 
 @dataclass(slots=True)
@@ -76,60 +69,12 @@ _PRICES: dict[str, tuple[float, float]] = {
 #: structure: it is serialized again, and parsed.
 _COPYING = 1e-9
 _STRUCTURE = (1.0, 2.0)
-#: What is left of an idle one: with cold caches (docs/handoff.md).
+#: The move of an idle connection costs this, with cold caches (docs/handoff.md).
 _LEAST = (300.0, 400.0)
 
 
-def contents(connection: Connection) -> Contents:
-    """Count. A thousand calls take half a millisecond; states are as large as when they were weighed last."""
-    session, usage = connection.session, connection.usage
-    found = Contents(
-        calls=len(connection.calls),
-        cells=len(connection.cells),
-        subscriptions=len(connection.host.subscriptions),
-        bytes=session.inbound.held + session.outbound.backlog.bytes + session.outbound.pending,
-        state_bytes=usage.state_bytes,
-        weighing=usage.weighing,
-    )
-    heads: set[RequestHead] = set()
-    for call in connection.calls.values():
-        heads.add(call.stream.head)
-        _count_call(call, found)
-    for head in heads:
-        _count_head(head, found)
-    for cell in connection.cells.values():
-        found.turns += len(cell.mailbox) + len(cell.lane)
-        found.bytes += cell.topic_bytes
-        if cell.ends is not None:
-            for call, *_ in cell.ended_calls:  # each has a head of its own on the way
-                found.calls += 1
-                _count_call(call, found)
-                _count_head(call.stream.head, found)
-    return found
-
-
-def _count_call(call: Call[Any], found: Contents) -> None:
-    stream = call.stream
-    found.bytes += stream.partial_size + stream.unsent_bytes + len(call.cursor)
-    if call.held:
-        found.held += len(call.held)
-    if call.origin is not None:
-        found.bytes += len(call.origin[1] or b"")
-    for _, value in call.noted:
-        found.entries += 1
-        found.bytes += len(value)
-    found.metadata += len(call.initial) + len(call.trailing)
-
-
-def _count_head(head: RequestHead, found: Contents) -> None:
-    number = head.count
-    found.heads += 1
-    found.fields += number
-    found.bytes += head.size - FIELD_OVERHEAD * number
-
-
 def price(found: Contents) -> Cost:
-    """What these cost by the prices alone."""
+    """What these contents cost by the prices alone."""
     freeze, thaw = _LEAST
     for name, (here, there) in _PRICES.items():
         number = getattr(found, name)
@@ -188,9 +133,9 @@ class MoveCosts:
     def __init__(self) -> None:
         self.freezing, self.thawing = Pace(), Pace()
 
-    def of(self, connection: Connection) -> Cost:
-        """What to move a connection would cost now."""
-        return self.by_pace(price(contents(connection)))
+    def of(self, found: Contents) -> Cost:
+        """What it would cost to move a connection with these contents."""
+        return self.by_pace(price(found))
 
     def by_pace(self, cost: Cost) -> Cost:
         return Cost(cost.freeze * self.freezing.factor, cost.thaw * self.thawing.factor)

@@ -25,7 +25,8 @@ from actorrpc.hub.calls.call_ends import Ended
 from actorrpc.hub.calls.failures import describe
 from actorrpc.hub.calls.intercepted import InterceptedCall
 from actorrpc.hub.metering.usage import Part
-from actorrpc.hub.moving.move_cost import MoveCosts, contents, price, too_long
+from actorrpc.hub.moving.contents import contents
+from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection, Keeper
@@ -59,7 +60,7 @@ def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> byte
     """
     began, computed = monotonic(), thread_time()
     # More may have come since the move was begun.
-    if limit and (why := too_long(costs.of(connection), limit)):
+    if limit and (why := too_long(costs.of(contents(connection)), limit)):
         raise SnapshotError(why)
     connection.phase.state = FROZEN
     unsent = connection.pump.transport.freeze()

@@ -79,7 +79,7 @@ class Runner(greenlet):
         part = self.part  # when it comes back, the runner may be another's
         usage = part.usage
         now = self.resumed = monotonic()
-        mark = usage.look(now) if usage.credit else now - usage.meter.charged
+        mark = now - usage.meter.charged
         try:
             return _switch(self, *args, **kwargs)
         finally:

@@ -250,7 +250,7 @@ class Connection:
             return
         usage, schedule = self.usage, self.schedule
         began = self.upkeep.times.heard = monotonic()
-        mark = usage.look(began) if usage.credit else began - usage.meter.charged
+        mark = began - usage.meter.charged
         schedule.begin(began)
         try:
             for event in self.session.receive_data(data, began):
