@@ -23,7 +23,8 @@ PACKAGE = Path(actorrpc.__file__).parent
 LAYERS: list[set[str]] = [
     {"errors", "log", "loop", "options_pb2", "pb", "supported"},
     {"config", "forks", "loading", "service", "signatures", "weight"},
-    {"hub_values", "ipc", "net", "wire"},
+    {"hub_values", "net", "wire"},
+    {"ipc"},
     {"actor", "call", "interceptor"},
     {"client", "overrides"},
     {"app"},

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gevent import get_hub
-from gevent.monkey import get_original
 from google.protobuf.message import DecodeError, Message
 
 from actorrpc.forks import hold
 from actorrpc.ipc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
 from actorrpc.loop.descriptors import close_now
 from actorrpc.loop.timers import after
+from actorrpc.net.sockets import socket_of
 
 __all__ = ["Link"]
 
@@ -32,7 +32,6 @@ log = logging.getLogger("actorrpc.ipc")
 
 Inbound = TypeVar("Inbound", bound=Message)
 
-_PlainSocket: type[socket.socket] = get_original("socket", "socket")
 _ANCILLARY = socket.CMSG_SPACE(MAX_FDS * array("i").itemsize)
 # Bytes read or written in one callback of the loop. A small message takes 10 µs with buffers of up to
 # 128 KiB, and 26 µs with 256: malloc gets those from the kernel, and gives them back, each time.
@@ -82,14 +81,7 @@ class Link(Generic[Inbound]):
         max_sent: int | None = None,
         on_taken: Callable[[], object] | None = None,
     ) -> None:
-        # A plain socket also in a patched process: one that is really closed by close().
-        fd = sock.detach()
-        try:
-            self._sock = _PlainSocket(fileno=fd)
-        except BaseException:
-            close_now(fd)
-            raise
-        self._sock.setblocking(False)
+        self._sock = socket_of(sock.detach())
         self._fd = self._sock.fileno()
         self._inbound = inbound
         self._on_message = on_message

@@ -19,7 +19,8 @@ from actorrpc.hub.runtime.grpcio import cooperate_if_patched
 from actorrpc.hub.serving.connection import Connection as Served
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.loop.timers import every
-from actorrpc.net.listening import address_of, open_listeners
+from actorrpc.net.addresses import address_text
+from actorrpc.net.listening import open_listeners
 from actorrpc.pb.control_pb2 import MoveResult
 from actorrpc.server import SETTLE
 from actorrpc.testing.hubs import Hubs
@@ -80,7 +81,7 @@ class Server:
         except BaseException:
             self._hubs.close()
             raise
-        self.address = address_of(sock)
+        self.address = address_text(sock.getsockname())
         self._hubs.nodes[0].listen(sock.dup())
         self._settlers = [every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes]
         enter()

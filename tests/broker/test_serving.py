@@ -15,6 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from actorrpc.net.addresses import parse_address
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.broker.servers import (
@@ -155,9 +156,8 @@ def test_stop(serve: Serve, hubs: int) -> None:
     assert not server.runtime_dir.exists()
     assert server.wait() == 0
     assert server.errors == ""
-    host, _, port = server.address.partition(":")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)))
+        socket.create_connection(parse_address(server.address))
     assert server.run("stop").returncode == 2
 
 

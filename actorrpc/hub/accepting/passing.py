@@ -26,9 +26,9 @@ from itertools import count
 from typing import Any, Protocol
 
 from actorrpc.hub.accepting.least_loaded import Estimate
-from actorrpc.hub.accepting.listener import socket_of
 from actorrpc.ipc.framing import close_all
 from actorrpc.loop.duties import do_all
+from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
 
 __all__ = ["Guest", "Link", "Neighbour", "Passing"]

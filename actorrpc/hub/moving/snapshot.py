@@ -18,7 +18,6 @@ from google.protobuf.message import DecodeError, Message
 from actorrpc.actor import Actor, Service
 from actorrpc.call import Call
 from actorrpc.errors import RpcError, SnapshotError, StatusCode, StreamFault
-from actorrpc.hub.accepting.listener import socket_of
 from actorrpc.hub.actors.cell import Cell, freeze_origin, key_of, thaw_origin
 from actorrpc.hub.actors.refused import Limbo
 from actorrpc.hub.calls.call_ends import Ended
@@ -30,6 +29,7 @@ from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.connection_states import FROZEN, QUIESCING
 from actorrpc.hub.serving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.topics.embedded import Subscription
+from actorrpc.net.sockets import socket_of
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.head import freeze_head, thaw_head
