@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError, Message
 
 from actorrpc.forks import hold
 from actorrpc.ipc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
-from actorrpc.loop.descriptors import close_now
+from actorrpc.ipc.spares import Spares
 from actorrpc.loop.timers import after
 from actorrpc.net.sockets import socket_of
 
@@ -92,9 +92,7 @@ class Link(Generic[Inbound]):
         self._queue: deque[_Outgoing] = deque()
         self._unsent = 0
         self._closed = False
-        # Descriptors to come that have room kept for them, and those that keep it.
-        self._reserved = 0
-        self._spares: list[int] = []
+        self._spares = Spares()
         # The other side takes nothing more; what it said before may still have to be read.
         self._deaf = False
         self._loop = get_hub().loop
@@ -142,15 +140,11 @@ class Link(Generic[Inbound]):
 
         Descriptors that this process has no room for are lost. One whose sender lets go of it must not be.
         """
-        while len(self._spares) <= self._reserved:  # one may be missing for the message that is handled
-            self._spares.append(_open_spare())
-        self._reserved += 1
+        self._spares.reserve()
 
     def unreserve(self) -> None:
         """The descriptor has come, or will not."""
-        self._reserved = max(self._reserved - 1, 0)  # the link may have been closed since
-        if len(self._spares) > self._reserved:
-            close_now(self._spares.pop())
+        self._spares.unreserve()
 
     def drain(self) -> None:
         """Deliver at once what has already arrived; for when the process at the other end has died."""
@@ -167,9 +161,7 @@ class Link(Generic[Inbound]):
         self._reader.close()
         self._writer.close()
         self._frames.close()
-        close_all(self._spares)
-        self._spares.clear()
-        self._reserved = 0
+        self._spares.close()
         self._sock.close()
 
     def descriptors(self) -> list[int]:
@@ -177,14 +169,15 @@ class Link(Generic[Inbound]):
         if self._closed:
             return []
         queued = [fd for frame in self._queue for fd in frame.fds]
-        return [self._fd, *queued, *self._spares, *self._frames.descriptors]
+        return [self._fd, *queued, *self._spares.descriptors, *self._frames.descriptors]
 
     def _read(self) -> bool:
         """Read one portion and deliver its frames. Returns False when nothing is there."""
         try:
-            chunk, ancillary, flags = self._recvmsg()
+            self._spares.make_room()
+            chunk, ancillary, flags, _ = self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
-            self._keep_room()
+            self._spares.fill()
             return False
         except OSError as error:
             if not isinstance(error, ConnectionError):
@@ -197,20 +190,8 @@ class Link(Generic[Inbound]):
         self._frames.receive(chunk, _received(ancillary), truncated=bool(flags & socket.MSG_CTRUNC))
         self._deliver()
         # Only now: what has come is most often what the room was kept for, and the client waits for it.
-        self._keep_room()
+        self._spares.fill()
         return True
-
-    def _recvmsg(self) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
-        if self._reserved:
-            self._keep_room()
-            if self._spares:
-                close_now(self._spares.pop())
-        return self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)[:3]
-
-    def _keep_room(self) -> None:
-        with suppress(OSError):  # what has come took the room; there may be some again next time
-            while len(self._spares) < self._reserved:
-                self._spares.append(_open_spare())
 
     def _deliver(self) -> None:
         try:
@@ -225,7 +206,7 @@ class Link(Generic[Inbound]):
         try:
             message = self._inbound.FromString(payload)
         except DecodeError as error:
-            log.error("%r ignores a frame that is no %s: %s", self, self._inbound.__name__, error)
+            log.error("%r ignores a frame that is not a %s: %s", self, self._inbound.__name__, error)
             close_all(fds)
             return
         try:
@@ -317,10 +298,6 @@ class Link(Generic[Inbound]):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ending" if self._deaf else "open"
         return f"<Link {state} fd={self._fd} for {self._inbound.__name__}: {len(self._queue)} frames unsent>"
-
-
-def _open_spare() -> int:
-    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _received(ancillary: list[tuple[int, int, bytes]]) -> array[int]:

@@ -16,8 +16,9 @@ from typing import Any
 from actorrpc.config import Config
 from actorrpc.hub.accepting.least_loaded import DECAY, Estimate, choose
 from actorrpc.hub.accepting.listener import Listener
-from actorrpc.hub.accepting.passing import Guest, Link, Neighbour, Passing
+from actorrpc.hub.accepting.passing import Guest, Neighbour, Passing
 from actorrpc.hub.accepting.refusal import Refusal
+from actorrpc.ipc.sender import Sender
 from actorrpc.loop.timers import after
 from actorrpc.pb import control_pb2
 
@@ -334,7 +335,7 @@ class Reception:
             self._tell_changes()
         self.resume()
 
-    def add(self, hub: int, link: Link) -> None:
+    def add(self, hub: int, link: Sender) -> None:
         """A link to another hub."""
         self.passing.add(hub, link)
         if self._gives:
