@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +11,7 @@ from google.protobuf.message import Message
 from actorrpc.actor import Actor, Service
 from actorrpc.errors import ConfigError
 from actorrpc.interceptor import Chain, Interceptor
-from actorrpc.loading import explain
+from actorrpc.loading import load_attribute
 from actorrpc.overrides import check_service
 from actorrpc.service import Method
 from actorrpc.weight import scale_of
@@ -129,33 +126,12 @@ class App:
         return f"<App {', '.join(self.services)}: {len(self.routes)} methods>"
 
 
-def _explain(error: Exception, name: str, attribute: str) -> str:
-    """Why it does not import. Who gives a file is told the module."""
-    stem = name.removesuffix(".py")
-    module = os.path.relpath(stem).replace(os.sep, ".")
-    if name == module or module.startswith(".") or not os.path.isfile(f"{stem}.py"):
-        return explain(error)
-    return f"it is a module that is wanted, not a file: try {module}:{attribute}"
-
-
 def load(path: str) -> App:
     """The app at ``package.module:attribute``, imported with the working directory on ``sys.path``.
 
     Raises ConfigError, with one line that says what failed and where, for whatever goes wrong.
     """
-    name, colon, attribute = path.partition(":")
-    if not (name and colon and attribute):
-        raise ConfigError(f"app {path!r}: give it as package.module:attribute")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found = importlib.import_module(name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except ConfigError as error:
-        raise ConfigError(f"app {path!r}: {error}") from error
-    except Exception as error:  # whatever the user's module does
-        raise ConfigError(f"app {path!r} does not import: {_explain(error, name, attribute)}") from error
+    found = load_attribute("app", path)
     if not isinstance(found, App):
         raise ConfigError(f"app {path!r} is a {type(found).__name__}, not an actorrpc.App")
     return found
