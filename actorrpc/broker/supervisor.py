@@ -15,7 +15,7 @@ from gevent.queue import Empty, Queue
 
 from actorrpc.broker.accept_queues import Queues
 from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess, introduce
-from actorrpc.broker.moves import MoveStatistics
+from actorrpc.broker.journal import MoveStatistics
 from actorrpc.broker.places import Whereabouts
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.broker.slot import Hub
