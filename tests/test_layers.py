@@ -22,7 +22,8 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: not know each other. A new module or package must be given its place here.
 LAYERS: list[set[str]] = [
     {"errors", "log", "loop", "options_pb2", "pb", "percentile", "supported"},
-    {"config", "forks", "loading", "service", "signatures", "weight"},
+    {"forks", "loading", "service", "settings", "signatures", "weight"},
+    {"config"},
     {"hub_values", "net", "wire"},
     {"ipc"},
     {"actor", "call", "interceptor"},
