@@ -99,12 +99,12 @@ class App:
     def _add(self, service: type[Service]) -> None:
         if not (inspect.isclass(service) and issubclass(service, Service)):
             raise ConfigError(
-                f"{service!r} is no service: give App classes derived from generated ...Base classes"
+                f"{service!r} is not a service: give App classes derived from generated ...Base classes"
             )
         spec = getattr(service, "__rpc__", None)
         if spec is None:
             raise ConfigError(
-                f"{service.__name__} derives from no generated ...Base class, so it serves no methods"
+                f"{service.__name__} does not derive from a generated ...Base class, so it serves no methods"
             )
         if spec.name in self.services:
             raise ConfigError(
@@ -112,7 +112,7 @@ class App:
             )
         if (spec.state is not None) != issubclass(service, Actor):
             raise ConfigError(
-                f"{service.__name__}: generate {spec.name} again, its base class does not fit its state"
+                f"{service.__name__}: generate {spec.name} again, since its base class does not fit its state"
             )
         check_service(service)
         self.services[spec.name] = service

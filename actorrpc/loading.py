@@ -59,7 +59,7 @@ def _module_of_file(name: str, attribute: str) -> str:
     module = os.path.relpath(stem).replace(os.sep, ".")
     if name == module or module.startswith(".") or not os.path.isfile(f"{stem}.py"):
         return ""
-    return f"it is a module that is wanted, not a file: try {module}:{attribute}"
+    return f"a module is wanted, not a file: try {module}:{attribute}"
 
 
 def explain(error: Exception) -> str:

@@ -44,33 +44,41 @@ HOOKS = "on_connect, on_call_end, on_disconnect, on_freeze, on_thaw, on_topic"
 @pytest.mark.parametrize(
     ("base", "attributes", "words"),
     [
-        (StatefulBase, {"Uanry": handler}, "Chat.Uanry is no method of shapes.Stateful; did you mean Unary?"),
+        (
+            StatefulBase,
+            {"Uanry": handler},
+            "Chat.Uanry is not a method of shapes.Stateful; did you mean Unary?",
+        ),
         (
             StatelessBase,
             {"unary": handler},
-            "Chat.unary is no method of shapes.Stateless; did you mean Unary",
+            "Chat.unary is not a method of shapes.Stateless; did you mean Unary",
         ),
         (
             StatefulBase,
             {"Colect_end": end},
-            "Chat.Colect_end is no method of shapes.Stateful; did you mean ",
+            "Chat.Colect_end is not a method of shapes.Stateful; did you mean ",
         ),
         (StatefulBase, {"Unary_end": end}, "Chat.Unary_end would never run: the client of Unary sends one"),
         (
             StatefulBase,
             {"on_conect": hook},
-            "Chat.on_conect is no hook of an actor; did you mean on_con",
+            "Chat.on_conect is not a hook of an actor; did you mean on_con",
         ),
         (
             StatefulBase,
             {"onConnect": hook},
-            "Chat.onConnect is no hook of an actor; did you mean on_con",
+            "Chat.onConnect is not a hook of an actor; did you mean on_con",
         ),
-        (StatefulBase, {"on_login": hook}, f"Chat.on_login is no hook of an actor: those are {HOOKS}. Other"),
+        (
+            StatefulBase,
+            {"on_login": hook},
+            f"Chat.on_login is not a hook of an actor: those are {HOOKS}. Other",
+        ),
         (
             StatelessBase,
             {"on_conect": hook},
-            "Chat.on_conect is no hook of an actor; did you mean on_con",
+            "Chat.on_conect is not a hook of an actor; did you mean on_con",
         ),
         (
             StatelessBase,
@@ -85,14 +93,18 @@ HOOKS = "on_connect, on_call_end, on_disconnect, on_freeze, on_thaw, on_topic"
         (
             StatefulBase,
             {"on_callend": hook},
-            "Chat.on_callend is no hook of an actor; did you mean on_call_end?",
+            "Chat.on_callend is not a hook of an actor; did you mean on_call_end?",
         ),
         (
             StatefulBase,
             {"on_call_ends": hook},
-            "Chat.on_call_ends is no hook of an actor; did you mean on_call_end?",
+            "Chat.on_call_ends is not a hook of an actor; did you mean on_call_end?",
         ),
-        (StatefulBase, {"on_end": hook}, "Chat.on_end is no hook of an actor: those are on_connect, on_call"),
+        (
+            StatefulBase,
+            {"on_end": hook},
+            "Chat.on_end is not a hook of an actor: those are on_connect, on_call",
+        ),
         (StatefulBase, {"on_call_end": hook}, "Chat.on_call_end must take (self, call, status, message): "),
         (StatefulBase, {"on_topic": hook}, "Chat.on_topic must take (self, topic, message): too many"),
         (StatefulBase, {"on_connect": None}, "Chat.on_connect must take (self): None is not a callable"),
@@ -105,12 +117,12 @@ HOOKS = "on_connect, on_call_end, on_disconnect, on_freeze, on_thaw, on_topic"
         (
             StatefulBase,
             {"on_connect": actorrpc.concurrent(lambda self: None)},
-            "Chat.on_connect is no method of shapes.Stateful, so that @actorrpc.concurrent does nothing for",
+            "Chat.on_connect is not a method of shapes.Stateful, so @actorrpc.concurrent does nothing for",
         ),
         (
             StatefulBase,
             {"history": actorrpc.concurrent(lambda self: None)},
-            "Chat.history is no method of shapes.Stateful, so that @actorrpc.concurrent",
+            "Chat.history is not a method of shapes.Stateful, so @actorrpc.concurrent",
         ),
         (
             StatefulBase,
@@ -134,7 +146,7 @@ def test_a_mixin_counts_as_well():
     class Chat(Greets, StatefulBase):
         pass
 
-    with pytest.raises(actorrpc.ConfigError, match=r"Chat.on_conect is no hook of an actor"):
+    with pytest.raises(actorrpc.ConfigError, match=r"Chat.on_conect is not a hook of an actor"):
         actorrpc.App([Chat])
 
 
@@ -217,11 +229,11 @@ def test_hooks_need_not_be_plain_methods():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("on_cal", "Auth.on_cal is no hook of an interceptor; did you mean on_call?"),
-        ("onCall", "Auth.onCall is no hook of an interceptor; did you mean on_call?"),
+        ("on_cal", "Auth.on_cal is not a hook of an interceptor; did you mean on_call?"),
+        ("onCall", "Auth.onCall is not a hook of an interceptor; did you mean on_call?"),
         (
             "on_connect",
-            "Auth.on_connect is no hook of an interceptor: those are on_call, on_request, ",
+            "Auth.on_connect is not a hook of an interceptor: those are on_call, on_request, ",
         ),
     ],
 )
@@ -303,8 +315,8 @@ def finish(code: Any) -> None:
         ("not_found", TypeError, "give actorrpc.StatusCode.NOT_FOUND, not 'not_found'"),
         ("no such room", TypeError, "a status code is a member of actorrpc.StatusCode, not 'no such room'"),
         (None, TypeError, "a status code is a member of actorrpc.StatusCode, not None"),
-        (17, ValueError, "no status code is 17: those of gRPC are 0 to 16"),
-        (-1, ValueError, "no status code is -1"),
+        (17, ValueError, "17 is not a status code: those of gRPC are 0 to 16"),
+        (-1, ValueError, "-1 is not a status code"),
     ],
     ids=str,
 )

@@ -1,8 +1,8 @@
-"""Who accepts from which listening socket.
+"""Which hub accepts from which listening socket.
 
 With `--accept reuseport` each hub has a queue of its own. While it has no process that serves, another hub
 accepts from that queue as well, so that nobody waits for the restart. With `--accept acceptor` there is one
-queue, and one hub accepts from it for all. Two processes may accept from one queue for a moment; each
+queue, and one hub accepts from it for all. For a moment, two processes may accept from one queue; each
 connection goes to one of them.
 """
 

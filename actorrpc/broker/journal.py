@@ -1,4 +1,4 @@
-"""What was decided about moves, why, and what came of them: for `actorrpc moves` and `actorrpc status`."""
+"""What was decided about moves, why, and what came of it: for `actorrpc moves` and `actorrpc status`."""
 
 from __future__ import annotations
 

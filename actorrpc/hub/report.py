@@ -30,7 +30,8 @@ __all__ = ["HEAVIEST", "OTHERS", "WARM", "Reporter", "Rotation", "core_wait"]
 HEAVIEST = 32
 #: Others, in turn: in 20,000 connections each comes by every five minutes.
 OTHERS = 16
-#: Connections that are remembered while they do nothing, by load: who works every few seconds is no stranger.
+#: Connections that are remembered while they do nothing, by load: one that works every few seconds
+#: is not new.
 WARM = 4 * HEAVIEST
 #: What is forgotten when it does nothing.
 _COLD = 0.001
@@ -43,7 +44,7 @@ _MAX_LOOKS = 4 * OTHERS
 _WEIGH_AGAIN = 5.0
 _WEIGHING = 0.0025
 
-#: Topics of a connection that are looked at, and messages a second below which a topic is no group.
+#: Topics of a connection that are looked at, and messages a second below which a topic does not make a group.
 _SUBSCRIPTIONS = 32
 _MEANINGFUL = 1.0
 

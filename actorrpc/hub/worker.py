@@ -173,7 +173,7 @@ class Worker:
     def _on_message(self, message: control_pb2.ToHub, fds: tuple[int, ...]) -> None:
         kind = message.WhichOneof("kind")
         if kind not in self._handlers:
-            log.warning("the broker said what this version does not know")
+            log.warning("the broker said something that this version does not know")
             close_all(fds)
         elif kind not in _WITH_SOCKET:
             close_all(fds)

@@ -212,7 +212,7 @@ class Link(Generic[Inbound]):
         try:
             self._on_message(message, fds)
         except Exception:
-            log.exception("%r: error in the handling of a message", self)
+            log.exception("%r: error while handling a message", self)
 
     def _end(self) -> None:
         if self._closed:
@@ -221,7 +221,7 @@ class Link(Generic[Inbound]):
         try:
             self._on_close(self)
         except Exception:
-            log.exception("%r: error in the handling of its end", self)
+            log.exception("%r: error while handling its end", self)
 
     def _enqueue(self, frame: _Outgoing) -> None:
         if not self._queue and not self._pause:

@@ -158,7 +158,7 @@ class Server:
 
     def _run(self, function: Callable[[], T]) -> T:
         if self._stopped:
-            raise RuntimeError(f"{self!r} serves no more")
+            raise RuntimeError(f"{self!r} no longer serves")
         # A move waits for handlers, and perhaps for one that is under way already.
         return self._thread.run(function, PATIENCE + 3 * self._config.quiesce_timeout)
 
@@ -241,8 +241,8 @@ def serve(
     connection is moved on to the next hub after so many messages and replies: 1 finds what does not survive
     a move. Any client in any thread can call it, asyncio's too.
 
-    Raises ConfigError if it cannot serve, and TypeError for what is no App. Nothing is left after the block:
-    no thread, socket or connection.
+    Raises ConfigError if it cannot serve, and TypeError for what is not an App. Nothing is left after the
+    block: no thread, socket or connection.
     """
     cooperate_if_patched()
     if not isinstance(app, App):

@@ -423,5 +423,5 @@ def test_nothing_that_an_app_raises_ends_a_hub(serve: Serve, tmp_path: Path) -> 
                 assert details == ("the handler failed" if how in ("raise", "offload") else ""), (how, what)
         assert stub.Unary(Item(text="fine"), timeout=20).text == "fine"
     assert [(row["pid"], row["generation"]) for row in server.status()["hubs"]] == [(pid, 1)]
-    until(lambda: server.errors.count("it ends no hub") == 3 * 4)
+    until(lambda: server.errors.count("it does not end the hub") == 3 * 4)
     assert server.run("stop").returncode == 0

@@ -331,7 +331,7 @@ def test_it_may_stop_in_the_midst_of_the_block(server: testing.Server) -> None:
     assert error.value.code() is grpc.StatusCode.UNAVAILABLE
     server.stop()
     for ask in (server.move, server.move_all, lambda: server.connections):
-        with pytest.raises(RuntimeError, match="stopped> serves no more"):
+        with pytest.raises(RuntimeError, match="stopped> no longer serves"):
             ask()
 
 

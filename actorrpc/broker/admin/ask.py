@@ -1,4 +1,4 @@
-"""The command line's side of a broker: to ask it, and to end what a dead one has left. Imports no gevent."""
+"""Asking a broker from the command line, and ending the hubs that a dead one has left. Imports no gevent."""
 
 from __future__ import annotations
 

@@ -36,9 +36,9 @@ __all__ = ["Guest", "Neighbour", "Passing"]
 
 log = logging.getLogger("actorrpc.hub")
 
-#: A hub that leaves a connection unanswered, or says nothing, for more quarters of a second than this gets no
-#: more until it is heard again. They are counted by the ticks of this hub: time in which it was itself held
-#: up says nothing about others. Who has nothing new to say does so every ``HEARTBEAT`` all the same.
+#: For how many quarters of a second a hub may leave a connection unanswered, or say nothing, before it gets
+#: no more until it is heard again. They are the ticks of this hub: time in which it was itself held up says
+#: nothing about others. A hub with nothing new to say repeats itself every ``HEARTBEAT`` ticks.
 UNANSWERED = 2
 UNHEARD = 4
 HEARTBEAT = 2

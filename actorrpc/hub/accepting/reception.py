@@ -63,7 +63,7 @@ class Reception:
         self._serve = serve
         self._count = count
         self._settled = settled
-        #: This hub as it would be seen by another.
+        #: What another hub would know of this one.
         self._own = Estimate()
         self._busy = 0.0
         self._listeners: dict[int, Listener] = {}
@@ -72,7 +72,7 @@ class Reception:
         self._lobby: deque[Guest] = deque()
         #: Those that go on, the oldest first.
         self._refusals: dict[Refusal, None] = {}
-        #: Queues are refused from in turn.
+        #: The queue that the next refusal is from: they take turns.
         self._turn = 0
         self._closed = False
         self._warned = False
