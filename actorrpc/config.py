@@ -147,7 +147,7 @@ class Config:
         """What ``to_message`` has made. What is not there has its default; an unknown name is ignored."""
         told: dict[str, Any] = {}
         for each in settings():
-            if each.name in message:
+            if each.name in message.fields:
                 value: Any = message[each.name]  # a whole number comes as a float
                 told[each.name] = type(each.default)(value)
         return cls(**told)
