@@ -139,8 +139,8 @@ class transient(Generic[T]):  # lower case, as property and staticmethod are
 def concurrent(handler: Handler) -> Handler:
     """Let a method of an actor run beside the actor's other turns, and beside itself.
 
-    The handler, or an iterable that it returns, may then see ``state`` change whenever it blocks. What is no
-    method of the service, such as a hook, cannot be concurrent: ``App`` refuses it.
+    The handler, or an iterable that it returns, may then see ``state`` change whenever it blocks. What is
+    not a method of the service, such as a hook, cannot be concurrent: ``App`` refuses it.
     """
     handler.__actorrpc_concurrent__ = True  # type: ignore[attr-defined]
     return handler
@@ -177,7 +177,7 @@ class Service:
         cls = type(self).__name__
         return (
             f"{cls}.{name} would be lost when the connection moves: {cls} is stateless. Declare what may be "
-            f"made anew there as `{name} = actorrpc.transient(factory)`, and what all of a hub share as "
+            f"made anew there as `{name} = actorrpc.transient(factory)`, and what the whole hub shares as "
             f"`{name} = actorrpc.per_hub(factory)`, or give the service a state with "
             "`option (actorrpc.actor)` in its .proto"
         )
@@ -212,7 +212,7 @@ class Service:
 
         Raises RpcError: RESOURCE_EXHAUSTED for a message that is too large, or where too much waits to be
         published on this hub, UNAVAILABLE where the topic's home does not answer and too much waits for it;
-        TypeError for what is no Protobuf message.
+        TypeError for anything but a Protobuf message.
         """
         if not isinstance(message, Message):
             raise TypeError(f"what is published is a Protobuf message, not {message!r}")
@@ -274,8 +274,8 @@ class Actor(Service, Generic[State]):
         return (
             f"{type(self).__name__}.{name} would be lost when the connection moves. Make it a field of "
             f"{state.DESCRIPTOR.full_name if state else 'its state'} and use self.state.{name}, or declare "
-            f"what may be made anew there as `{name} = actorrpc.transient(factory)`, and what all of a hub "
-            f"share as `{name} = actorrpc.per_hub(factory)`"
+            f"what may be made anew there as `{name} = actorrpc.transient(factory)`, and what the whole "
+            f"hub shares as `{name} = actorrpc.per_hub(factory)`"
         )
 
     def on_connect(self) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,7 +10,7 @@ from actorrpc.actor import Actor, Service
 from actorrpc.call import Call
 from actorrpc.errors import ConfigError
 from actorrpc.interceptor import Interceptor, check_interceptors
-from actorrpc.loading import explain
+from actorrpc.loading import load_attribute
 from actorrpc.overrides import check_service
 
 __all__ = ["App", "load"]
@@ -51,12 +48,12 @@ class App:
     def _add(self, service: type[Service]) -> None:
         if not (inspect.isclass(service) and issubclass(service, Service)):
             raise ConfigError(
-                f"{service!r} is no service: give App classes derived from generated ...Base classes"
+                f"{service!r} is not a service: give App classes derived from generated ...Base classes"
             )
         spec = getattr(service, "__rpc__", None)
         if spec is None:
             raise ConfigError(
-                f"{service.__name__} derives from no generated ...Base class, so it serves no methods"
+                f"{service.__name__} does not derive from a generated ...Base class, so it serves no methods"
             )
         if spec.name in self.services:
             raise ConfigError(
@@ -64,7 +61,7 @@ class App:
             )
         if (spec.state is not None) != issubclass(service, Actor):
             raise ConfigError(
-                f"{service.__name__}: generate {spec.name} again, its base class does not fit its state"
+                f"{service.__name__}: generate {spec.name} again, since its base class does not fit its state"
             )
         check_service(service)
         self.services[spec.name] = service
@@ -74,33 +71,12 @@ class App:
         return f"<App {', '.join(self.services)}: {methods} methods>"
 
 
-def _explain(error: Exception, name: str, attribute: str) -> str:
-    """Why it does not import. Who gives a file is told the module."""
-    stem = name.removesuffix(".py")
-    module = os.path.relpath(stem).replace(os.sep, ".")
-    if name == module or module.startswith(".") or not os.path.isfile(f"{stem}.py"):
-        return explain(error)
-    return f"it is a module that is wanted, not a file: try {module}:{attribute}"
-
-
 def load(path: str) -> App:
     """The app at ``package.module:attribute``, imported with the working directory on ``sys.path``.
 
     Raises ConfigError, with one line that says what failed and where, for whatever goes wrong.
     """
-    name, colon, attribute = path.partition(":")
-    if not (name and colon and attribute):
-        raise ConfigError(f"app {path!r}: give it as package.module:attribute")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found = importlib.import_module(name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except ConfigError as error:
-        raise ConfigError(f"app {path!r}: {error}") from error
-    except Exception as error:  # whatever the user's module does
-        raise ConfigError(f"app {path!r} does not import: {_explain(error, name, attribute)}") from error
+    found = load_attribute("app", path)
     if not isinstance(found, App):
         raise ConfigError(f"app {path!r} is a {type(found).__name__}, not an actorrpc.App")
     return found

@@ -142,7 +142,7 @@ class Call(ABC, Generic[Reply]):
         each service, and those of another never get to see it.
 
         It is set once, by an interceptor's ``on_call`` or by the function that ``App(identity=...)`` was
-        given. Raises RuntimeError where it is set again or later, TypeError for what is not a str, and
+        given. Raises RuntimeError where it is set again or later, TypeError for anything but a str, and
         ValueError for more than 1024 characters, or text that is not Unicode.
         """
 

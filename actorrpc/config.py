@@ -1,118 +1,159 @@
-"""The limits and times that a server keeps to, each with its default."""
+"""The limits and times that a server keeps to, each with its default, and what it is for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import Any
 
-from actorrpc.errors import ConfigError
-from actorrpc.pb import control_pb2
+from google.protobuf.struct_pb2 import Struct
 
-__all__ = ["Config"]
+from actorrpc.settings import Setting, setting
+
+__all__ = ["Config", "settings"]
+
+_KB, _MB = 1024, 1024 * 1024
+
+#: What a limit may be that may exceed 4 GB: a ``Struct`` has numbers as doubles, which are exact up to here.
+_LARGEST = 2**53
+
+
+def _size(default: int, help: str, *, most: int | None = None) -> int:
+    return setting(default, help, unit="bytes", most=most)
+
+
+def _window(default: int, help: str) -> int:
+    """A window of flow control. Clients begin with 65,535 bytes, and none is made smaller (RFC 9113, 6.9)."""
+    return setting(default, help, unit="bytes", least=65_535, most=2**31 - 1)
 
 
 @dataclass(frozen=True)
 class Config:
-    """What a server is told. Sizes are in bytes, times in seconds."""
+    """What a server is told. Sizes are in bytes, times in seconds.
 
-    #: Connections that one hub serves; more go to hubs with room, or wait in the listening socket's queue.
-    #: 0: no limit.
-    max_connections: int = 0
-    #: How long a client waits while all hubs are full, before its calls end with UNAVAILABLE. Most clients
-    #: wait 20 seconds for a connection, and would then not learn why they have none. 0: for ever.
-    full_timeout: float = 10.0
-    #: Open calls on one connection (SETTINGS_MAX_CONCURRENT_STREAMS, RFC 9113, 6.5.2).
-    max_concurrent_streams: int = 1000
-    #: The largest message a client may send, also once it is decompressed; gRPC's usual default.
-    max_receive_message_bytes: int = 4 * 1024 * 1024
-    #: What the incomplete messages of all calls of a connection may take; the call that exceeds it ends with
-    #: RESOURCE_EXHAUSTED. One message of the largest size always may.
-    max_incomplete_bytes: int = 64 * 1024 * 1024
-    #: What the messages that handlers have may take, parsed (``hub.metering.weight``) and as they came: those
-    #: of one connection, and those of a hub. The call that would exceed it ends with RESOURCE_EXHAUSTED; so
-    #: does one with which its connection would have more of the hub's than it leaves. 0: no limit.
-    max_parsed_bytes: int = 256 * 1024 * 1024
-    max_parsed_hub_bytes: int = 1024 * 1024 * 1024
-    #: Messages may be compressed, in both directions. A call that names an encoding ends with UNIMPLEMENTED
-    #: otherwise.
-    compression: bool = True
-    #: The largest message that is sent; the call of a larger one ends. 0: no limit.
-    max_send_message_bytes: int = 0
-    #: What may wait on one call for the client's window, before the call ends with RESOURCE_EXHAUSTED.
-    max_unsent_bytes: int = 8 * 1024 * 1024
-    #: What may wait on all calls of a connection; the call that would exceed it ends so.
-    max_unsent_connection_bytes: int = 64 * 1024 * 1024
-    #: The largest header list (SETTINGS_MAX_HEADER_LIST_SIZE, counted as RFC 9113, 6.5.2 says).
-    max_header_list_bytes: int = 16 * 1024
-    #: Messages of one connection that may wait for their turns. Beyond it each call has one more; what else
-    #: has come stays as bytes, for which no window is opened.
-    max_mailbox: int = 10_000
-    #: Identities of one connection that have actors at once; a call of one more ends with RESOURCE_EXHAUSTED.
-    max_identities: int = 10_000
-    #: An identity's actors end when it has had no call for so long: a proxy's connection outlives clients.
-    #: 0: with the connection.
-    identity_idle: float = 600.0
-    #: What becomes of calls without an identity for the actors of a connection that several clients seem to
-    #: share (docs/proxies.md): they are served and counted, or end with FAILED_PRECONDITION.
-    shared_connections: str = field(default="warn", metadata={"choices": ("warn", "refuse")})
-    #: The largest snapshot that a connection may travel as; above it the connection stays where it is.
-    max_state_bytes: int = 64 * 1024 * 1024
-    #: What a client may waste of the hub's time, in about microseconds: at once, and in each second (see
-    #: ``actorrpc.wire.flood``). A ``flood_burst`` of 0: no limit.
-    flood_burst: int = 100_000
-    flood_rate: int = 50_000
-    #: How long a client may take to send its preface and SETTINGS. 0: for ever.
-    handshake_timeout: float = 20.0
-    #: A client that has been silent for so long is sent a PING, and closed if it stays silent for the
-    #: timeout (gRFC A8). 0: never.
-    keepalive_time: float = 7200.0
-    keepalive_timeout: float = 20.0
-    #: A client's own PINGs may not come faster, unless something was sent to it meanwhile: after three that
-    #: do it gets GOAWAY "too_many_pings" (gRFC A8). 0: they may.
-    permit_keepalive_time: float = 300.0
-    #: They may come as fast while no call is open; else only every two hours.
-    permit_keepalive_without_calls: bool = False
-    #: A connection without calls for so long is ended with GOAWAY (gRFC A9). 0: never.
-    max_connection_idle: float = 0.0
-    #: A connection of that age, give or take a tenth, is ended with GOAWAY (gRFC A9). 0: never.
-    max_connection_age: float = 0.0
-    #: How long its open calls may then go on. 0: for ever.
-    max_connection_age_grace: float = 0.0
-    #: How long a freeze waits for running turns before the move is given up.
-    quiesce_timeout: float = 1.0
-    #: A policy's move may stop its two hubs for so long in all, by the source's estimate; one that a person
-    #: asks for takes as long as it takes. 0: no limit.
-    max_move_time: float = 0.05
-    #: How long a hub's process may take until it serves, which is to import the app; then it is killed, and
-    #: started again. 0: for ever.
-    start_timeout: float = 120.0
-    #: How long a stopping hub lets open calls run.
-    drain_timeout: float = 5.0
-    #: Flow-control window of a stream (SETTINGS_INITIAL_WINDOW_SIZE), at first and once it has grown: it
-    #: grows while handlers take what comes as fast as the client sends.
-    stream_window_bytes: int = 256 * 1024
-    max_stream_window_bytes: int = 4 * 1024 * 1024
-    #: Flow-control window of a connection, at first and once it has grown.
-    connection_window_bytes: int = 4 * 1024 * 1024
-    max_connection_window_bytes: int = 16 * 1024 * 1024
+    Raises ConfigError for a value that a setting cannot have.
+    """
+
+    # fmt: off
+    max_connections: int = setting(0,
+        "Connections that one hub serves; more go to hubs with room, or wait in the listening socket's "
+        "queue. 0: no limit.")
+    # Most clients wait 20 seconds for a connection, and would then not learn why they have none.
+    full_timeout: float = setting(10.0,
+        "How long a client waits while all hubs are full, before its calls end with UNAVAILABLE. 0: for "
+        "ever.")
+    max_concurrent_streams: int = setting(1000,
+        "Open calls on one connection (SETTINGS_MAX_CONCURRENT_STREAMS); more get REFUSED_STREAM, which "
+        "clients may retry.")
+    # gRPC's usual default.
+    max_receive_message_bytes: int = _size(4 * _MB,
+        "The largest message a client may send, also once it is decompressed; the call of a larger one ends "
+        "with RESOURCE_EXHAUSTED.")
+    max_incomplete_bytes: int = _size(64 * _MB,
+        "What the incomplete messages of all calls of a connection may take; the call that exceeds it ends "
+        "with RESOURCE_EXHAUSTED. One message of the largest size always may.")
+    # ``actorrpc.hub.metering.weight`` tells what they take.
+    max_parsed_bytes: int = _size(256 * _MB,
+        "What the messages that a connection's handlers have may take, parsed and as they came; the call "
+        "that would exceed it ends with RESOURCE_EXHAUSTED. 0: no limit.", most=_LARGEST)
+    max_parsed_hub_bytes: int = _size(1024 * _MB,
+        "The same for all connections of a hub, of which each may have as much as it leaves to the others. "
+        "0: no limit.", most=_LARGEST)
+    compression: bool = setting(True,
+        "Take compressed messages, and let handlers send them. Without it, a call that names an encoding "
+        "ends with UNIMPLEMENTED.")
+    max_send_message_bytes: int = _size(0,
+        "The largest message that is sent, counted after compression; the call of a larger one ends with "
+        "RESOURCE_EXHAUSTED. 0: no limit.")
+    max_unsent_bytes: int = _size(8 * _MB,
+        "What may wait on one call for the client's window; a call that exceeds it ends with "
+        "RESOURCE_EXHAUSTED.")
+    max_unsent_connection_bytes: int = _size(64 * _MB,
+        "What may wait on all calls of a connection; the call that would exceed it ends with "
+        "RESOURCE_EXHAUSTED.")
+    # Counted as RFC 9113, 6.5.2 says.
+    max_header_list_bytes: int = _size(16 * _KB,
+        "The largest header list (SETTINGS_MAX_HEADER_LIST_SIZE), of trailers too; the call of a larger one "
+        "ends with RESOURCE_EXHAUSTED.")
+    max_mailbox: int = setting(10_000,
+        "Messages of one connection that may wait for their turns; beyond it each call has one more, and "
+        "the rest stays as bytes in its window.")
+    max_identities: int = setting(10_000,
+        "Identities of one connection that have actors at once; a call of one more ends with "
+        "RESOURCE_EXHAUSTED.")
+    # A proxy's connection outlives clients.
+    identity_idle: float = setting(600.0,
+        "An identity's actors end when it has had no call for so long. 0: with the connection.")
+    shared_connections: str = setting("warn",
+        "What becomes of calls without an identity for the actors of a connection that several clients seem "
+        "to share: they are served and counted, or end with FAILED_PRECONDITION.", choices=("warn", "refuse"))
+    max_state_bytes: int = _size(64 * _MB,
+        "The largest snapshot that a connection may travel as; a connection with a larger one stays where "
+        "it is.", most=_LARGEST)
+    # ``actorrpc.wire.flood`` keeps the budget; its unit is about a microsecond.
+    flood_burst: int = setting(100_000,
+        "How much of the hub's time a client may waste at once (PINGs, resets, refused calls). 0: no limit.",
+        unit="microseconds")
+    flood_rate: int = setting(50_000,
+        "How much of the hub's time a client may waste in each second.", unit="microseconds")
+    handshake_timeout: float = setting(20.0,
+        "How long a client may take to send its preface and SETTINGS, before it is closed. 0: for ever.")
+    # Keepalive: gRFC A8.
+    keepalive_time: float = setting(7200.0,
+        "A client that has been silent for so long is sent a PING. 0: never.")
+    keepalive_timeout: float = setting(20.0,
+        "How long it may stay silent after the PING, before it is closed.")
+    permit_keepalive_time: float = setting(300.0,
+        "A client's own PINGs may not come faster, unless something was sent to it meanwhile: the third "
+        'that does ends the connection with GOAWAY "too_many_pings". 0: they may.')
+    permit_keepalive_without_calls: bool = setting(False,
+        "Let clients without open calls send PINGs as often; otherwise they may send one every two hours.")
+    # Idleness and age: gRFC A9.
+    max_connection_idle: float = setting(0.0,
+        "A connection without calls for so long is ended with GOAWAY. 0: never.")
+    max_connection_age: float = setting(0.0,
+        "A connection of this age, give or take a tenth, is ended with GOAWAY. 0: never.")
+    max_connection_age_grace: float = setting(0.0,
+        "How long its open calls may then go on, before they end with UNAVAILABLE. 0: for ever.")
+    quiesce_timeout: float = setting(1.0, "How long a move waits for running turns, before it is given up.")
+    max_move_time: float = setting(0.05,
+        "For how long a policy's move may stop its two hubs, in all, by the source's estimate; a heavier "
+        "connection stays, unless a person moves it. 0: no limit.")
+    start_timeout: float = setting(120.0,
+        "How long a hub's process may take until it serves, which is to import the app; then it is killed, "
+        "and started again. 0: for ever.")
+    drain_timeout: float = setting(5.0, "How long a stopping hub lets open calls go on.")
+    # They grow while handlers take what comes as fast as the client sends.
+    stream_window_bytes: int = _window(256 * _KB,
+        "Flow-control window of a call (SETTINGS_INITIAL_WINDOW_SIZE), at first.")
+    max_stream_window_bytes: int = _window(4 * _MB, "Flow-control window of a call, once it has grown.")
+    connection_window_bytes: int = _window(4 * _MB, "Flow-control window of a connection, at first.")
+    max_connection_window_bytes: int = _window(16 * _MB,
+        "Flow-control window of a connection, once it has grown.")
+    # fmt: on
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            choices = each.metadata.get("choices")
-            if choices is None:
-                if value < 0:
-                    raise ConfigError(f"{each.name} must not be negative: {value}")
-            elif value not in choices:
-                raise ConfigError(f"{each.name} must be {' or '.join(choices)}, not {value!r}")
-        for window in ("stream_window_bytes", "connection_window_bytes"):
-            for name in (window, f"max_{window}"):
-                if not 65_535 <= getattr(self, name) < 2**31:
-                    raise ConfigError(f"{name} must be from 65,535 to 2,147,483,647: {getattr(self, name)}")
+        for each in settings():
+            each.check(getattr(self, each.name))
 
-    def to_message(self) -> control_pb2.Config:
-        """As it travels from the broker to a hub."""
-        return control_pb2.Config(**{each.name: getattr(self, each.name) for each in fields(self)})
+    def to_message(self) -> Struct:
+        """As it travels from the broker to a hub, whose version may be another: by the names of settings."""
+        message = Struct()
+        message.update(asdict(self))
+        return message
 
     @classmethod
-    def from_message(cls, message: control_pb2.Config) -> Config:
-        return cls(**{each.name: getattr(message, each.name) for each in fields(cls)})
+    def from_message(cls, message: Struct) -> Config:
+        """What ``to_message`` has made. What is not there has its default; an unknown name is ignored."""
+        told: dict[str, Any] = {}
+        for each in settings():
+            if each.name in message.fields:
+                value: Any = message[each.name]  # a whole number comes as a float
+                told[each.name] = type(each.default)(value)
+        return cls(**told)
+
+
+@cache
+def settings() -> tuple[Setting, ...]:
+    """All settings, in order."""
+    return tuple(Setting(each.name, **each.metadata) for each in fields(Config))

@@ -73,7 +73,7 @@ def status_code(code: object) -> StatusCode:
         given = repr(code) if code is name else f"{type(code).__module__}.{type(code).__name__}.{name}"
         raise TypeError(f"give actorrpc.StatusCode.{name.upper()}, not {given}")
     if isinstance(code, int):
-        raise ValueError(f"no status code is {int(code)}: those of gRPC are 0 to 16 (actorrpc.StatusCode)")
+        raise ValueError(f"{int(code)} is not a status code: those of gRPC are 0 to 16 (actorrpc.StatusCode)")
     raise TypeError(f"a status code is a member of actorrpc.StatusCode, not {code!r}")
 
 
@@ -90,8 +90,8 @@ class RpcError(Exception):
     ``details`` are Protobuf messages, such as those of ``google.rpc.error_details_pb2``: they are sent in a
     google.rpc.Status as ``grpc-status-details-bin``, which is where clients of all languages look for them
     (grpcio's in ``grpc_status.rpc_status``). This needs ``pip install "actorrpc[status]"``: raises
-    ImportError without it. Raises TypeError or ValueError for a ``code`` that is no ``StatusCode``, such as
-    grpcio's.
+    ImportError without it. Raises TypeError or ValueError for a ``code`` that is not a ``StatusCode``, such
+    as grpcio's.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""``per_hub``: what all of a hub share, such as a database engine; and its end, when the hub stops.
+"""``per_hub``: what the whole hub shares, such as a database engine; and its end, when the hub stops.
 
 A hub is a process here: one of `actorrpc serve`, or a program with embedded servers.
 """
@@ -47,7 +47,7 @@ _serving = 0
 
 
 class per_hub(Generic[T]):  # lower case, as property and staticmethod are
-    """Declare a value that all of a hub share: ``engine = actorrpc.per_hub(make_engine)``.
+    """Declare a value that the whole hub shares: ``engine = actorrpc.per_hub(make_engine)``.
 
     It is an attribute, ``self.engine``, of each actor, service or interceptor in whose class it stands, and
     ``get()`` returns it anywhere else. The same declaration in several classes, or in a module, is one value.
@@ -97,7 +97,7 @@ class per_hub(Generic[T]):  # lower case, as property and staticmethod are
 
     def __set__(self, instance: object, value: object) -> NoReturn:
         raise AttributeError(
-            f"{self._name} is one value for all of the hub, which its factory makes: it cannot be set"
+            f"{self._name} is one value for the whole hub, which its factory makes: it cannot be set"
         )
 
     def get(self) -> T:
@@ -231,7 +231,7 @@ def leave(patience: float | None = None) -> None:
     closing = gevent.spawn(_close_all, _taken())
     closing.join(patience)
     if not closing.ready():
-        log.warning("what all of the hub share is not closed in %s s, and is given up", patience)
+        log.warning("what the whole hub shares was not closed within %s s, and is given up", patience)
 
 
 def _taken() -> dict[per_hub[Any], Any]:

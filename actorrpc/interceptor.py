@@ -29,8 +29,8 @@ class Interceptor:
 
     ``on_call`` and ``on_request`` run in the order in which the app has its interceptors, the other hooks
     in the reverse order. Where a hook raises RpcError, the call ends with its status; anything else that is
-    raised becomes UNKNOWN and a traceback in the log. A call of an unknown method, or a request that is no
-    gRPC call, is refused before any interceptor sees it.
+    raised becomes UNKNOWN and a traceback in the log. A call of an unknown method, or a request that is
+    not a gRPC call, is refused before any interceptor sees it.
     """
 
     def on_call(self, call: Call[Any]) -> None:
@@ -83,7 +83,7 @@ def _check(interceptor: object) -> None:
     if inspect.isclass(interceptor) and issubclass(interceptor, Interceptor):
         raise ConfigError(f"interceptors are instances: give App {interceptor.__name__}(), not the class")
     if not isinstance(interceptor, Interceptor):
-        raise ConfigError(f"{interceptor!r} is no interceptor: derive it from actorrpc.Interceptor")
+        raise ConfigError(f"{interceptor!r} is not an interceptor: derive it from actorrpc.Interceptor")
     cls = type(interceptor)
     names = [name for base in cls.__mro__ if base not in Interceptor.__mro__ for name in vars(base)]
     # An instance may well keep somebody's `on_refused` to call.

@@ -1,4 +1,7 @@
-"""Why a module of the user's does not import, in one line: what was raised, where, and what makes it good."""
+"""Loading what users name as ``package.module:attribute``: an app, or a policy.
+
+What does not import is told in one line: what was raised, where, and what makes it good.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,13 @@ import shlex
 import sys
 from collections import deque
 from collections.abc import Iterator
+from importlib import import_module
 from types import TracebackType
+from typing import Any
 
-__all__ = ["explain"]
+from actorrpc.errors import ConfigError
+
+__all__ = ["explain", "load_attribute"]
 
 #: How many places are named, from the one where it was raised outward.
 _PLACES = 3
@@ -21,6 +28,38 @@ _OTHERS = {"node_modules", "site-packages", "__pycache__"}
 
 _OWN = os.path.dirname(os.path.abspath(__file__))
 _STANDARD = os.path.dirname(os.__file__)
+
+
+def load_attribute(what: str, path: str) -> Any:
+    """Return what is at ``package.module:attribute``, imported with the working directory on ``sys.path``.
+
+    Raises ConfigError, with one line that says what failed and where, for whatever goes wrong. ``what`` says
+    what it is in that line, such as ``app``.
+    """
+    name, colon, attribute = path.partition(":")
+    if not (name and colon and attribute):
+        raise ConfigError(f"{what} {path!r}: give it as package.module:attribute")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: Any = import_module(name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except ConfigError as error:
+        raise ConfigError(f"{what} {path!r}: {error}") from error
+    except Exception as error:  # whatever the user's module does
+        why = _module_of_file(name, attribute) or explain(error)
+        raise ConfigError(f"{what} {path!r} does not import: {why}") from error
+    return found
+
+
+def _module_of_file(name: str, attribute: str) -> str:
+    """What to say to somebody who has given a file where a module is wanted; empty if it is not one."""
+    stem = name.removesuffix(".py")
+    module = os.path.relpath(stem).replace(os.sep, ".")
+    if name == module or module.startswith(".") or not os.path.isfile(f"{stem}.py"):
+        return ""
+    return f"a module is wanted, not a file: try {module}:{attribute}"
 
 
 def explain(error: Exception) -> str:
@@ -91,7 +130,7 @@ def _shown(file: str) -> str:
 
 
 def _generating(error: Exception) -> str:
-    """The command that makes what is missing; empty if it is no generated module, or has no .proto here."""
+    """The command that makes what is missing; empty if it is not a generated module, or no .proto is here."""
     match = re.fullmatch(r"(.+?)(?:_pb2|_actorrpc)", _missing(error))
     if match is None:
         return ""

@@ -121,7 +121,7 @@ def _check_misspelt(service: type[Service], handlers: dict[str, tuple[str, ...]]
         function = inspect.getattr_static(service, name)
         like = [handler for handler in missing if takes(function, handlers[handler])]
         if (instead := meant(name, like)) is not None:
-            raise ConfigError(f"{where} is no method of {service.__rpc__.name}; did you mean {instead}?")
+            raise ConfigError(f"{where} is not a method of {service.__rpc__.name}; did you mean {instead}?")
 
 
 def _check_concurrent(service: type[Service], names: list[str]) -> None:
@@ -129,7 +129,7 @@ def _check_concurrent(service: type[Service], names: list[str]) -> None:
     for name in names:
         if _is_concurrent(service, name):
             raise ConfigError(
-                f"{service.__name__}.{name} is no method of {service.__rpc__.name}, so that "
+                f"{service.__name__}.{name} is not a method of {service.__rpc__.name}, so "
                 "@actorrpc.concurrent does nothing for it"
             )
     for method in methods:

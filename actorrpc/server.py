@@ -20,7 +20,8 @@ from actorrpc.hub.node import Node
 from actorrpc.hub.runtime import grpcio
 from actorrpc.hub_values import enter, leave
 from actorrpc.loop.timers import every
-from actorrpc.net.listening import address_of, open_listeners
+from actorrpc.net.addresses import address_text
+from actorrpc.net.listening import open_listeners
 
 __all__ = ["Server", "serve"]
 
@@ -56,7 +57,7 @@ class Server:
             self._node.close()
             raise
         #: Where it listens, such as ``127.0.0.1:50051``.
-        self.address = address_of(sock)
+        self.address = address_text(sock.getsockname())
         self._node.listen(sock.dup())
         self._settler = every(SETTLE, self._node.settle, ref=False)
         #: This process is a child of the one that served.

@@ -44,7 +44,7 @@ def check_hook(where: str, hook: Callable[..., Any], arguments: Sequence[str]) -
 
 
 def check_hook_names(where: str, names: Iterable[str], hooks: Sequence[str], owner: str) -> None:
-    """Raise ConfigError for a name that looks like a hook's and is none: one that begins with ``on_``, or has
+    """Raise ConfigError for a name that looks like a hook's and is not one: it begins with ``on_``, or has
     other capitals or underscores. ``owner`` is whose hooks they are, such as "an actor"."""
     plain = {_plain(hook): hook for hook in hooks}
     for name in names:
@@ -54,11 +54,11 @@ def check_hook_names(where: str, names: Iterable[str], hooks: Sequence[str], own
             stems = [hook.removeprefix(HOOK) for hook in hooks]
             instead = next((HOOK + stem for stem in get_close_matches(name[len(HOOK) :], stems, 1)), "")
         if instead:
-            raise ConfigError(f"{where}.{name} is no hook of {owner}; did you mean {instead}?")
+            raise ConfigError(f"{where}.{name} is not a hook of {owner}; did you mean {instead}?")
         if instead is not None:
             raise ConfigError(
-                f"{where}.{name} is no hook of {owner}: those are {', '.join(hooks)}. Other names must not "
-                f"begin with {HOOK}"
+                f"{where}.{name} is not a hook of {owner}: those are {', '.join(hooks)}. Other names must "
+                f"not begin with {HOOK}"
             )
 
 

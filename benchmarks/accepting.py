@@ -30,11 +30,11 @@ if not __package__:
 from actorrpc.broker.admin import ask
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
+from actorrpc.percentile import percentile
 from benchmarks.accounting import cpu_seconds
 from benchmarks.broker import Broker
 from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm, server
 from benchmarks.replay import IdleConnection, record_opening
-from benchmarks.trips import percentile
 
 MODES = ("reuseport", "acceptor")
 

@@ -14,9 +14,9 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.percentile import percentile
 from benchmarks.broker import Broker
 from benchmarks.processes import BenchmarkError, pin, python, server
-from benchmarks.trips import percentile
 
 __all__ = ["Arena", "Called", "Workload", "arena"]
 

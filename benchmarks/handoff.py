@@ -28,13 +28,14 @@ from typing import Any, TypeVar
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
+from actorrpc.percentile import percentile
 from benchmarks import figures, floor
 from benchmarks.figures import Figure
 from benchmarks.gen.bench_pb2 import Count
 from benchmarks.pair import BUSY, Pair, Placement, busy, pair
 from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm, python, run
 from benchmarks.replay import IdleConnection, record_opening
-from benchmarks.trips import Pauses, attribute, percentile
+from benchmarks.trips import Pauses, attribute
 
 #: Sizes of states: how they are called, and how many moves there are of one for each of `--moves`.
 SIZES = {100: ("100 B", 1.0), 16_000: ("16 kB", 1.0), 1_000_000: ("1 MB", 0.2), 32_000_000: ("32 MB", 0.03)}

@@ -23,6 +23,7 @@ from statistics import median
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
+from actorrpc.net.addresses import parse_address
 from benchmarks.accounting import TICK, cpu_seconds
 from benchmarks.processes import BenchmarkError, Cores, Server, end_on_sigterm, server
 from tests.hostile.kinds import KINDS, Kind, documented_prices, ids_of
@@ -50,8 +51,7 @@ class _Stranger:
     been answered, and so have its calls. (A hub answers the PING while they wait for their turns.)"""
 
     def __init__(self, address: str, kind: Kind) -> None:
-        host, _, port = address.rpartition(":")
-        self._sock = socket.create_connection((host, int(port)), _TIMEOUT)
+        self._sock = socket.create_connection(parse_address(address), _TIMEOUT)
         self._kind = kind
         self._count = 0
         #: Calls whose end the server has not told. Of those that the client resets it tells none.

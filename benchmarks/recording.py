@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
+from actorrpc.net.addresses import parse_address
 from benchmarks.http2 import PREFACE, Frame, split
 from benchmarks.processes import BenchmarkError
 
@@ -48,10 +49,9 @@ def recording(server: str) -> Iterator[Recording]:
 
 
 def _serve(listener: socket.socket, server: str, result: Recording) -> None:
-    host, _, port = server.rpartition(":")
     try:
         client, _ = listener.accept()
-        with client, socket.create_connection((host, int(port)), _SILENCE) as upstream:
+        with client, socket.create_connection(parse_address(server), _SILENCE) as upstream:
             _forward(client, upstream, result)
     except OSError:
         pass  # what was recorded until then is for the caller to judge

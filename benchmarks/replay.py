@@ -11,6 +11,7 @@ import socket
 
 from hpack import Decoder
 
+from actorrpc.net.addresses import parse_address
 from benchmarks.http2 import ACK, END_HEADERS, END_STREAM, PREFACE, Frame, Type, split
 from benchmarks.processes import BenchmarkError, python, run
 from benchmarks.recording import Recording, recording
@@ -48,8 +49,7 @@ class IdleConnection:
     """A connection that has made one call and keeps quiet. Raises BenchmarkError if the call fails."""
 
     def __init__(self, server: str, opening: bytes) -> None:
-        host, _, port = server.rpartition(":")
-        self._sock = socket.create_connection((host, int(port)), _TIMEOUT)
+        self._sock = socket.create_connection(parse_address(server), _TIMEOUT)
         self._partial = b""
         self._decoder = Decoder()
         self._opening = opening

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-__all__ = ["Pauses", "Trip", "attribute", "percentile"]
+__all__ = ["Pauses", "Trip", "attribute"]
 
 #: Seconds from sending to the reply, and the process of the hub that replied.
 Trip = tuple[float, int]
@@ -38,9 +37,3 @@ def attribute(trips: Sequence[Trip]) -> Pauses:
     unmoved = [trips[0][0], *(here[0] for before, here in pairwise(trips) if here[1] == before[1])]
     usual = median(unmoved)
     return Pauses([seconds - usual for seconds in moved], unmoved)
-
-
-def percentile(values: Iterable[float], percent: float) -> float:
-    """The nearest rank: the smallest value that ``percent`` per cent of the values do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]

@@ -33,7 +33,7 @@ from benchmarks.idle import Usage
 from benchmarks.idle import table as idle_table
 from benchmarks.loads import LOADS, check_h2load
 from benchmarks.processes import BenchmarkError, Cores, server
-from benchmarks.trips import attribute, percentile
+from benchmarks.trips import attribute
 
 ROOT = Path(__file__).parents[1]
 SERVERS = ["grpcio", "grpcio.aio", "actorrpc"]
@@ -350,12 +350,6 @@ def test_a_move_falls_in_the_round_trip_with_the_first_reply_from_the_other_hub(
 
 def test_a_move_that_costs_nothing_has_no_pause() -> None:
     assert attribute([(2.0, 1), (2.0, 1), (2.0, 2), (1.0, 1)]).extra == [0.0, -1.0]
-
-
-def test_percentiles_are_of_the_nearest_rank() -> None:
-    values = [float(each) for each in range(100, 0, -1)]
-    assert [percentile(values, percent) for percent in (1, 50, 99, 100)] == [1, 50, 99, 100]
-    assert [percentile([3.0, 1.0, 2.0], percent) for percent in (0, 50, 99)] == [1, 2, 3]
 
 
 def test_handoff_prints_a_table() -> None:

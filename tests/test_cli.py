@@ -92,19 +92,25 @@ def run(*arguments: str) -> int:
         (("serve", "a:b", "--policy", "lucky"), "no policy 'lucky': take none"),
         (
             ("serve", "a:b", "--drain-timeout", "nan"),
-            "Invalid value for '--drain-timeout': 'nan' is no number",
+            "Invalid value for '--drain-timeout': 'nan' is not a number",
         ),
-        (("serve", "a:b", "--drain-timeout", "-1"), "Invalid value for '--drain-timeout': '-1' is no number"),
+        (
+            ("serve", "a:b", "--drain-timeout", "-1"),
+            "Invalid value for '--drain-timeout': '-1' is not a number",
+        ),
         (
             ("serve", "a:b", "--quiesce-timeout", "x"),
-            "Invalid value for '--quiesce-timeout': 'x' is no number",
+            "Invalid value for '--quiesce-timeout': 'x' is not a number",
         ),
         (
             ("serve", "a:b", "--max-connections", "-1"),
             "Invalid value for '--max-connections': -1 is not in the range",
         ),
         (("serve", "a:b", "--max-unsent-bytes", str(2**32)), "Invalid value for '--max-unsent-bytes'"),
-        (("serve", "a:b", "--stream-window-bytes", "1"), "stream_window_bytes must be from 65,535"),
+        (
+            ("serve", "a:b", "--stream-window-bytes", "1"),
+            "Invalid value for '--stream-window-bytes': 1 is not in the range 65535<=",
+        ),
         (("status",), "no broker runs in "),
         (("connections",), "no broker runs in "),
         (("stop",), "no broker runs in "),

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import fields
 from pathlib import Path
 
-from actorrpc.config import Config
+from actorrpc.config import settings
+from tests import settings_table
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 
 
-def test_limits_names_each_option_with_its_default() -> None:
-    text = (DOCS / "limits.md").read_text()
-    said = dict(re.findall(r"^\| `(\w+)` \| ([\w.]+)", text, re.M))
-    assert said == {field.name: str(field.default) for field in fields(Config)}
+def test_limits_tells_of_each_setting_what_the_code_says() -> None:
+    text = settings_table.DOCS.read_text()
+    assert sorted(settings_table.named(text)) == sorted(each.name for each in settings())
+    assert settings_table.written(text) == text, "run `python -m tests.settings_table`"
 
 
 def test_nobody_is_told_to_install_what_is_on_no_index() -> None:

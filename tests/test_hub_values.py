@@ -257,7 +257,7 @@ def test_what_cannot_be_made_is_refused(arguments, words):
 def test_nobody_sets_it(base):
     kind = type("Kind", (base,), {"db": actorrpc.per_hub(dict)})
     kind.db.__set_name__(kind, "db")
-    with pytest.raises(AttributeError, match=r"Kind\.db is one value for all of the hub.*cannot be set"):
+    with pytest.raises(AttributeError, match=r"Kind\.db is one value for the whole hub.*cannot be set"):
         kind().db = {}
 
 
@@ -388,7 +388,7 @@ def test_a_hub_does_not_wait_for_ever(caplog):
     value.get()
     shared.enter()
     shared.leave(0.01)
-    assert "is not closed in 0.01 s, and is given up" in caplog.text
+    assert "was not closed within 0.01 s, and is given up" in caplog.text
 
 
 # ---- children

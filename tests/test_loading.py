@@ -97,7 +97,7 @@ def test_where_a_module_was_looked_for(folder):
 )
 def test_who_gives_a_file_is_told_the_module(folder, given, module):
     write(folder, {"top.py": "", "pack/lower.py": ""})
-    assert refusal(f"{given}:app").endswith(f": it is a module that is wanted, not a file: try {module}:app")
+    assert refusal(f"{given}:app").endswith(f": a module is wanted, not a file: try {module}:app")
 
 
 def test_a_module_may_be_called_py(folder):

@@ -10,6 +10,8 @@ import pytest
 
 import actorrpc
 from actorrpc import RpcError, StatusCode
+from actorrpc.hub.calls.call import ServerCall
+from actorrpc.hub.calls.chain import chain_of
 from tests.apps.shapes_actorrpc import StatefulBase, StatelessBase
 from tests.apps.shapes_pb2 import Item
 
@@ -44,33 +46,41 @@ HOOKS = "on_connect, on_call_end, on_disconnect, on_freeze, on_thaw, on_topic"
 @pytest.mark.parametrize(
     ("base", "attributes", "words"),
     [
-        (StatefulBase, {"Uanry": handler}, "Chat.Uanry is no method of shapes.Stateful; did you mean Unary?"),
+        (
+            StatefulBase,
+            {"Uanry": handler},
+            "Chat.Uanry is not a method of shapes.Stateful; did you mean Unary?",
+        ),
         (
             StatelessBase,
             {"unary": handler},
-            "Chat.unary is no method of shapes.Stateless; did you mean Unary",
+            "Chat.unary is not a method of shapes.Stateless; did you mean Unary",
         ),
         (
             StatefulBase,
             {"Colect_end": end},
-            "Chat.Colect_end is no method of shapes.Stateful; did you mean ",
+            "Chat.Colect_end is not a method of shapes.Stateful; did you mean ",
         ),
         (StatefulBase, {"Unary_end": end}, "Chat.Unary_end would never run: the client of Unary sends one"),
         (
             StatefulBase,
             {"on_conect": hook},
-            "Chat.on_conect is no hook of an actor; did you mean on_con",
+            "Chat.on_conect is not a hook of an actor; did you mean on_con",
         ),
         (
             StatefulBase,
             {"onConnect": hook},
-            "Chat.onConnect is no hook of an actor; did you mean on_con",
+            "Chat.onConnect is not a hook of an actor; did you mean on_con",
         ),
-        (StatefulBase, {"on_login": hook}, f"Chat.on_login is no hook of an actor: those are {HOOKS}. Other"),
+        (
+            StatefulBase,
+            {"on_login": hook},
+            f"Chat.on_login is not a hook of an actor: those are {HOOKS}. Other",
+        ),
         (
             StatelessBase,
             {"on_conect": hook},
-            "Chat.on_conect is no hook of an actor; did you mean on_con",
+            "Chat.on_conect is not a hook of an actor; did you mean on_con",
         ),
         (
             StatelessBase,
@@ -85,14 +95,18 @@ HOOKS = "on_connect, on_call_end, on_disconnect, on_freeze, on_thaw, on_topic"
         (
             StatefulBase,
             {"on_callend": hook},
-            "Chat.on_callend is no hook of an actor; did you mean on_call_end?",
+            "Chat.on_callend is not a hook of an actor; did you mean on_call_end?",
         ),
         (
             StatefulBase,
             {"on_call_ends": hook},
-            "Chat.on_call_ends is no hook of an actor; did you mean on_call_end?",
+            "Chat.on_call_ends is not a hook of an actor; did you mean on_call_end?",
         ),
-        (StatefulBase, {"on_end": hook}, "Chat.on_end is no hook of an actor: those are on_connect, on_call"),
+        (
+            StatefulBase,
+            {"on_end": hook},
+            "Chat.on_end is not a hook of an actor: those are on_connect, on_call",
+        ),
         (StatefulBase, {"on_call_end": hook}, "Chat.on_call_end must take (self, call, status, message): "),
         (StatefulBase, {"on_topic": hook}, "Chat.on_topic must take (self, topic, message): too many"),
         (StatefulBase, {"on_connect": None}, "Chat.on_connect must take (self): None is not a callable"),
@@ -105,12 +119,12 @@ HOOKS = "on_connect, on_call_end, on_disconnect, on_freeze, on_thaw, on_topic"
         (
             StatefulBase,
             {"on_connect": actorrpc.concurrent(lambda self: None)},
-            "Chat.on_connect is no method of shapes.Stateful, so that @actorrpc.concurrent does nothing for",
+            "Chat.on_connect is not a method of shapes.Stateful, so @actorrpc.concurrent does nothing for",
         ),
         (
             StatefulBase,
             {"history": actorrpc.concurrent(lambda self: None)},
-            "Chat.history is no method of shapes.Stateful, so that @actorrpc.concurrent",
+            "Chat.history is not a method of shapes.Stateful, so @actorrpc.concurrent",
         ),
         (
             StatefulBase,
@@ -134,7 +148,7 @@ def test_a_mixin_counts_as_well():
     class Chat(Greets, StatefulBase):
         pass
 
-    with pytest.raises(actorrpc.ConfigError, match=r"Chat.on_conect is no hook of an actor"):
+    with pytest.raises(actorrpc.ConfigError, match=r"Chat.on_conect is not a hook of an actor"):
         actorrpc.App([Chat])
 
 
@@ -217,11 +231,11 @@ def test_hooks_need_not_be_plain_methods():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("on_cal", "Auth.on_cal is no hook of an interceptor; did you mean on_call?"),
-        ("onCall", "Auth.onCall is no hook of an interceptor; did you mean on_call?"),
+        ("on_cal", "Auth.on_cal is not a hook of an interceptor; did you mean on_call?"),
+        ("onCall", "Auth.onCall is not a hook of an interceptor; did you mean on_call?"),
         (
             "on_connect",
-            "Auth.on_connect is no hook of an interceptor: those are on_call, on_request, ",
+            "Auth.on_connect is not a hook of an interceptor: those are on_call, on_request, ",
         ),
     ],
 )
@@ -260,7 +274,8 @@ def test_a_hook_that_an_interceptors_instance_was_given_runs():
     auth = actorrpc.Interceptor()
     auth.on_call = seen.append  # type: ignore[method-assign]
     app = actorrpc.App([service(StatelessBase)], interceptors=[auth])
-    assert app.chain is not None and app.chain.admits
+    chain = chain_of(app)
+    assert chain is not None and chain.admits
 
 
 def test_a_transient_that_cannot_be_made_is_refused_with_its_class():
@@ -287,7 +302,7 @@ def test_only_messages_are_published(message):
 
 
 def finish(code: Any) -> None:
-    actorrpc.Call.finish(object.__new__(actorrpc.Call), code)
+    ServerCall.finish(object.__new__(ServerCall), code)
 
 
 @pytest.mark.parametrize("give", [RpcError, finish])
@@ -303,8 +318,8 @@ def finish(code: Any) -> None:
         ("not_found", TypeError, "give actorrpc.StatusCode.NOT_FOUND, not 'not_found'"),
         ("no such room", TypeError, "a status code is a member of actorrpc.StatusCode, not 'no such room'"),
         (None, TypeError, "a status code is a member of actorrpc.StatusCode, not None"),
-        (17, ValueError, "no status code is 17: those of gRPC are 0 to 16"),
-        (-1, ValueError, "no status code is -1"),
+        (17, ValueError, "17 is not a status code: those of gRPC are 0 to 16"),
+        (-1, ValueError, "-1 is not a status code"),
     ],
     ids=str,
 )

@@ -1,4 +1,5 @@
-"""The process that starts hubs, watches them and starts them again.
+"""The process that starts hubs, watches them, and starts again those that die.
 
-It is a control plane only: no connection goes through it, and none notices when it dies.
+It is only a control plane: no connection goes through it, and none notices when it dies. ``serve`` is for
+those who want a server; ``admin`` is how the command line asks a running one.
 """

@@ -1,8 +1,8 @@
-"""Who accepts from which listening socket.
+"""Which hub accepts from which listening socket.
 
 With `--accept reuseport` each hub has a queue of its own. While it has no process that serves, another hub
 accepts from that queue as well, so that nobody waits for the restart. With `--accept acceptor` there is one
-queue, and one hub accepts from it for all. Two processes may accept from one queue for a moment; each
+queue, and one hub accepts from it for all. For a moment, two processes may accept from one queue; each
 connection goes to one of them.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from actorrpc.broker.hub_process import HubProcess
 from actorrpc.log import about
-from actorrpc.net.listening import address_of
+from actorrpc.net.addresses import address_text
 from actorrpc.pb import control_pb2
 
 __all__ = ["ACCEPT_MODES", "Queues", "holders"]
@@ -54,7 +54,7 @@ class Queues:
         self.accept = accept
         self.hubs = hubs
         #: What all listen on.
-        self.address = address_of(listeners[0])
+        self.address = address_text(listeners[0].getsockname())
         self._listeners = listeners
         self._acceptor = accept == "acceptor"
         #: By queue. With a queue for each hub, a process that has its own was given it at its start.

@@ -1,19 +1,25 @@
-"""What was decided about moves, why, and what came of it, for `actorrpc moves`."""
+"""What was decided about moves, why, and what came of it: for `actorrpc moves` and `actorrpc status`."""
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from itertools import count, islice
 from typing import Any
 
 from actorrpc.balancing.view import Move, Stay
+from actorrpc.pb import control_pb2
+from actorrpc.percentile import percentile
 
-__all__ = ["BY_OTHERS", "KEPT", "Entry", "Journal"]
+__all__ = ["BY_OTHERS", "KEPT", "KEPT_PAUSES", "Entry", "Journal", "MoveStatistics"]
 
 #: Entries that are kept.
 KEPT = 2000
+
+#: The pauses that the percentiles are taken of.
+KEPT_PAUSES = 10_000
 
 #: Who asked for a move that no policy did.
 BY_OTHERS = "asked for"
@@ -116,6 +122,36 @@ class Journal:
 
     def __repr__(self) -> str:
         return f"<Journal of {len(self._entries)} decisions, {len(self._under_way)} moves under way>"
+
+
+class MoveStatistics:
+    """Counts of moves, whoever asked for them, and how long they made their connections wait."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.aborted = 0
+        self._pauses: deque[float] = deque(maxlen=KEPT_PAUSES)
+
+    def record(self, moved: control_pb2.Moved) -> None:
+        """A handoff has ended."""
+        if moved.aborted:
+            self.aborted += 1
+        else:
+            self.done += 1
+            self._pauses.append(moved.pause_ms)
+
+    def summary(self) -> dict[str, float]:
+        """The form of ``actorrpc status --json``."""
+        pauses = sorted(self._pauses) or [0.0]
+        return {
+            "done": self.done,
+            "aborted": self.aborted,
+            "pause_ms_p50": round(percentile(pauses, 50), 3),
+            "pause_ms_p99": round(percentile(pauses, 99), 3),
+        }
+
+    def __repr__(self) -> str:
+        return f"<MoveStatistics {self.done} done, {self.aborted} aborted>"
 
 
 def _settle(entry: Entry, aborted: str, pause_ms: float | None) -> None:

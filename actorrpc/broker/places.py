@@ -1,4 +1,4 @@
-"""Where connections are, as far as the broker has heard: so that it need not ask every hub for each move."""
+"""Where connections are, as far as the broker has heard, so that it need not ask every hub for each move."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Whereabouts:
         self._away.pop(connection, None)
 
     def guess(self, connection: str) -> int | None:
-        """The hub that most likely has it; None for what is no connection's id."""
+        """The hub that most likely has it; None if it is not the id of a connection."""
         return self._away.get(connection, _home(connection))
 
     def __repr__(self) -> str:

@@ -1,7 +1,7 @@
-"""Runs a policy over what the hubs report, and its moves.
+"""Shows a policy what the hubs report, and carries out the moves that it decides on.
 
-A policy is the user's to write. It runs in a thread of its own, so that one that does not come back keeps
-nobody waiting; what it raises is logged, and what it decides is checked before anything is done.
+Users may write policies. A policy runs in a thread of its own, so that one that never returns keeps nobody
+waiting; what it raises is logged, and what it decides is checked before anything is done.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class RuntimeDir:
         return dict(sorted(found.items()))
 
     def describe_orphans(self) -> str:
-        """Say which hubs a dead broker has left, and what to do, as a line for the user; empty if none."""
+        """Say which hubs a dead broker has left, and what to do, in a line for the user; "" if none."""
         if not (hubs := self.living_hubs()):
             return ""
         pids = ", ".join(map(str, hubs.values()))

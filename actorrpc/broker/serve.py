@@ -58,7 +58,7 @@ def serve(
     raise_limit()
     count = usable_cores() if hubs is None else hubs
     config = config or Config()
-    _check(count, accept, config)
+    _check(count, accept)
     rebalancer = Rebalancer(policy, make_policy(policy), config)
     with Admin() as admin, RuntimeDir(runtime_dir).claim() as claim:
         claim.announce(config.drain_timeout)
@@ -78,13 +78,9 @@ def serve(
                 supervisor.run(ready)
 
 
-def _check(hubs: int, accept: str, config: Config) -> None:
+def _check(hubs: int, accept: str) -> None:
     if accept not in ACCEPT_MODES:
         raise ConfigError(f"accept must be one of {', '.join(ACCEPT_MODES)}, not {accept!r}")
     if hubs < 1:
         raise ConfigError(f"at least one hub is needed, not {hubs}")
     check_descriptors(hubs)
-    try:
-        config.to_message()
-    except ValueError as error:
-        raise ConfigError(f"a limit is too large: {error}") from error

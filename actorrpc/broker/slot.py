@@ -1,4 +1,4 @@
-"""A hub's place in the broker: it stays when the hub's process dies, and the next process takes it."""
+"""One hub and its processes, one after the other: what stays in the broker when a process dies."""
 
 from __future__ import annotations
 

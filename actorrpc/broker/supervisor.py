@@ -1,4 +1,4 @@
-"""The supervisor: starts the hubs, joins them together, starts again those that die, and stops them all."""
+"""The supervisor: it starts the hubs, links them, starts again those that die, and stops them all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gevent.queue import Empty, Queue
 
 from actorrpc.broker.accept_queues import Queues
 from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess, introduce
-from actorrpc.broker.moves import MoveStatistics
+from actorrpc.broker.journal import MoveStatistics
 from actorrpc.broker.places import Whereabouts
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.broker.slot import Hub
@@ -35,7 +35,7 @@ log = logging.getLogger("actorrpc.broker")
 GRACE = 2.0
 #: How often to see whether a hub that is silent should have others accept from its queue.
 QUEUE_CHECK = 1.0
-#: How often to see whether the log is to be told of what was left out.
+#: How often to log how many lines were left out.
 LOG_CHECK = 1.0
 #: How long hubs that have just started may take to hear of each other.
 TELLING = 5.0
@@ -44,8 +44,8 @@ TELLING = 5.0
 class Supervisor:
     """Runs the hubs that serve ``app`` and accept from ``queues``.
 
-    Whatever happens, a signal, a hub's word or its death, only puts an event in the queue. ``run`` takes
-    them out one by one, so that all changes are made in one place and none during another.
+    Whatever happens, be it a signal, a hub's message or its death, only puts an event in the queue. ``run``
+    takes them out one by one, so that all changes are made in one place and none during another.
     """
 
     def __init__(
@@ -238,7 +238,9 @@ class Supervisor:
         """The process has had its time to start. Raises ConfigError at first."""
         if process.ready or process.exit_code is not None or self._stopping:
             return
-        late = f"hub {process.hub} does not serve after {self.config.start_timeout:g} s (--start-timeout)"
+        late = (
+            f"hub {process.hub} still does not serve after {self.config.start_timeout:g} s (--start-timeout)"
+        )
         if not self._announced:
             raise ConfigError(late)
         log.error("%s: killed", late, extra=about(process.hub))
@@ -259,7 +261,7 @@ class Supervisor:
                 try:
                     introduce(process, other)
                 except OSError as error:
-                    log.error("hubs %d and %d get no link: %s", process.hub, other.hub, error)
+                    log.error("hubs %d and %d cannot be linked: %s", process.hub, other.hub, error)
             self._joined.append(process)
         self._assign_homes()
         self._assign_queues()

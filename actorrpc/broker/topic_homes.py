@@ -15,7 +15,7 @@ def assign(homes: Sequence[int], living: Collection[int]) -> list[int]:
     """Return the homes with each slot of a dead hub given to a living one, as evenly as that allows.
 
     A slot never leaves a living hub, since the topic's log and numbers are in its memory. So a hub that
-    comes back has no slots until another dies. With no hub alive, and so nobody to tell, all stays.
+    comes back has no slots until another dies. With no hub alive, and so nobody to tell, nothing changes.
     """
     if not living:
         return list(homes)

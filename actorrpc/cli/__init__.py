@@ -1,1 +1,1 @@
-"""The command line: what is typed, and how answers look."""
+"""The command line: what is typed, and how answers look. ``commands.main`` is where it begins."""

@@ -106,7 +106,7 @@ def _is_served(fd: int) -> bool:
     """Whether it is a socket that is bound to an address of ours."""
     try:
         sock = _socket.socket(fileno=fd)
-    except OSError:  # it is no socket, or not open
+    except OSError:  # it is not a socket, or not open
         return _is_snapshot(fd)
     try:
         place = _place_of(sock.family, sock.getsockname()) if sock.type == socket.SOCK_STREAM else None

@@ -249,7 +249,7 @@ class Node:
     def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
         """Learn which hubs are the homes of which topics.
 
-        A hub that is no home any more has died. What it said before that comes first: it may be what its
+        A hub that is no longer a home has died. What it said before that comes first: it may be what its
         topics' subscribers, or those who published, would otherwise be without.
         """
         for hub in {*self.resources.topics.homes.hubs} - {*homes, self.hub}:

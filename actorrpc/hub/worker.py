@@ -21,7 +21,6 @@ from actorrpc.app import load
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
-from actorrpc.hub.accepting.listener import socket_of
 from actorrpc.hub.metering.loop_lag import LoadMeter
 from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.runtime.guard import outlive_errors
@@ -32,6 +31,7 @@ from actorrpc.ipc.link import Link
 from actorrpc.log import log_to_stderr, outlive_configuration
 from actorrpc.loop.duties import brief
 from actorrpc.loop.timers import every
+from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Worker:
     def _on_message(self, message: control_pb2.ToHub, fds: tuple[int, ...]) -> None:
         kind = message.WhichOneof("kind")
         if kind not in self._handlers:
-            log.warning("the broker said what this version does not know")
+            log.warning("the broker said something that this version does not know")
             close_all(fds)
         elif kind not in _WITH_SOCKET:
             close_all(fds)

@@ -5,26 +5,20 @@ and the payload, a serialized Protobuf message. The descriptors travel by SCM_RI
 byte. Linux keeps their order, but a read may return bytes of several frames, or part of one; so the reader
 keeps a queue of descriptors, and each frame takes its number from it.
 
-Imports no gevent: the command line asks the broker through ``request``, and must start quickly.
+Does no I/O, and imports no gevent: the command line asks the broker with it, and must start quickly.
 """
 
 from __future__ import annotations
 
-import errno
-import socket
 import struct
-import time
 from collections import deque
 from collections.abc import Iterable
-from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from actorrpc.loop.descriptors import close_now
 
-__all__ = ["MAX_FDS", "MAX_FRAME", "BrokenFrame", "FrameReader", "close_all", "encode", "request"]
-
-Reply = TypeVar("Reply", bound=Message)
+__all__ = ["MAX_FDS", "MAX_FRAME", "BrokenFrame", "FrameReader", "close_all", "encode"]
 
 #: The largest payload, unless a Link is told otherwise.
 MAX_FRAME = 128 * 1024 * 1024
@@ -47,7 +41,7 @@ def encode(message: Message, fds: int = 0, max_frame: int = MAX_FRAME) -> bytes:
 
 
 class BrokenFrame(Exception):
-    """What came is no frame: the stream cannot be followed any further."""
+    """What came is not a frame: the stream cannot be followed any further."""
 
 
 class FrameReader:
@@ -106,33 +100,6 @@ class FrameReader:
         close_all(self.descriptors)
         self._fds.clear()
         self._bytes.clear()
-
-
-def request(path: str, message: Message, reply_type: type[Reply], timeout: float | None) -> Reply:
-    """Send one message to the unix socket at ``path`` and return the reply, blocking.
-
-    Raises TimeoutError after ``timeout`` seconds, other OSErrors if nobody listens or the answer ends
-    early.
-    """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(timeout)
-        sock.connect(path)
-        sock.sendall(encode(message))
-        length, _ = _HEADER.unpack(_receive(sock, _HEADER.size, deadline))
-        return reply_type.FromString(_receive(sock, length, deadline))
-
-
-def _receive(sock: socket.socket, size: int, deadline: float | None) -> bytes:
-    received = bytearray()
-    while len(received) < size:
-        if deadline is not None:
-            sock.settimeout(max(deadline - time.monotonic(), 0.001))
-        chunk = sock.recv(min(size - len(received), 65_536))
-        if not chunk:
-            raise ConnectionResetError(errno.ECONNRESET, "the connection was closed before the answer came")
-        received += chunk
-    return bytes(received)
 
 
 def close_all(fds: Iterable[int]) -> None:

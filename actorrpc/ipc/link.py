@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gevent import get_hub
-from gevent.monkey import get_original
 from google.protobuf.message import DecodeError, Message
 
 from actorrpc.forks import hold
 from actorrpc.ipc.framing import MAX_FDS, MAX_FRAME, BrokenFrame, FrameReader, close_all, encode
-from actorrpc.loop.descriptors import close_now
+from actorrpc.ipc.spares import Spares
 from actorrpc.loop.timers import after
+from actorrpc.net.sockets import socket_of
 
 __all__ = ["Link"]
 
@@ -32,7 +32,6 @@ log = logging.getLogger("actorrpc.ipc")
 
 Inbound = TypeVar("Inbound", bound=Message)
 
-_PlainSocket: type[socket.socket] = get_original("socket", "socket")
 _ANCILLARY = socket.CMSG_SPACE(MAX_FDS * array("i").itemsize)
 # Bytes read or written in one callback of the loop. A small message takes 10 µs with buffers of up to
 # 128 KiB, and 26 µs with 256: malloc gets those from the kernel, and gives them back, each time.
@@ -82,14 +81,7 @@ class Link(Generic[Inbound]):
         max_sent: int | None = None,
         on_taken: Callable[[], object] | None = None,
     ) -> None:
-        # A plain socket also in a patched process: one that is really closed by close().
-        fd = sock.detach()
-        try:
-            self._sock = _PlainSocket(fileno=fd)
-        except BaseException:
-            close_now(fd)
-            raise
-        self._sock.setblocking(False)
+        self._sock = socket_of(sock.detach())
         self._fd = self._sock.fileno()
         self._inbound = inbound
         self._on_message = on_message
@@ -100,9 +92,7 @@ class Link(Generic[Inbound]):
         self._queue: deque[_Outgoing] = deque()
         self._unsent = 0
         self._closed = False
-        # Descriptors to come that have room kept for them, and those that keep it.
-        self._reserved = 0
-        self._spares: list[int] = []
+        self._spares = Spares()
         # The other side takes nothing more; what it said before may still have to be read.
         self._deaf = False
         self._loop = get_hub().loop
@@ -150,15 +140,11 @@ class Link(Generic[Inbound]):
 
         Descriptors that this process has no room for are lost. One whose sender lets go of it must not be.
         """
-        while len(self._spares) <= self._reserved:  # one may be missing for the message that is handled
-            self._spares.append(_open_spare())
-        self._reserved += 1
+        self._spares.reserve()
 
     def unreserve(self) -> None:
         """The descriptor has come, or will not."""
-        self._reserved = max(self._reserved - 1, 0)  # the link may have been closed since
-        if len(self._spares) > self._reserved:
-            close_now(self._spares.pop())
+        self._spares.unreserve()
 
     def drain(self) -> None:
         """Deliver at once what has already arrived; for when the process at the other end has died."""
@@ -175,9 +161,7 @@ class Link(Generic[Inbound]):
         self._reader.close()
         self._writer.close()
         self._frames.close()
-        close_all(self._spares)
-        self._spares.clear()
-        self._reserved = 0
+        self._spares.close()
         self._sock.close()
 
     def descriptors(self) -> list[int]:
@@ -185,14 +169,15 @@ class Link(Generic[Inbound]):
         if self._closed:
             return []
         queued = [fd for frame in self._queue for fd in frame.fds]
-        return [self._fd, *queued, *self._spares, *self._frames.descriptors]
+        return [self._fd, *queued, *self._spares.descriptors, *self._frames.descriptors]
 
     def _read(self) -> bool:
         """Read one portion and deliver its frames. Returns False when nothing is there."""
         try:
-            chunk, ancillary, flags = self._recvmsg()
+            self._spares.make_room()
+            chunk, ancillary, flags, _ = self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
-            self._keep_room()
+            self._spares.fill()
             return False
         except OSError as error:
             if not isinstance(error, ConnectionError):
@@ -205,20 +190,8 @@ class Link(Generic[Inbound]):
         self._frames.receive(chunk, _received(ancillary), truncated=bool(flags & socket.MSG_CTRUNC))
         self._deliver()
         # Only now: what has come is most often what the room was kept for, and the client waits for it.
-        self._keep_room()
+        self._spares.fill()
         return True
-
-    def _recvmsg(self) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
-        if self._reserved:
-            self._keep_room()
-            if self._spares:
-                close_now(self._spares.pop())
-        return self._sock.recvmsg(_PORTION, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)[:3]
-
-    def _keep_room(self) -> None:
-        with suppress(OSError):  # what has come took the room; there may be some again next time
-            while len(self._spares) < self._reserved:
-                self._spares.append(_open_spare())
 
     def _deliver(self) -> None:
         try:
@@ -233,13 +206,13 @@ class Link(Generic[Inbound]):
         try:
             message = self._inbound.FromString(payload)
         except DecodeError as error:
-            log.error("%r ignores a frame that is no %s: %s", self, self._inbound.__name__, error)
+            log.error("%r ignores a frame that is not a %s: %s", self, self._inbound.__name__, error)
             close_all(fds)
             return
         try:
             self._on_message(message, fds)
         except Exception:
-            log.exception("%r: error in the handling of a message", self)
+            log.exception("%r: error while handling a message", self)
 
     def _end(self) -> None:
         if self._closed:
@@ -248,7 +221,7 @@ class Link(Generic[Inbound]):
         try:
             self._on_close(self)
         except Exception:
-            log.exception("%r: error in the handling of its end", self)
+            log.exception("%r: error while handling its end", self)
 
     def _enqueue(self, frame: _Outgoing) -> None:
         if not self._queue and not self._pause:
@@ -325,10 +298,6 @@ class Link(Generic[Inbound]):
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ending" if self._deaf else "open"
         return f"<Link {state} fd={self._fd} for {self._inbound.__name__}: {len(self._queue)} frames unsent>"
-
-
-def _open_spare() -> int:
-    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _received(ancillary: list[tuple[int, int, bytes]]) -> array[int]:

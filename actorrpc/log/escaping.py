@@ -68,7 +68,7 @@ class _Harmless:
         try:
             return escape(make(self._value))
         except BaseException as error:  # the text may be an app's exception's, and do anything
-            return f"<{type(self._value).__name__}, whose text cannot be had: {type(error).__name__}>"
+            return f"<{type(self._value).__name__}, whose text cannot be shown: {type(error).__name__}>"
 
 
 class LineFormatter(logging.Formatter):
@@ -95,7 +95,7 @@ class LineFormatter(logging.Formatter):
         try:
             return self.formatException(info)
         except BaseException as error:
-            return f"{info[0].__name__}, whose traceback cannot be had: {type(error).__name__}"
+            return f"{info[0].__name__}, whose traceback cannot be shown: {type(error).__name__}"
 
 
 #: As ``sys.exc_info`` has it.

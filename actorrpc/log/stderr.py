@@ -1,4 +1,4 @@
-"""The handler that writes to standard error, whether or not somebody reads it."""
+"""The handler that writes to standard error, whether or not anybody reads it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Handler(logging.Handler):
         super().__init__()
         self.setFormatter(formatter)
         self._encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-        # Made here: a record asks for the thread that makes it, and the writer's is none that gevent knows.
+        # Made here: a record asks for the thread that makes it, and gevent does not know the writer's.
         text = "%d lines are left out here: %s"
         self._note = logging.LogRecord("actorrpc", logging.WARNING, __file__, 0, text, (), None)
         _WRITER.note = self.note

@@ -1,4 +1,4 @@
-"""What nobody has caught, and what Python warns of, as lines of the log."""
+"""Exceptions that nothing has caught, and Python's warnings, as lines of the log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def install(log: logging.Logger) -> None:
     """Have Python, its threads, and gevent in all threads tell ``log``, in place of standard error."""
 
     def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        log.critical("this process ends: nobody has caught its error", exc_info=(kind, error, trace))
+        log.critical("this process ends with an error that nothing has caught", exc_info=(kind, error, trace))
 
     def of_thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_type is not SystemExit:  # as in Python's own

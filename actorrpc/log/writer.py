@@ -1,4 +1,5 @@
-"""Writes lines to a descriptor in a thread of the system's, so that nobody else ever waits for its reader.
+"""Writes lines to a descriptor in a thread of the operating system's, so that nothing else ever waits for
+whoever reads them.
 
 It may be a pipe that is full, a terminal that is stopped, or a disk that hangs. ``O_NONBLOCK`` would do for
 some of those, but belongs to the open file, which the parent and other processes have too.
@@ -84,7 +85,7 @@ class Writer:
         self._why = _SLOW
         self._running = False
         self._idle: list[Any] = []
-        #: The last thing written was no whole line.
+        #: The last thing written was not a whole line.
         self._torn = False
 
     def put(self, line: bytes) -> None:

@@ -16,7 +16,7 @@ _CUT = " […]"
 def do_all(log: logging.Logger, what: str, *duties: Callable[[], object]) -> None:
     """Do each of them, in order, also where an earlier one raises: that is logged, as an error in ``what``.
 
-    What is no Exception, such as a KeyboardInterrupt, is raised when all have been done.
+    What is not an Exception, such as a KeyboardInterrupt, is raised when all have been done.
     """
     interrupt: BaseException | None = None
     for duty in duties:
@@ -42,5 +42,5 @@ def reason(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception as failure:
-        text = f"its text cannot be had: {type(failure).__name__}"
+        text = f"its text cannot be shown: {type(failure).__name__}"
     return brief(f"{type(error).__name__}: {text}")

@@ -55,7 +55,7 @@ class WakeUp:
         if self._lock is not None:
             self._lock.release()
         else:
-            with suppress(ValueError):  # its loop is no more, nor is the one who waited
+            with suppress(ValueError):  # its loop is gone, and so is the one who waited
                 self._watcher.send()
 
     def close(self) -> None:

@@ -12,30 +12,11 @@ from contextlib import ExitStack, contextmanager
 
 from actorrpc.errors import ConfigError
 from actorrpc.forks import serves
+from actorrpc.net.addresses import parse_address
 
-__all__ = ["BACKLOG", "address_of", "open_listeners", "parse_bind"]
+__all__ = ["BACKLOG", "open_listeners"]
 
 BACKLOG = 4096
-
-
-def parse_bind(bind: str) -> tuple[str, int]:
-    """Split ``host:port`` or ``[IPv6]:port``. Raises ConfigError for anything else."""
-    host, colon, port = bind.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ConfigError(f"cannot bind to {bind!r}: write an IPv6 address as [{host}]:{port}")
-    if not (host and colon):
-        raise ConfigError(f"cannot bind to {bind!r}: write HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
-    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
-        raise ConfigError(f"cannot bind to {bind!r}: the port must be a number from 0 to 65535")
-    return host, int(port)
-
-
-def address_of(sock: socket.socket) -> str:
-    """What a socket is bound to, in the form that ``parse_bind`` reads."""
-    host, port = sock.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextmanager
@@ -59,10 +40,10 @@ def open_listeners(bind: str, count: int) -> Iterator[list[socket.socket]]:
 
 
 def _resolve(bind: str) -> tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]:
-    host, port = parse_bind(bind)
     try:
+        host, port = parse_address(bind)
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:  # a UnicodeError is a ValueError
         raise ConfigError(f"cannot bind to {bind!r}: {getattr(error, 'strerror', error)}") from error
     family, _, _, _, address = found[0]
     return family, address  # type: ignore[return-value]

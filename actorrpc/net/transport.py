@@ -17,6 +17,8 @@ from typing import Any, Protocol
 from gevent import get_hub
 from gevent.monkey import get_original
 
+from actorrpc.net.sockets import PlainSocket
+
 __all__ = ["Owner", "Transport"]
 
 #: One read. The loop's connections share a buffer, since a read and its decoding are one step of the loop;
@@ -38,7 +40,7 @@ _shared = _Shared()
 _READ, _WRITE = 1, 2
 
 #: Stands for the socket of a transport that has none yet, and behaves as one that has been closed.
-_NO_SOCKET: socket.socket = get_original("socket", "socket")()
+_NO_SOCKET = PlainSocket()
 _NO_SOCKET.close()
 
 # The C function itself: the ``select`` module wants a descriptor of its own to call it with, and at the limit

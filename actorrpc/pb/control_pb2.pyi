@@ -1,3 +1,4 @@
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -38,85 +39,11 @@ class Start(_message.Message):
     hub: int
     generation: int
     app: str
-    config: Config
+    config: _struct_pb2.Struct
     acceptor: bool
     until: float
     move_every: int
-    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[Config, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ...) -> None: ...
-
-class Config(_message.Message):
-    __slots__ = ("max_connections", "max_concurrent_streams", "max_receive_message_bytes", "max_unsent_bytes", "max_header_list_bytes", "max_state_bytes", "quiesce_timeout", "drain_timeout", "stream_window_bytes", "connection_window_bytes", "max_send_message_bytes", "max_unsent_connection_bytes", "max_mailbox", "flood_burst", "flood_rate", "handshake_timeout", "keepalive_time", "keepalive_timeout", "permit_keepalive_time", "permit_keepalive_without_calls", "max_connection_idle", "max_connection_age", "max_connection_age_grace", "max_stream_window_bytes", "max_connection_window_bytes", "max_incomplete_bytes", "full_timeout", "start_timeout", "max_identities", "identity_idle", "shared_connections", "max_move_time", "max_parsed_bytes", "max_parsed_hub_bytes", "compression")
-    MAX_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
-    MAX_CONCURRENT_STREAMS_FIELD_NUMBER: _ClassVar[int]
-    MAX_RECEIVE_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MAX_UNSENT_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MAX_HEADER_LIST_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MAX_STATE_BYTES_FIELD_NUMBER: _ClassVar[int]
-    QUIESCE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
-    DRAIN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
-    STREAM_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
-    CONNECTION_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MAX_SEND_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MAX_UNSENT_CONNECTION_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MAX_MAILBOX_FIELD_NUMBER: _ClassVar[int]
-    FLOOD_BURST_FIELD_NUMBER: _ClassVar[int]
-    FLOOD_RATE_FIELD_NUMBER: _ClassVar[int]
-    HANDSHAKE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
-    KEEPALIVE_TIME_FIELD_NUMBER: _ClassVar[int]
-    KEEPALIVE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
-    PERMIT_KEEPALIVE_TIME_FIELD_NUMBER: _ClassVar[int]
-    PERMIT_KEEPALIVE_WITHOUT_CALLS_FIELD_NUMBER: _ClassVar[int]
-    MAX_CONNECTION_IDLE_FIELD_NUMBER: _ClassVar[int]
-    MAX_CONNECTION_AGE_FIELD_NUMBER: _ClassVar[int]
-    MAX_CONNECTION_AGE_GRACE_FIELD_NUMBER: _ClassVar[int]
-    MAX_STREAM_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MAX_CONNECTION_WINDOW_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MAX_INCOMPLETE_BYTES_FIELD_NUMBER: _ClassVar[int]
-    FULL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
-    START_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
-    MAX_IDENTITIES_FIELD_NUMBER: _ClassVar[int]
-    IDENTITY_IDLE_FIELD_NUMBER: _ClassVar[int]
-    SHARED_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
-    MAX_MOVE_TIME_FIELD_NUMBER: _ClassVar[int]
-    MAX_PARSED_BYTES_FIELD_NUMBER: _ClassVar[int]
-    MAX_PARSED_HUB_BYTES_FIELD_NUMBER: _ClassVar[int]
-    COMPRESSION_FIELD_NUMBER: _ClassVar[int]
-    max_connections: int
-    max_concurrent_streams: int
-    max_receive_message_bytes: int
-    max_unsent_bytes: int
-    max_header_list_bytes: int
-    max_state_bytes: int
-    quiesce_timeout: float
-    drain_timeout: float
-    stream_window_bytes: int
-    connection_window_bytes: int
-    max_send_message_bytes: int
-    max_unsent_connection_bytes: int
-    max_mailbox: int
-    flood_burst: int
-    flood_rate: int
-    handshake_timeout: float
-    keepalive_time: float
-    keepalive_timeout: float
-    permit_keepalive_time: float
-    permit_keepalive_without_calls: bool
-    max_connection_idle: float
-    max_connection_age: float
-    max_connection_age_grace: float
-    max_stream_window_bytes: int
-    max_connection_window_bytes: int
-    max_incomplete_bytes: int
-    full_timeout: float
-    start_timeout: float
-    max_identities: int
-    identity_idle: float
-    shared_connections: str
-    max_move_time: float
-    max_parsed_bytes: int
-    max_parsed_hub_bytes: int
-    compression: bool
-    def __init__(self, max_connections: _Optional[int] = ..., max_concurrent_streams: _Optional[int] = ..., max_receive_message_bytes: _Optional[int] = ..., max_unsent_bytes: _Optional[int] = ..., max_header_list_bytes: _Optional[int] = ..., max_state_bytes: _Optional[int] = ..., quiesce_timeout: _Optional[float] = ..., drain_timeout: _Optional[float] = ..., stream_window_bytes: _Optional[int] = ..., connection_window_bytes: _Optional[int] = ..., max_send_message_bytes: _Optional[int] = ..., max_unsent_connection_bytes: _Optional[int] = ..., max_mailbox: _Optional[int] = ..., flood_burst: _Optional[int] = ..., flood_rate: _Optional[int] = ..., handshake_timeout: _Optional[float] = ..., keepalive_time: _Optional[float] = ..., keepalive_timeout: _Optional[float] = ..., permit_keepalive_time: _Optional[float] = ..., permit_keepalive_without_calls: bool = ..., max_connection_idle: _Optional[float] = ..., max_connection_age: _Optional[float] = ..., max_connection_age_grace: _Optional[float] = ..., max_stream_window_bytes: _Optional[int] = ..., max_connection_window_bytes: _Optional[int] = ..., max_incomplete_bytes: _Optional[int] = ..., full_timeout: _Optional[float] = ..., start_timeout: _Optional[float] = ..., max_identities: _Optional[int] = ..., identity_idle: _Optional[float] = ..., shared_connections: _Optional[str] = ..., max_move_time: _Optional[float] = ..., max_parsed_bytes: _Optional[int] = ..., max_parsed_hub_bytes: _Optional[int] = ..., compression: bool = ...) -> None: ...
+    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "generation")

@@ -129,7 +129,7 @@ def call(
     It is among the actor's ``self.calls`` until it ends, and ``identity`` is the actor's unless given. Use
     it for as many messages as the method takes, and for ``Talk_end(call)``.
 
-    Raises TypeError for what is no handler of such an actor, and as grpcio does for metadata.
+    Raises TypeError for what is not a handler of such an actor, and as grpcio does for metadata.
     """
     instance = getattr(handler, "__self__", None)
     if not isinstance(instance, Service):
@@ -151,7 +151,7 @@ def _route_of(recorder: Recorder, instance: Service, handler: object) -> Route:
         method = route.method
         if handler in [getattr(instance, name) for name in (method.handler, method.end_handler) if name]:
             return route
-    raise TypeError(f"{handler!r} handles no calls of {type(instance).__rpc__.name}")
+    raise TypeError(f"{handler!r} does not handle calls of {type(instance).__rpc__.name}")
 
 
 def _metadata(fields: Iterable[tuple[bytes, bytes]]) -> Metadata:

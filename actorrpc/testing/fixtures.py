@@ -2,8 +2,8 @@
 
     pytest_plugins = ["actorrpc.testing.fixtures"]
 
-It is no entry point, since pytest would then import gevent, and this, for the tests of every project in whose
-environment actorrpc is installed, and before a conftest.py could patch anything.
+It is not an entry point, since pytest would then import gevent, and this, for the tests of every project in
+whose environment actorrpc is installed, and before a conftest.py could patch anything.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ log = logging.getLogger("actorrpc.hub")
 class Raised(logging.Filter):
     """Sees the errors that the hubs of one thread log, from now on until ``close``.
 
-    It is no handler: where a program has none, and the hub's logger had one, nothing would be printed.
+    It is not a handler: where a program has none, and the hub's logger had one, nothing would be printed.
     """
 
     def __init__(self, thread: int) -> None:

@@ -19,7 +19,8 @@ from actorrpc.hub.runtime.grpcio import cooperate_if_patched
 from actorrpc.hub.serving.connection import Connection as Served
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.loop.timers import every
-from actorrpc.net.listening import address_of, open_listeners
+from actorrpc.net.addresses import address_text
+from actorrpc.net.listening import open_listeners
 from actorrpc.pb.control_pb2 import MoveResult
 from actorrpc.server import SETTLE
 from actorrpc.testing.hubs import Hubs
@@ -80,7 +81,7 @@ class Server:
         except BaseException:
             self._hubs.close()
             raise
-        self.address = address_of(sock)
+        self.address = address_text(sock.getsockname())
         self._hubs.nodes[0].listen(sock.dup())
         self._settlers = [every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes]
         enter()
@@ -157,7 +158,7 @@ class Server:
 
     def _run(self, function: Callable[[], T]) -> T:
         if self._stopped:
-            raise RuntimeError(f"{self!r} serves no more")
+            raise RuntimeError(f"{self!r} no longer serves")
         # A move waits for handlers, and perhaps for one that is under way already.
         return self._thread.run(function, PATIENCE + 3 * self._config.quiesce_timeout)
 
@@ -240,8 +241,8 @@ def serve(
     connection is moved on to the next hub after so many messages and replies: 1 finds what does not survive
     a move. Any client in any thread can call it, asyncio's too.
 
-    Raises ConfigError if it cannot serve, and TypeError for what is no App. Nothing is left after the block:
-    no thread, socket or connection.
+    Raises ConfigError if it cannot serve, and TypeError for what is not an App. Nothing is left after the
+    block: no thread, socket or connection.
     """
     cooperate_if_patched()
     if not isinstance(app, App):

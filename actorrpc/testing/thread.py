@@ -102,7 +102,7 @@ class LoopThread:
         except TimeoutError:
             if answer.done():  # it is the function's own
                 raise
-        raise Stuck(f"nothing comes of it in {timeout:g} s: {self._name} is here:\n{self._stack()}")
+        raise Stuck(f"no answer in {timeout:g} s: {self._name} is here:\n{self._stack()}")
 
     def stop(self) -> None:
         """End the loop, whatever waits in it, and the thread. Raises Stuck if it does not come round."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from time import monotonic
 from typing import NamedTuple
 
+from actorrpc.percentile import percentile
 from benchmarks.accounting import core_wait
 from benchmarks.arena import arena
 from benchmarks.capacity.population import population
 from benchmarks.processes import BenchmarkError
-from benchmarks.trips import percentile
 
 __all__ = ["Measured", "Setting", "measure"]
 

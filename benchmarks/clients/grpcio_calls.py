@@ -20,6 +20,7 @@ from pathlib import Path
 
 import grpc
 
+from actorrpc.net.addresses import parse_address
 from benchmarks.gen.bench_pb2 import Count, Note
 from benchmarks.gen.bench_pb2_grpc import CounterStub, EchoStub
 
@@ -85,7 +86,7 @@ async def run(options: argparse.Namespace) -> None:
                 await call(next(each))
 
         await asyncio.gather(*(worker(caller) for caller in callers for _ in range(options.in_flight)))
-        found = connections_to(int(options.address.rpartition(":")[2]))
+        found = connections_to(parse_address(options.address)[1])
         if found != options.channels:
             raise ValueError(f"{options.channels} channels have {found} connections")
 

@@ -12,6 +12,7 @@ from functools import cache
 
 from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
 
+from actorrpc.net.addresses import parse_address
 from benchmarks.http2 import ACK, END_HEADERS, END_STREAM, PREFACE, Frame, Type, split
 
 __all__ = ["CallFailed", "Connection", "Method"]
@@ -56,8 +57,7 @@ class Connection:
     """A connection, and what is under way on it: for each call a moment that the caller gives."""
 
     def __init__(self, address: str) -> None:
-        host, _, port = address.rpartition(":")
-        self._sock = socket.create_connection((host, int(port)), _TIMEOUT)
+        self._sock = socket.create_connection(parse_address(address), _TIMEOUT)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._partial = b""
         self._stream = -1

@@ -43,9 +43,10 @@ def test_names() -> None:
     ("name", "error"),
     [
         ("bogus", "no policy 'bogus': take none, count,"),
+        ("bogus:", "give it as package.module:attribute"),
         (f"{__name__}:Unusable", "has no plan"),
-        (f"{__name__}:Missing", "cannot be made: AttributeError"),
-        ("no.such.module:Policy", "cannot be made: ModuleNotFoundError"),
+        (f"{__name__}:Missing", "does not import: AttributeError"),
+        ("no.such.module:Policy", "does not import: ModuleNotFoundError"),
     ],
 )
 def test_what_is_no_policy(name: str, error: str) -> None:

@@ -18,6 +18,7 @@ import grpc
 
 from actorrpc.broker.admin import ask
 from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.net.addresses import parse_address
 from actorrpc.pb.admin_pb2 import Request
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
@@ -42,11 +43,10 @@ def until(look: Callable[[], Found]) -> Found:
 
 def is_free(address: str) -> bool:
     """Whether nobody listens there: a process that was killed lets go of its sockets some time after."""
-    host, _, port = address.rpartition(":")
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections may linger
         try:
-            sock.bind((host, int(port)))
+            sock.bind(parse_address(address))
             sock.listen()
         except OSError:
             return False

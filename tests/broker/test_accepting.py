@@ -12,6 +12,7 @@ from contextlib import ExitStack
 import grpc
 import pytest
 
+from actorrpc.net.addresses import parse_address
 from tests.broker.servers import Client, ServerProcess, group_members, until
 from tests.hub.raw_client import RawClient
 from tests.wire import raw
@@ -256,9 +257,8 @@ def test_without_a_broker_hubs_accept_as_before(serve: Serve, crowd: Crowd, acce
     done = server.run("stop")
     assert done.returncode == 0
     until(lambda: not group_members(server.pid))
-    host, _, port = server.address.rpartition(":")
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((host, int(port)))
+        socket.create_connection(parse_address(server.address))
 
 
 def test_without_a_broker_the_lowest_hub_that_is_heard_accepts(serve: Serve, crowd: Crowd) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from actorrpc.broker.admin import answers
 from actorrpc.ipc.framing import encode
+from actorrpc.net.addresses import parse_address
 from actorrpc.pb.admin_pb2 import Reply, Request
 from tests.broker.servers import PATIENCE, ServerProcess, until
 
@@ -101,10 +102,9 @@ def test_an_answer_may_be_larger_than_a_question(
 ) -> None:
     count = 400
     server = serve("--handshake-timeout", 0, hubs=1)
-    host, _, port = server.address.rpartition(":")
     with ExitStack() as opened:
         for _ in range(count):
-            opened.enter_context(socket.create_connection((host, int(port))))
+            opened.enter_context(socket.create_connection(parse_address(server.address)))
         until(lambda: server.hub(0)["connections"] == count)
         assert len(server.connections()) == count
         caller = call(server)

@@ -112,9 +112,9 @@ def test_a_policy_that_fails_harms_nobody(serve: Serve, connect: Connect, tmp_pa
 
 def test_a_policy_that_cannot_be_made(serve: Serve, tmp_path: Path) -> None:
     for name, why in (
-        ("Cannot", "policy my_policies:Cannot cannot be made: OSError: no"),
-        ("Planless", "policy my_policies:Planless has no plan(view)"),
-        ("Absent", "policy my_policies:Absent cannot be made: AttributeError"),
+        ("Cannot", "policy 'my_policies:Cannot' cannot be made: OSError: no"),
+        ("Planless", "policy 'my_policies:Planless' has no plan(view)"),
+        ("Absent", "policy 'my_policies:Absent' does not import: AttributeError"),
     ):
         server = with_policy(serve, tmp_path, name, ready=False)
         assert server.wait() == 2

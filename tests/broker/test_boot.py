@@ -132,7 +132,7 @@ def test_an_app_whose_import_hangs(serve: Serve, tmp_path: Path, how: str) -> No
     assert server.wait() == 2
     assert shown in server.errors
     assert "broken.py" in server.errors, "where it hangs"
-    assert "actorrpc: error: hub 0 does not serve after 8 s (--start-timeout)" in server.errors
+    assert "actorrpc: error: hub 0 still does not serve after 8 s (--start-timeout)" in server.errors
     assert group_members(server.pid) == []
 
 
@@ -147,7 +147,7 @@ from tests.apps.shapes import app
     server = serve("--start-timeout", 12, **options)
     (tmp_path / "hang").touch()
     os.kill(server.hub(1)["pid"], signal.SIGKILL)
-    until(lambda: "hub 1 does not serve after 12 s (--start-timeout): killed" in server.errors)
+    until(lambda: "hub 1 still does not serve after 12 s (--start-timeout): killed" in server.errors)
     assert "broken.py" in server.errors, "where it hangs"
     (tmp_path / "hang").unlink()
     until(lambda: server.hub(1)["state"] == "serving")

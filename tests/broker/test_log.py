@@ -188,5 +188,5 @@ def test_a_hub_says_why_it_dies(serve: Serve, tmp_path: Path) -> None:
     os.kill(server.hub(0)["pid"], signal.SIGUSR1)
     until(lambda: "exited with status 1" in server.errors)
     last, _, _ = server.errors.partition(" WARNING broker: ")
-    assert "CRITICAL hub 0: this process ends: nobody has caught its error\n    Traceback" in last
+    assert "CRITICAL hub 0: this process ends with an error that nothing has caught\n    Traceback" in last
     assert "\n    RuntimeError: the reason\n    of its end\n" in last

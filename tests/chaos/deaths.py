@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from actorrpc.ipc.framing import request
+from actorrpc.ipc.request import request
 from actorrpc.pb.admin_pb2 import Reply, Request
 from tests.chaos.crew import Crew, Lost
 from tests.chaos.mover import Mover

@@ -6,21 +6,20 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from actorrpc.percentile import percentile
+
 __all__ = ["cpu_seconds", "summary"]
 
-QUANTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999, "max": 1.0}
+PERCENTILES = {"p50": 50, "p99": 99, "p999": 99.9, "max": 100}
 
 
 def summary(times: Iterable[float]) -> dict[str, float]:
-    """Count, and quantiles by the nearest rank: seconds in, milliseconds out."""
+    """Count, and percentiles: seconds in, milliseconds out."""
     ordered = sorted(times)
     if not ordered:
-        return {"count": 0, **dict.fromkeys(QUANTILES, 0.0)}
-    last = len(ordered) - 1
-    return {
-        "count": len(ordered),
-        **{name: round(ordered[round(last * at)] * 1000, 2) for name, at in QUANTILES.items()},
-    }
+        return {"count": 0, **dict.fromkeys(PERCENTILES, 0.0)}
+    found = {name: round(percentile(ordered, at) * 1000, 2) for name, at in PERCENTILES.items()}
+    return {"count": len(ordered), **found}
 
 
 def cpu_seconds(pid: int) -> float:

@@ -19,7 +19,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from actorrpc.ipc.framing import FrameReader, encode, request
+from actorrpc.ipc.framing import FrameReader, encode
+from actorrpc.ipc.request import request
 from actorrpc.pb.admin_pb2 import Reply, Request
 
 __all__ = ["Mover", "Moves"]

@@ -16,6 +16,7 @@ import h2.connection
 import h2.events
 import h2.settings
 
+from actorrpc.net.addresses import address_text, parse_address
 from tests.apps.storm import body
 from tests.apps.storm_pb2 import Number
 from tests.chaos.crew import Deaths, Orders, tell
@@ -33,15 +34,14 @@ class SlowReader:
     """One connection with one Talk after the other: one message, many large replies."""
 
     def __init__(self, address: str) -> None:
-        host, _, port = address.rpartition(":")
         self.received = 0
         self.calls = 0
         self._sock = socket.socket()
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
         self._sock.settimeout(FORGOTTEN)
-        self._sock.connect((host, int(port)))
-        self.peer = "{}:{}".format(*self._sock.getsockname())
+        self._sock.connect(parse_address(address))
+        self.peer = address_text(self._sock.getsockname())
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         window = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1}
         self._h2.local_settings = h2.settings.Settings(client=True, initial_values=window)

@@ -24,6 +24,7 @@ import h2.config
 import h2.connection
 import h2.events
 
+from actorrpc.net.addresses import address_text, parse_address
 from tests.chaos.crew import Deaths, Orders, tell
 from tests.chaos.figures import summary
 
@@ -55,10 +56,9 @@ class Stopwatch:
     def connect(self, deaths: int = 0) -> None:
         """Begin, or begin again after so many deaths: calls that were under way are forgotten."""
         self.born = deaths
-        host, _, port = self._address.rpartition(":")
         self._due: dict[int, float] = {}
-        self.sock = socket.create_connection((host, int(port)))
-        self.peer = "{}:{}".format(*self.sock.getsockname())
+        self.sock = socket.create_connection(parse_address(self._address))
+        self.peer = address_text(self.sock.getsockname())
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self._h2.initiate_connection()

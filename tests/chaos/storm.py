@@ -29,7 +29,7 @@ ROOM = 6
 #: For how many seconds after a home's death its topics may say something again.
 AFTERMATH = 10.0
 #: What the broker answers where no hub began with a move.
-NOT_BEGUN = ("no such connection", "it is on no hub", "hub ")
+NOT_BEGUN = ("no such connection", "it is not on any hub", "hub ")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any
 import grpc
 import pytest
 
-from actorrpc.ipc.framing import request
+from actorrpc.ipc.request import request
 from actorrpc.pb.admin_pb2 import Reply, Request
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from actorrpc.ipc.framing import request
+from actorrpc.ipc.request import request
 from actorrpc.pb.admin_pb2 import Reply, Request
 from tests.apps.storm_actorrpc import InspectorStub
 from tests.apps.storm_pb2 import Number

@@ -102,6 +102,7 @@ def test_an_app_takes_what_derives_from_them(generated: Path) -> None:
         import actorrpc
         from chat_actorrpc import ChatBase
         from odd_names_actorrpc import OddsBase
+        from actorrpc.hub.calls.route import routes_of
         from plain_actorrpc import EchoBase, NothingBase
         from shop.api.v1.cart_actorrpc import CartsBase
 
@@ -110,7 +111,8 @@ def test_an_app_takes_what_derives_from_them(generated: Path) -> None:
                 return None
 
         app = actorrpc.App([Chat, OddsBase, EchoBase, NothingBase, CartsBase])
-        assert {"/chat.Chat/Join", "/odd.Odds/import", "/odd.Odds/__private", "/Echo/Say"} <= set(app.routes)
+        wanted = {"/chat.Chat/Join", "/odd.Odds/import", "/odd.Odds/__private", "/Echo/Say"}
+        assert wanted <= set(routes_of(app))
         """,
         generated,
     )
@@ -120,6 +122,7 @@ def test_names_that_python_mangles(generated: Path) -> None:
     run(
         """
         import actorrpc
+        from actorrpc.hub.calls.route import routes_of
         from odd_names_actorrpc import OddsBase
 
         class Odds(OddsBase):
@@ -132,7 +135,7 @@ def test_names_that_python_mangles(generated: Path) -> None:
         setattr(Odds, "__private", lambda self, request, call: request)
         assert getattr(Odds(), "__private")("hers", None) == "hers"
         assert "private_" not in dir(Odds)
-        assert actorrpc.App([Odds]).routes["/odd.Odds/__private"].handler(Odds(), "his", None) == "his"
+        assert routes_of(actorrpc.App([Odds]))["/odd.Odds/__private"].handler(Odds(), "his", None) == "his"
         """,
         generated,
     )

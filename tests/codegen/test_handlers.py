@@ -16,6 +16,7 @@ import actorrpc
 from actorrpc.client import Stub
 from actorrpc.codegen.handlers import handler_names, is_taken
 from actorrpc.codegen.plugin import respond
+from actorrpc.hub.calls.route import routes_of
 from actorrpc.service import is_special
 
 BASES = actorrpc.Actor.__mro__
@@ -130,9 +131,9 @@ def test_a_service_of_all_names_that_are_taken() -> None:
         return message
 
     service = type("S", (made["SBase"],), {f"{name}_": handle for name in TAKEN})
-    app = actorrpc.App([service])
-    assert app.routes.keys() == {f"/p.S/{name}" for name in TAKEN}
-    assert all(route.handler is handle for route in app.routes.values())
+    routes = routes_of(actorrpc.App([service]))
+    assert routes.keys() == {f"/p.S/{name}" for name in TAKEN}
+    assert all(route.handler is handle for route in routes.values())
     special = {name for name in TAKEN if is_special(name)}
     assert vars(made["SBase"]).keys() & set(TAKEN) - special == {"_settable"}  # of every class
     stub: Stub = made["SStub"](Recorder())
@@ -182,5 +183,5 @@ def test_names_that_mean_something_else(methods: list[str], written: dict[str, o
 
 
 def test_the_route_shows_its_handler() -> None:
-    app = actorrpc.App([made_of("key")])
-    assert repr(app.routes["/p.S/key"]) == "<Route /p.S/key to SBase.key_>"
+    routes = routes_of(actorrpc.App([made_of("key")]))
+    assert repr(routes["/p.S/key"]) == "<Route /p.S/key to SBase.key_>"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from actorrpc.net.addresses import parse_address
 from tests.apps.shapes_pb2 import Item
 from tests.broker.servers import ROOT, environment
 from tests.forks.bystander import PATIENCE, Bystander
@@ -77,8 +78,7 @@ def test_a_child_has_no_part_in_the_server(
     assert shared & set(child.descriptors().values()) == own
     said = program.end()
     assert said == f"stopped {program.process.pid}\n"
-    host, _, port = program.address.rpartition(":")
-    with socket.create_server((host, int(port))):
+    with socket.create_server(parse_address(program.address)):
         assert child.alive
 
 

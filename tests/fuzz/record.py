@@ -22,6 +22,7 @@ from pathlib import Path
 
 import grpc
 
+from actorrpc.net.addresses import parse_address
 from tests.apps.shapes_pb2 import Item
 from tests.interop.served import served
 
@@ -244,7 +245,7 @@ def _missing(name: str) -> bool:
 
 @contextmanager
 def _proxied(address: str, name: str) -> Iterator[str]:
-    proxy = Proxy(int(address.rpartition(":")[2]))
+    proxy = Proxy(parse_address(address)[1])
     try:
         yield proxy.address
     finally:

@@ -16,6 +16,7 @@ from types import TracebackType
 
 import hpack
 
+from actorrpc.net.addresses import address_text, parse_address
 from tests.wire import raw
 
 #: How long a server may take to answer what is not a flood.
@@ -37,13 +38,12 @@ class Attacker:
     """One connection, and all that the server has said on it."""
 
     def __init__(self, address: str, opening: bytes = raw.OPEN, *, receive_buffer: int = 0) -> None:
-        host, _, port = address.rpartition(":")
         self._sock = socket.socket()
         if receive_buffer:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._sock.connect((host, int(port)))
+        self._sock.connect(parse_address(address))
         #: As the server names this client.
-        self.name = "{}:{}".format(*self._sock.getsockname())
+        self.name = address_text(self._sock.getsockname())
         self._sock.setblocking(False)
         self._partial = b""
         self._block = b""

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from actorrpc.percentile import percentile
+
 #: Between two calls; the hub is to have time to spare.
 PAUSE = 0.001
 #: No call of it takes as long as that.
@@ -39,7 +41,7 @@ class Latencies:
 
     @property
     def p99(self) -> float:
-        return sorted(self.seconds)[len(self.seconds) * 99 // 100]
+        return percentile(self.seconds, 99)
 
     def __str__(self) -> str:
         times = f"p50 {self.p50 * 1000:.1f} ms, p99 {self.p99 * 1000:.1f} ms, max {max(self.seconds):.3f} s"

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from actorrpc.net.addresses import parse_address
 from tests.wire import raw
 
 __all__ = ["RawClient", "raw_client"]
@@ -18,8 +19,7 @@ class RawClient:
     """One connection. ``frames`` is what has been received, as (type, flags, stream, payload)."""
 
     def __init__(self, address: str) -> None:
-        host, _, port = address.rpartition(":")
-        self.sock = socket.create_connection((host, int(port)))
+        self.sock = socket.create_connection(parse_address(address))
         self.sock.settimeout(PATIENCE)
         self.port = self.sock.getsockname()[1]
         self.frames: list[tuple[int, int, int, bytes]] = []

@@ -14,6 +14,7 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.node import Node
+from actorrpc.net.addresses import parse_address
 from actorrpc.pb import control_pb2
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
@@ -480,5 +481,5 @@ def test_nothing_is_left_of_a_thousand_that_passed() -> None:
 def test_repr_tells_the_state() -> None:
     with serving(app, 2, spread=True) as hubs:
         assert "1 listeners, 0 in the lobby, 0 refusals" in repr(hubs.nodes[0].reception)
-        with socket.create_connection(("127.0.0.1", int(hubs.address.rpartition(":")[2]))):
+        with socket.create_connection(("127.0.0.1", parse_address(hubs.address)[1])):
             pass

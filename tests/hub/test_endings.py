@@ -20,6 +20,7 @@ from actorrpc.hub.moving.target import Target
 from actorrpc.hub.phase import CLOSING
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.net import linger
+from actorrpc.net.addresses import parse_address
 from actorrpc.net.transport import Transport
 from actorrpc.service import ServiceSpec
 from actorrpc.wire.session import Session
@@ -72,10 +73,9 @@ class SlowReader(RawClient):
     """A client that reads when it is told to, into a small buffer."""
 
     def __init__(self, address: str) -> None:
-        host, _, port = address.rpartition(":")
         self.sock = socket.socket()
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        self.sock.connect((host, int(port)))
+        self.sock.connect(parse_address(address))
         self.sock.settimeout(20)
         self.frames = []
         self._rest = b""

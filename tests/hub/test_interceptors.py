@@ -716,8 +716,8 @@ class Narrow(actorrpc.Interceptor):
     ("given", "words"),
     [
         ([Notes], "interceptors are instances: give App Notes(), not the class"),
-        (["auth"], "'auth' is no interceptor: derive it from actorrpc.Interceptor"),
-        ([Echo], "is no interceptor"),
+        (["auth"], "'auth' is not an interceptor: derive it from actorrpc.Interceptor"),
+        ([Echo], "is not an interceptor"),
         (Gate(), "give App a list of them"),
         ([Async()], "Async.on_call is async: actorrpc runs plain functions on gevent; drop the async"),
         ([Narrow()], "Narrow.on_end must take (self, call, status, message): too many positional arguments"),

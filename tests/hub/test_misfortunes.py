@@ -22,6 +22,7 @@ from actorrpc.hub.moving.move_cost import MoveCosts
 from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.node import Node
 from actorrpc.hub.topics import numbered_log as topic_log
+from actorrpc.net.addresses import parse_address
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
@@ -423,8 +424,8 @@ def test_a_subscription_that_fell_behind_says_so_and_an_actor_goes_on(monkeypatc
 @pytest.mark.parametrize("flood", ["ping", "unknown method"])
 def test_a_client_that_asks_and_never_reads_is_not_read_either(flood):
     with serving(app, permit_keepalive_time=0, flood_burst=0) as hubs:
-        host, _, port = hubs.address.rpartition(":")
-        with socket.create_connection((host, int(port))) as sock:
+        address = parse_address(hubs.address)
+        with socket.create_connection(address) as sock:
             sock.settimeout(1)
             sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
             connection = hubs.connection()
@@ -469,10 +470,9 @@ def test_a_client_that_leaves_early_leaves_nothing_behind():
         fields = [(":method", "POST"), (":scheme", "http"), (":path", "/shapes.Stateful/Unary")]
         block = hpack.Encoder().encode([*fields, ("content-type", "application/grpc"), ("te", "trailers")])
         request = len(block).to_bytes(3, "big") + b"\1\4\0\0\0\1" + block
-        host, _, port = hubs.address.rpartition(":")
         node = hubs.nodes[0]
         for whole in (False, True):  # before the message has come, and while on_connect runs
-            with socket.create_connection((host, int(port))) as sock:
+            with socket.create_connection(parse_address(hubs.address)) as sock:
                 sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + head + request)
                 hubs.wait_for(lambda: any(c.calls for c in node.connections.values()))
                 if whole:

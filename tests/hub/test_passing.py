@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from actorrpc.hub.accepting.listener import PlainSocket
 from actorrpc.hub.accepting.passing import Guest, Passing
+from actorrpc.net.sockets import PlainSocket
 from actorrpc.pb import control_pb2
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from actorrpc.config import Config
 from actorrpc.hub.accepting import reception as module
-from actorrpc.hub.accepting.listener import Listener, PlainSocket
+from actorrpc.hub.accepting.listener import Listener
 from actorrpc.hub.accepting.passing import Guest, Neighbour
 from actorrpc.hub.accepting.reception import LOOK, NEXT_STEP, REFUSALS_PER_STEP, Reception
+from actorrpc.net.sockets import PlainSocket
 from actorrpc.pb import control_pb2
 
 

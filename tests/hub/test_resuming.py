@@ -281,7 +281,7 @@ def test_an_older_state_is_upgraded() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        (Version2, Version1, "version 2, and 1 is known here"),
+        (Version2, Version1, "version 2, and this hub knows version 1"),
         (Version1, Forgetful, "Forgetful.upgrade"),
         (Version1, Wrong, "returned str, not its state"),
     ],
@@ -346,12 +346,12 @@ def test_a_target_refuses_what_is_not_all_there() -> None:
             assert bytes(view) == snapshot
         with pytest.raises(ValueError, match="over the limit of 1000"), unpacked(prepare, fds, 1000):
             pass
-        with pytest.raises(ValueError, match="not all there"), unpacked(prepare, (), 1 << 20):
+        with pytest.raises(ValueError, match="is incomplete"), unpacked(prepare, (), 1 << 20):
             pass
         with pytest.raises(PermissionError):
             os.truncate(fds[0], 5)
         prepare.snapshot_bytes += 1
-        with pytest.raises(ValueError, match="not all there"), unpacked(prepare, fds, 1 << 20):
+        with pytest.raises(ValueError, match="is incomplete"), unpacked(prepare, fds, 1 << 20):
             pass
     small = control_pb2.Prepare()
     with packed(small, b"small") as fds, unpacked(small, fds, 10) as view:

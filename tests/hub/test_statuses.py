@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 
 import actorrpc
 from actorrpc import RpcError, StatusCode
+from actorrpc.net.addresses import parse_address
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
@@ -145,9 +146,8 @@ def test_handlers_see_all_values_and_none_of_the_protocols_own():
 
 def exchange(hubs: Hubs, *requests: bytes) -> dict[int, list[tuple[str, Any]]]:
     """What a client sees of each stream that these frames begin, once all have ended."""
-    host, _, port = hubs.address.rpartition(":")
     received = b""
-    with socket.create_connection((host, int(port)), timeout=10) as sock:
+    with socket.create_connection(parse_address(hubs.address), timeout=10) as sock:
         sock.sendall(raw.OPEN + b"".join(requests))
         while ended(received) < len(requests):
             received += sock.recv(1 << 16)

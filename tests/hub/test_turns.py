@@ -16,6 +16,7 @@ import grpc
 import pytest
 
 import actorrpc
+from actorrpc.net.addresses import parse_address
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item, Tally
@@ -429,8 +430,7 @@ def test_replies_of_one_turn_of_the_loop_go_out_in_one_send(hubs):
         ("te", "trailers"),
         ("content-type", "application/grpc"),
     ]
-    host, _, port = hubs.address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as sock:
+    with socket.create_connection(parse_address(hubs.address), timeout=10) as sock:
         for stream in range(1, 65, 2):
             client.send_headers(stream, headers)
             client.send_data(stream, b"\0\0\0\0\0", end_stream=True)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from actorrpc.ipc.framing import request
+from actorrpc.ipc.request import request
 from actorrpc.pb.admin_pb2 import Reply, Request
 
 T = TypeVar("T")

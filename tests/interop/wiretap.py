@@ -13,6 +13,7 @@ from threading import Thread
 
 import hpack
 
+from actorrpc.net.addresses import parse_address
 from benchmarks.http2 import END_HEADERS, PREFACE, Frame, split
 
 HEADERS, CONTINUATION = 0x1, 0x9
@@ -75,7 +76,6 @@ class Wiretap:
         return {name.strip() for offer in offers for name in offer.split(",")} - {""}
 
     def _accept(self) -> None:
-        host, _, port = self._server.rpartition(":")
         while True:
             try:
                 client, _ = self._listener.accept()
@@ -83,7 +83,7 @@ class Wiretap:
                 break
             sides = (Direction(), Direction())
             self.connections.append(sides)
-            upstream = socket.create_connection((host, int(port)))
+            upstream = socket.create_connection(parse_address(self._server))
             thread = Thread(target=_forward, args=(client, upstream, *sides))
             self._threads.append(thread)
             thread.start()

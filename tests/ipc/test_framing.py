@@ -1,22 +1,13 @@
-"""Frames and descriptors, cut at every place, and the blocking request."""
+"""Frames and descriptors, cut at every place."""
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from threading import Thread
 
 import pytest
 
-from actorrpc.ipc import framing
 from actorrpc.ipc.framing import BrokenFrame, FrameReader, encode
-from actorrpc.pb.control_pb2 import Peer, Prepare, ToHub
-
-WAIT = 60
+from actorrpc.pb.control_pb2 import Prepare
 
 
 def text(value: str) -> Prepare:
@@ -62,54 +53,3 @@ def test_lost_descriptors_leave_the_next_frames_alone() -> None:
     assert reader.next_frame() == (text("a").SerializeToString(), ())
     assert reader.next_frame() == (text("b").SerializeToString(), (second,))
     os.close(second)
-
-
-def answering(path: str, answer: Callable[[socket.socket], object]) -> Thread:
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen()
-
-    def run() -> None:
-        conn, _ = listener.accept()
-        with conn, listener:
-            answer(conn)
-
-    thread = Thread(target=run)
-    thread.start()
-    return thread
-
-
-def test_request_sends_and_reads_whole_frames(tmp_path: Path) -> None:
-    path = f"{tmp_path}/sock"
-    big = Prepare(snapshot=bytes(1_000_000))
-    asked = []
-
-    def answer(conn: socket.socket) -> None:
-        reader = FrameReader()
-        while not (frame := reader.next_frame()):
-            reader.receive(conn.recv(10))
-        asked.append(ToHub.FromString(frame[0]))
-        conn.sendall(encode(big))
-
-    thread = answering(path, answer)
-    assert framing.request(path, ToHub(peer=Peer(hub=3)), Prepare, WAIT) == big
-    thread.join()
-    assert asked[0].peer.hub == 3
-
-
-def test_request_tells_an_early_end_and_silence(tmp_path: Path) -> None:
-    thread = answering(f"{tmp_path}/a", lambda conn: conn.sendall(b"\0\0"))
-    with pytest.raises(ConnectionError):
-        framing.request(f"{tmp_path}/a", text("x"), Prepare, WAIT)
-    thread.join()
-    thread = answering(f"{tmp_path}/b", lambda conn: conn.recv(99) and conn.recv(99))
-    with pytest.raises(TimeoutError):
-        framing.request(f"{tmp_path}/b", text("x"), Prepare, 0.05)
-    thread.join()
-    with pytest.raises(FileNotFoundError):
-        framing.request(f"{tmp_path}/c", text("x"), Prepare, WAIT)
-
-
-def test_the_command_lines_half_imports_no_gevent() -> None:
-    check = "import sys, actorrpc.ipc.framing; sys.exit('gevent' in sys.modules)"
-    subprocess.run([sys.executable, "-c", check], check=True)

@@ -359,7 +359,7 @@ def test_a_payload_that_does_not_parse_is_skipped(
     with open("/dev/null") as null:
         send_with_fds(plain, b"\0\0\0\1\1\xff" + encode(text("next")), [null.fileno()])
     assert end.next_text() == "next"
-    assert "no Prepare" in caplog.text
+    assert "not a Prepare" in caplog.text
 
 
 def test_an_exception_in_on_message_breaks_nothing(

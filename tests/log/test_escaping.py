@@ -137,7 +137,7 @@ def test_each_logger_escapes_what_it_is_given(name: str) -> None:
     assert kept.texts == [
         "a\\nb, 'c\\x1b', d\\ne, 5",
         "f\\ng",
-        "<Mute, whose text cannot be had: SystemExit>",
+        "<Mute, whose text cannot be shown: SystemExit>",
         "a\\b, as it is, of 7",
     ]
 

@@ -138,7 +138,10 @@ log.error("yes")
 
 
 UNCAUGHT = {
-    "program": ("raise Said(TEXT)", "CRITICAL program: this process ends: nobody has caught its error"),
+    "program": (
+        "raise Said(TEXT)",
+        "CRITICAL program: this process ends with an error that nothing has caught",
+    ),
     "greenlet": ("gevent.spawn(fail, TEXT).join()", "ERROR program: <Greenlet at "),
     "callback": ("gevent.get_hub().loop.run_callback(fail, TEXT)\ngevent.sleep(0)", "ERROR program: "),
     "thread": ("t = threading.Thread(target=fail, args=(TEXT,))\nt.start(); t.join()", "ERROR program: "),

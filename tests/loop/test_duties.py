@@ -53,5 +53,5 @@ def test_brief(text: str, told: str) -> None:
 
 def test_reasons() -> None:
     assert reason(ValueError("so")) == "ValueError: so"
-    assert reason(Mute()) == "Mute: its text cannot be had: ZeroDivisionError"
+    assert reason(Mute()) == "Mute: its text cannot be shown: ZeroDivisionError"
     assert len(reason(ValueError("x" * 10**6))) == LONGEST

@@ -273,7 +273,7 @@ class Misspelt(StatefulBase):
 def test_what_is_wrong_is_said() -> None:
     with pytest.raises(actorrpc.ConfigError, match="Unari"):
         testing.actor(Misspelt)
-    with pytest.raises(actorrpc.ConfigError, match="is no service"):
+    with pytest.raises(actorrpc.ConfigError, match="is not a service"):
         testing.actor(str)  # type: ignore[type-var]
     with pytest.raises(TypeError, match=r"Stateful has a shapes\.Tally as its state"):
         testing.actor(Stateful, state=Item())
@@ -283,7 +283,7 @@ def test_what_is_wrong_is_said() -> None:
     for wrong in (Stateful.Unary, test_identities, 5):
         with pytest.raises(TypeError, match="takes the handler of an actor"):
             testing.call(wrong)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="handles no calls"):
+    with pytest.raises(TypeError, match="does not handle calls"):
         testing.call(actor.on_connect)
     with pytest.raises(TypeError, match=r"was not made by actorrpc\.testing\.actor"):
         testing.published(StatelessBase())

@@ -21,6 +21,7 @@ import pytest
 import actorrpc
 from actorrpc import hub_values as shared
 from actorrpc import testing
+from actorrpc.net.addresses import parse_address
 from actorrpc.testing import thread as loops
 from tests.apps.shapes import Stateful, app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessStub
@@ -330,7 +331,7 @@ def test_it_may_stop_in_the_midst_of_the_block(server: testing.Server) -> None:
     assert error.value.code() is grpc.StatusCode.UNAVAILABLE
     server.stop()
     for ask in (server.move, server.move_all, lambda: server.connections):
-        with pytest.raises(RuntimeError, match="stopped> serves no more"):
+        with pytest.raises(RuntimeError, match="stopped> no longer serves"):
             ask()
 
 
@@ -356,9 +357,8 @@ def test_calls_may_end_in_the_drain_timeout(server: testing.Server) -> None:
 
 
 def _accepts(address: str) -> bool:
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port))).close()
+        socket.create_connection(parse_address(address)).close()
     except ConnectionRefusedError:
         return False
     return True
@@ -378,8 +378,8 @@ def _descriptors() -> dict[str, str]:
 def test_nothing_is_left(actorrpc_server: testing.Serve) -> None:
     def use() -> None:
         with testing.serve(app, hubs=3, move_every=2) as server:
-            host, _, port = server.address.rpartition(":")
-            with socket.create_connection((host, int(port))), raw_client(server.address) as client:
+            address = parse_address(server.address)
+            with socket.create_connection(address), raw_client(server.address) as client:
                 client.send(UNARY)
                 client.wait_for(raw.HEADERS, raw.END_STREAM)
                 server.move_all()

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from importlib import import_module
 
 from actorrpc.balancing.policies.simple import Count, Greedy, Nothing, Steal
 from actorrpc.balancing.policies.steady import Steady
 from actorrpc.balancing.view import Policy
 from actorrpc.errors import ConfigError
-from actorrpc.loading import explain
+from actorrpc.loading import explain, load_attribute
 
 __all__ = ["DEFAULT", "NAMES", "make_policy"]
 
 #: What `--policy` is unless given.
 DEFAULT = "steady"
-
 
 _POLICIES: dict[str, Callable[[], Policy]] = {
     "none": Nothing,
@@ -37,17 +34,15 @@ def make_policy(name: str) -> Policy:
     """
     if name in _POLICIES:
         return _POLICIES[name]()
-    module, colon, attribute = name.partition(":")
-    if not (module and colon and attribute):
+    if ":" not in name:
         raise ConfigError(
             f"no policy {name!r}: take {', '.join(NAMES)}, or name your own, package.module:Class"
         )
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    make = load_attribute("policy", name)
     try:
-        policy = getattr(import_module(module), attribute)()
-    except Exception as error:  # whatever a user's module does
-        raise ConfigError(f"policy {name} cannot be made: {explain(error)}") from error
+        policy = make()
+    except Exception as error:  # whatever a user's class does
+        raise ConfigError(f"policy {name!r} cannot be made: {explain(error)}") from error
     if not callable(getattr(policy, "plan", None)):
-        raise ConfigError(f"policy {name} has no plan(view)")
+        raise ConfigError(f"policy {name!r} has no plan(view)")
     return policy  # type: ignore[no-any-return]

@@ -152,7 +152,7 @@ class Admin:
         try:
             reply = self._reply_to(request)
         except Exception as error:
-            log.exception("error in answering the command line")
+            log.exception("error while answering the command line")
             reply = Reply(error=f"the broker failed: {reason(error)}")
         caller.answer(reply)
         self._room_again()
@@ -170,7 +170,9 @@ class Admin:
             return Reply(done=_REBALANCE[request.rebalance.wish](self._rebalancer))
         if kind == "moves":
             return Reply(json=json.dumps(self._rebalancer.journal.rows(request.moves.limit)))
-        return Reply(error="this broker does not know the question: its version is another", bad_request=True)
+        return Reply(
+            error="this broker does not know the question: it is of another version", bad_request=True
+        )
 
     def _connections(self) -> Reply:
         rows, silent = list_connections(self._supervisor.serving)

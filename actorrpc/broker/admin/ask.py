@@ -1,4 +1,4 @@
-"""The command line's side of a broker: to ask it, and to end what a dead one has left. Imports no gevent."""
+"""Asking a broker from the command line, and ending the hubs that a dead one has left. Imports no gevent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actorrpc.broker.admin.elsewhere import forbidden, nobody_there
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
-from actorrpc.ipc.framing import request
+from actorrpc.ipc.request import request
 from actorrpc.loop.descriptors import close_now
 from actorrpc.pb import admin_pb2
 

@@ -1,4 +1,4 @@
-"""What to say where no broker answers: where it was looked for, where one may be, and how to name that."""
+"""What to say when no broker answers: where it was looked for, where one may be, and how to name that one."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def judge(answers: Mapping[int, MoveResult | None], connection: str, target: int
             return _verdict(hub, answer, connection, target)
     silent = ", ".join(str(hub) for hub, answer in answers.items() if answer is None)
     if silent:
-        text = f"{connection} is on no hub that answers, and hub {silent} does not"
+        text = f"{connection} is not on any hub that answers, and hub {silent} does not answer"
         return Verdict(False, text, missing=True)
     return Verdict(False, f"no such connection: {connection}", unknown=True)
 

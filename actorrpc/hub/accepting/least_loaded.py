@@ -32,7 +32,7 @@ class Estimate:
     #: Connections that it was given since, and has; and that are on their way to it.
     given: int = 0
     under_way: int = 0
-    #: Connections given lately, by how much of their load ``busy`` does not show yet.
+    #: Connections given lately; each counts for the share of its load that ``busy`` does not show yet.
     fresh: float = 0.0
     #: It does not answer.
     silent: bool = False

@@ -11,19 +11,16 @@ from time import monotonic
 from typing import Any
 
 from gevent import get_hub
-from gevent.monkey import get_original
 
 from actorrpc.forks import serves
 from actorrpc.hub.accepting.queue_age import Backlog
-from actorrpc.loop.descriptors import close_now
 from actorrpc.loop.timers import after
+from actorrpc.net.addresses import address_text
+from actorrpc.net.sockets import socket_of
 
-__all__ = ["Listener", "PlainSocket", "address_text", "socket_of"]
+__all__ = ["Listener"]
 
 log = logging.getLogger("actorrpc.hub")
-
-#: The plain class also in a patched process: a gevent socket would bring two watchers of its own.
-PlainSocket: type[socket.socket] = get_original("socket", "socket")
 
 #: Connections accepted in one step of the loop.
 _BATCH = 32
@@ -187,26 +184,3 @@ class Listener:
 
     def __repr__(self) -> str:
         return f"<Listener {self.address}{'' if self._watcher.active else ', full'}>"
-
-
-def socket_of(fd: int, family: int = -1, kind: int = -1, protocol: int = -1) -> socket.socket:
-    """The plain socket of a descriptor, whose owner it is, and which never blocks, whatever the app's default
-    timeout is. If it cannot be made, the descriptor is closed.
-
-    What is -1 the kernel is asked for.
-    """
-    try:
-        sock = PlainSocket(family, kind, protocol, fd)
-        sock.setblocking(False)
-        return sock
-    except BaseException:
-        close_now(fd)
-        raise
-
-
-def address_text(address: object) -> str:
-    """A socket address for people: ``127.0.0.1:4242``, ``[::1]:4242``."""
-    if isinstance(address, tuple):
-        host, port = address[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return str(address)

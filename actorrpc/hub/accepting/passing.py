@@ -23,32 +23,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
 from actorrpc.hub.accepting.least_loaded import Estimate
-from actorrpc.hub.accepting.listener import socket_of
 from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.sender import Sender
 from actorrpc.loop.duties import do_all
+from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
 
-__all__ = ["Guest", "Link", "Neighbour", "Passing"]
+__all__ = ["Guest", "Neighbour", "Passing"]
 
 log = logging.getLogger("actorrpc.hub")
 
-#: A hub that leaves a connection unanswered, or says nothing, for more quarters of a second than this gets no
-#: more until it is heard again. They are counted by the ticks of this hub: time in which it was itself held
-#: up says nothing about others. Who has nothing new to say does so every ``HEARTBEAT`` all the same.
+#: For how many quarters of a second a hub may leave a connection unanswered, or say nothing, before it gets
+#: no more until it is heard again. They are the ticks of this hub: time in which it was itself held up says
+#: nothing about others. A hub with nothing new to say repeats itself every ``HEARTBEAT`` ticks.
 UNANSWERED = 2
 UNHEARD = 4
 HEARTBEAT = 2
-
-
-class Link(Protocol):
-    """The way to the other hub (actorrpc.ipc.link.Link)."""
-
-    def send(
-        self, message: Any, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None
-    ) -> bool: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +62,7 @@ class Neighbour:
     """Another hub, and what is under way to it and from it."""
 
     hub: int
-    link: Link
+    link: Sender
     estimate: Estimate = field(default_factory=Estimate)
     #: It gives connections away, and wants to know what others have.
     gives: bool = False
@@ -126,7 +119,7 @@ class Passing:
         """Connections that this hub has taken, and does not serve yet."""
         return sum(len(neighbour.arriving) for neighbour in self.neighbours.values())
 
-    def add(self, hub: int, link: Link) -> None:
+    def add(self, hub: int, link: Sender) -> None:
         """A link to a hub; what there was to an earlier process of it has been lost."""
         if (old := self.neighbours.get(hub)) is not None:
             self.spent.discard(old)
@@ -143,7 +136,7 @@ class Passing:
         for neighbour in self.neighbours.values():
             neighbour.heard = self._ticks
 
-    def lost(self, hub: int, link: Link) -> None:
+    def lost(self, hub: int, link: Sender) -> None:
         """The link has ended, and all that came over it has been received."""
         neighbour = self.neighbours.get(hub)
         if neighbour is None or neighbour.link is not link:

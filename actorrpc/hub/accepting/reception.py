@@ -16,8 +16,9 @@ from typing import Any
 from actorrpc.config import Config
 from actorrpc.hub.accepting.least_loaded import DECAY, Estimate, choose
 from actorrpc.hub.accepting.listener import Listener
-from actorrpc.hub.accepting.passing import Guest, Link, Neighbour, Passing
+from actorrpc.hub.accepting.passing import Guest, Neighbour, Passing
 from actorrpc.hub.accepting.refusal import Refusal
+from actorrpc.ipc.sender import Sender
 from actorrpc.loop.timers import after
 from actorrpc.pb import control_pb2
 
@@ -62,7 +63,7 @@ class Reception:
         self._serve = serve
         self._count = count
         self._settled = settled
-        #: This hub as it would be seen by another.
+        #: What another hub would know of this one.
         self._own = Estimate()
         self._busy = 0.0
         self._listeners: dict[int, Listener] = {}
@@ -71,7 +72,7 @@ class Reception:
         self._lobby: deque[Guest] = deque()
         #: Those that go on, the oldest first.
         self._refusals: dict[Refusal, None] = {}
-        #: Queues are refused from in turn.
+        #: The queue that the next refusal is from: they take turns.
         self._turn = 0
         self._closed = False
         self._warned = False
@@ -334,7 +335,7 @@ class Reception:
             self._tell_changes()
         self.resume()
 
-    def add(self, hub: int, link: Link) -> None:
+    def add(self, hub: int, link: Sender) -> None:
         """A link to another hub."""
         self.passing.add(hub, link)
         if self._gives:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from math import ceil
+
+from actorrpc.percentile import percentile
 
 __all__ = ["LoadMeter"]
 
@@ -50,7 +51,7 @@ class LoadMeter:
         """The lag that 99 of 100 moments of the last ten seconds did not exceed, in milliseconds."""
         if not self._lags:
             return 0.0
-        return max(0.0, sorted(self._lags)[ceil(0.99 * len(self._lags)) - 1]) * 1000
+        return max(0.0, percentile(self._lags, 99)) * 1000
 
     def __repr__(self) -> str:
         return f"<LoadMeter worst lag {self._worst_lag * 1000:.1f} ms>"

@@ -294,7 +294,8 @@ def _long_ones(
     payload: bytes, type: str, types: dict[str, dict[int, str | int]]
 ) -> Iterator[tuple[int, int, int]]:
     """Where long strings and packed numbers, known or unknown, begin and end, with what a byte of them takes
-    beside itself. The walk goes into messages, and ends where the payload is no message, or after a while."""
+    beside itself. The walk goes into messages, and ends where the payload is not a message, or after a
+    while."""
     inside = [(len(payload), type)]
     at = 0
     try:

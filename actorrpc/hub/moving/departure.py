@@ -7,13 +7,13 @@ import socket
 from collections.abc import Callable
 
 from actorrpc.errors import SnapshotError
-from actorrpc.hub.accepting.listener import socket_of
 from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.moving.move_cost import MoveCosts
 from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.phase import CLOSED, CLOSING, QUIESCING, SERVING
 from actorrpc.hub.serving.connection import Connection
+from actorrpc.net.sockets import socket_of
 
 __all__ = ["Arrival", "Departure", "resume"]
 

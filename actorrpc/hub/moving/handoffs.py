@@ -7,10 +7,11 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
-from actorrpc.hub.moving.source import Departing, Link, Source, Timer
+from actorrpc.hub.moving.source import Departing, Source, Timer
 from actorrpc.hub.moving.states import SourceEvent, TargetEvent
 from actorrpc.hub.moving.target import Arriving, Target
 from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.sender import Sender
 from actorrpc.loop.duties import do_all
 from actorrpc.pb import control_pb2
 
@@ -38,13 +39,13 @@ class Handoffs:
     ) -> None:
         #: By connection.
         self.sources: dict[str, Source] = {}
-        self.targets: dict[tuple[Link, int], Target] = {}
+        self.targets: dict[tuple[Sender, int], Target] = {}
         self._timer = timer
         self._quiesce_timeout = quiesce_timeout
         self._thaw = thaw
         self._numbers = count(1)
 
-    def begin(self, connection: Departing, link: Link, done: Callable[[Source, str], None]) -> None:
+    def begin(self, connection: Departing, link: Sender, done: Callable[[Source, str], None]) -> None:
         """Move a connection that does not move yet over a link; ``done`` may come before this returns."""
 
         def finished(source: Source, why: str) -> None:
@@ -61,7 +62,7 @@ class Handoffs:
         )
         source.begin()
 
-    def receive(self, link: Link, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
+    def receive(self, link: Sender, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         """Take a message about a handoff, and the descriptors that came with it.
 
         What concerns none that is under way is ignored: the other side had not heard of its end yet.
@@ -76,7 +77,7 @@ class Handoffs:
             close_all(fds)
 
     def _receive(
-        self, link: Link, kind: str | None, message: control_pb2.HubToHub, fds: tuple[int, ...]
+        self, link: Sender, kind: str | None, message: control_pb2.HubToHub, fds: tuple[int, ...]
     ) -> None:
         """As ``receive``; the descriptors stay the caller's."""
         if kind == "prepare":
@@ -89,7 +90,7 @@ class Handoffs:
             if source is not None and (source.link, source.number) == (link, answer.number):
                 source.on(_TO_SOURCE[kind], getattr(answer, "why", ""))
 
-    def _on_prepare(self, link: Link, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> None:
+    def _on_prepare(self, link: Sender, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> None:
         key = link, prepare.number
         target = self.targets[key] = Target(prepare.connection, prepare.number, link)
         try:
@@ -98,7 +99,7 @@ class Handoffs:
             if not target.waiting:
                 self.targets.pop(key, None)
 
-    def link_lost(self, link: Link, why: str) -> None:
+    def link_lost(self, link: Sender, why: str) -> None:
         """A link has ended, and all that came over it has been received: settle what was under way on it."""
         for source in [source for source in self.sources.values() if source.link is link]:
             do_all(log, why, partial(source.on, SourceEvent.LINK_LOST, why))

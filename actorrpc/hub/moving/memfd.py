@@ -56,7 +56,7 @@ def unpacked(prepare: control_pb2.Prepare, fds: Sequence[int], limit: int) -> It
         yield prepare.snapshot
         return
     if not fds or os.fstat(fds[0]).st_size != size or fcntl.fcntl(fds[0], fcntl.F_GET_SEALS) != _SEALS:
-        raise ValueError(f"a snapshot of {size} bytes is not all there")
+        raise ValueError(f"a snapshot of {size} bytes is incomplete")
     if size > limit:
         raise ValueError(f"a snapshot of {size} bytes, over the limit of {limit}")
     with mmap.mmap(fds[0], size, prot=mmap.PROT_READ) as pages, memoryview(pages) as view:

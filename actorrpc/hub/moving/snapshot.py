@@ -109,7 +109,7 @@ def thaw(keeper: Keeper, resources: Resources, costs: MoveCosts, data: bytes | m
     try:
         snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)  # type: ignore[arg-type]  # any buffer
     except DecodeError as error:
-        raise SnapshotError("it is no snapshot") from error
+        raise SnapshotError("it is not a snapshot") from error
     if snapshot.format != FORMAT:
         raise SnapshotError(f"snapshot format {snapshot.format}, where this hub reads {FORMAT}")
     # What the way took is part of all times: else each move would put off deadlines, ages and the like.
@@ -332,7 +332,9 @@ def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) ->
         return None
     old, new = snapshot.state_version, service.state_version
     if old > new:
-        raise SnapshotError(f"the state of {snapshot.service} has version {old}, and {new} is known here")
+        raise SnapshotError(
+            f"the state of {snapshot.service} has version {old}, and this hub knows version {new}"
+        )
     try:
         state = service.__rpc__.state.FromString(snapshot.state)
     except DecodeError as error:

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.moving.memfd import packed
 from actorrpc.hub.moving.states import SOURCE, SourceAction, SourceEvent, SourceState
+from actorrpc.ipc.sender import Sender
 from actorrpc.loop.duties import brief, do_all, reason
 from actorrpc.pb import control_pb2
 
-__all__ = ["Departing", "Link", "Source", "Timer"]
+__all__ = ["Departing", "Source", "Timer"]
 
 log = logging.getLogger("actorrpc.handoff")
 
 #: How long a target may keep silent before the connection is taken back.
 READY_TIMEOUT = 5.0
-
-
-class Link(Protocol):
-    """The way to the other hub (actorrpc.ipc.link.Link)."""
-
-    def send(self, message: Any, fds: Sequence[int] = (), then: Callable[[], None] | None = None) -> bool: ...
-    def reserve(self) -> None: ...
-    def unreserve(self) -> None: ...
 
 
 class Departing(Protocol):
@@ -59,7 +52,7 @@ class Source:
         self,
         connection: Departing,
         number: int,
-        link: Link,
+        link: Sender,
         *,
         timer: Timer,
         quiesce_timeout: float,

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from actorrpc.hub.moving.source import Link
 from actorrpc.hub.moving.states import TARGET, TargetAction, TargetEvent, TargetState
 from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.sender import Sender
 from actorrpc.loop.duties import brief, do_all, reason
 from actorrpc.pb import control_pb2
 
@@ -34,7 +34,7 @@ class Arriving(Protocol):
 class Target:
     """One connection that a source offers. ``thaw()`` makes it; what it raises refuses the offer."""
 
-    def __init__(self, id: str, number: int, link: Link) -> None:
+    def __init__(self, id: str, number: int, link: Sender) -> None:
         self.id = id
         self.number = number
         self.link = link

@@ -81,7 +81,9 @@ class _Waiting:
             channel: Any = import_module("grpc._channel")
             cygrpc.threading = channel.threading = _Threading(threading)
         except (ImportError, AttributeError):
-            log.warning("this version of grpcio knows no gevent: its calls stop the whole hub", exc_info=True)
+            log.warning(
+                "this version of grpcio does not know gevent: its calls stop the whole hub", exc_info=True
+            )
 
     def apply(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Wait until ``function`` has waited. Another thread has a gevent hub of its own, as has a child."""

@@ -31,7 +31,7 @@ def outlive_errors() -> None:
         # Without a context it comes from the loop itself, or is a signal.
         if context is not None and kind is not None and issubclass(kind, Hub.SYSTEM_ERROR):
             log.error(
-                "%s came from a greenlet or callback of the app's own: it ends no hub",
+                "%s came from a greenlet or callback of the app's own: it does not end the hub",
                 kind.__name__,
                 exc_info=(kind, error if error is not None else kind(), trace),
             )

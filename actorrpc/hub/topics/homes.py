@@ -66,5 +66,5 @@ class Homes:
 
 
 def names(place: Place, hub: int, term: int) -> bool:
-    """Whether a hub that names a term answers for a place. Term 0 is no term: then the hub has to do."""
+    """Whether a hub that names a term answers for a place. Term 0 is not a term: then the hub has to do."""
     return place[0] == hub and (place[1] == term or not term)

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from grpclib import GRPCError, Status
 from grpclib.exceptions import StreamTerminatedError
 
+from actorrpc.net.addresses import parse_address
 from tests.interop.clients.client import DEFAULT, METHODS, Client, Conversation, Options, Outcome, T
 
 SHAPES = {
@@ -94,8 +95,7 @@ class Grpclib(Client):
     @classmethod
     @asynccontextmanager
     async def connect(cls, address: str) -> AsyncIterator[Grpclib]:
-        host, _, port = address.rpartition(":")
-        async with grpclib.client.Channel(host, int(port)) as channel:
+        async with grpclib.client.Channel(*parse_address(address)) as channel:
             yield cls(channel, address)
 
     def another(self) -> Any:
