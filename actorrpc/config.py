@@ -52,7 +52,7 @@ class Config:
     #: 0: with the connection.
     identity_idle: float = 600.0
     #: What becomes of calls without an identity for the actors of a connection that several clients seem to
-    #: share (docs/proxies.md): they are served and counted, or end with FAILED_PRECONDITION.
+    #: share (docs/operate/proxies.md): they are served and counted, or end with FAILED_PRECONDITION.
     shared_connections: str = field(default="warn", metadata={"choices": ("warn", "refuse")})
     #: The largest snapshot that a connection may travel as; above it the connection stays where it is.
     max_state_bytes: int = 64 * 1024 * 1024

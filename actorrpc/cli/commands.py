@@ -267,7 +267,7 @@ def _shared_line(hub: int, shared: dict[str, Any]) -> str:
     first = _cell(shared["first"])
     return (
         f"hub {hub}: {shared['calls']} calls without an identity, {shared['refused']} of them refused, for "
-        f"actors that several clients seem to share ({first}): see docs/proxies.md"
+        f"actors that several clients seem to share ({first}): see docs/operate/proxies.md"
     )
 
 

@@ -1,4 +1,4 @@
-"""``docs/codegen.md`` shows what is really generated, and quotes errors that are really printed."""
+"""``docs/guide/codegen.md`` shows what is really generated, and quotes errors that are really printed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .programs import request_for
 
 __all__ = ["blocks"]
 
-TEXT = (Path(__file__).parents[2] / "docs" / "codegen.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "guide" / "codegen.md").read_text()
 
 
 def blocks(language: str) -> list[str]:

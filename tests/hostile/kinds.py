@@ -1,7 +1,7 @@
 """Whatever a stranger can have a server do that serves no call, kind by kind: each has a price.
 
-``tests/hub/test_prices.py`` holds the prices, and docs/limits.md shows them; ``python -m benchmarks.prices``
-measures what each takes of a hub.
+``tests/hub/test_prices.py`` holds the prices, and docs/operate/limits.md shows them;
+``python -m benchmarks.prices`` measures what each takes of a hub.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.wire import raw
 
 __all__ = ["EMPTY", "KINDS", "LIMITS", "Kind", "documented_prices", "ids_of", "opened"]
 
-DOCS = Path(__file__).parents[2] / "docs" / "limits.md"
+DOCS = Path(__file__).parents[2] / "docs" / "operate" / "limits.md"
 
 #: What both servers are told, so that limits are met with few bytes.
 LIMITS: dict[str, Any] = {

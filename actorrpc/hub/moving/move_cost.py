@@ -76,7 +76,7 @@ _PRICES: dict[str, tuple[float, float]] = {
 #: structure: it is serialized again, and parsed.
 _COPYING = 1e-9
 _STRUCTURE = (1.0, 2.0)
-#: What is left of an idle one: with cold caches (docs/handoff.md).
+#: What is left of an idle one: with cold caches (docs/design/handoff.md).
 _LEAST = (300.0, 400.0)
 
 
