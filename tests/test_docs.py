@@ -79,3 +79,10 @@ def test_each_page_that_is_named_is_there() -> None:
     found = list(mentions())
     assert (Path("actorrpc/cli/commands.py"), "docs/operate/proxies.md") in found
     assert not [(str(source), name) for source, name in found if not (ROOT / name).exists()]
+
+
+def test_the_index_names_each_page_once() -> None:
+    index = DOCS / "README.md"
+    named = re.findall(r"^\| \[[\w.]+\]\(([\w/.]+)\) \|", index.read_text(), re.M)
+    pages = [str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if page != index]
+    assert sorted(named) == sorted(pages)
