@@ -4,7 +4,7 @@
 
 Each kind of ``tests/hostile/kinds.py`` is sent on one connection, by the thousand, to a server whose flood
 budget has no end. A unit of the price stands for a microsecond of a hub, or more: the last column is price by
-CPU. Prints the table of docs/limits.md, whose prices a test holds.
+CPU. Prints the table of docs/evidence/prices.md, whose prices a test holds.
 
 Exit status: 2 if something could not be measured.
 """
@@ -122,7 +122,7 @@ def measure(name: str, place: Server, least_cpu: float, rounds: int) -> Cost:
 
 
 def table(costs: Sequence[Cost]) -> str:
-    """The rows of docs/limits.md, with the price by CPU behind them."""
+    """The rows of docs/evidence/prices.md, with the price by CPU behind them."""
     rows = [f"| {c.kind} | {c.bytes:,} | {c.cpu:,.1f} | {c.price:,} |  {c.price / c.cpu:.1f}" for c in costs]
     return "\n".join(["| what | bytes | CPU, µs | price |", "|---|---|---|---|", *rows])
 

@@ -1,4 +1,4 @@
-"""Writes what settings say into docs/limits.md: ``python -m tests.settings_table``.
+"""Writes what settings say into docs/operate/limits.md: ``python -m tests.settings_table``.
 
 A table stands between two markers, of which the first names the settings that are in it.
 """
@@ -14,7 +14,7 @@ from actorrpc.settings import Setting
 
 __all__ = ["DOCS", "named", "written"]
 
-DOCS = Path(__file__).parents[1] / "docs" / "limits.md"
+DOCS = Path(__file__).parents[1] / "docs" / "operate" / "limits.md"
 
 _TABLE = re.compile(r"(<!-- settings:([^>]*)-->\n)(.*?)(<!-- end -->)", re.DOTALL)
 _HEAD = "| option | default | unit | |\n|---|---|---|---|\n"

@@ -233,7 +233,7 @@ def test_status_names_the_hubs_whose_connections_seem_to_be_shared(
     assert run("status", "--runtime-dir", runtime_dir) == 0
     assert capsys.readouterr().out.splitlines()[6:] == [
         "hub 1: 7 calls without an identity, 3 of them refused, for actors that several clients seem to "
-        "share (/a.A/B: `x-envoy-\ufffd` is what a proxy adds): see docs/proxies.md"
+        "share (/a.A/B: `x-envoy-\ufffd` is what a proxy adds): see docs/operate/proxies.md"
     ]
 
 

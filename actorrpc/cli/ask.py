@@ -80,7 +80,7 @@ def status(as_json: bool, runtime_dir: str | None) -> None:
 def _shared_line(hub: int, shared: dict[str, Any]) -> str:
     return (
         f"hub {hub}: {shared['calls']} calls without an identity, {shared['refused']} of them refused, for "
-        f"actors that several clients seem to share ({cell(shared['first'])}): see docs/proxies.md"
+        f"actors that several clients seem to share ({cell(shared['first'])}): see docs/operate/proxies.md"
     )
 
 

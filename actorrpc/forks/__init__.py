@@ -2,7 +2,7 @@
 
 A child is a copy of all there is: the clients' sockets, the loop with its watchers, the stacks of handlers.
 Before anything else can run in it, its copies of our descriptors go (``descriptors``), all that the loop
-would do is called off (``loop``), and whoever called ``guard`` is told. docs/processes.md tells users.
+would do is called off (``loop``), and whoever called ``guard`` is told. docs/guide/processes.md tells users.
 
 For whoever owns a loop, a descriptor, or calls code of users: ``guard``, ``unguard``, ``hold``,
 ``hold_for_good``, ``serves``, ``users_code``, ``end_child``.

@@ -4,7 +4,8 @@
     room = actorrpc.testing.actor(Room)                 no server: handlers are called as plain methods
     pytest_plugins = ["actorrpc.testing.fixtures"]      the same for pytest
 
-docs/testing.md tells which is for what. In a program that gevent is to patch, patch before this is imported.
+docs/guide/testing.md tells which is for what. In a program that gevent is to patch, patch before this is
+imported.
 """
 
 from __future__ import annotations

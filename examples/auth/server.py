@@ -22,7 +22,8 @@ USERS = {hashlib.sha256(f"{user}'s token".encode()).hexdigest(): user for user i
 class Auth(actorrpc.Interceptor):
     """Lets in calls with ``authorization: Bearer TOKEN``; the others end before any actor is made.
 
-    And says whose they are: behind a proxy, calls of several users come on one connection (docs/proxies.md).
+    And says whose they are: behind a proxy, calls of several users come on one connection
+    (docs/operate/proxies.md).
     """
 
     def on_call(self, call: actorrpc.Call[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Run the storm for longer than a test may: see docs/chaos.md."""
+"""Run the storm for longer than a test may: see docs/evidence/chaos.md."""
 
 from __future__ import annotations
 

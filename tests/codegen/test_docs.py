@@ -1,4 +1,7 @@
-"""``docs/codegen.md`` shows what is really generated, and quotes errors that are really printed."""
+"""``docs/guide/codegen.md`` shows what is really generated, and quotes errors that are really printed.
+
+What it and ``docs/guide/calling.md`` show of clients is tried in other files.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from .programs import request_for
 
 __all__ = ["blocks"]
 
-TEXT = (Path(__file__).parents[2] / "docs" / "codegen.md").read_text()
+GUIDE = Path(__file__).parents[2] / "docs" / "guide"
+TEXT = "".join((GUIDE / page).read_text() for page in ("codegen.md", "calling.md"))
 
 
 def blocks(language: str) -> list[str]:

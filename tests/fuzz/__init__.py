@@ -1,1 +1,1 @@
-"""Clients that nobody planned, and a model that says what a server owes each of them: docs/fuzzing.md."""
+"""Clients that nobody planned, and a model of what a server owes each of them: docs/evidence/fuzzing.md."""

@@ -1,4 +1,4 @@
-"""Run the fuzzers for longer than a test may: see docs/fuzzing.md."""
+"""Run the fuzzers for longer than a test may: see docs/evidence/fuzzing.md."""
 
 from __future__ import annotations
 

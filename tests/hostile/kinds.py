@@ -1,7 +1,7 @@
 """Whatever a stranger can have a server do that serves no call, kind by kind: each has a price.
 
-``tests/hub/test_prices.py`` holds the prices, and docs/limits.md shows them; ``python -m benchmarks.prices``
-measures what each takes of a hub.
+``tests/hub/test_prices.py`` holds the prices, and docs/evidence/prices.md shows them;
+``python -m benchmarks.prices`` measures what each takes of a hub.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.wire import raw
 
 __all__ = ["EMPTY", "KINDS", "LIMITS", "Kind", "documented_prices", "ids_of", "opened"]
 
-DOCS = Path(__file__).parents[2] / "docs" / "limits.md"
+DOCS = Path(__file__).parents[2] / "docs" / "evidence" / "prices.md"
 
 #: What both servers are told, so that limits are met with few bytes.
 LIMITS: dict[str, Any] = {
@@ -149,14 +149,14 @@ KINDS: dict[str, Kind] = {
     "a message with unknown flags": Kind(lambda id: opened(id) + raw.data(id, b"\2\0\0\0\0")),
     "a compressed message without an encoding": Kind(lambda id: opened(id) + raw.data(id, b"\1\0\0\0\0")),
     "a message that is cut short": Kind(lambda id: whole(id, message=b"\0\0\0\0\1")),
-    "a message that is no Protobuf": Kind(lambda id: whole(id, message=raw.message(b"\xff" * 9))),
-    "a message that is no gzip": Kind(lambda id: whole(id, GZIP, message=raw.message(b"no gzip", 1))),
+    "a message that is not Protobuf": Kind(lambda id: whole(id, message=raw.message(b"\xff" * 9))),
+    "a message that is not gzip": Kind(lambda id: whole(id, GZIP, message=raw.message(b"no gzip", 1))),
     "a message of 90 kB out of 120 bytes": Kind(lambda id: whole(id, GZIP, message=raw.message(BOMB, 1))),
     "the same, over the limit of messages": Kind(lambda id: whole(id, GZIP, message=raw.message(OVER, 1))),
-    "98 kB out of 1.8 kB that are no Protobuf": Kind(
+    "98 kB out of 1.8 kB that are not Protobuf": Kind(
         lambda id: whole(id, GZIP, message=raw.message(NO_PROTOBUF, 1))
     ),
-    "the same, and no gzip": Kind(
+    "the same, and not gzip": Kind(
         lambda id: whole(id, GZIP, message=raw.message(NO_PROTOBUF[:-8] + bytes(8), 1))
     ),
     "an actor that cannot be made": Kind(lambda id: whole(id, path="Stateful/Unary")),

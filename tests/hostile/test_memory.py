@@ -1,5 +1,5 @@
-"""The memory that one client can make a hub hold: each term of the formula in docs/security.md, as a hub's
-process takes it when a client does its worst. It is no more than the formula says, and not much less."""
+"""The memory that one client can make a hub hold: each term of the formula in docs/operate/security.md, as a
+hub's process takes it when a client does its worst: no more than the formula says, and not much less."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.hostile.hub import MB, Hub
 from tests.interop.served import served
 from tests.wire import raw
 
-DOCS = Path(__file__).parents[2] / "docs" / "security.md"
+DOCS = Path(__file__).parents[2] / "docs" / "operate" / "security.md"
 
 #: A term of the formula may be so many times what can be made of it.
 TOO_MUCH = 4

@@ -1,4 +1,4 @@
-"""What a stranger can have a hub do has a price, and docs/limits.md says which."""
+"""What a stranger can have a hub do has a price, and docs/evidence/prices.md says which."""
 
 from __future__ import annotations
 

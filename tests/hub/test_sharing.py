@@ -127,7 +127,7 @@ def test_it_is_told_of_once_and_counted(route, caplog):
     assert first.endswith(": `authorization` is not the same in all calls")
     (record,) = caplog.records
     assert first in record.getMessage()
-    assert "docs/proxies.md" in record.getMessage()
+    assert "docs/operate/proxies.md" in record.getMessage()
 
 
 @routes

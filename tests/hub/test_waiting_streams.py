@@ -1,6 +1,6 @@
 """A response stream that waits between its replies: what that holds up, and the forms that hold up nothing.
 
-docs/turns.md has them.
+docs/guide/turns.md has them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Proxies in front of a server, with the very configurations that docs/proxies.md gives."""
+"""Proxies in front of a server, with the very configurations that docs/operate/proxies.md gives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.interop.served import ROOT, WAIT
 
 __all__ = ["CONFIGS", "Proxy", "proxy"]
 
-PAGE = ROOT / "docs" / "proxies.md"
+PAGE = ROOT / "docs" / "operate" / "proxies.md"
 #: What is wrapped in the page in ``<!-- name -->`` and a fence.
 CONFIGS: dict[str, str] = dict(re.findall(r"^<!-- (.+?) -->\n```\n(.*?)^```$", PAGE.read_text(), re.M | re.S))
 

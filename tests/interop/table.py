@@ -1,6 +1,7 @@
 """Runs every interoperability test and prints who can do what: ``python -m tests.interop.table [--write]``.
 
-With ``--write`` the tables go into docs/interop.md, between its markers. The exit status is pytest's own.
+With ``--write`` the tables go into docs/evidence/interop.md, between its markers. The exit status is
+pytest's own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pytest
 from tests.interop.cases import CASES, CLIENTS, NOT_APPLICABLE, NOTES
 from tests.interop.conftest import MODES
 
-DOCS = Path(__file__).parents[2] / "docs" / "interop.md"
+DOCS = Path(__file__).parents[2] / "docs" / "evidence" / "interop.md"
 BEGIN, END = "<!-- results -->\n", "<!-- end -->\n"
 
 FOLDER = Path(__file__).parent
@@ -129,7 +130,7 @@ def write(text: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.interop.table", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/interop.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/evidence/interop.md")
     arguments = parser.parse_args()
     collector = Collector()
     with contextlib.redirect_stdout(sys.stderr):

@@ -1,5 +1,6 @@
-"""Behind proxies, as docs/proxies.md has them configured: calls of every shape come through, each user of an
-app that knows identities has an actor of their own, and where it knows none, shared connections are seen.
+"""Behind proxies, as docs/operate/proxies.md has them configured: calls of every shape come through, each
+user of an app that knows identities has an actor of their own, and where it knows none, shared connections
+are seen.
 """
 
 from __future__ import annotations
@@ -106,9 +107,10 @@ def test_without_identities_it_is_seen_that_clients_share(name):
         seen = {"connections": 1, "calls": 5 + (name in TELLS), "refused": 0}
         server.wait_for(lambda: shared(server) == seen)
         sign = TELLS.get(name, "authorization")
-        assert re.search(rf"^hub \d: .*`{sign}` is .*docs/proxies\.md$", server.cli("status").stdout, re.M)
+        said = server.cli("status").stdout
+        assert re.search(rf"^hub \d: .*`{sign}` is .*docs/operate/proxies\.md$", said, re.M)
         log = server.log.read_text()
-        assert f"`{sign}` is" in log and "docs/proxies.md" in log
+        assert f"`{sign}` is" in log and "docs/operate/proxies.md" in log
 
 
 @every_proxy

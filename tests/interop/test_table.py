@@ -1,4 +1,4 @@
-"""The table in docs/interop.md has the rows and columns of the code. What is in its cells is not compared."""
+"""docs/evidence/interop.md's table has the rows and columns of the code. Its cells are not compared."""
 
 from __future__ import annotations
 

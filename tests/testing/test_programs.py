@@ -31,8 +31,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def write_documented(folder: Path) -> set[str]:
-    """Write the files that docs/testing.md shows; their names."""
-    text = (ROOT / "docs" / "testing.md").read_text()
+    """Write the files that docs/guide/testing.md shows; their names."""
+    text = (ROOT / "docs" / "guide" / "testing.md").read_text()
     files = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.S))
     for name, source in files.items():
         (folder / name).write_text(source)

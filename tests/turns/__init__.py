@@ -1,1 +1,1 @@
-"""The model of turns: random services, clients and moves, against a plain reference. See docs/turns.md."""
+"""The model of turns: random services, clients and moves, against a reference: docs/evidence/turns.md."""

@@ -1,4 +1,4 @@
-"""Run the model of turns for longer than a test may: see docs/turns.md."""
+"""Run the model of turns for longer than a test may: see docs/evidence/turns.md."""
 
 from __future__ import annotations
 

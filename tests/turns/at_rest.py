@@ -1,4 +1,4 @@
-"""What is looked at whenever the loop is at rest, and when a program has ended: see docs/turns.md."""
+"""What is looked at when the loop is at rest, and when a program has ended: see docs/evidence/turns.md."""
 
 from __future__ import annotations
 

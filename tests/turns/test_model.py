@@ -1,4 +1,4 @@
-"""Random programs against the reference. ``python -m tests.turns`` runs more: see docs/turns.md."""
+"""Random programs against the reference. ``python -m tests.turns`` runs more: see docs/evidence/turns.md."""
 
 from __future__ import annotations
 

@@ -60,10 +60,10 @@ class Terms:
     #: Moves a second, for each hub and at least.
     budget: float = 0.5
     least_budget: float = 8.0
-    #: CPU that a move costs both hubs and the broker together: 0.4 + 1.4 ms (docs/chaos.md). What depends on
-    #: the connection comes on top, as its hub estimates it (``ConnectionLoad.move_ms``). Where that is not
-    #: known yet it is what the last freeze took, twice, and what the state's bytes cost to write, send and
-    #: read, in bytes a second (docs/handoff.md).
+    #: CPU that a move costs both hubs and the broker together: 0.4 + 1.4 ms (docs/evidence/chaos.md).
+    #: What depends on the connection comes on top, as its hub estimates it (``ConnectionLoad.move_ms``).
+    #: Where that is not known yet it is what the last freeze took, twice, and what the state's bytes cost to
+    #: write, send and read, in bytes a second (docs/design/handoff.md).
     move_cost: float = 0.002
     state_rate: float = 200e6
     #: The CPU time taken off a hub must be so many times that of the move, within this time at most, or

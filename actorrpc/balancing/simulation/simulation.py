@@ -24,8 +24,8 @@ __all__ = ["Simulation"]
 PLAN = 0.5
 #: From the decision to the end of a move: messages between broker and hubs, then the rest of a turn.
 LEAST_TRIP, MEAN_TURN = 0.005, 0.02
-#: CPU of a move at both hubs together, in seconds (docs/chaos.md), to which comes what depends on the
-#: connection. And how long an idle connection stands still (docs/handoff.md).
+#: CPU of a move at both hubs together, in seconds (docs/evidence/chaos.md), to which comes what depends on
+#: the connection. And how long an idle connection stands still (docs/design/handoff.md).
 MOVE_CPU, MOVE_PAUSE = 0.0014, 0.0005
 #: How long clients need to answer a move, and a hub to come back.
 ANSWER, AWAY = 1.0, 30.0

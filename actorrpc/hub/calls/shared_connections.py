@@ -69,16 +69,16 @@ class Sharing:
         return RpcError(
             StatusCode.FAILED_PRECONDITION,
             f"several clients seem to share this connection ({why}), and would share its actor: either the "
-            "server gives calls an identity, or each client needs a connection of its own (docs/proxies.md "
-            "of actorrpc)",
+            "server gives calls an identity, or each client needs a connection of its own "
+            "(docs/operate/proxies.md of actorrpc)",
         )
 
     def _tell(self, what: str) -> None:
         self.seen.first = what
         log.warning(
             "several clients seem to share a connection, and its actors: %s. Such calls are %s; give them "
-            "an identity, or each client a connection: docs/proxies.md. This is said once: `actorrpc status` "
-            "counts them",
+            "an identity, or each client a connection: docs/operate/proxies.md. This is said once: "
+            "`actorrpc status` counts them",
             what,
             "refused" if self._refuses else "served",
         )

@@ -10,8 +10,8 @@ that computes. But when the kernel gives the core to another program, no connect
 thread's CPU, which takes a microsecond to read, is read at the end of long brackets. What has been charged
 beyond it since the last reading is in doubt, and put down to that bracket: it may have blocked, or waited for
 a core. A report takes off what the thread has waited for a core meanwhile, which the kernel counts. (To take
-that off all charges in proportion, without a look at brackets, misses the goal of docs/load.md: how often
-each is interrupted is too much a matter of luck.)
+that off all charges in proportion, without a look at brackets, misses the goal of docs/evidence/figures.md:
+how often each is interrupted is too much a matter of luck.)
 
 What is done by greenlets that a handler has spawned, and by threads of the pool, is charged to nobody. It is
 part of the hub's CPU, and of how busy it is.

@@ -69,7 +69,7 @@ _PRICES: dict[str, tuple[float, float]] = {
 #: structure: it is serialized again, and parsed.
 _COPYING = 1e-9
 _STRUCTURE = (1.0, 2.0)
-#: The move of an idle connection costs this, with cold caches (docs/handoff.md).
+#: The move of an idle connection costs this, with cold caches (docs/design/handoff.md).
 _LEAST = (300.0, 400.0)
 
 

@@ -167,7 +167,7 @@ class Runners:
             if self.thread is None:
                 raise RuntimeError(
                     "this process is a child, forked from a hub, and calls and actors are the hub's: give it "
-                    "what is for them through a pipe or a queue (docs/processes.md)"
+                    "what is for them through a pipe or a queue (docs/guide/processes.md)"
                 )
             raise RuntimeError("calls and actors are for the hub's own greenlets, not for other threads")
 
