@@ -58,7 +58,7 @@ class Server:
             raise
         #: Where it listens, such as ``127.0.0.1:50051``.
         self.address = address_text(sock.getsockname())
-        self._node.listen(sock.dup())
+        self._node.reception.listen(sock.dup())
         self._settler = every(SETTLE, self._node.settle, ref=False)
         #: This process is a child of the one that served.
         self._forked = False
@@ -76,7 +76,7 @@ class Server:
     @property
     def connection_count(self) -> int:
         """Connections that are open now."""
-        return self._node.connection_count
+        return len(self._node.connections)
 
     def stop(self, drain_timeout: float | None = None) -> None:
         """Accept no more, let open calls end for at most ``drain_timeout`` seconds, and wait for that.

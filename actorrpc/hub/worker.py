@@ -144,7 +144,9 @@ class Worker:
 
     def _listen(self) -> None:
         if self._listener is not None:
-            self._node.listen(self._listener, 0 if self._acceptor else self._hub, spread=self._acceptor)
+            self._node.reception.listen(
+                self._listener, 0 if self._acceptor else self._hub, spread=self._acceptor
+            )
             self._listener = None
 
     def _listen_alone(self) -> None:
@@ -198,10 +200,10 @@ class Worker:
             self._listen()
 
     def _on_listen(self, listen: control_pb2.Listen, sock: socket.socket) -> None:
-        self._node.listen(sock, listen.queue, spread=listen.spread)
+        self._node.reception.listen(sock, listen.queue, spread=listen.spread)
 
     def _on_unlisten(self, unlisten: control_pb2.Unlisten) -> None:
-        self._node.unlisten(unlisten.queue)
+        self._node.reception.unlisten(unlisten.queue)
 
     def _on_move(self, move: control_pb2.Move) -> None:
         def answer(result: control_pb2.MoveResult) -> None:
@@ -213,7 +215,7 @@ class Worker:
             answer(control_pb2.MoveResult(outcome=aborted, why="the hub was too busy to begin with it"))
         else:
             by_policy = move.by == control_pb2.Move.POLICY
-            self._node.move(move.connection, move.target, answer, by_policy=by_policy)
+            self._node.mover.move(move.connection, move.target, answer, by_policy=by_policy)
 
     def _on_list_connections(self, question: control_pb2.ListConnections) -> None:
         answer = self._node.list_some(question.after)

@@ -60,7 +60,7 @@ class Hubs:
         if target is None:
             target = (node.hub + 1) % len(self.nodes)
         result: AsyncResult[control_pb2.MoveResult] = AsyncResult()
-        node.move(connection, target, result.set)
+        node.mover.move(connection, target, result.set)
         outcome = result.get()
         assert outcome is not None
         self._node_of(connection)
@@ -73,8 +73,8 @@ class Hubs:
         return next((node for node in self.nodes if connection in node.connections), None)
 
     def _on_their_way(self) -> set[str]:
-        leaving = [id for node in self.nodes for id in node.handoffs.sources]
-        arriving = [target.id for node in self.nodes for target in node.handoffs.targets.values()]
+        leaving = [id for node in self.nodes for id in node.mover.handoffs.sources]
+        arriving = [target.id for node in self.nodes for target in node.mover.handoffs.targets.values()]
         return {*leaving, *arriving}
 
     def stop(self, drain_timeout: float) -> None:

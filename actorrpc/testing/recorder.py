@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
 from itertools import count
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -141,7 +141,7 @@ class Recorder:
 
     def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
         check_size(topic)
-        check_subscription(service, topic, call)
+        check_subscription(service, topic, cast("ServerCall[Any] | None", call))
         if call is None or not call.ended:
             self.subscriptions[Subscription(topic, call)] = None
 

@@ -82,7 +82,7 @@ class Server:
             self._hubs.close()
             raise
         self.address = address_text(sock.getsockname())
-        self._hubs.nodes[0].listen(sock.dup())
+        self._hubs.nodes[0].reception.listen(sock.dup())
         self._settlers = [every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes]
         enter()
 

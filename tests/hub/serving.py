@@ -42,7 +42,7 @@ class Hubs:
         self.moved = joined.moved
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{listener.getsockname()[1]}"
-        self.nodes[0].listen(listener, spread=spread)
+        self.nodes[0].reception.listen(listener, spread=spread)
 
     def ask(self, question: Callable[[], T]) -> T:
         """The result of a function, called in the hubs' loop."""
@@ -76,7 +76,7 @@ class Hubs:
 
         def begin() -> None:
             node = next(n for n in self.nodes if id in n.connections)
-            node.move(id, target, results.append)
+            node.mover.move(id, target, results.append)
 
         self.ask(begin)
         return self.wait_for(lambda: results and results[0])

@@ -78,7 +78,7 @@ def fill(hubs: Hubs, connect: Callable[[Hubs], Served], count: int) -> list[Serv
 
 
 def counts(hubs: Hubs) -> list[int]:
-    return hubs.ask(lambda: [node.connection_count for node in hubs.nodes])
+    return hubs.ask(lambda: [len(node.connections) for node in hubs.nodes])
 
 
 def waiting(hubs: Hubs, hub: int = 0) -> int:
@@ -150,7 +150,7 @@ def test_a_client_that_has_waited_long_enough_learns_why(connect: Callable[[Hubs
             assert caught.value.details() == FULL
         assert [client.call().number for client in clients] == [2] * 4
         clients[0].channel.close()
-        hubs.wait_for(lambda: sum(node.connection_count for node in hubs.nodes) == 3)
+        hubs.wait_for(lambda: sum(len(node.connections) for node in hubs.nodes) == 3)
         hubs.wait_for(lambda: not hubs.nodes[0].reception._refusals)
         assert late.call().number == 1, "the channel connects again"
 
@@ -262,7 +262,7 @@ def test_connections_spread(connect: Callable[[Hubs], Served]) -> None:
         hubs.wait_for(lambda: sum(e.open for e in hubs.nodes[0].reception.passing.estimates().values()) == 3)
         for _ in range(200):
             opened.enter_context(raw_client(hubs.address))
-        hubs.wait_for(lambda: sum(node.connection_count for node in hubs.nodes) == 200)
+        hubs.wait_for(lambda: sum(len(node.connections) for node in hubs.nodes) == 200)
         assert counts(hubs) == [50] * 4
 
 
@@ -278,7 +278,7 @@ def test_a_busy_hub_gets_fewer() -> None:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].busy > 0.8)
         for _ in range(20):
             opened.enter_context(raw_client(hubs.address))
-        hubs.wait_for(lambda: sum(node.connection_count for node in hubs.nodes) == 20)
+        hubs.wait_for(lambda: sum(len(node.connections) for node in hubs.nodes) == 20)
         assert counts(hubs) == [10, 0, 10]
 
 
@@ -287,7 +287,7 @@ def test_a_busy_hub_gets_fewer() -> None:
 
 def deaf(node: Node, hub: int) -> Callable[[], None]:
     """Let a hub not read what another one says. Returns what ends that."""
-    link = node._links[hub]
+    link = node.links.by_hub[hub]
     link._reader.stop()
     return lambda: None if link.closed else link._reader.start(link._read)
 
@@ -298,7 +298,7 @@ def test_what_a_dead_hub_has_not_taken_is_served_by_another() -> None:
         hubs.ask(lambda: deaf(hubs.nodes[1], 0))
         clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(10)]
         hubs.wait_for(lambda: len(hubs.nodes[0].reception.passing.neighbours[1].leaving) == 5)
-        hubs.ask(lambda: hubs.nodes[1]._links[0].close())
+        hubs.ask(lambda: hubs.nodes[1].links.by_hub[0].close())
         for client in clients:
             client.wait_for(raw.SETTINGS)
         assert counts(hubs) == [10, 0]
@@ -310,7 +310,7 @@ def test_a_silent_hub_gets_no_more_and_serves_what_it_has_later(monkeypatch: pyt
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         hear = hubs.ask(lambda: deaf(hubs.nodes[1], 0))
         clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(10)]
-        hubs.wait_for(lambda: hubs.nodes[0].connection_count == 9)
+        hubs.wait_for(lambda: len(hubs.nodes[0].connections) == 9)
         hubs.ask(hear)
         for client in clients:
             client.wait_for(raw.SETTINGS)
@@ -346,7 +346,7 @@ def believe_in_room(hubs: Hubs) -> None:
 
 def counts_now(hubs: Hubs) -> list[int]:
     """In the hubs' loop."""
-    return [node.connection_count for node in hubs.nodes]
+    return [len(node.connections) for node in hubs.nodes]
 
 
 def test_those_in_the_lobby_are_refused_when_their_time_has_come() -> None:
@@ -385,7 +385,7 @@ def test_a_socket_that_cannot_be_sent_is_served_here(monkeypatch: pytest.MonkeyP
         def no_descriptors(*_: object) -> bool:
             raise OSError("too many open files")
 
-        monkeypatch.setattr(hubs.nodes[0]._links[1], "send", no_descriptors)
+        monkeypatch.setattr(hubs.nodes[0].links.by_hub[1], "send", no_descriptors)
         clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(5)]
         for client in clients:
             client.wait_for(raw.SETTINGS)
@@ -416,7 +416,7 @@ def test_a_connection_that_arrives_at_a_hub_which_is_stopping_is_told() -> None:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         hear = hubs.ask(lambda: deaf(hubs.nodes[0], 1))
         much = control_pb2.Publish(topic="anything", payload=bytes(2_000_000))
-        hubs.ask(lambda: hubs.nodes[1]._links[0].send(control_pb2.HubToHub(publish=much)))
+        hubs.ask(lambda: hubs.nodes[1].links.by_hub[0].send(control_pb2.HubToHub(publish=much)))
         clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(2)]
         hubs.wait_for(lambda: hubs.nodes[1].reception.passing.arriving == 1)
         stopped: list[bool] = []
@@ -455,7 +455,9 @@ def test_a_place_that_a_move_did_not_need_is_free_again() -> None:
         node = hubs.nodes[1]
         assert hubs.ask(lambda: node.reception.has_room)
         prepare = control_pb2.Prepare(connection="0-1-9", number=9, snapshot=b"\xff")
-        hubs.ask(lambda: node._on_message(0, node._links[0], control_pb2.HubToHub(prepare=prepare), ()))
+        hubs.ask(
+            lambda: node.links.receive(0, node.links.by_hub[0], control_pb2.HubToHub(prepare=prepare), ())
+        )
         assert hubs.ask(lambda: node.reception.has_room)
 
 

@@ -514,7 +514,7 @@ def test_it_travels(end):
             kept.cancel()
             hubs.wait_for(lambda: len(connection.calls) == 1)
         results: list[Any] = []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         later = stub.Unary.future(Item(text="later"))
         hubs.wait_for(
             lambda: len(connection.cells["shapes.Stateful"].mailbox) == (2 if end == "before" else 1)
@@ -569,7 +569,7 @@ def test_what_is_known_of_the_call_travels_with_its_end():
         connection = hubs.connection()
         call, peer = f"{connection.id}/1", connection.peer
         results: list[Any] = []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         assert hubs.ask(lambda: seen == [])
         hubs.ask(service.door.set)
         waiting.result(PATIENCE)
@@ -612,7 +612,7 @@ def test_a_hub_whose_app_is_another(there):
         kept.cancel()
         hubs.wait_for(lambda: len(connection.calls) == 1)
         results: list[Any] = []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         hubs.ask(service.door.set)
         why = hubs.wait_for(lambda: results)[0].why
         notes.result(PATIENCE)

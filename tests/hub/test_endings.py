@@ -238,7 +238,7 @@ def test_a_client_that_goes_during_on_freeze_is_not_frozen_further():
                 client.wait_for(raw.HEADERS, raw.END_STREAM)
             id = hubs.connection().id
             results: list[Any] = []
-            hubs.ask(lambda: node.move(id, 1, results.append))
+            hubs.ask(lambda: node.mover.move(id, 1, results.append))
             hubs.wait_for(lambda: log)
         hubs.wait_for(lambda: not node.connections)
         del blocks["A on_freeze"]
@@ -259,7 +259,7 @@ def test_one_that_breaks_the_rules_during_on_freeze_is_not_frozen_further():
                 client.wait_for(raw.HEADERS, raw.END_STREAM)
             connection = hubs.connection()
             results: list[Any] = []
-            hubs.ask(lambda: node.move(connection.id, 1, results.append))
+            hubs.ask(lambda: node.mover.move(connection.id, 1, results.append))
             hubs.wait_for(lambda: log)
             client.send(raw.frame(raw.DATA, 0, 0, b""))
             hubs.wait_for(lambda: connection.phase.state == CLOSING)
@@ -296,7 +296,7 @@ def test_a_service_that_is_first_called_during_on_freeze_is_frozen_before_it_is_
         client.wait_for(raw.HEADERS, raw.END_STREAM)
         connection = hubs.connection()
         results: list[Any] = []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         hubs.wait_for(lambda: log)
         client.send(unary(3, "Unary", "Second"))
         hubs.wait_for(lambda: connection.calls)
@@ -319,7 +319,7 @@ def test_an_on_thaw_that_waits_comes_before_on_disconnect():
         id = hubs.connection().id
 
         def move_and_go() -> None:
-            hubs.nodes[0].move(id, 1, lambda result: None)
+            hubs.nodes[0].mover.move(id, 1, lambda result: None)
             client.sock.close()  # before the loop comes round to anything else
 
         hubs.ask(move_and_go)
@@ -491,9 +491,9 @@ def test_nor_does_one_that_has_moved_with_turns_that_waited():
             gc.collect()
             gc.disable()
             try:
-                hubs.ask(lambda: source.move(id, 1, lambda result: None))
+                hubs.ask(lambda: source.mover.move(id, 1, lambda result: None))
                 hubs.ask(door.set)
-                hubs.wait_for(lambda: target.connections and not source.handoffs)
+                hubs.wait_for(lambda: target.connections and not source.mover.handoffs)
                 # Its own there, with the session, and perhaps a call that is still under way.
                 hubs.wait_for(lambda: entered[0]() is None)
                 hubs.wait_for(lambda: alive(Connection) == 1 and alive(*kinds) <= before + 5)
@@ -585,7 +585,7 @@ def test_a_turn_runs_since_it_began_also_after_a_move():
         second = stub.Unary.future(Item(text="second"))
         connection = hubs.connection()
         hubs.wait_for(lambda: len(connection.calls) == 2)
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, lambda result: None))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, lambda result: None))
         leave.append("first")
         first.result(10)
         hubs.wait_for(lambda: entered == ["first", "second"])
@@ -619,7 +619,7 @@ def test_a_deadline_that_passes_on_the_way_keeps_the_handler_from_running(monkey
         client.send(unary(3, "Unary", "Stateful", Item(text="second"), ("grpc-timeout", "200m")))
         connection = hubs.connection()
         hubs.wait_for(lambda: len(connection.calls) == 2)
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, lambda result: None))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, lambda result: None))
         leave.append("first")
         assert client.wait_for(raw.HEADERS, raw.END_STREAM)[2] == 1
         assert client.wait_for(raw.HEADERS, raw.END_STREAM)[2] == 3
@@ -687,7 +687,7 @@ def test_connections_are_listed_in_portions(monkeypatch):
         clients = [RawClient(hubs.address) for _ in range(40)]
         node = hubs.nodes[0]
         hubs.wait_for(lambda: len(node.connections) == 40)
-        monkeypatch.setattr("actorrpc.hub.node.LISTING", 0.0)
+        monkeypatch.setattr("actorrpc.hub.listing.LISTING", 0.0)
         rows: list[str] = []
         gone: list[str] = []
         more = 0
@@ -704,7 +704,7 @@ def test_connections_are_listed_in_portions(monkeypatch):
                 hubs.wait_for(lambda: len(node.connections) == 39)
         assert len(rows) == len(set(rows)) == 40
         assert set(rows) == {*node.connections, gone[0]}
-        monkeypatch.setattr("actorrpc.hub.node.LISTING", 10.0)
+        monkeypatch.setattr("actorrpc.hub.listing.LISTING", 10.0)
         page = hubs.ask(lambda: node.list_some(0))
         assert (len(page.connections), page.more) == (39, 0)
         for client in clients:

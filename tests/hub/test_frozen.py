@@ -45,25 +45,25 @@ class Frozen:
         source, target = self.hubs.nodes
 
         def begin() -> None:
-            link = target._links[0]
+            link = target.links.by_hub[0]
             link._reader.stop()
-            source.move(connection.id, 1, self.results.append)
+            source.mover.move(connection.id, 1, self.results.append)
 
         self.hubs.ask(begin)
         self.hubs.wait_for(lambda: connection.phase.state == FROZEN)
         return connection
 
     def let_move(self) -> None:
-        link = self.hubs.nodes[1]._links[0]
+        link = self.hubs.nodes[1].links.by_hub[0]
         self.hubs.ask(lambda: link._reader.start(link._read))
         self.hubs.wait_for(lambda: self.results)
         assert self.results[0].why == ""
 
     def give_up(self) -> None:
-        self.hubs.ask(lambda: self.hubs.nodes[0].handoffs.give_up("somebody says so"))
+        self.hubs.ask(lambda: self.hubs.nodes[0].mover.handoffs.give_up("somebody says so"))
         self.hubs.wait_for(lambda: self.results)
         assert self.results[0].why == "somebody says so"
-        link = self.hubs.nodes[1]._links[0]
+        link = self.hubs.nodes[1].links.by_hub[0]
         self.hubs.ask(lambda: link._reader.start(link._read))
 
 

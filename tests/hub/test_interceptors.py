@@ -332,7 +332,7 @@ def test_an_actor_that_is_made_while_a_move_waits_has_both_hooks():
         call = StatefulStub(channel).Notes.future(Item(), metadata=WAIT)
         gate.entered.get(timeout=10)
         connection, results = hubs.connection(), []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         hubs.wait_for(lambda: connection.phase.state == "quiescing")
         gate.open = True
         assert hubs.wait_for(lambda: results)[0].why == ""
@@ -349,7 +349,7 @@ def test_calls_that_begin_and_are_cancelled_while_a_move_waits_pile_up_nothing()
         first = stub.Unary.future(Item(number=1), metadata=WAIT)
         gate.entered.get(timeout=10)
         connection, results = hubs.connection(), []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         hubs.wait_for(lambda: connection.phase.state == "quiescing")
         kept = stub.Unary.future(Item(number=2))
         hubs.wait_for(lambda: len(connection.cells.admission.lane) == 1)
@@ -384,7 +384,7 @@ def test_calls_that_wait_for_on_call_travel(target):
         first = stub.Unary.future(Item(number=1), metadata=WAIT)
         gate.entered.get(timeout=10)
         connection, results = hubs.connection(), []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         hubs.wait_for(lambda: connection.phase.state == "quiescing")
         waiting = [stub.Unary.future(Item(number=number)) for number in range(2, 9)]
         talk = stub.Talk(iter([Item(number=1), Item(number=2)]))

@@ -34,7 +34,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "its usage": (Usage, "close"),
     "room for others": (Reception, "resume"),
     "word to others": (Reception, "changed"),
-    "the node's end": (Node, "_check_stopped"),
+    "the node's end": (Node, "settled"),
 }
 
 
@@ -64,7 +64,7 @@ def test_a_source_lets_go_whatever_raises(step: str, monkeypatch: pytest.MonkeyP
         assert errors == [], "it was reached"
         assert hubs.ask(connection.pump.transport.fileno) == -1
         assert hubs.ask(lambda: [len(node.connections) for node in hubs.nodes]) == [0, 1]
-        assert not hubs.ask(lambda: any(node.handoffs for node in hubs.nodes))
+        assert not hubs.ask(lambda: any(node.mover.handoffs for node in hubs.nodes))
         assert stub.Unary(Item()).number == 2
         assert len(hubs.moved) == 1
 

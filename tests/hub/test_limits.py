@@ -142,7 +142,7 @@ def test_compressed_messages_and_the_choice_to_compress_travel() -> None:
         connection = hubs.connection()
         hubs.wait_for(lambda: gates and connection.session.inbound.waiting == 4)
         results: list[object] = []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         hubs.ask(lambda: gates[0].set())
         assert [(reply.number, len(reply.body)) for reply in replies] == [(n, 50_000) for n in range(5)]
         assert hubs.connection().moves == 1

@@ -309,7 +309,7 @@ def test_an_actor_that_waits_to_be_made_moves_and_is_made_there():
         connection = hubs.connection()
         hubs.wait_for(lambda: connection.schedule.running)
         results: list[Any] = []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         call = StatefulStub(channel).Unary.future(Item())
         hubs.wait_for(lambda: "shapes.Stateful" in connection.cells)
         assert not made
@@ -347,4 +347,4 @@ def test_one_that_cannot_be_made_elsewhere_stays_and_leaves_nothing_there(where,
         why = hubs.move(1).why
         assert type(error).__name__ in why and "shapes.Stateful" in why
         assert stub.Unary(Item(), timeout=10).number == 2
-        assert hubs.ask(lambda: (dict(target.handoffs.targets), dict(target.connections))) == ({}, {})
+        assert hubs.ask(lambda: (dict(target.mover.handoffs.targets), dict(target.connections))) == ({}, {})

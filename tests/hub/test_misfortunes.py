@@ -177,7 +177,7 @@ def test_an_iterable_returned_while_a_move_waits_keeps_the_connection_here():
         replies = StatefulStub(channel).Expand(Item())
         entered.get(timeout=10)
         connection, results = hubs.connection(), []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         hubs.wait_for(lambda: connection.phase.state == "quiescing")
         go.append(1)
         assert [reply.number for reply in replies] == [0, 1, 2]

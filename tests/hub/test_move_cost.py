@@ -271,7 +271,7 @@ def test_moves_teach_their_hubs() -> None:
         greeted(hubs)
         hubs.ask(lambda: [rig.call("Talk") for _ in range(300)])
         assert hubs.move(1).outcome == 0
-        source, target = (node.move_costs for node in hubs.nodes)
+        source, target = (node.mover.costs for node in hubs.nodes)
         assert source.freezing.factor != 1 and source.thawing.factor == 1
         assert target.thawing.factor != 1 and target.freezing.factor == 1
 
@@ -293,7 +293,7 @@ class Heavy:
     def move(self, **by: bool) -> Any:
         """Have it moved to hub 1, and wait for the outcome."""
         results: list[Any] = []
-        self.hubs.ask(lambda: self.hubs.nodes[0].move(self.id, 1, results.append, **by))
+        self.hubs.ask(lambda: self.hubs.nodes[0].mover.move(self.id, 1, results.append, **by))
         return self.hubs.wait_for(lambda: results and results[0])
 
     @property
@@ -374,7 +374,7 @@ def test_a_client_with_large_heads_is_moved_by_hand_only() -> None:
         assert len(hubs.connection().calls) == 600
         refused: list[Any] = []
         id = hubs.connection().id
-        hubs.ask(lambda: hubs.nodes[0].move(id, 1, refused.append, by_policy=True))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(id, 1, refused.append, by_policy=True))
         assert refused[0].why.startswith("a move would stop its two hubs for ")
         assert hubs.move(1).outcome == 0
         hubs.wait_for(lambda: hubs.nodes[1].connections)

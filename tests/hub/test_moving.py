@@ -96,7 +96,7 @@ def test_a_deadline_is_no_later_for_the_way(hubs, monkeypatch):
         time.sleep(0.1)
         return thaw(*args)
 
-    monkeypatch.setattr("actorrpc.hub.node.thaw", slow_thaw)
+    monkeypatch.setattr("actorrpc.hub.moving.mover.thaw", slow_thaw)
     with connect(hubs) as channel:
         listening = StatefulStub(channel).Listen(Item(text="silence"), timeout=20)
         dict(listening.initial_metadata())
@@ -117,7 +117,7 @@ def test_a_snapshot_by_another_clock_has_its_time_remaining(hubs, monkeypatch):
         snapshot.taken_at += 1e6
         return thaw(keeper, resources, costs, snapshot.SerializeToString())
 
-    monkeypatch.setattr("actorrpc.hub.node.thaw", foreign_thaw)
+    monkeypatch.setattr("actorrpc.hub.moving.mover.thaw", foreign_thaw)
     with connect(hubs) as channel:
         listening = StatefulStub(channel).Listen(Item(text="silence"), timeout=20)
         dict(listening.initial_metadata())
@@ -170,7 +170,7 @@ class MoveInBackground:
         self._results: list[Any] = []
         id = hubs.connection().id
         node = next(n for n in hubs.nodes if id in n.connections)
-        hubs.ask(lambda: node.move(id, target, self._results.append))
+        hubs.ask(lambda: node.mover.move(id, target, self._results.append))
 
     def wait(self) -> Any:
         return self._hubs.wait_for(lambda: self._results and self._results[0])
@@ -273,9 +273,9 @@ def test_a_connection_moves_on_before_it_was_thawed(monkeypatch):
     def serve_and_send_on(arrival: Arrival, fd: int) -> None:
         serve(arrival, fd)
         id = arrival.connection.id
-        node = next(node for node in hubs.nodes if id in node.connections)
+        node = next(node for node in hubs.nodes if node.connections.get(id) is arrival.connection)
         if node.hub != 2:
-            node.move(id, 2, results.append)
+            node.mover.move(id, 2, results.append)
 
     monkeypatch.setattr(Arrival, "serve", serve_and_send_on)
     with serving(actorrpc.App([Noting]), 3) as hubs, connect(hubs) as channel:
@@ -328,7 +328,7 @@ def test_what_cannot_be_moved_is_said(hubs):
         result = hubs.move(0)
         assert (result.outcome, result.why) == (result.MOVED, "already on hub 0")
         unknown: list[Any] = []
-        hubs.ask(lambda: hubs.nodes[0].move("nobody", 1, unknown.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move("nobody", 1, unknown.append))
         assert unknown[0].outcome == result.UNKNOWN_CONNECTION
 
 
@@ -371,7 +371,7 @@ def test_a_bad_snapshot_is_refused_and_nothing_leaks(hubs, monkeypatch, corrupt)
     def bad_thaw(node: Node, data: bytes) -> Any:
         return thaw(node, corrupt(data))
 
-    monkeypatch.setattr("actorrpc.hub.node.thaw", bad_thaw)
+    monkeypatch.setattr("actorrpc.hub.moving.mover.thaw", bad_thaw)
     with connect(hubs) as channel:
         stub = StatefulStub(channel)
         stub.Unary(Item())

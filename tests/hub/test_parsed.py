@@ -287,7 +287,7 @@ def test_what_has_come_with_a_connection_is_counted_before_its_handler_is_called
 
         def come_and_go() -> tuple[int, int, int]:
             node = Node(APP, Config(), hub=7)
-            connection: Connection = thaw(node, node.resources, node.move_costs, data)
+            connection: Connection = thaw(node, node.resources, node.mover.costs, data)
             come = (node.resources.parsed.held, connection.parsed)
             connection.let_go()
             gone = node.resources.parsed.held
@@ -299,7 +299,7 @@ def test_what_has_come_with_a_connection_is_counted_before_its_handler_is_called
         def come_where_no_room_is() -> str:
             node = Node(APP, Config(max_parsed_hub_bytes=2 * size - 1), hub=7)
             with pytest.raises(SnapshotError) as caught:
-                thaw(node, node.resources, node.move_costs, data)
+                thaw(node, node.resources, node.mover.costs, data)
             assert node.resources.parsed.held == 0
             node.close()
             return str(caught.value)

@@ -74,7 +74,7 @@ class Hub:
     def receive(self) -> None:
         if self.end.other.kernel and not self.end.closed:
             message, fds = self.end.other.kernel.popleft()
-            assert self.passing.receive(0, message, fds)
+            self.passing.receive(0, message, fds)
 
     def lose(self) -> None:
         """Read what is there, and see the end."""
@@ -154,10 +154,11 @@ def test_what_comes_too_late_changes_nothing(pair: tuple[Hub, Hub]) -> None:
         control_pb2.HubToHub(taken=control_pb2.Taken(number=7)),
         control_pb2.HubToHub(declined=control_pb2.Declined(number=7)),
     ):
-        assert giver.passing.receive(0, answer, ())
+        giver.passing.receive(0, answer, ())
     assert giver.passing.estimates()[0].under_way == 0
-    assert not giver.passing.receive(0, control_pb2.HubToHub(), ())
-    assert not giver.passing.receive(9, answer, ())
+    giver.passing.receive(0, control_pb2.HubToHub(), ())
+    giver.passing.receive(9, answer, ())
+    assert giver.passing.estimates()[0].under_way == 0
 
 
 def test_a_hub_that_is_not_heard_is_left_out_until_it_is(pair: tuple[Hub, Hub]) -> None:

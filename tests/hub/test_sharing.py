@@ -243,7 +243,7 @@ def test_a_call_that_waits_for_an_on_call_and_comes_to_a_hub_without_is_looked_a
         assert begun.wait(WAIT)
         connection = hubs.connection()
         results: list[Any] = []
-        hubs.ask(lambda: hubs.nodes[0].move(connection.id, 1, results.append))
+        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         waiting = StatefulStub(channel).Unary.future(Item(), metadata=[*BOB, *VIA], timeout=30)
         hubs.wait_for(lambda: connection.cells.admission is not None and connection.cells.admission.lane)
         hubs.ask(may_end.set)
@@ -353,6 +353,6 @@ def begin_move(hubs: Hubs, target: int) -> None:
     def begin() -> None:
         for node in hubs.nodes:
             if connection.id in node.connections:
-                node.move(connection.id, target, lambda result: None)
+                node.mover.move(connection.id, target, lambda result: None)
 
     hubs.ask(begin)

@@ -121,10 +121,10 @@ def test_the_topic_goes_on_elsewhere_when_its_home_dies(hubs):
 
         def die() -> None:
             for hub in (0, 1):
-                hubs.nodes[2]._links[hub].close()
+                hubs.nodes[2].links.by_hub[hub].close()
 
         hubs.ask(die)
-        hubs.wait_for(lambda: 2 not in hubs.nodes[0]._links and 2 not in hubs.nodes[1]._links)
+        hubs.wait_for(lambda: 2 not in hubs.nodes[0].links.by_hub and 2 not in hubs.nodes[1].links.by_hub)
         publisher.Publish(Item(text=topic, number=3))  # the home is dead and nobody has said who follows
         hubs.ask(lambda: [node.set_homes([0, 1], 2) for node in hubs.nodes[:2]])
         publisher.Publish(Item(text=topic, number=4))
@@ -137,12 +137,12 @@ def test_unacknowledged_publications_hold_a_connection_and_then_let_it_go():
             name for name in map(str, range(100)) if hubs.nodes[0].resources.topics.home_of(name) == 2
         )
         stub = StatefulStub(channel)
-        link = hubs.nodes[0]._links.pop(2)  # the home cannot be reached
+        link = hubs.nodes[0].links.by_hub.pop(2)  # the home cannot be reached
         stub.Publish(Item(text=topic))
         result = hubs.move(1)
         assert result.outcome == result.ABORTED
         assert result.why == "1 published messages are not acknowledged"
-        hubs.ask(lambda: (hubs.nodes[0]._links.__setitem__(2, link), hubs.nodes[0].set_homes([0], 2)))
+        hubs.ask(lambda: (hubs.nodes[0].links.by_hub.__setitem__(2, link), hubs.nodes[0].set_homes([0], 2)))
         assert not hubs.move(1).why
 
 

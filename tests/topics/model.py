@@ -22,9 +22,11 @@ import pytest
 from actorrpc.actor import Actor
 from actorrpc.broker import topic_homes as broker_homes
 from actorrpc.errors import RpcError
-from actorrpc.hub import node
+from actorrpc.hub import links
 from actorrpc.hub.actors.cell import MESSAGE, TOPIC, Cell
 from actorrpc.hub.actors.service_host import ServiceHost
+from actorrpc.hub.links import TOPICS as KINDS
+from actorrpc.hub.links import Links
 from actorrpc.hub.node import Node
 from actorrpc.hub.phase import CLOSED, FROZEN, SERVING
 from actorrpc.hub.topics.embedded import Subscription, Topics
@@ -108,11 +110,11 @@ class Connection:
         self.phase = SimpleNamespace(state=SERVING, settle=lambda what: None)
         self.service = Listening()
         self.host = ServiceHost(self)  # type: ignore[arg-type]
+        usage = SimpleNamespace(publish=lambda group: None)
+        self.schedule = SimpleNamespace(usage=usage, ready=lambda cell: None, notice_quiet=lambda: None)
         self.cell = Mailbox(self, owner)
         self.cells = {self.cell.name: self.cell}
         self.calls: dict[int, Call] = {}
-        usage = SimpleNamespace(publish=lambda group: None)
-        self.schedule = SimpleNamespace(usage=usage, ready=lambda cell: None, notice_quiet=lambda: None)
 
     def resume(self) -> None:
         self.phase.state = SERVING
@@ -319,17 +321,11 @@ class End:
         self._on_close(self)
 
 
-def _nothing(self: Hub, hub: int) -> bool:
-    return True
-
-
 class Hub:
     """One process: as ``Node``, as far as topics go."""
 
     add_peer = Node.add_peer
     set_homes = Node.set_homes
-    _send_to_hub = Node._send_to_hub
-    _has_room = getattr(Node, "_has_room", _nothing)
 
     def __init__(self, world: World, number: int, generation: int) -> None:
         self.world = world
@@ -339,22 +335,24 @@ class Hub:
         self.serving = False
         #: All that it has had, and those that it has been told of and uses.
         self.ends: list[End] = []
-        self._links: dict[int, End] = {}
         #: What the broker has said and this hub has not heard.
         self.orders: deque[Callable[[], None]] = deque()
         self.prefix = f"{number}.{generation}."
         self.reception = SimpleNamespace(add=lambda hub, link: None)
-        if hasattr(Node, "_has_room"):
-            self.topics = Topics(number, generation, self._send_to_hub, self._has_room)  # type: ignore[arg-type]
-        else:
-            self.topics = Topics(number, generation, self._send_to_hub)  # type: ignore[arg-type]
+        self.links = Links(
+            dict.fromkeys(KINDS, self._on_topic), lambda hub: self.topics.has_room(hub), self._lost
+        )
+        self.topics = Topics(number, generation, self.links.send, self.links.has_room)
 
-    def _on_message(self, hub: int, link: End, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
+    @property
+    def _links(self) -> dict[int, Any]:
+        return self.links.by_hub
+
+    def _on_topic(self, hub: int, link: Any, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         self.topics.receive(hub, message)
 
-    def _lost(self, hub: int, link: End) -> None:
-        if self._links.get(hub) is link:
-            del self._links[hub]
+    def _lost(self, hub: int, link: Any, gone: bool) -> None:
+        if gone:
             self.topics.hub_died(hub)
 
     def hear_homes(self, version: int, homes: list[int], terms: list[int]) -> None:
@@ -491,7 +489,7 @@ class World:
             lose(*args)
 
         self._patches.setattr(where, name, told)
-        self._patches.setattr(node, "Link", End.open)
+        self._patches.setattr(links, "Link", End.open)
 
     @property
     def living(self) -> list[Hub]:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from actorrpc.errors import StatusCode
-from actorrpc.hub import node
+from actorrpc.hub import links
 from actorrpc.hub.topics import embedded as topics
 from actorrpc.hub.topics import numbered_log as topic_log
 from tests.apps.shapes_pb2 import Item
@@ -25,8 +25,8 @@ EXAMPLES = int(os.environ.get("ACTORRPC_TOPIC_PROGRAMS", "100"))
 def small(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Limits that a few messages reach."""
     monkeypatch.setattr(topics, "MAX_WAITING", 2)
-    if hasattr(node, "MAX_UNSENT_TOPICS"):
-        monkeypatch.setattr(node, "MAX_UNSENT_TOPICS", 100)
+    if hasattr(links, "MAX_UNSENT_TOPICS"):
+        monkeypatch.setattr(links, "MAX_UNSENT_TOPICS", 100)
     return monkeypatch
 
 

@@ -121,8 +121,8 @@ def leftovers(node: Node) -> Iterator[str]:
                 unmade, length = max(0, unmade - length), max(0, length - unmade)
             if length:
                 yield f"{length} in {name} of {connection}"
-    if node.handoffs:
-        yield f"{node.handoffs!r} of {node}"
+    if node.mover.handoffs:
+        yield f"{node.mover.handoffs!r} of {node}"
     if node._finishing:
         yield f"{node._finishing} of {node}"
     if node.resources.parsed.held:

@@ -164,15 +164,15 @@ class Passing:
         neighbour.estimate.fresh += 1
         return True
 
-    def receive(self, hub: int, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> bool:
-        """Take a message about fresh connections, with its descriptors. False: it is about something else."""
+    def receive(self, hub: int, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
+        """Take a message about fresh connections, with its descriptors."""
         kind = message.WhichOneof("kind")
         neighbour = self.neighbours.get(hub)
-        if kind not in _RECEIVE or neighbour is None:
-            return False
+        if kind is None or neighbour is None:  # its link has ended
+            close_all(fds)
+            return
         neighbour.heard = self._ticks
         _RECEIVE[kind](self, neighbour, getattr(message, kind), fds)
-        return True
 
     def told(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
         """It has been told what there is here."""

@@ -90,8 +90,12 @@ class Reception:
 
     # ---- queues
 
-    def listen(self, sock: socket.socket, queue: int, spread: bool) -> None:
-        """Accept from a listening socket, which is the reception's from now on."""
+    def listen(self, sock: socket.socket, queue: int = 0, *, spread: bool = False) -> None:
+        """Accept connections from a listening socket, which is the reception's from now on.
+
+        ``queue`` is its number; it replaces an earlier one. ``spread``: give each connection to the least
+        loaded hub.
+        """
         if self._closed:
             sock.close()
             return

@@ -38,17 +38,14 @@ MAX_HELD_BYTES = 4 * 1024 * 1024
 T = TypeVar("T")
 
 
-def check_subscription(service: Service, topic: str, call: Call[Any] | None) -> ServerCall[Any] | None:
-    """The call. Raises TypeError for a subscription whose messages nobody could be given."""
+def check_subscription(service: Service, topic: str, call: ServerCall[Any] | None) -> None:
+    """Raise TypeError for a subscription whose messages nobody could be given."""
     if call is None and not overrides(type(service), "on_topic"):
         raise TypeError(
             f"{type(service).__name__} subscribes to {topic!r} without a call: give it an on_topic"
         )
-    if call is not None and not isinstance(call, ServerCall):
-        raise TypeError(f"{call!r} is not a call of this hub, which alone can carry {topic!r}")
     if call is not None and not call.route.method.server_streaming:
         raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
-    return call
 
 
 class Carrier(Protocol):
@@ -121,6 +118,9 @@ class ServiceHost:
         return tuple(call for call in calls if call.receiver.instance is service)
 
     def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
+        self._subscribe(service, topic, cast("ServerCall[Any] | None", call))  # calls are of no other kind
+
+    def _subscribe(self, service: Service, topic: str, call: ServerCall[Any] | None) -> None:
         connection = self._connection
         self._check("subscribe")
         if connection.phase.state == CLOSED:
@@ -128,7 +128,7 @@ class ServiceHost:
         cell = connection.cells.get(key_of(service.__rpc__.name, service._identity))
         if cell is None or cell.instance is not service:
             raise RuntimeError(f"{type(service).__name__} cannot subscribe before it is made: use on_connect")
-        call = check_subscription(service, topic, call)
+        check_subscription(service, topic, call)
         key = (cell.key, topic, call)
         if (call is not None and call.ended) or key in self._all:
             return

@@ -1,0 +1,186 @@
+"""Moving the connections of one hub to others, and taking theirs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import monotonic
+from typing import Protocol
+
+from actorrpc.forks import users_code
+from actorrpc.hub.moving.contents import contents
+from actorrpc.hub.moving.departure import Arrival, Departure
+from actorrpc.hub.moving.handoffs import Handoffs
+from actorrpc.hub.moving.memfd import unpacked
+from actorrpc.hub.moving.move_cost import Cost, MoveCosts, too_long
+from actorrpc.hub.moving.snapshot import thaw
+from actorrpc.hub.moving.source import Source
+from actorrpc.hub.moving.target import Unwilling
+from actorrpc.hub.resources import Resources
+from actorrpc.hub.serving.connection import Connection, Keeper
+from actorrpc.ipc.sender import Sender
+from actorrpc.loop.duties import do_all
+from actorrpc.loop.timers import after
+from actorrpc.pb import control_pb2
+
+__all__ = ["House", "Mover"]
+
+log = logging.getLogger("actorrpc.hub")
+
+MoveResult = control_pb2.MoveResult
+
+
+class House(Keeper, Protocol):
+    """The hub, as moves see it."""
+
+    @property
+    def hub(self) -> int: ...
+    @property
+    def connections(self) -> Mapping[str, Connection]: ...
+    @property
+    def stopping(self) -> bool: ...
+    @property
+    def expected(self) -> int:
+        """Connections that are here, or on their way here."""
+
+    def adopt(self, connection: Connection) -> None:
+        """Take a connection that another hub has handed over."""
+
+    def weigh(self, connection: Connection) -> object:
+        """Find out how large a connection's states are, unless that has just been done."""
+
+    def stays(self, connection: Connection) -> None:
+        """Its move came to nothing."""
+
+    def settled(self) -> None:
+        """A move is over."""
+
+
+class Mover:
+    """All moves of one hub. ``links`` are those to the other hubs, and ``on_moved`` is told of each move that
+    has been begun."""
+
+    def __init__(
+        self,
+        house: House,
+        resources: Resources,
+        links: Mapping[int, Sender],
+        on_moved: Callable[[control_pb2.Moved], None] | None,
+    ) -> None:
+        self._house = house
+        self._resources = resources
+        self._links = links
+        self._on_moved = on_moved
+        self.costs = MoveCosts()
+        self.handoffs = Handoffs(
+            timer=_timer, quiesce_timeout=resources.config.quiesce_timeout, thaw=self._thaw
+        )
+
+    # ---- what a move costs
+
+    def cost(self, connection: Connection) -> Cost:
+        """What it would cost to move a connection now."""
+        return self.costs.of(contents(connection))
+
+    def _why_too_heavy(self, connection: Connection) -> str:
+        """Why no policy may move it; "" if one may."""
+        self._house.weigh(connection)
+        return too_long(self.cost(connection), self._resources.config.max_move_time)
+
+    # ---- from here
+
+    def move(
+        self,
+        connection_id: str,
+        target: int,
+        done: Callable[[control_pb2.MoveResult], None],
+        *,
+        by_policy: bool = False,
+    ) -> None:
+        """Move a connection to another hub; ``done`` gets the outcome, perhaps before this returns.
+
+        One that a policy asks for is refused if it would stop both hubs for too long.
+        """
+        connection = self._house.connections.get(connection_id)
+        if connection is None:
+            why = f"no connection {connection_id} here"
+            done(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why=why, of_connection=True))
+        elif target == self._house.hub:
+            done(MoveResult(outcome=MoveResult.MOVED, why=f"already on hub {target}"))
+        elif target not in self._links:
+            done(MoveResult(outcome=MoveResult.UNKNOWN_HUB, why=f"hub {target} is not there"))
+        elif connection_id in self.handoffs.sources:
+            why = "the connection is being moved already"
+            done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
+        elif by_policy and (why := self._why_too_heavy(connection)):
+            done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
+        else:
+            limit = self._resources.config.max_move_time if by_policy else 0.0
+            departure = Departure(connection, self.costs, limit)
+            self.handoffs.begin(
+                departure, self._links[target], partial(self._moved, connection, target, done)
+            )
+
+    def _moved(
+        self,
+        connection: Connection,
+        target: int,
+        done: Callable[[control_pb2.MoveResult], None],
+        source: Source,
+        why: str,
+    ) -> None:
+        """A move has come to its end; ``why`` not, or "" if it has been made."""
+        result = MoveResult(
+            outcome=MoveResult.ABORTED if why else MoveResult.MOVED,
+            why=why,
+            of_connection=bool(why) and source.of_connection,
+        )
+        duties: list[Callable[[], object]] = [
+            partial(self._report, connection, target, source, why),
+            partial(done, result),
+        ]
+        if why:
+            duties.append(partial(self._house.stays, connection))
+        do_all(log, f"the end of the move of {connection.id}", *duties, self._house.settled)
+
+    def _report(self, connection: Connection, target: int, source: Source, why: str) -> None:
+        if self._on_moved is not None:
+            self._on_moved(
+                control_pb2.Moved(
+                    connection=connection.id,
+                    target=target,
+                    aborted=why,
+                    pause_ms=0.0 if why else (monotonic() - source.began) * 1000,
+                    of_connection=bool(why) and source.of_connection,
+                )
+            )
+
+    def move_on(self, connection_id: str) -> None:
+        """Move a connection to the next hub, if it and another hub are here."""
+        hubs = sorted(self._links)
+        if hubs and connection_id in self._house.connections:
+            target = next((hub for hub in hubs if hub > self._house.hub), hubs[0])
+            self.move(connection_id, target, lambda result: None)
+
+    # ---- to here
+
+    def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
+        house, resources = self._house, self._resources
+        if house.stopping:
+            raise Unwilling("the hub is stopping")
+        if not resources.topics.homes.version:  # it would take itself for the home of what is subscribed to
+            raise Unwilling("the hub has not been told yet where topics are")
+        limit = resources.config.max_connections
+        if limit and house.expected > limit:  # which counts this one
+            raise Unwilling(f"hub {house.hub} has {limit} connections, its limit")
+        with users_code(), unpacked(prepare, fds, resources.config.max_state_bytes) as snapshot:
+            return Arrival(thaw(house, resources, self.costs, snapshot), house.adopt)
+
+    def __repr__(self) -> str:
+        return f"<Mover {self.handoffs!r}>"
+
+
+def _timer(seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+    cancel: Callable[[], None] = after(seconds, function).close
+    return cancel
