@@ -19,7 +19,7 @@ import gevent
 __all__ = ["Clock"]
 
 #: Whose clock it becomes.
-_PACKAGES = ("actorrpc.hub.", "actorrpc.handoff.", "actorrpc.call", "actorrpc.loop.timers")
+_PACKAGES = ("actorrpc.hub.", "actorrpc.net.", "actorrpc.call", "actorrpc.loop.timers")
 
 
 class Timer:

@@ -249,7 +249,7 @@ class World(Looks):
             found = probes.connections(self.nodes).get(self.ids[client])
             if found is not None:
                 self.moves.append((client, results))
-                found[0].move(self.ids[client], hub, results.append)
+                found[0].mover.move(self.ids[client], hub, results.append)
 
         gevent.get_hub().loop.run_callback(begin)
 
