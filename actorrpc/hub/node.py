@@ -29,7 +29,7 @@ from actorrpc.hub.moving.target import Unwilling
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection
-from actorrpc.hub.topics.embedded import Topics
+from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.link import Link
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out
@@ -74,14 +74,15 @@ class Node:
         self.generation = generation
         #: For tests: after so many turns a connection is sent on to the next hub. 0: never.
         self.move_every = move_every
-        topics = Topics(hub, generation, self._send_to_hub, self._has_room)
-        self.resources = Resources(app, config, topics)
+        #: Connections know it as an ``engine.Topics``; links and homes concern this engine alone.
+        self.topics = EmbeddedTopics(hub, generation, self._send_to_hub, self._has_room)
+        self.resources = Resources(app, config, self.topics)
         if move_every:
             self.resources.on_turn = self._count_turn
         self.move_costs = MoveCosts()
         self.connections: dict[str, Connection] = {}
         self._reporter = Reporter(
-            self.resources.meter, self.connections, topics, self.move_cost, config.max_move_time
+            self.resources.meter, self.connections, self.topics, self.move_cost, config.max_move_time
         )
         #: Closed connections whose last turns, such as on_disconnect, still run.
         self._finishing: set[Connection] = set()
@@ -236,10 +237,10 @@ class Node:
             lambda message, fds: self._on_message(hub, link, message, fds),
             lambda link: self._lost(hub, link),
             max_frame=MAX_HUB_FRAME,
-            on_taken=partial(self.resources.topics.has_room, hub),
+            on_taken=partial(self.topics.has_room, hub),
         )
         self.reception.add(hub, link)
-        self.resources.topics.linked(hub)
+        self.topics.linked(hub)
 
     @property
     def peers(self) -> list[int]:
@@ -252,10 +253,10 @@ class Node:
         A hub that is no longer a home has died. What it said before that comes first: it may be what its
         topics' subscribers, or those who published, would otherwise be without.
         """
-        for hub in {*self.resources.topics.homes.hubs} - {*homes, self.hub}:
+        for hub in {*self.topics.homes.hubs} - {*homes, self.hub}:
             if (link := self._links.get(hub)) is not None:
                 link.drain()
-        self.resources.topics.set_homes(list(homes), version, list(terms), list(self._links))
+        self.topics.set_homes(list(homes), version, list(terms), list(self._links))
 
     def _send_to_hub(self, hub: int, message: control_pb2.HubToHub) -> None:
         link = self._links.get(hub)
@@ -276,13 +277,13 @@ class Node:
         ]
         if self._links.get(hub) is link:
             del self._links[hub]
-            duties.append(partial(self.resources.topics.hub_died, hub))
+            duties.append(partial(self.topics.hub_died, hub))
         do_all(log, why, *duties, self._check_stopped)
 
     def _on_message(
         self, hub: int, link: Link[control_pb2.HubToHub], message: control_pb2.HubToHub, fds: tuple[int, ...]
     ) -> None:
-        if self.resources.topics.receive(hub, message):
+        if self.topics.receive(hub, message):
             close_all(fds)
         elif not self.reception.passing.receive(hub, message, fds):
             self.handoffs.receive(link, message, fds)
@@ -367,9 +368,7 @@ class Node:
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         if self._stopped is not None:
             raise Unwilling("the hub is stopping")
-        if (
-            not self.resources.topics.homes.version
-        ):  # it would take itself for the home of what is subscribed to
+        if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to
             raise Unwilling("the hub has not been told yet where topics are")
         limit = self.resources.config.max_connections
         if limit and self._expected_count() > limit:  # which counts this one
@@ -443,7 +442,7 @@ class Node:
     def close(self) -> None:
         """Release what a node without connections still has."""
         unguard(self)
-        self.resources.topics.close()
+        self.topics.close()
         self.reception.close()
         self._reporter.close()
         for link in self._links.values():

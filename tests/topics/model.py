@@ -1,10 +1,10 @@
 """Hubs with topics, their links, their broker, subscribers and publishers, as a model in which each step can
 be chosen.
 
-The real ``Topics``, ``ServiceHost`` and turns of topics are used, and those parts of ``Node`` that stand
-between topics and links; processes, links and the broker are fakes, so that a test can deliver in any order
-between links, fill them, also with what is not about topics, kill hubs with links that nobody has read, and
-tell hubs of new homes at different times. ``History`` is the reference: it says who must have heard what.
+The real ``EmbeddedTopics``, ``ServiceHost`` and turns of topics are used, and those parts of ``Node`` that
+stand between topics and links; processes, links and the broker are fakes, so that a test can deliver in any
+order between links, fill them, also with what is not about topics, kill hubs with links that nobody has read,
+and tell hubs of new homes at different times. ``History`` is the reference: it says who must have heard what.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from actorrpc.actor import Actor
 from actorrpc.broker import topic_homes as broker_homes
 from actorrpc.errors import RpcError
 from actorrpc.hub import node
+from actorrpc.hub.actors import sinks
 from actorrpc.hub.actors.cell import MESSAGE, TOPIC, Cell
 from actorrpc.hub.actors.service_host import ServiceHost
+from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.node import Node
 from actorrpc.hub.phase import CLOSED, FROZEN, SERVING
-from actorrpc.hub.topics.embedded import Subscription, Topics
+from actorrpc.hub.topics.embedded import EmbeddedTopics
+from actorrpc.hub.topics.engine import Subscription
 from actorrpc.hub.topics.numbered_log import LINGER, TopicLog
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase
@@ -50,22 +53,23 @@ OFFER = control_pb2.HubToHub(prepare=control_pb2.Prepare(connection="another", s
 TOO_MANY = 20_000
 
 
-class Call:
-    """A call that carries a topic."""
+class Call(ServerCall[Any]):
+    """A call that carries a topic, the only one of its connection."""
 
     def __init__(self, subscriber: Subscriber) -> None:
         self.subscriber = subscriber
+        self.stream_id = 1
         self.ended = False
-        self.method = "/shapes.Stateful/Listen"
         reply = SimpleNamespace(DESCRIPTOR=Item.DESCRIPTOR)
-        self.route = SimpleNamespace(method=SimpleNamespace(reply=reply, server_streaming=True))
+        method = SimpleNamespace(reply=reply, server_streaming=True)
+        self.route = SimpleNamespace(path="/shapes.Stateful/Listen", method=method)  # type: ignore[assignment]
 
-    def send_published(self, payload: bytes) -> None:
+    def send_published(self, payload: bytes, compress: bool = True) -> None:
         self.subscriber.hear(payload)
 
     def stop(self, status: object, message: str = "") -> None:
         self.ended = True
-        self.subscriber.connection.host.end_subscriptions(self)  # type: ignore[arg-type]
+        self.subscriber.connection.host.end_subscriptions(self)
 
 
 class Mailbox(Cell):
@@ -108,11 +112,11 @@ class Connection:
         self.phase = SimpleNamespace(state=SERVING, settle=lambda what: None)
         self.service = Listening()
         self.host = ServiceHost(self)  # type: ignore[arg-type]
+        usage = SimpleNamespace(publish=lambda group: None)
+        self.schedule = SimpleNamespace(usage=usage, ready=lambda cell: None, notice_quiet=lambda: None)
         self.cell = Mailbox(self, owner)
         self.cells = {self.cell.name: self.cell}
         self.calls: dict[int, Call] = {}
-        usage = SimpleNamespace(publish=lambda group: None)
-        self.schedule = SimpleNamespace(usage=usage, ready=lambda cell: None, notice_quiet=lambda: None)
 
     def resume(self) -> None:
         self.phase.state = SERVING
@@ -149,6 +153,8 @@ class Subscriber:
         self._missed: set[bytes] = set()
         self.connection = Connection(hub, name, self)
         self.call = None if actor else Call(self)
+        if self.call is not None:
+            self.connection.calls[self.call.stream_id] = self.call
         #: A move that is under way.
         self.arriving: Connection | None = None
         self.let_go = False
@@ -201,13 +207,10 @@ class Subscriber:
         target = self.arriving = Connection(hub, self.name, self)
         target.phase.state = FROZEN
         target.cell.adopt(source.cell)
-        for each in source.host.subscriptions:
-            thawed = Subscription(target, target.cell, each.topic, each.call, each.epoch, each.sequence)  # type: ignore[arg-type]
-            if hasattr(target.host, "add"):
-                target.host.add(thawed)
-            else:
-                target.host.subscriptions.append(thawed)
-            hub.topics.thaw(thawed)
+        target.calls.update(source.calls)
+        target.host.thaw(source.host.freeze())
+        for each in target.host.subscriptions:
+            hub.topics.thaw(each)
 
     def _unread_of_the_dead(self) -> set[bytes]:
         """What a dead home had sent, and the hub here has not read. Who is frozen takes nothing of that, and
@@ -319,17 +322,13 @@ class End:
         self._on_close(self)
 
 
-def _nothing(self: Hub, hub: int) -> bool:
-    return True
-
-
 class Hub:
     """One process: as ``Node``, as far as topics go."""
 
     add_peer = Node.add_peer
     set_homes = Node.set_homes
     _send_to_hub = Node._send_to_hub
-    _has_room = getattr(Node, "_has_room", _nothing)
+    _has_room = Node._has_room
 
     def __init__(self, world: World, number: int, generation: int) -> None:
         self.world = world
@@ -344,10 +343,7 @@ class Hub:
         self.orders: deque[Callable[[], None]] = deque()
         self.prefix = f"{number}.{generation}."
         self.reception = SimpleNamespace(add=lambda hub, link: None)
-        if hasattr(Node, "_has_room"):
-            self.topics = Topics(number, generation, self._send_to_hub, self._has_room)  # type: ignore[arg-type]
-        else:
-            self.topics = Topics(number, generation, self._send_to_hub)  # type: ignore[arg-type]
+        self.topics = EmbeddedTopics(number, generation, self._send_to_hub, self._has_room)  # type: ignore[arg-type]
 
     def _on_message(self, hub: int, link: End, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         self.topics.receive(hub, message)
@@ -359,10 +355,7 @@ class Hub:
 
     def hear_homes(self, version: int, homes: list[int], terms: list[int]) -> None:
         self.serving = True
-        if hasattr(broker_homes, "terms"):
-            self.set_homes(homes, version, terms)  # type: ignore[misc]
-        else:
-            self.set_homes(homes, version)  # type: ignore[misc]
+        self.set_homes(homes, version, terms)  # type: ignore[misc]
 
     def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
         if self.orders:
@@ -372,8 +365,8 @@ class Hub:
                 yield f"{self.number} reads {peer}", end.read
             elif end.other.closed:
                 yield f"{self.number} sees that {peer} has gone", end.lose
-        if self.topics._late:
-            yield f"{self.number} asks for what its actors missed", self.topics._catch_up_late
+        if self.topics._feeds._late:
+            yield f"{self.number} asks for what its actors missed", self.topics._feeds._catch_up_late
 
 
 class History:
@@ -482,15 +475,13 @@ class World:
             return append(log, type, payload, *args, **named)
 
         self._patches.setattr(TopicLog, "append", watched)
-        where, name = (Topics, "_lose") if hasattr(Topics, "_lose") else (Subscription, "lost")
-        lose = getattr(where, name)
+        lost = sinks._Sink.lost
 
-        def told(*args: Any) -> None:
-            subscription = next(each for each in args if isinstance(each, Subscription))
-            subscription.cell.owner.told = True  # type: ignore[attr-defined]
-            lose(*args)
+        def told(sink: Any, *args: Any) -> None:
+            sink._connection.cell.owner.told = True
+            lost(sink, *args)
 
-        self._patches.setattr(where, name, told)
+        self._patches.setattr(sinks._Sink, "lost", told)
         self._patches.setattr(node, "Link", End.open)
 
     @property
@@ -534,8 +525,7 @@ class World:
         before, self._homes = self._homes, broker_homes.assign(self._homes, list(self.joined))
         self._version += 1
         version, homes = self._version, self._homes
-        if hasattr(broker_homes, "terms"):
-            self._terms = broker_homes.terms(self._terms, before, homes, version)
+        self._terms = broker_homes.terms(self._terms, before, homes, version)
         terms = self._terms
         for hub in self.joined.values():
             hub.orders.append(lambda hub=hub: hub.hear_homes(version, homes, terms))  # type: ignore[misc]
@@ -691,16 +681,17 @@ class World:
             for _ in range(4):
                 now = max(now, monotonic()) + LINGER + 1
                 topics._home.sweep(now)
-            assert not topics._feeds
-            assert not topics._groups
-            assert not topics._subscribed
+            assert not topics._feeds._feeds
+            assert not topics._feeds._groups
+            assert not topics._feeds._subscribed
             assert not topics._early
             assert not topics._own
-            assert (len(topics._publications), topics._publications.size) == (0, 0)
+            unacknowledged = topics._publisher._unacknowledged
+            assert (len(unacknowledged), unacknowledged.size) == (0, 0)
             assert not topics._home._awaiting
             assert not topics._home._behind
             assert (topics._home.logs.logs, topics._home.logs.size) == ({}, 0)
-            assert all(outbox.next() is None for outbox in topics._outboxes.values())
+            assert all(outbox.next() is None for outbox in topics._outboxes._outboxes.values())
 
     def close(self) -> None:
         for hub in self.living:
