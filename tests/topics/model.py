@@ -158,7 +158,7 @@ class Subscriber:
         #: A move that is under way.
         self.arriving: Connection | None = None
         self.let_go = False
-        self.connection.host.subscribe(self.connection.service, topic, self.call)  # type: ignore[arg-type]
+        self.connection.host.subscribe(self.connection.service, topic, self.call)
         #: Publications before this one need not be heard; None: not in force yet.
         self.since: int | None = None
         self.notice()
@@ -343,7 +343,7 @@ class Hub:
         self.orders: deque[Callable[[], None]] = deque()
         self.prefix = f"{number}.{generation}."
         self.reception = SimpleNamespace(add=lambda hub, link: None)
-        self.topics = EmbeddedTopics(number, generation, self._send_to_hub, self._has_room)  # type: ignore[arg-type]
+        self.topics = EmbeddedTopics(number, generation, self._send_to_hub, self._has_room)  # type: ignore[misc]
 
     def _on_message(self, hub: int, link: End, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         self.topics.receive(hub, message)
