@@ -22,7 +22,7 @@ from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection
-from actorrpc.hub.topics.embedded import Topics
+from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out
 from actorrpc.loop.duties import do_all
@@ -71,7 +71,7 @@ class Node:
             has_room=lambda hub: self.topics.has_room(hub),
             lost=self._lost,
         )
-        self.topics = Topics(hub, generation, self.links.send, self.links.has_room)
+        self.topics = EmbeddedTopics(hub, generation, self.links.send, self.links.has_room)
         self.resources = Resources(app, config, self.topics)
         if move_every:
             self.resources.on_turn = self._count_turn
@@ -229,6 +229,18 @@ class Node:
         self.settled()
 
     # ---- moves
+
+    @property
+    def unwilling(self) -> str:
+        """Why it can take no connection now, also one that is on its way here already; "" if it can."""
+        if self.stopping:
+            return "the hub is stopping"
+        if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to
+            return "the hub has not been told yet where topics are"
+        limit = self.resources.config.max_connections
+        if limit and self.expected > limit:
+            return f"hub {self.hub} has {limit} connections, its limit"
+        return ""
 
     def stays(self, connection: Connection) -> None:
         """Its move came to nothing."""

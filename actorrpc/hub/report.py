@@ -15,7 +15,7 @@ from actorrpc.hub.metering.usage import LIGHT, Meter, Usage
 from actorrpc.hub.moving.move_cost import Cost, too_long
 from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.serving.connection import Connection
-from actorrpc.hub.topics.embedded import Topics
+from actorrpc.hub.topics.engine import Topics
 from actorrpc.pb import control_pb2
 
 __all__ = ["HEAVIEST", "OTHERS", "WARM", "Reporter", "Rotation", "core_wait"]

@@ -16,7 +16,7 @@ from actorrpc.hub.calls.shared_connections import Sharing
 from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering.usage import Meter
 from actorrpc.hub.runtime.runners import Runners
-from actorrpc.hub.topics.embedded import Topics
+from actorrpc.hub.topics.engine import Topics
 
 __all__ = ["Resources"]
 

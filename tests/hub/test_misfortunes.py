@@ -398,7 +398,7 @@ def test_topics_that_nobody_hears_cost_nothing():
         stub = StatefulStub(channel)
         for number in range(100):
             stub.Publish(Item(text=f"topic {number}"))
-        assert hubs.ask(lambda: hubs.nodes[0].resources.topics._logs.logs) == {}
+        assert hubs.ask(lambda: hubs.nodes[0].resources.topics._home.logs.logs) == {}
 
 
 def test_a_subscription_that_fell_behind_says_so_and_an_actor_goes_on(monkeypatch, caplog):
@@ -498,7 +498,7 @@ def test_a_single_reply_is_returned_not_sent(what, caplog):
 
 
 def test_a_slow_actor_leaves_its_topics_messages_at_their_home(monkeypatch):
-    monkeypatch.setattr("actorrpc.hub.topics.embedded.MAX_WAITING", 10)
+    monkeypatch.setattr("actorrpc.hub.actors.sinks.MAX_WAITING", 10)
     go: list[int] = []
 
     class Slow(StatefulBase):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -15,10 +14,10 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.actors import service_host as host
-from actorrpc.hub.topics import embedded as topics
+from actorrpc.hub.actors import sinks
 from actorrpc.hub.topics import numbered_log as topic_log
 from actorrpc.hub.topics import publications
-from actorrpc.hub.topics.embedded import Topics
+from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.hub.topics.home import Home
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
@@ -136,7 +135,7 @@ def test_publications_that_wait_for_their_home_are_limited(hubs, monkeypatch, ca
             )
         )
         hubs.wait_for(lambda: not connection.host.unacknowledged)
-        assert hubs.nodes[0].resources.topics._publications.size == 0
+        assert hubs.nodes[0].resources.topics._publisher._unacknowledged.size == 0
         stub.Beside(Item(text=topic, number=2000))
 
 
@@ -150,7 +149,7 @@ def test_publications_that_wait_for_a_subscription_are_limited(hubs, monkeypatch
         for _ in range(5):
             stub.Beside(Item(text="anything", number=1000))
         assert code_of(lambda: stub.Beside(Item(text="anything", number=1000))) is UNAVAILABLE
-        assert hubs.nodes[0].resources.topics._publications.size > 5 * 1000
+        assert hubs.nodes[0].resources.topics._publisher._unacknowledged.size > 5 * 1000
         connection = hubs.connection()
         hubs.ask(
             lambda: (
@@ -159,11 +158,11 @@ def test_publications_that_wait_for_a_subscription_are_limited(hubs, monkeypatch
             )
         )
         hubs.wait_for(lambda: not connection.host.unacknowledged)
-        assert hubs.nodes[0].resources.topics._publications.size == 0
+        assert hubs.nodes[0].resources.topics._publisher._unacknowledged.size == 0
 
 
 def test_an_actors_waiting_messages_are_limited_in_bytes(hubs, monkeypatch):
-    monkeypatch.setattr(topics, "MAX_WAITING_BYTES", 10_000)
+    monkeypatch.setattr(sinks, "MAX_WAITING_BYTES", 10_000)
     with connect(hubs) as channel:
         stub = StatefulStub(channel)
         stub.Unary(Item(text="large"))
@@ -296,7 +295,7 @@ def test_actors_that_were_slow_ask_the_home_together_for_what_they_missed(hubs, 
     """Each time it sends all that is left: the questions are about as many as times that they are full, not
     each time one of every actor."""
     limit, burst, count = 10, 300, 20
-    monkeypatch.setattr(topics, "MAX_WAITING", limit)
+    monkeypatch.setattr(sinks, "MAX_WAITING", limit)
     asked: list[str] = []
     subscribe = Home.subscribe
 
@@ -325,17 +324,30 @@ def seconds(job: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def fake_connection(number: int) -> Any:
-    return SimpleNamespace(
-        id=str(number), phase=SimpleNamespace(state="serving"), host=SimpleNamespace(settled=lambda: None)
-    )
+class Ear:
+    """A sink that takes all."""
+
+    frozen = False
+
+    def __init__(self) -> None:
+        self.got: list[bytes] = []
+
+    def begun(self) -> None:
+        """It is in force."""
+
+    def take(self, topic: str, type: str, payload: bytes) -> bool:
+        self.got.append(payload)
+        return True
+
+    def lost(self, topic: str, first: int, last: int) -> None:
+        self.got.append(b"lost")
 
 
 def test_subscribers_leave_a_topic_in_linear_time():
-    engine = Topics(0, 1, lambda hub, message: None)
+    engine = EmbeddedTopics(0, 1, lambda hub, message: None)
 
     def leaving(count: int) -> float:
-        made = [engine.subscribe(fake_connection(each), None, f"t{count}", None) for each in range(count)]
+        made = [engine.subscribe(f"t{count}", Ear()) for _ in range(count)]
         made.reverse()
         return seconds(lambda: [engine.unsubscribe(each) for each in made])
 
@@ -369,18 +381,13 @@ def heard(message: control_pb2.HubToHub) -> str:
 
 
 class Far:
-    """The hubs that a hub's topics speak to, and a call that listens to one topic."""
+    """The hubs that a hub's topics speak to, and a sink that listens to one topic."""
 
     def __init__(self) -> None:
         self.said: list[tuple[int, control_pb2.HubToHub]] = []
-        self.topics = Topics(0, 1, lambda hub, message: self.said.append((hub, message)))
-        self.got: list[bytes] = []
-        reply = SimpleNamespace(DESCRIPTOR=SimpleNamespace(full_name="T"))
-        self.call: Any = SimpleNamespace(
-            route=SimpleNamespace(method=SimpleNamespace(reply=reply)),
-            send_published=self.got.append,
-            end=lambda *why: self.got.append(b"ended"),
-        )
+        self.topics = EmbeddedTopics(0, 1, lambda hub, message: self.said.append((hub, message)))
+        self.ear = Ear()
+        self.got = self.ear.got
 
     def subscribed(self, hub: int, term: int, epoch: str, sequence: int, head: int) -> None:
         answer = control_pb2.Subscribed(topic="t", epoch=epoch, sequence=sequence, head=head, term=term)
@@ -406,7 +413,7 @@ def far() -> Iterator[Far]:
 def test_an_answer_of_a_former_home_is_ignored(far, stale):
     """Also if it was another process of the hub that is the home now."""
     far.topics.set_homes([1], 1, [1])
-    far.topics.subscribe(fake_connection(1), None, "t", far.call)
+    far.topics.subscribe("t", far.ear)
     far.subscribed(1, 1, "one", 0, 0)
     far.deliver(1, 1, "one", 1, 2, 3)
     far.topics.set_homes([2], 2, [2])
@@ -444,7 +451,7 @@ def test_what_is_meant_for_another_term_is_held_back_or_ignored(far):
 
     far.topics.set_homes([1], 1, [1])
     far.topics.set_homes([0], 2, [2])
-    far.topics.subscribe(fake_connection(1), None, "t", far.call)
+    far.topics.subscribe("t", far.ear)
     publish(1)  # meant for the home before
     publish(3)  # of a version that this hub has not heard of
     assert far.got == []

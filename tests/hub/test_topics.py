@@ -103,10 +103,10 @@ def test_a_subscription_ends_with_its_call(hubs):
     with connect(hubs) as channel:
         replies = listen(channel, "short")
         home = hubs.nodes[hubs.nodes[0].resources.topics.home_of("short")]
-        assert hubs.ask(lambda: set(home.resources.topics._logs.logs["short"].subscribers)) == {0}
+        assert hubs.ask(lambda: set(home.resources.topics._home.logs.logs["short"].subscribers)) == {0}
         replies.cancel()
-        hubs.wait_for(lambda: not home.resources.topics._logs.logs["short"].subscribers)
-        assert hubs.ask(lambda: hubs.nodes[0].resources.topics._feeds) == {}
+        hubs.wait_for(lambda: not home.resources.topics._home.logs.logs["short"].subscribers)
+        assert hubs.ask(lambda: hubs.nodes[0].resources.topics._feeds._feeds) == {}
 
 
 def test_the_topic_goes_on_elsewhere_when_its_home_dies(hubs):

@@ -143,7 +143,7 @@ def test_an_iterable_by_the_clock_holds_up_no_call_and_a_move_until_its_next_rep
             assert stub.Unary(Item(number=number), timeout=PATIENCE).number == number
             connection = hubs.connection()
             results: list[Any] = []
-            hubs.ask(partial(source.move, connection.id, target.hub, results.append))
+            hubs.ask(partial(source.mover.move, connection.id, target.hub, results.append))
             assert hubs.ask(results.copy) == [], "it waits for the reply that is under way"
             hubs.ask(service.news.set)
             assert next(replies).number == number + 1

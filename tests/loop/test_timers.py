@@ -12,7 +12,7 @@ import pytest
 from gevent import get_hub
 from gevent.event import Event
 
-from actorrpc.hub.node import _timer
+from actorrpc.hub.moving.mover import _timer
 from actorrpc.loop.timers import after, every
 
 TURN, DELAY = 0.2, 0.15

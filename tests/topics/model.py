@@ -1,10 +1,10 @@
 """Hubs with topics, their links, their broker, subscribers and publishers, as a model in which each step can
 be chosen.
 
-The real ``Topics``, ``ServiceHost`` and turns of topics are used, and those parts of ``Node`` that stand
-between topics and links; processes, links and the broker are fakes, so that a test can deliver in any order
-between links, fill them, also with what is not about topics, kill hubs with links that nobody has read, and
-tell hubs of new homes at different times. ``History`` is the reference: it says who must have heard what.
+The real ``EmbeddedTopics``, ``ServiceHost`` and turns of topics are used, and those parts of ``Node`` that
+stand between topics and links; processes, links and the broker are fakes, so that a test can deliver in any
+order between links, fill them, also with what is not about topics, kill hubs with links that nobody has read,
+and tell hubs of new homes at different times. ``History`` is the reference: it says who must have heard what.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ from actorrpc.actor import Actor
 from actorrpc.broker import topic_homes as broker_homes
 from actorrpc.errors import RpcError
 from actorrpc.hub import links
+from actorrpc.hub.actors import sinks
 from actorrpc.hub.actors.cell import MESSAGE, TOPIC, Cell
 from actorrpc.hub.actors.service_host import ServiceHost
+from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.links import TOPICS as KINDS
 from actorrpc.hub.links import Links
 from actorrpc.hub.node import Node
 from actorrpc.hub.phase import CLOSED, FROZEN, SERVING
-from actorrpc.hub.topics.embedded import Subscription, Topics
+from actorrpc.hub.topics.embedded import EmbeddedTopics
+from actorrpc.hub.topics.engine import Subscription
 from actorrpc.hub.topics.numbered_log import LINGER, TopicLog
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase
@@ -52,22 +55,23 @@ OFFER = control_pb2.HubToHub(prepare=control_pb2.Prepare(connection="another", s
 TOO_MANY = 20_000
 
 
-class Call:
-    """A call that carries a topic."""
+class Call(ServerCall[Any]):
+    """A call that carries a topic, the only one of its connection."""
 
     def __init__(self, subscriber: Subscriber) -> None:
         self.subscriber = subscriber
+        self.stream_id = 1
         self.ended = False
-        self.method = "/shapes.Stateful/Listen"
         reply = SimpleNamespace(DESCRIPTOR=Item.DESCRIPTOR)
-        self.route = SimpleNamespace(method=SimpleNamespace(reply=reply, server_streaming=True))
+        method = SimpleNamespace(reply=reply, server_streaming=True)
+        self.route = SimpleNamespace(path="/shapes.Stateful/Listen", method=method)  # type: ignore[assignment]
 
-    def send_published(self, payload: bytes) -> None:
+    def send_published(self, payload: bytes, compress: bool = True) -> None:
         self.subscriber.hear(payload)
 
     def stop(self, status: object, message: str = "") -> None:
         self.ended = True
-        self.subscriber.connection.host.end_subscriptions(self)  # type: ignore[arg-type]
+        self.subscriber.connection.host.end_subscriptions(self)
 
 
 class Mailbox(Cell):
@@ -151,10 +155,12 @@ class Subscriber:
         self._missed: set[bytes] = set()
         self.connection = Connection(hub, name, self)
         self.call = None if actor else Call(self)
+        if self.call is not None:
+            self.connection.calls[self.call.stream_id] = self.call
         #: A move that is under way.
         self.arriving: Connection | None = None
         self.let_go = False
-        self.connection.host.subscribe(self.connection.service, topic, self.call)  # type: ignore[arg-type]
+        self.connection.host.subscribe(self.connection.service, topic, self.call)
         #: Publications before this one need not be heard; None: not in force yet.
         self.since: int | None = None
         self.notice()
@@ -203,13 +209,10 @@ class Subscriber:
         target = self.arriving = Connection(hub, self.name, self)
         target.phase.state = FROZEN
         target.cell.adopt(source.cell)
-        for each in source.host.subscriptions:
-            thawed = Subscription(target, target.cell, each.topic, each.call, each.epoch, each.sequence)  # type: ignore[arg-type]
-            if hasattr(target.host, "add"):
-                target.host.add(thawed)
-            else:
-                target.host.subscriptions.append(thawed)
-            hub.topics.thaw(thawed)
+        target.calls.update(source.calls)
+        target.host.thaw(source.host.freeze())
+        for each in target.host.subscriptions:
+            hub.topics.thaw(each)
 
     def _unread_of_the_dead(self) -> set[bytes]:
         """What a dead home had sent, and the hub here has not read. Who is frozen takes nothing of that, and
@@ -342,7 +345,7 @@ class Hub:
         self.links = Links(
             dict.fromkeys(KINDS, self._on_topic), lambda hub: self.topics.has_room(hub), self._lost
         )
-        self.topics = Topics(number, generation, self.links.send, self.links.has_room)
+        self.topics = EmbeddedTopics(number, generation, self.links.send, self.links.has_room)
 
     @property
     def _links(self) -> dict[int, Any]:
@@ -357,10 +360,7 @@ class Hub:
 
     def hear_homes(self, version: int, homes: list[int], terms: list[int]) -> None:
         self.serving = True
-        if hasattr(broker_homes, "terms"):
-            self.set_homes(homes, version, terms)  # type: ignore[misc]
-        else:
-            self.set_homes(homes, version)  # type: ignore[misc]
+        self.set_homes(homes, version, terms)  # type: ignore[misc]
 
     def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
         if self.orders:
@@ -370,8 +370,8 @@ class Hub:
                 yield f"{self.number} reads {peer}", end.read
             elif end.other.closed:
                 yield f"{self.number} sees that {peer} has gone", end.lose
-        if self.topics._late:
-            yield f"{self.number} asks for what its actors missed", self.topics._catch_up_late
+        if self.topics._feeds._late:
+            yield f"{self.number} asks for what its actors missed", self.topics._feeds._catch_up_late
 
 
 class History:
@@ -480,15 +480,13 @@ class World:
             return append(log, type, payload, *args, **named)
 
         self._patches.setattr(TopicLog, "append", watched)
-        where, name = (Topics, "_lose") if hasattr(Topics, "_lose") else (Subscription, "lost")
-        lose = getattr(where, name)
+        lost = sinks._Sink.lost
 
-        def told(*args: Any) -> None:
-            subscription = next(each for each in args if isinstance(each, Subscription))
-            subscription.cell.owner.told = True  # type: ignore[attr-defined]
-            lose(*args)
+        def told(sink: Any, *args: Any) -> None:
+            sink._connection.cell.owner.told = True
+            lost(sink, *args)
 
-        self._patches.setattr(where, name, told)
+        self._patches.setattr(sinks._Sink, "lost", told)
         self._patches.setattr(links, "Link", End.open)
 
     @property
@@ -532,8 +530,7 @@ class World:
         before, self._homes = self._homes, broker_homes.assign(self._homes, list(self.joined))
         self._version += 1
         version, homes = self._version, self._homes
-        if hasattr(broker_homes, "terms"):
-            self._terms = broker_homes.terms(self._terms, before, homes, version)
+        self._terms = broker_homes.terms(self._terms, before, homes, version)
         terms = self._terms
         for hub in self.joined.values():
             hub.orders.append(lambda hub=hub: hub.hear_homes(version, homes, terms))  # type: ignore[misc]
@@ -689,16 +686,17 @@ class World:
             for _ in range(4):
                 now = max(now, monotonic()) + LINGER + 1
                 topics._home.sweep(now)
-            assert not topics._feeds
-            assert not topics._groups
-            assert not topics._subscribed
+            assert not topics._feeds._feeds
+            assert not topics._feeds._groups
+            assert not topics._feeds._subscribed
             assert not topics._early
             assert not topics._own
-            assert (len(topics._publications), topics._publications.size) == (0, 0)
+            unacknowledged = topics._publisher._unacknowledged
+            assert (len(unacknowledged), unacknowledged.size) == (0, 0)
             assert not topics._home._awaiting
             assert not topics._home._behind
             assert (topics._home.logs.logs, topics._home.logs.size) == ({}, 0)
-            assert all(outbox.next() is None for outbox in topics._outboxes.values())
+            assert all(outbox.next() is None for outbox in topics._outboxes._outboxes.values())
 
     def close(self) -> None:
         for hub in self.living:

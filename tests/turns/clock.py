@@ -147,14 +147,14 @@ def _defaults(clock: Clock) -> Iterator[None]:
     """The meter has the clock as a default of its own; actors that catch up gather for no time, and what
     they have missed is kept."""
     from actorrpc.hub.metering.usage import Meter
-    from actorrpc.hub.topics import embedded as topics
+    from actorrpc.hub.topics import feeds
     from actorrpc.hub.topics import numbered_log as topic_log
 
     init: Any = Meter.__init__
-    old, gather, linger = init.__defaults__, topics._GATHER, topic_log.LINGER
+    old, gather, linger = init.__defaults__, feeds._GATHER, topic_log.LINGER
     init.__defaults__ = tuple(clock if each is time.monotonic else each for each in old or ())
-    topics._GATHER, topic_log.LINGER = 0.0, float("inf")
+    feeds._GATHER, topic_log.LINGER = 0.0, float("inf")
     try:
         yield
     finally:
-        init.__defaults__, topics._GATHER, topic_log.LINGER = old, gather, linger
+        init.__defaults__, feeds._GATHER, topic_log.LINGER = old, gather, linger

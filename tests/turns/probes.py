@@ -9,7 +9,7 @@ from typing import Any
 
 import gevent
 
-import actorrpc.hub.topics.embedded
+import actorrpc.hub.actors.sinks
 from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.hub.node import Node
@@ -62,8 +62,7 @@ def turns_of(nodes: list[Node]) -> int:
 
 def topic_room(turns: int) -> None:
     """How many turns may wait in a mailbox before topics wait at their homes."""
-    if hasattr(actorrpc.hub.topics.embedded, "MAX_WAITING"):
-        actorrpc.hub.topics.embedded.MAX_WAITING = turns
+    actorrpc.hub.actors.sinks.MAX_WAITING = turns
 
 
 def count_all(nodes: list[Node]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -11,18 +12,19 @@ from google.protobuf.message import Message
 
 from actorrpc.actor import Service, overrides
 from actorrpc.call import Call
-from actorrpc.errors import RpcError, StatusCode
+from actorrpc.errors import RpcError, SnapshotError, StatusCode
 from actorrpc.forks import users_code
 from actorrpc.hub.actors.cell import Cell, key_of
 from actorrpc.hub.actors.cells import Cells
 from actorrpc.hub.actors.schedule import Schedule
+from actorrpc.hub.actors.sinks import ActorSink, CallSink, may_have_more
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.rates import counted_as
 from actorrpc.hub.phase import CLOSED, Phase
 from actorrpc.hub.resources import Resources
-from actorrpc.hub.topics.embedded import Subscription
-from actorrpc.hub.topics.publications import Publication
+from actorrpc.hub.topics.engine import Sink, Subscription, Topics
+from actorrpc.pb.snapshot_pb2 import SubscriptionSnapshot
 
 __all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost", "check_subscription"]
 
@@ -36,6 +38,11 @@ MAX_HELD = 4096
 MAX_HELD_BYTES = 4 * 1024 * 1024
 
 T = TypeVar("T")
+
+#: What a subscription is found by: its cell's key, its topic, and its call if it has one.
+Key = tuple[str, str, ServerCall[Any] | None]
+
+log = logging.getLogger("actorrpc.hub")
 
 
 def check_subscription(service: Service, topic: str, call: ServerCall[Any] | None) -> None:
@@ -87,11 +94,11 @@ class ServiceHost:
 
     def __init__(self, connection: Carrier) -> None:
         self._connection = connection
-        #: By cell, topic and call; and those of calls by call.
-        self._all: dict[tuple[str, str, ServerCall[Any] | None], Subscription] = {}
-        self.by_call: dict[ServerCall[Any], dict[Subscription, None]] = {}
+        self._all: dict[Key, Subscription] = {}
+        #: Those of calls.
+        self.by_call: dict[ServerCall[Any], dict[Key, None]] = {}
         #: Those whose actors have too much waiting: see ``took``. A dict in place of a set, for its order.
-        self.behind: dict[Subscription, None] = {}
+        self.behind: dict[Key, None] = {}
         #: The length of their topics' names.
         self._names = 0
         #: How many are being established.
@@ -102,7 +109,7 @@ class ServiceHost:
         self.unacknowledged = 0
         #: Those of them that have not been sent: an answer to one of them must not come before a
         #: subscription that was made earlier is in force.
-        self._held: list[Publication] = []
+        self._held: list[Callable[[], None]] = []
         self._held_bytes = 0
 
     @property
@@ -112,6 +119,10 @@ class ServiceHost:
     @property
     def peer(self) -> str:
         return self._connection.peer
+
+    @property
+    def _topics(self) -> Topics:
+        return self._connection.resources.topics
 
     def calls_of(self, service: Service) -> tuple[ServerCall[Any], ...]:
         calls = self._connection.calls.values()
@@ -140,18 +151,20 @@ class ServiceHost:
             )
         self._pending += 1
         try:
-            self.add(connection.resources.topics.subscribe(connection, cell, topic, call))
+            self._add(key, self._topics.subscribe(topic, self._sink(cell, call)))
         except BaseException:
             self._pending -= 1
             raise
 
-    def add(self, subscription: Subscription) -> None:
-        """Have one more, which its topic knows of."""
-        call = subscription.call
-        self._all[subscription.cell.key, subscription.topic, call] = subscription
-        self._names += len(subscription.topic)
+    def _sink(self, cell: Cell, call: ServerCall[Any] | None) -> Sink:
+        return ActorSink(self._connection, cell) if call is None else CallSink(self._connection, call)
+
+    def _add(self, key: Key, subscription: Subscription) -> None:
+        _, topic, call = key
+        self._all[key] = subscription
+        self._names += len(topic)
         if call is not None:
-            self.by_call.setdefault(call, {})[subscription] = None
+            self.by_call.setdefault(call, {})[key] = None
 
     @property
     def subscriptions(self) -> list[Subscription]:
@@ -160,22 +173,24 @@ class ServiceHost:
 
     def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
         self._check("unsubscribe")
-        key = key_of(service.__rpc__.name, service._identity)
-        subscription = self._all.get((key, topic, cast("ServerCall[Any] | None", call)))
-        if subscription is not None:
-            self._end(subscription)
+        key = (key_of(service.__rpc__.name, service._identity), topic, cast("ServerCall[Any] | None", call))
+        if key in self._all:
+            self._end(key)
+
+    def leave_behind(self, cell: Cell, topic: str) -> None:
+        """Note that an actor has no room for more of a topic."""
+        self.behind[cell.key, topic, None] = None
 
     def took(self, cell: Cell, payload: bytes) -> None:
         """An actor's message of a topic leaves its mailbox: have what was left at the home sent again, when
         there is room for some."""
         cell.topic_turns -= 1
         cell.topic_bytes -= len(payload)
-        topics = self._connection.resources.topics
-        if self.behind and topics.may_send_more(cell):
-            for subscription in [each for each in self.behind if each.cell is cell]:
-                del self.behind[subscription]
-                subscription.behind = False
-                topics.catch_up_soon(subscription)
+        if self.behind and may_have_more(cell):
+            for key in [each for each in self.behind if each[0] == cell.key]:
+                del self.behind[key]
+                if (subscription := self._all.get(key)) is not None:
+                    self._topics.catch_up_soon(subscription)
 
     def _check(self, what: str) -> None:
         self._connection.phase.settle(what)
@@ -185,57 +200,56 @@ class ServiceHost:
                 "does not move with its actor"
             )
 
-    def _end(self, subscription: Subscription) -> None:
-        call = subscription.call
-        del self._all[subscription.cell.key, subscription.topic, call]
-        self._names -= len(subscription.topic)
+    def _end(self, key: Key) -> None:
+        subscription = self._all.pop(key)
+        _, topic, call = key
+        self._names -= len(topic)
         if call is not None:
             of_call = self.by_call[call]
-            del of_call[subscription]
+            del of_call[key]
             if not of_call:
                 del self.by_call[call]
-        self.behind.pop(subscription, None)
-        self._connection.resources.topics.unsubscribe(subscription)
+        self.behind.pop(key, None)
+        self._topics.unsubscribe(subscription)
         if subscription.pending:
             self.settled()
 
     def end_subscriptions(self, call: ServerCall[Any] | None = None, cell: Cell | None = None) -> None:
         """End those of a call, those of a service, or all."""
-        of = self.by_call.get(call, ()) if call is not None else self._all.values()
-        for subscription in [each for each in of if cell is None or each.cell is cell]:
-            self._end(subscription)
+        of = self.by_call.get(call, ()) if call is not None else self._all
+        for key in [each for each in of if cell is None or each[0] == cell.key]:
+            self._end(key)
 
     def publish(self, topic: str, message: Message) -> None:
         self._check("publish")
-        type_name, payload = message.DESCRIPTOR.full_name, message.SerializeToString()
-        group = counted_as(topic)
-        if self._pending:
-            self._hold(Publication(topic, type_name, payload, self._published))
-            self._connection.schedule.usage.publish(group)
-            return
+        publish = self._hold if self._pending else self._publish
+        try:
+            publish(topic, message.DESCRIPTOR.full_name, message.SerializeToString(), counted_as(topic))
+        except RpcError as error:
+            log.error("a publication was refused: %s", error)
+            raise
+
+    def _publish(self, topic: str, type: str, payload: bytes, group: str) -> None:
         self._connection.schedule.usage.publish(group)
         self.unacknowledged += 1
         try:
-            self._connection.resources.topics.publish(topic, type_name, payload, self._published, group)
+            self._topics.publish(topic, type, payload, self._published, group)
         except BaseException:
             self.unacknowledged -= 1
             raise
 
-    def _hold(self, publication: Publication) -> None:
+    def _hold(self, topic: str, type: str, payload: bytes, group: str) -> None:
         """Publish it when what is pending is in force. A home that does not answer must not fill the hub."""
-        size = self._held_bytes + len(publication.payload)
-        topics = self._connection.resources.topics
+        size = self._held_bytes + len(payload)
         if self._held and (len(self._held) >= MAX_HELD or size > MAX_HELD_BYTES):
-            error = RpcError(
+            raise RpcError(
                 StatusCode.UNAVAILABLE,
                 f"a subscription is not established yet, and {len(self._held)} publications wait for it",
             )
-            topics.refused(error)
-            raise error
-        topics.reserve(publication)
-        self._held.append(publication)
+        self._held.append(self._topics.reserve(topic, type, payload, self._published, group))
         self._held_bytes = size
         self.unacknowledged += 1
+        self._connection.schedule.usage.publish(group)
 
     def settled(self) -> None:
         """A subscription is in force, or has ended before: send what waited, unless another is pending."""
@@ -243,13 +257,39 @@ class ServiceHost:
         if not self._pending and self._held:
             held, self._held = self._held, []
             self._held_bytes = 0
-            for publication in held:
-                self._connection.resources.topics.publish_reserved(publication)
+            for publish in held:
+                publish()
         self._connection.schedule.notice_quiet()
 
     def _published(self) -> None:
         self.unacknowledged -= 1
         self._connection.schedule.notice_quiet()
+
+    def freeze(self) -> list[SubscriptionSnapshot]:
+        """The subscriptions, and where each of them stands."""
+        cells = self._connection.cells
+        return [
+            SubscriptionSnapshot(
+                topic=topic,
+                stream=0 if call is None else call.stream_id,
+                service=cells[key].name,
+                identity=cells[key].identity,
+                epoch=subscription.epoch,
+                sequence=subscription.sequence,
+            )
+            for (key, topic, call), subscription in self._all.items()
+        ]
+
+    def thaw(self, snapshots: Iterable[SubscriptionSnapshot]) -> None:
+        """Have the subscriptions of a snapshot, whose actors and calls are here; topics are not told of them
+        yet. Raises SnapshotError for one of neither."""
+        for each in snapshots:
+            cell = self._connection.cells.get(key_of(each.service, each.identity))
+            call = self._connection.calls.get(each.stream)
+            if cell is None or (each.stream and call is None):
+                raise SnapshotError(f"a subscription to {each.topic!r} of nothing that travels with it")
+            sink = self._sink(cell, call)
+            self._add((cell.key, each.topic, call), Subscription(each.topic, sink, each.epoch, each.sequence))
 
     def offload(self, function: Callable[[], T]) -> T:
         # The pool's own way with errors would print each of them, and end the hub for a SystemExit.

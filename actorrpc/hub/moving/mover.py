@@ -39,10 +39,8 @@ class House(Keeper, Protocol):
     @property
     def connections(self) -> Mapping[str, Connection]: ...
     @property
-    def stopping(self) -> bool: ...
-    @property
-    def expected(self) -> int:
-        """Connections that are here, or on their way here."""
+    def unwilling(self) -> str:
+        """Why it can take no connection now, also one that is on its way here already; "" if it can."""
 
     def adopt(self, connection: Connection) -> None:
         """Take a connection that another hub has handed over."""
@@ -167,13 +165,8 @@ class Mover:
 
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         house, resources = self._house, self._resources
-        if house.stopping:
-            raise Unwilling("the hub is stopping")
-        if not resources.topics.homes.version:  # it would take itself for the home of what is subscribed to
-            raise Unwilling("the hub has not been told yet where topics are")
-        limit = resources.config.max_connections
-        if limit and house.expected > limit:  # which counts this one
-            raise Unwilling(f"hub {house.hub} has {limit} connections, its limit")
+        if why := house.unwilling:
+            raise Unwilling(why)
         with users_code(), unpacked(prepare, fds, resources.config.max_state_bytes) as snapshot:
             return Arrival(thaw(house, resources, self.costs, snapshot), house.adopt)
 

@@ -30,7 +30,6 @@ from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection, Keeper
-from actorrpc.hub.topics.embedded import Subscription
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.head import freeze_head, thaw_head
@@ -75,7 +74,7 @@ def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> byte
         session=connection.session.freeze(unsent, now),
         calls=[_freeze_call(call, now) for call in connection.calls.values()],
         actors=[_freeze_cell(cell, connection.cells.identities, now) for cell in connection.cells.values()],
-        subscriptions=[_freeze_subscription(each) for each in connection.host.subscriptions],
+        subscriptions=connection.host.freeze(),
         turns=connection.schedule.turns,
         moves=connection.moves,
         load=usage.load(now),
@@ -154,8 +153,7 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     for each in snapshot.calls:
         if each.unadmitted:
             _thaw_unadmitted(connection, connection.calls[each.stream])
-    for subscription in snapshot.subscriptions:
-        connection.host.add(_thaw_subscription(connection, subscription))
+    connection.host.thaw(snapshot.subscriptions)
     connection.phase.state = FROZEN  # only now: an actor's __init__ may use its API, and cannot wait
 
 
@@ -351,22 +349,3 @@ def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) ->
         returned = type(upgraded).__name__
         raise SnapshotError(f"upgrade of {snapshot.service} returned {returned}, not its state")
     return upgraded
-
-
-def _freeze_subscription(subscription: Subscription) -> snapshot_pb2.SubscriptionSnapshot:
-    return snapshot_pb2.SubscriptionSnapshot(
-        topic=subscription.topic,
-        stream=subscription.call.stream_id if subscription.call is not None else 0,
-        service=subscription.cell.name,
-        identity=subscription.cell.identity,
-        epoch=subscription.epoch,
-        sequence=subscription.sequence,
-    )
-
-
-def _thaw_subscription(connection: Connection, snapshot: snapshot_pb2.SubscriptionSnapshot) -> Subscription:
-    cell = connection.cells.get(key_of(snapshot.service, snapshot.identity))
-    call = connection.calls.get(snapshot.stream)
-    if cell is None or (snapshot.stream and call is None):
-        raise SnapshotError(f"a subscription to {snapshot.topic!r} of nothing that travels with it")
-    return Subscription(connection, cell, snapshot.topic, call, snapshot.epoch, snapshot.sequence)

@@ -1,14 +1,14 @@
 """The home's half of topics: it numbers what is published, and sends it to the hubs that subscribe.
 
-No more waits in a link than ``room`` allows; a hub whose link is full is behind, in a log, at the last number
-that it was sent, and goes on from there when there is room again. What the log has dropped by then, it is
-told of.
+No more waits in a link than ``room`` allows. A hub whose link is full is behind: the log notes the last
+number that it was sent, and goes on from there when there is room again. If some of that has been dropped by
+then, the hub is told so.
 
 A hub that becomes the home after another has died knows nothing of its subscribers, and they do not come
-at once: their hubs may be in the middle of a turn. So in the slots that it got it keeps a log of every topic,
-subscribed or not, until each hub has said Rejoined: until then a subscriber of an earlier epoch can come, and
-begins with the first message here. It goes on for ``LINGER`` seconds more, for the subscriptions that
-were moving meanwhile.
+at once: their hubs may be in the middle of a turn. So in its new slots it keeps a log of every topic,
+subscribed or not, until each hub has said Rejoined: a subscriber of an earlier epoch can still come, and
+begins with the first message here. It goes on so for ``LINGER`` seconds more, for subscriptions that were
+moving meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Home"]
 
 @dataclass
 class _Awaiting:
-    """The slots of one term: the hubs that have not rejoined, and until when to go on once they all have."""
+    """The slots of one term: the hubs that have not rejoined, and how long to go on once they all have."""
 
     hubs: set[int]
     until: float = field(init=False, default=0.0)
@@ -40,8 +40,8 @@ class _Awaiting:
 
 
 class Home:
-    """The topics whose home one hub is. ``send(hub, message)`` may be to this hub itself, ``room(hub)`` is
-    asked before a delivery."""
+    """The topics that one hub is the home of. ``send(hub, message)`` may be to this hub itself; ``room(hub)``
+    is asked before a delivery to another."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Home:
                 awaiting.discard(self._hub)  # it asks at once
 
     def rejoined(self, hub: int, version: int) -> None:
-        """A hub has asked for all that it wants in the slots of terms up to a version."""
+        """A hub has asked for all that it wants, in the slots of all terms up to a version."""
         for term, awaiting in self._awaiting.items():
             if term <= version:
                 awaiting.discard(hub)
@@ -94,6 +94,7 @@ class Home:
     # ---- what hubs ask for
 
     def subscribe(self, source: int, request: control_pb2.Subscribe) -> None:
+        """Send a hub what comes after a position, as far as it is still kept, and all that is published."""
         log = self._begin(request.topic)
         log.subscribers.add(source)
         start = min(log.start_for(request.epoch, request.sequence), log.behind.get(source, log.head))

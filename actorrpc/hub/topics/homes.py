@@ -1,8 +1,8 @@
 """Which hub is the home of which topics, and in which term: what one hub has been told. Plain data.
 
 Topics are hashed to slots. Each slot has a home, and a term: the version of the homes with which that hub got
-the slot. A term tells a home from every other of the slot, before and after, also from another process of
-the same hub; so what hubs say about topics carries it.
+the slot. No two homes of a slot have the same term, not even two processes of one hub. So what hubs say to
+each other about a topic carries it, and whatever comes from another home than the present one is ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Homes:
-    """One version of the homes. Version 0 is what a hub believes that has not been told anything."""
+    """One version of the homes. Version 0 is what a hub assumes before it has been told anything."""
 
     version: int
     hubs: tuple[int, ...]
@@ -54,7 +54,7 @@ class Homes:
         )
 
     def fresh(self, since: Homes) -> list[Place]:
-        """The places that no slot had in an earlier version."""
+        """The places that are new since an earlier version."""
         return sorted({*self._places} - {*since._places})
 
     @property
@@ -66,5 +66,5 @@ class Homes:
 
 
 def names(place: Place, hub: int, term: int) -> bool:
-    """Whether a hub that names a term answers for a place. Term 0 is not a term: then the hub has to do."""
+    """Whether a hub that names a term speaks for a place. With term 0 it names none: only the hub counts."""
     return place[0] == hub and (place[1] == term or not term)

@@ -1,4 +1,4 @@
-"""The home of topics: a numbered log of each, and which hubs are given its messages. Plain data."""
+"""The numbered log of each topic at its home, and which hubs are sent its messages. Plain data."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Entry", "TopicLog", "TopicLogs"]
 KEEP_MESSAGES = 4096
 KEEP_BYTES = 4 * 1024 * 1024
 
-#: The same, of what a hub has not been sent yet, since its link is full, or will come for: one turn can
-#: publish more than a link holds, to hubs that are well.
+#: The same for what a hub has not been sent yet, because its link is full, or will still ask for: one turn
+#: can publish more than a link holds, and the hubs at its other end be well.
 BEHIND_MESSAGES = 100_000
 BEHIND_BYTES = 32 * 1024 * 1024
 
-#: What all logs of a hub take, with what each message and each topic costs beside its bytes. Beyond it the
-#: largest lose their older half, and then topics without subscribers are forgotten.
+#: What all logs of a hub may take, with what each message and each topic costs beside its bytes. Beyond it
+#: the largest lose their older half, and then topics without subscribers are forgotten.
 LOGS_BYTES = 64 * 1024 * 1024
 ENTRY_COST, LOG_COST = 200, 1000
 
@@ -40,14 +40,15 @@ class Entry:
 
 @dataclass
 class TopicLog:
-    """One topic at its home. ``epoch`` names this numbering: another home, or a later log, has another."""
+    """One topic at its home. ``epoch`` names this numbering: another home has another, and so has a later
+    log of the same home."""
 
     epoch: str
     head: int = 0
     entries: deque[Entry] = field(default_factory=deque)
     size: int = 0
     subscribers: set[int] = field(default_factory=set)
-    #: Those of them that are not up to date, since their links are full: the last number each was sent.
+    #: Those of them that are not up to date, because their links are full: the last number each was sent.
     behind: dict[int, int] = field(default_factory=dict)
     idle_since: float | None = None
 
@@ -69,7 +70,7 @@ class TopicLog:
         return entry
 
     def trim(self, awaited: bool = False) -> None:
-        """Drop what is too much, but for those that are behind only where it is far too much."""
+        """Drop what is too much; what hubs that are behind still need, only where it is far too much."""
         if not self._exceeds(KEEP_MESSAGES, KEEP_BYTES):
             return
         wanted = 0 if awaited else min(self.behind.values(), default=self.head)
@@ -83,7 +84,7 @@ class TopicLog:
 
     @property
     def cost(self) -> int:
-        """What it takes in memory, or nearly so."""
+        """About as many bytes as it takes in memory."""
         return self.size + ENTRY_COST * len(self.entries) + LOG_COST
 
     def drop_before(self, time: float) -> None:
@@ -95,15 +96,15 @@ class TopicLog:
         self.size -= len(self.entries.popleft().payload)
 
     def halve(self) -> None:
-        """Drop the oldest, until half of the bytes and of the messages are left at most."""
+        """Drop the oldest, until at most half of the bytes and half of the messages are left."""
         size, messages = self.size // 2, len(self.entries) // 2
         while self.entries and (self.size > size or len(self.entries) > messages):
             self._drop_oldest()
 
     def start_for(self, epoch: str, sequence: int) -> int:
-        """The number after which a subscriber that stands at a position gets messages.
+        """The number after which a subscriber at a position is sent messages.
 
-        A new one (no epoch) starts now; one from another epoch has seen nothing of this one.
+        A new one (without an epoch) starts now; one from another epoch has seen nothing of this one.
         """
         if not epoch:
             return self.head
@@ -123,8 +124,8 @@ class TopicLog:
 
 
 class TopicLogs:
-    """All topics whose home a hub is. ``forgotten(topic)`` hears of those that are dropped with what they
-    had, for want of room."""
+    """The logs of all topics that a hub is the home of. ``forgotten(topic)`` is called when one is dropped,
+    with its messages, to make room."""
 
     def __init__(
         self, hub: int, generation: int, forgotten: Callable[[str], None] = lambda topic: None
@@ -133,11 +134,11 @@ class TopicLogs:
         self._count = count(1)
         self._forgotten = forgotten
         self.logs: dict[str, TopicLog] = {}
-        #: What they take, or nearly so: a sweep counts anew.
+        #: About as many bytes as they take: a sweep counts anew.
         self.size = 0
 
     def get(self, topic: str, lost: int = 0) -> TopicLog:
-        """The topic's log, begun if there is none: then after so many messages that nobody can have."""
+        """The topic's log. If there is none it is begun, after ``lost`` messages that nobody can have."""
         log = self.logs.get(topic)
         if log is None:
             log = self.logs[topic] = TopicLog(f"{self._prefix}{next(self._count)}", lost)
@@ -154,7 +155,7 @@ class TopicLogs:
         return entry
 
     def trim(self, log: TopicLog) -> None:
-        """A hub is not behind any more: drop what was kept for it."""
+        """A hub is up to date again: drop what was kept for it."""
         before = log.cost
         log.trim()
         self.size += log.cost - before

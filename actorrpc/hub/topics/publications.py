@@ -1,4 +1,4 @@
-"""What is published on a hub and not acknowledged by its home yet: bounded by topic, by home and by hub."""
+"""What a hub has published and its topics' homes have not acknowledged: bounded by topic, home and hub."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Key = TypeVar("Key")
 #: The largest message of a topic, with its names: half of what a link takes, so that it can always be sent.
 MAX_PUBLICATION = 32 * 1024 * 1024
 
-#: What may wait for the home of a topic, for all topics of one home, and for all of them; each message costs
-#: something beside its bytes. A home that answers does so within milliseconds; one that does not is dead,
-#: stopped, or held by a blocking call, and has 16 MB of a topic when it comes back.
+#: What may wait for the home of one topic, for one home, and for all of them; each message costs something
+#: beside its bytes. A home that answers does so within milliseconds; one that does not is dead, stopped, or
+#: held by a blocking call, and is sent up to 16 MB of a topic when it comes back.
 TOPIC_BYTES = 16 * 1024 * 1024
 HOME_BYTES = 32 * 1024 * 1024
 HUB_BYTES = 64 * 1024 * 1024
@@ -30,7 +30,7 @@ PUBLICATION_COST = 500
 class Publication:
     """One message for a topic, and who waits for its number."""
 
-    __slots__ = ("acknowledged", "payload", "place", "request", "sent", "topic", "type")
+    __slots__ = ("acknowledged", "payload", "place", "request", "topic", "type")
 
     def __init__(self, topic: str, type: str, payload: bytes, acknowledged: Callable[[], None]) -> None:
         self.topic = topic
@@ -40,12 +40,10 @@ class Publication:
         #: The home that is to number it.
         self.place: Place = (0, 0)
         self.request = 0
-        #: It has been given to the link.
-        self.sent = False
 
     @property
     def cost(self) -> int:
-        """What it takes in memory, or nearly so."""
+        """About as many bytes as it takes in memory."""
         return len(self.payload) + len(self.topic) + PUBLICATION_COST
 
     def message(self) -> control_pb2.HubToHub:
@@ -61,7 +59,7 @@ class Publication:
         )
 
     def __repr__(self) -> str:
-        return f"<Publication {self.request} to {self.topic!r}, {'sent' if self.sent else 'waiting'}>"
+        return f"<Publication {self.request} to {self.topic!r}>"
 
 
 class Publications:
@@ -76,10 +74,10 @@ class Publications:
         self.size = 0
 
     def check(self, publication: Publication) -> None:
-        """Raise RpcError where it would be too much: UNAVAILABLE if its home is what does not answer,
-        RESOURCE_EXHAUSTED if this hub has too much waiting altogether."""
+        """Raise RpcError if it would be too much: UNAVAILABLE because its home does not answer,
+        RESOURCE_EXHAUSTED because too much waits on this hub altogether."""
         topic, (home, _), cost = publication.topic, publication.place, publication.cost
-        # One may always wait: else a large one could never be published.
+        # One may always wait: otherwise a large one could never be published.
         for waiting, limit in ((self._topics[topic], TOPIC_BYTES), (self._homes[home], HOME_BYTES)):
             if waiting and waiting + cost > limit:
                 raise RpcError(
@@ -97,12 +95,12 @@ class Publications:
             )
 
     def reserve(self, publication: Publication) -> None:
-        """Count one that waits elsewhere, until ``release``. Raises RpcError where that is too much."""
+        """Count one that waits elsewhere, until ``release``. Raises RpcError if that is too much."""
         self._check_room(publication.cost)
         self.size += publication.cost
 
     def release(self, publication: Publication) -> None:
-        """It does not wait there any more."""
+        """It does not wait elsewhere any more."""
         self.size -= publication.cost
 
     def add(self, publication: Publication) -> None:
@@ -121,9 +119,9 @@ class Publications:
         return publication
 
     def place(self, publication: Publication, place: Place) -> None:
-        """Another home is to number it, which has not been sent it yet."""
+        """Another home is to number it."""
         self._count(publication, -publication.cost)
-        publication.place, publication.sent = place, False
+        publication.place = place
         self._count(publication, publication.cost)
 
     def _count(self, publication: Publication, cost: int) -> None:
@@ -142,7 +140,7 @@ class Publications:
 
 
 def check_size(topic: str, size: int = 0) -> None:
-    """Raise RpcError for a message, or a topic's name, that no link takes."""
+    """Raise RpcError for a message, or a topic's name, that is too large for a link."""
     size += len(topic.encode())
     if size > MAX_PUBLICATION:
         raise RpcError(
@@ -158,5 +156,5 @@ def _add(counter: Counter[Key], key: Key, cost: int) -> None:
 
 
 def _shown(topic: str) -> str:
-    """What is said of a topic's name, which may be of megabytes."""
+    """As much of a topic's name as is told: there may be megabytes of it."""
     return repr(topic if len(topic) <= 64 else topic[:63] + "…")
