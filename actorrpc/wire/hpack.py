@@ -4,7 +4,7 @@ A gRPC client sends the same headers with each call. Once its table is warm, a b
 and leaves the table as it is: such a block is looked up whole, until the table changes. A client that
 sets a deadline has one new literal in each block, which often goes into the table: then fields are
 decoded one by one, and only Huffman-coded strings that were not seen before cost more than a look-up.
-(`hpack`'s decoder needed several times the time of all the rest of a call; its Huffman tables are used.)
+(`hpack`'s decoder needed several times the time of all the rest of a call; its tables are used.)
 
 The encoder uses the static table and literals only: it has nothing to freeze.
 """
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from hpack.exceptions import HPACKDecodingError
 from hpack.huffman_table import decode_huffman
+from hpack.table import HeaderTable
 
 from actorrpc.errors import ConnectionFault
 from actorrpc.wire.frames import ErrorCode
@@ -32,67 +33,7 @@ _ENTRY_OVERHEAD = 32
 #: RFC 7541, appendix A. Index 0 is not used.
 _STATIC: tuple[Field, ...] = (
     ("", ""),
-    (":authority", ""),
-    (":method", "GET"),
-    (":method", "POST"),
-    (":path", "/"),
-    (":path", "/index.html"),
-    (":scheme", "http"),
-    (":scheme", "https"),
-    (":status", "200"),
-    (":status", "204"),
-    (":status", "206"),
-    (":status", "304"),
-    (":status", "400"),
-    (":status", "404"),
-    (":status", "500"),
-    ("accept-charset", ""),
-    ("accept-encoding", "gzip, deflate"),
-    ("accept-language", ""),
-    ("accept-ranges", ""),
-    ("accept", ""),
-    ("access-control-allow-origin", ""),
-    ("age", ""),
-    ("allow", ""),
-    ("authorization", ""),
-    ("cache-control", ""),
-    ("content-disposition", ""),
-    ("content-encoding", ""),
-    ("content-language", ""),
-    ("content-length", ""),
-    ("content-location", ""),
-    ("content-range", ""),
-    ("content-type", ""),
-    ("cookie", ""),
-    ("date", ""),
-    ("etag", ""),
-    ("expect", ""),
-    ("expires", ""),
-    ("from", ""),
-    ("host", ""),
-    ("if-match", ""),
-    ("if-modified-since", ""),
-    ("if-none-match", ""),
-    ("if-range", ""),
-    ("if-unmodified-since", ""),
-    ("last-modified", ""),
-    ("link", ""),
-    ("location", ""),
-    ("max-forwards", ""),
-    ("proxy-authenticate", ""),
-    ("proxy-authorization", ""),
-    ("range", ""),
-    ("referer", ""),
-    ("refresh", ""),
-    ("retry-after", ""),
-    ("server", ""),
-    ("set-cookie", ""),
-    ("strict-transport-security", ""),
-    ("transfer-encoding", ""),
-    ("user-agent", ""),
-    ("vary", ""),
-    ("via", ""),
-    ("www-authenticate", ""),
+    *((name.decode(), value.decode()) for name, value in HeaderTable.STATIC_TABLE),
 )
 _STATIC_LAST = len(_STATIC) - 1
 
