@@ -232,6 +232,6 @@ def test_everything_long_lived_says_what_it_is() -> None:
     )
     assert repr(session.streams[1].head) == "<RequestHead /test.Test/Echo 6 fields>"
     assert repr(session.decoder) == "<Decoder 0 entries, 0 of 4096 bytes>"
-    assert repr(MessageReceived(session.streams[1], b"x", False)).startswith(
-        "MessageReceived(last=False, payload=b'x', stream=<Stream 1 "
-    )
+    stream = session.streams[1]
+    shown = f"MessageReceived(stream={stream!r}, payload=b'x', last=False)"
+    assert repr(MessageReceived(stream, b"x", False)) == shown
