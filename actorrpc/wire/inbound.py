@@ -2,7 +2,7 @@
 
 What a handler has not taken is not acknowledged: ``held`` counts the messages that were reported and not
 yet ``consumed``. While ``max_mailbox`` of them wait, each stream has one more reported, so that no call waits
-for what another one does not take; the rest stays as it came (``backlog``).
+for what another one does not take; the rest stays as it came (``unsplit``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ class Inbound:
 
     __slots__ = (
         "_acknowledge_from",
-        "_backlog",
         "_config",
         "_flood",
         "_grown",
@@ -45,6 +44,7 @@ class Inbound:
         "held",
         "receive_window",
         "unacknowledged",
+        "unsplit",
         "waiting",
         "window",
     )
@@ -53,7 +53,7 @@ class Inbound:
         self._config = config
         self._outbound = outbound
         self._flood = flood
-        self._backlog = outbound.backlog
+        self.unsplit = outbound.unsplit
         self._most = config.max_mailbox
         #: The largest message, with its prefix.
         self._largest = MESSAGE_PREFIX + config.max_receive_message_bytes
@@ -103,11 +103,11 @@ class Inbound:
         stream.held -= length
         if stream.receive_unacknowledged and not stream.closed:
             self.acknowledge_on(stream)
-        if self._backlog.streams:
+        if self.unsplit.streams:
             if self.waiting == self._most >> 1:  # not at each message: it is asked about all streams
-                self._backlog.has_room()
-            elif not stream.held and stream.backlog is not None:
-                self._backlog.has_room(stream)
+                self.unsplit.has_room()
+            elif not stream.held and stream.unsplit is not None:
+                self.unsplit.has_room(stream)
         if self.unacknowledged >= self._acknowledge_from:
             self.acknowledge()
 
@@ -116,7 +116,7 @@ class Inbound:
 
         Only a whole window of messages that wait holds back the other streams.
         """
-        if self.unacknowledged < self._acknowledge_from or self.held + self._backlog.bytes > self.window:
+        if self.unacknowledged < self._acknowledge_from or self.held + self.unsplit.bytes > self.window:
             return
         limit = self._config.max_connection_window_bytes
         increment, self.window = _opened(self.window, limit, self.held, self.unacknowledged)
@@ -135,7 +135,7 @@ class Inbound:
             stream.receive_unacknowledged < half
             or stream.held > half
             or stream.remote_closed
-            or stream.backlog is not None
+            or stream.unsplit is not None
         ):
             return
         limit = self._config.max_stream_window_bytes
@@ -148,8 +148,8 @@ class Inbound:
 
     def receive(self, stream: Stream, data: bytes, events: list[Event]) -> bool:
         """Report the messages that ``data`` completes. Whether one of them was reported as the last."""
-        if stream.backlog is not None or (self.waiting > self._most and stream.held and data):
-            self._backlog.add(stream, data)
+        if stream.unsplit is not None or (self.waiting > self._most and stream.held and data):
+            self.unsplit.add(stream, data)
             return False
         size = len(data)
         # The usual case, and the only one that matters for speed: a whole message in one frame.
@@ -174,8 +174,8 @@ class Inbound:
         return self._split(stream, data, events)
 
     def catch_up(self, stream: Stream, events: list[Event]) -> bool:
-        """Report those messages of a stream's backlog that there is room for. Whether one was the last."""
-        return self._split(stream, self._backlog.take(stream), events)
+        """Report those messages of unsplit DATA that there is room for. Whether one of them was the last."""
+        return self._split(stream, self.unsplit.take(stream), events)
 
     def _split(self, stream: Stream, data: bytes | bytearray, events: list[Event]) -> bool:
         """Report the messages in ``data`` and keep the rest. Whether one was reported as the last."""
@@ -211,7 +211,7 @@ class Inbound:
         stream.partial_size = 0
         rest = bytearray(data) if isinstance(data, bytes) else data
         del rest[:begin]  # which moves nothing: a copy each time would take the square of the bytes
-        self._backlog.put(stream, rest)
+        self.unsplit.put(stream, rest)
 
     def _check_incomplete(self, stream: Stream, size: int, events: list[Event]) -> None:
         """End the call if the incomplete messages of all calls take too much. Looked at now and then."""

@@ -10,7 +10,6 @@ import struct
 from collections.abc import Iterable
 
 from actorrpc.errors import StatusCode
-from actorrpc.wire.backlog import Backlog
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.flood import Price
 from actorrpc.wire.frames import (
@@ -27,6 +26,7 @@ from actorrpc.wire.frames import (
 from actorrpc.wire.hpack import encode, encode_field
 from actorrpc.wire.metadata import percent_encode
 from actorrpc.wire.stream import MESSAGE_PREFIX, Stream
+from actorrpc.wire.unsplit import Unsplit
 
 __all__ = ["Outbound", "trailers"]
 
@@ -59,7 +59,6 @@ class Outbound:
         "_blocked",
         "_chunks",
         "_pending",
-        "backlog",
         "drained",
         "frames",
         "most_reset",
@@ -70,12 +69,13 @@ class Outbound:
         "streams",
         "table_announced",
         "unsent_bytes",
+        "unsplit",
     )
 
     def __init__(self, streams: dict[int, Stream]) -> None:
         self.streams = streams
         #: The other direction's: a stream that ends here takes with it what came on it.
-        self.backlog = Backlog()
+        self.unsplit = Unsplit()
         self.send_window = 65_535
         self.peer_initial_window = 65_535
         self.peer_max_frame_size = 16_384
@@ -230,8 +230,8 @@ class Outbound:
     def _drop_received(self, stream: Stream) -> None:
         """Report nothing more of a stream: drop what waits to be, and the stream."""
         stream.partial.clear()
-        if stream.backlog is not None:
-            self.backlog.drop(stream)
+        if stream.unsplit is not None:
+            self.unsplit.drop(stream)
         self.streams.pop(stream.id, None)
 
     def drop_unsent(self, stream: Stream) -> None:
@@ -291,8 +291,8 @@ class Outbound:
 
     def thawed(self, stream: Stream) -> None:
         """Take up a stream with what was waiting on it, in either direction."""
-        if stream.backlog is not None:
-            self.backlog.put(stream, stream.backlog)
+        if stream.unsplit is not None:
+            self.unsplit.put(stream, stream.unsplit)
         self.unsent_bytes += stream.unsent_bytes
         if stream.unsent and stream.send_window > 0:
             self._blocked[stream.id] = stream

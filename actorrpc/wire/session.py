@@ -186,7 +186,7 @@ class Session:
         outbound = self.outbound
         if outbound.drained:
             self._report_drained(events)
-        if outbound.backlog.due and not self.faulted:
+        if outbound.unsplit.due and not self.faulted:
             self._catch_up(events)
         return events
 
@@ -201,7 +201,7 @@ class Session:
     def eventful(self) -> bool:
         """Whether ``drain_events`` would return any."""
         outbound = self.outbound
-        return bool(outbound.drained) or outbound.backlog.due
+        return bool(outbound.drained) or outbound.unsplit.due
 
     def drain_events(self) -> list[Event]:
         """Events caused by ``data_to_send`` and ``consumed``."""
@@ -543,7 +543,7 @@ class Session:
 
     def _half_close(self, stream: Stream, events: list[Event]) -> None:
         stream.remote_closed = True
-        if stream.backlog is not None:
+        if stream.unsplit is not None:
             return  # its messages come first
         if stream.partial_size:
             self.inbound.refuse(stream, StatusCode.INTERNAL, "the call ended inside a message", events)
@@ -607,9 +607,9 @@ class Session:
     def _catch_up(self, events: list[Event]) -> None:
         """Report what came while too many messages waited, where there is room again."""
         inbound = self.inbound
-        for stream in self.outbound.backlog.take_due():
+        for stream in self.outbound.unsplit.take_due():
             last = inbound.catch_up(stream, events)
-            if stream.id not in self.streams or stream.backlog is not None:
+            if stream.id not in self.streams or stream.unsplit is not None:
                 continue
             if not stream.remote_closed:
                 inbound.acknowledge_on(stream)
@@ -883,7 +883,7 @@ class Session:
                 raise ValueError(f"stream {each.id}, where the last is {self.last_stream}, or twice")
             stream = self.streams[each.id] = Stream.thaw(each, heads)
             outbound.thawed(stream)
-        outbound.backlog.has_room()  # if there is none, nothing comes of it
+        outbound.unsplit.has_room()  # if there is none, nothing comes of it
         if snapshot.unsent_output:
             outbound.control(snapshot.unsent_output)
 
@@ -896,7 +896,7 @@ class Session:
 def _is_fragment(stream: Stream, had: int, length: int) -> bool:
     """Whether a few bytes of DATA, which have completed no message, were not a message's prefix, either: some
     clients send that by itself. ``had``: bytes of the message that had come before."""
-    if stream.backlog is not None:
+    if stream.unsplit is not None:
         return length < MESSAGE_PREFIX
     return not had < MESSAGE_PREFIX <= stream.partial_size
 

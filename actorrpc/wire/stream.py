@@ -19,7 +19,6 @@ class Stream:
     """State of one stream. It leaves ``session.streams`` when both sides are closed, or at a reset."""
 
     __slots__ = (
-        "backlog",
         "body_left",
         "closed",
         "encoding",
@@ -37,6 +36,7 @@ class Stream:
         "trailers",
         "unsent",
         "unsent_bytes",
+        "unsplit",
         "wanted",
         "window",
         "work",
@@ -64,8 +64,8 @@ class Stream:
         self.partial: list[bytes] = []
         self.partial_size = 0
         self.wanted = MESSAGE_PREFIX
-        #: DATA that is not split into messages yet (``actorrpc.wire.backlog``); None if there is none.
-        self.backlog: bytearray | None = None
+        #: DATA that is not split into messages yet (``actorrpc.wire.unsplit``); None if there is none.
+        self.unsplit: bytearray | None = None
         #: gRPC-framed messages that wait for a window or for the transport; None until one has to.
         self.unsent: deque[bytes | memoryview] | None = None
         self.unsent_bytes = 0
@@ -112,7 +112,7 @@ class Stream:
             receive_unacknowledged=self.receive_unacknowledged,
             held=self.held,
             window=self.window,
-            partial_message=b"".join(self.partial) if self.backlog is None else bytes(self.backlog),
+            partial_message=b"".join(self.partial) if self.unsplit is None else bytes(self.unsplit),
             unsent=b"".join(self.unsent or ()),
             trailers=self.trailers or b"",
             encoding=self.encoding,
@@ -156,13 +156,13 @@ class Stream:
             self.partial.append(data)
             self.partial_size = len(data)
         else:
-            self.backlog = bytearray(data)
+            self.unsplit = bytearray(data)
 
     def __repr__(self) -> str:
         return (
             f"<Stream {self.id} {self.head.path} windows {self.send_window}/{self.receive_window}"
             f"{', half-closed' if self.remote_closed else ''}{', closed' if self.closed else ''}"
-            f"{'' if self.backlog is None else f', {len(self.backlog)} bytes not split'}"
+            f"{'' if self.unsplit is None else f', {len(self.unsplit)} bytes not split'}"
             f", {self.partial_size} bytes partial, {self.unsent_bytes} unsent>"
         )
 

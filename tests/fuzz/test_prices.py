@@ -75,7 +75,7 @@ class Accountant:
         if type_ == WINDOW_UPDATE and free_updates:
             return
         if type_ == DATA and stream is not None and not stream.closed and open_before:
-            least = PREFIX if stream.backlog is not None else LARGE
+            least = PREFIX if stream.unsplit is not None else LARGE
             if len(frame) - 9 >= least or had < PREFIX <= stream.partial_size:
                 return
         assert paid(session) > before, f"{frame[:60]!r} is free"

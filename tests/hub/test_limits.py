@@ -193,13 +193,13 @@ def test_a_full_mailbox_makes_its_client_wait() -> None:
         replies = StatefulStub(channel).Talk(messages())
         connection = hubs.connection()
         hubs.wait_for(lambda: connection.session.inbound.waiting > 100)
-        assert hubs.wait_for(lambda: connection.session.outbound.backlog.bytes)
+        assert hubs.wait_for(lambda: connection.session.inbound.unsplit.bytes)
         more.set()
         hubs.wait_for(lambda: gate)
         assert hubs.ask(lambda: connection.session.inbound.waiting) < 10_000
         hubs.ask(lambda: gate[0].set())
         assert list(replies) == [] and taken == list(range(20_000))
-        assert not connection.session.outbound.backlog.streams
+        assert not connection.session.inbound.unsplit.streams
 
 
 def test_calls_that_are_cancelled_do_not_fill_the_mailbox_of_a_blocked_actor() -> None:
@@ -286,7 +286,7 @@ def test_a_handler_that_goes_on_without_a_word_lets_more_come(limits: dict[str, 
         hubs.wait_for(lambda: gate and connection.session.inbound.waiting == 20)
         if "max_mailbox" in limits:
             client.send(raw.data(1, message) * 2)
-            hubs.wait_for(lambda: connection.session.outbound.backlog.bytes)
+            hubs.wait_for(lambda: connection.session.inbound.unsplit.bytes)
         hubs.ask(lambda: gate[0].set())
         if "stream_window_bytes" in limits:
             while client.wait_for(raw.WINDOW_UPDATE)[2] != 1:

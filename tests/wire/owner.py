@@ -54,7 +54,7 @@ class Owner:
         self.events: list[str] = []
         self.drained: list[int] = []
         self.sent = bytearray()
-        self.backlog = b""
+        self.unwritten = b""
         self.accepts = accepts
 
     def feed(self, data: bytes) -> None:
@@ -66,11 +66,11 @@ class Owner:
     def flush(self, room: int = 1 << 30) -> None:
         """Write, until the transport or the session has no more."""
         while room > 0:
-            self.backlog = self.backlog or self.session.data_to_send()
-            if not self.backlog:
+            self.unwritten = self.unwritten or self.session.data_to_send()
+            if not self.unwritten:
                 break
-            self.sent += self.backlog[:room]
-            self.backlog, room = self.backlog[room:], room - len(self.backlog)
+            self.sent += self.unwritten[:room]
+            self.unwritten, room = self.unwritten[room:], room - len(self.unwritten)
         for event in self.session.drain_events():
             self._handle(event)
 
@@ -97,13 +97,13 @@ class Owner:
             snapshot_pb2.CallSnapshot(stream=id, cursor=call.received, held=call.held)
             for id, call in self.calls.items()
         ]
-        return snapshot_pb2.ConnectionSnapshot(session=self.session.freeze(self.backlog), calls=calls)
+        return snapshot_pb2.ConnectionSnapshot(session=self.session.freeze(self.unwritten), calls=calls)
 
     def move(self) -> None:
         """Serialize everything, forget it, and go on with what was serialized."""
         arrived = snapshot_pb2.ConnectionSnapshot.FromString(self.snapshot().SerializeToString())
         self.session = Session.thaw(arrived.session, self.config)
-        self.backlog = b""
+        self.unwritten = b""
         self.calls = {
             call.stream: Call(self.session.streams[call.stream], call.cursor, list(call.held))
             for call in arrived.calls

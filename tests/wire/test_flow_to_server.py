@@ -97,10 +97,10 @@ class ToServer:
 def held(session: Session) -> int:
     """Bytes of messages that a session has received and its owner has not taken, and of their parts."""
     streams = session.streams.values()
-    backlog = sum(len(stream.backlog or b"") for stream in streams)
+    unsplit = sum(len(stream.unsplit or b"") for stream in streams)
     assert session.inbound.held == sum(stream.held for stream in streams)
-    assert session.outbound.backlog.bytes == backlog
-    return session.inbound.held + backlog + sum(stream.partial_size for stream in streams)
+    assert session.inbound.unsplit.bytes == unsplit
+    return session.inbound.held + unsplit + sum(stream.partial_size for stream in streams)
 
 
 def bound(config: Config, streams: int) -> int:
@@ -204,7 +204,7 @@ def test_messages_of_a_call_that_ended_give_the_window_back() -> None:
 
 @pytest.mark.parametrize("moved", [False, True], ids=["still", "moved"])
 @pytest.mark.parametrize("waits", ["many", "one"])
-def test_a_backlog_that_goes_with_its_call_gives_the_connections_window_back(waits: str, moved: bool) -> None:
+def test_unsplit_data_that_goes_with_its_call_gives_the_window_back(waits: str, moved: bool) -> None:
     """Less than a window waits then; and the client can say nothing that would have it looked at."""
     to_server = ToServer(fixed(WINDOW, WINDOW, mailbox=2))
     owner = to_server.owner
@@ -217,7 +217,7 @@ def test_a_backlog_that_goes_with_its_call_gives_the_connections_window_back(wai
     assert to_server.peer.room(other) == 0
     stream = owner.calls[ended].stream
     owner.consume(ended)
-    assert stream.backlog and not stream.held
+    assert stream.unsplit and not stream.held
     owner.session.outbound.finish(stream, OK)
     owner.drop(ended)
     to_server.rest[ended] = b""
