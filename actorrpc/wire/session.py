@@ -27,6 +27,7 @@ from actorrpc.wire.events import (
     StreamEnded,
     StreamReset,
 )
+from actorrpc.wire.fields import check_trailers, list_size
 from actorrpc.wire.flood import STEP, FloodBudget, Price, block_price
 from actorrpc.wire.frames import (
     ACK,
@@ -53,9 +54,7 @@ from actorrpc.wire.frames import (
 from actorrpc.wire.head import (
     HeadReader,
     RequestHead,
-    check_trailers,
     freeze_head,
-    list_size,
     thaw_head,
 )
 from actorrpc.wire.hpack import SMALL_BLOCK, Decoder, Field

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from actorrpc.pb import snapshot_pb2
-from actorrpc.wire.head import RequestHead, malformed
+from actorrpc.wire.fields import malformed
+from actorrpc.wire.head import RequestHead
 
 __all__ = ["Stream", "freeze_fields", "thaw_fields"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from actorrpc.config import Config
 from actorrpc.errors import StreamFault
-from actorrpc.wire import head
+from actorrpc.wire import fields, head
 from actorrpc.wire.events import MessageReceived, StreamRefused
 from actorrpc.wire.head import RequestHead, freeze_head, parse_head, parse_timeout, thaw_head
 from actorrpc.wire.outbound import trailers
@@ -248,14 +248,14 @@ def test_a_small_block_that_stands_for_much_is_checked_once_for_each_field() -> 
     stored = b"\x40" + raw.literal("x") + raw.literal("v" * 4000)
     owner.feed(raw.OPEN + raw.frame(raw.HEADERS, BOTH, 1, raw.block(GOOD) + stored))
     checked: list[str] = []
-    is_bad = head._is_bad
+    is_bad = fields._is_bad
 
     def counting(value: str) -> bool:
         checked.append(value)
         return is_bad(value)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(head, "_is_bad", counting)
+        patch.setattr(fields, "_is_bad", counting)
         owner.feed(raw.frame(raw.HEADERS, BOTH, 3, raw.block(GOOD) + b"\xbe" * 16_000))
     assert len(checked) == len(GOOD) + 1
     assert View(owner.sent).brief()[3] == "200, status 8"

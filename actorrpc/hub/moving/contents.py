@@ -7,7 +7,8 @@ from typing import Any
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.moving.move_cost import Contents
 from actorrpc.hub.serving.connection import Connection
-from actorrpc.wire.head import FIELD_OVERHEAD, RequestHead
+from actorrpc.wire.fields import FIELD_OVERHEAD
+from actorrpc.wire.head import RequestHead
 
 __all__ = ["contents"]
 
