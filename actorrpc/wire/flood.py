@@ -76,6 +76,11 @@ class FloodBudget:
         self.unsettled = 0
         self._settled: float | None = None
 
+    def inflated(self, size: int) -> None:
+        """A message has come to so many bytes more than is free (``Price.INFLATED_BYTES``)."""
+        if size > 0:
+            self.unsettled += min(size // Price.INFLATED_BYTES, Price.INFLATED)
+
     def settle(self, now: float) -> bool:
         """Take what was used out of the bucket, after what has flowed in. Whether it had so much."""
         self.spent = self.level(now) + self.unsettled

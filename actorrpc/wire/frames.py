@@ -13,6 +13,9 @@ __all__ = [
     "FRAME_HEADER",
     "GOAWAY",
     "HEADERS",
+    "INITIAL_WINDOW",
+    "LARGEST_FRAME",
+    "MAX_FRAME_SIZE",
     "MAX_WINDOW",
     "PADDED",
     "PING",
@@ -57,6 +60,14 @@ END_STREAM = 0x1
 END_HEADERS = 0x4
 PADDED = 0x8
 PRIORITY_FLAG = 0x20
+
+#: SETTINGS_MAX_FRAME_SIZE: where nobody says otherwise, which is also the least that it may be, and the most
+#: (RFC 9113, 6.5.2). Ours is the first.
+MAX_FRAME_SIZE = 16_384
+LARGEST_FRAME = 16_777_215
+
+#: Each flow-control window at the beginning, where nobody says otherwise (RFC 9113, 6.9.2).
+INITIAL_WINDOW = 65_535
 
 #: A flow-control window never grows beyond this (RFC 9113, 6.9.1).
 MAX_WINDOW = 2**31 - 1

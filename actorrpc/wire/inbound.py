@@ -8,9 +8,8 @@ for what another one does not take; the rest stays as it came (``unsplit``).
 from __future__ import annotations
 
 from actorrpc.config import Config
-from actorrpc.errors import ConnectionFault, StatusCode, StreamFault
-from actorrpc.pb import snapshot_pb2
-from actorrpc.wire.compression import IDENTITY, Compressed
+from actorrpc.errors import ConnectionFault, RpcError, StatusCode, StreamFault
+from actorrpc.wire.compression import IDENTITY, MOST_INFLATED, Compressed, decompress
 from actorrpc.wire.events import Event, MessageReceived, StreamRefused
 from actorrpc.wire.flood import FloodBudget, Price
 from actorrpc.wire.frames import ErrorCode, window_update
@@ -76,7 +75,10 @@ class Inbound:
         self.receive_window = self.window
         return window_update(0, increment) if increment else b""
 
-    # ---- windows
+    def resize(self, window: int) -> None:
+        """Keep the connection's window at so many bytes from now on."""
+        self.window = window
+        self._acknowledge_from = window >> 1
 
     def count(self, length: int) -> None:
         """DATA of so many bytes has come, padding included (RFC 9113, 6.9.1), whatever becomes of its stream.
@@ -119,8 +121,8 @@ class Inbound:
         if self.unacknowledged < self._acknowledge_from or self.held + self.unsplit.bytes > self.window:
             return
         limit = self._config.max_connection_window_bytes
-        increment, self.window = _opened(self.window, limit, self.held, self.unacknowledged)
-        self._acknowledge_from = self.window >> 1
+        increment, window = _opened(self.window, limit, self.held, self.unacknowledged)
+        self.resize(window)
         self.receive_window += increment
         self.unacknowledged = 0
         self._outbound.control(window_update(0, increment))
@@ -143,8 +145,6 @@ class Inbound:
         stream.receive_window += increment
         stream.receive_unacknowledged = 0
         self._outbound.control(window_update(stream.id, increment))
-
-    # ---- messages
 
     def receive(self, stream: Stream, data: bytes, events: list[Event]) -> bool:
         """Report the messages that ``data`` completes. Whether one of them was reported as the last."""
@@ -246,22 +246,25 @@ class Inbound:
         self._flood.unsettled += Price.REFUSED
         events.append(StreamRefused(stream, status, message))
 
-    # ---- moving
+    def decompress(self, stream: Stream, payload: bytes, *, again: bool = False) -> bytes:
+        """The payload of a compressed message. One that grows more than texts do has a price, but not
+        ``again``, where a move has it handled once more.
 
-    def freeze(self, snapshot: snapshot_pb2.SessionSnapshot) -> None:
-        snapshot.receive_window = self.receive_window
-        snapshot.receive_unacknowledged = self.unacknowledged
-        snapshot.window = self.window
-        snapshot.held = self.held
-        snapshot.waiting = self.waiting
+        Raises RpcError as ``actorrpc.wire.compression.decompress`` does.
+        """
+        limit = self._config.max_receive_message_bytes
+        try:
+            data = decompress(stream.head.encoding, payload, limit)
+        except RpcError:
+            self._flood.inflated(min(limit, MOST_INFLATED * len(payload)))
+            raise
+        if not again:
+            self._flood.inflated(len(data) - Price.RATIO * len(payload))
+        return data
 
-    def restore(self, snapshot: snapshot_pb2.SessionSnapshot) -> None:
-        self.receive_window = snapshot.receive_window
-        self.unacknowledged = snapshot.receive_unacknowledged
-        self.window = snapshot.window
-        self._acknowledge_from = self.window >> 1
-        self.held = snapshot.held
-        self.waiting = snapshot.waiting
+    def inflated_in_vain(self, payload: bytes, packed: int) -> None:
+        """What ``decompress`` returned for so many bytes is not a message: all of it has a price."""
+        self._flood.inflated(min(len(payload), Price.RATIO * packed))
 
     def __repr__(self) -> str:
         return f"<Inbound window {self.receive_window} of {self.window}, {self.waiting} messages held>"

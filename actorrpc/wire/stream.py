@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
-from itertools import chain
 
-from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.fields import malformed
 from actorrpc.wire.head import RequestHead
 
-__all__ = ["Stream", "freeze_fields", "thaw_fields"]
+__all__ = ["MESSAGE_PREFIX", "Stream"]
 
 #: Compressed-Flag and Message-Length (PROTOCOL-HTTP2, "Length-Prefixed-Message").
 MESSAGE_PREFIX = 5
@@ -101,63 +98,12 @@ class Stream:
         self.unsent = None
         self.unsent_bytes = 0
 
-    def freeze(self, head: int) -> snapshot_pb2.StreamSnapshot:
-        """``head`` is the number of its head among those of the session's snapshot."""
-        return snapshot_pb2.StreamSnapshot(
-            id=self.id,
-            head=head,
-            remote_closed=self.remote_closed,
-            headers_sent=self.headers_sent,
-            send_window=self.send_window,
-            receive_window=self.receive_window,
-            receive_unacknowledged=self.receive_unacknowledged,
-            held=self.held,
-            window=self.window,
-            partial_message=b"".join(self.partial) if self.unsplit is None else bytes(self.unsplit),
-            unsent=b"".join(self.unsent or ()),
-            trailers=self.trailers or b"",
-            encoding=self.encoding,
-            body_left=self.body_left,
-            work=self.work,
-        )
-
-    @classmethod
-    def thaw(cls, snapshot: snapshot_pb2.StreamSnapshot, heads: Sequence[RequestHead]) -> Stream:
-        """``heads`` are those of the session's snapshot. Raises ValueError for one that is not there."""
-        if snapshot.head >= len(heads):
-            raise ValueError(f"stream {snapshot.id} without its head")
-        head = heads[snapshot.head]
-        stream = cls(snapshot.id, head, "", snapshot.send_window, snapshot.receive_window)
-        stream.receive_unacknowledged = snapshot.receive_unacknowledged
-        stream.held = snapshot.held
-        stream.window = snapshot.window
-        stream.remote_closed = snapshot.remote_closed
-        stream.headers_sent = snapshot.headers_sent
-        stream.trailers = snapshot.trailers or None
-        stream.encoding = snapshot.encoding
-        stream.body_left = snapshot.body_left if snapshot.HasField("body_left") else None
-        stream.work = snapshot.work
-        if snapshot.unsent:
-            stream.wait_to_send(snapshot.unsent)
-        if snapshot.partial_message:
-            stream._restore_partial(snapshot.partial_message)
-        return stream
-
     @classmethod
     def over(cls, id: int, head: RequestHead) -> Stream:
         """What is left of a stream that the session has forgotten: what the client said at its beginning."""
         stream = cls(id, head, "", 0, 0)
         stream.closed = stream.remote_closed = stream.headers_sent = True
         return stream
-
-    def _restore_partial(self, data: bytes) -> None:
-        if len(data) >= MESSAGE_PREFIX:
-            self.wanted = MESSAGE_PREFIX + int.from_bytes(data[1:5], "big")
-        if len(data) < self.wanted and not self.remote_closed:
-            self.partial.append(data)
-            self.partial_size = len(data)
-        else:
-            self.unsplit = bytearray(data)
 
     def __repr__(self) -> str:
         return (
@@ -166,14 +112,3 @@ class Stream:
             f"{'' if self.unsplit is None else f', {len(self.unsplit)} bytes not split'}"
             f", {self.partial_size} bytes partial, {self.unsent_bytes} unsent>"
         )
-
-
-def freeze_fields(fields: Iterable[tuple[str, str]]) -> list[str]:
-    """Names and values in turn: a message for each field would take four times as long."""
-    return list(chain.from_iterable(fields))
-
-
-def thaw_fields(fields: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Raises ValueError for a name without a value."""
-    each = iter(fields)
-    return tuple(zip(each, each, strict=True))

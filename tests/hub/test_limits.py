@@ -11,7 +11,7 @@ import pytest
 
 import actorrpc
 from actorrpc.config import Config
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
@@ -248,7 +248,7 @@ def test_a_large_message_is_not_copied_again_for_each_frame() -> None:
     """What it takes grows with the size, not with its square: counted in bytes moved, not in seconds."""
     moved = []
     for size in (1 << 20, 1 << 22):
-        session = Session(Config(max_receive_message_bytes=1 << 23, connection_window_bytes=1 << 24))
+        session = ServerSession(Config(max_receive_message_bytes=1 << 23, connection_window_bytes=1 << 24))
         session.receive_data(raw.OPEN + raw.headers(1, raw.request("Hold")))
         stream = session.streams[1]
         total = 0

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorrpc.config import Config
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
+from actorrpc.wire.snapshot import freeze_session, thaw_session
 
 from . import raw
 from .owner import OK, Owner
@@ -94,7 +95,7 @@ class ToServer:
         assert self.owner.session.inbound.waiting <= self.owner.config.max_mailbox + 3
 
 
-def held(session: Session) -> int:
+def held(session: ServerSession) -> int:
     """Bytes of messages that a session has received and its owner has not taken, and of their parts."""
     streams = session.streams.values()
     unsplit = sum(len(stream.unsplit or b"") for stream in streams)
@@ -151,7 +152,7 @@ def test_a_client_that_is_not_heard_is_held_back(config: Config, size: int) -> N
     push_all(to_server)
     session = to_server.owner.session
     assert all(to_server.rest.values()) and held(session) > config.stream_window_bytes / 2
-    waiting = Session.thaw(session.freeze(), config)
+    waiting = thaw_session(freeze_session(session), config)
     assert (held(waiting), len(waiting.streams)) == (held(session), 3)
     for _ in range(100):
         for id in to_server.ids:
