@@ -6,6 +6,7 @@ What a window or the transport does not take yet waits on its stream, and stream
 
 from __future__ import annotations
 
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -24,13 +25,17 @@ from actorrpc.wire.frames import (
     header_frames,
     rst_stream,
 )
-from actorrpc.wire.stream import Stream
+from actorrpc.wire.stream import MESSAGE_PREFIX, Stream
 from actorrpc.wire.unsplit import Unsplit
 
 __all__ = ["PORTION", "Outbound"]
 
 #: DATA that is turned into frames before the transport has taken it.
 PORTION = 256 * 1024
+
+#: A message's prefix; and the header of a DATA frame without flags, and the prefix.
+_PREFIX = struct.Struct(">?L")
+_MESSAGE = struct.Struct(">LxL?L")
 
 
 class Outbound(ABC):
@@ -130,9 +135,9 @@ class Outbound(ABC):
             return
         if not stream.headers_sent:
             self.headers(stream)
-        flag = b"\1" if isinstance(payload, Compressed) else b"\0"
-        framed = flag + len(payload).to_bytes(4, "big") + payload
-        length = len(framed)
+        compressed = isinstance(payload, Compressed)
+        size = len(payload)
+        length = MESSAGE_PREFIX + size
         if (
             not stream.unsent
             and not self._blocked
@@ -145,9 +150,9 @@ class Outbound(ABC):
             self.send_window -= length
             self.pending += length
             self.frames += 1
-            self._chunks.append(FRAME_HEADER.pack(length >> 16, length & 0xFFFF, DATA, 0, stream.id) + framed)
+            self._chunks.append(_MESSAGE.pack(length << 8 | DATA, stream.id, compressed, size) + payload)
             return
-        stream.wait_to_send(framed)
+        stream.wait_to_send(_PREFIX.pack(compressed, size) + payload)
         self.unsent_bytes += length
         self._send_waiting(stream)
 
@@ -206,7 +211,7 @@ class Outbound(ABC):
         stream.send_window -= length
         self.send_window -= length
         self.pending += length
-        self._chunks.append(FRAME_HEADER.pack(length >> 16, length & 0xFFFF, DATA, 0, stream.id))
+        self._chunks.append(FRAME_HEADER.pack(length << 8 | DATA, 0, stream.id))
         self._chunks.append(chunk)
 
     def apply_setting(self, key: int, value: int) -> None:

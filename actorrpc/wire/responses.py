@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable
 
 from actorrpc.errors import StatusCode
-from actorrpc.wire.frames import DATA, END_HEADERS, END_STREAM, HEADERS, ErrorCode
+from actorrpc.wire.frames import DATA, END_HEADERS, END_STREAM, HEADERS, ErrorCode, frame
 from actorrpc.wire.hpack import encode, encode_field
 from actorrpc.wire.metadata import percent_encode
 from actorrpc.wire.outbound import PORTION, Outbound
@@ -18,9 +18,12 @@ _HEADERS = encode([(b":status", b"200"), (b"content-type", b"application/grpc")]
 _CONTINUE = encode([(b":status", b"100")])
 _OK_TRAILERS = encode([(b"grpc-status", b"0")])
 
-# A whole unary reply but for the message: HEADERS, the DATA frame's header, the message's prefix.
-_REPLY = struct.Struct(f">BHBBL{len(_HEADERS)}sBHBBLBL")
-_OK = struct.Struct(f">BHBBL{len(_OK_TRAILERS)}s")
+# A whole unary reply but for the message, in as few numbers as possible, of which each takes time: HEADERS,
+# DATA's header without flags, the message's prefix; and behind the message HEADERS once more.
+_REPLY = struct.Struct(f">5sL{len(_HEADERS)}sLxLxL")
+_OK = struct.Struct(f">5sL{len(_OK_TRAILERS)}s")
+_REPLY_BEGINS = frame(HEADERS, END_HEADERS, 0, _HEADERS)[:5]
+_OK_BEGINS = frame(HEADERS, END_HEADERS | END_STREAM, 0, _OK_TRAILERS)[:5]
 
 
 def trailers(status: StatusCode, message: str = "", metadata: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
@@ -73,12 +76,8 @@ class Responses(Outbound):
         self.pending += length
         self.frames += 1
         id = stream.id
-        begin = _REPLY.pack(
-            0, len(_HEADERS), HEADERS, END_HEADERS, id, _HEADERS,
-            length >> 16, length & 0xFFFF, DATA, 0, id, 0, length - MESSAGE_PREFIX,
-        )  # fmt: skip
-        end = _OK.pack(0, len(_OK_TRAILERS), HEADERS, END_HEADERS | END_STREAM, id, _OK_TRAILERS)
-        self._chunks.append(begin + payload + end)
+        begin = _REPLY.pack(_REPLY_BEGINS, id, _HEADERS, length << 8 | DATA, id, length - MESSAGE_PREFIX)
+        self._chunks.append(begin + payload + _OK.pack(_OK_BEGINS, id, _OK_TRAILERS))
         stream.closed = True
         del self.streams[id]
 

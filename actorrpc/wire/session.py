@@ -204,8 +204,9 @@ class Session(ABC):
         end = len(data)
         unpack = FRAME_HEADER.unpack_from
         while end - position >= 9:
-            high, low, type_, flags, id = unpack(data, position)
-            length = high << 16 | low
+            length, flags, id = unpack(data, position)
+            type_ = length & 0xFF
+            length >>= 8
             if length > MAX_FRAME_SIZE:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
             begin = position + 9
