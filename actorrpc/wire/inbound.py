@@ -8,7 +8,7 @@ for what another one does not take; the rest stays as it came (``unsplit``).
 from __future__ import annotations
 
 from actorrpc.config import Config
-from actorrpc.errors import ConnectionFault, RpcError, StatusCode, StreamFault
+from actorrpc.errors import ConnectionFault, RpcError, StatusCode
 from actorrpc.wire.compression import IDENTITY, MOST_INFLATED, Compressed, decompress
 from actorrpc.wire.events import Event, MessageReceived, StreamRefused
 from actorrpc.wire.flood import FloodBudget, Price
@@ -33,13 +33,13 @@ class Inbound:
     and ``flood`` what these cost."""
 
     __slots__ = (
-        "_acknowledge_from",
         "_config",
         "_flood",
         "_grown",
-        "_largest",
+        "_limit",
         "_most",
         "_outbound",
+        "acknowledge_from",
         "held",
         "receive_window",
         "unacknowledged",
@@ -54,8 +54,7 @@ class Inbound:
         self._flood = flood
         self.unsplit = outbound.unsplit
         self._most = config.max_mailbox
-        #: The largest message, with its prefix.
-        self._largest = MESSAGE_PREFIX + config.max_receive_message_bytes
+        self._limit = config.max_receive_message_bytes
         #: Bytes of incomplete messages since their sum was last looked at.
         self._grown = 0
         self.receive_window = 65_535
@@ -63,7 +62,7 @@ class Inbound:
         self.unacknowledged = 0
         #: What the window is opened to again and again, and how much must have been used before.
         self.window = config.connection_window_bytes
-        self._acknowledge_from = self.window >> 1
+        self.acknowledge_from = self.window >> 1
         #: Bytes of whole messages that have been reported and not consumed, on all streams, with an overhead
         #: for each; and how many they are.
         self.held = 0
@@ -78,7 +77,7 @@ class Inbound:
     def resize(self, window: int) -> None:
         """Keep the connection's window at so many bytes from now on."""
         self.window = window
-        self._acknowledge_from = window >> 1
+        self.acknowledge_from = window >> 1
 
     def count(self, length: int) -> None:
         """DATA of so many bytes has come, padding included (RFC 9113, 6.9.1), whatever becomes of its stream.
@@ -89,13 +88,6 @@ class Inbound:
         if self.receive_window < 0:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the connection's window")
         self.unacknowledged += length
-
-    def count_on(self, stream: Stream, length: int) -> None:
-        """As ``count``, for a stream. Raises StreamFault."""
-        stream.receive_window -= length
-        if stream.receive_window < 0:
-            raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window")
-        stream.receive_unacknowledged += length
 
     def consumed(self, stream: Stream, length: int) -> None:
         """A reported message of ``length`` bytes has been taken by its handler, or dropped."""
@@ -110,7 +102,7 @@ class Inbound:
                 self.unsplit.has_room()
             elif not stream.held and stream.unsplit is not None:
                 self.unsplit.has_room(stream)
-        if self.unacknowledged >= self._acknowledge_from:
+        if self.unacknowledged >= self.acknowledge_from:
             self.acknowledge()
 
     def acknowledge(self) -> None:
@@ -118,7 +110,7 @@ class Inbound:
 
         Only a whole window of messages that wait holds back the other streams.
         """
-        if self.unacknowledged < self._acknowledge_from or self.held + self.unsplit.bytes > self.window:
+        if self.unacknowledged < self.acknowledge_from or self.held + self.unsplit.bytes > self.window:
             return
         limit = self._config.max_connection_window_bytes
         increment, window = _opened(self.window, limit, self.held, self.unacknowledged)
@@ -151,16 +143,13 @@ class Inbound:
         if stream.unsplit is not None or (self.waiting > self._most and stream.held and data):
             self.unsplit.add(stream, data)
             return False
-        size = len(data)
-        # The usual case, and the only one that matters for speed: a whole message in one frame.
-        if (
-            data
-            and not stream.partial
-            and not data[0]
-            and int.from_bytes(data[1:5], "big") + MESSAGE_PREFIX == size <= self._largest
-        ):
+        length = len(data) - MESSAGE_PREFIX
+        # The usual case, and the only one that matters for speed: a whole message in one frame. The prefix is
+        # that length, since the flag before it is 0.
+        if int.from_bytes(data[:MESSAGE_PREFIX], "big") == length <= self._limit and not stream.partial:
             self._report(stream, data[MESSAGE_PREFIX:], stream.remote_closed, events)
             return stream.remote_closed
+        size = len(data)
         stream.partial_size += size
         if stream.partial:
             if len(stream.partial[-1]) < _PIECE_BYTES:
@@ -219,7 +208,7 @@ class Inbound:
         if self._grown < _INCOMPLETE_STEP:
             return
         self._grown = 0
-        limit = max(self._config.max_incomplete_bytes, self._largest)
+        limit = max(self._config.max_incomplete_bytes, MESSAGE_PREFIX + self._limit)
         if sum(each.partial_size for each in self._outbound.streams.values()) > limit:
             message = f"incomplete messages of all calls take more than {limit} bytes"
             self.refuse(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
@@ -227,9 +216,9 @@ class Inbound:
     def _why_refused(self, stream: Stream, flags: int, length: int) -> tuple[StatusCode, str] | None:
         if flags > 1:
             return StatusCode.INTERNAL, f"a message with flags {flags:#x}"
-        if length > self._largest - MESSAGE_PREFIX:
-            limit = self._largest - MESSAGE_PREFIX
-            return StatusCode.RESOURCE_EXHAUSTED, f"a message of {length} bytes, over the limit of {limit}"
+        if length > self._limit:
+            too_large = f"a message of {length} bytes, over the limit of {self._limit}"
+            return StatusCode.RESOURCE_EXHAUSTED, too_large
         if flags and stream.head.encoding == IDENTITY:
             return StatusCode.INTERNAL, "a compressed message in a call without grpc-encoding"
         return None
@@ -252,11 +241,10 @@ class Inbound:
 
         Raises RpcError as ``actorrpc.wire.compression.decompress`` does.
         """
-        limit = self._config.max_receive_message_bytes
         try:
-            data = decompress(stream.head.encoding, payload, limit)
+            data = decompress(stream.head.encoding, payload, self._limit)
         except RpcError:
-            self._flood.inflated(min(limit, MOST_INFLATED * len(payload)))
+            self._flood.inflated(min(self._limit, MOST_INFLATED * len(payload)))
             raise
         if not again:
             self._flood.inflated(len(data) - Price.RATIO * len(payload))

@@ -302,7 +302,10 @@ class Session(ABC):
                 return
             if stream.remote_closed:
                 raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA after END_STREAM")
-            inbound.count_on(stream, length)
+            stream.receive_window -= length
+            if stream.receive_window < 0:
+                raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA beyond the stream's window")
+            stream.receive_unacknowledged += length
             if flags & PADDED:
                 payload = _strip_padding(payload)
             if stream.body_left is not None:
@@ -328,7 +331,8 @@ class Session(ABC):
             if not stream.closed:
                 inbound.acknowledge_on(stream)
         finally:
-            inbound.acknowledge()
+            if inbound.unacknowledged >= inbound.acknowledge_from:
+                inbound.acknowledge()
 
     def _half_close(self, stream: Stream, events: list[Event]) -> None:
         stream.remote_closed = True
