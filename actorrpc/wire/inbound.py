@@ -190,13 +190,13 @@ class Inbound:
             self._report(stream, Compressed(payload) if flags else payload, last, events)
             begin = end
         rest = bytes(data[begin:])
-        stream.partial = [rest] if rest else []
+        stream.partial = [rest] if rest else ()
         stream.partial_size = len(rest)
         return last
 
     def _keep_rest(self, stream: Stream, data: bytes | bytearray, begin: int) -> None:
         """There is no room for what is left of ``data``."""
-        stream.partial = []
+        stream.partial = ()
         stream.partial_size = 0
         rest = bytearray(data) if isinstance(data, bytes) else data
         del rest[:begin]  # which moves nothing: a copy each time would take the square of the bytes

@@ -275,7 +275,7 @@ class Outbound(ABC):
 
     def _drop_received(self, stream: Stream) -> None:
         """Report nothing more of a stream: drop what waits to be, and the stream."""
-        stream.partial.clear()
+        stream.partial = ()
         if stream.unsplit is not None:
             self.unsplit.drop(stream)
         self.streams.pop(stream.id, None)

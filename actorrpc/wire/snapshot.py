@@ -195,7 +195,7 @@ def _restore_partial(stream: Stream, data: bytes) -> None:
     if len(data) >= MESSAGE_PREFIX:
         stream.wanted = MESSAGE_PREFIX + int.from_bytes(data[1:MESSAGE_PREFIX], "big")
     if len(data) < stream.wanted and not stream.remote_closed:
-        stream.partial.append(data)
+        stream.partial = [data]
         stream.partial_size = len(data)
     else:
         stream.unsplit = bytearray(data)

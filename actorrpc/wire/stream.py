@@ -58,8 +58,9 @@ class Stream:
         self.work = 0
         #: Bytes of whole messages that have been reported and not consumed.
         self.held = 0
-        #: Pieces of the message being received, and how many bytes the pieces must come to.
-        self.partial: list[bytes] = []
+        #: Pieces of the message being received, and how many bytes the pieces must come to. No list for none:
+        #: most messages come in one piece.
+        self.partial: list[bytes] | tuple[()] = ()
         self.partial_size = 0
         self.wanted = MESSAGE_PREFIX
         #: DATA that is not split into messages yet (``actorrpc.wire.unsplit``); None if there is none.

@@ -29,7 +29,7 @@ class Unsplit:
         """Put DATA behind what the stream has already, an incomplete message included."""
         if stream.unsplit is None:
             self.put(stream, bytearray().join(stream.partial))
-            stream.partial = []
+            stream.partial = ()
             stream.partial_size = 0
         assert stream.unsplit is not None
         stream.unsplit += data
