@@ -61,12 +61,12 @@ END_HEADERS = 0x4
 PADDED = 0x8
 PRIORITY_FLAG = 0x20
 
-#: SETTINGS_MAX_FRAME_SIZE: where nobody says otherwise, which is also the least that it may be, and the most
-#: (RFC 9113, 6.5.2). Ours is the first.
+#: SETTINGS_MAX_FRAME_SIZE: the default, which is also the least that is allowed, and the most (RFC 9113,
+#: 6.5.2). Ours is the default.
 MAX_FRAME_SIZE = 16_384
 LARGEST_FRAME = 16_777_215
 
-#: Each flow-control window at the beginning, where nobody says otherwise (RFC 9113, 6.9.2).
+#: The size of each flow-control window at the beginning, by default (RFC 9113, 6.9.2).
 INITIAL_WINDOW = 65_535
 
 #: A flow-control window never grows beyond this (RFC 9113, 6.9.1).

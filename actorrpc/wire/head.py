@@ -1,7 +1,7 @@
 """The head of a request: header fields checked and read as gRPC reads them.
 
-A client repeats itself: the fields of two calls of one method differ at most in ``grpc-timeout``. So that
-one is taken out, and what the others mean is remembered: for all connections by the fields, and for each
+A client repeats itself: the fields of two calls of one method differ in nothing but ``grpc-timeout``. So that
+field is taken out, and what the others mean is remembered: in one table for all connections, and for each
 connection from its last request.
 """
 
@@ -33,15 +33,16 @@ _PSEUDO = frozenset((":method", ":scheme", ":path", ":authority"))
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _TIMEOUT_DIGITS = 8
 
-#: Heads remembered by their fields, shared by all connections; emptied when full.
+#: Heads by their fields, for all connections; emptied when full. A larger head is not kept.
 _memo: dict[tuple[Field, ...], RequestHead] = {}
 _MEMO_ENTRIES = 1024
 _MEMO_BYTES = 2048
 
-#: What has more fields is not kept as objects, without a call or while one waits: each takes 200 bytes.
+#: A list of more fields is not kept as objects, neither between calls nor while one waits: each field takes
+#: 200 bytes.
 FEW_FIELDS = 64
 
-#: Beyond any limit that servers usually have.
+#: More than servers usually allow in a header list.
 _LONGEST_TEXT = 128 * 1024
 
 
@@ -57,7 +58,7 @@ class Refusal:
 class RequestHead:
     """What the fields of a request say. Shared between the calls that sent the same.
 
-    An open call keeps it. So the fields are one text: as tuples, 440 small ones take 89 kB, and so 3.
+    Each open call has one. So the fields are kept as one text: 440 small ones take 3 kB, and as tuples 89.
     """
 
     __slots__ = (
@@ -81,8 +82,8 @@ class RequestHead:
         refusal: Refusal | None,
         content_length: int | None = None,
     ) -> None:
-        #: Names and values in turn, NUL between them, which is in none (RFC 9113, 8.2.1). Or the fields,
-        #: where that would be long: a small block can name an entry of the table 16,000 times.
+        #: Names and values in turn, with NUL between them, which none of them contains (RFC 9113, 8.2.1). Or
+        #: the fields themselves, if the text would be long: a small block can name one entry 16,000 times.
         short = fields and size <= _LONGEST_TEXT
         self._packed = "\0".join(chain.from_iterable(fields)) if short else fields
         self.path = path
@@ -91,18 +92,19 @@ class RequestHead:
         #: ``grpc-encoding``: what a message with the Compressed-Flag is compressed with.
         self.encoding = ordinary.get("grpc-encoding", IDENTITY)
         self.accept_encoding = ordinary.get("grpc-accept-encoding", "")
-        #: What the bytes of all DATA must come to; None if the client does not say.
+        #: How many bytes all DATA must have; None if the client does not say.
         self.content_length = content_length
-        #: The client may wait for an interim response before it sends DATA (RFC 9110, 10.1.1). What else it
-        #: may expect is ignored, as nginx, Envoy and Go's HTTP/2 do: to refuse it with 417 is allowed only.
+        #: Whether the client may wait for an interim response before it sends DATA (RFC 9110, 10.1.1).
+        #: Anything else that it expects is ignored, as nginx, Envoy and Go's HTTP/2 do: a server may refuse
+        #: it with 417, and need not.
         self.expects_continue = "expect" in ordinary and _has_token(ordinary["expect"], "100-continue")
         self.refusal = refusal
-        #: What ``find_caller`` has found; None: nobody has asked. Most heads are asked often, or never, and a
-        #: property would take as long as the comparison that it is for.
+        #: What ``find_caller`` has found; None until it is called. Not a property, which would take as long
+        #: as the comparison that the value is for.
         self.caller: bytes | None = None
 
     def find_caller(self) -> bytes:
-        """As ``caller_of`` says."""
+        """The caller (``caller_of``), found once and then kept."""
         if self.caller is None:
             self.caller = caller_of(self.fields)
         return self.caller
@@ -138,9 +140,9 @@ class HeadReader:
         self._timeout_at = -1
 
     def read(self, fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
-        """As ``parse_head``, which need not be called where at most the timeout differs from the last time.
+        """The same as ``parse_head``, but fast where nothing but the timeout differs from the last time.
 
-        The fields are the same objects then, from HPACK's tables, so that to compare them costs little.
+        The fields are the same objects then, from HPACK's tables, so it takes little time to compare them.
         """
         last, found = self._fields, self._found
         if fields is last and found is not None:
@@ -166,7 +168,7 @@ class HeadReader:
 
 
 def _is_timeout(field: Field) -> bool:
-    """Whether it may be a timeout. Another value is left among the fields, and refused with them."""
+    """Whether it looks like a timeout. If not, it stays among the fields, and is refused with them."""
     return field[0] == "grpc-timeout" and 1 < len(field[1]) <= _TIMEOUT_DIGITS + 1 and field[1].isalnum()
 
 
@@ -187,7 +189,7 @@ def parse_head(fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
 
 
 def _read(fields: tuple[Field, ...], at: int) -> tuple[RequestHead, str]:
-    """As ``parse_head``, where the timeout's place is known."""
+    """The same as ``parse_head``, where it is known at which position the timeout is."""
     timeout = ""
     if at >= 0:
         timeout = fields[at][1]
@@ -209,7 +211,7 @@ def _remember(fields: tuple[Field, ...], head: RequestHead) -> None:
 
 
 def parse_timeout(text: str) -> float | None:
-    """Seconds; None if the text is no timeout."""
+    """Seconds; None if the text is not a timeout."""
     digits = text[:-1]
     unit = _UNITS.get(text[-1:])
     if unit is None or len(digits) > _TIMEOUT_DIGITS or not (digits.isascii() and digits.isdigit()):
@@ -218,16 +220,16 @@ def parse_timeout(text: str) -> float | None:
 
 
 def freeze_head(head: RequestHead) -> bytes:
-    """The head as it travels: as it is kept. (As Protobuf strings, 440 fields took 80 µs.)"""
+    """The head as it is kept, for a snapshot. (Protobuf strings took 80 µs for 440 fields.)"""
     packed = head._packed
     return (packed if isinstance(packed, str) else "\0".join(chain.from_iterable(packed))).encode("latin-1")
 
 
 def thaw_head(packed: bytes) -> RequestHead:
-    """The head that ``freeze_head`` saw. It was checked when it came, and is not again: to look at 440 fields
-    one by one would take 400 µs, and this takes 60.
+    """The head that ``freeze_head`` saw. It was checked when it came, and is not checked again: that would
+    take 400 µs for 440 fields, where this takes 60.
 
-    Raises ValueError for a name without a value, and for no request.
+    Raises ValueError for a name without a value, and for what is not a request.
     """
     texts = iter(packed.decode("latin-1").split("\0"))
     fields = tuple(zip(texts, texts, strict=True))

@@ -1,7 +1,7 @@
 """A header block in several frames: HEADERS, and as many CONTINUATION as it takes (RFC 9113, 4.3).
 
-To skip a block would leave the HPACK table unknown. So one that is over the limit is decoded too, in parts,
-and paid for; and an endless one ends the connection.
+A block that is over the limit cannot be skipped, since the HPACK table depends on it. So it is decoded too,
+in parts, and has its price; and a block without end ends the connection.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from actorrpc.wire.hpack import Decoder, Field
 
 __all__ = ["HeaderBlock"]
 
-#: A header block may have so many bytes, or what ``max_header_list_bytes`` needs, and so many fields. (A
-#: string has at most 8/5 of the bytes of its Huffman code, and what comes from a table is not copied: so the
-#: number of fields bounds what a decoded block takes.)
+#: A header block may have so many bytes, or as many as ``max_header_list_bytes`` needs, and so many fields.
+#: (A string has at most 8/5 of the bytes of its Huffman code, and what comes from a table is not copied: so
+#: the number of fields bounds the memory of a decoded block.)
 _MAX_BLOCK = 1024 * 1024
 _MAX_FIELDS = 65_536
 
@@ -37,7 +37,7 @@ class HeaderBlock:
 
     def add(self, payload: bytes) -> None:
         """Take a CONTINUATION's payload. Raises ConnectionFault for a block that has become too long."""
-        self.data += payload  # in place: a client may send it by the byte
+        self.data += payload  # in place: a client may send it byte by byte
         if len(self.data) > max(_MAX_BLOCK, self._limit + MAX_FRAME_SIZE):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block over the limit")
 

@@ -1,8 +1,9 @@
 """The receiving half of a session: messages out of DATA, and the windows that are opened for more.
 
-What a handler has not taken is not acknowledged: ``held`` counts the messages that were reported and not
-yet ``consumed``. While ``max_mailbox`` of them wait, each stream has one more reported, so that no call waits
-for what another one does not take; the rest stays as it came (``unsplit``).
+A message that no handler has taken yet is not acknowledged, so the windows stay closed for it: ``held``
+counts the messages that have been reported and not yet ``consumed``. When more than ``max_mailbox`` of them
+wait, each stream may still have one, so that no call waits because another call's messages are not taken; the
+rest is kept as it came (``unsplit``).
 """
 
 from __future__ import annotations
@@ -12,25 +13,26 @@ from actorrpc.errors import ConnectionFault, RpcError, StatusCode
 from actorrpc.wire.compression import IDENTITY, MOST_INFLATED, Compressed, decompress
 from actorrpc.wire.events import Event, MessageReceived, StreamRefused
 from actorrpc.wire.flood import FloodBudget, Price
-from actorrpc.wire.frames import ErrorCode, window_update
+from actorrpc.wire.frames import INITIAL_WINDOW, ErrorCode, window_update
 from actorrpc.wire.outbound import Outbound
 from actorrpc.wire.stream import MESSAGE_PREFIX, Stream
 
 __all__ = ["Inbound"]
 
-#: What a waiting message counts beyond its own bytes: without it, empty messages would cost nothing.
+#: A waiting message counts as so many bytes more than it has: otherwise, empty messages would cost nothing.
 _MESSAGE_OVERHEAD = 64
 
-#: The sum of all incomplete messages is taken when so much has come.
+#: The bytes of all incomplete messages are added up each time that so many more have come.
 _INCOMPLETE_STEP = 256 * 1024
 
-#: Pieces of a message are joined up to this size: a client may send it by the byte, and each object costs 40.
+#: Pieces of a message are joined until they have this size: a client may send a message byte by byte, and
+#: each object takes 40 bytes more.
 _PIECE_BYTES = 4096
 
 
 class Inbound:
-    """What comes in on one connection, beneath its frames. ``outbound`` takes WINDOW_UPDATEs and refusals,
-    and ``flood`` what these cost."""
+    """The messages of one connection, and its windows for them. WINDOW_UPDATEs and refusals go out by way of
+    ``outbound``, and what they cost is charged to ``flood``."""
 
     __slots__ = (
         "_config",
@@ -57,25 +59,27 @@ class Inbound:
         self._limit = config.max_receive_message_bytes
         #: Bytes of incomplete messages since their sum was last looked at.
         self._grown = 0
-        self.receive_window = 65_535
-        #: Bytes of DATA that the receive window has not been opened for again.
+        #: How many bytes of DATA the peer may send now.
+        self.receive_window = INITIAL_WINDOW
+        #: Bytes of DATA that have come, and that no WINDOW_UPDATE has answered yet.
         self.unacknowledged = 0
-        #: What the window is opened to again and again, and how much must have been used before.
+        #: The size of the window, which a WINDOW_UPDATE restores when ``acknowledge_from`` bytes of it have
+        #: been used.
         self.window = config.connection_window_bytes
         self.acknowledge_from = self.window >> 1
-        #: Bytes of whole messages that have been reported and not consumed, on all streams, with an overhead
-        #: for each; and how many they are.
+        #: The bytes of the messages that have been reported and not consumed, on all streams, with an
+        #: overhead for each message; and how many messages they are.
         self.held = 0
         self.waiting = 0
 
     def opening(self) -> bytes:
-        """The WINDOW_UPDATE that the first window needs, to go out behind our SETTINGS; or b""."""
+        """The WINDOW_UPDATE that makes the first window as large as ours, to follow SETTINGS; or b""."""
         increment = self.window - self.receive_window
         self.receive_window = self.window
         return window_update(0, increment) if increment else b""
 
     def resize(self, window: int) -> None:
-        """Keep the connection's window at so many bytes from now on."""
+        """Let the connection's window have so many bytes from now on."""
         self.window = window
         self.acknowledge_from = window >> 1
 
@@ -98,7 +102,7 @@ class Inbound:
         if stream.receive_unacknowledged and not stream.closed:
             self.acknowledge_on(stream)
         if self.unsplit.streams:
-            if self.waiting == self._most >> 1:  # not at each message: it is asked about all streams
+            if self.waiting == self._most >> 1:  # not after each message: this looks at all streams
                 self.unsplit.has_room()
             elif not stream.held and stream.unsplit is not None:
                 self.unsplit.has_room(stream)
@@ -108,7 +112,7 @@ class Inbound:
     def acknowledge(self) -> None:
         """Open the connection's window again, if half of it has been used.
 
-        Only a whole window of messages that wait holds back the other streams.
+        It stays closed, for all streams, while a whole window of messages waits.
         """
         if self.unacknowledged < self.acknowledge_from or self.held + self.unsplit.bytes > self.window:
             return
@@ -120,9 +124,9 @@ class Inbound:
         self._outbound.control(window_update(0, increment))
 
     def acknowledge_on(self, stream: Stream) -> None:
-        """As ``acknowledge``, for a stream, unless its handler has half a window of messages to take.
+        """The same for a stream's window, unless half a window of messages waits for its handler.
 
-        An incomplete message is acknowledged as it comes: it may be larger than the window.
+        What has come of an incomplete message is acknowledged, since it may be larger than the window.
         """
         half = stream.window >> 1
         if (
@@ -139,7 +143,7 @@ class Inbound:
         self._outbound.control(window_update(stream.id, increment))
 
     def receive(self, stream: Stream, data: bytes, events: list[Event]) -> bool:
-        """Report the messages that ``data`` completes. Whether one of them was reported as the last."""
+        """Report the messages that ``data`` completes. Returns whether one was reported as the last."""
         if stream.unsplit is not None or (self.waiting > self._most and stream.held and data):
             self.unsplit.add(stream, data)
             return False
@@ -163,11 +167,11 @@ class Inbound:
         return self._split(stream, data, events)
 
     def catch_up(self, stream: Stream, events: list[Event]) -> bool:
-        """Report those messages of unsplit DATA that there is room for. Whether one of them was the last."""
+        """Report as many messages of unsplit DATA as there is room for. Returns whether one was the last."""
         return self._split(stream, self.unsplit.take(stream), events)
 
     def _split(self, stream: Stream, data: bytes | bytearray, events: list[Event]) -> bool:
-        """Report the messages in ``data`` and keep the rest. Whether one was reported as the last."""
+        """Report the messages in ``data`` and keep the rest. Returns whether one was reported as the last."""
         begin, size = 0, len(data)
         last = False
         stream.wanted = MESSAGE_PREFIX
@@ -195,15 +199,15 @@ class Inbound:
         return last
 
     def _keep_rest(self, stream: Stream, data: bytes | bytearray, begin: int) -> None:
-        """There is no room for what is left of ``data``."""
+        """Keep what is left of ``data`` as it is: there is no room for more messages."""
         stream.partial = ()
         stream.partial_size = 0
         rest = bytearray(data) if isinstance(data, bytes) else data
-        del rest[:begin]  # which moves nothing: a copy each time would take the square of the bytes
+        del rest[:begin]  # this moves nothing, while a copy each time would take time squared
         self.unsplit.put(stream, rest)
 
     def _check_incomplete(self, stream: Stream, size: int, events: list[Event]) -> None:
-        """End the call if the incomplete messages of all calls take too much. Looked at now and then."""
+        """End the call if the incomplete messages of all calls take too much memory. Checked now and then."""
         self._grown += size
         if self._grown < _INCOMPLETE_STEP:
             return
@@ -259,9 +263,9 @@ class Inbound:
 
 
 def _opened(window: int, limit: int, held: int, used: int) -> tuple[int, int]:
-    """By how much to open a window of which so much was used, and what it is then.
+    """By how much to open a window of which so much was used, and its size from then on.
 
-    Where handlers keep up, it was all that held the client back: it is doubled.
+    If the handlers keep up, nothing but the window held the client back: it is doubled.
     """
     if window >= limit or held > window >> 2:
         return used, window

@@ -1,7 +1,7 @@
-"""What a peer may send only in measure: PINGs (gRFC A8), and WINDOW_UPDATEs.
+"""How often a peer may send PING (keepalive, gRFC A8) and WINDOW_UPDATE.
 
-Both are reckoned by the frames that it has been sent: a peer that is sent something may ask again whether we
-live, and has windows to open for it.
+Both depend on what we have sent to it: after each frame of ours it may ask again whether we are alive, and it
+has to open its windows for what it was sent.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ from actorrpc.config import Config
 
 __all__ = ["KEEPALIVE_PING", "Allowance", "ping_interval"]
 
-#: What our own PINGs say: nothing.
+#: What our own PINGs carry.
 KEEPALIVE_PING = b"actorrpc"
 
-#: PINGs that came too early, before the peer must go; and how often it may send them while no call is open.
+#: A peer that sends more PINGs too early than this is told to go. And the least seconds between two of them
+#: while no call is open.
 _MAX_STRIKES = 2
 _INTERVAL_WITHOUT_CALLS = 7200.0
 
-#: A peer may open windows so often for each frame that it was sent, and have so many of them in store.
+#: How many WINDOW_UPDATEs cost nothing for each frame that we have sent, and how many at most.
 _UPDATES_PER_FRAME = 4
 _MAX_UPDATES = 10_000
 
 
 def ping_interval(config: Config, calls: bool) -> float:
-    """The seconds that must lie between two PINGs, where ``calls`` are open or are not."""
+    """The least seconds between two PINGs of the peer; ``calls``: whether any call is open."""
     interval = config.permit_keepalive_time
     if interval and not calls and not config.permit_keepalive_without_calls:
         interval = max(interval, _INTERVAL_WITHOUT_CALLS)
@@ -31,21 +32,21 @@ def ping_interval(config: Config, calls: bool) -> float:
 
 
 class Allowance:
-    """What one peer may still send. ``sent`` is how many frames of HEADERS or DATA have gone to it so far."""
+    """What one peer may still send. ``sent`` is how many frames of HEADERS or DATA we have sent so far."""
 
     __slots__ = ("_sent_at_ping", "_sent_at_update", "last_ping", "strikes", "updates")
 
     def __init__(self) -> None:
-        #: When its last PING came, and how many came too early.
+        #: When its last PING came, and how many have come too early.
         self.last_ping: float | None = None
         self.strikes = 0
         self._sent_at_ping = 0
-        #: WINDOW_UPDATEs that cost nothing, for the frames that had been sent at the last one that did.
+        #: How many WINDOW_UPDATEs it may still send, by the frames that had gone out when this was set.
         self.updates = 0
         self._sent_at_update = 0
 
     def ping(self, now: float, interval: float, sent: int) -> bool:
-        """A PING has come. Whether the peer may go on; after too many strikes it may not."""
+        """A PING has come. Returns whether the peer may go on, which after too many strikes it may not."""
         if self.is_clear(sent):
             self._sent_at_ping = sent
             self.strikes = 0
@@ -59,11 +60,11 @@ class Allowance:
         return sent != self._sent_at_ping
 
     def earned(self, sent: int) -> int:
-        """How many WINDOW_UPDATEs cost nothing: a few for each frame that has been sent."""
+        """How many WINDOW_UPDATEs it may send, counting all frames that have been sent."""
         return min(self.updates + _UPDATES_PER_FRAME * (sent - self._sent_at_update), _MAX_UPDATES)
 
     def earn(self, sent: int) -> bool:
-        """A WINDOW_UPDATE has come, and ``updates`` are used up. Whether it costs nothing, all the same."""
+        """A WINDOW_UPDATE has come, and ``updates`` is 0. Returns whether frames since have earned it."""
         earned = self.earned(sent)
         if not earned:
             return False

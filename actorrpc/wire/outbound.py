@@ -1,4 +1,4 @@
-"""The sending half of a session: messages and what else a role sends, within the peer's windows.
+"""The sending half of a session: messages, and what else a role sends, within the peer's windows.
 
 What a window or the transport does not take yet waits on its stream, and streams take turns. Call
 ``take`` when the transport can accept more: it returns at most a little over ``PORTION`` bytes of DATA.
@@ -39,8 +39,10 @@ _MESSAGE = struct.Struct(">LxL?L")
 
 
 class Outbound(ABC):
-    """What goes out on one connection, whichever the role: what a role has of its own it adds (``headers``,
-    ``_end``). A finished stream leaves ``streams``, which are the session's."""
+    """What goes out on one connection. A role adds what only it sends (``headers``, ``_end``).
+
+    It has the session's ``streams``: one that has ended leaves them here.
+    """
 
     __slots__ = (
         "_blocked",
@@ -62,25 +64,25 @@ class Outbound(ABC):
     def __init__(self) -> None:
         #: Open streams by id.
         self.streams: dict[int, Stream] = {}
-        #: The other direction's: a stream that ends here takes with it what came on it.
+        #: Of the other direction: when a stream ends here, what has come on it is dropped.
         self.unsplit = Unsplit()
         self.send_window = INITIAL_WINDOW
         self.peer_initial_window = INITIAL_WINDOW
         self.peer_max_frame_size = MAX_FRAME_SIZE
-        #: The first header block tells the peer that our table has no room (RFC 7541, 4.2). Whatever
-        #: size it sets after that, there is nothing left to shrink, so nothing more to announce.
+        #: Whether our first header block has told the peer that we use no dynamic table (RFC 7541, 4.2).
+        #: Whatever size it allows after that, there is nothing to shrink, and so nothing to announce.
         self.table_announced = False
-        #: How many frames of HEADERS or DATA have gone out; without those that a window has cut to a few
-        #: bytes, since a peer may have each byte sent by itself (CVE-2019-9511).
+        #: How many frames of HEADERS or DATA have gone out. Those that a window has cut to a few bytes do not
+        #: count, since a peer can make us send each byte by itself (CVE-2019-9511).
         self.frames = 0
         #: Streams whose last waiting byte has become a frame since the session last looked.
         self.drained: list[Stream] = []
-        #: What waits on all streams.
+        #: How many bytes wait on all streams.
         self.unsent_bytes = 0
-        #: The last streams that we have reset, the oldest first, and how many of them are kept.
+        #: The streams that we have reset last, the oldest first, and how many of them are kept.
         self.reset_streams: dict[int, None] = {}
         self.most_reset = 100
-        #: Bytes of frames that the transport has not been given yet.
+        #: How many bytes of frames wait for ``take``.
         self.pending = 0
         self._chunks: list[bytes | memoryview] = []
         #: Streams that wait for the connection's window or for the transport, in the order of their turns.
@@ -170,14 +172,14 @@ class Outbound(ABC):
                 self.drained.append(stream)
 
     def _send_waiting(self, stream: Stream) -> bool:
-        """Send what waits on a stream, behind the streams that wait already. Whether all has gone out."""
+        """Send what waits on a stream, after the streams that wait already. Returns whether that was all."""
         if self._blocked:
             self._blocked[stream.id] = stream
             return False
         return self._pump(stream)
 
     def _pump(self, stream: Stream, frames: int = -1) -> bool:
-        """Send what waits on a stream, as far as it may go. Whether all is out, and the call goes on."""
+        """Send as much of what waits as may be sent. Returns whether that was all, and the call goes on."""
         while stream.unsent and frames:
             if stream.send_window <= 0:
                 return False  # the stream's WINDOW_UPDATE comes back here
@@ -215,8 +217,8 @@ class Outbound(ABC):
         self._chunks.append(chunk)
 
     def apply_setting(self, key: int, value: int) -> None:
-        """One of the peer's settings (RFC 9113, 6.5.2), but for what INITIAL_WINDOW_SIZE does to the streams
-        that are open (``windows_resized``). Raises ConnectionFault for a value that it may not have."""
+        """Take one of the peer's settings (RFC 9113, 6.5.2). ``windows_resized`` applies INITIAL_WINDOW_SIZE
+        to the streams that are open. Raises ConnectionFault for a value that is not allowed."""
         if key == Setting.INITIAL_WINDOW_SIZE:
             if value > MAX_WINDOW:
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"SETTINGS_INITIAL_WINDOW_SIZE {value}")
@@ -251,7 +253,7 @@ class Outbound(ABC):
             self.forget(stream)
 
     def rst_stream(self, id: int, code: int) -> None:
-        """Send RST_STREAM, and keep in mind that the peer does not know yet (RFC 9113, 5.1)."""
+        """Send RST_STREAM, and remember that the peer may still send on the stream (RFC 9113, 5.1)."""
         self.control(rst_stream(id, code))
         self._note_reset(id)
 
@@ -261,7 +263,7 @@ class Outbound(ABC):
             del self.reset_streams[next(iter(self.reset_streams))]
 
     def give_up(self, stream: Stream) -> None:
-        """Take a stream out that the session's owner will end: what still comes on it is dropped."""
+        """Forget what comes on a stream, and drop what still does: the session's owner will end it."""
         self._drop_received(stream)
         stream.receive_unacknowledged = 0  # its window is not opened again
         self._note_reset(stream.id)
@@ -274,7 +276,7 @@ class Outbound(ABC):
         self._drop_received(stream)
 
     def _drop_received(self, stream: Stream) -> None:
-        """Report nothing more of a stream: drop what waits to be, and the stream."""
+        """Report nothing more of a stream: drop it, and what of it has not been reported yet."""
         stream.partial = ()
         if stream.unsplit is not None:
             self.unsplit.drop(stream)
@@ -289,7 +291,7 @@ class Outbound(ABC):
         self.drained.clear()
 
     def thawed(self, stream: Stream) -> None:
-        """Take up a stream with what was waiting on it, in either direction."""
+        """Take up a stream of a snapshot, and what waits on it in either direction."""
         self.streams[stream.id] = stream
         if stream.unsplit is not None:
             self.unsplit.put(stream, stream.unsplit)

@@ -18,8 +18,9 @@ _HEADERS = encode([(b":status", b"200"), (b"content-type", b"application/grpc")]
 _CONTINUE = encode([(b":status", b"100")])
 _OK_TRAILERS = encode([(b"grpc-status", b"0")])
 
-# A whole unary reply but for the message, in as few numbers as possible, of which each takes time: HEADERS,
-# DATA's header without flags, the message's prefix; and behind the message HEADERS once more.
+# A whole unary reply, without its message: HEADERS, the header of DATA, the prefix of the message; and after
+# it HEADERS again. In as few numbers as possible, since each takes time: 0.34 µs this way, 0.54 with a number
+# for each field of the frames.
 _REPLY = struct.Struct(f">5sL{len(_HEADERS)}sLxLxL")
 _OK = struct.Struct(f">5sL{len(_OK_TRAILERS)}s")
 _REPLY_BEGINS = frame(HEADERS, END_HEADERS, 0, _HEADERS)[:5]
@@ -42,7 +43,7 @@ class Responses(Outbound):
     __slots__ = ()
 
     def go_on(self, stream: Stream) -> None:
-        """Tell a client that waits for it to send its request's body: an interim response (RFC 9113, 8.1)."""
+        """Send an interim response (RFC 9113, 8.1): the client waits for one before it sends a body."""
         self._header_block(stream, _CONTINUE, end_stream=False)
 
     def headers(self, stream: Stream, metadata: Iterable[tuple[bytes, bytes]] = ()) -> None:
@@ -90,7 +91,7 @@ class Responses(Outbound):
             self._end(stream)
 
     def cut_off(self, stream: Stream, block: bytes) -> None:
-        """End a call at once with the trailers ``block``; what waits on it is dropped."""
+        """End a call at once with the trailers ``block``, and drop what waits on it."""
         if not stream.closed:
             self.drop_unsent(stream)
             stream.trailers = None
@@ -115,7 +116,7 @@ class Responses(Outbound):
         self._close(stream)
 
     def _close(self, stream: Stream) -> None:
-        # The client may still be sending: tell it that nobody listens ("Early Server Closure").
+        # The client may still be sending: tell it to stop ("Early Server Closure").
         if not stream.remote_closed:
             self.rst_stream(stream.id, ErrorCode.NO_ERROR)
         self.forget(stream)

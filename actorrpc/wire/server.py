@@ -26,7 +26,7 @@ _FEW_RESET = 100
 
 
 class ServerSession(Session):
-    """The session of a connection that a client has made."""
+    """The session of a connection from a client. Its owner answers calls by way of ``outbound``."""
 
     __slots__ = ("_heads", "goaway_sent", "last_refused", "shutting_down")
 
@@ -34,7 +34,7 @@ class ServerSession(Session):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, Responses())
-        # All that a client may have open: on none of them may it know yet.
+        # As many as a client may have open: it may not have heard of the reset on any of them.
         self.outbound.most_reset = max(_FEW_RESET, config.max_concurrent_streams)
         self.preface_left = len(PREFACE)
         #: Whether the client's answer to the PING of the shutdown is awaited.
@@ -45,17 +45,17 @@ class ServerSession(Session):
         self._heads = HeadReader()
 
     def refuse(self, stream: Stream, status: StatusCode, message: str) -> None:
-        """End a call that no handler has had."""
+        """Answer a call that no handler has had."""
         self.unserved(stream)
         self.outbound.finish(stream, trailers(status, message))
 
     def unserved(self, stream: Stream) -> None:
-        """The call is answered, or has been, and no handler has had it: that has a price."""
+        """Charge for a call that is answered without a handler."""
         self.flood.unsettled += Price.REFUSED
         self.unheard(stream)
 
     def unheard(self, stream: Stream) -> None:
-        """The call is over, whoever has ended it, and no handler has had it: pay for its header blocks."""
+        """Charge for the header blocks of a call that is over, whoever has ended it, without a handler."""
         self.flood.unsettled += stream.work
         stream.work = 0
 
@@ -86,8 +86,7 @@ class ServerSession(Session):
     def shutdown(self, why: bytes = b"shutting down") -> None:
         """Tell the client to begin no more calls, and why: the two-step GOAWAY of RFC 9113, 6.8.
 
-        Calls it has begun meanwhile are still served; the PING's answer says that no more can be on
-        their way.
+        Calls that are on their way are still served; the answer to a PING shows that no more are.
         """
         if not self.goaway_sent and not self.shutting_down and not self.faulted:
             if self.preface_left:
@@ -98,7 +97,7 @@ class ServerSession(Session):
             )
 
     def end_shutdown(self) -> None:
-        """The client does not answer the PING of the shutdown: what it has begun by now is all there is."""
+        """Serve no more calls than have begun: the PING of the shutdown is answered, or never will be."""
         if self.shutting_down:
             self.shutting_down = False
             self.goaway_sent = True
@@ -115,68 +114,20 @@ class ServerSession(Session):
         return self.goaway_sent and not self.streams
 
     def _is_idle(self, id: int) -> bool:
-        # Of the streams that our GOAWAY left out, who knows.
+        # After our GOAWAY, the client may have begun streams that we have not counted.
         return not id & 1 or (id > self.last_stream and not self.goaway_sent)
 
     def _on_fields(
         self, id: int, end_stream: bool, fields: tuple[Field, ...], size: int, work: int, events: list[Event]
     ) -> None:
-        # A call that is served pays of ``work`` what is beyond ``SERVED_BLOCK``, with its trailers.
-        if id > self.last_stream and not self.goaway_sent:
-            self.last_stream = id
-            if size:
-                self._open_oversize(id, end_stream, size)
-            else:
-                self._open(id, end_stream, fields, work, events)
+        if id <= self.last_stream or self.goaway_sent:
+            self._on_more_fields(id, end_stream, fields, size, work, events)
             return
-        stream = self.streams.get(id)
-        if stream is None or stream.remote_closed:
-            self._waste(work)
-        else:
-            stream.work += work
-            if stream.work > Price.SERVED_BLOCK:
-                self._waste_beyond(stream)
-        if id > self.last_stream:  # the GOAWAY has named the last stream for good (RFC 9113, 6.8)
-            if id <= self.last_refused:
-                self._waste(Price.EMPTY)
-                return
-            self.last_refused = id
-            raise StreamFault(ErrorCode.REFUSED_STREAM, "shutting down")
-        if stream is None:
-            # Trailers, then, or something that nobody would answer.
-            if fields and fields[0][0][:1] == ":":
-                raise ConnectionFault(
-                    ErrorCode.PROTOCOL_ERROR, f"a request on stream {id}, after {self.last_stream}"
-                )
-            self._on_closed(id)
+        # A new request: in one piece, since each call comes through here.
+        self.last_stream = id
+        if size:
+            self._open_oversize(id, end_stream, size)
             return
-        if stream.remote_closed:
-            raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
-        if not end_stream:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a second HEADERS without END_STREAM")
-        self._on_trailers(stream, fields, size or list_size(fields), events)
-
-    def _waste_beyond(self, stream: Stream) -> None:
-        """Take now what is to be paid for a call's header blocks even if it is served."""
-        beyond = stream.work - Price.SERVED_BLOCK
-        stream.work = Price.SERVED_BLOCK
-        self._waste(beyond)
-
-    def _on_trailers(self, stream: Stream, fields: tuple[Field, ...], size: int, events: list[Event]) -> None:
-        limit = self.config.max_header_list_bytes
-        if size > limit:
-            stream.remote_closed = True
-            message = f"the trailers take {size} bytes, over the limit of {limit}"
-            self.inbound.refuse(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
-            return
-        check_trailers(fields)  # what they say is nothing to gRPC
-        if stream.body_left is not None:
-            stream.count_body(0, end=True)
-        self._half_close(stream, events)
-
-    def _open(
-        self, id: int, end_stream: bool, fields: tuple[Field, ...], work: int, events: list[Event]
-    ) -> None:
         try:
             if len(self.streams) >= self.config.max_concurrent_streams:
                 raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
@@ -207,7 +158,7 @@ class ServerSession(Session):
             self._half_close(stream, events)
 
     def _open_oversize(self, id: int, end_stream: bool, size: int) -> None:
-        """Refuse a request whose fields are too many to be looked at: all that is known is their size."""
+        """Refuse a request with so many fields that only their size is known."""
         if len(self.streams) >= self.config.max_concurrent_streams:
             raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
         head = RequestHead((), "", size, {}, None)
@@ -215,6 +166,55 @@ class ServerSession(Session):
         stream.remote_closed = end_stream
         self.streams[id] = stream
         self._refuse_request(stream)
+
+    def _on_more_fields(
+        self, id: int, end_stream: bool, fields: tuple[Field, ...], size: int, work: int, events: list[Event]
+    ) -> None:
+        """A header list that is not a new request: trailers, and whatever comes after our GOAWAY."""
+        stream = self.streams.get(id)
+        if stream is None or stream.remote_closed:
+            self._waste(work)
+        else:
+            stream.work += work
+            if stream.work > Price.SERVED_BLOCK:
+                self._waste_beyond(stream)
+        if id > self.last_stream:  # the GOAWAY has named the last stream for good (RFC 9113, 6.8)
+            if id <= self.last_refused:
+                self._waste(Price.EMPTY)
+                return
+            self.last_refused = id
+            raise StreamFault(ErrorCode.REFUSED_STREAM, "shutting down")
+        if stream is None:
+            # Trailers, or else a request with too low a number, which would never be answered.
+            if fields and fields[0][0][:1] == ":":
+                raise ConnectionFault(
+                    ErrorCode.PROTOCOL_ERROR, f"a request on stream {id}, after {self.last_stream}"
+                )
+            self._on_closed(id)
+            return
+        if stream.remote_closed:
+            raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after END_STREAM")
+        if not end_stream:
+            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a second HEADERS without END_STREAM")
+        self._on_trailers(stream, fields, size or list_size(fields), events)
+
+    def _waste_beyond(self, stream: Stream) -> None:
+        """Charge now for what a call pays for its header blocks even if it is served."""
+        beyond = stream.work - Price.SERVED_BLOCK
+        stream.work = Price.SERVED_BLOCK
+        self._waste(beyond)
+
+    def _on_trailers(self, stream: Stream, fields: tuple[Field, ...], size: int, events: list[Event]) -> None:
+        limit = self.config.max_header_list_bytes
+        if size > limit:
+            stream.remote_closed = True
+            message = f"the trailers take {size} bytes, over the limit of {limit}"
+            self.inbound.refuse(stream, StatusCode.RESOURCE_EXHAUSTED, message, events)
+            return
+        check_trailers(fields)  # what they say is nothing to gRPC
+        if stream.body_left is not None:
+            stream.count_body(0, end=True)
+        self._half_close(stream, events)
 
     def _refuse_request(self, stream: Stream) -> None:
         self.unserved(stream)

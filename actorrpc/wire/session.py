@@ -135,7 +135,7 @@ class Session(ABC):
             if self.partial_frame:
                 data = self.partial_frame + data
             self.partial_frame = data[self._receive_frames(data, events) :]
-            if self.flood.unsettled >= STEP:  # for what was answered without a frame's being at fault
+            if self.flood.unsettled >= STEP:  # calls have been refused, which does not look at the budget
                 self._waste(0)
         except ConnectionFault as error:
             self._fault(error, events)
@@ -252,7 +252,7 @@ class Session(ABC):
         self.faulted = True
         self.partial_frame = b""
         self.outbound.control(self._last_words(error))
-        # Its traceback knows these events: nobody would free them, and the session, but the collector.
+        # Its traceback refers to these events: only the garbage collector would free them, and the session.
         events.append(Faulted(error.with_traceback(None)))
 
     def _on_headers(self, id: int, flags: int, payload: bytes, events: list[Event]) -> None:
@@ -266,9 +266,9 @@ class Session(ABC):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS on stream {id}")
         if flags & END_HEADERS:
             decoder = self.decoder
-            fields = decoder.decode(payload)  # whatever becomes of the stream, the table must follow
+            fields = decoder.decode(payload)  # whatever becomes of the stream: the table depends on it
             size = len(payload)
-            # A small one may have been decoded before, and costs as if it were Huffman code.
+            # A small block may have been decoded before. It costs as if all of it were Huffman code.
             work = size // Price.CODED_BYTES
             if size > SMALL_BLOCK:
                 work = block_price(len(fields), size, decoder.coded)
@@ -311,7 +311,7 @@ class Session(ABC):
             if stream.body_left is not None:
                 stream.count_body(len(payload), bool(flags & END_STREAM))
             if flags & END_STREAM:
-                stream.remote_closed = True  # first: a stream that both have ended takes no RST_STREAM
+                stream.remote_closed = True  # first: no RST_STREAM for a stream that both have ended
                 if not inbound.receive(stream, payload, events) and id in self.streams:
                     self._half_close(stream, events)
                 return
@@ -346,16 +346,16 @@ class Session(ABC):
     def _on_closed(self, id: int) -> None:
         """DATA or trailers have come on a stream that is closed (RFC 9113, 5.1 and 6.1).
 
-        Where we have sent RST_STREAM, with an early answer for one, they may have been on their way. Nothing
-        may come after the peer's own END_STREAM or RST_STREAM: raises StreamFault, once, since that sends
-        RST_STREAM.
+        If we have sent RST_STREAM, for example with an early answer, they may have been on their way. But
+        they may not come after the peer's own END_STREAM or RST_STREAM: then this raises StreamFault, once,
+        since that makes us send RST_STREAM.
         """
         if id <= self.last_stream and id not in self.outbound.reset_streams:
             raise StreamFault(ErrorCode.STREAM_CLOSED, f"a frame on stream {id}, which is closed")
         self._waste(Price.EMPTY)
 
     def _catch_up(self, events: list[Event]) -> None:
-        """Report what came while too many messages waited, where there is room again."""
+        """Report messages that came while too many others waited, now that there is room for them."""
         inbound = self.inbound
         for stream in inbound.unsplit.take_due():
             last = inbound.catch_up(stream, events)
@@ -388,11 +388,11 @@ class Session(ABC):
         for start in range(0, len(payload), 6):
             key = int.from_bytes(payload[start : start + 2], "big")
             outbound.apply_setting(key, int.from_bytes(payload[start + 2 : start + 6], "big"))
-        # Behind the ACK goes what the new settings allow: a peer counts by the old ones until then.
+        # What the new settings allow goes after the ACK: until then, the peer counts by the old ones.
         outbound.control(frames.frame(SETTINGS, ACK, 0))
         if outbound.peer_initial_window != initial_window:
             self._waste(len(self.streams))
-        # Once, however often the frame changes it: it may do so thousands of times, on a thousand streams.
+        # Once, however often the frame sets it: that may be thousands of times, with a thousand streams open.
         if not outbound.windows_resized(outbound.peer_initial_window - initial_window):
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS overflow a window")
 
@@ -454,7 +454,7 @@ class Session(ABC):
         if not id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
         if len(payload) != 5:
-            # A stream that is not open takes no RST_STREAM.
+            # RST_STREAM may only be sent for a stream that is open.
             fault = StreamFault if id in self.streams else ConnectionFault
             raise fault(ErrorCode.FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
 
@@ -487,8 +487,8 @@ Session.handlers = {
 
 
 def _is_fragment(stream: Stream, had: int, length: int) -> bool:
-    """Whether a few bytes of DATA, which have completed no message, were not a message's prefix, either: some
-    clients send that by itself. ``had``: bytes of the message that had come before."""
+    """Whether a few bytes of DATA that have not completed a message have not completed its prefix either,
+    which some clients send by itself. ``had``: how many bytes of the message had come before."""
     if stream.unsplit is not None:
         return length < MESSAGE_PREFIX
     return not had < MESSAGE_PREFIX <= stream.partial_size

@@ -49,23 +49,23 @@ class Stream:
         self.timeout = timeout
         self.send_window = send_window
         self.receive_window = receive_window
-        #: What the receive window is opened to again and again.
+        #: The size of the receive window, which each WINDOW_UPDATE restores.
         self.window = receive_window
         self.receive_unacknowledged = 0
-        #: Bytes of DATA that are to come by the client's ``content-length``; None if it has named none.
+        #: How many bytes of DATA are still to come by the client's ``content-length``; None if it sent none.
         self.body_left = head.content_length
-        #: What its header blocks have cost the hub, in the flood budget's units: paid if it is not served.
+        #: The price of its header blocks, in the flood budget's units: to be paid if no handler has the call.
         self.work = 0
-        #: Bytes of whole messages that have been reported and not consumed.
+        #: The bytes of the messages that have been reported and not consumed, with an overhead for each.
         self.held = 0
-        #: Pieces of the message being received, and how many bytes the pieces must come to. No list for none:
-        #: most messages come in one piece.
+        #: The pieces of the message that is being received, and how many bytes it must have before it is
+        #: looked at again. There is no list while there are no pieces: most messages come whole.
         self.partial: list[bytes] | tuple[()] = ()
         self.partial_size = 0
         self.wanted = MESSAGE_PREFIX
         #: DATA that is not split into messages yet (``actorrpc.wire.unsplit``); None if there is none.
         self.unsplit: bytearray | None = None
-        #: gRPC-framed messages that wait for a window or for the transport; None until one has to.
+        #: gRPC-framed messages that wait for a window or for the transport; None until one has to wait.
         self.unsent: deque[bytes | memoryview] | None = None
         self.unsent_bytes = 0
         #: The header block that ends the stream, once all is sent.
@@ -74,13 +74,13 @@ class Stream:
         #: The ``grpc-encoding`` of our messages, to go out with the headers; "" is identity.
         self.encoding = ""
         self.remote_closed = False
-        #: The stream is over, on both sides: what is sent on it goes nowhere.
+        #: The stream is over, on both sides: what is sent on it is dropped.
         self.closed = False
 
     def count_body(self, length: int, end: bool) -> None:
-        """So many bytes of a body whose length the client has named have come, ``end`` with the last of them.
+        """Count DATA of a request that has a ``content-length``; ``end``: it is the last.
 
-        Raises StreamFault if that is not what it has named (RFC 9113, 8.1.1).
+        Raises StreamFault if the body is longer or shorter than that (RFC 9113, 8.1.1).
         """
         assert self.body_left is not None
         self.body_left -= length
@@ -95,13 +95,13 @@ class Stream:
         self.unsent_bytes += len(framed)
 
     def drop_unsent(self) -> None:
-        """Forget what waits."""
+        """Forget what waits to be sent."""
         self.unsent = None
         self.unsent_bytes = 0
 
     @classmethod
     def over(cls, id: int, head: RequestHead) -> Stream:
-        """What is left of a stream that the session has forgotten: what the client said at its beginning."""
+        """A stream that has ended elsewhere: nothing but its request's head is known of it."""
         stream = cls(id, head, "", 0, 0)
         stream.closed = stream.remote_closed = stream.headers_sent = True
         return stream
