@@ -190,7 +190,7 @@ class Decoder:
         return decoded, position
 
     def _remember(self, block: bytes, fields: tuple[Field, ...], literals: int) -> None:
-        """Keep a block that has left the table as it is, and its fields. (Text has at most 8/5 of its code.)"""
+        """Keep a block that has left the table as it is, and its fields."""
         memory = _BLOCK_ENTRY + 3 * len(block) + _BLOCK_FIELD * len(fields) + _BLOCK_LITERAL * literals
         if self._blocks_memory + memory > _BLOCK_MEMO_MEMORY:
             self._blocks.clear()

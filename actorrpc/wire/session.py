@@ -142,7 +142,7 @@ class Session(ABC):
         outbound = self.outbound
         if outbound.drained:
             self._report_drained(events)
-        if outbound.unsplit.due and not self.faulted:
+        if outbound.unsplit.due is not None and not self.faulted:
             self._catch_up(events)
         return events
 
@@ -157,7 +157,7 @@ class Session(ABC):
     def eventful(self) -> bool:
         """Whether ``drain_events`` may return any."""
         outbound = self.outbound
-        return bool(outbound.drained) or outbound.unsplit.due
+        return bool(outbound.drained) or outbound.unsplit.due is not None
 
     def drain_events(self) -> list[Event]:
         """Events caused by ``data_to_send`` and ``consumed``."""

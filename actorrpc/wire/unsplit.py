@@ -15,15 +15,15 @@ __all__ = ["Unsplit"]
 class Unsplit:
     """The streams of one session that have such DATA (``stream.unsplit``), in the order in which it came."""
 
-    __slots__ = ("_due", "bytes", "due", "streams")
+    __slots__ = ("bytes", "due", "streams")
 
     def __init__(self) -> None:
         self.streams: dict[int, Stream] = {}
         #: On all streams.
         self.bytes = 0
-        #: There may be room for messages of some stream, or the connection's window may be opened.
-        self.due = False
-        self._due: dict[int, Stream] = {}
+        #: The streams that there is room for now; None: nothing is due. It may be empty: then only the
+        #: connection's window is to be looked at.
+        self.due: dict[int, Stream] | None = None
 
     def add(self, stream: Stream, data: bytes) -> None:
         """Put DATA behind what the stream has already, an incomplete message included."""
@@ -48,28 +48,29 @@ class Unsplit:
             return bytearray()
         self.bytes -= len(data)
         del self.streams[stream.id]
-        self._due.pop(stream.id, None)
+        if self.due is not None:
+            self.due.pop(stream.id, None)
         return data
 
     def drop(self, stream: Stream) -> None:
         """The stream has ended early: forget its DATA."""
         self.take(stream)
-        self.due = True
+        if self.due is None:
+            self.due = {}
 
     def has_room(self, stream: Stream | None = None) -> None:
         """There is room for messages of one stream, or of all."""
+        if self.due is None:
+            self.due = {}
         if stream is None:
-            self._due.update(self.streams)
+            self.due.update(self.streams)
         else:
-            self._due[stream.id] = stream
-        self.due = True
+            self.due[stream.id] = stream
 
     def take_due(self) -> list[Stream]:
         """The streams that there is room for; they are not due any more."""
-        due = list(self._due.values())
-        self._due.clear()
-        self.due = False
-        return due
+        due, self.due = self.due, None
+        return list(due.values()) if due else []
 
     def __repr__(self) -> str:
         return f"<Unsplit DATA of {len(self.streams)} streams, {self.bytes} bytes>"
