@@ -61,8 +61,9 @@ Handler = Callable[[Any, int, int, bytes, list[Event]], None]
 class Session(ABC):
     """One connection as the protocol sees it. See the module's docstring for what its owner does.
 
-    It has a method for each type of frame: that is why they are many. A role adds what comes before the
-    frames (``_receive_preface``), what header lists mean (``_on_fields``), and what to say in the end.
+    It has more methods than other classes, since it has one for each type of frame. A role adds what the peer
+    sends before frames (``_receive_preface``), what header lists mean (``_on_fields``), and what it says last
+    (``_last_words``); and it may have other ``handlers`` of frames.
     """
 
     __slots__ = (
@@ -95,7 +96,7 @@ class Session(ABC):
         self.flood = FloodBudget(config.flood_burst, config.flood_rate)
         self.inbound = Inbound(config, outbound, self.flood)
         self.decoder = Decoder()
-        # Beyond it, what is left coded is over the limit, however it decodes.
+        # The code of a longer string is over the limit, whatever it says: it need not be decoded.
         self.decoder.longest = max(self.decoder.longest, 4 * config.max_header_list_bytes)
         self.allowance = Allowance()
         #: The last stream that the client has begun.
