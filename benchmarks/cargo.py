@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import gevent
+from hyperframe.frame import DataFrame, HeadersFrame, SettingsFrame
 
 import actorrpc
 from actorrpc.config import Config
@@ -19,7 +20,7 @@ from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
 from benchmarks.gen.bench_actorrpc import TravellerBase
 from benchmarks.gen.bench_pb2 import Ball, Place, Size
-from benchmarks.http2 import END_HEADERS, END_STREAM, PREFACE, Frame, Type
+from benchmarks.http2 import PREFACE
 
 __all__ = ["CARGOES", "Cargo"]
 
@@ -67,7 +68,7 @@ class Cargo:
         self.connection = Connection(self.source, self.source.resources, theirs, "0-1-1", "a client")
         self.source._add(self.connection)
         self._stream = -1
-        self._feed(PREFACE + Frame(Type.SETTINGS, 0, 0, b"").to_bytes())
+        self._feed(PREFACE + SettingsFrame(0).serialize())
 
     def call(self, *fields: tuple[str, str], method: str = "Rally", message: bytes | None = None) -> Any:
         """Begin a call, and end its request with a message if there is one."""
@@ -75,16 +76,16 @@ class Cargo:
         head = [(":method", "POST"), (":scheme", "http"), (":path", f"/bench.Traveller/{method}")]
         head += [("te", "trailers"), ("content-type", "application/grpc"), *fields]
         block = b"".join(b"\0" + _literal(name) + _literal(value) for name, value in head)
-        data = Frame(Type.HEADERS, END_HEADERS, self._stream, block).to_bytes()
+        data = HeadersFrame(self._stream, block, flags=["END_HEADERS"]).serialize()
         if message is not None:
-            data += Frame(Type.DATA, END_STREAM, self._stream, _framed(message)).to_bytes()
+            data += DataFrame(self._stream, _framed(message), flags=["END_STREAM"]).serialize()
         self._feed(data)
         return self.connection.calls.get(self._stream)
 
     def send(self, data: bytes) -> None:
         """DATA on the last call."""
         for begin in range(0, len(data), 16_384):
-            self._feed(Frame(Type.DATA, 0, self._stream, data[begin : begin + 16_384]).to_bytes())
+            self._feed(DataFrame(self._stream, data[begin : begin + 16_384]).serialize())
 
     def message(self, size: int) -> None:
         self.send(_framed(bytes(size)))

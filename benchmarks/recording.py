@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
+from hyperframe.frame import Frame
+
 from actorrpc.net.addresses import parse_address
-from benchmarks.http2 import PREFACE, Frame, split
+from benchmarks.http2 import PREFACE, split
 from benchmarks.processes import BenchmarkError
 
 __all__ = ["Recording", "recording"]
@@ -29,11 +31,11 @@ class Recording:
         self.address = address
         self.sent = b""
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> list[Frame]:
         """What came after the preface. Raises BenchmarkError if there was none."""
         if not self.sent.startswith(PREFACE):
             raise BenchmarkError(f"the recorded client did not speak HTTP/2: {self.sent[:40]!r}")
-        return split(self.sent[len(PREFACE) :])
+        return split(self.sent[len(PREFACE) :])[0]
 
 
 @contextmanager

@@ -10,9 +10,18 @@ from __future__ import annotations
 import socket
 
 from hpack import Decoder
+from hyperframe.frame import (
+    DataFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    RstStreamFrame,
+    SettingsFrame,
+)
 
 from actorrpc.net.addresses import parse_address
-from benchmarks.http2 import ACK, END_HEADERS, END_STREAM, PREFACE, Frame, Type, split
+from benchmarks.http2 import PREFACE, answer, split
 from benchmarks.processes import BenchmarkError, python, run
 from benchmarks.recording import Recording, recording
 
@@ -21,9 +30,6 @@ __all__ = ["IdleConnection", "record_opening"]
 #: Seconds without a byte after which a connection counts as lost.
 _TIMEOUT = 10.0
 _READ_BYTES = 65536
-
-#: Which other frames with END_STREAM's bit mean something else by it (ACK).
-_CARRIES_END = (Type.DATA, Type.HEADERS)
 
 
 def record_opening(server: str) -> bytes:
@@ -37,10 +43,10 @@ def record_opening(server: str) -> bytes:
 def _opening(recorded: Recording) -> bytes:
     opening = PREFACE
     for frame in recorded.frames():
-        if frame.type in (Type.SETTINGS, Type.PING) and frame.flags & ACK:
+        if "ACK" in frame.flags:
             continue  # said live
-        opening += frame.to_bytes()
-        if frame.type in _CARRIES_END and frame.flags & END_STREAM:
+        opening += frame.serialize()
+        if "END_STREAM" in frame.flags:
             return opening
     raise BenchmarkError("the recorded client sent no whole request")
 
@@ -87,9 +93,12 @@ class IdleConnection:
         self._ended, self.reply = False, b""
         self._sock.setblocking(True)
         self._sock.settimeout(_TIMEOUT)
-        request = (frame for frame in split(self._opening[len(PREFACE) :]) if frame.type in _CARRIES_END)
+        frames, _ = split(self._opening[len(PREFACE) :])
+        request = [frame for frame in frames if isinstance(frame, (HeadersFrame, DataFrame))]
+        for frame in request:
+            frame.stream_id = self._stream
         try:
-            self._sock.sendall(b"".join(frame._replace(stream=self._stream).to_bytes() for frame in request))
+            self._sock.sendall(b"".join(frame.serialize() for frame in request))
             while not self._ended:
                 self._receive()
         except OSError as error:
@@ -102,26 +111,22 @@ class IdleConnection:
         data = self._sock.recv(_READ_BYTES)
         if not data:
             raise BenchmarkError("the server has closed a connection that should stay")
-        data = self._partial + data
-        position = 0
-        for frame in split(data):
-            position += 9 + len(frame.payload)
+        frames, self._partial = split(self._partial + data)
+        for frame in frames:
             self._take(frame)
-        self._partial = data[position:]
 
     def _take(self, frame: Frame) -> None:
-        if frame.type in (Type.SETTINGS, Type.PING) and not frame.flags & ACK:
-            payload = frame.payload if frame.type == Type.PING else b""
-            self._sock.sendall(Frame(frame.type, ACK, 0, payload).to_bytes())
-        elif frame.type in (Type.GOAWAY, Type.RST_STREAM):
+        if isinstance(frame, (SettingsFrame, PingFrame)) and "ACK" not in frame.flags:
+            self._sock.sendall(answer(frame).serialize())
+        elif isinstance(frame, (GoAwayFrame, RstStreamFrame)):
             raise BenchmarkError(f"the server ended a connection or its call: {frame!r}")
-        elif frame.type == Type.DATA:
-            self.reply += frame.payload
-        elif frame.type == Type.HEADERS:
-            if not frame.flags & END_HEADERS:
+        elif isinstance(frame, DataFrame):
+            self.reply += frame.data
+        elif isinstance(frame, HeadersFrame):
+            if "END_HEADERS" not in frame.flags:
                 raise BenchmarkError("a header block in several frames, which this client does not read")
-            fields = dict(self._decoder.decode(frame.payload, raw=True))
-            if frame.flags & END_STREAM:
+            fields = dict(self._decoder.decode(frame.data, raw=True))
+            if "END_STREAM" in frame.flags:
                 if fields.get(b"grpc-status") != b"0":
                     raise BenchmarkError(f"the call failed: {fields}")
                 self._ended = True

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from hpack import Decoder
+from hyperframe.frame import HeadersFrame
 
-from benchmarks.http2 import END_HEADERS, Type
 from benchmarks.processes import BenchmarkError, python, run
 from benchmarks.recording import recording
 
@@ -27,10 +27,10 @@ def changes(server: str, core: int | None) -> float:
     values = []
     decoder = Decoder()
     for frame in recorded.frames():
-        if frame.type == Type.HEADERS:
-            if not frame.flags & END_HEADERS:
+        if isinstance(frame, HeadersFrame):
+            if "END_HEADERS" not in frame.flags:
                 raise BenchmarkError("a header block in several frames, which this check does not read")
-            fields = decoder.decode(frame.payload, raw=True)
+            fields = decoder.decode(frame.data, raw=True)
             values += [value for name, value in fields if name == b"grpc-timeout"]
     if len(values) != _CALLS:
         raise BenchmarkError(f"{len(values)} of {_CALLS} calls had a grpc-timeout")

@@ -180,7 +180,7 @@ def test_the_session_is_pure(path: Path) -> None:
 
 
 def test_the_session_needs_no_gevent_to_be_imported() -> None:
-    program = "import sys, actorrpc.wire.session; print(sorted({'gevent', 'greenlet'} & set(sys.modules)))"
+    program = "import sys, actorrpc.wire.snapshot; print(sorted({'gevent', 'greenlet'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

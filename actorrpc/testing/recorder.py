@@ -27,7 +27,7 @@ from actorrpc.wire.events import RequestReceived
 from actorrpc.wire.frames import MAX_WINDOW, PREFACE, Setting, header_frames, settings, window_update
 from actorrpc.wire.hpack import encode
 from actorrpc.wire.metadata import encode_request
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
 from actorrpc.wire.stream import Stream
 
 __all__ = ["Publication", "Recorder", "Subscription"]
@@ -66,7 +66,7 @@ class Recorder:
         self.published: list[Publication] = []
         #: In a dict in place of a set, for its order.
         self.subscriptions: dict[Subscription, None] = {}
-        self.session = Session(_UNLIMITED)
+        self.session = ServerSession(_UNLIMITED)
         self._calls: dict[int, ServerCall[Any]] = {}
         self._streams = count(1, 2)
         window = {Setting.INITIAL_WINDOW_SIZE: MAX_WINDOW}

@@ -1,7 +1,7 @@
 """Who seems to call: what the header fields of a request tell of its client, and of a proxy in front of it.
 
-A connection's own actors are for one client. Where several share the connection, that can be seen from a
-header that only proxies add, or from one that a client sends the same with each call.
+A connection's own actors are for one client. If several clients share the connection, that shows in a header
+that only proxies add, or in one that a client would send the same with each call.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from actorrpc.wire.hpack import Field
 
 __all__ = ["caller_of", "is_steady", "sign_of"]
 
-#: What a client sends the same with each call, as far as one can know.
+#: What a client sends the same with each call, as far as we know.
 _STEADY = ("user-agent", "authorization")
 
-#: What proxies add to a request. Not among them is what clients add as well, to trace calls: x-request-id,
-#: traceparent, x-b3-*, x-amzn-trace-id, x-cloud-trace-context.
+#: What proxies add to a request, and nobody else. So x-request-id, traceparent, x-b3-*, x-amzn-trace-id and
+#: x-cloud-trace-context are not here: clients add them too, to trace calls.
 _OF_PROXIES = frozenset(
     (
         "via",  # RFC 9110, 7.6.3: each proxy must; nghttpx, Caddy, Google's load balancers, CDNs do
@@ -47,7 +47,8 @@ _OF_PROXIES_BEGIN = (
 )
 
 _DIGEST = 8
-#: Characters of a name that are kept, and of a value whose digest is remembered: clients choose both.
+#: How many characters of a name are kept, and how long a value may be whose digest is kept for the next time:
+#: clients choose both.
 _NAME = 64
 _SMALL = 1024
 
@@ -62,7 +63,7 @@ def caller_of(fields: tuple[Field, ...]) -> bytes:
             steady[name] += f"{value}\n"
         elif not proxys and (name in _OF_PROXIES or name.startswith(_OF_PROXIES_BEGIN)):
             proxys = name
-    # What travels and is kept for each connection is small, and no secret in clear.
+    # Each connection keeps this, and it moves: so it is small, and has no secrets in it.
     return b"".join(_digest(value) for value in steady.values()) + proxys[:_NAME].encode()
 
 
@@ -76,8 +77,8 @@ def _remembered(value: str) -> bytes:
 
 
 def sign_of(known: bytes, caller: bytes) -> str:
-    """The name of the field that shows that the connection has several clients, after calls of ``known``, or
-    with b"" after none; "" if none does."""
+    """The name of the field that shows that the connection has several clients; "" if none does. ``known`` is
+    the caller so far; b"" at the first call."""
     steady = len(_STEADY) * _DIGEST
     if caller[steady:]:
         return caller[steady:].decode()
@@ -85,7 +86,7 @@ def sign_of(known: bytes, caller: bytes) -> str:
 
 
 def is_steady(name: str) -> bool:
-    """Whether a sign is one by its values, and not since it came at all."""
+    """Whether the sign is that the field's values differ, and not that the field came at all."""
     return name in _STEADY
 
 

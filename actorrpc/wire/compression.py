@@ -1,7 +1,7 @@
 """Message compression (grpc/doc/compression.md, PROTOCOL-HTTP2 "Message-Encoding").
 
-A compressed message stays as it came until its handler takes it: what waits in a mailbox is no larger than
-what was received, whatever it would come to.
+A compressed message stays compressed until its handler takes it: what waits in a mailbox is not larger than
+what was received.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ IDENTITY = "identity"
 #: zlib's wbits by the encoding's name: gzip is RFC 1952, and deflate the zlib format of RFC 1950.
 _WBITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 
-#: The names of what can be read and written, beside identity.
+#: The encodings that can be read and written, besides identity.
 ENCODINGS = frozenset(_WBITS)
 
-#: The same and identity, for people.
+#: All of them, and identity, for error messages.
 KNOWN = ", ".join((IDENTITY, *sorted(ENCODINGS)))
 
-#: The value of ``grpc-accept-encoding``; and where no message may be compressed.
+#: The value of ``grpc-accept-encoding``; and its value where compression is switched off.
 ACCEPTED = ",".join((IDENTITY, *_WBITS)).encode()
 ONLY_IDENTITY = IDENTITY.encode()
 
-#: DEFLATE makes at most so many bytes of one (RFC 1951: 258 of two bits, in the best case).
+#: DEFLATE makes at most so many bytes of one (RFC 1951: in the best case, two bits stand for 258 bytes).
 MOST_INFLATED = 1032
 
 #: zlib's fastest level makes a message of text 2 to 5 % larger than its default, for a third of the time.
@@ -66,14 +66,14 @@ def decompress(encoding: str, payload: bytes, limit: int) -> bytes:
     try:
         data = unpacker.decompress(payload, limit + 1)
     except zlib.error as error:
-        raise RpcError(StatusCode.INTERNAL, f"the message is no {encoding}: {error}") from None
+        raise RpcError(StatusCode.INTERNAL, f"the message is not {encoding}: {error}") from None
     if len(data) > limit:
         raise RpcError(
             StatusCode.RESOURCE_EXHAUSTED,
             f"a message of more than {limit} bytes, once it is decompressed: {limit} is the limit",
         )
     if not unpacker.eof or unpacker.unused_data:
-        raise RpcError(StatusCode.INTERNAL, f"the message is no {encoding}: it has no end, or more follows")
+        raise RpcError(StatusCode.INTERNAL, f"the message is not {encoding}: it has no end, or more follows")
     return data
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from actorrpc.errors import ConnectionFault, StatusCode
-
-if TYPE_CHECKING:
-    from actorrpc.wire.stream import Stream
+from actorrpc.wire.stream import Stream
 
 __all__ = [
     "Drained",
@@ -26,24 +24,16 @@ class Event:
 
     __slots__ = ()
 
-    def __repr__(self) -> str:
-        values = (f"{name}={getattr(self, name)!r}" for base in type(self).__mro__ for name in _slots(base))
-        return f"{type(self).__name__}({', '.join(values)})"
 
-
-def _slots(cls: type) -> tuple[str, ...]:
-    return getattr(cls, "__slots__", ())
-
-
+# Not frozen: each call makes two of them, and a frozen one takes three times as long to make.
+@dataclass(slots=True, eq=False)
 class RequestReceived(Event):
     """A call has begun: ``stream.head`` and ``stream.timeout`` say which."""
 
-    __slots__ = ("stream",)
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
+    stream: Stream
 
 
+@dataclass(slots=True, eq=False)
 class MessageReceived(Event):
     """A whole message of a call; ``payload`` is ``Compressed`` if its flag says so.
 
@@ -52,61 +42,48 @@ class MessageReceived(Event):
     ``last``: the client has half-closed with it, as ``StreamEnded`` would say, which does not follow.
     """
 
-    __slots__ = ("last", "payload", "stream")
-
-    def __init__(self, stream: Stream, payload: bytes, last: bool) -> None:
-        self.stream = stream
-        self.payload = payload
-        self.last = last
+    stream: Stream
+    payload: bytes
+    last: bool
 
 
+@dataclass(slots=True, eq=False)
 class StreamEnded(Event):
     """The client has half-closed, after all its messages."""
 
-    __slots__ = ("stream",)
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
+    stream: Stream
 
 
+@dataclass(slots=True, eq=False)
 class StreamReset(Event):
     """The call is over: the client cancelled it, or broke the protocol on its stream."""
 
-    __slots__ = ("code", "stream")
-
-    def __init__(self, stream: Stream, code: int) -> None:
-        self.stream = stream
-        self.code = code
+    stream: Stream
+    code: int
 
 
+@dataclass(slots=True, eq=False)
 class StreamRefused(Event):
     """The call is over: its client broke gRPC's framing, or a limit. Nothing more of it is reported.
 
-    Say ``outbound.cut_off`` with this status. It is for the owner to say, who may have ended the call for
-    something that came earlier in the same bytes: then that is what the client is told.
+    Say ``outbound.cut_off`` with this status, unless you have ended the call for something that came earlier
+    in the same bytes: then that is what the client is told.
     """
 
-    __slots__ = ("message", "status", "stream")
-
-    def __init__(self, stream: Stream, status: StatusCode, message: str) -> None:
-        self.stream = stream
-        self.status = status
-        self.message = message
+    stream: Stream
+    status: StatusCode
+    message: str
 
 
+@dataclass(slots=True, eq=False)
 class Drained(Event):
     """All that was sent on the call has gone out, after some of it had to wait."""
 
-    __slots__ = ("stream",)
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
+    stream: Stream
 
 
+@dataclass(slots=True, eq=False)
 class Faulted(Event):
     """The connection cannot go on. Send what is left in ``data_to_send`` and close it."""
 
-    __slots__ = ("error",)
-
-    def __init__(self, error: ConnectionFault) -> None:
-        self.error = error
+    error: ConnectionFault

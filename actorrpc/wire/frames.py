@@ -13,6 +13,9 @@ __all__ = [
     "FRAME_HEADER",
     "GOAWAY",
     "HEADERS",
+    "INITIAL_WINDOW",
+    "LARGEST_FRAME",
+    "MAX_FRAME_SIZE",
     "MAX_WINDOW",
     "PADDED",
     "PING",
@@ -36,8 +39,8 @@ __all__ = [
 #: What a client sends first (RFC 9113, 3.4).
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-#: Length (its high byte, then the low 16 bits), type, flags, stream (RFC 9113, 4.1).
-FRAME_HEADER = struct.Struct(">BHBBL")
+#: Length and, in the lowest byte of the same number, type; flags; stream (RFC 9113, 4.1).
+FRAME_HEADER = struct.Struct(">LBL")
 
 # Frame types (RFC 9113, 6).
 DATA = 0x0
@@ -57,6 +60,14 @@ END_STREAM = 0x1
 END_HEADERS = 0x4
 PADDED = 0x8
 PRIORITY_FLAG = 0x20
+
+#: SETTINGS_MAX_FRAME_SIZE: the default, which is also the least that is allowed, and the most (RFC 9113,
+#: 6.5.2). Ours is the default.
+MAX_FRAME_SIZE = 16_384
+LARGEST_FRAME = 16_777_215
+
+#: The size of each flow-control window at the beginning, by default (RFC 9113, 6.9.2).
+INITIAL_WINDOW = 65_535
 
 #: A flow-control window never grows beyond this (RFC 9113, 6.9.1).
 MAX_WINDOW = 2**31 - 1
@@ -94,8 +105,7 @@ class Setting:
 
 def frame(type_: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """One frame. The caller sees to it that ``payload`` fits the peer's SETTINGS_MAX_FRAME_SIZE."""
-    length = len(payload)
-    return FRAME_HEADER.pack(length >> 16, length & 0xFFFF, type_, flags, stream) + payload
+    return FRAME_HEADER.pack(len(payload) << 8 | type_, flags, stream) + payload
 
 
 def header_frames(stream: int, block: bytes, *, end_stream: bool, max_frame_size: int) -> bytes:

@@ -1,62 +1,48 @@
 """The head of a request: header fields checked and read as gRPC reads them.
 
-A client repeats itself: the fields of two calls of one method differ at most in ``grpc-timeout``. So that
-one is taken out, and what the others mean is remembered: for all connections by the fields, and for each
+A client repeats itself: the fields of two calls of one method differ in nothing but ``grpc-timeout``. So that
+field is taken out, and what the others mean is remembered: in one table for all connections, and for each
 connection from its last request.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from actorrpc.errors import StatusCode, StreamFault
+from actorrpc.errors import StatusCode
 from actorrpc.wire.caller import caller_of
 from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN
-from actorrpc.wire.frames import ErrorCode
+from actorrpc.wire.fields import FIELD_OVERHEAD, check_fields, content_length, list_size, malformed
 from actorrpc.wire.hpack import Field
 
 __all__ = [
     "FEW_FIELDS",
-    "FIELD_OVERHEAD",
     "HeadReader",
     "Refusal",
     "RequestHead",
-    "check_trailers",
     "freeze_head",
-    "list_size",
-    "malformed",
     "parse_head",
     "parse_timeout",
     "thaw_head",
 ]
 
-_NAME = re.compile(r":?[!#$%&'*+.^_`|~0-9a-z-]+")  # a token (RFC 9110, 5.6.2) in lower case
-_BLANKS = frozenset(" \t")
-_LENGTH = re.compile(r"[0-9]{1,18}")
 _PSEUDO = frozenset((":method", ":scheme", ":path", ":authority"))
-_CONNECTION_SPECIFIC = frozenset(
-    ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade")
-)
-
-#: What a field counts beyond its name and value (RFC 9113, 6.5.2).
-FIELD_OVERHEAD = 32
 
 #: Seconds in each TimeoutUnit (PROTOCOL-HTTP2, "Timeout").
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _TIMEOUT_DIGITS = 8
 
-#: Heads remembered by their fields, shared by all connections; emptied when full.
+#: Heads by their fields, for all connections; emptied when full. A larger head is not kept.
 _memo: dict[tuple[Field, ...], RequestHead] = {}
 _MEMO_ENTRIES = 1024
 _MEMO_BYTES = 2048
 
-#: What has more fields is not kept as objects, without a call or while one waits: each takes 200 bytes.
+#: A list of more fields is not kept as objects, neither between calls nor while one waits: each field takes
+#: 200 bytes.
 FEW_FIELDS = 64
 
-#: Beyond any limit that servers usually have.
+#: More than servers usually allow in a header list.
 _LONGEST_TEXT = 128 * 1024
 
 
@@ -72,7 +58,7 @@ class Refusal:
 class RequestHead:
     """What the fields of a request say. Shared between the calls that sent the same.
 
-    An open call keeps it. So the fields are one text: as tuples, 440 small ones take 89 kB, and so 3.
+    Each open call has one. So the fields are kept as one text: 440 small ones take 3 kB, and as tuples 89.
     """
 
     __slots__ = (
@@ -96,8 +82,8 @@ class RequestHead:
         refusal: Refusal | None,
         content_length: int | None = None,
     ) -> None:
-        #: Names and values in turn, NUL between them, which is in none (RFC 9113, 8.2.1). Or the fields,
-        #: where that would be long: a small block can name an entry of the table 16,000 times.
+        #: Names and values in turn, with NUL between them, which none of them contains (RFC 9113, 8.2.1). Or
+        #: the fields themselves, if the text would be long: a small block can name one entry 16,000 times.
         short = fields and size <= _LONGEST_TEXT
         self._packed = "\0".join(chain.from_iterable(fields)) if short else fields
         self.path = path
@@ -106,18 +92,19 @@ class RequestHead:
         #: ``grpc-encoding``: what a message with the Compressed-Flag is compressed with.
         self.encoding = ordinary.get("grpc-encoding", IDENTITY)
         self.accept_encoding = ordinary.get("grpc-accept-encoding", "")
-        #: What the bytes of all DATA must come to; None if the client does not say.
+        #: How many bytes all DATA must have; None if the client does not say.
         self.content_length = content_length
-        #: The client may wait for an interim response before it sends DATA (RFC 9110, 10.1.1). What else it
-        #: may expect is ignored, as nginx, Envoy and Go's HTTP/2 do: to refuse it with 417 is allowed only.
+        #: Whether the client may wait for an interim response before it sends DATA (RFC 9110, 10.1.1).
+        #: Anything else that it expects is ignored, as nginx, Envoy and Go's HTTP/2 do: a server may refuse
+        #: it with 417, and need not.
         self.expects_continue = "expect" in ordinary and _has_token(ordinary["expect"], "100-continue")
         self.refusal = refusal
-        #: What ``find_caller`` has found; None: nobody has asked. Most heads are asked often, or never, and a
-        #: property would take as long as the comparison that it is for.
+        #: What ``find_caller`` has found; None until it is called. Not a property, which would take as long
+        #: as the comparison that the value is for.
         self.caller: bytes | None = None
 
     def find_caller(self) -> bytes:
-        """As ``caller_of`` says."""
+        """The caller (``caller_of``), found once and then kept."""
         if self.caller is None:
             self.caller = caller_of(self.fields)
         return self.caller
@@ -153,9 +140,9 @@ class HeadReader:
         self._timeout_at = -1
 
     def read(self, fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
-        """As ``parse_head``, which need not be called where at most the timeout differs from the last time.
+        """The same as ``parse_head``, but fast where nothing but the timeout differs from the last time.
 
-        The fields are the same objects then, from HPACK's tables, so that to compare them costs little.
+        The fields are the same objects then, from HPACK's tables, so it takes little time to compare them.
         """
         last, found = self._fields, self._found
         if fields is last and found is not None:
@@ -181,7 +168,7 @@ class HeadReader:
 
 
 def _is_timeout(field: Field) -> bool:
-    """Whether it may be a timeout. Another value is left among the fields, and refused with them."""
+    """Whether it looks like a timeout. If not, it stays among the fields, and is refused with them."""
     return field[0] == "grpc-timeout" and 1 < len(field[1]) <= _TIMEOUT_DIGITS + 1 and field[1].isalnum()
 
 
@@ -202,7 +189,7 @@ def parse_head(fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
 
 
 def _read(fields: tuple[Field, ...], at: int) -> tuple[RequestHead, str]:
-    """As ``parse_head``, where the timeout's place is known."""
+    """The same as ``parse_head``, where it is known at which position the timeout is."""
     timeout = ""
     if at >= 0:
         timeout = fields[at][1]
@@ -224,7 +211,7 @@ def _remember(fields: tuple[Field, ...], head: RequestHead) -> None:
 
 
 def parse_timeout(text: str) -> float | None:
-    """Seconds; None if the text is no timeout."""
+    """Seconds; None if the text is not a timeout."""
     digits = text[:-1]
     unit = _UNITS.get(text[-1:])
     if unit is None or len(digits) > _TIMEOUT_DIGITS or not (digits.isascii() and digits.isdigit()):
@@ -232,22 +219,17 @@ def parse_timeout(text: str) -> float | None:
     return int(digits) * unit
 
 
-def list_size(fields: Iterable[Field]) -> int:
-    """The size of a header list, as SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2)."""
-    return sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in fields)
-
-
 def freeze_head(head: RequestHead) -> bytes:
-    """The head as it travels: as it is kept. (As Protobuf strings, 440 fields took 80 µs.)"""
+    """The head as it is kept, for a snapshot. (Protobuf strings took 80 µs for 440 fields.)"""
     packed = head._packed
     return (packed if isinstance(packed, str) else "\0".join(chain.from_iterable(packed))).encode("latin-1")
 
 
 def thaw_head(packed: bytes) -> RequestHead:
-    """The head that ``freeze_head`` saw. It was checked when it came, and is not again: to look at 440 fields
-    one by one would take 400 µs, and this takes 60.
+    """The head that ``freeze_head`` saw. It was checked when it came, and is not checked again: that would
+    take 400 µs for 440 fields, where this takes 60.
 
-    Raises ValueError for a name without a value, and for no request.
+    Raises ValueError for a name without a value, and for what is not a request.
     """
     texts = iter(packed.decode("latin-1").split("\0"))
     fields = tuple(zip(texts, texts, strict=True))
@@ -264,19 +246,10 @@ def thaw_head(packed: bytes) -> RequestHead:
     return head
 
 
-def check_trailers(fields: tuple[Field, ...]) -> None:
-    """Raise StreamFault for malformed trailers (RFC 9113, 8.1). What they say is nothing to gRPC."""
-    for field in dict.fromkeys(fields):
-        _check(field)
-        if field[0][:1] == ":":
-            raise malformed(f"pseudo-header {field[0]!r} in trailers")
-
-
 def _parse(fields: tuple[Field, ...]) -> RequestHead:
     pseudo: dict[str, str] = {}
     ordinary: dict[str, str] = {}
-    for field in dict.fromkeys(fields):  # once each: a block can repeat a field of 4 kB 16,000 times
-        _check(field)
+    check_fields(fields)
     for name, value in fields:
         if name[:1] != ":":
             ordinary[name] = value
@@ -293,43 +266,13 @@ def _parse(fields: tuple[Field, ...]) -> RequestHead:
 def _make(
     fields: tuple[Field, ...], path: str, size: int, method: str, ordinary: dict[str, str]
 ) -> RequestHead:
-    length = _content_length(fields) if "content-length" in ordinary else None
+    length = content_length(fields) if "content-length" in ordinary else None
     return RequestHead(fields, path, size, ordinary, _refusal(method, ordinary), length)
 
 
 def _has_token(value: str, token: str) -> bool:
     """Whether a list (RFC 9110, 5.6.1) has a token, in upper or lower case."""
     return token in [each.strip().lower() for each in value.split(",")]
-
-
-def _content_length(fields: tuple[Field, ...]) -> int:
-    """``content-length`` (RFC 9110, 8.6). Raises StreamFault for several of them, and for no number."""
-    values = [value for name, value in fields if name == "content-length"]
-    if len(values) > 1 or not _LENGTH.fullmatch(values[0]):
-        raise malformed(f"content-length {values[0][:32]!r}, {len(values)} times")
-    return int(values[0])
-
-
-def _check(field: Field) -> None:
-    """Raise StreamFault for a field that HTTP/2 forbids anywhere (RFC 9113, 8.2)."""
-    name, value = field
-    if not _NAME.fullmatch(name):
-        raise malformed(f"header name {name!r}")
-    if name in _CONNECTION_SPECIFIC or (name == "te" and value != "trailers"):
-        raise malformed(f"connection-specific header {name!r}")
-    if _is_bad(value):
-        raise malformed(f"value of header {name!r}")
-
-
-def _is_bad(value: str) -> bool:
-    """Whether a field may not have that value (RFC 9113, 8.2.1). (A search for each character in turn takes a
-    hundredth of what one regular expression for all of it does.)"""
-    return "\0" in value or "\r" in value or "\n" in value or value[:1] in _BLANKS or value[-1:] in _BLANKS
-
-
-def malformed(what: str) -> StreamFault:
-    """The stream error that a malformed request is (RFC 9113, 8.1.1)."""
-    return StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed request: {what}")
 
 
 def _refusal(method: str, headers: dict[str, str]) -> Refusal | None:

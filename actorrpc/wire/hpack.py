@@ -1,10 +1,10 @@
 """HPACK (RFC 7541): a decoder made for blocks that repeat, and an encoder without state.
 
-A gRPC client sends the same headers with each call. Once its table is warm, a block is a few index bytes
-and leaves the table as it is: such a block is looked up whole, until the table changes. A client that
-sets a deadline has one new literal in each block, which often goes into the table: then fields are
-decoded one by one, and only Huffman-coded strings that were not seen before cost more than a look-up.
-(`hpack`'s decoder needed several times the time of all the rest of a call; its Huffman tables are used.)
+A gRPC client sends the same headers with each call. Once its table has them, a block is a few index bytes
+and leaves the table as it is: such a block is looked up as a whole, until the table changes. A client that
+sets deadlines has one new literal in each block, which often goes into the table: then fields are decoded one
+by one, and only Huffman-coded strings that have not come before cost more than a look-up.
+(`hpack`'s decoder needed several times the time of all the rest of a call; its tables are used.)
 
 The encoder uses the static table and literals only: it has nothing to freeze.
 """
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from hpack.exceptions import HPACKDecodingError
 from hpack.huffman_table import decode_huffman
+from hpack.table import HeaderTable
 
 from actorrpc.errors import ConnectionFault
 from actorrpc.wire.frames import ErrorCode
@@ -23,7 +24,7 @@ __all__ = ["DEFAULT_TABLE_SIZE", "SMALL_BLOCK", "Decoder", "Field", "encode", "e
 
 Field = tuple[str, str]
 
-#: SETTINGS_HEADER_TABLE_SIZE where nobody says otherwise (RFC 9113, 6.5.2).
+#: SETTINGS_HEADER_TABLE_SIZE by default (RFC 9113, 6.5.2).
 DEFAULT_TABLE_SIZE = 4096
 
 #: What an entry counts beyond its name and value (RFC 7541, 4.1).
@@ -32,95 +33,35 @@ _ENTRY_OVERHEAD = 32
 #: RFC 7541, appendix A. Index 0 is not used.
 _STATIC: tuple[Field, ...] = (
     ("", ""),
-    (":authority", ""),
-    (":method", "GET"),
-    (":method", "POST"),
-    (":path", "/"),
-    (":path", "/index.html"),
-    (":scheme", "http"),
-    (":scheme", "https"),
-    (":status", "200"),
-    (":status", "204"),
-    (":status", "206"),
-    (":status", "304"),
-    (":status", "400"),
-    (":status", "404"),
-    (":status", "500"),
-    ("accept-charset", ""),
-    ("accept-encoding", "gzip, deflate"),
-    ("accept-language", ""),
-    ("accept-ranges", ""),
-    ("accept", ""),
-    ("access-control-allow-origin", ""),
-    ("age", ""),
-    ("allow", ""),
-    ("authorization", ""),
-    ("cache-control", ""),
-    ("content-disposition", ""),
-    ("content-encoding", ""),
-    ("content-language", ""),
-    ("content-length", ""),
-    ("content-location", ""),
-    ("content-range", ""),
-    ("content-type", ""),
-    ("cookie", ""),
-    ("date", ""),
-    ("etag", ""),
-    ("expect", ""),
-    ("expires", ""),
-    ("from", ""),
-    ("host", ""),
-    ("if-match", ""),
-    ("if-modified-since", ""),
-    ("if-none-match", ""),
-    ("if-range", ""),
-    ("if-unmodified-since", ""),
-    ("last-modified", ""),
-    ("link", ""),
-    ("location", ""),
-    ("max-forwards", ""),
-    ("proxy-authenticate", ""),
-    ("proxy-authorization", ""),
-    ("range", ""),
-    ("referer", ""),
-    ("refresh", ""),
-    ("retry-after", ""),
-    ("server", ""),
-    ("set-cookie", ""),
-    ("strict-transport-security", ""),
-    ("transfer-encoding", ""),
-    ("user-agent", ""),
-    ("vary", ""),
-    ("via", ""),
-    ("www-authenticate", ""),
+    *((name.decode(), value.decode()) for name, value in HeaderTable.STATIC_TABLE),
 )
 _STATIC_LAST = len(_STATIC) - 1
 
-#: The first bytes of fields that are in a table whole: 0x81 for the first of the static table, 0xBE for the
-#: newest of the dynamic one, and 0xFF where the index is too large for the byte (6.1).
+#: The first byte of a field that a table has, with its value: 0x81 for the first entry of the static table,
+#: 0xBE for the newest of the dynamic one, and 0xFF where the index is too large for the byte (6.1).
 _INDEXED = 0x80
 _NEWEST = _INDEXED + len(_STATIC)
 _INDEXED_FAR = 0xFF
 _STATIC_NAMES = {name: index for index, (name, _) in reversed(list(enumerate(_STATIC))) if index}
 _STATIC_FIELDS = {field: index for index, field in enumerate(_STATIC) if index}
 
-#: Huffman-coded strings already decoded, shared by all connections; a pure memo, emptied when full.
+#: Huffman-coded strings that have been decoded before, for all connections; emptied when full.
 _huffman_memo: dict[bytes, str] = {}
 _HUFFMAN_MEMO_ENTRIES = 4096
 _HUFFMAN_MEMO_STRING = 256
 
-#: Whole blocks that one decoder remembers while its table does not change, of at most so many bytes each, and
-#: how much memory all of them may take, which an idle connection keeps. One of indexes takes 300 bytes; but a
+#: A decoder remembers whole blocks while its table does not change: those of at most so many bytes, and as
+#: many as fit into so much memory, which an idle connection keeps. A block of indexes takes 300 bytes; but a
 #: field that no table has is a tuple with two strings.
 SMALL_BLOCK = 512
 _BLOCK_MEMO_MEMORY = 8192
 _BLOCK_ENTRY, _BLOCK_FIELD, _BLOCK_LITERAL = 180, 8, 208
 
-#: A block that is decoded in parts has so many bytes in each, and what the last field of it has beyond.
+#: A block that is decoded in parts: each ends with the field that reaches so many bytes.
 _PART_BYTES = 16_384
 
-#: A code has at most 30 bits for a character (RFC 7541, appendix B): more code than this is more text than a
-#: table holds.
+#: A character has at most 30 bits of code (RFC 7541, appendix B): a longer code is more text than a table
+#: holds.
 _LONGEST_CODED = 65_536
 
 _CUT_SHORT = "a header block that ends early or names no entry"
@@ -129,7 +70,7 @@ _CUT_SHORT = "a header block that ends early or names no entry"
 class Decoder:
     """The decoding side of one connection.
 
-    Strings are ISO 8859-1, one character for each byte: what a value may hold is for gRPC to say.
+    Strings are ISO 8859-1, one character for each byte: what a value may contain is not HPACK's affair.
     """
 
     __slots__ = ("_blocks", "_blocks_memory", "coded", "entries", "limit", "longest", "max_size", "size")
@@ -141,11 +82,11 @@ class Decoder:
         #: The size that the peer chose, at most ``limit``, which is our SETTINGS_HEADER_TABLE_SIZE.
         self.max_size = limit
         self.limit = limit
-        #: A string with more bytes of Huffman code is given as the code, and no table keeps it.
+        #: A string with more bytes of Huffman code is returned as the code itself, and no table keeps it.
         self.longest = longest
-        #: Bytes of Huffman code in what was decoded last, which cost most, and as many for table size
-        #: updates, of which a block may have thousands. Of a block of at most ``SMALL_BLOCK`` bytes it is
-        #: not said: it may have been decoded before.
+        #: The bytes of Huffman code in what was decoded last, which take most of the time, and of table size
+        #: updates, of which a block may have thousands. Not set for a block of at most ``SMALL_BLOCK`` bytes,
+        #: which may have been decoded before.
         self.coded = 0
         self._blocks: dict[bytes, tuple[Field, ...]] = {}
         self._blocks_memory = 0
@@ -166,10 +107,10 @@ class Decoder:
         return fields
 
     def decode_parts(self, block: bytes) -> Iterator[tuple[tuple[Field, ...], int]]:
-        """As ``decode``, some thousand fields at a time, for who does not want to keep them all; with each
-        part how many bytes it had.
+        """The same as ``decode``, some thousand fields at a time, so that one need not keep them all; with
+        each part, how many bytes it had.
 
-        The table has followed when all parts have been taken.
+        The table is up to date when all parts have been taken.
         """
         position = 0
         while position < len(block):
@@ -182,7 +123,7 @@ class Decoder:
 
     def _fields(self, block: bytes, position: int, stop: int) -> tuple[tuple[Field, ...], int]:
         """The fields that begin before ``stop``, and where the next one does."""
-        # Plain and long on purpose: with a deadline on each call, every call comes through here.
+        # Plain and long on purpose: where calls have deadlines, each of them comes through here.
         fields: list[Field] = []
         literals = 0
         entries = self.entries
@@ -249,8 +190,7 @@ class Decoder:
         return decoded, position
 
     def _remember(self, block: bytes, fields: tuple[Field, ...], literals: int) -> None:
-        """Keep a block that has left the table as it is: its bytes, and what they say, which is no more than
-        twice as much."""
+        """Keep a block that has left the table as it is, and its fields."""
         memory = _BLOCK_ENTRY + 3 * len(block) + _BLOCK_FIELD * len(fields) + _BLOCK_LITERAL * literals
         if self._blocks_memory + memory > _BLOCK_MEMO_MEMORY:
             self._blocks.clear()
@@ -275,7 +215,7 @@ class Decoder:
             return str(raw, "latin-1"), end
         if length > self.longest:
             return str(raw, "latin-1"), end
-        self.coded += length  # in any case: nobody's price depends on what others have sent
+        self.coded += length  # known or not: what a client pays does not depend on what others have sent
         text = _huffman_memo.get(raw)
         if text is None:
             text = decode_huffman(raw).decode("latin-1")
@@ -318,7 +258,7 @@ class Decoder:
         self.size = size
 
     def restore(self, entries: Iterable[Field], max_size: int) -> None:
-        """Take over ``entries`` and ``max_size`` of another decoder. Raises ConnectionFault if it cannot."""
+        """Take over another decoder's ``entries`` and ``max_size``. Raises ConnectionFault if it cannot."""
         self._resize(max_size)
         for field in entries:
             self._insert(field)

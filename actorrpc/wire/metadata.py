@@ -31,8 +31,8 @@ _RESERVED = frozenset(
         "upgrade",
     )
 )
-#: Of the names that begin with "grpc-", what tells a handler something: which attempt of a retried call it
-#: serves (gRFC A6). Those that end in "-bin" carry a client's traces and tags; all others are the protocol's.
+#: The names that begin with "grpc-" and tell a handler something: which attempt of a retried call it serves
+#: (gRFC A6). Those that end in "-bin" carry a client's traces and tags; all others are the protocol's.
 _SHOWN = frozenset(("grpc-previous-rpc-attempts",))
 
 #: What `quote_from_bytes` leaves as it is, beyond letters and digits: all of %x20-7E but "%".
@@ -107,7 +107,7 @@ def encode_metadata(metadata: Mapping[str, Value | Iterable[Value]]) -> list[tup
 
 
 def encode_request(metadata: Mapping[str, Value | Iterable[Value]]) -> list[tuple[bytes, bytes]]:
-    """The same as a client sends it, which may give whatever ``Metadata`` shows."""
+    """A client's metadata as header fields: any name that ``Metadata`` shows is allowed."""
     return _encode_all(metadata, _is_shown)
 
 

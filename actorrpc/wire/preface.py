@@ -1,4 +1,4 @@
-"""What to answer a client that does not speak HTTP/2: one polite last word in its own protocol."""
+"""What to answer a client that does not speak HTTP/2: one polite sentence in its own protocol."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
 
 
 class BadPreface(ConnectionFault):
-    """The first bytes were not HTTP/2's. ``answer`` is what to send before closing; no frame goes first.
+    """The first bytes were not HTTP/2's. ``answer`` is what to send before closing, and nothing before it.
 
-    The first byte decides on it, so that it does not depend on how many came at once.
+    The first byte alone decides what it is, so that it does not depend on how many bytes came at once.
     """
 
     def __init__(self, received: bytes) -> None:
         if received[:1] == b"\x16":
             what, self.answer = "TLS, where this port has none", _TLS_ALERT
-        elif received[:1].isupper():  # as each of HTTP's methods does; or a person, who can read it
+        elif received[:1].isupper():  # as HTTP's methods do; or it is a person, who can read the answer
             what, self.answer = f"{received[:16]!r}, as HTTP/1.x does", _HTTP1_REPLY
         else:
             what, self.answer = f"{received[:16]!r}", goaway(0, ErrorCode.PROTOCOL_ERROR, b"not HTTP/2")

@@ -16,27 +16,24 @@ from time import thread_time
 from typing import Any
 
 import gevent
-from hpack import Encoder, NeverIndexedHeaderTuple
+from hyperframe.frame import SettingsFrame
 
 import actorrpc
 from actorrpc.config import Config
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
+from benchmarks.clients.raw import Method
 from benchmarks.gen.bench_actorrpc import CounterBase
 from benchmarks.gen.bench_pb2 import Count, Note
-from benchmarks.http2 import END_HEADERS, END_STREAM, PREFACE, Frame, Type
+from benchmarks.http2 import PREFACE
 
 #: What a client sends before its first call.
-OPENING = PREFACE + Frame(Type.SETTINGS, 0, 0, b"").to_bytes()
+OPENING = PREFACE + SettingsFrame(0).serialize()
 
 
 @cache
-def _block(path: str) -> bytes:
-    fields = [
-        (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "hub"),
-        ("content-type", "application/grpc"), ("te", "trailers"),
-    ]  # fmt: skip
-    return Encoder().encode([NeverIndexedHeaderTuple(*field) for field in fields])
+def _method(path: str) -> Method:
+    return Method(path, Note(number=7).SerializeToString())
 
 
 class Counter(CounterBase):
@@ -63,10 +60,7 @@ class Swallowing:
 
 def request(stream: int, path: str = "/bench.Counter/Add") -> bytes:
     """A call as a client sends it, with a header block that needs no table."""
-    message = Note(number=7).SerializeToString()
-    headers = Frame(Type.HEADERS, END_HEADERS, stream, _block(path))
-    body = b"\0" + len(message).to_bytes(4, "big") + message
-    return headers.to_bytes() + Frame(Type.DATA, END_STREAM, stream, body).to_bytes()
+    return _method(path).on(stream)
 
 
 def deliver(connection: Connection, data: bytes) -> None:

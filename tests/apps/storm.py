@@ -28,7 +28,7 @@ log = logging.getLogger("tests.storm")
 BREATH = 0.004
 
 #: What must not outlive its connection, by the names of its classes.
-COUNTED = ("Connection", "Session", "Call", "Cell", "Source", "Target", "Subscription", "Transport")
+COUNTED = ("Connection", "ServerSession", "Call", "Cell", "Source", "Target", "Subscription", "Transport")
 
 
 def body(number: int, size: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actorrpc.wire.hpack import DEFAULT_TABLE_SIZE
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
 
 from .model import Wrong
 
@@ -16,18 +16,18 @@ PREFIX = 5
 OVERHEAD = 64
 
 
-def check_bounds(session: Session) -> None:
+def check_bounds(session: ServerSession) -> None:
     """Raise Wrong if the session keeps more than it may, or counts something else than it keeps."""
     config, outbound, decoder = session.config, session.outbound, session.decoder
     _at_most("streams", len(session.streams), config.max_concurrent_streams)
-    _at_most("bytes of a frame", len(session._partial), FRAME)
-    if session._continuation is not None:
-        _at_most("bytes of a header block", len(session._continuation[2]), BLOCK)
+    _at_most("bytes of a frame", len(session.partial_frame), FRAME)
+    if session.header_block is not None:
+        _at_most("bytes of a header block", len(session.header_block.data), BLOCK)
     _at_most("bytes in the HPACK table", decoder.size, decoder.max_size)
     _at_most("bytes of HPACK table chosen", decoder.max_size, DEFAULT_TABLE_SIZE)
     _equal("HPACK", decoder.size, sum(len(name) + len(value) + 32 for name, value in decoder.entries))
     _at_most("memory for header blocks", decoder._blocks_memory, 8192)
-    if session._settings_received:
+    if session.greeted:
         window = session.inbound.receive_window + session.inbound.unacknowledged
         _equal("of the connection's window", window, session.inbound.window)
         _at_most("bytes of window", window, config.max_connection_window_bytes)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.wire.events import Event, MessageReceived, RequestReceived, StreamEnded
-from actorrpc.wire.outbound import trailers
-from actorrpc.wire.session import Session
+from actorrpc.wire.responses import trailers
+from actorrpc.wire.server import ServerSession
 from tests.wire.raw import DATA, END_HEADERS, HEADERS, WINDOW_UPDATE
 
 from .grammar import BEGIN, KINDS, MESSAGE_LIMIT, Client, Step, random_steps
@@ -42,7 +42,7 @@ class Accountant:
     """Plays client and hub for one session, a frame at a time, and looks what each one has cost."""
 
     def __init__(self) -> None:
-        self.session = Session(CONFIG)
+        self.session = ServerSession(CONFIG)
         self.client = Client()
         self.waiting: list[MessageReceived] = []
         self._feed(BEGIN)
@@ -61,7 +61,7 @@ class Accountant:
 
     def _charge(self, type_: int, flags: int, frame: bytes) -> None:
         session = self.session
-        free_updates, before = session._earned_updates(), paid(session)
+        free_updates, before = session.allowance.earned(session.outbound.frames), paid(session)
         stream = session.streams.get(int.from_bytes(frame[5:9], "big"))
         open_before = stream is not None and not stream.remote_closed
         had = 0 if stream is None else stream.partial_size
@@ -75,7 +75,7 @@ class Accountant:
         if type_ == WINDOW_UPDATE and free_updates:
             return
         if type_ == DATA and stream is not None and not stream.closed and open_before:
-            least = PREFIX if stream.backlog is not None else LARGE
+            least = PREFIX if stream.unsplit is not None else LARGE
             if len(frame) - 9 >= least or had < PREFIX <= stream.partial_size:
                 return
         assert paid(session) > before, f"{frame[:60]!r} is free"
@@ -100,7 +100,7 @@ class Accountant:
         self.waiting += [each for each in self.session.drain_events() if isinstance(each, MessageReceived)]
 
 
-def paid(session: Session) -> float:
+def paid(session: ServerSession) -> float:
     return session.flood.spent + session.flood.unsettled
 
 

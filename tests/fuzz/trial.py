@@ -20,8 +20,9 @@ from actorrpc.wire.events import (
 )
 from actorrpc.wire.head import parse_timeout
 from actorrpc.wire.metadata import Metadata
-from actorrpc.wire.outbound import trailers
-from actorrpc.wire.session import Session
+from actorrpc.wire.responses import trailers
+from actorrpc.wire.server import ServerSession
+from actorrpc.wire.snapshot import freeze_session, thaw_session
 from actorrpc.wire.stream import Stream
 from tests.wire.raw import SETTINGS, WINDOW_UPDATE
 
@@ -72,7 +73,7 @@ class Trial:
 
     def __init__(self, config: Config = CONFIG, *, restless: bool = False, record: bool = False) -> None:
         self.config = config
-        self.session = Session(config)
+        self.session = ServerSession(config)
         self.model = Model(config)
         self.restless = restless
         self.moves = 0
@@ -292,7 +293,7 @@ class Trial:
         """Freeze, serialize, thaw; in between, half of the next portion has been taken and not sent."""
         if self.session.faulted:
             try:
-                self.session.freeze()
+                freeze_session(self.session)
             except SnapshotError:
                 return
             raise Wrong("a session that has faulted was frozen")
@@ -301,10 +302,10 @@ class Trial:
         for event in self.session.drain_events():
             assert isinstance(event, Drained)
             self._drained(event)
-        frozen = self.session.freeze(unsent)
+        frozen = freeze_session(self.session, unsent)
         arrived = SessionSnapshot.FromString(frozen.SerializeToString())
-        self.session = Session.thaw(arrived, self.config)
-        if self.session.freeze() != frozen:
+        self.session = thaw_session(arrived, self.config)
+        if freeze_session(self.session) != frozen:
             raise Wrong("a thawed session freezes to something else")
         for id, call in self._calls.items():
             call.stream = self.session.streams[id]

@@ -23,7 +23,7 @@ from actorrpc.net import linger
 from actorrpc.net.addresses import parse_address
 from actorrpc.net.transport import Transport
 from actorrpc.service import ServiceSpec
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
 from actorrpc.wire.stream import Stream
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
@@ -434,7 +434,7 @@ def alive(*kinds: type) -> int:
 def test_a_closed_connection_leaves_nothing_for_the_collector(method, end, interceptors, hooks):
     made: list[Any] = []
     service = type("Sends", (Sends,), {"made": made, **hooks})
-    kinds = (Connection, Session, Transport, Stream, actorrpc.Call)
+    kinds = (Connection, ServerSession, Transport, Stream, actorrpc.Call)
     with serving(actorrpc.App([service], interceptors=interceptors)) as hubs:
         node = hubs.nodes[0]
         gc.collect()
@@ -478,7 +478,7 @@ def test_nor_does_one_that_has_moved_with_turns_that_waited():
             pass
 
     door = gevent.event.Event()
-    kinds = (Connection, Session, Transport, Stream, actorrpc.Call)
+    kinds = (Connection, ServerSession, Transport, Stream, actorrpc.Call)
     with serving(actorrpc.App([Waits]), 2, quiesce_timeout=60) as hubs:
         source, target = hubs.nodes
         before = alive(*kinds)

@@ -127,7 +127,7 @@ def test_an_old_connection_goes_when_its_calls_have_ended(moved: bool) -> None:
         if moved:
             assert hubs.move(1).outcome == MoveResult.MOVED
             old = hubs.connection()
-        hubs.wait_for(lambda: old.session.over or old.session._goaway_sent)
+        hubs.wait_for(lambda: old.session.over or old.session.goaway_sent)
         assert stub.Unary(Item(), timeout=10, wait_for_ready=True).number == 1, "a new actor"
         outgoing.put(Item(number=2))
         assert next(replies).number == 2

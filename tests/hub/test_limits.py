@@ -11,7 +11,7 @@ import pytest
 
 import actorrpc
 from actorrpc.config import Config
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
@@ -193,13 +193,13 @@ def test_a_full_mailbox_makes_its_client_wait() -> None:
         replies = StatefulStub(channel).Talk(messages())
         connection = hubs.connection()
         hubs.wait_for(lambda: connection.session.inbound.waiting > 100)
-        assert hubs.wait_for(lambda: connection.session.outbound.backlog.bytes)
+        assert hubs.wait_for(lambda: connection.session.inbound.unsplit.bytes)
         more.set()
         hubs.wait_for(lambda: gate)
         assert hubs.ask(lambda: connection.session.inbound.waiting) < 10_000
         hubs.ask(lambda: gate[0].set())
         assert list(replies) == [] and taken == list(range(20_000))
-        assert not connection.session.outbound.backlog.streams
+        assert not connection.session.inbound.unsplit.streams
 
 
 def test_calls_that_are_cancelled_do_not_fill_the_mailbox_of_a_blocked_actor() -> None:
@@ -248,7 +248,7 @@ def test_a_large_message_is_not_copied_again_for_each_frame() -> None:
     """What it takes grows with the size, not with its square: counted in bytes moved, not in seconds."""
     moved = []
     for size in (1 << 20, 1 << 22):
-        session = Session(Config(max_receive_message_bytes=1 << 23, connection_window_bytes=1 << 24))
+        session = ServerSession(Config(max_receive_message_bytes=1 << 23, connection_window_bytes=1 << 24))
         session.receive_data(raw.OPEN + raw.headers(1, raw.request("Hold")))
         stream = session.streams[1]
         total = 0
@@ -286,7 +286,7 @@ def test_a_handler_that_goes_on_without_a_word_lets_more_come(limits: dict[str, 
         hubs.wait_for(lambda: gate and connection.session.inbound.waiting == 20)
         if "max_mailbox" in limits:
             client.send(raw.data(1, message) * 2)
-            hubs.wait_for(lambda: connection.session.outbound.backlog.bytes)
+            hubs.wait_for(lambda: connection.session.inbound.unsplit.bytes)
         hubs.ask(lambda: gate[0].set())
         if "stream_window_bytes" in limits:
             while client.wait_for(raw.WINDOW_UPDATE)[2] != 1:

@@ -166,7 +166,7 @@ def fill(hubs: Hubs, client: RawClient, count: int) -> Any:
     messages = b"".join(raw.message(Item(number=number).SerializeToString()) for number in range(count))
     client.send(begin(1, "Talk") + in_frames(1, messages))
     connection = hubs.connection()
-    hubs.wait_for(lambda: connection.session.outbound.backlog.bytes)
+    hubs.wait_for(lambda: connection.session.inbound.unsplit.bytes)
     return connection
 
 
@@ -176,14 +176,14 @@ def test_a_client_that_reads_late_gets_every_reply(full: Hubs) -> None:
         client.send(raw.data(1, b"", raw.END_STREAM) + raw.window_update(1, 1 << 24))
         assert [reply.number for reply in replies_of(client, 1, 500)] == list(range(500))
         client.wait_for(raw.HEADERS, raw.END_STREAM)
-        full.wait_for(lambda: not connection.calls and not connection.session.outbound.backlog.bytes)
+        full.wait_for(lambda: not connection.calls and not connection.session.inbound.unsplit.bytes)
 
 
 def test_grpcio_reads_late(full: Hubs) -> None:
     with connect(full) as channel:
         replies = StatefulStub(channel).Talk((Item(number=number) for number in range(4_000)), timeout=60)
         connection = full.connection()
-        full.wait_for(lambda: connection.session.outbound.backlog.bytes)
+        full.wait_for(lambda: connection.session.inbound.unsplit.bytes)
         assert [reply.number for reply in replies] == list(range(4_000))
 
 
@@ -202,9 +202,7 @@ def test_a_call_with_a_full_mailbox_can_be_cancelled(full: Hubs) -> None:
         client.send(raw.frame(raw.RST_STREAM, 0, 1, bytes(4)))
         full.wait_for(lambda: not connection.calls)
         inbound = connection.session.inbound
-        full.wait_for(
-            lambda: (inbound.waiting, inbound.held, connection.session.outbound.backlog.bytes) == (0, 0, 0)
-        )
+        full.wait_for(lambda: (inbound.waiting, inbound.held, inbound.unsplit.bytes) == (0, 0, 0))
 
 
 def test_a_client_with_a_full_mailbox_that_goes_is_gone(full: Hubs) -> None:

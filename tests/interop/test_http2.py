@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.message import Message
+from hyperframe.frame import GoAwayFrame
 
-from benchmarks.http2 import Type
 from tests.interop.procedures import LARGE, LARGE_REPLY, NO, YES, large, output, reply_of
 from tests.interop.programs import program
 from tests.interop.served import served
@@ -232,7 +232,7 @@ def test_curl_hears_goaway(mode: tuple[str, ...]) -> None:
             assert curl.stdout.read(len(reply)) == reply
             [(_, answered)] = tap.connections
             server.process.terminate()
-            server.wait_for(lambda: Type.GOAWAY in [frame.type for frame in answered.frames()])
+            server.wait_for(lambda: GoAwayFrame in map(type, answered.frames()))
             curl.stdin.write(request)
             curl.stdin.flush()
             assert curl.stdout.read(len(reply)) == reply

@@ -12,12 +12,10 @@ from contextlib import contextmanager
 from threading import Thread
 
 import hpack
+from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
 
 from actorrpc.net.addresses import parse_address
-from benchmarks.http2 import END_HEADERS, PREFACE, Frame, split
-
-HEADERS, CONTINUATION = 0x1, 0x9
-PADDED, PRIORITY = 0x8, 0x20
+from benchmarks.http2 import PREFACE, split
 
 
 class Direction:
@@ -27,24 +25,24 @@ class Direction:
         self.data = b""
 
     def frames(self) -> list[Frame]:
-        """All complete frames, without padding or priority."""
-        return [_bare(frame) for frame in split(self.data.removeprefix(PREFACE))]
+        """All complete frames."""
+        return split(self.data.removeprefix(PREFACE))[0]
 
     def compressed_flags(self) -> list[int]:
         """The Compressed-Flag of each message, stream after stream."""
         streams: dict[int, bytes] = {}
         for frame in self.frames():
-            if frame.type == 0:
-                streams[frame.stream] = streams.get(frame.stream, b"") + frame.payload
+            if isinstance(frame, DataFrame):
+                streams[frame.stream_id] = streams.get(frame.stream_id, b"") + frame.data
         return [flag for _, data in sorted(streams.items()) for flag in _flags(data)]
 
     def headers(self) -> list[dict[str, str]]:
         """Each header block, in the order in which they came."""
         decoder, block, blocks = hpack.Decoder(), b"", []
         for frame in self.frames():
-            if frame.type in (HEADERS, CONTINUATION):
-                block += frame.payload
-                if frame.flags & END_HEADERS:
+            if isinstance(frame, (HeadersFrame, ContinuationFrame)):
+                block += frame.data
+                if "END_HEADERS" in frame.flags:
                     blocks.append({str(name): str(value) for name, value in decoder.decode(block)})
                     block = b""
         return blocks
@@ -120,15 +118,6 @@ def _forward(client: socket.socket, upstream: socket.socket, sent: Direction, an
                     target.sendall(data)
         except OSError:
             pass  # one side reset the connection: so it is closed
-
-
-def _bare(frame: Frame) -> Frame:
-    payload = frame.payload
-    if frame.flags & PADDED and frame.type in (0, HEADERS):
-        payload = payload[1 : len(payload) - payload[0]]
-    if frame.flags & PRIORITY and frame.type == HEADERS:
-        payload = payload[5:]
-    return frame._replace(payload=payload)
 
 
 def _flags(data: bytes) -> Iterator[int]:

@@ -17,8 +17,9 @@ from actorrpc.wire.events import (
     StreamRefused,
     StreamReset,
 )
-from actorrpc.wire.outbound import trailers
-from actorrpc.wire.session import Session
+from actorrpc.wire.responses import trailers
+from actorrpc.wire.server import ServerSession
+from actorrpc.wire.snapshot import freeze_session, thaw_session
 from actorrpc.wire.stream import Stream
 
 from .view import shown
@@ -49,12 +50,12 @@ class Owner:
     def __init__(self, config: Config | None = None, accepts: int = 1 << 30) -> None:
         """``accepts``: how many bytes the transport takes at each ``feed``."""
         self.config = config or Config()
-        self.session = Session(self.config)
+        self.session = ServerSession(self.config)
         self.calls: dict[int, Call] = {}
         self.events: list[str] = []
         self.drained: list[int] = []
         self.sent = bytearray()
-        self.backlog = b""
+        self.unwritten = b""
         self.accepts = accepts
 
     def feed(self, data: bytes) -> None:
@@ -66,11 +67,11 @@ class Owner:
     def flush(self, room: int = 1 << 30) -> None:
         """Write, until the transport or the session has no more."""
         while room > 0:
-            self.backlog = self.backlog or self.session.data_to_send()
-            if not self.backlog:
+            self.unwritten = self.unwritten or self.session.data_to_send()
+            if not self.unwritten:
                 break
-            self.sent += self.backlog[:room]
-            self.backlog, room = self.backlog[room:], room - len(self.backlog)
+            self.sent += self.unwritten[:room]
+            self.unwritten, room = self.unwritten[room:], room - len(self.unwritten)
         for event in self.session.drain_events():
             self._handle(event)
 
@@ -97,13 +98,15 @@ class Owner:
             snapshot_pb2.CallSnapshot(stream=id, cursor=call.received, held=call.held)
             for id, call in self.calls.items()
         ]
-        return snapshot_pb2.ConnectionSnapshot(session=self.session.freeze(self.backlog), calls=calls)
+        return snapshot_pb2.ConnectionSnapshot(
+            session=freeze_session(self.session, self.unwritten), calls=calls
+        )
 
     def move(self) -> None:
         """Serialize everything, forget it, and go on with what was serialized."""
         arrived = snapshot_pb2.ConnectionSnapshot.FromString(self.snapshot().SerializeToString())
-        self.session = Session.thaw(arrived.session, self.config)
-        self.backlog = b""
+        self.session = thaw_session(arrived.session, self.config)
+        self.unwritten = b""
         self.calls = {
             call.stream: Call(self.session.streams[call.stream], call.cursor, list(call.held))
             for call in arrived.calls

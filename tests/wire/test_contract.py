@@ -126,7 +126,7 @@ def test_moved_at_each_cut(scenario: Scenario) -> None:
 
 @scenarios
 @pytest.mark.parametrize("accepts", (1, 10, 50))
-def test_moved_with_a_half_written_backlog(scenario: Scenario, accepts: int) -> None:
+def test_moved_with_a_half_written_output(scenario: Scenario, accepts: int) -> None:
     cuts = range(0, sum(map(len, scenario.steps)), 40 if accepts < 50 else 7)
     stayed, moved = (Run(scenario, cuts, accepts=accepts, move=move) for move in (False, True))
     assert stayed.same == moved.same == Run(scenario, ()).same

@@ -7,6 +7,7 @@ from collections.abc import ValuesView
 import pytest
 
 from actorrpc.errors import SnapshotError
+from actorrpc.wire.snapshot import freeze_session
 from actorrpc.wire.stream import Stream
 
 from . import raw
@@ -54,7 +55,7 @@ def test_after_a_fault_nothing_is_read_and_nothing_moves() -> None:
     owner.feed(raw.headers(1, raw.request("Unary"), raw.END_HEADERS | raw.END_STREAM))
     assert (owner.events, bytes(owner.sent)) == (events, sent)
     with pytest.raises(SnapshotError, match="being closed"):
-        owner.session.freeze()
+        freeze_session(owner.session)
 
 
 def test_what_came_before_a_fault_in_the_same_bytes_is_reported() -> None:
@@ -68,7 +69,7 @@ def test_empty_continuations_cost_nothing_that_stays() -> None:
     owner = Owner()
     owner.feed(raw.OPEN + raw.headers(1, raw.request("Silent"), 0))
     owner.feed(raw.frame(raw.CONTINUATION, 0, 1) * 10_000)
-    assert len(owner.session.freeze().continuation_block) == len(raw.block(raw.request("Silent")))
+    assert len(freeze_session(owner.session).continuation_block) == len(raw.block(raw.request("Silent")))
     owner.feed(raw.frame(raw.CONTINUATION, raw.END_HEADERS, 1))
     assert owner.events == ["1 request Silent"]
 

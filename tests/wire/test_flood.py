@@ -9,7 +9,8 @@ import pytest
 
 from actorrpc.config import Config
 from actorrpc.wire.flood import STEP, FloodBudget
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
+from actorrpc.wire.snapshot import freeze_session, thaw_session
 
 from . import raw
 from .owner import Owner
@@ -142,7 +143,7 @@ def test_messages_by_the_byte_use_it_up() -> None:
 
 
 def test_what_was_used_flows_in_again() -> None:
-    session = Session(CONFIG)
+    session = ServerSession(CONFIG)
     session.receive_data(raw.OPEN, 0.0)
     ping = raw.frame(raw.PING, 0, 0, bytes(8))
     now = 0.0
@@ -190,7 +191,7 @@ KEEPALIVE = Config(permit_keepalive_time=300)
 PING = raw.frame(raw.PING, 0, 0, b"12345678")
 
 
-def pinged(session: Session, times: list[float]) -> list[bool]:
+def pinged(session: ServerSession, times: list[float]) -> list[bool]:
     """Whether the session lives after each PING."""
     lives = []
     for now in times:
@@ -199,8 +200,8 @@ def pinged(session: Session, times: list[float]) -> list[bool]:
     return lives
 
 
-def session_with(streams: int, config: Config = KEEPALIVE) -> Session:
-    session = Session(config)
+def session_with(streams: int, config: Config = KEEPALIVE) -> ServerSession:
+    session = ServerSession(config)
     session.receive_data(
         raw.OPEN + b"".join(raw.headers(1 + 2 * n, raw.request("Hold")) for n in range(streams))
     )
@@ -251,7 +252,7 @@ def test_strikes_travel(spoken: bool) -> None:
     pinged(session, [1000.0, 1001.0, 1002.0])
     if spoken:
         session.outbound.message(session.streams[1], b"news")
-    moved = Session.thaw(session.freeze(now=1003.0), KEEPALIVE, now=5.0)
+    moved = thaw_session(freeze_session(session, now=1003.0), KEEPALIVE, now=5.0)
     assert pinged(moved, [5.0, 6.0]) == [spoken, spoken]
 
 
@@ -311,7 +312,7 @@ def test_a_client_that_has_replies_sent_by_the_byte_pays_for_each() -> None:
 
 
 def test_a_shutdown_that_is_ended_before_the_preface_sends_settings_once() -> None:
-    session = Session(KEEPALIVE)
+    session = ServerSession(KEEPALIVE)
     session.shutdown()
     session.end_shutdown()
     session.receive_data(raw.OPEN)

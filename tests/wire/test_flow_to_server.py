@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorrpc.config import Config
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
+from actorrpc.wire.snapshot import freeze_session, thaw_session
 
 from . import raw
 from .owner import OK, Owner
@@ -94,13 +95,13 @@ class ToServer:
         assert self.owner.session.inbound.waiting <= self.owner.config.max_mailbox + 3
 
 
-def held(session: Session) -> int:
+def held(session: ServerSession) -> int:
     """Bytes of messages that a session has received and its owner has not taken, and of their parts."""
     streams = session.streams.values()
-    backlog = sum(len(stream.backlog or b"") for stream in streams)
+    unsplit = sum(len(stream.unsplit or b"") for stream in streams)
     assert session.inbound.held == sum(stream.held for stream in streams)
-    assert session.outbound.backlog.bytes == backlog
-    return session.inbound.held + backlog + sum(stream.partial_size for stream in streams)
+    assert session.inbound.unsplit.bytes == unsplit
+    return session.inbound.held + unsplit + sum(stream.partial_size for stream in streams)
 
 
 def bound(config: Config, streams: int) -> int:
@@ -151,7 +152,7 @@ def test_a_client_that_is_not_heard_is_held_back(config: Config, size: int) -> N
     push_all(to_server)
     session = to_server.owner.session
     assert all(to_server.rest.values()) and held(session) > config.stream_window_bytes / 2
-    waiting = Session.thaw(session.freeze(), config)
+    waiting = thaw_session(freeze_session(session), config)
     assert (held(waiting), len(waiting.streams)) == (held(session), 3)
     for _ in range(100):
         for id in to_server.ids:
@@ -204,7 +205,7 @@ def test_messages_of_a_call_that_ended_give_the_window_back() -> None:
 
 @pytest.mark.parametrize("moved", [False, True], ids=["still", "moved"])
 @pytest.mark.parametrize("waits", ["many", "one"])
-def test_a_backlog_that_goes_with_its_call_gives_the_connections_window_back(waits: str, moved: bool) -> None:
+def test_unsplit_data_that_goes_with_its_call_gives_the_window_back(waits: str, moved: bool) -> None:
     """Less than a window waits then; and the client can say nothing that would have it looked at."""
     to_server = ToServer(fixed(WINDOW, WINDOW, mailbox=2))
     owner = to_server.owner
@@ -217,7 +218,7 @@ def test_a_backlog_that_goes_with_its_call_gives_the_connections_window_back(wai
     assert to_server.peer.room(other) == 0
     stream = owner.calls[ended].stream
     owner.consume(ended)
-    assert stream.backlog and not stream.held
+    assert stream.unsplit and not stream.held
     owner.session.outbound.finish(stream, OK)
     owner.drop(ended)
     to_server.rest[ended] = b""

@@ -14,7 +14,8 @@ from actorrpc.config import Config
 from actorrpc.errors import SnapshotError
 from actorrpc.pb.snapshot_pb2 import SessionSnapshot
 from actorrpc.wire.events import Faulted, MessageReceived, RequestReceived
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
+from actorrpc.wire.snapshot import freeze_session, thaw_session
 
 from . import raw
 from .faults import FAULTS
@@ -27,14 +28,14 @@ class Listener:
     """A session whose owner says nothing: all its output is the session's own."""
 
     def __init__(self, pieces: Iterable[bytes], *, move: bool = False) -> None:
-        self.session = Session(CONFIG)
+        self.session = ServerSession(CONFIG)
         self.events: list[str] = []
         self.sent = b""
         for piece in pieces:
             self._feed(piece)
             if move and not self.session.faulted:
-                self.session = Session.thaw(
-                    SessionSnapshot.FromString(self.session.freeze().SerializeToString()), CONFIG
+                self.session = thaw_session(
+                    SessionSnapshot.FromString(freeze_session(self.session).SerializeToString()), CONFIG
                 )
 
     def _feed(self, piece: bytes) -> None:
@@ -60,16 +61,16 @@ def check(data: bytes, cuts: Iterable[int]) -> None:
     session = whole.session
     if session.faulted:
         with pytest.raises(SnapshotError):
-            session.freeze()
+            freeze_session(session)
         assert whole.events[-1].startswith("fault")
     else:
-        frozen = session.freeze()
-        assert Session.thaw(frozen, CONFIG).freeze() == frozen
+        frozen = freeze_session(session)
+        assert freeze_session(thaw_session(frozen, CONFIG)) == frozen
     edges = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
     moved = Listener([data[begin:end] for begin, end in pairwise(edges)], move=True)
     assert (moved.events, moved.sent) == (whole.events, whole.sent)
     if not session.faulted:
-        assert moved.session.freeze() == session.freeze()
+        assert freeze_session(moved.session) == freeze_session(session)
 
 
 CUTS = st.lists(st.integers(0, 2000), max_size=6)

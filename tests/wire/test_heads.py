@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from actorrpc.config import Config
 from actorrpc.errors import StreamFault
-from actorrpc.wire import head
+from actorrpc.wire import fields, head
 from actorrpc.wire.events import MessageReceived, StreamRefused
 from actorrpc.wire.head import RequestHead, freeze_head, parse_head, parse_timeout, thaw_head
-from actorrpc.wire.outbound import trailers
-from actorrpc.wire.session import Session
+from actorrpc.wire.responses import trailers
+from actorrpc.wire.server import ServerSession
+from actorrpc.wire.snapshot import freeze_session, thaw_session
 
 from . import raw
 from .faults import PROTOCOL_ERROR
@@ -125,9 +126,9 @@ def test_the_content_length_is_that_of_the_body(body: bytes, fits: bool, moves: 
 def test_a_call_from_an_older_hub_has_no_length_to_keep() -> None:
     owner = Owner()
     owner.feed(raw.OPEN + raw.headers(1, [*raw.request("Collect"), ("content-length", "10")]))
-    snapshot = owner.session.freeze()
+    snapshot = freeze_session(owner.session)
     snapshot.streams[0].ClearField("body_left")
-    assert Session.thaw(snapshot, Config()).streams[1].body_left is None
+    assert thaw_session(snapshot, Config()).streams[1].body_left is None
 
 
 INTERIM = [("interim", [(b":status", b"100")])]
@@ -248,14 +249,14 @@ def test_a_small_block_that_stands_for_much_is_checked_once_for_each_field() -> 
     stored = b"\x40" + raw.literal("x") + raw.literal("v" * 4000)
     owner.feed(raw.OPEN + raw.frame(raw.HEADERS, BOTH, 1, raw.block(GOOD) + stored))
     checked: list[str] = []
-    is_bad = head._is_bad
+    is_bad = fields._is_bad
 
     def counting(value: str) -> bool:
         checked.append(value)
         return is_bad(value)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(head, "_is_bad", counting)
+        patch.setattr(fields, "_is_bad", counting)
         owner.feed(raw.frame(raw.HEADERS, BOTH, 3, raw.block(GOOD) + b"\xbe" * 16_000))
     assert len(checked) == len(GOOD) + 1
     assert View(owner.sent).brief()[3] == "200, status 8"
@@ -386,7 +387,7 @@ def test_a_call_that_is_refused_for_its_method_is_so_whatever_its_message(data: 
 
 
 def test_nothing_more_is_heard_of_a_refused_call() -> None:
-    session = Session(Config(max_receive_message_bytes=100, stream_window_bytes=65_535))
+    session = ServerSession(Config(max_receive_message_bytes=100, stream_window_bytes=65_535))
     call = raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(bytes(50))) * 300
     bad = raw.data(1, raw.message(b"x", flags=2)) + raw.data(1, raw.message(b"more"), raw.END_STREAM)
     events = session.receive_data(raw.OPEN + call + bad + raw.window_update(1, 0))
@@ -403,7 +404,7 @@ def test_nothing_more_is_heard_of_a_refused_call() -> None:
 
 
 def test_what_is_sent_on_a_refused_call_before_its_end_is_no_other_message() -> None:
-    session = Session(Config())
+    session = ServerSession(Config())
     session.receive_data(raw.OPEN + raw.settings((raw.INITIAL_WINDOW_SIZE, 100_000)))
     session.receive_data(raw.headers(1, raw.request("Silent")))
     stream = session.streams[1]
@@ -483,7 +484,7 @@ SMALL_FIELDS = [(f"{number % 100:02}", f"{number // 100:02}") for number in rang
 
 def test_an_open_call_keeps_its_fields_as_one_text() -> None:
     """440 small fields are within the limit, and 89 kB as objects."""
-    session = Session(Config(max_header_list_bytes=16384))
+    session = ServerSession(Config(max_header_list_bytes=16384))
     session.receive_data(raw.OPEN)
     head.parse_head(tuple(GOOD))
     (event,) = session.receive_data(raw.headers(1, [*GOOD, *SMALL_FIELDS]))
@@ -516,7 +517,7 @@ def test_a_list_that_is_long_only_as_text_is_none() -> None:
 
 
 def test_a_connection_keeps_no_large_head_without_a_call() -> None:
-    session = Session(Config())
+    session = ServerSession(Config())
     session.receive_data(raw.OPEN)
     head.parse_head(tuple(GOOD))
     tracemalloc.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actorrpc.errors import StatusCode
-from actorrpc.wire.outbound import trailers
+from actorrpc.wire.responses import trailers
 
 from . import raw
 from .owner import OK, Owner

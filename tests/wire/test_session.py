@@ -10,7 +10,8 @@ from actorrpc.config import Config
 from actorrpc.errors import SnapshotError
 from actorrpc.pb.snapshot_pb2 import SessionSnapshot
 from actorrpc.wire.events import MessageReceived, StreamReset
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
+from actorrpc.wire.snapshot import freeze_session, thaw_session
 
 from . import raw
 from .owner import OK, Owner
@@ -24,7 +25,7 @@ def test_its_settings_are_its_limits() -> None:
         connection_window_bytes=80_000,
         max_header_list_bytes=900,
     )
-    session = Session(config)
+    session = ServerSession(config)
     session.receive_data(raw.PREFACE)
     assert session.data_to_send() == raw.settings((3, 7), (4, 70_000), (6, 900)) + raw.window_update(
         0, 80_000 - 65_535
@@ -34,7 +35,7 @@ def test_its_settings_are_its_limits() -> None:
 
 
 def test_the_default_connection_window_needs_no_word() -> None:
-    session = Session(Config(connection_window_bytes=65_535))
+    session = ServerSession(Config(connection_window_bytes=65_535))
     session.receive_data(raw.PREFACE)
     assert not View(session.data_to_send()).granted
 
@@ -59,7 +60,7 @@ def test_who_speaks_another_protocol_is_told_so_in_it(first: bytes, answer: byte
 
 
 def test_the_http_1_answer_is_whole() -> None:
-    session = Session(Config())
+    session = ServerSession(Config())
     session.receive_data(b"GET / HTTP/1.1\r\n\r\n")
     head, _, body = session.data_to_send().partition(b"\r\n\r\n")
     assert b"content-length: %d" % len(body) in head and b"connection: close" in head and b"gRPC" in body
@@ -128,7 +129,7 @@ def test_the_client_may_say_goaway() -> None:
 
 
 def test_what_is_not_consumed_is_counted_until_it_is_even_on_a_closed_stream() -> None:
-    session = Session(Config())
+    session = ServerSession(Config())
     call = raw.headers(1, raw.request("Silent")) + raw.data(1, raw.message(b"abc") + raw.message(b""))
     events = session.receive_data(raw.OPEN + call + raw.frame(raw.RST_STREAM, 0, 1, bytes(4)))
     messages = [event for event in events if isinstance(event, MessageReceived)]
@@ -157,20 +158,20 @@ def frozen() -> SessionSnapshot:
     stored = raw.frame(raw.HEADERS, 0, 3, b"\x40" + raw.literal("x-id") + raw.literal("7"))
     owner.feed(raw.OPEN + raw.settings((raw.INITIAL_WINDOW_SIZE, 3)) + call + stored)
     owner.session.outbound.finish(owner.calls[1].stream, OK)
-    return owner.session.freeze(b"unsent")
+    return freeze_session(owner.session, b"unsent")
 
 
 def test_freezing_changes_nothing() -> None:
     owner = Owner()
     owner.feed(raw.OPEN + raw.headers(1, raw.request("Echo")) + raw.data(1, raw.message(b"hello")[:7]))
-    assert owner.session.freeze() == owner.session.freeze()
+    assert freeze_session(owner.session) == freeze_session(owner.session)
     owner.feed(raw.data(1, raw.message(b"hello")[7:], raw.END_STREAM))
     assert View(owner.sent).brief() == {1: "200, hello, status 0"}
 
 
 def test_a_snapshot_survives_being_thawed() -> None:
     snapshot = frozen()
-    assert Session.thaw(snapshot, Config()).freeze() == snapshot
+    assert freeze_session(thaw_session(snapshot, Config())) == snapshot
     assert snapshot.unsent_output == b"unsent"
     assert snapshot.streams[0].unsent and snapshot.streams[0].trailers and snapshot.streams[0].partial_message
 
@@ -180,9 +181,9 @@ def test_calls_that_sent_the_same_share_their_head_on_the_way() -> None:
     owner.feed(raw.OPEN)
     for stream in range(1, 41, 2):
         owner.feed(raw.headers(stream, raw.request("Echo", ("which", "odd" if stream % 4 == 1 else "even"))))
-    snapshot = owner.session.freeze()
+    snapshot = freeze_session(owner.session)
     assert [each.head for each in snapshot.streams] == [0, 1] * 10 and len(snapshot.heads) == 2
-    streams = Session.thaw(snapshot, Config()).streams
+    streams = thaw_session(snapshot, Config()).streams
     assert [dict(each.head.fields)["which"] for each in streams.values()] == ["odd", "even"] * 10
     assert len({id(each.head) for each in streams.values()}) == 2
 
@@ -200,7 +201,7 @@ def test_a_session_that_cannot_be_is_refused(field: str, value: int) -> None:
     snapshot = frozen()
     setattr(snapshot, field, value)
     with pytest.raises(SnapshotError, match="cannot be"):
-        Session.thaw(snapshot, Config())
+        thaw_session(snapshot, Config())
 
 
 def test_a_stream_that_cannot_be_is_refused() -> None:
@@ -212,11 +213,11 @@ def test_a_stream_that_cannot_be_is_refused() -> None:
     twice.streams.append(twice.streams[0])
     for snapshot in (nameless, pathless, headless, even, twice):
         with pytest.raises(SnapshotError, match="cannot be"):
-            Session.thaw(snapshot, Config())
+            thaw_session(snapshot, Config())
 
 
 def test_the_target_may_have_smaller_limits() -> None:
-    session = Session.thaw(frozen(), replace(Config(), max_concurrent_streams=1, max_header_list_bytes=100))
+    session = thaw_session(frozen(), replace(Config(), max_concurrent_streams=1, max_header_list_bytes=100))
     assert len(session.streams) == 1
 
 
@@ -224,14 +225,14 @@ def test_the_target_may_have_smaller_limits() -> None:
 
 
 def test_everything_long_lived_says_what_it_is() -> None:
-    session = Session.thaw(frozen(), Config())
-    assert repr(session) == "<Session 1 streams, last 1, 0 bytes held>"
-    assert repr(session.outbound) == "<Outbound window 65532, 6 bytes framed, 0 blocked>"
+    session = thaw_session(frozen(), Config())
+    assert repr(session) == "<ServerSession 1 streams, last 1, 0 bytes held>"
+    assert repr(session.outbound) == "<Responses window 65532, 6 bytes framed, 0 blocked>"
     assert repr(session.streams[1]) == (
         "<Stream 1 /test.Test/Echo windows 0/262127, 7 bytes partial, 7 unsent>"
     )
     assert repr(session.streams[1].head) == "<RequestHead /test.Test/Echo 6 fields>"
     assert repr(session.decoder) == "<Decoder 0 entries, 0 of 4096 bytes>"
-    assert repr(MessageReceived(session.streams[1], b"x", False)).startswith(
-        "MessageReceived(last=False, payload=b'x', stream=<Stream 1 "
-    )
+    stream = session.streams[1]
+    shown = f"MessageReceived(stream={stream!r}, payload=b'x', last=False)"
+    assert repr(MessageReceived(stream, b"x", False)) == shown

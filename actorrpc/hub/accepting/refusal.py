@@ -19,7 +19,7 @@ from actorrpc.errors import StatusCode
 from actorrpc.loop.timers import after
 from actorrpc.net.pump import Pump
 from actorrpc.wire.events import Faulted, RequestReceived
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
 
 __all__ = ["Refusal"]
 
@@ -41,7 +41,7 @@ class Refusal:
         self._why = why
         self._over = over
         self._peer = peer
-        self._session = Session(config)
+        self._session = ServerSession(config)
         self._pump = Pump(sock, self._session, self)
         self._spoken = False
         self._answered = False

@@ -17,8 +17,8 @@ from actorrpc.wire import compression
 from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN, Compressed, is_accepted
 from actorrpc.wire.head import FEW_FIELDS
 from actorrpc.wire.metadata import Metadata, encode_metadata
-from actorrpc.wire.outbound import trailers
-from actorrpc.wire.session import Session
+from actorrpc.wire.responses import trailers
+from actorrpc.wire.server import ServerSession
 from actorrpc.wire.stream import Stream
 
 __all__ = ["NOWHERE", "UNSENT_HIGH", "CallHost", "Nowhere", "Receiver", "ServerCall"]
@@ -36,7 +36,7 @@ class CallHost(Protocol):
     @property
     def peer(self) -> str: ...
     @property
-    def session(self) -> Session: ...
+    def session(self) -> ServerSession: ...
     def changed(self) -> None:
         """Something is to be written."""
 
@@ -357,7 +357,7 @@ class ServerCall(Call[Reply]):
         self.request_compressed = isinstance(payload, Compressed)
         try:
             if self.request_compressed:
-                payload = session.decompress(self.stream, payload, again=again)
+                payload = session.inbound.decompress(self.stream, payload, again=again)
             try:
                 if received <= route.light and not self.request_compressed:
                     message = route.parse(payload)
@@ -365,7 +365,7 @@ class ServerCall(Call[Reply]):
                     message = self.host.parse(self, payload, received)
             except DecodeError:
                 if self.request_compressed:
-                    session.inflated_in_vain(payload, received)
+                    session.inbound.inflated_in_vain(payload, received)
                 wanted = route.method.request.DESCRIPTOR.full_name
                 raise RpcError(StatusCode.INTERNAL, f"the message is not a {wanted}") from None
             if route.chain is not None:

@@ -7,7 +7,8 @@ from typing import Any
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.moving.move_cost import Contents
 from actorrpc.hub.serving.connection import Connection
-from actorrpc.wire.head import FIELD_OVERHEAD, RequestHead
+from actorrpc.wire.fields import FIELD_OVERHEAD
+from actorrpc.wire.head import RequestHead
 
 __all__ = ["contents"]
 
@@ -19,7 +20,7 @@ def contents(connection: Connection) -> Contents:
         calls=len(connection.calls),
         cells=len(connection.cells),
         subscriptions=len(connection.host.subscriptions),
-        bytes=session.inbound.held + session.outbound.backlog.bytes + session.outbound.pending,
+        bytes=session.inbound.held + session.inbound.unsplit.bytes + session.outbound.pending,
         state_bytes=usage.state_bytes,
         weighing=usage.weighing,
     )

@@ -33,7 +33,7 @@ from actorrpc.hub.serving.connection import Connection, Keeper
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.head import freeze_head, thaw_head
-from actorrpc.wire.session import Session
+from actorrpc.wire.snapshot import freeze_session, thaw_session
 from actorrpc.wire.stream import Stream
 
 __all__ = ["FORMAT", "freeze", "thaw"]
@@ -71,7 +71,7 @@ def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> byte
         taken_at=now,
         id=connection.id,
         peer=connection.peer,
-        session=connection.session.freeze(unsent, now),
+        session=freeze_session(connection.session, unsent, now),
         calls=[_freeze_call(call, now) for call in connection.calls.values()],
         actors=[_freeze_cell(cell, connection.cells.identities, now) for cell in connection.cells.values()],
         subscriptions=connection.host.freeze(),
@@ -114,7 +114,7 @@ def thaw(keeper: Keeper, resources: Resources, costs: MoveCosts, data: bytes | m
     # What the way took is part of all times: else each move would put off deadlines, ages and the like.
     now = monotonic()
     taken = snapshot.taken_at if 0 <= now - snapshot.taken_at < MAX_AGE else now
-    session = Session.thaw(snapshot.session, resources.config, taken)
+    session = thaw_session(snapshot.session, resources.config, taken)
     connection = Connection(keeper, resources, None, snapshot.id, snapshot.peer, session)
     try:
         _fill(connection, snapshot, taken)

@@ -4,9 +4,9 @@ What the transport has read is decoded in gevent's loop; requests and messages g
 turns run at once. What the turns sent goes out in one ``send`` at the end. A handler that blocks leaves
 control with the loop, so the connection goes on reading meanwhile.
 
-Of what it is made: ``wire.Session`` and ``net.Pump`` for the bytes, ``OpenCalls`` and ``Cells`` for the calls
-and the actors, ``Schedule`` for their turns, ``ServiceHost`` for what actors ask, ``Upkeep`` for what time
-does, ``Phase`` for where it is in its life.
+Of what it is made: ``ServerSession`` and ``net.Pump`` for the bytes, ``OpenCalls`` and ``Cells`` for the
+calls and the actors, ``Schedule`` for their turns, ``ServiceHost`` for what actors ask, ``Upkeep`` for what
+time does, ``Phase`` for where it is in its life.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ from actorrpc.wire.events import (
     StreamRefused,
     StreamReset,
 )
-from actorrpc.wire.outbound import trailers
-from actorrpc.wire.session import Session
+from actorrpc.wire.responses import trailers
+from actorrpc.wire.server import ServerSession
 
 __all__ = ["Connection", "Keeper"]
 
@@ -106,7 +106,7 @@ class Connection:
         sock: socket.socket | None,
         id: str,
         peer: str,
-        session: Session | None = None,
+        session: ServerSession | None = None,
     ) -> None:
         self._keeper = keeper
         self.resources = resources
@@ -116,7 +116,7 @@ class Connection:
         #: Where it stands among the connections of its node: one that comes later has a higher place.
         self.place = 0
         self.phase = Phase(id, resources.runners)
-        self.session = session or Session(resources.config)
+        self.session = session or ServerSession(resources.config)
         #: What it takes of the hub. All that the loop does for it is to stand in brackets (``on_bytes``).
         self.usage = Usage(resources.meter, id)
         self.calls = OpenCalls(resources.runners)

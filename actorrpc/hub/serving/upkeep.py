@@ -18,7 +18,7 @@ from actorrpc.hub.phase import CLOSED, SERVING, Phase
 from actorrpc.hub.serving.lifetime import Due, Lifetime
 from actorrpc.loop.timers import after
 from actorrpc.net.pump import Pump
-from actorrpc.wire.session import Session
+from actorrpc.wire.server import ServerSession
 
 __all__ = ["Kept", "Upkeep"]
 
@@ -38,7 +38,7 @@ class Kept(Protocol):
     @property
     def phase(self) -> Phase: ...
     @property
-    def session(self) -> Session: ...
+    def session(self) -> ServerSession: ...
     @property
     def calls(self) -> OpenCalls: ...
     @property
