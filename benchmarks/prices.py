@@ -2,9 +2,9 @@
 
     python -m benchmarks.prices
 
-Each kind of ``tests/hostile/kinds.py`` is sent on one connection, by the thousand, to a server whose flood
-budget has no end. A unit of the price stands for a microsecond of a hub, or more: the last column is price by
-CPU. Prints the table of docs/evidence/prices.md, whose prices a test holds.
+Each kind of ``tests/support/priced_kinds.py`` is sent on one connection, by the thousand, to a server whose
+flood budget has no end. A unit of the price stands for a microsecond of a hub, or more: the last column is
+price by CPU. Prints the table of docs/evidence/prices.md, whose prices a test holds.
 
 Exit status: 2 if something could not be measured.
 """
@@ -26,8 +26,8 @@ if not __package__:
 from actorrpc.net.addresses import parse_address
 from benchmarks.accounting import TICK, cpu_seconds
 from benchmarks.processes import BenchmarkError, Cores, Server, end_on_sigterm, server
-from tests.hostile.kinds import KINDS, Kind, documented_prices, ids_of
-from tests.wire import raw
+from tests.support import raw
+from tests.support.priced_kinds import KINDS, Kind, documented_prices, ids_of
 
 _TIMEOUT = 60.0
 _SENTINEL = b"\0benchm\0"

@@ -15,7 +15,7 @@ import actorrpc
 from actorrpc.hub.metering.usage import Usage
 from actorrpc.hub.node import Node
 from tests.apps.shapes import app
-from tests.broker.servers import ROOT, environment
+from tests.support.processes import ROOT, environment
 
 PATIENCE = 60.0
 PATCHED = "from gevent.monkey import patch_all; patch_all()\n"

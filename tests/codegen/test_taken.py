@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.served import served
+from tests.support.server_process import served
 
 from .programs import ROOT, python
 

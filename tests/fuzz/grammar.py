@@ -12,7 +12,7 @@ from random import Random
 
 import hpack
 
-from tests.wire.raw import (
+from tests.support.raw import (
     ACK,
     CONTINUATION,
     DATA,

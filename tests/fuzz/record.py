@@ -24,7 +24,7 @@ import grpc
 
 from actorrpc.net.addresses import parse_address
 from tests.apps.shapes_pb2 import Item
-from tests.interop.served import served
+from tests.support.server_process import served
 
 from .corpus import FOLDER
 

@@ -23,7 +23,7 @@ from actorrpc.wire.metadata import Metadata
 from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
 from actorrpc.wire.stream import Stream
-from tests.wire.raw import SETTINGS, WINDOW_UPDATE
+from tests.support.raw import SETTINGS, WINDOW_UPDATE
 
 from .bounds import check_bounds
 from .grammar import MESSAGE_LIMIT, Step

@@ -17,7 +17,7 @@ from types import TracebackType
 import hpack
 
 from actorrpc.net.addresses import address_text, parse_address
-from tests.wire import raw
+from tests.support import raw
 
 #: How long a server may take to answer what is not a flood.
 PATIENCE = 10.0

@@ -14,7 +14,7 @@ import pytest
 from tests.apps.shapes_pb2 import Item
 from tests.hostile.attacker import ENHANCE_YOUR_CALM, WIDE, Attacker, Requests
 from tests.hostile.hub import MB, Hub
-from tests.wire import raw
+from tests.support import raw
 
 Flood = Callable[[Requests], Iterable[bytes]]
 

@@ -11,7 +11,7 @@ import pytest
 from tests.apps.shapes_pb2 import Item
 from tests.hostile.attacker import ENHANCE_YOUR_CALM, NO_ERROR, SHUT, WIDE, Attacker, Requests
 from tests.hostile.hub import MB, Hub
-from tests.wire import raw
+from tests.support import raw
 
 OK, RESOURCE_EXHAUSTED = 0, 8
 

@@ -19,9 +19,9 @@ from actorrpc.pb import control_pb2
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.raw_client import RawClient, raw_client
-from tests.hub.serving import WAIT, Hubs, serving
-from tests.wire import raw
+from tests.support import raw
+from tests.support.hubs import WAIT, Hubs, serving
+from tests.support.raw_client import RawClient, raw_client
 
 FULL = "the server is full: 2 connections on each of 2 hubs"
 

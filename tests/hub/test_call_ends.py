@@ -17,9 +17,9 @@ from actorrpc import RpcError, StatusCode
 from actorrpc.hub.calls import call_ends
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.raw_client import raw_client
-from tests.hub.serving import Hubs, serving
-from tests.wire import raw
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import raw_client
 
 PATIENCE = 60
 

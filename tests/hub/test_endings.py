@@ -27,9 +27,9 @@ from actorrpc.wire.session import Session
 from actorrpc.wire.stream import Stream
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.raw_client import RawClient, raw_client
-from tests.hub.serving import Hubs, serving
-from tests.wire import raw
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import RawClient, raw_client
 
 #: Windows that hold back nothing.
 WIDE = (

@@ -20,7 +20,7 @@ from actorrpc import RpcError, StatusCode
 from actorrpc.hub.calls.failures import describe
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from actorrpc.hub.phase import FROZEN
 from tests.apps.shapes import Stateful, Stateless
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item, Tally
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 PATIENCE = 20.0
 

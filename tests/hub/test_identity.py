@@ -17,7 +17,7 @@ from actorrpc.errors import ConfigError
 from actorrpc.hub.calls.identity import LONGEST
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 
 def connect(hubs: Hubs) -> grpc.Channel:

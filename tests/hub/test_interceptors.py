@@ -18,8 +18,8 @@ from actorrpc.hub.calls.call import ServerCall
 from tests.apps import intercepted, shapes
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item, Tally
-from tests.hub.serving import Hubs, serving
-from tests.shapes_contract import ShapesContract
+from tests.support.hubs import Hubs, serving
+from tests.support.shapes_contract import ShapesContract
 
 
 def connect(hubs: Hubs) -> grpc.Channel:

@@ -13,9 +13,9 @@ import pytest
 import actorrpc
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item, Tally
-from tests.hub.raw_client import raw_client
-from tests.hub.serving import Hubs, serving
-from tests.wire import raw
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import raw_client
 
 
 def connect(hubs: Hubs) -> grpc.Channel:

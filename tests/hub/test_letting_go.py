@@ -21,7 +21,7 @@ from actorrpc.net import transport
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import serving
+from tests.support.hubs import serving
 
 #: What is done when a connection is let go, in its order.
 STEPS: dict[str, tuple[Any, str]] = {

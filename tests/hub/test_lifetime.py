@@ -12,9 +12,9 @@ from actorrpc.pb.control_pb2 import MoveResult
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.raw_client import raw_client
-from tests.hub.serving import Hubs, serving
-from tests.wire import raw
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import raw_client
 
 ANSWER_GOAWAY_PING = raw.frame(raw.PING, raw.ACK, 0, b"goaway\0\0")
 NO_ERROR = 0

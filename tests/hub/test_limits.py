@@ -15,9 +15,9 @@ from actorrpc.wire.session import Session
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.raw_client import raw_client
-from tests.hub.serving import Hubs, serving
-from tests.wire import raw
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import raw_client
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 

@@ -14,7 +14,8 @@ from gevent.event import Event
 from gevent.threadpool import ThreadPool
 
 from actorrpc.hub.runtime.locks import SharedRLock
-from tests.broker.servers import PATIENCE, ROOT, environment
+from tests.support.processes import ROOT, environment
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture

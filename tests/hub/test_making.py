@@ -14,9 +14,9 @@ import actorrpc
 from actorrpc import RpcError, StatusCode
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.raw_client import raw_client
-from tests.hub.serving import Hubs, serving
-from tests.wire import raw
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import raw_client
 
 
 class Open(actorrpc.Interceptor):

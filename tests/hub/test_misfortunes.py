@@ -26,7 +26,7 @@ from actorrpc.net.addresses import parse_address
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 
 def connect(hubs: Hubs, *options: tuple[str, object]) -> grpc.Channel:

@@ -20,9 +20,9 @@ from actorrpc.pb.snapshot_pb2 import ConnectionSnapshot
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.raw_client import RawClient, raw_client
-from tests.hub.serving import Hubs, serving
-from tests.wire import raw
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import RawClient, raw_client
 
 
 class Quiet(StatefulBase):

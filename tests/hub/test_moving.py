@@ -21,7 +21,7 @@ from actorrpc.pb import snapshot_pb2
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 
 def connect(hubs: Hubs) -> grpc.Channel:

@@ -30,7 +30,7 @@ from actorrpc.hub.serving.connection import Connection
 from actorrpc.service import Method, ServiceSpec
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 KB = 1024
 MB = 1024 * KB

@@ -15,7 +15,9 @@ from actorrpc.wire.flood import Price
 from tests.apps.shapes_actorrpc import StatelessBase
 from tests.apps.shapes_pb2 import Item
 from tests.apps.strangers import guarded_app, open_app
-from tests.hostile.kinds import (
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.priced_kinds import (
     EMPTY,
     GZIP,
     KINDS,
@@ -27,9 +29,7 @@ from tests.hostile.kinds import (
     request,
     whole,
 )
-from tests.hub.raw_client import RawClient, raw_client
-from tests.hub.serving import Hubs, serving
-from tests.wire import raw
+from tests.support.raw_client import RawClient, raw_client
 
 MANY = 40
 #: A header block may cost so much less beside others: up to 512 bytes it costs as if it were Huffman code.

@@ -17,7 +17,7 @@ from actorrpc.hub.phase import QUIESCING
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item, Tally
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 
 def connect(hubs: Hubs, *options: tuple[str, object]) -> grpc.Channel:

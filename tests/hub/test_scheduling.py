@@ -20,10 +20,9 @@ from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.serving.connection import Connection
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-
-from ..wire import raw
-from .raw_client import RawClient, raw_client
-from .serving import Hubs, serving
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import RawClient, raw_client
 
 #: A client whose calls have no window until it opens one, and whose connection's is never in the way.
 NO_WINDOW = raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, 0)) + raw.window_update(0, 1 << 30)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.apps.shapes import app
-from tests.hub.serving import serving
-from tests.shapes_contract import ShapesContract
+from tests.support.hubs import serving
+from tests.support.shapes_contract import ShapesContract
 
 
 @pytest.fixture(scope="module", params=[0, 1, 3], ids=["still", "moved-every-turn", "moved-every-third"])

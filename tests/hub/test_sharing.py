@@ -21,9 +21,9 @@ from actorrpc import StatusCode
 from actorrpc.errors import ConfigError
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.raw_client import raw_client
-from tests.hub.serving import WAIT, Hubs, serving
-from tests.wire import raw
+from tests.support import raw
+from tests.support.hubs import WAIT, Hubs, serving
+from tests.support.raw_client import raw_client
 
 ADA, BOB = [("authorization", "ada")], [("authorization", "bob")]
 VIA = [("via", "2 proxy")]

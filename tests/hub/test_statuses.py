@@ -18,9 +18,9 @@ from actorrpc.net.addresses import parse_address
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
-from tests.wire import raw
-from tests.wire.view import View
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.view import View
 
 CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 

@@ -22,7 +22,7 @@ from actorrpc.hub.topics.home import Home
 from actorrpc.pb import control_pb2
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item, Tally
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 UNAVAILABLE, EXHAUSTED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED
 

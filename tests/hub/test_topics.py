@@ -13,7 +13,7 @@ from actorrpc.hub.topics.numbered_log import KEEP_MESSAGES, LINGER, TopicLog, To
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 
 def connect(hubs: Hubs) -> grpc.Channel:

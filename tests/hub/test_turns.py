@@ -20,7 +20,7 @@ from actorrpc.net.addresses import parse_address
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item, Tally
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from actorrpc.hub.moving.obstacles import why_unquiet
 from tests.apps.shapes import obey
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 
 class Clock:

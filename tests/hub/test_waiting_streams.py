@@ -15,7 +15,7 @@ import pytest
 import actorrpc
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
+from tests.support.hubs import Hubs, serving
 
 PATIENCE = 60
 

@@ -200,8 +200,8 @@ def test_children_of_a_program_have_nothing_of_its_server(folder: Path) -> None:
         import actorrpc
         from actorrpc import testing
         from server import app
-        from tests.hub.raw_client import raw_client
-        from tests.wire import raw
+        from tests.support import raw
+        from tests.support.raw_client import raw_client
 
         def greet(client, stream):
             fields = [(name, "/hello.Hello/Greet" if name == ":path" else value)

@@ -26,8 +26,8 @@ from actorrpc.testing import thread as loops
 from tests.apps.shapes import Stateful, app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.raw_client import raw_client
-from tests.wire import raw
+from tests.support import raw
+from tests.support.raw_client import raw_client
 
 pytest_plugins = ["actorrpc.testing.fixtures"]
 

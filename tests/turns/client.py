@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import hpack
 
-from tests.wire import raw
+from tests.support import raw
 
 __all__ = ["Client", "Stream"]
 

@@ -20,8 +20,7 @@ from actorrpc.wire.events import (
 from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
 from actorrpc.wire.stream import Stream
-
-from .view import shown
+from tests.support.view import shown
 
 OK = trailers(StatusCode.OK)
 

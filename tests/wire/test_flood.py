@@ -10,8 +10,8 @@ import pytest
 from actorrpc.config import Config
 from actorrpc.wire.flood import STEP, FloodBudget
 from actorrpc.wire.session import Session
+from tests.support import raw
 
-from . import raw
 from .owner import Owner
 
 CALM = 0xB

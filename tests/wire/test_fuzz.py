@@ -15,8 +15,8 @@ from actorrpc.errors import SnapshotError
 from actorrpc.pb.snapshot_pb2 import SessionSnapshot
 from actorrpc.wire.events import Faulted, MessageReceived, RequestReceived
 from actorrpc.wire.session import Session
+from tests.support import raw
 
-from . import raw
 from .faults import FAULTS
 from .scenarios import SCENARIOS
 

@@ -16,11 +16,11 @@ from actorrpc.wire.events import MessageReceived, StreamRefused
 from actorrpc.wire.head import RequestHead, freeze_head, parse_head, parse_timeout, thaw_head
 from actorrpc.wire.outbound import trailers
 from actorrpc.wire.session import Session
+from tests.support import raw
+from tests.support.view import View
 
-from . import raw
 from .faults import PROTOCOL_ERROR
 from .owner import OK, Owner
-from .view import View
 
 Fields = list[tuple[str, str]]
 BOTH = raw.END_HEADERS | raw.END_STREAM

@@ -11,10 +11,10 @@ from actorrpc.errors import SnapshotError
 from actorrpc.pb.snapshot_pb2 import SessionSnapshot
 from actorrpc.wire.events import MessageReceived, StreamReset
 from actorrpc.wire.session import Session
+from tests.support import raw
+from tests.support.view import View
 
-from . import raw
 from .owner import OK, Owner
-from .view import View
 
 
 def test_its_settings_are_its_limits() -> None:

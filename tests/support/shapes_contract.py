@@ -15,7 +15,7 @@ import pytest
 
 from tests.apps.shapes_actorrpc import StatefulStub, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.broker.servers import until
+from tests.support.waiting import until
 
 
 def items(count: int, **fields: object) -> Iterator[Item]:

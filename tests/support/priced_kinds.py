@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from tests.apps.shapes_pb2 import Item
-from tests.wire import raw
+from tests.support import raw
 
 __all__ = ["EMPTY", "KINDS", "LIMITS", "Kind", "documented_prices", "ids_of", "opened"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from actorrpc.net.addresses import parse_address
-from tests.wire import raw
+from tests.support import raw
 
 __all__ = ["RawClient", "raw_client"]
 
