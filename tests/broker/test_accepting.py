@@ -36,9 +36,7 @@ class Crowd:
     def __call__(self, server: ServerProcess, count: int) -> list[RawClient]:
         clients = []
         for _ in range(count):
-            clients.append(client := RawClient(server.address))
-            self.opened.callback(client.sock.close)
-            client.send(raw.OPEN)
+            clients.append(self.opened.enter_context(RawClient(server.address)))
         return clients
 
 

@@ -16,7 +16,7 @@ from tests.apps.shapes_pb2 import Item
 from tests.support.counting_client import CountingClient
 from tests.support.fixtures import Serve
 from tests.support.processes import ACTORRPC
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import RawClient
 from tests.support.waiting import PATIENCE, until
 
 Connect = Callable[[str], CountingClient]
@@ -63,7 +63,7 @@ def stalled() -> Iterator[Stalled]:
 def misbehave(address: str, times: int = BAD) -> None:
     """Connect with what is no HTTP/2 at all, and see that each is answered."""
     for _ in range(times):
-        with raw_client(address, b"nonsense") as client:
+        with RawClient(address, b"nonsense") as client:
             client.wait_for_end()
 
 

@@ -12,8 +12,7 @@ import grpc
 
 from examples.chat.chat_actorrpc import ChatStub
 from examples.chat.chat_pb2 import Event, JoinRequest, LeaveRequest, SayRequest, WhoRequest
-
-PATIENCE = 60.0
+from tests.support.waiting import PATIENCE
 
 
 class Ended(Exception):

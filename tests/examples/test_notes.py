@@ -14,10 +14,9 @@ import pytest
 from examples.notes.notes_actorrpc import NotesStub
 from examples.notes.notes_pb2 import AddRequest, FindRequest
 from tests.support.server_process import ServerProcess, served
+from tests.support.waiting import PATIENCE
 
 from .conftest import ROOT
-
-PATIENCE = 60
 
 
 @pytest.fixture

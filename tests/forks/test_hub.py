@@ -14,7 +14,7 @@ from tests.apps.shapes_pb2 import Item
 from tests.forks.bystander import Bystander
 from tests.forks.ways import MANNERS, WAYS, Child, descriptors
 from tests.support.fixtures import Serve
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import RawClient
 from tests.support.server_process import ServerProcess
 from tests.support.waiting import PATIENCE, until
 
@@ -63,11 +63,9 @@ def test_a_moved_connection_ends_with_its_hub_while_a_child_of_the_first_lives(
 ) -> None:
     server = serve(app=APP)
     starter = connect(server.address)
-    with raw_client(server.address) as client:
+    with RawClient(server.address) as client:
         client.wait_for(4)  # SETTINGS
-        (row,) = until(
-            lambda: [row for row in server.connections() if row["peer"].endswith(f":{client.port}")]
-        )
+        (row,) = until(lambda: [row for row in server.connections() if row["peer"] == client.name])
         until(lambda: server.hub(row["hub"])["connections"])
         hubs = {hub["id"]: hub["pid"] for hub in server.status()["hubs"]}
         while starter.answered_by() != hubs[row["hub"]]:

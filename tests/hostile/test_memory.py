@@ -101,7 +101,7 @@ def clients(
         def one_more() -> Client:
             client = opened.enter_context(Client(hub.address, opening))
             fill(client)
-            assert client.goaway is None and not client.closed
+            assert client.goaway is None and not client.ended
             return client
 
         one_more()  # what is made once

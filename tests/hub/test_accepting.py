@@ -20,8 +20,9 @@ from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
-from tests.support.hubs import WAIT, Hubs, serving
-from tests.support.raw_client import RawClient, raw_client
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import RawClient
+from tests.support.waiting import PATIENCE
 
 FULL = "the server is full: 2 connections on each of 2 hubs"
 
@@ -51,10 +52,10 @@ class Served:
         self._stub = StatefulStub(self.channel)
 
     def call(self) -> Item:
-        return self._stub.Unary(Item(), timeout=WAIT)
+        return self._stub.Unary(Item(), timeout=PATIENCE)
 
     def begin(self) -> Any:
-        return self._stub.Unary.future(Item(), timeout=WAIT)
+        return self._stub.Unary.future(Item(), timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -126,13 +127,13 @@ def test_those_who_wait_are_served_in_order() -> None:
     with serving(app, max_connections=1, full_timeout=0) as hubs, ExitStack() as opened:
         clients = []
         for number in range(4):
-            clients.append(opened.enter_context(raw_client(hubs.address)))
+            clients.append(opened.enter_context(RawClient(hubs.address)))
             hubs.wait_for(
                 lambda wanted=number: waiting(hubs) == wanted if wanted else hubs.nodes[0].connections
             )
         for client in clients:
             client.wait_for(raw.SETTINGS)
-            client.sock.close()
+            client.close()
 
 
 # ---- refusals
@@ -166,9 +167,9 @@ def test_all_calls_of_a_refused_client_end(connect: Callable[[Hubs], Served]) ->
 
 def test_what_a_refused_client_sees_on_the_wire() -> None:
     call = raw.headers(1, raw.request("/shapes.Stateful/Unary"))
-    with serving(app, max_connections=1, full_timeout=0.3) as hubs, raw_client(hubs.address) as served:
+    with serving(app, max_connections=1, full_timeout=0.3) as hubs, RawClient(hubs.address) as served:
         served.wait_for(raw.SETTINGS)
-        with raw_client(hubs.address, raw.OPEN + call) as late:
+        with RawClient(hubs.address, raw.OPEN + call) as late:
             late.wait_for_end()
             settings, *_ = late.frames
             assert settings[0] == raw.SETTINGS
@@ -180,9 +181,9 @@ def test_what_a_refused_client_sees_on_the_wire() -> None:
 
 @pytest.mark.parametrize("begin", [b"", raw.OPEN, b"GET / HTTP/1.1\r\n\r\n", raw.OPEN[:9]])
 def test_a_refused_client_that_makes_no_call_is_told_as_well(begin: bytes) -> None:
-    with serving(app, max_connections=1, full_timeout=0.3) as hubs, raw_client(hubs.address) as served:
+    with serving(app, max_connections=1, full_timeout=0.3) as hubs, RawClient(hubs.address) as served:
         served.wait_for(raw.SETTINGS)
-        with raw_client(hubs.address, begin) as late:
+        with RawClient(hubs.address, begin) as late:
             late.wait_for_end()
             if not begin.startswith(b"GET"):
                 assert frames_of(late)[0] == raw.SETTINGS and raw.GOAWAY in frames_of(late)
@@ -193,7 +194,7 @@ def test_a_refused_client_that_makes_no_call_is_told_as_well(begin: bytes) -> No
 def test_a_crowd_is_refused_while_others_are_served(connect: Callable[[Hubs], Served]) -> None:
     with serving(app, max_connections=1, full_timeout=0.3) as hubs, ExitStack() as opened:
         (client,) = fill(hubs, connect, 1)
-        crowd = [opened.enter_context(raw_client(hubs.address)) for _ in range(100)]
+        crowd = [opened.enter_context(RawClient(hubs.address)) for _ in range(100)]
         for number, late in enumerate(crowd, 2):
             late.wait_for_end()
             assert raw.GOAWAY in frames_of(late)
@@ -212,9 +213,9 @@ def test_a_crowd_leaves_one_timer_that_looks_as_often_as_before() -> None:
             start(seconds)
 
         reception._start_timer = counted  # type: ignore[method-assign]
-        first = opened.enter_context(raw_client(hubs.address))
+        first = opened.enter_context(RawClient(hubs.address))
         first.wait_for(raw.SETTINGS)
-        crowd = [opened.enter_context(raw_client(hubs.address)) for _ in range(50)]
+        crowd = [opened.enter_context(RawClient(hubs.address)) for _ in range(50)]
         hubs.wait_for(lambda: waiting(hubs) == 50)
         timers = []
         for _ in range(3):
@@ -222,22 +223,22 @@ def test_a_crowd_leaves_one_timer_that_looks_as_often_as_before() -> None:
             timers.append(reception._timer)
         # One for each time that it has fired; they would double from one to the next.
         assert len(begun) <= len(timers) + 1
-        first.sock.close()
+        first.close()
         for client in crowd:
             client.wait_for(raw.SETTINGS)
-            client.sock.close()
+            client.close()
         hubs.wait_for(lambda: reception._timer is None)
 
 
 def test_who_speaks_is_heard_behind_a_silent_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actorrpc.hub.accepting.reception.MAX_REFUSALS", 8)
-    monkeypatch.setattr("actorrpc.hub.accepting.refusal.FIRST_CALL", WAIT * 10)
+    monkeypatch.setattr("actorrpc.hub.accepting.refusal.FIRST_CALL", PATIENCE * 10)
     call = raw.headers(1, raw.request("/shapes.Stateful/Unary"))
     with serving(app, max_connections=1, full_timeout=0.3) as hubs, ExitStack() as opened:
-        opened.enter_context(raw_client(hubs.address)).wait_for(raw.SETTINGS)
-        silent = [opened.enter_context(raw_client(hubs.address, b"")) for _ in range(50)]
+        opened.enter_context(RawClient(hubs.address)).wait_for(raw.SETTINGS)
+        silent = [opened.enter_context(RawClient(hubs.address, b"")) for _ in range(50)]
         hubs.wait_for(lambda: waiting(hubs) == 50)
-        late = opened.enter_context(raw_client(hubs.address, raw.OPEN + call))
+        late = opened.enter_context(RawClient(hubs.address, raw.OPEN + call))
         late.wait_for_end()
         assert raw.HEADERS in frames_of(late)
         silent[0].wait_for_end()
@@ -247,10 +248,10 @@ def test_who_speaks_is_heard_behind_a_silent_crowd(monkeypatch: pytest.MonkeyPat
 def test_silence_is_not_waited_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has said nothing when it is told to go is not given time to close."""
     for module in ("pump", "linger"):
-        monkeypatch.setattr(f"actorrpc.net.{module}.LINGER", WAIT * 10)
+        monkeypatch.setattr(f"actorrpc.net.{module}.LINGER", PATIENCE * 10)
     with serving(app, max_connections=1, full_timeout=0.3) as hubs, ExitStack() as opened:
-        opened.enter_context(raw_client(hubs.address)).wait_for(raw.SETTINGS)
-        opened.enter_context(raw_client(hubs.address, b"")).wait_for_end()
+        opened.enter_context(RawClient(hubs.address)).wait_for(raw.SETTINGS)
+        opened.enter_context(RawClient(hubs.address, b"")).wait_for_end()
         hubs.wait_for(lambda: not hubs.nodes[0].reception._refusals)
 
 
@@ -261,7 +262,7 @@ def test_connections_spread(connect: Callable[[Hubs], Served]) -> None:
     with serving(app, 4, spread=True) as hubs, ExitStack() as opened:
         hubs.wait_for(lambda: sum(e.open for e in hubs.nodes[0].reception.passing.estimates().values()) == 3)
         for _ in range(200):
-            opened.enter_context(raw_client(hubs.address))
+            opened.enter_context(RawClient(hubs.address))
         hubs.wait_for(lambda: sum(len(node.connections) for node in hubs.nodes) == 200)
         assert counts(hubs) == [50] * 4
 
@@ -277,7 +278,7 @@ def test_a_busy_hub_gets_fewer() -> None:
         hubs.ask(work)
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].busy > 0.8)
         for _ in range(20):
-            opened.enter_context(raw_client(hubs.address))
+            opened.enter_context(RawClient(hubs.address))
         hubs.wait_for(lambda: sum(len(node.connections) for node in hubs.nodes) == 20)
         assert counts(hubs) == [10, 0, 10]
 
@@ -296,7 +297,7 @@ def test_what_a_dead_hub_has_not_taken_is_served_by_another() -> None:
     with serving(app, 2, spread=True) as hubs, ExitStack() as opened:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         hubs.ask(lambda: deaf(hubs.nodes[1], 0))
-        clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(10)]
+        clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(10)]
         hubs.wait_for(lambda: len(hubs.nodes[0].reception.passing.neighbours[1].leaving) == 5)
         hubs.ask(lambda: hubs.nodes[1].links.by_hub[0].close())
         for client in clients:
@@ -309,7 +310,7 @@ def test_a_silent_hub_gets_no_more_and_serves_what_it_has_later(monkeypatch: pyt
     with serving(app, 2, spread=True) as hubs, ExitStack() as opened:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         hear = hubs.ask(lambda: deaf(hubs.nodes[1], 0))
-        clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(10)]
+        clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(10)]
         hubs.wait_for(lambda: len(hubs.nodes[0].connections) == 9)
         hubs.ask(hear)
         for client in clients:
@@ -322,17 +323,17 @@ def test_a_hub_that_has_filled_meanwhile_declines(gone: bool) -> None:
     """The client waits in the lobby, unread, until there is room somewhere; or it has closed by then."""
     with serving(app, 2, max_connections=1, full_timeout=0) as hubs, ExitStack() as opened:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
-        first, second = (opened.enter_context(raw_client(hubs.address)) for _ in range(2))
+        first, second = (opened.enter_context(RawClient(hubs.address)) for _ in range(2))
         for client in (first, second):
             client.wait_for(raw.SETTINGS)
         hubs.ask(lambda: believe_in_room(hubs))
-        late = opened.enter_context(raw_client(hubs.address))
+        late = opened.enter_context(RawClient(hubs.address))
         hubs.wait_for(lambda: len(hubs.nodes[0].reception._lobby) == 1)
         assert counts(hubs) == [1, 1]
         if gone:
-            late.sock.close()
-            late = opened.enter_context(raw_client(hubs.address))
-        second.sock.close()
+            late.close()
+            late = opened.enter_context(RawClient(hubs.address))
+        second.close()
         late.wait_for(raw.SETTINGS)
         hubs.wait_for(lambda: counts_now(hubs) == [1, 1])
 
@@ -353,9 +354,9 @@ def test_those_in_the_lobby_are_refused_when_their_time_has_come() -> None:
     with serving(app, 2, max_connections=1, full_timeout=0.5) as hubs, ExitStack() as opened:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         for _ in range(2):
-            opened.enter_context(raw_client(hubs.address)).wait_for(raw.SETTINGS)
+            opened.enter_context(RawClient(hubs.address)).wait_for(raw.SETTINGS)
         hubs.ask(lambda: believe_in_room(hubs))
-        late = opened.enter_context(raw_client(hubs.address))
+        late = opened.enter_context(RawClient(hubs.address))
         late.wait_for_end()
         assert raw.GOAWAY in frames_of(late)
 
@@ -372,7 +373,7 @@ def test_a_socket_that_the_target_has_no_descriptor_for_is_not_lost() -> None:
             return receive(hub, message, ())
 
         passing.receive = without  # type: ignore[method-assign]
-        clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(5)]
+        clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(5)]
         for client in clients:
             client.wait_for(raw.SETTINGS)
         assert counts(hubs) == [5, 0]
@@ -386,7 +387,7 @@ def test_a_socket_that_cannot_be_sent_is_served_here(monkeypatch: pytest.MonkeyP
             raise OSError("too many open files")
 
         monkeypatch.setattr(hubs.nodes[0].links.by_hub[1], "send", no_descriptors)
-        clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(5)]
+        clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(5)]
         for client in clients:
             client.wait_for(raw.SETTINGS)
         assert counts(hubs) == [5, 0]
@@ -399,11 +400,11 @@ def test_a_hub_that_stops_with_connections_under_way(stopping: int) -> None:
     with serving(app, 2, spread=True) as hubs, ExitStack() as opened:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         hear = hubs.ask(lambda: deaf(hubs.nodes[1], 0))
-        clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(4)]
+        clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(4)]
         leaving = hubs.nodes[0].reception.passing.neighbours[1].leaving
         hubs.wait_for(lambda: len(leaving) == 2)
         stopped: list[int] = []
-        hubs.ask(lambda: hubs.nodes[stopping].stop(WAIT, lambda: stopped.append(stopping)))
+        hubs.ask(lambda: hubs.nodes[stopping].stop(PATIENCE, lambda: stopped.append(stopping)))
         hubs.ask(hear)
         hubs.wait_for(lambda: not leaving)
         for client in clients:
@@ -417,15 +418,15 @@ def test_a_connection_that_arrives_at_a_hub_which_is_stopping_is_told() -> None:
         hear = hubs.ask(lambda: deaf(hubs.nodes[0], 1))
         much = control_pb2.Publish(topic="anything", payload=bytes(2_000_000))
         hubs.ask(lambda: hubs.nodes[1].links.by_hub[0].send(control_pb2.HubToHub(publish=much)))
-        clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(2)]
+        clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(2)]
         hubs.wait_for(lambda: hubs.nodes[1].reception.passing.arriving == 1)
         stopped: list[bool] = []
-        hubs.ask(lambda: hubs.nodes[1].stop(WAIT, lambda: stopped.append(True)))
+        hubs.ask(lambda: hubs.nodes[1].stop(PATIENCE, lambda: stopped.append(True)))
         hubs.ask(hear)
         connection: Any = hubs.wait_for(lambda: next(iter(hubs.nodes[1].connections.values()), None))
-        (client,) = (each for each in clients if connection.peer.endswith(f":{each.port}"))
+        (client,) = (each for each in clients if connection.peer == each.name)
         client.wait_for(raw.GOAWAY)
-        client.sock.close()
+        client.close()
         hubs.wait_for(lambda: stopped)
 
 
@@ -470,7 +471,7 @@ def test_nothing_is_left_of_a_thousand_that_passed() -> None:
         before = descriptors()
         for _ in range(10):
             with ExitStack() as opened:
-                clients = [opened.enter_context(raw_client(hubs.address)) for _ in range(100)]
+                clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(100)]
                 for client in clients:
                     client.wait_for(raw.SETTINGS)
             hubs.wait_for(lambda: counts_now(hubs) == [0, 0])

@@ -19,9 +19,8 @@ from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
-from tests.support.raw_client import raw_client
-
-PATIENCE = 60
+from tests.support.raw_client import RawClient
+from tests.support.waiting import PATIENCE
 
 
 class Noting(StatefulBase):
@@ -232,7 +231,7 @@ def test_a_message_that_is_refused_ends_a_call_that_is_known():
     service = noting()
     large = raw.message(Item(body=bytes(3000)).SerializeToString())
     app = actorrpc.App([service])
-    with serving(app, max_receive_message_bytes=1000) as hubs, raw_client(hubs.address) as client:
+    with serving(app, max_receive_message_bytes=1000) as hubs, RawClient(hubs.address) as client:
         client.send(raw.headers(1, fields("Talk")) + raw.data(1, large))
         client.wait_for(raw.HEADERS, raw.END_STREAM)
         known = raw.message(Item(text="stay").SerializeToString())
@@ -314,7 +313,7 @@ def test_what_the_client_said_before_comes_before():
             if call.method.endswith("Listen"):
                 order.append("end")
 
-    with serving(actorrpc.App([Ordered])) as hubs, raw_client(hubs.address) as client:
+    with serving(actorrpc.App([Ordered])) as hubs, RawClient(hubs.address) as client:
 
         def say(stream: int, text: str, method: str = "Unary") -> bytes:
             data = raw.message(Item(text=text).SerializeToString())

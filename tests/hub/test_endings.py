@@ -20,7 +20,6 @@ from actorrpc.hub.moving.target import Target
 from actorrpc.hub.phase import CLOSING
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.net import linger
-from actorrpc.net.addresses import parse_address
 from actorrpc.net.transport import Transport
 from actorrpc.service import ServiceSpec
 from actorrpc.wire.session import Session
@@ -29,7 +28,7 @@ from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
-from tests.support.raw_client import RawClient, raw_client
+from tests.support.raw_client import RawClient
 
 #: Windows that hold back nothing.
 WIDE = (
@@ -73,33 +72,16 @@ class SlowReader(RawClient):
     """A client that reads when it is told to, into a small buffer."""
 
     def __init__(self, address: str) -> None:
-        self.sock = socket.socket()
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        self.sock.connect(parse_address(address))
-        self.sock.settimeout(20)
-        self.frames = []
-        self._rest = b""
-        self.ended = False
         self.got = 0
         self.finished = False
+        super().__init__(address, b"", polite=True, receive_buffer=65536)
 
-    def take(self) -> None:
-        """Read once; acknowledge DATA as clients do, and answer PINGs."""
-        self.receive()
-        for type_, flags, _, payload in self.frames:
-            answer = b""
-            if type_ == raw.DATA:
-                self.got += len(payload)
-                answer = raw.window_update(0, len(payload))
-            elif type_ == raw.HEADERS and flags & raw.END_STREAM:
-                self.finished = True
-            elif type_ == raw.PING and not flags & 1:
-                answer = raw.frame(raw.PING, 1, 0, payload)
-            try:
-                self.sock.sendall(answer)
-            except OSError:
-                pass
-        self.frames.clear()
+    def _take(self, frame: raw.Frame) -> None:
+        super()._take(frame)
+        type_, flags, _, payload = self.frames.pop()
+        if type_ == raw.DATA:
+            self.got += len(payload)
+        self.finished = self.finished or bool(type_ == raw.HEADERS and flags & raw.END_STREAM)
 
 
 @pytest.fixture
@@ -144,12 +126,12 @@ def test_a_client_that_goes_on_reading_gets_its_last_reply(end, looks):
             seen = looks()
             target = client.got + (256 << 10)
             while not client.ended and client.got < target:
-                client.take()
+                client.receive()
             if connection.phase.state == CLOSING and not client.ended:
                 hubs.wait_for(lambda seen=seen: looks() > seen or connection.phase.state != CLOSING)
         assert client.finished
         assert client.got == len(raw.message(Item(body=bytes(SIZE)).SerializeToString()))
-        client.sock.close()
+        client.close()
 
 
 @pytest.mark.parametrize("trickle", [False, True])
@@ -163,17 +145,17 @@ def test_a_client_that_stalls_does_not_hold_it(trickle, looks, monkeypatch):
         hubs.wait_for(lambda: connection.session.outbound.unsent_bytes)
         # Most of it, so that the rest is framed and the session is over.
         while connection.session.streams:
-            client.take()
+            client.receive()
         _aged(hubs)
         while connection.phase.state != CLOSING:
-            client.take()
+            client.receive()
         if trickle:
             done: list[bool] = []
             while not done:
                 client.sock.recv(10)
                 hubs.ask(lambda: done.append(True) if not hubs.nodes[0].connections else None)
         hubs.wait_for(lambda: not hubs.nodes[0].connections)
-        client.sock.close()
+        client.close()
 
 
 def test_a_client_that_broke_the_rules_is_given_a_second_only(looks, monkeypatch):
@@ -185,7 +167,7 @@ def test_a_client_that_broke_the_rules_is_given_a_second_only(looks, monkeypatch
         hubs.wait_for(lambda: connection.session.outbound.unsent_bytes)
         client.send(raw.frame(raw.DATA, 0, 0, b""))
         hubs.wait_for(lambda: not hubs.nodes[0].connections)
-        client.sock.close()
+        client.close()
 
 
 # ---- hooks
@@ -232,7 +214,7 @@ def test_a_client_that_goes_during_on_freeze_is_not_frozen_further():
     blocks["A on_freeze"] = True
     with serving(app, 2) as hubs:
         node = hubs.nodes[0]
-        with raw_client(hubs.address) as client:
+        with RawClient(hubs.address) as client:
             client.send(unary(1, "Unary") + unary(3, "Unary", "Second"))
             for _ in range(2):
                 client.wait_for(raw.HEADERS, raw.END_STREAM)
@@ -253,7 +235,7 @@ def test_one_that_breaks_the_rules_during_on_freeze_is_not_frozen_further():
     blocks["A on_freeze"] = True
     with serving(app, 2) as hubs:
         node = hubs.nodes[0]
-        with raw_client(hubs.address) as client:
+        with RawClient(hubs.address) as client:
             client.send(unary(1, "Unary") + unary(3, "Unary", "Second"))
             for _ in range(2):
                 client.wait_for(raw.HEADERS, raw.END_STREAM)
@@ -274,7 +256,7 @@ def test_one_that_breaks_the_rules_during_on_freeze_is_not_frozen_further():
 def test_on_thaw_of_a_move_that_was_given_up_is_for_those_that_were_frozen():
     app, log, blocks = two_actors()
     blocks["A on_freeze"] = True
-    with serving(app, 2, quiesce_timeout=0.05) as hubs, raw_client(hubs.address) as client:
+    with serving(app, 2, quiesce_timeout=0.05) as hubs, RawClient(hubs.address) as client:
         client.send(unary(1, "Unary") + unary(3, "Unary", "Second"))
         for _ in range(2):
             client.wait_for(raw.HEADERS, raw.END_STREAM)
@@ -291,7 +273,7 @@ def test_a_service_that_is_first_called_during_on_freeze_is_frozen_before_it_is_
     """And no other is frozen twice."""
     app, log, blocks = two_actors()
     blocks["A on_freeze"] = True
-    with serving(app, 2, quiesce_timeout=20) as hubs, raw_client(hubs.address) as client:
+    with serving(app, 2, quiesce_timeout=20) as hubs, RawClient(hubs.address) as client:
         client.send(unary(1, "Unary"))
         client.wait_for(raw.HEADERS, raw.END_STREAM)
         connection = hubs.connection()
@@ -313,14 +295,13 @@ def test_an_on_thaw_that_waits_comes_before_on_disconnect():
     app, log, _ = two_actors()
     with serving(app, 2) as hubs:
         there = hubs.nodes[1]
-        client = RawClient(hubs.address)
-        client.send(raw.OPEN + unary(1, "Unary"))
+        client = RawClient(hubs.address, raw.OPEN + unary(1, "Unary"))
         client.wait_for(raw.HEADERS, raw.END_STREAM)
         id = hubs.connection().id
 
         def move_and_go() -> None:
             hubs.nodes[0].mover.move(id, 1, lambda result: None)
-            client.sock.close()  # before the loop comes round to anything else
+            client.close()  # before the loop comes round to anything else
 
         hubs.ask(move_and_go)
         hubs.wait_for(lambda: "A on_disconnect" in log)
@@ -378,7 +359,7 @@ def test_on_disconnect_comes_when_all_else_has_ended(what):
     method = {"a turn beside": "Beside", "an iterable": "Expand", "an iterable beside": "Listen"}[what]
     with serving(actorrpc.App([Slow])) as hubs:
         node = hubs.nodes[0]
-        with raw_client(hubs.address) as client:
+        with RawClient(hubs.address) as client:
             client.send(unary(1, method))
             if method != "Beside":
                 client.wait_for(raw.DATA)
@@ -441,7 +422,7 @@ def test_a_closed_connection_leaves_nothing_for_the_collector(method, end, inter
         gc.disable()
         try:
             before = alive(*kinds)
-            with raw_client(hubs.address) as client:
+            with RawClient(hubs.address) as client:
                 client.send(unary(1, method))
                 hubs.wait_for(lambda: made and any(c.calls for c in node.connections.values()))
                 if method != "Unary":
@@ -482,7 +463,7 @@ def test_nor_does_one_that_has_moved_with_turns_that_waited():
     with serving(actorrpc.App([Waits]), 2, quiesce_timeout=60) as hubs:
         source, target = hubs.nodes
         before = alive(*kinds)
-        with raw_client(hubs.address) as client:
+        with RawClient(hubs.address) as client:
             client.send(unary(1, "Expand") + unary(3, "Unary"))
             hubs.wait_for(lambda: "blocks" in entered)
             client.send(unary(5, "Notes") + raw.frame(raw.RST_STREAM, 0, 1, bytes(4)))
@@ -514,7 +495,7 @@ def test_unsent_bytes_go_at_once_also_while_the_last_turns_run():
     entered: list[int] = []
     leave: list[int] = []
     with serving(actorrpc.App([Lingers])) as hubs:
-        with raw_client(hubs.address) as client:
+        with RawClient(hubs.address) as client:
             client.send(unary(1, "Expand"))
             client.wait_for(raw.DATA)
             connection = hubs.connection()
@@ -613,7 +594,7 @@ def test_a_deadline_that_passes_on_the_way_keeps_the_handler_from_running(monkey
         gevent.get_hub().loop.timer(0.3).start(say_ready, target)
 
     monkeypatch.setitem(target._ACTIONS, target.TargetAction.SAY_READY, late)
-    with serving(actorrpc.App([Slow]), 2, quiesce_timeout=10) as hubs, raw_client(hubs.address) as client:
+    with serving(actorrpc.App([Slow]), 2, quiesce_timeout=10) as hubs, RawClient(hubs.address) as client:
         client.send(unary(1, "Unary", item=Item(text="first")))
         hubs.wait_for(lambda: entered)
         client.send(unary(3, "Unary", "Stateful", Item(text="second"), ("grpc-timeout", "200m")))
@@ -632,7 +613,7 @@ def test_idleness_counts_from_the_end_of_a_call_that_blocked():
             gevent.sleep(request.sleep)
             return request
 
-    with serving(actorrpc.App([Slow])) as hubs, raw_client(hubs.address) as client:
+    with serving(actorrpc.App([Slow])) as hubs, RawClient(hubs.address) as client:
         client.send(unary(1, "Unary", item=Item(sleep=0.3)))
         client.wait_for(raw.HEADERS, raw.END_STREAM)
         connection = hubs.connection()
@@ -684,7 +665,7 @@ def test_stacks_that_nobody_needs_are_given_back(monkeypatch):
 def test_connections_are_listed_in_portions(monkeypatch):
     """Each as long as it may be; those that come meanwhile are in the last, and none comes twice."""
     with serving(actorrpc.App([Large])) as hubs:
-        clients = [RawClient(hubs.address) for _ in range(40)]
+        clients = [RawClient(hubs.address, b"") for _ in range(40)]
         node = hubs.nodes[0]
         hubs.wait_for(lambda: len(node.connections) == 40)
         monkeypatch.setattr("actorrpc.hub.listing.LISTING", 0.0)
@@ -700,7 +681,7 @@ def test_connections_are_listed_in_portions(monkeypatch):
                 gone += [list(node.connections)[index] for index in (5, 20)]
                 for id in gone:
                     hubs.ask(lambda id=id: node.connections[id].close("the test says so"))
-                clients.append(RawClient(hubs.address))
+                clients.append(RawClient(hubs.address, b""))
                 hubs.wait_for(lambda: len(node.connections) == 39)
         assert len(rows) == len(set(rows)) == 40
         assert set(rows) == {*node.connections, gone[0]}
@@ -708,4 +689,4 @@ def test_connections_are_listed_in_portions(monkeypatch):
         page = hubs.ask(lambda: node.list_some(0))
         assert (len(page.connections), page.more) == (39, 0)
         for client in clients:
-            client.sock.close()
+            client.close()

@@ -15,7 +15,7 @@ from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item, Tally
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import RawClient
 
 
 def connect(hubs: Hubs) -> grpc.Channel:
@@ -132,7 +132,7 @@ def test_so_is_an_on_call_when_its_clients_mistake_ends_the_call(messages):
 
     service, _ = blocking()
     with serving(actorrpc.App([service], interceptors=[Waits()]), 2) as hubs:
-        with raw_client(hubs.address) as client:
+        with RawClient(hubs.address) as client:
             fields = [(n, v.replace("test.Test", "shapes.Stateful")) for n, v in raw.request("Unary")]
             client.send(raw.headers(1, fields))
             hubs.wait_for(lambda: seen)

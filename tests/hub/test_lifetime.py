@@ -14,7 +14,7 @@ from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import RawClient
 
 ANSWER_GOAWAY_PING = raw.frame(raw.PING, raw.ACK, 0, b"goaway\0\0")
 NO_ERROR = 0
@@ -30,7 +30,7 @@ def goaway_code(frame: tuple[int, int, int, bytes]) -> int:
 
 @pytest.mark.parametrize("begin", (b"", raw.PREFACE[:10], raw.PREFACE, raw.OPEN[:-1]))
 def test_a_handshake_may_not_take_for_ever(begin: bytes) -> None:
-    with serving(app, handshake_timeout=0.2) as hubs, raw_client(hubs.address, begin) as client:
+    with serving(app, handshake_timeout=0.2) as hubs, RawClient(hubs.address, begin) as client:
         began = time.monotonic()
         client.wait_for_end()
         assert time.monotonic() - began > 0.1
@@ -38,7 +38,7 @@ def test_a_handshake_may_not_take_for_ever(begin: bytes) -> None:
 
 
 def test_a_connection_that_has_greeted_is_left_alone() -> None:
-    with serving(app, handshake_timeout=0.05) as hubs, raw_client(hubs.address) as client:
+    with serving(app, handshake_timeout=0.05) as hubs, RawClient(hubs.address) as client:
         connection = hubs.connection()
         accepted = connection.upkeep.times.accepted
         hubs.wait_for(lambda: time.monotonic() > accepted + 0.2)
@@ -50,7 +50,7 @@ def test_a_connection_that_has_greeted_is_left_alone() -> None:
 def test_a_silent_client_is_asked_and_then_closed(moved: bool) -> None:
     with (
         serving(app, 2, keepalive_time=0.2, keepalive_timeout=1) as hubs,  # in which the test must answer
-        raw_client(hubs.address) as client,
+        RawClient(hubs.address) as client,
     ):
         if moved:
             assert hubs.move(1).outcome == MoveResult.MOVED
@@ -64,7 +64,7 @@ def test_a_silent_client_is_asked_and_then_closed(moved: bool) -> None:
 
 
 def test_a_client_that_speaks_is_not_asked() -> None:
-    with serving(app, keepalive_time=30) as hubs, raw_client(hubs.address) as client:
+    with serving(app, keepalive_time=30) as hubs, RawClient(hubs.address) as client:
         connection = hubs.connection()
 
         def grow_old() -> None:
@@ -81,7 +81,7 @@ def test_a_client_that_speaks_is_not_asked() -> None:
 
 @pytest.mark.parametrize("moved", (False, True))
 def test_an_idle_connection_is_ended_in_two_steps(moved: bool) -> None:
-    with serving(app, 2, max_connection_idle=1000) as hubs, raw_client(hubs.address) as client:
+    with serving(app, 2, max_connection_idle=1000) as hubs, RawClient(hubs.address) as client:
         client.wait_for(raw.SETTINGS, raw.ACK)
         upkeep = hubs.connection().upkeep
 
@@ -148,7 +148,7 @@ def test_after_the_grace_its_calls_end() -> None:
 def test_a_client_that_does_not_answer_the_goaway_goes_all_the_same() -> None:
     with (
         serving(app, max_connection_idle=0.1, keepalive_timeout=0.2) as hubs,
-        raw_client(hubs.address) as client,
+        RawClient(hubs.address) as client,
     ):
         client.wait_for(raw.GOAWAY)
         while True:  # it goes on talking, so that it is not silent
@@ -163,9 +163,9 @@ def test_a_client_that_does_not_answer_the_goaway_goes_all_the_same() -> None:
 
 
 def test_ages_differ() -> None:
-    with serving(app, max_connection_age=100) as hubs, raw_client(hubs.address):
+    with serving(app, max_connection_age=100) as hubs, RawClient(hubs.address):
         first = hubs.connection().upkeep.times.max_age
-        with raw_client(hubs.address):
+        with RawClient(hubs.address):
             ages = hubs.wait_for(
                 lambda: (
                     len(hubs.nodes[0].connections) == 2
@@ -176,7 +176,7 @@ def test_ages_differ() -> None:
 
 
 def test_times_travel() -> None:
-    with serving(app, 2, max_connection_age=1000) as hubs, raw_client(hubs.address):
+    with serving(app, 2, max_connection_age=1000) as hubs, RawClient(hubs.address):
         times = hubs.connection().upkeep.times
 
         def grow_old() -> None:
@@ -199,7 +199,7 @@ def test_times_travel() -> None:
 
 
 def test_pings_are_counted_across_a_move() -> None:
-    with serving(app, 2) as hubs, raw_client(hubs.address) as client:
+    with serving(app, 2) as hubs, RawClient(hubs.address) as client:
         ping = raw.frame(raw.PING, 0, 0, b"12345678")
         client.send(ping * 3)
         for _ in range(3):

@@ -17,7 +17,7 @@ from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import RawClient
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -60,7 +60,7 @@ def test_an_unknown_method_is_unimplemented_however_large_its_message() -> None:
     too_large = raw.data(1, (50_000_000).to_bytes(5, "big"))
     with (
         serving(app) as hubs,
-        raw_client(hubs.address, raw.OPEN + raw.headers(1, head) + too_large) as client,
+        RawClient(hubs.address, raw.OPEN + raw.headers(1, head) + too_large) as client,
     ):
         *_, block = client.wait_for(raw.HEADERS, raw.END_STREAM)
         assert b"grpc-status\x0212" in block and b"unknown method" in block
@@ -155,7 +155,7 @@ def test_what_waits_on_all_calls_of_a_connection() -> None:
         requests = [(n, v.replace("/test.Test/", "/shapes.Stateless/")) for n, v in raw.request("Unary")]
         body = raw.message(Item(body=bytes(15_000)).SerializeToString())
         begin = raw.OPEN + raw.settings((raw.INITIAL_WINDOW_SIZE, 0))
-        with raw_client(hubs.address, begin) as client:
+        with RawClient(hubs.address, begin) as client:
             for id in range(1, 401, 2):
                 client.send(raw.headers(id, requests) + raw.data(id, body, raw.END_STREAM))
             ended = [client.wait_for(raw.HEADERS, raw.END_STREAM) for _ in range(100)]
@@ -213,7 +213,7 @@ def test_calls_that_are_cancelled_do_not_fill_the_mailbox_of_a_blocked_actor() -
 
     request = [(n, v.replace("/test.Test/", "/shapes.Stateful/")) for n, v in raw.request("Unary")]
     message = raw.message(Item(number=1).SerializeToString())
-    with serving(actorrpc.App([Blocked]), flood_burst=0) as hubs, raw_client(hubs.address) as client:
+    with serving(actorrpc.App([Blocked]), flood_burst=0) as hubs, RawClient(hubs.address) as client:
         client.send(raw.headers(1, request) + raw.data(1, message, raw.END_STREAM))
         connection = hubs.connection()
         hubs.wait_for(lambda: gate)
@@ -280,7 +280,7 @@ def test_a_handler_that_goes_on_without_a_word_lets_more_come(limits: dict[str, 
 
     request = [(n, v.replace("/test.Test/", "/shapes.Stateful/")) for n, v in raw.request("Collect")]
     message = raw.message(Item(body=bytes(3_000)).SerializeToString())
-    with serving(actorrpc.App([Blocked]), **limits) as hubs, raw_client(hubs.address) as client:
+    with serving(actorrpc.App([Blocked]), **limits) as hubs, RawClient(hubs.address) as client:
         client.send(raw.headers(1, request) + raw.data(1, message) * 21)
         connection = hubs.connection()
         hubs.wait_for(lambda: gate and connection.session.inbound.waiting == 20)

@@ -16,7 +16,7 @@ from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import RawClient
 
 
 class Open(actorrpc.Interceptor):
@@ -179,7 +179,7 @@ def unary(id: int, method: str = "Unary") -> bytes:
 def test_if_it_cannot_be_made_an_on_error_that_blocks_holds_up_its_own_call_only(then, hook):
     door, explains = Door(ValueError("x")), Explains()
     app = actorrpc.App([with_hook(Counting, hook, door.enter)], interceptors=[explains])
-    with serving(app, 2) as hubs, raw_client(hubs.address) as client:
+    with serving(app, 2) as hubs, RawClient(hubs.address) as client:
         client.send(unary(1) + unary(3) + unary(5, "Beside"))
         connection = hubs.connection()
         hubs.wait_for(lambda: len(connection.calls) == 3 and door.entered)
@@ -196,7 +196,7 @@ def test_if_it_cannot_be_made_an_on_error_that_blocks_holds_up_its_own_call_only
             elif then == "deadline":  # as its timer does
                 hubs.ask(lambda: connection.expire(connection.calls[1]))
             else:
-                client.sock.close()
+                client.close()
             hubs.wait_for(lambda: len(explains.seen) == 2)
             assert explains.seen[1] == ("DeadlineExceeded" if then == "deadline" else "CallCancelled")
         hubs.wait_for(lambda: not connection.schedule.running and not connection.calls)
@@ -214,7 +214,7 @@ def test_what_comes_for_a_call_while_its_on_error_blocks_is_dropped_and_acknowle
     app = actorrpc.App([with_hook(Counting, "on_connect", door.enter)], interceptors=[explains])
     message = raw.data(1, raw.message(Item(body=bytes(10_000)).SerializeToString()))
     windows = dict.fromkeys(("stream_window_bytes", "max_stream_window_bytes"), 65_535)
-    with serving(app, **windows) as hubs, raw_client(hubs.address) as client:
+    with serving(app, **windows) as hubs, RawClient(hubs.address) as client:
         client.send(begin(1, "Talk") + message)
         hubs.wait_for(lambda: door.entered)
         door.open()
@@ -278,7 +278,7 @@ def test_a_client_that_goes_meanwhile_leaves_nothing(interceptors, hook):
 
     with serving(actorrpc.App([Leaving], interceptors=interceptors)) as hubs:
         node = hubs.nodes[0]
-        with raw_client(hubs.address) as client:
+        with RawClient(hubs.address) as client:
             fields = [
                 (name, value.replace("/test.Test/", "/shapes.Stateful/"))
                 for name, value in raw.request("Unary")

@@ -22,7 +22,7 @@ from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
-from tests.support.raw_client import RawClient, raw_client
+from tests.support.raw_client import RawClient
 
 
 class Quiet(StatefulBase):
@@ -185,7 +185,7 @@ STEPS: dict[str, Callable[[Rig, int], object]] = {
 )
 def test_what_is_counted_is_what_travels(quiet: Hubs, steps: list[tuple[str, int, bool]]) -> None:
     try:
-        with raw_client(quiet.address) as client:
+        with RawClient(quiet.address) as client:
             rig = Rig(quiet, client)
             greeted(quiet)
             for step in steps:
@@ -207,7 +207,7 @@ def take(rig: Rig, what: str, number: int, waiting: bool) -> None:
 
 def test_calls_whose_end_is_to_be_told_count() -> None:
     """They are open no more, and travel until their actor has heard of them."""
-    with serving(QUIET, 2) as hubs, raw_client(hubs.address) as client:
+    with serving(QUIET, 2) as hubs, RawClient(hubs.address) as client:
         rig = Rig(hubs, client)
         greeted(hubs)
         hubs.ask(lambda: rig.end(5))
@@ -266,7 +266,7 @@ def test_both_paces_count() -> None:
 
 
 def test_moves_teach_their_hubs() -> None:
-    with serving(QUIET, 2) as hubs, raw_client(hubs.address) as client:
+    with serving(QUIET, 2) as hubs, RawClient(hubs.address) as client:
         rig = Rig(hubs, client)
         greeted(hubs)
         hubs.ask(lambda: [rig.call("Talk") for _ in range(300)])
@@ -365,7 +365,7 @@ def test_without_a_limit_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_client_with_large_heads_is_moved_by_hand_only() -> None:
     """By what is true of it, and the limit that is the default."""
-    with serving(QUIET, 2) as hubs, raw_client(hubs.address) as client:
+    with serving(QUIET, 2) as hubs, RawClient(hubs.address) as client:
         rig = Rig(hubs, client)
         greeted(hubs)
         for number in range(600):

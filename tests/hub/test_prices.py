@@ -29,7 +29,7 @@ from tests.support.priced_kinds import (
     request,
     whole,
 )
-from tests.support.raw_client import RawClient, raw_client
+from tests.support.raw_client import RawClient
 
 MANY = 40
 #: A header block may cost so much less beside others: up to 512 bytes it costs as if it were Huffman code.
@@ -68,13 +68,13 @@ def settle(hubs: Hubs, client: RawClient) -> None:
 
 def price(hubs: Hubs, kind: Kind) -> float:
     """What each of many costs, in units."""
-    with raw_client(hubs.address, raw.OPEN + raw.window_update(0, 1 << 24) + kind.begin) as client:
+    with RawClient(hubs.address, raw.OPEN + raw.window_update(0, 1 << 24) + kind.begin) as client:
         settle(hubs, client)
         before = paid(hubs)
         client.send(b"".join(kind.write(ids_of(kind, number)) for number in range(MANY)))
         settle(hubs, client)
         found = (paid(hubs) - before - PING) / MANY
-        client.sock.close()
+        client.close()
         hubs.wait_for(lambda: not any(node.connections for node in hubs.nodes))
     return found
 
@@ -129,7 +129,7 @@ def test_the_docs_name_no_other() -> None:
 
 
 def test_a_call_that_a_handler_has_had_is_served_after_a_move_too() -> None:
-    with serving(open_app, 2, **LIMITS) as hubs, raw_client(hubs.address) as client:
+    with serving(open_app, 2, **LIMITS) as hubs, RawClient(hubs.address) as client:
         head = opened(1, ("grpc-timeout", "500m"), path="Stateless/Talk")
         client.send(head + raw.data(1, EMPTY))
         client.wait_for(raw.DATA)
@@ -154,7 +154,7 @@ def test_a_message_that_a_move_has_handled_again_is_paid_for_once() -> None:
     call = whole(1, GZIP, path="Stateless/Expand", message=raw.message(bomb, 1))
     with (
         serving(actorrpc.App([Slides]), 2, **LIMITS) as hubs,
-        raw_client(hubs.address, begin + call) as client,
+        RawClient(hubs.address, begin + call) as client,
     ):
         client.wait_for(raw.DATA)
         before = paid(hubs)

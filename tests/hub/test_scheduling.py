@@ -22,7 +22,7 @@ from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
-from tests.support.raw_client import RawClient, raw_client
+from tests.support.raw_client import RawClient
 
 #: A client whose calls have no window until it opens one, and whose connection's is never in the way.
 NO_WINDOW = raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, 0)) + raw.window_update(0, 1 << 30)
@@ -109,7 +109,7 @@ def test_messages_that_cannot_run_yet_are_looked_at_once(steps: list[int]) -> No
             call.send(Item(body=bytes(70_000)))
 
     count = 2_000
-    with serving(actorrpc.App([Echo])) as hubs, raw_client(hubs.address, NO_WINDOW) as client:
+    with serving(actorrpc.App([Echo])) as hubs, RawClient(hubs.address, NO_WINDOW) as client:
         client.send(begin(1, "Talk") + in_frames(1, EMPTY * count))
         connection = hubs.connection()
         hubs.wait_for(lambda: connection.calls and len(connection.calls[1].held) == count - 1)
@@ -130,7 +130,7 @@ def test_messages_behind_a_turn_that_blocks_are_turns_once(service: str, steps: 
 
     kind = type("Kind", (Collecting, StatelessBase if service == "Stateless" else StatefulBase), {})
     count = 2_000
-    with serving(actorrpc.App([kind])) as hubs, raw_client(hubs.address) as client:
+    with serving(actorrpc.App([kind])) as hubs, RawClient(hubs.address) as client:
         body = in_frames(1, EMPTY * count)
         client.send(begin(1, "Collect", service) + body + raw.data(1, b"", raw.END_STREAM))
         connection = hubs.connection()
@@ -170,7 +170,7 @@ def fill(hubs: Hubs, client: RawClient, count: int) -> Any:
 
 
 def test_a_client_that_reads_late_gets_every_reply(full: Hubs) -> None:
-    with raw_client(full.address, NO_WINDOW) as client:
+    with RawClient(full.address, NO_WINDOW) as client:
         connection = fill(full, client, 500)
         client.send(raw.data(1, b"", raw.END_STREAM) + raw.window_update(1, 1 << 24))
         assert [reply.number for reply in replies_of(client, 1, 500)] == list(range(500))
@@ -187,7 +187,7 @@ def test_grpcio_reads_late(full: Hubs) -> None:
 
 
 def test_a_full_mailbox_holds_up_neither_pings_nor_other_calls(full: Hubs) -> None:
-    with raw_client(full.address, NO_WINDOW) as client:
+    with RawClient(full.address, NO_WINDOW) as client:
         fill(full, client, 500)
         client.send(raw.frame(raw.PING, 0, 0, b"12345678"))
         client.wait_for(raw.PING, raw.ACK)
@@ -196,7 +196,7 @@ def test_a_full_mailbox_holds_up_neither_pings_nor_other_calls(full: Hubs) -> No
 
 
 def test_a_call_with_a_full_mailbox_can_be_cancelled(full: Hubs) -> None:
-    with raw_client(full.address, NO_WINDOW) as client:
+    with RawClient(full.address, NO_WINDOW) as client:
         connection = fill(full, client, 500)
         client.send(raw.frame(raw.RST_STREAM, 0, 1, bytes(4)))
         full.wait_for(lambda: not connection.calls)
@@ -207,10 +207,9 @@ def test_a_call_with_a_full_mailbox_can_be_cancelled(full: Hubs) -> None:
 
 
 def test_a_client_with_a_full_mailbox_that_goes_is_gone(full: Hubs) -> None:
-    client = RawClient(full.address)
-    client.send(NO_WINDOW)
+    client = RawClient(full.address, NO_WINDOW)
     connection = fill(full, client, 500)
-    client.sock.close()
+    client.close()
     full.wait_for(lambda: connection.phase.state == "closed" and not full.nodes[0].connections)
 
 
@@ -224,7 +223,7 @@ def test_a_full_mailbox_moves() -> None:
 
     with (
         serving(actorrpc.App([Echo]), 2, max_mailbox=20) as hubs,
-        raw_client(hubs.address, NO_WINDOW) as client,
+        RawClient(hubs.address, NO_WINDOW) as client,
     ):
         fill(hubs, client, 500)
         client.send(raw.data(1, b"", raw.END_STREAM))
@@ -253,7 +252,7 @@ def test_calls_that_may_run_beside_do_not_wait_for_the_turn_after_on_connect() -
         def Beside(self, request, call):
             return Item(text="beside")
 
-    with serving(actorrpc.App([Connecting])) as hubs, raw_client(hubs.address) as client:
+    with serving(actorrpc.App([Connecting])) as hubs, RawClient(hubs.address) as client:
         client.send(unary(1, "Unary") + unary(3, "Beside"))
         assert client.wait_for(raw.DATA)[2] == 3
         hubs.ask(gate.set)
@@ -273,7 +272,7 @@ def test_on_thaw_comes_before_what_a_window_lets_go_on_that_opened_on_the_way(
             order.append(f"message {message.number}")
             call.send(Item(body=bytes(70_000)))
 
-    with serving(actorrpc.App([Hears]), 2) as hubs, raw_client(hubs.address, NO_WINDOW) as client:
+    with serving(actorrpc.App([Hears]), 2) as hubs, RawClient(hubs.address, NO_WINDOW) as client:
         messages = b"".join(raw.message(Item(number=number).SerializeToString()) for number in (1, 2))
         client.send(begin(1, "Talk") + raw.data(1, messages))
         connection = hubs.connection()
@@ -307,7 +306,7 @@ def test_calls_that_may_run_beside_do_not_wait_for_the_turn_after_on_thaw() -> N
             return Item(text="beside")
 
     blocked = raw.message(Item(number=1).SerializeToString())
-    with serving(actorrpc.App([Thawing]), 2) as hubs, raw_client(hubs.address) as client:
+    with serving(actorrpc.App([Thawing]), 2) as hubs, RawClient(hubs.address) as client:
         client.send(unary(1, "Unary"))
         client.wait_for(raw.DATA)
         assert hubs.move(1).why == ""
@@ -358,7 +357,7 @@ def test_an_iterable_whose_close_blocks_keeps_none_beside_from_being_closed(serv
 
     ids = list(range(1, 41, 2))
     kind = type("Kind", (Expanding, StatelessBase if service == "Stateless" else StatefulBase), {})
-    with serving(actorrpc.App([kind])) as hubs, raw_client(hubs.address, NO_WINDOW) as client:
+    with serving(actorrpc.App([kind])) as hubs, RawClient(hubs.address, NO_WINDOW) as client:
         client.send(b"".join(unary(id, "Expand", service) for id in ids))
         hubs.wait_for(lambda: len(Expanding.begun) == len(ids))
         cancel_all(hubs, client, ids)
@@ -382,7 +381,7 @@ def test_a_turn_that_blocks_keeps_no_iterable_of_a_call_beside_from_being_closed
             return self.replies(call.stream_id)
 
     ids = list(range(3, 43, 2))
-    with serving(actorrpc.App([Blocking])) as hubs, raw_client(hubs.address, NO_WINDOW) as client:
+    with serving(actorrpc.App([Blocking])) as hubs, RawClient(hubs.address, NO_WINDOW) as client:
         client.send(unary(1, "Unary") + b"".join(unary(id, "Expand") for id in ids))
         hubs.wait_for(lambda: len(Blocking.begun) == 1 + len(ids))
         cancel_all(hubs, client, ids)
@@ -416,7 +415,7 @@ def test_closing_iterables_before_a_move_looks_at_what_waits_a_few_times_however
 
         __hash__ = tuple.__hash__
 
-    with serving(actorrpc.App([Blocking])) as hubs, raw_client(hubs.address) as client:
+    with serving(actorrpc.App([Blocking])) as hubs, RawClient(hubs.address) as client:
         client.send(unary(1, "Unary"))
         connection = hubs.connection()
         (call,) = hubs.wait_for(lambda: [call for call in connection.calls.values() if call.runner])
@@ -455,7 +454,7 @@ def test_a_request_that_waited_for_room_is_a_request(moves: int) -> None:
             for number in range(3):
                 yield Item(number=number)
 
-    with serving(actorrpc.App([Filling]), 2) as hubs, raw_client(hubs.address, NO_WINDOW) as client:
+    with serving(actorrpc.App([Filling]), 2) as hubs, RawClient(hubs.address, NO_WINDOW) as client:
         client.send(unary(1, "Unary") + unary(3, "Expand"))
         connection = hubs.connection()
         hubs.wait_for(lambda: len(connection.calls) == 2)
@@ -500,7 +499,7 @@ def test_a_move_sends_no_more_to_a_client_that_does_not_read() -> None:
                 yielded.append(number)
                 yield Item(number=number, body=bytes(10_000))
 
-    with serving(actorrpc.App([Endless]), 2) as hubs, raw_client(hubs.address, NO_WINDOW) as client:
+    with serving(actorrpc.App([Endless]), 2) as hubs, RawClient(hubs.address, NO_WINDOW) as client:
         client.send(unary(1, "Expand"))
         hubs.wait_for(lambda: len(yielded) == 7)
         for move in range(10):
@@ -566,7 +565,7 @@ def test_turns_that_compute_and_then_block_let_others_have_the_hub(where: str) -
             return request
 
     app = actorrpc.App([Stateless, Stateful], interceptors=[Enters()] if where == "on_call" else [])
-    with serving(app) as hubs, raw_client(hubs.address) as client, raw_client(hubs.address) as other:
+    with serving(app) as hubs, RawClient(hubs.address) as client, RawClient(hubs.address) as other:
         for each in (client, other):
             each.send(unary(1, "Unary"))
             each.wait_for(raw.HEADERS, raw.END_STREAM)
@@ -598,7 +597,7 @@ def test_a_deadline_that_passes_while_a_turn_computes_that_then_blocks_is_seen()
             ran.append("over time")
             return request
 
-    with serving(actorrpc.App([Computing])) as hubs, raw_client(hubs.address) as client:
+    with serving(actorrpc.App([Computing])) as hubs, RawClient(hubs.address) as client:
         late = begin(3, "Unary", "Stateful", ("grpc-timeout", "20m")) + raw.data(3, EMPTY, raw.END_STREAM)
         client.send(unary(1, "Beside") + late)
         assert client.wait_for(raw.HEADERS, raw.END_STREAM)[2] == 3

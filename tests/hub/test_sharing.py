@@ -22,8 +22,9 @@ from actorrpc.errors import ConfigError
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
-from tests.support.hubs import WAIT, Hubs, serving
-from tests.support.raw_client import raw_client
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import RawClient
+from tests.support.waiting import PATIENCE
 
 ADA, BOB = [("authorization", "ada")], [("authorization", "bob")]
 VIA = [("via", "2 proxy")]
@@ -204,7 +205,7 @@ def test_a_user_agent_that_differs():
         return raw.headers(stream, fields) + raw.data(stream, raw.message(b""), raw.END_STREAM)
 
     app = actorrpc.App(services())
-    with serving(app, shared_connections="refuse") as hubs, raw_client(hubs.address) as client:
+    with serving(app, shared_connections="refuse") as hubs, RawClient(hubs.address) as client:
         for stream, agent, status in ((1, "a", b"0"), (3, "a", b"0"), (5, "b", b"9"), (7, "a", b"9")):
             client.send(call(stream, agent))
             *_, block = client.wait_for(raw.HEADERS, raw.END_STREAM)
@@ -234,13 +235,13 @@ def test_a_call_that_waits_for_an_on_call_and_comes_to_a_hub_without_is_looked_a
         def on_call(self, call: actorrpc.Call[Any]) -> None:
             if "slow" in call.metadata:
                 begun.set()
-                may_end.wait(WAIT)
+                may_end.wait(PATIENCE)
 
     app = actorrpc.App(services(), interceptors=[Slow()])
     with serving(app, 2, shared_connections="refuse") as hubs, connect(hubs) as channel:
         hubs.ask(lambda: change(hubs.nodes[1], actorrpc.App(services())))
         slow = first(channel).Unary.future(Item(number=1), metadata=[*ADA, ("slow", "1")], timeout=30)
-        assert begun.wait(WAIT)
+        assert begun.wait(PATIENCE)
         connection = hubs.connection()
         results: list[Any] = []
         hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
@@ -312,7 +313,7 @@ STEPS = st.lists(
 def test_nobody_gets_at_anothers_actor_in_any_order(hooks, steps):
     """Calls that wait for on_call, for their turn and for a move, with an identity and without."""
     app = actorrpc.App([Owned], interceptors=hooks)
-    with serving(app, 2, shared_connections="refuse") as hubs, raw_client(hubs.address) as client:
+    with serving(app, 2, shared_connections="refuse") as hubs, RawClient(hubs.address) as client:
         talks: list[int] = []
         target = 0
         for number, (step, who, slow, identified) in enumerate(steps):

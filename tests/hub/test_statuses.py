@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,12 +13,12 @@ from grpc_status import rpc_status
 
 import actorrpc
 from actorrpc import RpcError, StatusCode
-from actorrpc.net.addresses import parse_address
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import RawClient
 from tests.support.view import View
 
 CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
@@ -146,27 +145,15 @@ def test_handlers_see_all_values_and_none_of_the_protocols_own():
 
 def exchange(hubs: Hubs, *requests: bytes) -> dict[int, list[tuple[str, Any]]]:
     """What a client sees of each stream that these frames begin, once all have ended."""
-    received = b""
-    with socket.create_connection(parse_address(hubs.address), timeout=10) as sock:
-        sock.sendall(raw.OPEN + b"".join(requests))
-        while ended(received) < len(requests):
-            received += sock.recv(1 << 16)
-    return View(received[: whole(received)]).streams
+    with RawClient(hubs.address, raw.OPEN + b"".join(requests)) as client:
+        while sum(map(ends, client.frames)) < len(requests):
+            client.receive()
+    return View(b"".join(raw.frame(*each) for each in client.frames)).streams
 
 
-def whole(data: bytes) -> int:
-    """Where the last whole frame ends."""
-    position = 0
-    while len(data) >= position + 9 and len(data) >= (
-        end := position + 9 + int.from_bytes(data[position : position + 3], "big")
-    ):
-        position = end
-    return position
-
-
-def ended(data: bytes) -> int:
-    """How many streams the server has ended."""
-    return sum(type_ == raw.HEADERS and flags & 1 for type_, flags, _, _ in raw.frames(data[: whole(data)]))
+def ends(frame: raw.Frame) -> bool:
+    """Whether it ends a stream."""
+    return frame[0] == raw.HEADERS and bool(frame[1] & raw.END_STREAM)
 
 
 def request(stream: int, path: str, item: Item | None, *extra: tuple[str, str], end: bool = True) -> bytes:

@@ -15,7 +15,7 @@ from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import RawClient
 
 user: contextvars.ContextVar[str] = contextvars.ContextVar("user", default="nobody")
 
@@ -125,7 +125,7 @@ def test_what_a_close_sets_is_not_for_the_next_call(how):
             (name, value.replace("/test.Test/", "/shapes.Stateless/"))
             for name, value in raw.request("Expand")
         ]
-        with raw_client(hubs.address) as client:
+        with RawClient(hubs.address) as client:
             client.send(raw.headers(1, fields) + raw.data(1, raw.message(b""), raw.END_STREAM))
             connection = hubs.connection()
             # It waits for the client's window, outside of a turn.

@@ -16,8 +16,7 @@ import actorrpc
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support.hubs import Hubs, serving
-
-PATIENCE = 60
+from tests.support.waiting import PATIENCE
 
 
 def connect(hubs: Hubs) -> grpc.Channel:

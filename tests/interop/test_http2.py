@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import Message
 
-from benchmarks.http2 import Type
 from tests.interop.procedures import LARGE, LARGE_REPLY, NO, YES, large, output, reply_of
 from tests.interop.programs import program
 from tests.interop.testing_pb2 import (
@@ -27,9 +26,10 @@ from tests.interop.testing_pb2 import (
     StreamingOutputCallResponse,
 )
 from tests.interop.wiretap import wiretap
+from tests.support import raw
 from tests.support.server_process import served
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 60.0
 SERVICE = "grpc.testing.TestService"
 HEADERS = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
 
@@ -232,7 +232,7 @@ def test_curl_hears_goaway(mode: tuple[str, ...]) -> None:
             assert curl.stdout.read(len(reply)) == reply
             [(_, answered)] = tap.connections
             server.process.terminate()
-            server.wait_for(lambda: Type.GOAWAY in [frame.type for frame in answered.frames()])
+            server.wait_for(lambda: raw.GOAWAY in [type_ for type_, *_ in answered.frames()])
             curl.stdin.write(request)
             curl.stdin.flush()
             assert curl.stdout.read(len(reply)) == reply

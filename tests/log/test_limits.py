@@ -14,7 +14,7 @@ from actorrpc.hub.serving.connection import log as hub_log
 from actorrpc.log import LOGGERS, about
 from actorrpc.log.limits import LIMITS, LINES, MAX_KINDS, SECONDS, Limits
 from tests.apps.shapes import app
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import RawClient
 from tests.support.waiting import until
 
 
@@ -217,7 +217,7 @@ def test_a_server_tells_what_its_clients_caused(clock: Clock, caplog: pytest.Log
     caplog.set_level(logging.INFO, "actorrpc")
     with ExitStack() as clients, actorrpc.Server(app) as server:
         for _ in range(LINES + 3):
-            clients.enter_context(raw_client(server.address, b"nonsense"))
+            clients.enter_context(RawClient(server.address, b"nonsense"))
         until(lambda: sum(window.left_out for window in LIMITS._windows.values()) == 3, sleep=gevent.sleep)
         assert len(told(caplog, "connection ")) == LINES
         clock.now += SECONDS

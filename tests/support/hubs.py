@@ -15,10 +15,9 @@ from actorrpc.config import Config
 from actorrpc.pb import control_pb2
 from actorrpc.testing.hubs import Hubs as Joined
 from actorrpc.testing.thread import LoopThread
+from tests.support.waiting import PATIENCE
 
 T = TypeVar("T")
-
-WAIT = 60.0
 
 
 class Hubs:
@@ -46,7 +45,7 @@ class Hubs:
 
     def ask(self, question: Callable[[], T]) -> T:
         """The result of a function, called in the hubs' loop."""
-        return self._thread.ask(question, WAIT)
+        return self._thread.ask(question, PATIENCE)
 
     def wait_for(self, condition: Callable[[], T]) -> T:
         """The first true result of a condition, looked at whenever the hubs' loop comes round."""
@@ -62,7 +61,7 @@ class Hubs:
                 gevent.get_hub().loop.timer(0.001).start(watch)
 
         self.ask(watch)
-        assert done.wait(WAIT), "the condition did not come about"
+        assert done.wait(PATIENCE), "the condition did not come about"
         return found[0]
 
     def connection(self) -> Any:

@@ -22,6 +22,8 @@ HAS_PRIORITY = 0x20
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = range(1, 6)
 
 Fields = Iterable[tuple[str | bytes, str | bytes]]
+#: Type, flags, stream and payload.
+Frame = tuple[int, int, int, bytes]
 
 
 def frame(type_: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -29,14 +31,31 @@ def frame(type_: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(payload))[1:] + bytes((type_, flags)) + struct.pack(">I", stream) + payload
 
 
-def frames(data: bytes | bytearray) -> Iterator[tuple[int, int, int, bytes]]:
-    """Type, flags, stream and payload of each frame of ``data``, which must hold whole frames."""
-    data = bytes(data)
-    while data:
-        end = 9 + int.from_bytes(data[:3], "big")
-        assert len(data) >= end, "a frame that is not whole"
-        yield data[3], data[4], int.from_bytes(data[5:9], "big"), data[9:end]
-        data = data[end:]
+def frames(data: bytes | bytearray) -> Iterator[Frame]:
+    """Each frame of ``data``, which must hold whole frames."""
+    splitter = Splitter()
+    yield from splitter.split(data)
+    assert not splitter.rest, "a frame that is not whole"
+
+
+class Splitter:
+    """The frames of what comes in pieces. ``rest`` is the beginning of the next one."""
+
+    def __init__(self) -> None:
+        self.rest = b""
+
+    def split(self, data: bytes | bytearray) -> Iterator[Frame]:
+        """Those that are whole by now; all must be taken."""
+        data = self.rest + bytes(data)
+        begin = 0
+        while len(data) - begin >= 9:
+            end = begin + 9 + int.from_bytes(data[begin : begin + 3], "big")
+            if len(data) < end:
+                break
+            stream = int.from_bytes(data[begin + 5 : begin + 9], "big")
+            yield data[begin + 3], data[begin + 4], stream, data[begin + 9 : end]
+            begin = end
+        self.rest = data[begin:]
 
 
 def literal(text: str | bytes) -> bytes:

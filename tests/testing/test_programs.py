@@ -201,7 +201,7 @@ def test_children_of_a_program_have_nothing_of_its_server(folder: Path) -> None:
         from actorrpc import testing
         from server import app
         from tests.support import raw
-        from tests.support.raw_client import raw_client
+        from tests.support.raw_client import RawClient
 
         def greet(client, stream):
             fields = [(name, "/hello.Hello/Greet" if name == ":path" else value)
@@ -210,7 +210,7 @@ def test_children_of_a_program_have_nothing_of_its_server(folder: Path) -> None:
             client.wait_for(raw.HEADERS, raw.END_STREAM)
 
         with testing.serve(app) as server:
-            with raw_client(server.address) as client:
+            with RawClient(server.address) as client:
                 greet(client, 1)
                 child = os.fork()
                 if not child:
