@@ -34,8 +34,8 @@ from benchmarks.idle import table as idle_table
 from benchmarks.loads import LOADS, check_h2load
 from benchmarks.processes import BenchmarkError, Cores, server
 from benchmarks.trips import attribute
+from tests.support.processes import ROOT
 
-ROOT = Path(__file__).parents[1]
 SERVERS = ["grpcio", "grpcio.aio", "actorrpc"]
 
 REPORT = """\

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -21,8 +20,7 @@ from actorrpc.hub.calls.failures import describe
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support.hubs import Hubs, serving
-
-ROOT = Path(__file__).parents[2]
+from tests.support.processes import ROOT
 
 
 def connect(hubs: Hubs) -> grpc.Channel:

@@ -6,18 +6,21 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from actorrpc.net.addresses import parse_address
 from tests.support.waiting import PATIENCE
 
-__all__ = ["ACTORRPC", "ROOT", "actorrpc", "environment", "group_members", "is_free"]
+__all__ = ["ACTORRPC", "ROOT", "Result", "actorrpc", "environment", "group_members", "is_free", "python"]
 
 ROOT = Path(__file__).parents[2]
 ACTORRPC = (sys.executable, "-m", "actorrpc")
 
+Result = subprocess.CompletedProcess[str]
 
-def actorrpc(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+
+def actorrpc(*arguments: object, cwd: Path = ROOT) -> Result:
     """Run a command line to its end."""
     return subprocess.run(
         [*ACTORRPC, *map(str, arguments)],
@@ -26,6 +29,24 @@ def actorrpc(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         timeout=2 * PATIENCE,
+    )
+
+
+def python(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    path: Iterable[Path] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Result:
+    """Run this interpreter; ``path`` comes before the tested actorrpc on the child's ``sys.path``."""
+    modules = os.pathsep.join(map(str, (*path, ROOT)))
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": modules, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
 
 

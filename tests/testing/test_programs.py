@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.codegen.programs import ROOT, Result, python
+from tests.support.processes import ROOT, Result, python
 
 HELLO = ROOT / "examples" / "hello"
 MODULES = ("server.py", "hello_actorrpc.py", "hello_pb2.py", "hello_pb2.pyi")
