@@ -154,7 +154,7 @@ class Deaths:
 
     def _serves(self, death: Death) -> bool:
         row = self._hubs()[death.hub]
-        return row["state"] == "serving" and row["pid"] != death.pid
+        return bool(row["state"] == "serving" and row["pid"] != death.pid)
 
     def _end(self, death: Death, lost: set[Lost]) -> None:
         self._mover.hub_lives(death.hub)

@@ -228,7 +228,7 @@ class Storm:
                 after["done"] - before["done"] - done,
                 after["aborted"] - before["aborted"] - aborted,
             )
-            return max(map(abs, differences)) <= unsure
+            return bool(max(map(abs, differences)) <= unsure)
 
         try:
             self.server.wait_for(counted)

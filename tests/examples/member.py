@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE
 class Ended(Exception):
     """The Join call has ended: with this status, and these details."""
 
-    def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
+    def __init__(self, code: grpc.StatusCode, details: str | None = "") -> None:
         super().__init__(code, details)
         self.code = code
         self.details = details

@@ -65,7 +65,8 @@ def grpcio_metadata(address: str) -> None:
     with grpc.insecure_channel(address, options=[("grpc.primary_user_agent", "recorder")]) as channel:
         call = channel.unary_unary(UNARY, Item.SerializeToString, Item.FromString)
         for number in range(4):
-            metadata = [("initial", str(number)), ("trailing-bin", bytes((number, 255))), ("x-same", "same")]
+            trailing = bytes((number, 255))
+            metadata = (("initial", str(number)), ("trailing-bin", trailing), ("x-same", "same"))
             call(Item(number=number), metadata=metadata, timeout=10 + number)
         for status in (3, 5):
             try:

@@ -137,7 +137,8 @@ class Attacker(RawClient):
         elif type_ in (raw.HEADERS, raw.CONTINUATION):
             self._block += payload
             if flags & raw.END_HEADERS:
-                self.fields.setdefault(stream, {}).update(self._decoder.decode(self._block))
+                found = {str(name): str(value) for name, value in self._decoder.decode(self._block)}
+                self.fields.setdefault(stream, {}).update(found)
                 self._block = b""
         elif type_ == raw.WINDOW_UPDATE:
             self.granted[stream] += int.from_bytes(payload, "big")

@@ -17,10 +17,11 @@ def app() -> str:
     return "tests.apps.shapes:app"
 
 
-@pytest.fixture(scope="module", params=MODES.values(), ids=MODES.keys())
+@pytest.fixture(scope="module", params=list(MODES.values()), ids=list(MODES))
 def mode(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """The options that `actorrpc serve` gets."""
-    return request.param
+    options: tuple[str, ...] = request.param
+    return options
 
 
 @pytest.fixture(scope="module")

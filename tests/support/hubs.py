@@ -78,12 +78,17 @@ class Hubs:
             node.mover.move(id, target, results.append)
 
         self.ask(begin)
-        return self.wait_for(lambda: results and results[0])
+        return self.wait_for(lambda: results)[0]
 
     def close(self) -> None:
         stopped: list[None] = []
         running = [node for node in self.nodes if node._stopped is None]
-        self.ask(lambda: [node.stop(0, lambda: stopped.append(None)) for node in running])
+
+        def stop() -> None:
+            for node in running:
+                node.stop(0, lambda: stopped.append(None))
+
+        self.ask(stop)
         self.wait_for(lambda: len(stopped) == len(running))
         self._thread.stop()
 

@@ -48,7 +48,7 @@ class ServerProcess:
     ) -> None:
         # A short path, since that of a unix socket may have a hundred characters.
         self._own = None if folder else tempfile.TemporaryDirectory(prefix="actorrpc-")
-        self.folder = Path(self._own.name) if self._own else folder
+        self.folder = folder or Path(self._own.name if self._own else "")
         self.runtime_dir = self.folder / "run"
         self.address = ""
         self._last_log: str | None = None

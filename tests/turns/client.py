@@ -178,7 +178,7 @@ class Client:
         if type_ == raw.DATA and stream is not None:
             self._on_data(stream, payload)
         elif type_ == raw.HEADERS and stream is not None:
-            found = dict(self._decoder.decode(payload))
+            found = {str(name): str(value) for name, value in self._decoder.decode(payload)}
             if flags & raw.END_STREAM:
                 assert stream.status is None, "trailers twice"
                 stream.status = int(found["grpc-status"])
