@@ -1,6 +1,6 @@
 """Whatever a stranger can have a server do that serves no call, kind by kind: each has a price.
 
-``tests/hub/test_prices.py`` holds the prices, and docs/evidence/prices.md shows them;
+``tests/hub/metering/test_prices.py`` holds the prices, and docs/evidence/prices.md shows them;
 ``python -m benchmarks.prices`` measures what each takes of a hub.
 """
 
