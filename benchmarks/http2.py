@@ -1,4 +1,4 @@
-"""As much of HTTP/2 as it takes to read a recorded conversation and to repeat it (RFC 9113).
+"""As much of HTTP/2 as it takes to read a conversation and to repeat it (RFC 9113).
 
 Written for the benchmarks alone: what measures actorrpc should not rely on actorrpc's own session.
 """

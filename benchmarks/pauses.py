@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-__all__ = ["Pauses", "Trip", "attribute"]
+__all__ = ["Pauses", "RoundTrip", "pauses_of"]
 
 #: Seconds from sending to the reply, and the process of the hub that replied.
-Trip = tuple[float, int]
+RoundTrip = tuple[float, int]
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Pauses:
     unmoved: list[float]
 
 
-def attribute(trips: Sequence[Trip]) -> Pauses:
+def pauses_of(trips: Sequence[RoundTrip]) -> Pauses:
     """Tell round trips with a move from those without.
 
     A move falls in the round trip with the first reply from another hub: either the source held the ball

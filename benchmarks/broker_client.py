@@ -15,13 +15,13 @@ from actorrpc.ipc.framing import FrameReader, encode
 from actorrpc.pb.admin_pb2 import Reply, Request
 from benchmarks.processes import BenchmarkError
 
-__all__ = ["Broker"]
+__all__ = ["BrokerClient"]
 
 #: Nothing that is asked takes this long.
 _TIMEOUT = 30.0
 
 
-class Broker:
+class BrokerClient:
     """One connection to the broker's socket. Moves may be asked for without waiting for their ends.
 
     What the broker or a hub refuses raises BenchmarkError.
@@ -120,7 +120,7 @@ class Broker:
             raise BenchmarkError(reply.error)
         return reply
 
-    def __enter__(self) -> Broker:
+    def __enter__(self) -> BrokerClient:
         return self
 
     def __exit__(

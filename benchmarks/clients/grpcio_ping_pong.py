@@ -19,11 +19,11 @@ from time import perf_counter
 
 import grpc
 
-from benchmarks.broker import Broker
+from benchmarks.broker_client import BrokerClient
 from benchmarks.gen.bench_pb2 import Ball, Place, Size
 from benchmarks.gen.bench_pb2_grpc import TravellerStub
+from benchmarks.pauses import RoundTrip
 from benchmarks.processes import BenchmarkError
-from benchmarks.trips import Trip
 
 #: A move that has not shown after so many seconds never will.
 _MOVE_TIMEOUT = 20.0
@@ -32,13 +32,13 @@ _WARM_UP_TRIPS = 200
 _WARM_UP_MOVES = 4
 
 
-class Rally:
+class PingPong:
     """The stream, and the round trips on it so far."""
 
     def __init__(self, stub: TravellerStub, timeout: float) -> None:
         self._balls: SimpleQueue[Ball | None] = SimpleQueue()
         self._places = stub.Rally(iter(self._balls.get, None), timeout=timeout)
-        self.trips: list[Trip] = []
+        self.trips: list[RoundTrip] = []
 
     def trip(self) -> int:
         """Make a round trip. Returns the process that answered."""
@@ -55,32 +55,34 @@ class Rally:
             raise ValueError("a reply too many")
 
 
-def play(rally: Rally, broker: Broker, connection: str, pids: list[int], moves: int, between: int) -> None:
+def play(
+    ping_pong: PingPong, broker: BrokerClient, connection: str, pids: list[int], moves: int, between: int
+) -> None:
     """Make ``between`` round trips, have the connection moved in one that follows, and so on."""
     for _ in range(_WARM_UP_TRIPS):
-        rally.trip()
+        ping_pong.trip()
     for number in range(_WARM_UP_MOVES + moves):
         if number == _WARM_UP_MOVES:
-            rally.trips.clear()
+            ping_pong.trips.clear()
         for _ in range(between):
-            pid = rally.trip()
-        usual = min(seconds for seconds, _ in rally.trips[-between:])
+            pid = ping_pong.trip()
+        usual = min(seconds for seconds, _ in ping_pong.trips[-between:])
         broker.ask_to_move(connection, 1 - pids.index(pid))
         _spin(random.uniform(0, usual))
-        _await_move(rally, broker, pid)
+        _await_move(ping_pong, broker, pid)
     for _ in range(between):
-        rally.trip()
+        ping_pong.trip()
 
 
-def _await_move(rally: Rally, broker: Broker, before: int) -> None:
+def _await_move(ping_pong: PingPong, broker: BrokerClient, before: int) -> None:
     """Make round trips until one was answered by another hub."""
     deadline = perf_counter() + _MOVE_TIMEOUT
-    while (pid := rally.trip()) == before and not broker.has_said():
+    while (pid := ping_pong.trip()) == before and not broker.has_said():
         if perf_counter() > deadline:
             raise ValueError("a move did not show in the replies")
     broker.moved()
     if pid == before:  # it was over between two round trips
-        pid = rally.trip()
+        pid = ping_pong.trip()
     if pid == before:
         raise ValueError("the hub that has moved the connection still answers")
 
@@ -92,20 +94,20 @@ def _spin(seconds: float) -> None:
         pass
 
 
-def run(options: argparse.Namespace) -> list[Trip]:
-    with grpc.insecure_channel(options.address) as channel, Broker(options.broker) as broker:
+def run(options: argparse.Namespace) -> list[RoundTrip]:
+    with grpc.insecure_channel(options.address) as channel, BrokerClient(options.broker) as broker:
         stub = TravellerStub(channel)
         place: Place = stub.Pack(Size(bytes=options.bytes))
         rows = [row for row in broker.connections() if row["peer"] == place.peer]
         if len(rows) != 1:
             raise ValueError(f"{len(rows)} connections come from {place.peer}")
         pids = [hub["pid"] for hub in broker.status()["hubs"]]
-        rally = Rally(stub, options.timeout)
+        ping_pong = PingPong(stub, options.timeout)
         gc.collect()
         gc.disable()  # its pauses are not the server's
-        play(rally, broker, rows[0]["id"], pids, options.moves, options.between)
-        rally.end()
-        return rally.trips
+        play(ping_pong, broker, rows[0]["id"], pids, options.moves, options.between)
+        ping_pong.end()
+        return ping_pong.trips
 
 
 def main() -> None:
@@ -120,7 +122,7 @@ def main() -> None:
     try:
         trips = run(options)
     except (grpc.RpcError, BenchmarkError, OSError, ValueError) as error:
-        sys.exit(f"the rally failed: {error}")
+        sys.exit(f"the ping-pong failed: {error}")
     print(json.dumps(trips))
 
 

@@ -21,7 +21,7 @@ from benchmarks.gen.bench_actorrpc import TravellerBase
 from benchmarks.gen.bench_pb2 import Ball, Place, Size
 from benchmarks.http2 import END_HEADERS, END_STREAM, PREFACE, Frame, Type
 
-__all__ = ["CARGOES", "Cargo"]
+__all__ = ["HEAVY_CONNECTIONS", "HeavyConnection"]
 
 _ROOM = 2**30
 
@@ -44,7 +44,7 @@ def _user(call: actorrpc.Call[Any]) -> str:
     return str(call.metadata.get("user", ""))
 
 
-class Cargo:
+class HeavyConnection:
     """A connection of hub 0, and hub 1, which it may move to."""
 
     def __init__(self) -> None:
@@ -170,24 +170,24 @@ class Cargo:
 
 
 #: How they are called, and how they are made.
-CARGOES: dict[str, Callable[[Cargo], None]] = {
-    "a state of 16 kB": lambda cargo: cargo.state(16_000),
-    "a state of 1 MB": lambda cargo: cargo.state(1_000_000),
-    "a state of 16 MB": lambda cargo: cargo.state(16_000_000),
-    "1,000 calls": lambda cargo: cargo.calls(1000),
-    "1,000 calls, 40 fields, all the same": lambda cargo: cargo.calls(1000, 40),
-    "1,000 calls, 40 fields of their own": lambda cargo: cargo.calls(1000, 40, same=False),
-    "1,000 calls, 440 fields of their own": lambda cargo: cargo.calls(1000, 440, same=False),
-    "5,000 calls": lambda cargo: cargo.calls(5000),
-    "10,000 messages of 0 B": lambda cargo: cargo.messages(10_000, 0),
-    "10,000 messages of 1 kB": lambda cargo: cargo.messages(10_000, 1000),
-    "100 incomplete messages of 64 kB": lambda cargo: cargo.incomplete(100, 64_000),
-    "100 × 64 kB that are unsent": lambda cargo: cargo.unsent(100, 64_000),
-    "1,000 users": lambda cargo: cargo.users(1000),
-    "1,000 users with 1,000 calls": lambda cargo: cargo.users(1000, 1000),
-    "4,000 subscriptions": lambda cargo: cargo.subscriptions(4000),
-    "20 notes on each of 1,000 calls": lambda cargo: cargo.notes(1000, 20),
-    "20 trailing fields on 1,000 calls": lambda cargo: cargo.metadata(1000, 20),
+HEAVY_CONNECTIONS: dict[str, Callable[[HeavyConnection], None]] = {
+    "a state of 16 kB": lambda heavy: heavy.state(16_000),
+    "a state of 1 MB": lambda heavy: heavy.state(1_000_000),
+    "a state of 16 MB": lambda heavy: heavy.state(16_000_000),
+    "1,000 calls": lambda heavy: heavy.calls(1000),
+    "1,000 calls, 40 fields, all the same": lambda heavy: heavy.calls(1000, 40),
+    "1,000 calls, 40 fields of their own": lambda heavy: heavy.calls(1000, 40, same=False),
+    "1,000 calls, 440 fields of their own": lambda heavy: heavy.calls(1000, 440, same=False),
+    "5,000 calls": lambda heavy: heavy.calls(5000),
+    "10,000 messages of 0 B": lambda heavy: heavy.messages(10_000, 0),
+    "10,000 messages of 1 kB": lambda heavy: heavy.messages(10_000, 1000),
+    "100 incomplete messages of 64 kB": lambda heavy: heavy.incomplete(100, 64_000),
+    "100 × 64 kB that are unsent": lambda heavy: heavy.unsent(100, 64_000),
+    "1,000 users": lambda heavy: heavy.users(1000),
+    "1,000 users with 1,000 calls": lambda heavy: heavy.users(1000, 1000),
+    "4,000 subscriptions": lambda heavy: heavy.subscriptions(4000),
+    "20 notes on each of 1,000 calls": lambda heavy: heavy.notes(1000, 20),
+    "20 trailing fields on 1,000 calls": lambda heavy: heavy.metadata(1000, 20),
 }
 
 

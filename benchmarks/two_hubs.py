@@ -14,11 +14,11 @@ from actorrpc.broker.admin import ask
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from benchmarks.accounting import cpu_seconds
-from benchmarks.broker import Broker
+from benchmarks.broker_client import BrokerClient
 from benchmarks.burden import burden
 from benchmarks.processes import BenchmarkError, pin, server
 
-__all__ = ["BUSY", "Pair", "Placement", "busy", "pair"]
+__all__ = ["BUSY", "Placement", "TwoHubs", "busy", "two_hubs"]
 
 #: The share of its core that a busy hub takes, with all it does.
 BUSY = 0.7
@@ -58,13 +58,13 @@ class Placement(NamedTuple):
         return f"{hubs}, broker on {self.broker}, client on {self.client}"
 
 
-class Pair(NamedTuple):
+class TwoHubs(NamedTuple):
     """Hubs 0 and 1, which serve."""
 
     address: str
     #: The path of the broker's socket.
     socket: str
-    broker: Broker
+    broker: BrokerClient
     pids: list[int]
 
     def cpu_seconds(self) -> list[float]:
@@ -78,7 +78,7 @@ class Pair(NamedTuple):
 
 
 @contextmanager
-def pair(placement: Placement, *, prepares: Path | None = None) -> Iterator[Pair]:
+def two_hubs(placement: Placement, *, prepares: Path | None = None) -> Iterator[TwoHubs]:
     """Start two hubs, and stop them at the end of the block; nothing is left of them then.
 
     With ``prepares`` they note there how many bytes each PREPARE has.
@@ -89,48 +89,48 @@ def pair(placement: Placement, *, prepares: Path | None = None) -> Iterator[Pair
         try:
             with (
                 server("actorrpc_hubs", placement.broker, directory.path, *options) as running,
-                Broker(directory.socket_path) as broker,
+                BrokerClient(directory.socket_path) as broker,
             ):
                 pids = [hub["pid"] for hub in broker.status()["hubs"]]
                 for pid, core in zip(pids, placement.hubs or (), strict=bool(placement.hubs)):
                     pin(pid, core)
-                yield Pair(running.address, directory.socket_path, broker, pids)
+                yield TwoHubs(running.address, directory.socket_path, broker, pids)
         finally:
             with suppress(ConfigError, ask.NoAnswer):  # there is none, which is the rule
                 ask.stop(directory)
 
 
 @contextmanager
-def busy(pair: Pair, placement: Placement) -> Iterator[None]:
+def busy(hubs: TwoHubs, placement: Placement) -> Iterator[None]:
     """Keep both hubs busy in the block, with calls of h2load that work and wait."""
-    with burden(pair.address, BUSY, _BURDENS, placement.broker) as process:
-        _share_out(pair)
-        _await_load(pair)
+    with burden(hubs.address, BUSY, _BURDENS, placement.broker) as process:
+        _share_out(hubs)
+        _await_load(hubs)
         yield
         if process.poll() is not None:
             raise BenchmarkError("h2load has ended before it was told to")
 
 
-def _share_out(pair: Pair) -> None:
+def _share_out(hubs: TwoHubs) -> None:
     """Have half of the burdens on each hub, whatever SO_REUSEPORT made of them."""
     deadline = monotonic() + _CONNECT_TIMEOUT
-    while len(burdens := pair.connections("bench.Burden")) < _BURDENS:
+    while len(burdens := hubs.connections("bench.Burden")) < _BURDENS:
         if monotonic() > deadline:
             raise BenchmarkError(f"h2load has {len(burdens)} of its {_BURDENS} connections")
         sleep(0.05)
     on_hub = [[id for id, hub in burdens if hub == each] for each in (0, 1)]
     fuller = 0 if len(on_hub[0]) > len(on_hub[1]) else 1
     excess = on_hub[fuller][_BURDENS // 2 :]
-    pair.broker.move_all(((id, 1 - fuller) for id in excess), _MOVE_WINDOW)
+    hubs.broker.move_all(((id, 1 - fuller) for id in excess), _MOVE_WINDOW)
 
 
-def _await_load(pair: Pair) -> None:
+def _await_load(hubs: TwoHubs) -> None:
     """Wait until the load is what it should be, or as near as this machine gets."""
     deadline = monotonic() + _APPROACH
     while monotonic() < deadline:
-        before, began = pair.cpu_seconds(), monotonic()
+        before, began = hubs.cpu_seconds(), monotonic()
         sleep(_READING)
         elapsed = monotonic() - began
-        shares = [(b - a) / elapsed for a, b in zip(before, pair.cpu_seconds(), strict=True)]
+        shares = [(b - a) / elapsed for a, b in zip(before, hubs.cpu_seconds(), strict=True)]
         if all(abs(share - BUSY) <= _NEAR for share in shares):
             return

@@ -1,6 +1,6 @@
 """What no handoff can be faster than: a descriptor and 1 kB to another process, and its word that they came.
 
-    python -m benchmarks.floor 1000
+    python -m benchmarks.descriptor_passing 1000
 
 Two processes, which do nothing else and block; each on a core of its own if two are given with --cores.
 Prints the seconds of each round trip as a JSON list.
@@ -28,7 +28,7 @@ _WARM_UP = 100
 def round_trips(count: int, cores: Sequence[int] | None) -> list[float]:
     """Seconds of so many round trips between two new processes."""
     options = [f"--cores={','.join(map(str, cores))}"] if cores else []
-    found = json.loads(run(python("benchmarks.floor", str(count), *options), timeout=60))
+    found = json.loads(run(python("benchmarks.descriptor_passing", str(count), *options), timeout=60))
     assert isinstance(found, list)
     return found
 

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.percentile import percentile
-from benchmarks.broker import Broker
+from benchmarks.broker_client import BrokerClient
 from benchmarks.processes import BenchmarkError, pin, python, server
 
-__all__ = ["Arena", "Called", "Workload", "arena"]
+__all__ = ["Called", "PolicyHubs", "Workload", "policy_hubs"]
 
 #: How long clients may take to connect, and to end after their time.
 _CONNECT_TIMEOUT = 60.0
@@ -54,10 +54,10 @@ class Called(NamedTuple):
         return percentile([took for _, _, took in self.calls], percent)
 
 
-class Arena:
+class PolicyHubs:
     """A broker and its hubs, each hub on a core of its own."""
 
-    def __init__(self, address: str, broker: Broker, pids: Sequence[int]) -> None:
+    def __init__(self, address: str, broker: BrokerClient, pids: Sequence[int]) -> None:
         self.address = address
         self.broker = broker
         #: Of the hubs' processes, by hub.
@@ -111,17 +111,20 @@ class Arena:
 
 
 @contextmanager
-def arena(policy: str, hubs: int, *options: str) -> Iterator[Arena]:
+def policy_hubs(policy: str, hubs: int, *options: str) -> Iterator[PolicyHubs]:
     """Start hubs, each pinned to a core if there are as many; nothing is left at the end of the block."""
     with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
         directory = RuntimeDir(os.path.join(folder, "run"))
         arguments = [directory.path, f"--hubs={hubs}", f"--policy={policy}", *options]
-        with server("actorrpc_hubs", None, *arguments) as running, Broker(directory.socket_path) as broker:
+        with (
+            server("actorrpc_hubs", None, *arguments) as running,
+            BrokerClient(directory.socket_path) as broker,
+        ):
             pids = [hub["pid"] for hub in broker.status()["hubs"]]
             # The first core is the clients', where there are enough.
             for pid, core in zip(pids, sorted(os.sched_getaffinity(0), reverse=True), strict=False):
                 pin(pid, core)
-            yield Arena(running.address, broker, pids)
+            yield PolicyHubs(running.address, broker, pids)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Connections that repeat what a grpcio client sent: thousands of them for the price of their sockets.
 
-A real client is recorded against the very server that is measured. What it sent from the preface to the
+A real client is heard as it talks to the very server that is measured. What it sent from the preface to the
 end of its first request is sent again on each connection, metadata and all; what HTTP/2 wants answered
 (SETTINGS and PING) is answered as it comes.
 """
@@ -12,11 +12,11 @@ import socket
 from hpack import Decoder
 
 from actorrpc.net.addresses import parse_address
+from benchmarks.conversation import Conversation, conversation
 from benchmarks.http2 import ACK, END_HEADERS, END_STREAM, PREFACE, Frame, Type, split
 from benchmarks.processes import BenchmarkError, python, run
-from benchmarks.recording import Recording, recording
 
-__all__ = ["IdleConnection", "record_opening"]
+__all__ = ["IdleConnection", "grpcio_opening"]
 
 #: Seconds without a byte after which a connection counts as lost.
 _TIMEOUT = 10.0
@@ -26,23 +26,23 @@ _READ_BYTES = 65536
 _CARRIES_END = (Type.DATA, Type.HEADERS)
 
 
-def record_opening(server: str) -> bytes:
+def grpcio_opening(server: str) -> bytes:
     """What a grpcio client sends to a server until its first call, to Counter.Add, is on its way."""
-    with recording(server) as recorded:
-        command = python("benchmarks.clients.grpcio_calls", recorded.address, "--service=Counter")
+    with conversation(server) as heard:
+        command = python("benchmarks.clients.grpcio_calls", heard.address, "--service=Counter")
         run(command, timeout=30)
-    return _opening(recorded)
+    return _opening(heard)
 
 
-def _opening(recorded: Recording) -> bytes:
+def _opening(heard: Conversation) -> bytes:
     opening = PREFACE
-    for frame in recorded.frames():
+    for frame in heard.frames():
         if frame.type in (Type.SETTINGS, Type.PING) and frame.flags & ACK:
             continue  # said live
         opening += frame.to_bytes()
         if frame.type in _CARRIES_END and frame.flags & END_STREAM:
             return opening
-    raise BenchmarkError("the recorded client sent no whole request")
+    raise BenchmarkError("the client sent no whole request")
 
 
 class IdleConnection:
