@@ -14,8 +14,8 @@ from actorrpc.broker.admin import ask
 from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from benchmarks.accounting import cpu_seconds
+from benchmarks.background_load import background_load
 from benchmarks.broker_client import BrokerClient
-from benchmarks.burden import burden
 from benchmarks.processes import BenchmarkError, pin, server
 
 __all__ = ["BUSY", "Placement", "TwoHubs", "busy", "two_hubs"]
@@ -28,7 +28,7 @@ _APPROACH = 10.0
 _READING = 0.5
 
 #: Connections that keep both hubs busy, with a call in flight on each.
-_BURDENS = 16
+_LOADED = 16
 _MOVE_WINDOW = 8
 _CONNECT_TIMEOUT = 10.0
 
@@ -103,7 +103,7 @@ def two_hubs(placement: Placement, *, prepares: Path | None = None) -> Iterator[
 @contextmanager
 def busy(hubs: TwoHubs, placement: Placement) -> Iterator[None]:
     """Keep both hubs busy in the block, with calls of h2load that work and wait."""
-    with burden(hubs.address, BUSY, _BURDENS, placement.broker) as process:
+    with background_load(hubs.address, BUSY, _LOADED, placement.broker) as process:
         _share_out(hubs)
         _await_load(hubs)
         yield
@@ -112,15 +112,15 @@ def busy(hubs: TwoHubs, placement: Placement) -> Iterator[None]:
 
 
 def _share_out(hubs: TwoHubs) -> None:
-    """Have half of the burdens on each hub, whatever SO_REUSEPORT made of them."""
+    """Have half of the loaded connections on each hub, whatever SO_REUSEPORT made of them."""
     deadline = monotonic() + _CONNECT_TIMEOUT
-    while len(burdens := hubs.connections("bench.Burden")) < _BURDENS:
+    while len(loaded := hubs.connections("bench.Burden")) < _LOADED:
         if monotonic() > deadline:
-            raise BenchmarkError(f"h2load has {len(burdens)} of its {_BURDENS} connections")
+            raise BenchmarkError(f"h2load has {len(loaded)} of its {_LOADED} connections")
         sleep(0.05)
-    on_hub = [[id for id, hub in burdens if hub == each] for each in (0, 1)]
+    on_hub = [[id for id, hub in loaded if hub == each] for each in (0, 1)]
     fuller = 0 if len(on_hub[0]) > len(on_hub[1]) else 1
-    excess = on_hub[fuller][_BURDENS // 2 :]
+    excess = on_hub[fuller][_LOADED // 2 :]
     hubs.broker.move_all(((id, 1 - fuller) for id in excess), _MOVE_WINDOW)
 
 

@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from benchmarks.gen.bench_pb2 import Share
 from benchmarks.processes import on_core
 
-__all__ = ["burden"]
+__all__ = ["background_load"]
 
 
 @contextmanager
-def burden(
+def background_load(
     address: str, share: float, connections: int, core: int | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Keep a call in flight on so many connections in the block, each call told of a share of one core.
