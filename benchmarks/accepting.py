@@ -32,9 +32,9 @@ from actorrpc.broker.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from actorrpc.percentile import percentile
 from benchmarks.accounting import cpu_seconds
-from benchmarks.broker import Broker
+from benchmarks.broker_client import BrokerClient
+from benchmarks.idle_connections import IdleConnection, grpcio_opening
 from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm, server
-from benchmarks.replay import IdleConnection, record_opening
 
 MODES = ("reuseport", "acceptor")
 
@@ -67,15 +67,15 @@ class Line:
             try:
                 with (
                     server("actorrpc_hubs", None, directory.path, *options) as running,
-                    Broker(directory.socket_path) as broker,
+                    BrokerClient(directory.socket_path) as broker,
                 ):
                     self._measure(running.address, broker)
             finally:
                 with suppress(ConfigError, ask.NoAnswer):  # there is none, which is the rule
                     ask.stop(directory)
 
-    def _measure(self, address: str, broker: Broker) -> None:
-        opening = record_opening(address)
+    def _measure(self, address: str, broker: BrokerClient) -> None:
+        opening = grpcio_opening(address)
         with ExitStack() as opened:
             for _ in range(_WARM_UP):
                 opened.callback(IdleConnection(address, opening).close)

@@ -84,7 +84,7 @@ class Comparison:
         )
         if self.timeout_changes is not None:
             changes = f"{self.timeout_changes:.0%} of calls had another grpc-timeout than the call before"
-            lines.append(f"On a recorded connection {changes}.")
+            lines.append(f"On one connection {changes}.")
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:

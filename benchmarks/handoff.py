@@ -29,13 +29,13 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
 from actorrpc.percentile import percentile
-from benchmarks import figures, floor
+from benchmarks import descriptor_passing, figures
 from benchmarks.figures import Figure
 from benchmarks.gen.bench_pb2 import Count
-from benchmarks.pair import BUSY, Pair, Placement, busy, pair
+from benchmarks.idle_connections import IdleConnection, grpcio_opening
+from benchmarks.pauses import Pauses, pauses_of
 from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm, python, run
-from benchmarks.replay import IdleConnection, record_opening
-from benchmarks.trips import Pauses, attribute
+from benchmarks.two_hubs import BUSY, Placement, TwoHubs, busy, two_hubs
 
 #: Sizes of states: how they are called, and how many moves there are of one for each of `--moves`.
 SIZES = {100: ("100 B", 1.0), 16_000: ("16 kB", 1.0), 1_000_000: ("1 MB", 0.2), 32_000_000: ("32 MB", 0.03)}
@@ -59,7 +59,7 @@ _FLOOR_TRIPS = 2000
 
 #: Open files that are not connections: libraries, pipes, epoll, listeners, links.
 _OTHER_DESCRIPTORS = 200
-_RALLY_TIMEOUT = 600.0
+_PING_PONG_TIMEOUT = 600.0
 
 #: Seconds until connections that have been moved must be there.
 _ARRIVAL = 10.0
@@ -107,12 +107,12 @@ class Run:
         self._floors.rounds.append(at_rest.rounds[-1] / self._floor.rounds[-1])
 
     def _measure_floor(self) -> None:
-        trips = floor.round_trips(_FLOOR_TRIPS, self._placement.hubs)
+        trips = descriptor_passing.round_trips(_FLOOR_TRIPS, self._placement.hubs)
         self._note(self._floor, percentile(trips, 50) * 1e3)
 
     def _measure_pauses(self, number: int) -> None:
         for load in _rotated(self._loads, number):
-            with pair(self._placement) as hubs, ExitStack() as loaded:
+            with two_hubs(self._placement) as hubs, ExitStack() as loaded:
                 if load == "busy":
                     loaded.enter_context(busy(hubs, self._placement))
                 before, began = hubs.cpu_seconds(), monotonic()
@@ -123,24 +123,24 @@ class Run:
                 if load == "busy":
                     self._note(self._busy, 100 * used / elapsed / len(hubs.pids))
 
-    def _measure_pause(self, hubs: Pair, size: int, load: str) -> None:
+    def _measure_pause(self, hubs: TwoHubs, size: int, load: str) -> None:
         moves = max(_FEWEST, round(self._options.moves * SIZES[size][1]))
-        found = self._rally(hubs, size, moves)
+        found = self._ping_pong(hubs, size, moves)
         for figure, percent in zip(self._pauses[size, load], (50, 99), strict=True):
             figure.beside.append(percentile(found.unmoved, percent) * 1e3)
             self._note(figure, percentile(found.extra, percent) * 1e3)
 
-    def _rally(self, hubs: Pair, size: int, moves: int) -> Pauses:
-        command = python("benchmarks.clients.grpcio_rally", hubs.address, hubs.socket)
+    def _ping_pong(self, hubs: TwoHubs, size: int, moves: int) -> Pauses:
+        command = python("benchmarks.clients.grpcio_ping_pong", hubs.address, hubs.socket)
         command += [f"--bytes={size}", f"--moves={moves}", f"--between={self._options.between}"]
-        trips = json.loads(run(command, self._placement.client, timeout=_RALLY_TIMEOUT))
-        found = attribute([(seconds, pid) for seconds, pid in trips])
+        trips = json.loads(run(command, self._placement.client, timeout=_PING_PONG_TIMEOUT))
+        found = pauses_of([(seconds, pid) for seconds, pid in trips])
         if len(found.extra) != moves:
             raise BenchmarkError(f"{moves} moves were made, and {len(found.extra)} are seen in the replies")
         return found
 
     def _measure_rate(self) -> None:
-        with pair(self._placement) as hubs, _crowd(hubs, _SHUTTLED):
+        with two_hubs(self._placement) as hubs, _crowd(hubs, _SHUTTLED):
             connections = hubs.connections("bench.Counter")
             hubs.broker.shuttle(connections, _SHUTTLED, _WINDOW)  # a warm-up
             connections = hubs.connections("bench.Counter")
@@ -149,7 +149,7 @@ class Run:
 
     def _measure_drain(self) -> None:
         count = self._options.connections
-        with pair(self._placement) as hubs, _crowd(hubs, count) as crowd:
+        with two_hubs(self._placement) as hubs, _crowd(hubs, count) as crowd:
             on_hub_1 = [id for id, hub in hubs.connections("bench.Counter") if hub == 1]
             hubs.broker.move_all(((id, 0) for id in on_hub_1), _WINDOW)
             found = _gathered(hubs, count)
@@ -159,7 +159,7 @@ class Run:
     def _measure_prepare(self) -> None:
         with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
             notes = Path(folder, "prepares")
-            with pair(self._placement, prepares=notes) as hubs, _crowd(hubs, _WEIGHED):
+            with two_hubs(self._placement, prepares=notes) as hubs, _crowd(hubs, _WEIGHED):
                 hubs.broker.shuttle(hubs.connections("bench.Counter"), _WEIGHED, 1)
             sizes = [int(line) for line in notes.read_text().split()]
         if len(sizes) != _WEIGHED:
@@ -171,7 +171,7 @@ class Run:
         _progress(f"round {len(figure.rounds)}: {figure.title}: {value:.4g} {figure.unit}")
 
 
-def _gathered(hubs: Pair, count: int) -> list[tuple[str, int]]:
+def _gathered(hubs: TwoHubs, count: int) -> list[tuple[str, int]]:
     """All connections, once hub 0 has them. A move is done when the socket is on its way: the hub that it
     goes to may not have read it yet."""
     give_up = monotonic() + _ARRIVAL
@@ -200,9 +200,9 @@ def _title(size: int, load: str) -> str:
 
 
 @contextmanager
-def _crowd(hubs: Pair, count: int) -> Iterator[list[IdleConnection]]:
+def _crowd(hubs: TwoHubs, count: int) -> Iterator[list[IdleConnection]]:
     """Connections that have made one call, as grpcio does, and are idle."""
-    opening = record_opening(hubs.address)
+    opening = grpcio_opening(hubs.address)
     with ExitStack() as opened:
         crowd = []
         for _ in range(count):

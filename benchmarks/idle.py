@@ -26,8 +26,8 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
 from benchmarks.accounting import memory_bytes
+from benchmarks.idle_connections import IdleConnection, grpcio_opening
 from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm, server
-from benchmarks.replay import IdleConnection, record_opening
 
 #: Names of servers, and their programs in benchmarks/servers.
 SERVERS = {"grpcio": "grpcio_sync", "actorrpc": "actorrpc_one"}
@@ -59,7 +59,7 @@ class Usage:
 def measure(name: str, warm_up: int, connections: int, batches: int) -> Usage:
     """Open connections to a new server and weigh them. Raises BenchmarkError if one of them fails."""
     with server(SERVERS[name]) as running, ExitStack() as opened:
-        opening = record_opening(running.address)
+        opening = grpcio_opening(running.address)
         connected: list[IdleConnection] = []
         weights = []
         size = connections // batches

@@ -30,7 +30,7 @@ import grpc
 
 from actorrpc.hub.metering.usage import Meter, Usage
 from benchmarks import figures
-from benchmarks.burden import burden
+from benchmarks.background_load import background_load
 from benchmarks.figures import Figure
 from benchmarks.gen.bench_pb2 import Note
 from benchmarks.gen.bench_pb2_grpc import EchoStub
@@ -92,7 +92,7 @@ def burdens(address: str, cores: Cores) -> Iterator[None]:
     """Keep a call in flight on each connection of ``BURDENS`` in the block."""
     with ExitStack() as running:
         for share, count in BURDENS.items():
-            running.enter_context(burden(address, share, count, cores.client))
+            running.enter_context(background_load(address, share, count, cores.client))
         yield
 
 

@@ -31,8 +31,8 @@ from actorrpc.hub.moving.move_cost import Cost, MoveCosts, price
 from actorrpc.hub.moving.snapshot import thaw
 from actorrpc.pb.control_pb2 import Prepare
 from benchmarks import figures
-from benchmarks.cargo import CARGOES, Cargo
 from benchmarks.figures import Figure
+from benchmarks.heavy_connections import HEAVY_CONNECTIONS, HeavyConnection
 
 #: By what factor an estimate may be off, where the move takes so many seconds or more: less stops nobody.
 _OFF, _FROM = 2.5, 0.005
@@ -54,16 +54,16 @@ class Kind:
         return [self.source, self.target, self.weighing, self.priced, self.learnt]
 
     def measure(self, costs: MoveCosts) -> None:
-        cargo = Cargo()
+        heavy = HeavyConnection()
         try:
-            CARGOES[self.name](cargo)
+            HEAVY_CONNECTIONS[self.name](heavy)
             began = thread_time()
-            cargo.source.weigh(cargo.connection)
-            told = price(contents(cargo.connection))
+            heavy.source.weigh(heavy.connection)
+            told = price(contents(heavy.connection))
             self.weighing.rounds.append((thread_time() - began) * 1e3)
-            took = _move(cargo)
+            took = _move(heavy)
         finally:
-            cargo.close()
+            heavy.close()
         for figure, seconds in ((self.source, took.freeze), (self.target, took.thaw)):
             figure.rounds.append(seconds * 1e3)
         self.priced.rounds.append(told.total / took.total)
@@ -78,11 +78,11 @@ class Kind:
                 figure.goal, figure.at_least = (_OFF, False) if figure.median >= 1 else (1 / _OFF, True)
 
 
-def _move(cargo: Cargo) -> Cost:
+def _move(heavy: HeavyConnection) -> Cost:
     """Move it as two hubs do; returns what each has computed."""
-    target, costs = cargo.target, MoveCosts()
-    departure, prepare = Departure(cargo.connection, costs), Prepare()
-    cargo.on_loop(departure.quiesce, lambda: None)
+    target, costs = heavy.target, MoveCosts()
+    departure, prepare = Departure(heavy.connection, costs), Prepare()
+    heavy.on_loop(departure.quiesce, lambda: None)
     ours, theirs = socket.socketpair()
     with ours:
         began = thread_time()
@@ -94,10 +94,10 @@ def _move(cargo: Cargo) -> Cost:
                 arrival = Arrival(thaw(target, target.resources, costs, arrived), target.adopt)
             thawing = thread_time() - began
         began = thread_time()
-        cargo.on_loop(departure.release)
+        heavy.on_loop(departure.release)
         freezing += thread_time() - began
         began = thread_time()
-        cargo.on_loop(arrival.serve, theirs.detach())
+        heavy.on_loop(arrival.serve, theirs.detach())
         thawing += thread_time() - began
         gevent.sleep(0)
     return Cost(freezing, thawing)
@@ -121,7 +121,7 @@ def _options() -> argparse.Namespace:
 
 def main() -> int:
     options = _options()
-    kinds = [Kind(name) for name in CARGOES if all(word in name for word in options.only)]
+    kinds = [Kind(name) for name in HEAVY_CONNECTIONS if all(word in name for word in options.only)]
     if not kinds:
         print("move_cost: there is no such kind", file=sys.stderr)
         return 2

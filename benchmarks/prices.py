@@ -2,9 +2,9 @@
 
     python -m benchmarks.prices
 
-Each kind of ``tests/hostile/kinds.py`` is sent on one connection, by the thousand, to a server whose flood
-budget has no end. A unit of the price stands for a microsecond of a hub, or more: the last column is price by
-CPU. Prints the table of docs/evidence/prices.md, whose prices a test holds.
+Each kind of ``tests/support/priced_kinds.py`` is sent on one connection, by the thousand, to a server whose
+flood budget has no end. A unit of the price stands for a microsecond of a hub, or more: the last column is
+price by CPU. Prints the table of docs/evidence/prices.md, whose prices a test holds.
 
 Exit status: 2 if something could not be measured.
 """
@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -23,13 +22,12 @@ from statistics import median
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
-from actorrpc.net.addresses import parse_address
 from benchmarks.accounting import TICK, cpu_seconds
 from benchmarks.processes import BenchmarkError, Cores, Server, end_on_sigterm, server
-from tests.hostile.kinds import KINDS, Kind, documented_prices, ids_of
-from tests.wire import raw
+from tests.support import raw
+from tests.support.priced_kinds import KINDS, Kind, documented_prices, ids_of
+from tests.support.raw_client import RawClient
 
-_TIMEOUT = 60.0
 _SENTINEL = b"\0benchm\0"
 _BATCH = 200
 
@@ -51,14 +49,12 @@ class _Stranger:
     been answered, and so have its calls. (A hub answers the PING while they wait for their turns.)"""
 
     def __init__(self, address: str, kind: Kind) -> None:
-        self._sock = socket.create_connection(parse_address(address), _TIMEOUT)
+        self._client = RawClient(address, raw.OPEN + raw.window_update(0, 1 << 24) + kind.begin)
         self._kind = kind
         self._count = 0
         #: Calls whose end the server has not told. Of those that the client resets it tells none.
         self._open: set[int] = set()
         self._hears = not any(type_ == raw.RST_STREAM for type_, _, _, _ in raw.frames(kind.write(1)))
-        self._rest = b""
-        self._sock.sendall(raw.OPEN + raw.window_update(0, 1 << 24) + kind.begin)
 
     def send(self, count: int) -> int:
         """Send so many, and wait until they have been dealt with. Returns their bytes."""
@@ -69,7 +65,7 @@ class _Stranger:
             size += len(data)
             if self._hears:
                 self._open.update(range(ids_of(self._kind, begin), ids_of(self._kind, numbers.stop), 2))
-            self._sock.sendall(data + raw.frame(raw.PING, 0, 0, _SENTINEL))
+            self._client.send(data + raw.frame(raw.PING, 0, 0, _SENTINEL))
             self._read()
         self._count += count
         return size
@@ -77,28 +73,17 @@ class _Stranger:
     def _read(self) -> None:
         answered = False
         while self._open or not answered:
-            data = self._sock.recv(1 << 20)
-            if not data:
+            self._client.receive()
+            if self._client.ended:
                 raise BenchmarkError("the server has closed the connection")
-            for type_, flags, id, payload in self._frames(data):
+            for type_, flags, id, payload in self._client.frames:
                 if type_ == raw.RST_STREAM or (type_ == raw.HEADERS and flags & raw.END_STREAM):
                     self._open.discard(id)
                 answered = answered or payload == _SENTINEL
-
-    def _frames(self, data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-        """The frames that are whole by now."""
-        data = self._rest + data
-        end = 0
-        while len(data) - end >= 9:
-            after = end + 9 + int.from_bytes(data[end : end + 3], "big")
-            if len(data) < after:
-                break
-            end = after
-        self._rest = data[end:]
-        return raw.frames(data[:end])
+            self._client.frames.clear()
 
     def close(self) -> None:
-        self._sock.close()
+        self._client.close()
 
 
 def measure(name: str, place: Server, least_cpu: float, rounds: int) -> Cost:

@@ -29,8 +29,8 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
 from benchmarks import figures
-from benchmarks.arena import Called, Workload, arena
 from benchmarks.figures import Figure
+from benchmarks.policy_hubs import Called, Workload, policy_hubs
 from benchmarks.processes import BenchmarkError, end_on_sigterm
 
 #: What a call takes of a hub's CPU. A grpcio client takes 0.3 ms for it, from the same cores.
@@ -74,10 +74,10 @@ class Question:
         found = {}
         by = number % len(self.variants)
         for variant in [*self.variants[by:], *self.variants[:by]]:
-            with arena(variant.policy, hubs, *variant.options) as place:
-                found[variant.name] = place.run(self._workload, variant.place)
-                self.skew[variant.name] = place.skew
-                moves = [row for row in place.broker.moves() if row["by"] == variant.policy]
+            with policy_hubs(variant.policy, hubs, *variant.options) as running:
+                found[variant.name] = running.run(self._workload, variant.place)
+                self.skew[variant.name] = running.skew
+                moves = [row for row in running.broker.moves() if row["by"] == variant.policy]
             done = sum(row["outcome"] == "moved" for row in moves)
             self._note(f"{variant.name}: moves of the policy", "", done)
         self._compare(found)

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hpack import Decoder
 from hyperframe.frame import HeadersFrame
 
+from benchmarks.conversation import conversation
 from benchmarks.processes import BenchmarkError, python, run
-from benchmarks.recording import recording
 
 __all__ = ["changes"]
 
@@ -16,17 +16,17 @@ _CALLS = 200
 
 
 def changes(server: str, core: int | None) -> float:
-    """The share of calls with another ``grpc-timeout`` than the call before, on one recorded connection.
+    """The share of calls with another ``grpc-timeout`` than the call before, on one connection.
 
     Made with the client and the spread of deadlines of the deadlines load. Raises BenchmarkError if it is
     below nine tenths: then the load would not measure what it is for.
     """
-    with recording(server) as recorded:
-        command = python("benchmarks.clients.grpcio_calls", recorded.address, "--deadlines")
+    with conversation(server) as heard:
+        command = python("benchmarks.clients.grpcio_calls", heard.address, "--deadlines")
         run([*command, "--in-flight=8", f"--calls={_CALLS}"], core, timeout=30)
     values = []
     decoder = Decoder()
-    for frame in recorded.frames():
+    for frame in heard.frames():
         if isinstance(frame, HeadersFrame):
             if "END_HEADERS" not in frame.flags:
                 raise BenchmarkError("a header block in several frames, which this check does not read")

@@ -21,21 +21,21 @@ pytest.importorskip("grpc")
 
 from actorrpc.hub.moving.contents import contents
 from benchmarks.accounting import core_wait, cpu_seconds, memory_bytes
-from benchmarks.arena import arena
 from benchmarks.capacity.population import population
 from benchmarks.capacity.search import crossing, search
-from benchmarks.cargo import CARGOES, Cargo
 from benchmarks.clients.open_loop import LINGER, Clients
 from benchmarks.comparison import Comparison, Result
 from benchmarks.figures import Figure, met
 from benchmarks.figures import table as figure_table
+from benchmarks.heavy_connections import HEAVY_CONNECTIONS, HeavyConnection
 from benchmarks.idle import Usage
 from benchmarks.idle import table as idle_table
 from benchmarks.loads import LOADS, check_h2load
+from benchmarks.pauses import pauses_of
+from benchmarks.policy_hubs import policy_hubs
 from benchmarks.processes import BenchmarkError, Cores, server
-from benchmarks.trips import attribute
+from tests.support.processes import ROOT
 
-ROOT = Path(__file__).parents[1]
 SERVERS = ["grpcio", "grpcio.aio", "actorrpc"]
 
 REPORT = """\
@@ -264,18 +264,18 @@ def test_clients_are_the_same_for_each_policy_and_ask_for_as_much_as_there_are()
 
 def test_calls_without_an_answer_count_and_those_after_them_are_made() -> None:
     """A hub is stopped as soon as its clients are there: nobody calls less often, and no call is left out."""
-    with arena("none", 2) as place:
+    with policy_hubs("none", 2) as hubs:
         plan = {
             "seed": 1, "microseconds": 100, "period": 0.01, "settle": 0.1, "seconds": 0.2,
-            "probes": place.pids, "clients": [(place.pids[0], 100.0)],
+            "probes": hubs.pids, "clients": [(hubs.pids[0], 100.0)],
         }  # fmt: skip
-        clients = Clients(place.address, plan)
+        clients = Clients(hubs.address, plan)
         starts = clients.starts()
-        os.kill(place.pids[0], signal.SIGSTOP)
+        os.kill(hubs.pids[0], signal.SIGSTOP)
         try:
             clients.run(starts)
         finally:
-            os.kill(place.pids[0], signal.SIGCONT)
+            os.kill(hubs.pids[0], signal.SIGCONT)
             clients.close()
     found = clients.document()
     assert [len(took) for took in found["probes"]] == [20, 20]
@@ -327,29 +327,29 @@ def test_move_cost_makes_each_kind_of_connection() -> None:
         ("20 notes on each of 1,000 calls", {"entries": 20_000}),
         ("20 trailing fields on 1,000 calls", {"metadata": 20_000}),
     ):
-        cargo = Cargo()
+        heavy = HeavyConnection()
         try:
-            CARGOES[name](cargo)
-            found = contents(cargo.connection)
+            HEAVY_CONNECTIONS[name](heavy)
+            found = contents(heavy.connection)
             assert {key: getattr(found, key) for key in wanted} == wanted, name
         finally:
-            cargo.close()
+            heavy.close()
 
 
 def test_a_move_falls_in_the_round_trip_with_the_first_reply_from_the_other_hub() -> None:
     one, other = 11, 22
-    found = attribute(
+    found = pauses_of(
         [(1.0, one), (1.5, one), (9.0, other), (2.0, other), (5.0, one), (6.5, other), (1.0, other)]
     )
     assert found.unmoved == [1.0, 1.5, 2.0, 1.0]
     assert found.extra == [9.0 - 1.25, 5.0 - 1.25, 6.5 - 1.25]
-    assert attribute([(1.0, one)]).extra == []
+    assert pauses_of([(1.0, one)]).extra == []
     with pytest.raises(ValueError):
-        attribute([])
+        pauses_of([])
 
 
 def test_a_move_that_costs_nothing_has_no_pause() -> None:
-    assert attribute([(2.0, 1), (2.0, 1), (2.0, 2), (1.0, 1)]).extra == [0.0, -1.0]
+    assert pauses_of([(2.0, 1), (2.0, 1), (2.0, 2), (1.0, 1)]).extra == [0.0, -1.0]
 
 
 def test_handoff_prints_a_table() -> None:

@@ -9,7 +9,10 @@ from tests import rings
 
 TESTS = Path(__file__).parent
 #: With these a test starts ``actorrpc serve``.
-STARTS = re.compile(r"^from tests\.(broker\.servers import .*\bServerProcess|interop\.served import)", re.M)
+STARTS = re.compile(
+    r"^from tests\.support\.(server_process import .*(ServerProcess|served)|fixtures import .*[sS]erve)\b",
+    re.M,
+)
 
 
 def test_what_starts_servers_is_not_quick():

@@ -15,9 +15,9 @@ import actorrpc
 from actorrpc.hub.metering.usage import Usage
 from actorrpc.hub.node import Node
 from tests.apps.shapes import app
-from tests.broker.servers import ROOT, environment
+from tests.support.processes import ROOT, environment
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 60.0
 PATCHED = "from gevent.monkey import patch_all; patch_all()\n"
 INITIALISED = "from grpc.experimental.gevent import init_gevent; init_gevent()\n"
 SERVES = "import actorrpc; from tests.apps.shapes import app; actorrpc.Server(app).stop()\n"

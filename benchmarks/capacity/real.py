@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from actorrpc.percentile import percentile
 from benchmarks.accounting import core_wait
-from benchmarks.arena import arena
 from benchmarks.capacity.population import population
+from benchmarks.policy_hubs import policy_hubs
 from benchmarks.processes import BenchmarkError
 
 __all__ = ["Measured", "Setting", "measure"]
@@ -43,23 +43,23 @@ class Measured(NamedTuple):
 def measure(setting: Setting, policy: str, clients: int, seed: int) -> Measured:
     """Let so many clients work under a policy, on hubs that are new. Raises BenchmarkError."""
     drawn = population(seed, clients, setting.hubs, setting.per_core)
-    with arena(policy, setting.hubs, "--accept=reuseport") as place:
+    with policy_hubs(policy, setting.hubs, "--accept=reuseport") as hubs:
         # The hash puts each client where its seed says, sooner or later, so that all policies begin alike.
-        pids = [place.pids[each.hub] for each in drawn]
+        pids = [hubs.pids[each.hub] for each in drawn]
         rates = [each.load / _MICROSECONDS * 1e6 for each in drawn]
-        began, before = monotonic(), [core_wait(pid) for pid in place.pids]
-        found = place.run_open_loop(
+        began, before = monotonic(), [core_wait(pid) for pid in hubs.pids]
+        found = hubs.run_open_loop(
             {
                 "seed": seed,
                 "microseconds": _MICROSECONDS,
                 "period": _PERIOD,
-                "probes": list(place.pids),
+                "probes": list(hubs.pids),
                 "clients": list(zip(pids, rates, strict=True)),
                 "settle": setting.settle,
                 "seconds": setting.seconds,
             }
         )
-        after, seconds = [core_wait(pid) for pid in place.pids], monotonic() - began
+        after, seconds = [core_wait(pid) for pid in hubs.pids], monotonic() - began
     if not all(found["probes"]):
         raise BenchmarkError("a probe has not called: it takes more seconds")
     probe = max(percentile(took, 99) for took in found["probes"])

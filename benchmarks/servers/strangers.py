@@ -15,7 +15,7 @@ from gevent.socket import wait_read
 
 import actorrpc
 from tests.apps.strangers import guarded_app, open_app
-from tests.hostile.kinds import LIMITS
+from tests.support.priced_kinds import LIMITS
 
 
 def main() -> None:

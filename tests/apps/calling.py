@@ -66,11 +66,11 @@ def call_asyncio(address: str) -> Item:
 def locks(address: str) -> Item:
     """Of what kind are the locks of grpcio's calls and channels."""
     import grpc._channel
-    from grpc._cython import cygrpc
+    from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
     state = grpc._channel._RPCState((), None, None, None, None)
-    condition = cygrpc.threading.Condition()
-    return Item(text=" ".join(type(each._lock).__name__ for each in (state.condition, condition)))
+    conditions: list[Any] = [state.condition, cygrpc.threading.Condition()]
+    return Item(text=" ".join(type(each._lock).__name__ for each in conditions))
 
 
 def call_in_child(address: str) -> Item:

@@ -14,6 +14,11 @@ from tests.apps.shapes import Stateful, Stateless
 log = logging.getLogger("tests.intercepted")
 
 
+def copy_of(message: Message) -> Message:
+    """Made of its bytes."""
+    return type(message).FromString(message.SerializeToString())
+
+
 class Watch(actorrpc.Interceptor):
     """Checks that what it notes on a call is there at each later hook, wherever that runs."""
 
@@ -25,12 +30,14 @@ class Watch(actorrpc.Interceptor):
 
     def on_request(self, call: actorrpc.Call[Any], message: Any) -> Message:
         assert call.context["id"] == call.id
-        call.context["requests"] += b"."
-        return type(message).FromString(message.SerializeToString())
+        requests = call.context["requests"]
+        assert isinstance(requests, bytes)
+        call.context["requests"] = requests + b"."
+        return copy_of(message)
 
     def on_reply(self, call: actorrpc.Call[Any], message: Any) -> Message:
         assert call.context["id"] == call.id
-        return type(message).FromString(message.SerializeToString())
+        return copy_of(message)
 
     def on_error(self, call: actorrpc.Call[Any], error: BaseException) -> None:
         assert call.context["id"] == call.id

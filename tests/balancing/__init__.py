@@ -1,0 +1,1 @@
+"""Policies as tables, the simulation, and its command line."""

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from math import log
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,7 @@ import pytest
 from actorrpc.balancing.simulation.queueing import SERVICE
 from benchmarks.capacity import simulated
 from benchmarks.capacity.simulated import waits
-
-ROOT = Path(__file__).parents[2]
+from tests.support.processes import ROOT
 
 
 def test_it_reports_every_figure() -> None:

@@ -1,0 +1,1 @@
+"""The broker: its parts alone, then real servers of processes."""

@@ -13,12 +13,15 @@ import grpc
 import pytest
 
 from actorrpc.net.addresses import parse_address
-from tests.broker.servers import Client, ServerProcess, group_members, until
-from tests.hub.raw_client import RawClient
-from tests.wire import raw
+from tests.support import raw
+from tests.support.counting_client import CountingClient
+from tests.support.fixtures import Serve
+from tests.support.processes import group_members
+from tests.support.raw_client import RawClient
+from tests.support.server_process import ServerProcess
+from tests.support.waiting import until
 
-Serve = Callable[..., ServerProcess]
-Connect = Callable[[str], Client]
+Connect = Callable[[str], CountingClient]
 
 MODES = ("reuseport", "acceptor")
 in_both_modes = pytest.mark.parametrize("accept", MODES)
@@ -33,9 +36,7 @@ class Crowd:
     def __call__(self, server: ServerProcess, count: int) -> list[RawClient]:
         clients = []
         for _ in range(count):
-            clients.append(client := RawClient(server.address))
-            self.opened.callback(client.sock.close)
-            client.send(raw.OPEN)
+            clients.append(self.opened.enter_context(RawClient(server.address)))
         return clients
 
 
@@ -281,7 +282,7 @@ def test_others_accept_for_a_hub_that_is_out_of_descriptors(serve: Serve, crowd:
     # No more than it has.
     resource.prlimit(crowded, resource.RLIMIT_NOFILE, (open_files(crowded), hard))
     are_served(crowd(server, 40))
-    until(lambda: "hub 1 accepts from queue 0" in server.errors)
+    until(lambda: "hub 1 accepts from queue 0" in server.log)
     assert server.hub(0)["state"] == "serving", "it still reports"
     resource.prlimit(crowded, resource.RLIMIT_NOFILE, (soft, hard))
     before = connections(server)[0]

@@ -12,9 +12,9 @@ from actorrpc.broker.admin import answers
 from actorrpc.ipc.framing import encode
 from actorrpc.net.addresses import parse_address
 from actorrpc.pb.admin_pb2 import Reply, Request
-from tests.broker.servers import PATIENCE, ServerProcess, until
-
-Serve = Callable[..., ServerProcess]
+from tests.support.fixtures import Serve
+from tests.support.server_process import ServerProcess
+from tests.support.waiting import PATIENCE, until
 
 STATUS = encode(Request(status=Request.Status()))
 #: Of a connection that nobody has: it is looked for, for a second.

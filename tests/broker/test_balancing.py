@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.broker.conftest import Callable
-from tests.broker.servers import Client, ServerProcess, until
+from tests.support.counting_client import CountingClient
+from tests.support.fixtures import Serve
+from tests.support.server_process import ServerProcess
+from tests.support.waiting import until
 
-Serve = Callable[..., ServerProcess]
-Connect = Callable[[str], Client]
+Connect = Callable[[str], CountingClient]
 
 POLICIES = '''
 from actorrpc.balancing.view import Move, Stay
@@ -101,7 +103,7 @@ def test_a_policy_that_fails_harms_nobody(serve: Serve, connect: Connect, tmp_pa
         server = with_policy(serve, tmp_path, name)
         client = connect(server.address)
         client.call()
-        until(lambda server=server, complaint=complaint: complaint in server.errors)
+        until(lambda server=server, complaint=complaint: complaint in server.log)
         client.call()
         (row,) = server.connections()
         other = 1 - row["hub"]
@@ -118,8 +120,8 @@ def test_a_policy_that_cannot_be_made(serve: Serve, tmp_path: Path) -> None:
     ):
         server = with_policy(serve, tmp_path, name, ready=False)
         assert server.wait() == 2
-        assert why in server.errors
-        assert server.errors.count("\n") == 1
+        assert why in server.log
+        assert server.log.count("\n") == 1
 
 
 def test_what_would_stop_two_hubs_for_too_long_moves_only_by_hand(

@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.broker.servers import ServerProcess, group_members, until
-
-Serve = Callable[..., ServerProcess]
+from tests.support.fixtures import Serve
+from tests.support.processes import group_members
+from tests.support.server_process import ServerProcess
+from tests.support.waiting import until
 
 
 def fails(server: ServerProcess, *complaints: str) -> None:
     """The server says one line with all of ``complaints``, and leaves nothing."""
     assert server.read_line() == ""
     assert server.wait() == 2
-    errors = server.errors
+    errors = server.log
     assert errors.startswith("actorrpc: error: ")
     assert errors.count("\n") == 1
     for complaint in complaints:
@@ -113,7 +113,7 @@ def test_a_signal_while_hubs_start(serve: Serve, tmp_path: Path, signum: signal.
     until((tmp_path / "importing").exists)
     os.kill(server.pid, signum)
     assert server.wait() == 0
-    assert server.errors == ""
+    assert server.log == ""
 
 
 #: Ways to hang: in gevent's loop, and without a word to it.
@@ -130,9 +130,9 @@ def test_an_app_whose_import_hangs(serve: Serve, tmp_path: Path, how: str) -> No
     server = serve("--start-timeout", 8, **options, hubs=1)
     assert server.read_line() == ""
     assert server.wait() == 2
-    assert shown in server.errors
-    assert "broken.py" in server.errors, "where it hangs"
-    assert "actorrpc: error: hub 0 still does not serve after 8 s (--start-timeout)" in server.errors
+    assert shown in server.log
+    assert "broken.py" in server.log, "where it hangs"
+    assert "actorrpc: error: hub 0 still does not serve after 8 s (--start-timeout)" in server.log
     assert group_members(server.pid) == []
 
 
@@ -147,8 +147,8 @@ from tests.apps.shapes import app
     server = serve("--start-timeout", 12, **options)
     (tmp_path / "hang").touch()
     os.kill(server.hub(1)["pid"], signal.SIGKILL)
-    until(lambda: "hub 1 still does not serve after 12 s (--start-timeout): killed" in server.errors)
-    assert "broken.py" in server.errors, "where it hangs"
+    until(lambda: "hub 1 still does not serve after 12 s (--start-timeout): killed" in server.log)
+    assert "broken.py" in server.log, "where it hangs"
     (tmp_path / "hang").unlink()
     until(lambda: server.hub(1)["state"] == "serving")
     assert server.hub(0)["state"] == "serving"

@@ -11,7 +11,8 @@ import pytest
 
 from actorrpc.broker.descriptors import check_descriptors, needed_descriptors
 from actorrpc.errors import ConfigError
-from tests.broker.servers import ACTORRPC, APP, ROOT, environment
+from tests.support.processes import ACTORRPC, ROOT, environment
+from tests.support.server_process import APP
 
 
 def test_the_formula() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +15,12 @@ import pytest
 
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.broker.servers import ACTORRPC, PATIENCE, ROOT, ServerProcess
+from tests.support.fixtures import Serve
+from tests.support.processes import ACTORRPC, ROOT
+from tests.support.waiting import PATIENCE
 
 APP = "tests.apps.calling:app"
-Serve = Callable[..., ServerProcess]
+
 #: More than the threads that a hub has for everything else.
 MANY = 40
 

@@ -18,7 +18,8 @@ from actorrpc.broker.hub_process import HubProcess, introduce
 from actorrpc.broker.runtime_dir import Claim, RuntimeDir
 from actorrpc.broker.slot import restart_delay
 from actorrpc.pb.control_pb2 import Connections, ListConnections, Load, Moved, Start, ToHub
-from tests.broker.servers import PATIENCE, environment
+from tests.support.processes import environment
+from tests.support.waiting import PATIENCE
 
 PROLOGUE = """
 import argparse, os, signal, socket, sys, time

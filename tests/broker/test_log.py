@@ -13,11 +13,13 @@ import pytest
 
 from tests.apps.shapes_actorrpc import StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.broker.servers import ACTORRPC, PATIENCE, Client, ServerProcess, until
-from tests.hub.raw_client import raw_client
+from tests.support.counting_client import CountingClient
+from tests.support.fixtures import Serve
+from tests.support.processes import ACTORRPC
+from tests.support.raw_client import RawClient
+from tests.support.waiting import PATIENCE, until
 
-Serve = Callable[..., ServerProcess]
-Connect = Callable[[str], Client]
+Connect = Callable[[str], CountingClient]
 
 BAD = 300
 #: What is told of connections that are no HTTP/2: a line for each, or how many others there were.
@@ -61,7 +63,7 @@ def stalled() -> Iterator[Stalled]:
 def misbehave(address: str, times: int = BAD) -> None:
     """Connect with what is no HTTP/2 at all, and see that each is answered."""
     for _ in range(times):
-        with raw_client(address, b"nonsense") as client:
+        with RawClient(address, b"nonsense") as client:
             client.wait_for_end()
 
 
@@ -122,7 +124,7 @@ def test_an_app_that_configures_its_logging_leaves_the_hubs(serve: Serve, tmp_pa
     (tmp_path / "configures.py").write_text(CONFIGURES)
     server = serve(app="configures:app", cwd=tmp_path, hubs=1)
     fail_calls(server.address, 1)
-    until(lambda: "ZeroDivisionError: the secret of the handler" in server.errors)
+    until(lambda: "ZeroDivisionError: the secret of the handler" in server.log)
 
 
 #: An app that logs in handlers, and in threads.
@@ -186,7 +188,7 @@ def test_a_log_that_nobody_reads_stops_no_broker(
 def test_a_hub_says_why_it_dies(serve: Serve, tmp_path: Path) -> None:
     server = serve(**mortal(tmp_path))
     os.kill(server.hub(0)["pid"], signal.SIGUSR1)
-    until(lambda: "exited with status 1" in server.errors)
-    last, _, _ = server.errors.partition(" WARNING broker: ")
+    until(lambda: "exited with status 1" in server.log)
+    last, _, _ = server.log.partition(" WARNING broker: ")
     assert "CRITICAL hub 0: this process ends with an error that nothing has caught\n    Traceback" in last
     assert "\n    RuntimeError: the reason\n    of its end\n" in last

@@ -11,10 +11,13 @@ from collections.abc import Callable
 import grpc
 import pytest
 
-from tests.broker.servers import ACTORRPC, PATIENCE, Client, ServerProcess, until
+from tests.support.counting_client import CountingClient
+from tests.support.fixtures import Serve
+from tests.support.processes import ACTORRPC
+from tests.support.server_process import ServerProcess
+from tests.support.waiting import PATIENCE, until
 
-Serve = Callable[..., ServerProcess]
-Connect = Callable[[str], Client]
+Connect = Callable[[str], CountingClient]
 
 
 def descriptors(pid: int) -> set[int]:
@@ -40,7 +43,7 @@ def moved(server: ServerProcess) -> tuple[int, int]:
     (row,) = server.connections()
     pids = [hub["pid"] for hub in server.status()["hubs"]]
     done = server.run("move", row["id"], 1 - row["hub"])
-    assert done.returncode == 0, done.stderr + server.errors
+    assert done.returncode == 0, done.stderr + server.log
     return pids[row["hub"]], pids[1 - row["hub"]]
 
 
@@ -48,7 +51,7 @@ def is_of_one_hub(server: ServerProcess) -> bool:
     return sum(hub["connections"] for hub in server.status()["hubs"]) == 1
 
 
-def sees_the_death_of(client: Client, pid: int, server: ServerProcess) -> None:
+def sees_the_death_of(client: CountingClient, pid: int, server: ServerProcess) -> None:
     """A call that is open ends at once when its hub is killed: nobody else holds the socket."""
     call = client.begin_slow_call(60)
     until(lambda: [row["calls"] for row in server.connections()] == [1])
@@ -85,7 +88,7 @@ def test_connections_move_with_every_backend_of_the_loop(
     client.call()
     until(lambda: is_of_one_hub(server))
     sees_the_death_of(client, owner, server)
-    assert "Traceback" not in server.errors
+    assert "Traceback" not in server.log
 
 
 def test_every_process_may_have_as_many_descriptors_as_the_hard_limit_says(serve: Serve) -> None:
@@ -110,10 +113,10 @@ from actorrpc.cli.commands import main
 sys.exit(main())
 """
     server = serve(program=(sys.executable, "-c", program, "serve"))
-    until(lambda: "ZeroDivisionError: a mistake" in server.errors)
+    until(lambda: "ZeroDivisionError: a mistake" in server.log)
     silent = server.hub(0)["pid"]
     os.kill(silent, signal.SIGSTOP)
     try:
-        until(lambda: "hub 1 accepts from queue 0" in server.errors)
+        until(lambda: "hub 1 accepts from queue 0" in server.log)
     finally:
         os.kill(silent, signal.SIGCONT)

@@ -16,7 +16,7 @@ import pytest
 
 from actorrpc.broker.runtime_dir import Holder, RuntimeDir, default_path
 from actorrpc.errors import ConfigError
-from tests.broker.servers import ROOT
+from tests.support.processes import ROOT
 
 
 @pytest.fixture

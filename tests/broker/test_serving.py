@@ -18,18 +18,13 @@ import pytest
 from actorrpc.net.addresses import parse_address
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.broker.servers import (
-    ROOT,
-    Client,
-    ServerProcess,
-    actorrpc,
-    environment,
-    group_members,
-    until,
-)
+from tests.support.counting_client import CountingClient
+from tests.support.fixtures import Serve
+from tests.support.processes import ROOT, actorrpc, environment, group_members
+from tests.support.server_process import ServerProcess
+from tests.support.waiting import until
 
-Serve = Callable[..., ServerProcess]
-Connect = Callable[[str], Client]
+Connect = Callable[[str], CountingClient]
 
 
 def test_what_is_printed_and_told(server: ServerProcess) -> None:
@@ -46,7 +41,7 @@ def test_what_is_printed_and_told(server: ServerProcess) -> None:
         assert (row["generation"], row["state"]) == (1, "serving")
         assert row["shared"] == {"connections": 0, "calls": 0, "refused": 0, "first": ""}
         assert Path(server.runtime_dir, f"hub-{row['id']}.pid").read_text() == f"{row['pid']}\n"
-    assert server.errors == ""
+    assert server.log == ""
 
 
 def test_people_get_tables(server: ServerProcess, connect: Connect) -> None:
@@ -144,7 +139,7 @@ def test_ctrl_c_is_the_brokers_business(serve: Serve) -> None:
     assert [row["state"] for row in server.status()["hubs"]] == ["serving"] * 2
     os.killpg(server.pid, signal.SIGINT)
     assert server.wait() == 0
-    assert "Traceback" not in server.errors
+    assert "Traceback" not in server.log
     assert not server.runtime_dir.exists()
 
 
@@ -155,7 +150,7 @@ def test_stop(serve: Serve, hubs: int) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "stopped\n", "")
     assert not server.runtime_dir.exists()
     assert server.wait() == 0
-    assert server.errors == ""
+    assert server.log == ""
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(parse_address(server.address))
     assert server.run("stop").returncode == 2
@@ -176,7 +171,7 @@ def test_a_hub_that_does_not_stop_is_killed(serve: Serve) -> None:
     os.kill(server.hub(1)["pid"], signal.SIGSTOP)
     server.process.terminate()
     assert server.wait() == 0
-    assert "killing hubs that do not stop" in server.errors
+    assert "killing hubs that do not stop" in server.log
 
 
 def test_a_second_ctrl_c_kills_at_once(serve: Serve, connect: Connect) -> None:
@@ -205,7 +200,7 @@ def test_a_hub_that_is_killed_starts_again_and_the_other_does_not(serve: Serve, 
     assert reborn["pid"] != victim["pid"]
     assert server.hub(0)["pid"] == survivor["pid"]
     assert server.hub(0)["connections"] >= on_survivor
-    until(lambda: f"hub 1 (pid {victim['pid']}) was killed by SIGKILL" in server.errors)
+    until(lambda: f"hub 1 (pid {victim['pid']}) was killed by SIGKILL" in server.log)
 
     until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) <= descriptors)
 
@@ -243,7 +238,7 @@ def test_a_hub_that_cannot_start_again_is_tried_again(serve: Serve, tmp_path: Pa
     server = serve(app="fragile:app", cwd=tmp_path, hubs=1)
     broken.touch()
     os.kill(server.hub(0)["pid"], signal.SIGKILL)
-    until(lambda: "hub 0 cannot start: app 'fragile:app' does not import" in server.errors)
+    until(lambda: "hub 0 cannot start: app 'fragile:app' does not import" in server.log)
     until(lambda: server.hub(0)["state"] == "restarting" and server.hub(0)["pid"] is None)
     broken.unlink()
     row = until(lambda: (row := server.hub(0))["state"] == "serving" and row)
@@ -285,7 +280,7 @@ def test_hubs_outlive_their_broker_until_they_are_stopped(serve: Serve, connect:
     server.wait()
     client.call()
     connect(server.address).call()
-    until(lambda: server.errors.count("the broker has gone; this hub serves on") == 2)
+    until(lambda: server.log.count("the broker has gone; this hub serves on") == 2)
     assert sorted(group_members(server.pid)) == sorted(hubs)
 
     pids = f"(pids {hubs[0]}, {hubs[1]})"
@@ -423,5 +418,5 @@ def test_nothing_that_an_app_raises_ends_a_hub(serve: Serve, tmp_path: Path) -> 
                 assert details == ("the handler failed" if how in ("raise", "offload") else ""), (how, what)
         assert stub.Unary(Item(text="fine"), timeout=20).text == "fine"
     assert [(row["pid"], row["generation"]) for row in server.status()["hubs"]] == [(pid, 1)]
-    until(lambda: server.errors.count("it does not end the hub") == 3 * 4)
+    until(lambda: server.log.count("it does not end the hub") == 3 * 4)
     assert server.run("stop").returncode == 0

@@ -16,7 +16,8 @@ import pytest
 from actorrpc.broker.topic_homes import SLOTS, assign
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.broker.servers import PATIENCE, ServerProcess, until
+from tests.support.server_process import ServerProcess
+from tests.support.waiting import PATIENCE, until
 
 FIRST = assign([-1] * SLOTS, range(3))
 #: Hub 2 has died.
@@ -28,12 +29,12 @@ MEGABYTE = bytes(1_000_000)
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
     # What has waited for a home or a hub comes to a client at once, which may be slow to read it.
-    server = ServerProcess(tmp_path, "--max-unsent-bytes", 64 * len(MEGABYTE), hubs=3)
+    server = ServerProcess("--max-unsent-bytes", 64 * len(MEGABYTE), folder=tmp_path, hubs=3)
     try:
         server.until_ready()
         yield server
     finally:
-        server.clean()
+        server.close()
 
 
 def topic_of(home: int, later: int) -> str:
@@ -155,4 +156,4 @@ def test_a_stopped_home_makes_no_other_hub_grow(server: ServerProcess) -> None:
         assert 0 < accepted < 40
         assert grown < 80, f"{grown} MB for a home that does not answer"
         assert [next(replies).number for _ in range(accepted)] == [*range(1, accepted + 1)]
-        until(lambda: "a publication was refused" in server.errors)
+        until(lambda: "a publication was refused" in server.log)

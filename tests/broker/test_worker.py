@@ -36,7 +36,8 @@ from actorrpc.pb.control_pb2 import (
     ToHub,
     Unlisten,
 )
-from tests.broker.servers import APP, PATIENCE
+from tests.support.server_process import APP
+from tests.support.waiting import PATIENCE, until
 
 
 class FakeReception:
@@ -138,9 +139,7 @@ class Broker:
 
     def until_heard(self, *wanted: Any) -> None:
         """Wait until the node has heard exactly this."""
-        with gevent.Timeout(PATIENCE):
-            while self.node.heard != list(wanted):
-                gevent.sleep(0.001)
+        until(lambda: self.node.heard == list(wanted), sleep=gevent.sleep)
 
 
 @pytest.fixture
@@ -196,9 +195,7 @@ def test_without_a_broker_another_listens_once_those_below_have_gone(broker: Bro
     broker.start(acceptor=True)
     broker.node.reception.able = [0, 3]
     broker.link.close()
-    with gevent.Timeout(PATIENCE):
-        while not broker.worker._broker_gone:
-            gevent.sleep(0.001)
+    until(lambda: broker.worker._broker_gone, sleep=gevent.sleep)
     assert broker.node.heard == ["left alone"]
     broker.node.reception.able = [3]
     broker.until_heard("left alone", ("listen", 0, True))

@@ -1,0 +1,1 @@
+"""Everything moves and something dies all the time, in real processes."""

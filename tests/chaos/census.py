@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.apps.storm_pb2 import Number
 from tests.chaos.visitor import Visitor, visitor
-from tests.interop.served import Served
+from tests.support.server_process import ServerProcess
 
 __all__ = ["Census", "leaks", "take_census"]
 
@@ -28,7 +28,7 @@ Census = dict[tuple[str, str], int]
 RSS = "resident kB"
 
 
-def take_census(server: Served) -> Census:
+def take_census(server: ServerProcess) -> Census:
     """Count until nothing changes any more."""
     end = time.monotonic() + PATIENCE
     broker = server.process.pid

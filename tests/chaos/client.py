@@ -212,7 +212,7 @@ class Client:
         size = LARGE if self._chance.randrange(LARGE_EVERY) == 0 else self._chance.randrange(100)
         return Number(number=number, body=body(number, size), replies=replies)
 
-    def _check_message(self, what: str, message: Number, expected: int) -> None:
+    def _check_message(self, what: str, message: Any, expected: int) -> None:
         if message is grpc.aio.EOF:
             self._fault(f"{what}: the end where {expected} was due")
             raise asyncio.InvalidStateError(what)

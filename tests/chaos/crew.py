@@ -18,12 +18,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from tests.support.processes import ROOT
 
 __all__ = ["Crew", "Deaths", "Lost", "Orders", "tell"]
 
-ROOT = Path(__file__).parents[2]
 #: What a crew may take to begin, and to end what it has begun.
 PATIENCE = 60.0
 #: How much later than the loss of a connection a crew may hear that a hub was to be killed.

@@ -6,7 +6,6 @@ lives on, such as children that other hubs have forked. Then the hub serves agai
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -16,11 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from actorrpc.ipc.request import request
-from actorrpc.pb.admin_pb2 import Reply, Request
 from tests.chaos.crew import Crew, Lost
 from tests.chaos.mover import Mover
-from tests.interop.served import Served
+from tests.support.server_process import ServerProcess
 
 __all__ = ["Death", "Deaths"]
 
@@ -54,7 +51,7 @@ class Deaths:
 
     def __init__(
         self,
-        server: Served,
+        server: ServerProcess,
         crews: Sequence[Crew],
         mover: Mover,
         chance: random.Random,
@@ -157,7 +154,7 @@ class Deaths:
 
     def _serves(self, death: Death) -> bool:
         row = self._hubs()[death.hub]
-        return row["state"] == "serving" and row["pid"] != death.pid
+        return bool(row["state"] == "serving" and row["pid"] != death.pid)
 
     def _end(self, death: Death, lost: set[Lost]) -> None:
         self._mover.hub_lives(death.hub)
@@ -180,8 +177,8 @@ class Deaths:
         return {each for crew in self._crews for each in crew.lost}
 
     def _hubs(self) -> list[dict[str, Any]]:
-        answer = request(self._server.socket_path, Request(status=Request.Status()), Reply, PATIENCE)
-        return json.loads(answer.json)["hubs"]  # type: ignore[no-any-return]
+        hubs: list[dict[str, Any]] = self._server.status()["hubs"]
+        return hubs
 
     def _note_pids(self) -> None:
         self.pids.update(hub["pid"] for hub in self._hubs())

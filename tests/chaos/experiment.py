@@ -11,7 +11,7 @@ from tests.chaos.logs import unexpected
 from tests.chaos.mover import Moves
 from tests.chaos.storm import Plan, Storm
 from tests.chaos.streams import MAX_MAILBOX
-from tests.interop.served import Served
+from tests.support.server_process import served
 
 __all__ = ["Outcome", "experiment"]
 
@@ -53,8 +53,9 @@ class Outcome:
 def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: None) -> Outcome:
     """Serve, count, blow a storm, count again and stop. Raises AssertionError if the warm-up fails."""
     app = f"tests.apps.storm:{'app' if plan.intercepted else 'plain'}"
-    server = Served("--max-mailbox", str(MAX_MAILBOX), app=app, hubs=plan.hubs)
-    try:
+    # Its app forks where there are threads, of which Python warns from 3.12 on.
+    options = ("--max-mailbox", MAX_MAILBOX)
+    with served(*options, app=app, hubs=plan.hubs, strict=False) as server:
         warm = Storm(server, replace(plan, moves=WARM_UP, rate=1000, seed=plan.seed + 1, deaths_every=0))
         warm.blow()
         assert not warm.faults, warm.faults
@@ -62,7 +63,5 @@ def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: Non
         storm = Storm(server, plan)
         storm.blow(progress)
         after = take_census(server)
-    finally:
-        log = server.close()
     deaths: list[Death] = storm.deaths.all if storm.deaths else []
-    return Outcome(storm, before, after, unexpected(log.splitlines(), deaths))
+    return Outcome(storm, before, after, unexpected(server.log.splitlines(), deaths))

@@ -108,7 +108,12 @@ def main() -> None:
     arguments = parser.parse_args()
     going, stopping = threading.Event(), threading.Event()
     deaths = Deaths()
-    Orders(going.set, lambda: (going.set(), stopping.set()), deaths)
+
+    def stop() -> None:
+        going.set()
+        stopping.set()
+
+    Orders(going.set, stop, deaths)
     ready = threading.Barrier(arguments.count, action=lambda: tell("ready"))
     received: list[int] = []
 

@@ -125,7 +125,12 @@ def main() -> None:
     watches = [Stopwatch(arguments.address, method, chance) for method in methods]
     going, stopping = threading.Event(), threading.Event()
     deaths = Deaths()
-    Orders(going.set, lambda: (going.set(), stopping.set()), deaths)
+
+    def stop() -> None:
+        going.set()
+        stopping.set()
+
+    Orders(going.set, stop, deaths)
     wakes = array("f")
     with selectors.DefaultSelector() as selector:
         for watch in watches:

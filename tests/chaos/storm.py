@@ -20,7 +20,7 @@ from tests.chaos.deaths import Death, Deaths
 from tests.chaos.figures import cpu_seconds, summary
 from tests.chaos.mover import LANES, Mover, Moves
 from tests.chaos.visitor import visitor
-from tests.interop.served import Served
+from tests.support.server_process import ServerProcess
 
 __all__ = ["AFTERMATH", "Plan", "Storm", "judge"]
 
@@ -67,7 +67,7 @@ class Plan:
 class Storm:
     """One storm over a running server, from the first client to the last. ``blow`` makes it."""
 
-    def __init__(self, server: Served, plan: Plan) -> None:
+    def __init__(self, server: ServerProcess, plan: Plan) -> None:
         self.server = server
         self.plan = plan
         self.moves = Moves()
@@ -228,7 +228,7 @@ class Storm:
                 after["done"] - before["done"] - done,
                 after["aborted"] - before["aborted"] - aborted,
             )
-            return max(map(abs, differences)) <= unsure
+            return bool(max(map(abs, differences)) <= unsure)
 
         try:
             self.server.wait_for(counted)

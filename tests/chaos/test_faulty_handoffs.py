@@ -5,25 +5,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from actorrpc.ipc.request import request
-from actorrpc.pb.admin_pb2 import Reply, Request
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.interop.served import ROOT, Served
+from tests.support.processes import ROOT
+from tests.support.server_process import ServerProcess
 
 #: "At once", on a machine that has other things to do. A client that hangs would do so for `HANG`.
 PROMPT, HANG = 5.0, 30.0
@@ -71,40 +69,34 @@ class Stage:
         self.ids: list[str] = []
         self._fifos: list[int] = []
         self._movers: list[threading.Thread] = []
-        self.server = Served(app="tests.chaos.faults:app", hubs=3)
+        self.server = ServerProcess(app="tests.chaos.faults:app", hubs=3)
         try:
+            self.server.until_ready()
             self.pids = [hub["pid"] for hub in self.hubs()]
             for hub in range(3):
                 self._open(hub)
         except BaseException:
             self.close()
             raise
-        self.peer = next(each["peer"] for each in self.connections() if each["id"] == self.ids[0])
+        self.peer = next(each["peer"] for each in self.server.connections() if each["id"] == self.ids[0])
         for talk in self.talks:
             talk.say()  # so that each hub has all of a connection that has just come to it
         self.fds = [self.count_fds(pid) for pid in self.pids]
 
     def _open(self, hub: int) -> None:
         self.talks.append(Talk(self.server.address))
-        (new,) = [each for each in self.connections() if each["id"] not in self.ids]
+        (new,) = [each for each in self.server.connections() if each["id"] not in self.ids]
         self.ids.append(new["id"])
         if new["hub"] != hub:
             assert self.ask_to_move(new["id"], hub) == ""
 
-    def _ask(self, question: Request) -> Reply:
-        """As the command line does, which would have to start first."""
-        return request(str(self.server.runtime_dir / "run" / "broker.sock"), question, Reply, HANG)
-
     def hubs(self) -> Any:
-        return json.loads(self._ask(Request(status=Request.Status())).json)["hubs"]
-
-    def connections(self) -> Any:
-        return json.loads(self._ask(Request(connections=Request.Connections())).json)
+        return self.server.status()["hubs"]
 
     def ask_to_move(self, id: str, hub: int) -> str:
         """Why it did not move, "" if it did."""
         try:
-            return self._ask(Request(move=Request.Move(connection=id, hub=hub))).error
+            return self.server.move(id, hub)
         except OSError as error:
             return f"the broker is dead: {error}"
 
@@ -132,14 +124,6 @@ class Stage:
         assert select.select([fifo], [], [], HANG)[0], "the hub never came to that point"
 
     @staticmethod
-    def wait_for(condition: Callable[[], bool]) -> None:
-        """Look until it is true. The nap leaves the machine to those who work on that."""
-        end = time.monotonic() + HANG
-        while not condition():
-            assert time.monotonic() < end, "the condition did not come about"
-            time.sleep(0.01)
-
-    @staticmethod
     def count_fds(pid: int) -> int:
         return len(os.listdir(f"/proc/{pid}/fd"))
 
@@ -155,7 +139,7 @@ class Stage:
 
     def goes_on(self, hub: int) -> None:
         self.talk.say()
-        self.wait_for(lambda: self.holders() == [hub])
+        self.server.wait_for(lambda: self.holders() == [hub])
         self.talk.say()
 
     def recovers(self, killed: int) -> None:
@@ -164,7 +148,7 @@ class Stage:
             if hub != killed:
                 talk.say()
                 assert talk.stub.Unary(Item(), timeout=HANG).number > 1
-        self.wait_for(lambda: self._serves(killed))
+        self.server.wait_for(lambda: self._serves(killed))
         for hub in {0, 1, 2} - {killed}:
             assert self.hubs()[hub]["pid"] == self.pids[hub]
         for target in (killed, 2):
@@ -172,9 +156,9 @@ class Stage:
             self.talks[2].say()  # else on_thaw may still have to run, which pins it
         assert self.talk.stub.Unary(Item(), wait_for_ready=True, timeout=HANG).number >= 1
         self.talk.close()
-        self.wait_for(lambda: self.count_fds(self.pids[2]) == self.fds[2])
+        self.server.wait_for(lambda: self.count_fds(self.pids[2]) == self.fds[2])
         expected = self.fds[1] if killed == 0 else self.fds[0] - 1  # without the connection that was here
-        self.wait_for(lambda: self.count_fds(self.pids[1 - killed]) == expected)
+        self.server.wait_for(lambda: self.count_fds(self.pids[1 - killed]) == expected)
 
     def _serves(self, hub: int) -> bool:
         row = self.hubs()[hub]
@@ -262,7 +246,7 @@ def test_a_target_that_is_killed_when_it_is_ready(stage):
     stage.move()
     stage.wait_until_reached(stopped)
     os.kill(stage.pids[1], signal.SIGKILL)
-    stage.wait_for(lambda: stage.hubs()[1]["pid"] != stage.pids[1])
+    stage.server.wait_for(lambda: stage.hubs()[1]["pid"] != stage.pids[1])
     os.kill(stage.pids[0], signal.SIGCONT)
     stage.goes_on(0)
     stage.recovers(1)

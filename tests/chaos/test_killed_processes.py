@@ -15,7 +15,7 @@ import pytest
 
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.interop.served import Served, served
+from tests.support.server_process import ServerProcess, served
 
 #: A call that has not ended after so many seconds never will.
 HANGING = 60.0
@@ -24,7 +24,7 @@ AHEAD = 100
 
 
 @pytest.fixture
-def server() -> Iterator[Served]:
+def server() -> Iterator[ServerProcess]:
     with served() as server:
         yield server
 
@@ -32,7 +32,7 @@ def server() -> Iterator[Served]:
 class Conversation:
     """A client with one open bidirectional stream, whose every message is answered."""
 
-    def __init__(self, server: Served, hub: int) -> None:
+    def __init__(self, server: ServerProcess, hub: int) -> None:
         known = {connection["id"] for connection in server.connections()}
         self.channel = grpc.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)])
         self.stub = StatefulStub(self.channel)
@@ -54,7 +54,7 @@ class Conversation:
         self.channel.close()
 
 
-def pid_of(server: Served, hub: int) -> int:
+def pid_of(server: ServerProcess, hub: int) -> int:
     return int(server.status()["hubs"][hub]["pid"])
 
 
@@ -83,7 +83,7 @@ def test_a_killed_hub_takes_only_its_own_connections_with_it(server):
     server.wait_for(restarted)
     safe.say()
     assert server.status()["hubs"][1]["pid"] == other["pid"]
-    assert server.cli("move", safe.id, "0").returncode == 0, "the new process has links to the others"
+    assert server.run("move", safe.id, "0").returncode == 0, "the new process has links to the others"
     safe.say()
     assert doomed.stub.Unary(Item(), wait_for_ready=True).number == 1
     doomed.close()
@@ -100,15 +100,15 @@ def test_a_killed_broker_takes_nothing_with_it(server):
     assert StatefulStub(talks[0].channel).Unary(Item()).number == 3
     with grpc.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
         assert StatefulStub(channel).Unary(Item(), timeout=10).number == 1, "new connections are accepted too"
-    asked = server.cli("status")
+    asked = server.run("status")
     assert (asked.returncode, asked.stdout) == (2, "")
     assert len(asked.stderr.splitlines()) == 1
-    again = server.cli("serve", "tests.apps.shapes:app", "--bind", "127.0.0.1:0")
+    again = server.run("serve", "tests.apps.shapes:app", "--bind", "127.0.0.1:0")
     assert again.returncode == 2 and "actorrpc stop" in again.stderr
     for talk in talks:
         talk.say()
         talk.close()
-    assert server.cli("stop").returncode == 0
+    assert server.run("stop").returncode == 0
     assert not any(runs(pid) for pid in pids)
 
 

@@ -36,7 +36,7 @@ OFFLOADED = {
 class Troublemaker(Client):
     """It counts, forks, offloads, and makes calls that an interceptor ends."""
 
-    conversations = ("count", "fork", "offload")
+    conversations: tuple[str, ...] = ("count", "fork", "offload")
 
     def __init__(self, channel: Any, name: str, think: float, deaths: Deaths, *, intercepted: bool) -> None:
         super().__init__(channel, name, think, deaths)

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-import actorrpc
+from tests.support.processes import ROOT, Result, python
 
-ROOT = Path(actorrpc.__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
 PROTOS = sorted(str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*.proto"))
 
 _INCLUDE = ROOT / "actorrpc" / "include"
-Result = subprocess.CompletedProcess[str]
-
-
-def python(
-    *arguments: str | Path,
-    cwd: Path | None = None,
-    path: Iterable[Path] = (),
-    environment: Mapping[str, str] | None = None,
-) -> Result:
-    """Run this interpreter; ``path`` comes before the tested actorrpc on the child's ``sys.path``."""
-    modules = os.pathsep.join(map(str, (*path, ROOT)))
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": modules, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
 
 
 def by_command(source: Path, out: Path, *protos: str) -> Result:

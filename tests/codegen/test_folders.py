@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from actorrpc.codegen.folders import warnings
+from tests.support.processes import python
 
-from .programs import by_command, by_plugin, python
+from .programs import by_command, by_plugin
 
 PROTO = 'syntax = "proto3"; message M {} service S { rpc Do(M) returns (M); }'
 

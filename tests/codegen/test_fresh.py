@@ -7,7 +7,9 @@ from textwrap import dedent
 
 import pytest
 
-from .programs import PROTOS, modules_of, python
+from tests.support.processes import python
+
+from .programs import PROTOS, modules_of
 
 
 def run(script: str, generated: Path) -> None:

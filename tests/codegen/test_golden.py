@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from actorrpc.codegen.plugin import respond
+from tests.support.processes import ROOT
 
-from .programs import GOLDEN, PROTOS, ROOT, by_plugin, modules_of, request_for
+from .programs import GOLDEN, PROTOS, by_plugin, modules_of, request_for
 
 EXPECTED = modules_of(GOLDEN)
 

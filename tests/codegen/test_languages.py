@@ -13,8 +13,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 from actorrpc import options_pb2
 from actorrpc.protoc import INCLUDE
+from tests.support.processes import python
 
-from .programs import python
 from .test_docs import TEXT, blocks
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from actorrpc.codegen.names import Imports, is_importable, is_plain, module_name
-
-from .programs import python
+from tests.support.processes import python
 
 FILES = {
     "chat.proto": "chat_pb2",

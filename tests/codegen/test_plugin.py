@@ -11,8 +11,9 @@ from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGenera
 from google.protobuf.descriptor_pb2 import Edition
 
 from actorrpc.codegen import plugin
+from tests.support.processes import ROOT, python
 
-from .programs import GOLDEN, ROOT, by_plugin, python, request_for
+from .programs import GOLDEN, by_plugin, request_for
 
 
 def test_it_announces_what_it_supports() -> None:

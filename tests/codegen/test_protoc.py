@@ -9,8 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from actorrpc.protoc import INCLUDE, main
-
-from .programs import ROOT, python
+from tests.support.processes import ROOT, python
 
 SERVICE = 'syntax = "proto3"; message M {} service S { rpc Do(M) returns (M); }'
 MESSAGES = 'syntax = "proto3"; message N {}'

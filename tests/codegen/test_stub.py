@@ -11,8 +11,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from actorrpc.client import Stub
 from actorrpc.service import Method, ServiceSpec, is_special
-
-from .programs import python
+from tests.support.processes import python
 
 
 class Recorder:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.served import served
-
-from .programs import ROOT, python
+from tests.support.processes import ROOT, python
+from tests.support.server_process import served
 
 HERE = Path(__file__).parent
 

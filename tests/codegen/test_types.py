@@ -9,7 +9,9 @@ from textwrap import dedent
 
 import pytest
 
-from .programs import ROOT, by_command, modules_of, python
+from tests.support.processes import ROOT, python
+
+from .programs import by_command, modules_of
 from .test_docs import blocks
 
 # The modules of protoc's own generator are imported here, not under test.

@@ -6,18 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-import actorrpc
 from examples.chat.demo_server import Server
+from tests.support.processes import ROOT
 
 from .member import Enter, Member
 
 _rooms = count(1)
-
-ROOT = Path(actorrpc.__file__).parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,14 +12,13 @@ import grpc
 
 from examples.chat.chat_actorrpc import ChatStub
 from examples.chat.chat_pb2 import Event, JoinRequest, LeaveRequest, SayRequest, WhoRequest
-
-PATIENCE = 60.0
+from tests.support.waiting import PATIENCE
 
 
 class Ended(Exception):
     """The Join call has ended: with this status, and these details."""
 
-    def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
+    def __init__(self, code: grpc.StatusCode, details: str | None = "") -> None:
         super().__init__(code, details)
         self.code = code
         self.details = details

@@ -14,18 +14,18 @@ from actorrpc import testing
 from examples.auth.auth_actorrpc import VaultStub
 from examples.auth.auth_pb2 import Drawer, PutReply, PutRequest
 from examples.auth.server import Auth, Vault
-from tests.interop.served import Served, served
+from tests.support.server_process import ServerProcess, served
 
 from .conftest import ROOT
 
 
 @pytest.fixture(params=[(), ("--move-every", "1")], ids=["still", "moved-every-turn"])
-def server(request: pytest.FixtureRequest) -> Iterator[Served]:
+def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
     with served(*request.param, app="examples.auth.server:app") as server:
         yield server
 
 
-def run_client(server: Served, token: str, *things: str) -> subprocess.CompletedProcess[str]:
+def run_client(server: ServerProcess, token: str, *things: str) -> subprocess.CompletedProcess[str]:
     """The client as its module has it, but for the address."""
     call = f"main({token!r}, {things!r}, {server.address!r})"
     program = f"import sys; from examples.auth.client import main; sys.exit({call})"
@@ -43,8 +43,8 @@ def test_without_a_good_token_no_actor_is_made(server):
         # One that is on its way is on no hub's list.
         server.wait_for(lambda: [shown["services"] for shown in server.connections()] == [[]])
     refusal = "/auth.Vault/Put of nobody: UNAUTHENTICATED send authorization"
-    server.wait_for(lambda: server.log.read_text().count(refusal) == 5)
-    assert "a drawer is made" not in server.log.read_text(), "on_connect ran"
+    server.wait_for(lambda: server.log.count(refusal) == 5)
+    assert "a drawer is made" not in server.log, "on_connect ran"
 
 
 def test_a_good_token_gets_through(server):
@@ -54,8 +54,8 @@ def test_a_good_token_gets_through(server):
     refused = run_client(server, "no token", "thing")
     assert refused.stderr == "UNAUTHENTICATED: send authorization: Bearer TOKEN, with a good token\n"
     assert refused.returncode == 1
-    server.wait_for(lambda: "of nobody: UNAUTHENTICATED" in server.log.read_text())
-    log = server.log.read_text()
+    server.wait_for(lambda: "of nobody: UNAUTHENTICATED" in server.log)
+    log = server.log
     assert log.count("/auth.Vault/Put of ada: OK") == 20
     assert log.count("a drawer is made") == 1
 

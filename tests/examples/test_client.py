@@ -19,7 +19,7 @@ from examples.chat import chat_pb2
 from examples.chat.chat_actorrpc import ChatBase
 from examples.chat.demo_server import Server
 from examples.chat.terminal import printable
-from tests.hub.serving import serving
+from tests.support.hubs import serving
 
 from .conftest import ROOT
 from .member import PATIENCE, Enter, Member

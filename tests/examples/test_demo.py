@@ -19,10 +19,10 @@ from examples.chat.demo import choose_move
 from examples.chat.demo_proof import Tally, check
 from examples.chat.demo_screen import HubRow, Screen
 from examples.chat.demo_server import CommandFailed, Server
+from tests.support.waiting import PATIENCE
 
 from .conftest import ROOT
 
-PATIENCE = 60.0
 SAID = {"ada": 3, "bob": 1}
 HEARD = [("ada", 1), ("bob", 1), ("ada", 2), ("ada", 3)]
 

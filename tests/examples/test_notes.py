@@ -13,11 +13,10 @@ import pytest
 
 from examples.notes.notes_actorrpc import NotesStub
 from examples.notes.notes_pb2 import AddRequest, FindRequest
-from tests.interop.served import Served
+from tests.support.server_process import ServerProcess, served
+from tests.support.waiting import PATIENCE
 
 from .conftest import ROOT
-
-PATIENCE = 60
 
 
 @pytest.fixture
@@ -28,16 +27,12 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def server(file: Path) -> Iterator[Served]:
-    server = Served("--accept", "acceptor", app="examples.notes.server:app")
-    try:
+def server(file: Path) -> Iterator[ServerProcess]:
+    with served("--accept", "acceptor", app="examples.notes.server:app") as server:
         yield server
-    finally:
-        if server.process.poll() is None:
-            server.close()
 
 
-def connect(server: Served) -> grpc.Channel:
+def connect(server: ServerProcess) -> grpc.Channel:
     return grpc.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)])
 
 
@@ -61,7 +56,8 @@ def test_each_hub_has_one_store_which_it_closes(server):
         assert len(list(stub.Find(FindRequest(word="note"), timeout=PATIENCE))) == 6
     for channel in channels:
         channel.close()
-    log = server.close()
+    server.close()
+    log = server.log
     assert (log.count("the store is open"), log.count("the store is closed")) == (2, 2), log
 
 

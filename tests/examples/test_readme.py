@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PATIENCE
+
 from .conftest import ROOT
 
-PATIENCE = 60.0
 #: Where the README serves. Tests may not: the port may be somebody's.
 ADDRESS = "127.0.0.1:50051"
 TEXT = (ROOT / "README.md").read_text()

@@ -1,0 +1,1 @@
+"""Children that hubs, brokers and programs start, in every way there is."""

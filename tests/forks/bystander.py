@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import grpc
-
-from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
+from tests.support.counting_client import CountingClient
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 30.0
+__all__ = ["Bystander"]
 
 
-class Bystander:
-    """A client of a connection of its own. Its actor counts its calls, and so does it."""
+class Bystander(CountingClient):
+    """A client whose actor, of ``tests.forks.app``, says in which process it is."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
-        self.stub = StatefulStub(self.channel)
-        self._calls = 0
-
-    def call(self) -> int:
+    def answered_by(self) -> int:
         """Call once. Returns the pid of the process that has answered."""
-        self._calls += 1
-        reply = self.stub.Unary(Item(), timeout=PATIENCE, wait_for_ready=True)
-        assert reply.number == self._calls, "the call was counted by another copy of the actor"
-        return int(reply.text)
+        return int(self.call().text)
 
     def ask(self, text: str, *body: object) -> str:
         item = Item(text=text, body="\n".join(map(str, body)).encode())

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker.conftest import serve
 from tests.forks.bystander import Bystander
 from tests.forks.ways import Child
+from tests.support.fixtures import serve
 
 __all__ = ["child", "connect", "serve"]
 
@@ -24,7 +24,7 @@ def connect() -> Iterator[Callable[[str], Bystander]]:
 
     yield start
     for client in clients:
-        client.channel.close()
+        client.close()
 
 
 @pytest.fixture

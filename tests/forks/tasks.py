@@ -89,7 +89,7 @@ def pool(actor: Any, call: Any, method: str) -> object:
 
 
 def manager(actor: Any, call: Any, method: str) -> object:
-    with multiprocessing.get_context(method).Manager() as shared:  # type: ignore[attr-defined]
+    with multiprocessing.get_context(method).Manager() as shared:
         table = shared.dict()
         table["one"] = 1
         return dict(table)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.broker.servers import ServerProcess
 from tests.forks.bystander import Bystander
 from tests.forks.ways import Child, descriptors
+from tests.support.fixtures import Serve
 
 
 def test_a_child_of_the_broker_has_no_part_in_it(
-    serve: Callable[..., ServerProcess],
+    serve: Serve,
     connect: Callable[[str], Bystander],
     child: Child,
     monkeypatch: pytest.MonkeyPatch,
@@ -21,7 +21,7 @@ def test_a_child_of_the_broker_has_no_part_in_it(
     server = serve("--policy", "tests.forks.policy:Forking", app="tests.forks.app:app")
     child.wait()
     hubs = {hub["pid"] for hub in server.status()["hubs"]}
-    assert connect(server.address).call() in hubs
+    assert connect(server.address).answered_by() in hubs
     of_broker, of_child = descriptors(server.pid), child.descriptors()
     sockets = {name for name in of_broker.values() if name.startswith("socket:")}
     assert len(sockets) > 3
@@ -35,7 +35,7 @@ def test_a_child_of_the_broker_has_no_part_in_it(
 
 
 def test_a_child_that_comes_out_of_a_plan_ends(
-    serve: Callable[..., ServerProcess],
+    serve: Serve,
     connect: Callable[[str], Bystander],
     child: Child,
     monkeypatch: pytest.MonkeyPatch,
@@ -44,12 +44,12 @@ def test_a_child_that_comes_out_of_a_plan_ends(
     server = serve("--policy", "tests.forks.policy:Forking", app="tests.forks.app:app", hubs=1)
     child.wait()
     child.finish()
-    assert connect(server.address).call() == server.hub(0)["pid"]
+    assert connect(server.address).answered_by() == server.hub(0)["pid"]
     assert server.run("stop").returncode == 0
 
 
 def test_no_child_is_forked_in_the_midst_of_a_hubs_start(
-    serve: Callable[..., ServerProcess],
+    serve: Serve,
     connect: Callable[[str], Bystander],
     child: Child,
     monkeypatch: pytest.MonkeyPatch,
@@ -62,7 +62,7 @@ def test_no_child_is_forked_in_the_midst_of_a_hubs_start(
     of_child = [name for fd, name in child.descriptors().items() if fd > 2]
     assert not [name for name in of_child if name.startswith(("socket:", "pipe:")) or name.endswith(".pid")]
     server.until_ready()
-    assert connect(server.address).call() == server.hub(0)["pid"]
+    assert connect(server.address).answered_by() == server.hub(0)["pid"]
     assert server.run("stop").returncode == 0
     assert child.alive
     child.end()

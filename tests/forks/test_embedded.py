@@ -13,9 +13,10 @@ import pytest
 
 from actorrpc.net.addresses import parse_address
 from tests.apps.shapes_pb2 import Item
-from tests.broker.servers import ROOT, environment
-from tests.forks.bystander import PATIENCE, Bystander
+from tests.forks.bystander import Bystander
 from tests.forks.ways import MANNERS, Child, descriptors
+from tests.support.processes import ROOT, environment
+from tests.support.waiting import PATIENCE
 
 
 class Program:
@@ -69,11 +70,11 @@ def test_a_child_has_no_part_in_the_server(
     program: Program, connect: Callable[[str], Bystander], child: Child, fork: str, manner: str
 ) -> None:
     bystanders = [connect(program.address) for _ in range(10)]
-    assert {each.call() for each in bystanders} == {program.process.pid}
+    assert {each.answered_by() for each in bystanders} == {program.process.pid}
     own = set(bystanders[0].ask("own").split("\n"))
     program.start(fork, child, manner)
     for _ in range(10):
-        assert {each.call() for each in bystanders} == {program.process.pid}
+        assert {each.answered_by() for each in bystanders} == {program.process.pid}
     shared = {name for name in descriptors(program.process.pid).values() if name.startswith("socket:")}
     assert shared & set(child.descriptors().values()) == own
     said = program.end()
@@ -92,7 +93,7 @@ def test_a_child_leaves_the_block_at_once_and_runs_no_handlers_last_words(
     program.start("main", child, "cooperates")
     child.finish()
     assert not left.exists()
-    assert connect(program.address).call() == program.process.pid
+    assert connect(program.address).answered_by() == program.process.pid
     waiting.cancel()
 
 
@@ -111,6 +112,6 @@ def test_how_a_child_of_a_handler_ends(connect: Callable[[str], Bystander], task
     try:
         client = connect(program.address)
         assert client.ask(task) == result
-        assert client.call() == program.process.pid
+        assert client.answered_by() == program.process.pid
     finally:
         program.close()

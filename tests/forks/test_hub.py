@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from tests.apps.shapes_pb2 import Item
-from tests.broker.servers import ServerProcess, until
-from tests.forks.bystander import PATIENCE, Bystander
+from tests.forks.bystander import Bystander
 from tests.forks.ways import MANNERS, WAYS, Child, descriptors
-from tests.hub.raw_client import raw_client
+from tests.support.fixtures import Serve
+from tests.support.raw_client import RawClient
+from tests.support.server_process import ServerProcess
+from tests.support.waiting import PATIENCE, until
 
 APP = "tests.forks.app:app"
 
@@ -25,12 +27,12 @@ FRESH = [way for way in WAYS if "spawn" in way or "forkserver" in way or way == 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server of one hub, for tests that do it no harm."""
-    server = ServerProcess(tmp_path_factory.mktemp("hub"), app=APP, hubs=1)
+    server = ServerProcess(folder=tmp_path_factory.mktemp("hub"), app=APP, hubs=1)
     try:
         server.until_ready()
         yield server
     finally:
-        server.clean()  # servers of forkserver and workers of pools end when they see that the hub has
+        server.close()  # servers of forkserver and workers of pools end when they see that the hub has
 
 
 @pytest.mark.parametrize("manner", MANNERS)
@@ -40,13 +42,13 @@ def test_a_child_has_no_part_in_its_hub(
 ) -> None:
     """Ten others are answered by the hub alone, and none of its sockets is the child's, nor its lock."""
     bystanders = [connect(hub.address) for _ in range(10)]
-    (pid,) = {each.call() for each in bystanders}
+    (pid,) = {each.answered_by() for each in bystanders}
     starter = connect(hub.address)
     own = set(starter.ask("own").split("\n"))
     assert starter.ask(way, child.folder, manner) == "started"
     child.wait()
     for _ in range(10):
-        assert {each.call() for each in bystanders} == {pid}
+        assert {each.answered_by() for each in bystanders} == {pid}
     of_hub, of_child = descriptors(pid), child.descriptors()
     sockets = {name for name in of_hub.values() if name.startswith("socket:")}
     assert len(sockets) > len(bystanders)
@@ -57,18 +59,16 @@ def test_a_child_has_no_part_in_its_hub(
 
 
 def test_a_moved_connection_ends_with_its_hub_while_a_child_of_the_first_lives(
-    serve: Callable[..., ServerProcess], connect: Callable[[str], Bystander], child: Child
+    serve: Serve, connect: Callable[[str], Bystander], child: Child
 ) -> None:
     server = serve(app=APP)
     starter = connect(server.address)
-    with raw_client(server.address) as client:
+    with RawClient(server.address) as client:
         client.wait_for(4)  # SETTINGS
-        (row,) = until(
-            lambda: [row for row in server.connections() if row["peer"].endswith(f":{client.port}")]
-        )
+        (row,) = until(lambda: [row for row in server.connections() if row["peer"] == client.name])
         until(lambda: server.hub(row["hub"])["connections"])
         hubs = {hub["id"]: hub["pid"] for hub in server.status()["hubs"]}
-        while starter.call() != hubs[row["hub"]]:
+        while starter.answered_by() != hubs[row["hub"]]:
             starter = connect(server.address)
         assert starter.ask("os.fork", child.folder, "blocks") == "started"
         child.wait()
@@ -81,7 +81,7 @@ def test_a_moved_connection_ends_with_its_hub_while_a_child_of_the_first_lives(
 
 
 def test_a_port_is_free_when_its_server_has_ended_while_a_child_lives(
-    serve: Callable[..., ServerProcess], connect: Callable[[str], Bystander], child: Child
+    serve: Serve, connect: Callable[[str], Bystander], child: Child
 ) -> None:
     server = serve(app=APP, hubs=1)
     client = connect(server.address)
@@ -115,9 +115,9 @@ def test_multiprocessing_works_in_a_handler(
     item = Item(text=task, body=method.encode())
     begun: Any = client.stub.Beside
     future = begun.future(item, timeout=PATIENCE, wait_for_ready=True)
-    other.call()
+    other.answered_by()
     assert future.result().text == repr(result)
-    other.call()
+    other.answered_by()
 
 
 @pytest.mark.parametrize(
@@ -144,17 +144,17 @@ def test_what_a_child_does_and_how_it_ends(
     hub: ServerProcess, connect: Callable[[str], Bystander], task: str, result: object
 ) -> None:
     client = connect(hub.address)
-    before = client.call()
+    before = client.answered_by()
     assert client.ask(task, "text") == repr(result)
-    assert client.call() == before
+    assert client.answered_by() == before
 
 
 def test_a_childs_end_tells_its_reason(hub: ServerProcess, connect: Callable[[str], Bystander]) -> None:
     client = connect(hub.address)
     client.ask("exits_with_message")
     client.ask("raises")
-    until(lambda: "the child's last words\n" in hub.errors)
-    until(lambda: "ZeroDivisionError: in the child" in hub.errors)
+    until(lambda: "the child's last words\n" in hub.log)
+    until(lambda: "ZeroDivisionError: in the child" in hub.log)
 
 
 def test_a_child_is_told_of_the_end_of_no_call(
@@ -163,7 +163,7 @@ def test_a_child_is_told_of_the_end_of_no_call(
     client = connect(hub.address)
     for task in ("returns", "raises", "exits", "greenlet_returns"):
         client.ask(task)
-    assert "on_call_end runs in a child" not in hub.errors
+    assert "on_call_end runs in a child" not in hub.log
 
 
 def test_a_child_that_kills_a_greenlet_of_its_parent_goes_on(
@@ -180,11 +180,11 @@ def test_children_that_come_out_of_a_generator_end_well(
     client = connect(hub.address)
     replies = client.stub.Expand(Item(), timeout=PATIENCE)
     assert [(each.text, each.number) for each in replies] == [("", 0), ("", 0)]
-    client.call()
+    client.answered_by()
 
 
 def test_a_child_of_an_actor_that_arrives_keeps_no_snapshot(
-    serve: Callable[..., ServerProcess],
+    serve: Serve,
     connect: Callable[[str], Bystander],
     child: Child,
     monkeypatch: pytest.MonkeyPatch,
@@ -200,7 +200,7 @@ def test_a_child_of_an_actor_that_arrives_keeps_no_snapshot(
     assert moved.returncode == 0, moved.stderr
     child.wait()
     assert not [name for name in child.descriptors().values() if "snapshot" in name]
-    assert client.call() == server.hub(other)["pid"]
+    assert client.answered_by() == server.hub(other)["pid"]
     child.end()
 
 
@@ -239,7 +239,7 @@ def test_a_child_may_serve(hub: ServerProcess, connect: Callable[[str], Bystande
     until((tmp_path / "address").exists)
     address = (tmp_path / "address").read_text()
     inner = connect(address)
-    assert inner.call() == inner.call() != hub.hub(0)["pid"]
+    assert inner.answered_by() == inner.answered_by() != hub.hub(0)["pid"]
     assert inner.ask("exits") == "7", "a child of a child"
     (tmp_path / "stop").touch()
     assert ended.result().text == "5"

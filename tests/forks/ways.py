@@ -9,8 +9,6 @@ import pty
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -20,6 +18,8 @@ from typing import Any
 import gevent
 import gevent.os
 from gevent.monkey import get_original
+
+from tests.support.waiting import until
 
 _raw_fork: Callable[[], int] = get_original("os", "fork")
 
@@ -163,12 +163,9 @@ class Child:
         self.folder = folder
         self.pid = 0
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self) -> int:
         """Its pid, once it is there."""
-        deadline = time.monotonic() + seconds
-        while not (self.folder / "pid").exists():
-            assert time.monotonic() < deadline, "no child has come"
-            threading.Event().wait(0.01)
+        until((self.folder / "pid").exists)
         self.pid = int((self.folder / "pid").read_text())
         return self.pid
 
@@ -195,10 +192,7 @@ class Child:
     def finish(self) -> None:
         """Let it come to its own end, and wait for that."""
         (self.folder / "stop").touch()
-        deadline = time.monotonic() + 30
-        while self.pid and self.alive:
-            assert time.monotonic() < deadline, "the child does not end"
-            threading.Event().wait(0.01)
+        until(lambda: not (self.pid and self.alive))
 
 
 def descriptors(pid: int) -> dict[int, str]:

@@ -12,7 +12,7 @@ from random import Random
 
 import hpack
 
-from tests.wire.raw import (
+from tests.support.raw import (
     ACK,
     CONTINUATION,
     DATA,
@@ -438,7 +438,7 @@ def random_steps(random: Random, count: int) -> list[Step]:
     """As many steps, each kind as often as its weight says."""
     numbers = random.randbytes(3 * count)
     kinds = random.choices(_NAMES, cum_weights=_CUMULATED, k=count)
-    return [(kind, *numbers[3 * at : 3 * at + 3]) for at, kind in enumerate(kinds)]  # type: ignore[misc]
+    return [(kind, *numbers[3 * at : 3 * at + 3]) for at, kind in enumerate(kinds)]
 
 
 #: Preface and SETTINGS, as most clients begin.

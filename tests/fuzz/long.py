@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
-from tests.wire.raw import CONTINUATION
+from tests.support.raw import CONTINUATION
 
 from .corpus import recordings
 from .grammar import BEGIN, KINDS, OWNER, Client, random_steps

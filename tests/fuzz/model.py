@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import hpack
 
 from actorrpc.config import Config
-from tests.wire.raw import (
+from tests.support.raw import (
     ACK,
     CONTINUATION,
     DATA,

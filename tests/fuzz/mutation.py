@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.wire.raw import PREFACE
+from tests.support.raw import PREFACE
 
 from .grammar import Client, random_steps
 

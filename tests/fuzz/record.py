@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -22,9 +20,9 @@ from pathlib import Path
 
 import grpc
 
-from actorrpc.net.addresses import parse_address
 from tests.apps.shapes_pb2 import Item
-from tests.interop.served import served
+from tests.support.proxy import proxied
+from tests.support.server_process import served
 
 from .corpus import FOLDER
 
@@ -33,54 +31,6 @@ UNARY, EXPAND, COLLECT, TALK = (
     f"/shapes.Stateless/{name}" for name in ("Unary", "Expand", "Collect", "Talk")
 )
 HEADERS = ("content-type: application/grpc", "te: trailers")
-
-
-class Proxy:
-    """Passes connections on to ``port``, and keeps what their clients sent, each in the order of bytes."""
-
-    def __init__(self, port: int) -> None:
-        self._upstream = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
-        self.connections: list[bytearray] = []
-        self._threads: list[threading.Thread] = []
-        self._start(self._accept)
-
-    def _start(self, run: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=run, args=arguments, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._upstream))
-            recorded = bytearray()
-            self.connections.append(recorded)
-            self._start(self._pass, client, server, recorded)
-            self._start(self._pass, server, client, bytearray())
-
-    def _pass(self, source: socket.socket, target: socket.socket, recorded: bytearray) -> None:
-        try:
-            while data := source.recv(65_536):
-                recorded += data
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # one of them closed the connection, which is how some clients end
-
-    def close(self) -> bytes:
-        """Stop; returns the bytes of the connection that had most of them."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        end = time.monotonic() + WAIT
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        return bytes(max(self.connections, key=len, default=b""))
 
 
 # ---- clients
@@ -115,7 +65,8 @@ def grpcio_metadata(address: str) -> None:
     with grpc.insecure_channel(address, options=[("grpc.primary_user_agent", "recorder")]) as channel:
         call = channel.unary_unary(UNARY, Item.SerializeToString, Item.FromString)
         for number in range(4):
-            metadata = [("initial", str(number)), ("trailing-bin", bytes((number, 255))), ("x-same", "same")]
+            trailing = bytes((number, 255))
+            metadata = (("initial", str(number)), ("trailing-bin", trailing), ("x-same", "same"))
             call(Item(number=number), metadata=metadata, timeout=10 + number)
         for status in (3, 5):
             try:
@@ -245,11 +196,9 @@ def _missing(name: str) -> bool:
 
 @contextmanager
 def _proxied(address: str, name: str) -> Iterator[str]:
-    proxy = Proxy(parse_address(address)[1])
-    try:
+    with proxied(address) as proxy:
         yield proxy.address
-    finally:
-        data = proxy.close()
+    data = max((sent for sent, _ in proxy.connections), key=len, default=b"")  # of the one that sent most
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{name}.bin").write_bytes(data)
     print(f"{name}: {len(data)} bytes")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from itertools import cycle
 
-from tests.wire.view import View
+from tests.support.view import View
 
 from .model import Wrong
 from .trial import Trial

@@ -6,8 +6,8 @@ import pytest
 
 from actorrpc.config import Config
 from actorrpc.wire.server import ServerSession
-from tests.wire import raw
-from tests.wire.view import View
+from tests.support import raw
+from tests.support.view import View
 
 
 @pytest.mark.parametrize("value", ["1\n", " 1S", "1S ", "1\0S"])

@@ -14,7 +14,7 @@ from actorrpc.errors import StatusCode
 from actorrpc.wire.events import Event, MessageReceived, RequestReceived, StreamEnded
 from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
-from tests.wire.raw import DATA, END_HEADERS, HEADERS, WINDOW_UPDATE
+from tests.support.raw import DATA, END_HEADERS, HEADERS, WINDOW_UPDATE
 
 from .grammar import BEGIN, KINDS, MESSAGE_LIMIT, Client, Step, random_steps
 

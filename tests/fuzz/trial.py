@@ -24,7 +24,7 @@ from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.snapshot import freeze_session, thaw_session
 from actorrpc.wire.stream import Stream
-from tests.wire.raw import SETTINGS, WINDOW_UPDATE
+from tests.support.raw import SETTINGS, WINDOW_UPDATE
 
 from .bounds import check_bounds
 from .grammar import MESSAGE_LIMIT, Step

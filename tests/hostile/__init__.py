@@ -1,0 +1,1 @@
+"""Attacks on a real hub, beside a well-behaved client."""

@@ -12,12 +12,11 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from types import TracebackType
 
 import hpack
 
-from actorrpc.net.addresses import address_text, parse_address
-from tests.wire import raw
+from tests.support import raw
+from tests.support.raw_client import RawClient
 
 #: How long a server may take to answer what is not a flood.
 PATIENCE = 10.0
@@ -34,18 +33,10 @@ SHUT = raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, 0))
 _CHUNK = 256 * 1024
 
 
-class Attacker:
-    """One connection, and all that the server has said on it."""
+class Attacker(RawClient):
+    """One connection, and all that the server has said on it, which is counted and not kept."""
 
     def __init__(self, address: str, opening: bytes = raw.OPEN, *, receive_buffer: int = 0) -> None:
-        self._sock = socket.socket()
-        if receive_buffer:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._sock.connect(parse_address(address))
-        #: As the server names this client.
-        self.name = address_text(self._sock.getsockname())
-        self._sock.setblocking(False)
-        self._partial = b""
         self._block = b""
         self._decoder = hpack.Decoder()
         #: The server's frames by type.
@@ -60,12 +51,8 @@ class Attacker:
         self.granted: Counter[int] = Counter()
         #: Code and debug data of the last GOAWAY.
         self.goaway: tuple[int, str] | None = None
-        #: The server has closed, or reset, the TCP connection.
-        self.closed = False
-        #: What is no frame: the answer to a bad preface.
-        self.text = b""
         self.sent = 0
-        self.send(opening)
+        super().__init__(address, opening, receive_buffer=receive_buffer)
 
     # ---- sending
 
@@ -74,7 +61,7 @@ class Attacker:
         end = time.monotonic() + seconds
         for piece in _chunks(pieces):
             self._push(piece, end, read, lambda: self.goaway is not None)
-            if self.closed or self.goaway is not None or time.monotonic() > end:
+            if self.ended or self.goaway is not None or time.monotonic() > end:
                 break
         return self
 
@@ -85,25 +72,25 @@ class Attacker:
 
     def _push(self, data: bytes, end: float, read: bool, stop: Callable[[], bool]) -> None:
         left = memoryview(data)
-        while left and not self.closed and not stop() and (patience := end - time.monotonic()) > 0:
-            readers = [self._sock] if read else []
-            readable, writable, _ = select.select(readers, [self._sock], [], patience)
+        while left and not self.ended and not stop() and (patience := end - time.monotonic()) > 0:
+            readers = [self.sock] if read else []
+            readable, writable, _ = select.select(readers, [self.sock], [], patience)
             if readable:
-                self._receive()
-            if writable and not self.closed:
+                self.receive()
+            if writable and not self.ended:
                 try:
-                    count = self._sock.send(left)
+                    count = self.sock.send(left)
                 except BlockingIOError:
                     continue
                 except OSError:
-                    self.closed = True
+                    self.ended = True
                     return
                 left = left[count:]
                 self.sent += count
 
     def end(self) -> Attacker:
         """Half-close: no more comes from here."""
-        self._sock.shutdown(socket.SHUT_WR)
+        self.sock.shutdown(socket.SHUT_WR)
         return self
 
     # ---- receiving
@@ -111,11 +98,11 @@ class Attacker:
     def wait(self, condition: Callable[[], object], seconds: float = PATIENCE) -> Attacker:
         """Read until the condition is true or the connection closed. Fails when the time is up."""
         end = time.monotonic() + seconds
-        while not condition() and not self.closed:
+        while not condition() and not self.ended:
             patience = end - time.monotonic()
             assert patience > 0, f"the server did not answer as expected: {self!r}"
-            if select.select([self._sock], [], [], patience)[0]:
-                self._receive()
+            if select.select([self.sock], [], [], patience)[0]:
+                self.receive()
         return self
 
     def wait_closed(self, seconds: float = PATIENCE) -> Attacker:
@@ -133,32 +120,14 @@ class Attacker:
         assert stream in self.resets, f"no reset of stream {stream}: {self!r}"
         return self.resets[stream]
 
-    def _receive(self) -> None:
-        try:
-            data = self._sock.recv(_CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self.closed = True
-            return
-        data = self._partial + data
-        if not self.seen and (data.startswith((b"HTTP/1.1", b"\x15\x03")) or self.text):
-            self.text = data
-            self._partial = data
-            return
-        position = 0
-        while len(data) - position >= 9:
-            end = position + 9 + int.from_bytes(data[position : position + 3], "big")
-            if end > len(data):
-                break
-            stream = int.from_bytes(data[position + 5 : position + 9], "big")
-            self._frame(data[position + 3], data[position + 4], stream, data[position + 9 : end])
-            position = end
-        self._partial = data[position:]
+    @property
+    def text(self) -> bytes:
+        """What came instead of frames: the answer to a bad preface."""
+        rest = self._splitter.rest
+        return rest if not self.seen and rest.startswith((b"HTTP/1.1", b"\x15\x03")) else b""
 
-    def _frame(self, type_: int, flags: int, stream: int, payload: bytes) -> None:
+    def _take(self, frame: raw.Frame) -> None:
+        type_, flags, stream, payload = frame
         self.seen[type_] += 1
         if type_ == raw.GOAWAY:
             self.goaway = int.from_bytes(payload[4:8], "big"), payload[8:].decode()
@@ -168,7 +137,8 @@ class Attacker:
         elif type_ in (raw.HEADERS, raw.CONTINUATION):
             self._block += payload
             if flags & raw.END_HEADERS:
-                self.fields.setdefault(stream, {}).update(self._decoder.decode(self._block))
+                found = {str(name): str(value) for name, value in self._decoder.decode(self._block)}
+                self.fields.setdefault(stream, {}).update(found)
                 self._block = b""
         elif type_ == raw.WINDOW_UPDATE:
             self.granted[stream] += int.from_bytes(payload, "big")
@@ -179,22 +149,11 @@ class Attacker:
 
     def abort(self) -> None:
         """Close with a TCP reset, whatever is under way."""
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close()
-
-    def close(self) -> None:
-        self._sock.close()
-
-    def __enter__(self) -> Attacker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else "open"
+        state = "ended" if self.ended else "open"
         return (
             f"<Attacker {state}, {self.sent} bytes sent, goaway {self.goaway}, "
             f"resets {dict(self.reset_codes)}, frames {dict(self.seen)}>"

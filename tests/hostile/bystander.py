@@ -14,9 +14,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from actorrpc.percentile import percentile
 
@@ -109,13 +111,13 @@ class _Caller(threading.Thread):
                     replies = None
                 time.sleep(PAUSE)
 
-    def _time(self, call) -> bool:
+    def _time(self, call: Callable[[], object]) -> bool:
         began = time.perf_counter()
         failure = ""
         try:
             call()
         except Exception as error:
-            failure = f"{error.code()}: {error.details()}" if hasattr(error, "details") else repr(error)
+            failure = _words(error)
         with self.changed:
             self.seconds.append(time.perf_counter() - began)
             if failure:
@@ -124,12 +126,17 @@ class _Caller(threading.Thread):
         return not failure
 
 
+def _words(error: Any) -> str:
+    return f"{error.code()}: {error.details()}" if hasattr(error, "details") else repr(error)
+
+
 def main(address: str) -> None:
     caller = _Caller(address)
     caller.start()
     for line in sys.stdin:
         with caller.changed:
-            caller.changed.wait_for(lambda calls=int(line): len(caller.seconds) >= calls)
+            while len(caller.seconds) < int(line):
+                caller.changed.wait()
             answer = {"seconds": caller.seconds, "failures": caller.failures}
             caller.seconds, caller.failures = [], []
         print(json.dumps(answer), flush=True)

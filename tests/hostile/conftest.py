@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.hostile.hub import Hub
-from tests.interop.served import served
+from tests.support.server_process import served
 
 
 @pytest.fixture(scope="module")
@@ -24,4 +24,4 @@ def hub(options: tuple[str, ...]) -> Iterator[Hub]:
             yield hub
         finally:
             hub.close()
-            print(server.log.read_text()[-5000:])  # for tests that fail
+            print(server.log[-5000:])  # for tests that fail

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.hostile.bystander import Bystander
-from tests.interop.served import Served
+from tests.support.server_process import ServerProcess
 
 MB = 1024 * 1024
 
@@ -22,15 +22,15 @@ CALLS = 40
 SLOWER, SLOW, STARVED = 20, 0.05, 2.0
 
 
-def lines_since(log: Path, size: int) -> list[str]:
+def lines_since(log: str, size: int) -> list[str]:
     """The lines since the log was of this size, without those that count what an earlier test has caused."""
-    return [line for line in log.read_bytes()[size:].decode().splitlines() if ": and " not in line]
+    return [line for line in log[size:].splitlines() if ": and " not in line]
 
 
 class Hub:
     """One hub process of a running server, with the bystander on it."""
 
-    def __init__(self, server: Served) -> None:
+    def __init__(self, server: ServerProcess) -> None:
         self.server = server
         self.address = server.address
         self.pid: int = server.status()["hubs"][0]["pid"]
@@ -74,20 +74,19 @@ class Hub:
         process may grow, at its peak; ``lines`` of log. The bystander's median call may take ``slow``
         seconds, or ``SLOWER`` times what it took before, and its longest ``slowest``.
         """
-        log = self.server.log
         if not self.lives:
             self.pid = self.server.status()["hubs"][0]["pid"]
         self.bystander.take(0)
         before = self.bystander.take(CALLS)
         self.forget_peak()
-        cpu_before, at_rest, logged = self.cpu(), self.resident(), len(log.read_bytes())
+        cpu_before, at_rest, logged = self.cpu(), self.resident(), len(self.server.log)
         try:
             yield
         finally:  # the figures are of most interest where the test fails
-            assert self.lives, f"the hub has died: {log.read_text()[-2000:]}"
+            assert self.lives, f"the hub has died: {self.server.log[-2000:]}"
             during = self.bystander.take(CALLS)
             spent, grown = self.cpu() - cpu_before, self.resident("VmHWM") - at_rest
-            new = lines_since(log, logged)
+            new = lines_since(self.server.log, logged)
             figures = (
                 f"{spent:.2f} s of CPU, {grown / MB:.1f} MB, {len(new)} lines; {during}; before: {before}"
             )

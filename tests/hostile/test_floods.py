@@ -14,7 +14,7 @@ import pytest
 from tests.apps.shapes_pb2 import Item
 from tests.hostile.attacker import ENHANCE_YOUR_CALM, WIDE, Attacker, Requests
 from tests.hostile.hub import MB, Hub
-from tests.wire import raw
+from tests.support import raw
 
 Flood = Callable[[Requests], Iterable[bytes]]
 
@@ -298,7 +298,7 @@ def test_a_flood_that_does_not_end_with_the_goaway(hub: Hub):
         ping = raw.frame(raw.PING, 0, 0, b"12345678") * 4096
         calm(attacker.flood(repeat(ping, 1000)))
         for _ in range(5_000):
-            if attacker.send(ping).closed:
+            if attacker.send(ping).ended:
                 break
         attacker.wait_closed(3)
 

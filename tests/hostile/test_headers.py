@@ -6,7 +6,7 @@ import pytest
 
 from tests.hostile.attacker import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, PROTOCOL_ERROR, Attacker, Requests
 from tests.hostile.hub import MB, Hub
-from tests.wire import raw
+from tests.support import raw
 
 OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 0, 8, 12
 

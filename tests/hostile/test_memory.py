@@ -16,8 +16,8 @@ from actorrpc.config import Config
 from tests.apps.shapes_pb2 import Item
 from tests.hostile.attacker import SHUT, WIDE, Attacker, Requests
 from tests.hostile.hub import MB, Hub
-from tests.interop.served import served
-from tests.wire import raw
+from tests.support import raw
+from tests.support.server_process import served
 
 DOCS = Path(__file__).parents[2] / "docs" / "operate" / "security.md"
 
@@ -58,7 +58,7 @@ def hub() -> Iterator[Hub]:
             yield hub
         finally:
             hub.close()
-            print(server.log.read_text()[-3000:])
+            print(server.log[-3000:])
 
 
 def formula() -> dict[str, str]:
@@ -101,7 +101,7 @@ def clients(
         def one_more() -> Client:
             client = opened.enter_context(Client(hub.address, opening))
             fill(client)
-            assert client.goaway is None and not client.closed
+            assert client.goaway is None and not client.ended
             return client
 
         one_more()  # what is made once

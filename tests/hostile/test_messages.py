@@ -10,7 +10,7 @@ import pytest
 
 from tests.hostile.attacker import ENHANCE_YOUR_CALM, WIDE, Attacker, Requests
 from tests.hostile.hub import MB, Hub, lines_since
-from tests.wire import raw
+from tests.support import raw
 
 OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 8, 12, 13
 
@@ -56,8 +56,7 @@ def test_bad_messages(hub: Hub, name: str, service: str):
     """INTERNAL for what is no message of its type (RFC: gRPC status codes); other calls go on, also those
     that are open on the same connection and the same actor. No line of log, which a client could fill."""
     payload, status = MESSAGES[name]
-    log = hub.server.log
-    logged = len(log.read_bytes())
+    logged = len(hub.server.log)
     requests = Requests()
     with Attacker(hub.address) as attacker:
         attacker.send(requests.open(f"{service}/Talk"))
@@ -69,7 +68,7 @@ def test_bad_messages(hub: Hub, name: str, service: str):
         attacker.send(requests.call(b"", f"{service}/Unary"))
         assert attacker.status(requests.last) == OK
     assert not hub.bystander.take(5).failures
-    assert lines_since(log, logged) == []
+    assert lines_since(hub.server.log, logged) == []
 
 
 AMPLIFIED = {

@@ -18,7 +18,7 @@ from tests.hostile.attacker import (
     Requests,
 )
 from tests.hostile.hub import Hub, lines_since
-from tests.wire import raw
+from tests.support import raw
 
 #: How often each is tried, on a new connection each time.
 TIMES = 5
@@ -121,8 +121,7 @@ FATAL: dict[str, tuple[bytes, int]] = {
 def test_connection_errors(hub: Hub, name: str):
     """GOAWAY with the code of RFC 9113, then the end of the connection; one line in the log at most."""
     data, code = FATAL[name]
-    log = hub.server.log
-    logged = len(log.read_bytes())
+    logged = len(hub.server.log)
     for _ in range(TIMES):
         with Attacker(hub.address) as attacker:
             attacker.send(data)
@@ -131,7 +130,7 @@ def test_connection_errors(hub: Hub, name: str):
             attacker.end().wait_closed()
     calls = hub.bystander.take(5)
     assert not calls.failures and max(calls.seconds) < 1, str(calls)
-    assert len(lines_since(log, logged)) <= TIMES
+    assert len(lines_since(hub.server.log, logged)) <= TIMES
 
 
 #: What is sent after stream 1 was begun, and the code of its RST_STREAM.

@@ -8,21 +8,21 @@ import pytest
 
 from tests.apps.shapes_pb2 import Item
 from tests.hostile.attacker import ENHANCE_YOUR_CALM, Attacker, Requests
-from tests.interop.served import Served, served
-from tests.wire import raw
+from tests.support import raw
+from tests.support.server_process import ServerProcess, served
 
 PRIORITY = raw.frame(raw.PRIORITY, 0, 1, bytes(5))
 STEP = 1000
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
+def server() -> Iterator[ServerProcess]:
     """A budget that does not fill up again while a test looks the other way."""
     with served("--flood-burst", "100000", "--flood-rate", "1") as server:
         yield server
 
 
-def hub_of(server: Served, attacker: Attacker) -> tuple[str, int]:
+def hub_of(server: ServerProcess, attacker: Attacker) -> tuple[str, int]:
     """The id of the attacker's connection, and the hub that serves it."""
     found = server.wait_for(
         lambda: next((each for each in server.connections() if each["peer"] == attacker.name), None)
@@ -30,10 +30,10 @@ def hub_of(server: Served, attacker: Attacker) -> tuple[str, int]:
     return found["id"], found["hub"]
 
 
-def move(server: Served, attacker: Attacker) -> None:
+def move(server: ServerProcess, attacker: Attacker) -> None:
     """Move it to the other hub."""
     id, hub = hub_of(server, attacker)
-    assert "moved" in server.cli("move", id, str(1 - hub)).stdout
+    assert "moved" in server.run("move", id, str(1 - hub)).stdout
     assert hub_of(server, attacker) == (id, 1 - hub)
 
 
@@ -48,7 +48,7 @@ def steps_to_the_end(attacker: Attacker, requests: Requests, most: int) -> int:
     return most
 
 
-def test_a_move_does_not_refill_the_flood_budget(server: Served):
+def test_a_move_does_not_refill_the_flood_budget(server: ServerProcess):
     """Half of a flood before the move and half after it end the connection as the whole one does."""
     with Attacker(server.address) as attacker:
         whole = steps_to_the_end(attacker, Requests(), 1000)
@@ -61,7 +61,7 @@ def test_a_move_does_not_refill_the_flood_budget(server: Served):
         assert half + steps_to_the_end(attacker, requests, whole) <= whole + 2
 
 
-def test_a_header_block_that_travels_half_stays_bounded(server: Served):
+def test_a_header_block_that_travels_half_stays_bounded(server: ServerProcess):
     """HEADERS without END_HEADERS, a move, then a CONTINUATION flood at the other hub (RFC 9113, 6.10)."""
     requests = Requests()
     with Attacker(server.address) as attacker:
@@ -74,7 +74,7 @@ def test_a_header_block_that_travels_half_stays_bounded(server: Served):
         assert attacker.goaway and attacker.goaway[0] == ENHANCE_YOUR_CALM
 
 
-def test_a_flood_through_moves_harms_nobody(server: Served):
+def test_a_flood_through_moves_harms_nobody(server: ServerProcess):
     """A connection that floods is moved again and again: it is ended, or served, and its hubs live on."""
     pids = [hub["pid"] for hub in server.status()["hubs"]]
     with Attacker(server.address) as attacker, Attacker(server.address) as other:

@@ -11,7 +11,7 @@ import pytest
 from tests.apps.shapes_pb2 import Item
 from tests.hostile.attacker import ENHANCE_YOUR_CALM, NO_ERROR, SHUT, WIDE, Attacker, Requests
 from tests.hostile.hub import MB, Hub
-from tests.wire import raw
+from tests.support import raw
 
 OK, RESOURCE_EXHAUSTED = 0, 8
 
@@ -57,14 +57,14 @@ def test_a_handshake_by_the_byte_is_no_progress(hub: Hub):
     with Attacker(hub.address, b"") as attacker:
         began = time.monotonic()
         for byte in raw.PREFACE * 100:
-            if attacker.closed or time.monotonic() - began > HANDSHAKE + 5:
+            if attacker.ended or time.monotonic() - began > HANDSHAKE + 5:
                 break
             attacker.send(bytes((byte,)))
             try:
                 attacker.wait(lambda: False, 0.1)
             except AssertionError:
                 pass  # nothing came: go on
-        assert attacker.closed or attacker.goaway
+        assert attacker.ended or attacker.goaway
 
 
 # ---- slow body
@@ -80,7 +80,7 @@ def test_slow_bodies(hub: Hub):
         for _ in range(50):
             for attacker in attackers:
                 attacker.send(raw.data(1, b"x"))
-        assert not any(attacker.closed for attacker in attackers)
+        assert not any(attacker.ended for attacker in attackers)
 
 
 def test_large_messages_announced(hub: Hub):
@@ -116,7 +116,7 @@ def test_large_messages_that_never_end(hub: Hub):
                     attacker.wait(lambda used=used: 65_535 + attacker.granted[0] - used > 2 * size, 3)
                 except AssertionError:
                     break  # the connection's window stays shut: that is a bound
-            if attacker.closed or attacker.goaway or attacker.fields:
+            if attacker.ended or attacker.goaway or attacker.fields:
                 break
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import queue
-import socket
 import sys
 import threading
 import time
@@ -22,11 +21,12 @@ from actorrpc.hub.moving.move_cost import MoveCosts
 from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.node import Node
 from actorrpc.hub.topics import numbered_log as topic_log
-from actorrpc.net.addresses import parse_address
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import Hubs, serving
+from tests.support import raw
+from tests.support.hubs import Hubs, serving
+from tests.support.raw_client import RawClient
 
 
 def connect(hubs: Hubs, *options: tuple[str, object]) -> grpc.Channel:
@@ -421,35 +421,32 @@ def test_a_subscription_that_fell_behind_says_so_and_an_actor_goes_on(monkeypatc
         assert "messages 1 to 7 are lost" in caplog.text
 
 
+WHOLE = raw.END_HEADERS | raw.END_STREAM
+
+
 @pytest.mark.parametrize("flood", ["ping", "unknown method"])
 def test_a_client_that_asks_and_never_reads_is_not_read_either(flood):
-    with serving(app, permit_keepalive_time=0, flood_burst=0) as hubs:
-        address = parse_address(hubs.address)
-        with socket.create_connection(address) as sock:
-            sock.settimeout(1)
-            sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
-            connection = hubs.connection()
-            encoder, stream, sent = hpack.Encoder(), 1, 0
-            fields = [(":method", "POST"), (":scheme", "http"), (":path", "/no/" + "x" * 200)]
-            fields += [("content-type", "application/grpc"), ("te", "trailers")]
-            with pytest.raises(TimeoutError):
-                while sent < 100_000_000:
-                    if flood == "ping":
-                        data = b"\0\0\x08\6\0\0\0\0\0abcdefgh" * 1000
-                    else:
-                        frames = []
-                        for _ in range(1000):
-                            block = encoder.encode(fields)
-                            frames.append(
-                                len(block).to_bytes(3, "big") + b"\1\5" + stream.to_bytes(4, "big") + block
-                            )
-                            stream += 2
-                        data = b"".join(frames)
-                    sock.sendall(data)
-                    sent += len(data)
-            assert hubs.ask(lambda: connection.session.outbound.pending) < 12_000_000
-            with connect(hubs) as channel:
-                assert StatelessStub(channel).Unary(Item(number=1), timeout=10).number == 1
+    with serving(app, permit_keepalive_time=0, flood_burst=0) as hubs, RawClient(hubs.address) as client:
+        client.sock.settimeout(1)
+        connection = hubs.connection()
+        encoder, stream, sent = hpack.Encoder(), 1, 0
+        fields = [(":method", "POST"), (":scheme", "http"), (":path", "/no/" + "x" * 200)]
+        fields += [("content-type", "application/grpc"), ("te", "trailers")]
+        with pytest.raises(TimeoutError):
+            while sent < 100_000_000:
+                if flood == "ping":
+                    data = raw.frame(raw.PING, 0, 0, b"abcdefgh") * 1000
+                else:
+                    frames = []
+                    for _ in range(1000):
+                        frames.append(raw.frame(raw.HEADERS, WHOLE, stream, encoder.encode(fields)))
+                        stream += 2
+                    data = b"".join(frames)
+                client.send(data)
+                sent += len(data)
+        assert hubs.ask(lambda: connection.session.outbound.pending) < 12_000_000
+        with connect(hubs) as channel:
+            assert StatelessStub(channel).Unary(Item(number=1), timeout=10).number == 1
 
 
 def test_a_client_that_leaves_early_leaves_nothing_behind():
@@ -465,18 +462,15 @@ def test_a_client_that_leaves_early_leaves_nothing_behind():
         def on_disconnect(self):
             log.append("disconnect")
 
-    head = b"\0\0\0\4\0\0\0\0\0"
     with serving(actorrpc.App([Slow])) as hubs:
         fields = [(":method", "POST"), (":scheme", "http"), (":path", "/shapes.Stateful/Unary")]
-        block = hpack.Encoder().encode([*fields, ("content-type", "application/grpc"), ("te", "trailers")])
-        request = len(block).to_bytes(3, "big") + b"\1\4\0\0\0\1" + block
+        request = raw.headers(1, [*fields, ("content-type", "application/grpc"), ("te", "trailers")])
         node = hubs.nodes[0]
         for whole in (False, True):  # before the message has come, and while on_connect runs
-            with socket.create_connection(parse_address(hubs.address)) as sock:
-                sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + head + request)
+            with RawClient(hubs.address, raw.OPEN + request) as client:
                 hubs.wait_for(lambda: any(c.calls for c in node.connections.values()))
                 if whole:
-                    sock.sendall(b"\0\0\5\0\1\0\0\0\1\0\0\0\0\0")
+                    client.send(raw.data(1, raw.message(b""), raw.END_STREAM))
                     hubs.wait_for(lambda: log)
             hubs.wait_for(lambda: not node.connections)
         go.append(1)

@@ -21,7 +21,7 @@ from actorrpc.hub.report import HEAVIEST, OTHERS, WARM, Reporter, Rotation, core
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.serving import serving
+from tests.support.hubs import serving
 
 Spent = dict[str, float]
 

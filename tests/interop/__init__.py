@@ -1,0 +1,1 @@
+"""Foreign clients, tools and proxies against a real server."""

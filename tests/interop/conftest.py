@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.interop.served import Served, served
+from tests.support.server_process import ServerProcess, served
 
 MODES: dict[str, tuple[str, ...]] = {"still": (), "moved-every-turn": ("--move-every", "1")}
 
@@ -17,24 +17,25 @@ def app() -> str:
     return "tests.apps.shapes:app"
 
 
-@pytest.fixture(scope="module", params=MODES.values(), ids=MODES.keys())
+@pytest.fixture(scope="module", params=list(MODES.values()), ids=list(MODES))
 def mode(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """The options that `actorrpc serve` gets."""
-    return request.param
+    options: tuple[str, ...] = request.param
+    return options
 
 
 @pytest.fixture(scope="module")
-def server(mode: tuple[str, ...], app: str) -> Iterator[Served]:
+def server(mode: tuple[str, ...], app: str) -> Iterator[ServerProcess]:
     with served(*mode, app=app) as server:
         yield server
         assert bool(server.status()["moves"]["done"]) == bool(mode)
 
 
 @pytest.fixture(scope="module")
-def address(server: Served) -> str:
+def address(server: ServerProcess) -> str:
     return server.address
 
 
 @pytest.fixture
-def logged(server: Served) -> Callable[[], str]:
-    return server.log.read_text
+def logged(server: ServerProcess) -> Callable[[], str]:
+    return lambda: server.log

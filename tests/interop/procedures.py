@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 
-from tests.interop.clients.client import Client, Options
+from tests.interop.clients.client import Client, Metadata, Options
 from tests.interop.service import INITIAL, TRAILING
 from tests.interop.testing_pb2 import (
     BoolValue,
@@ -45,7 +46,7 @@ LARGE_REPLY = SimpleResponse(payload=Payload(body=bytes(314159)))
 Procedure = Callable[[Client], Awaitable[None]]
 
 
-def large(**fields: object) -> SimpleRequest:
+def large(**fields: Any) -> SimpleRequest:
     request = SimpleRequest(**fields)
     request.MergeFrom(LARGE)
     return request
@@ -55,7 +56,7 @@ def reply_of(size: int) -> StreamingOutputCallResponse:
     return StreamingOutputCallResponse(payload=Payload(body=bytes(size)))
 
 
-def output(request_size: int, *sizes: int, **fields: object) -> StreamingOutputCallRequest:
+def output(request_size: int, *sizes: int, **fields: Any) -> StreamingOutputCallRequest:
     return StreamingOutputCallRequest(
         response_parameters=[ResponseParameters(size=size) for size in sizes],
         payload=Payload(body=bytes(request_size)),
@@ -140,7 +141,7 @@ async def empty_stream(client: Client) -> None:
 
 
 async def custom_metadata(client: Client) -> None:
-    sent = [(INITIAL, "test_initial_metadata_value"), (TRAILING, b"\xab\xab\xab")]
+    sent: Metadata = [(INITIAL, "test_initial_metadata_value"), (TRAILING, b"\xab\xab\xab")]
     options = Options(metadata=sent)
     unary = await client.unary(f"{SERVICE}/UnaryCall", LARGE, options)
     assert (unary.status, unary.replies) == (OK, [LARGE_REPLY])

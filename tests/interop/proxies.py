@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,7 +14,8 @@ from pathlib import Path
 import grpc
 
 from tests.interop.programs import program
-from tests.interop.served import ROOT, WAIT
+from tests.support.processes import ROOT
+from tests.support.waiting import PATIENCE, until
 
 __all__ = ["CONFIGS", "Proxy", "proxy"]
 
@@ -81,7 +81,7 @@ def proxy(name: str, address: str, change: Callable[[str], str] = str) -> Iterat
             yield Proxy(folder / "socket", certificate)
         finally:
             process.kill()
-            process.wait(WAIT)
+            process.wait(PATIENCE)
     finally:
         shutil.rmtree(folder)
 
@@ -94,7 +94,7 @@ def _certify(folder: Path) -> bytes:
         "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
         "-days", "1", "-keyout", str(key), "-out", str(certificate),
     ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True, timeout=WAIT)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
     (folder / "site.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
     return certificate.read_bytes()
 
@@ -145,12 +145,14 @@ _COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], folder: Path) -> None:
-    end = time.monotonic() + WAIT
-    while True:
+    def listens() -> bool:
         with closing(socket.socket(socket.AF_UNIX)) as tried:
             if tried.connect_ex(str(folder / "socket")) == 0:
-                return
-        log = (folder / "log").read_text()
-        assert process.poll() is None, f"the proxy has ended: {log}"
-        assert time.monotonic() < end, f"the proxy does not listen: {log}"
-        time.sleep(0.01)
+                return True
+        assert process.poll() is None, f"the proxy has ended: {log()}"
+        return False
+
+    def log() -> str:
+        return (folder / "log").read_text()
+
+    until(listens, told=log)

@@ -73,7 +73,7 @@ class TestService(TestServiceBase):
         self.state.calls += 1
         check_compression(request, call)
         if request.response_compressed.value:
-            call.set_compression(call.metadata.get(ENCODING, "gzip"))
+            call.set_compression(str(call.metadata.get(ENCODING, "gzip")))
         echo_metadata(call)
         echo_status(request.response_status)
         reply = SimpleResponse(payload=payload(request.response_size))

@@ -11,8 +11,9 @@ import contextlib
 import importlib
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,11 +37,12 @@ class Collector:
         self.results: Results = {}
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_makereport(self, item: Any) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if report.when == "call" or not report.passed:
             parameters = item.callspec.params if hasattr(item, "callspec") else {}
             mode = next((name for name, options in MODES.items() if options == parameters.get("mode")), "")
+            key: tuple[str, ...]
             if "case" in parameters:
                 key = (parameters["client"], parameters["case"], mode)
             else:
@@ -107,7 +109,7 @@ def cases_table(results: Results) -> list[str]:
 def http2_table(results: Results) -> list[str]:
     lines = [row("tool", "what it proves", *MODES), "|---" * (len(MODES) + 2) + "|"]
     for name, (tool, proves) in http2_tests().items():
-        words = [cell(results.get((name, mode)) or results.get((name, ""), ())) for mode in MODES]
+        words = [cell(results.get((name, mode)) or results.get((name, "")) or ()) for mode in MODES]
         lines.append(row(tool, proves, *words))
     return lines
 

@@ -13,8 +13,8 @@ from tests.interop.clients.grpcio_aio import GrpcioAio
 from tests.interop.clients.grpcio_sync import GrpcioSync
 from tests.interop.clients.grpclib_client import Grpclib
 from tests.interop.procedures import SERVICE
-from tests.interop.served import Served, served
 from tests.interop.testing_pb2 import Empty
+from tests.support.server_process import ServerProcess, served
 
 UNAVAILABLE = 14
 WHY = "the server is full: 1 connections"
@@ -23,14 +23,14 @@ CLIENTS: dict[str, type[Client]] = {"grpcio": GrpcioSync, "grpcio.aio": GrpcioAi
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
+def server() -> Iterator[ServerProcess]:
     options = ("--max-connections", "1", "--full-timeout", "0.3")
     with served(*options, app="tests.interop.service:app", hubs=1) as server:
         yield server
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_a_client_for_whom_there_is_no_room(server: Served, name: str) -> None:
+def test_a_client_for_whom_there_is_no_room(server: ServerProcess, name: str) -> None:
     async def procedure() -> None:
         path = f"{SERVICE}/EmptyCall"
         async with (
@@ -45,7 +45,7 @@ def test_a_client_for_whom_there_is_no_room(server: Served, name: str) -> None:
     asyncio.run(procedure())
 
 
-def test_a_client_in_node_for_whom_there_is_no_room(server: Served) -> None:
+def test_a_client_in_node_for_whom_there_is_no_room(server: ServerProcess) -> None:
     async def procedure() -> None:
         path = f"{SERVICE}/EmptyCall"
         async with Grpclib.connect(server.address) as inside:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.shapes_contract import ShapesContract
+from tests.support.shapes_contract import ShapesContract
 
 
 class TestGrpcioSync(ShapesContract):

@@ -15,11 +15,9 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.message import Message
-from hyperframe.frame import GoAwayFrame
 
 from tests.interop.procedures import LARGE, LARGE_REPLY, NO, YES, large, output, reply_of
 from tests.interop.programs import program
-from tests.interop.served import served
 from tests.interop.testing_pb2 import (
     EchoStatus,
     Empty,
@@ -28,8 +26,10 @@ from tests.interop.testing_pb2 import (
     StreamingOutputCallResponse,
 )
 from tests.interop.wiretap import wiretap
+from tests.support import raw
+from tests.support.server_process import served
+from tests.support.waiting import PATIENCE
 
-WAIT = 60.0
 SERVICE = "grpc.testing.TestService"
 HEADERS = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
 
@@ -58,7 +58,7 @@ def unframed(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def run(name: str, *arguments: str) -> str:
     """Run a tool to its end, which must be a good one. Returns what it printed."""
-    done = subprocess.run([program(name), *arguments], capture_output=True, timeout=WAIT)
+    done = subprocess.run([program(name), *arguments], capture_output=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode(errors="replace")
 
@@ -232,14 +232,14 @@ def test_curl_hears_goaway(mode: tuple[str, ...]) -> None:
             assert curl.stdout.read(len(reply)) == reply
             [(_, answered)] = tap.connections
             server.process.terminate()
-            server.wait_for(lambda: GoAwayFrame in map(type, answered.frames()))
+            server.wait_for(lambda: raw.GOAWAY in [type_ for type_, *_ in answered.frames()])
             curl.stdin.write(request)
             curl.stdin.flush()
             assert curl.stdout.read(len(reply)) == reply
             curl.stdin.close()
             assert curl.stdout.read() == b""
-            assert curl.wait(WAIT) == 0
-        assert server.process.wait(WAIT) == 0
+            assert curl.wait(PATIENCE) == 0
+        assert server.process.wait(PATIENCE) == 0
         assert answered.headers()[-1]["grpc-status"] == "0"
 
 

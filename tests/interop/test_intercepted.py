@@ -8,21 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.interop.served import Served
-from tests.shapes_contract import ShapesContract
+from tests.support.server_process import ServerProcess, served
+from tests.support.shapes_contract import ShapesContract
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    server = Served("--move-every", "1", app="tests.apps.intercepted:app")
-    try:
+def server() -> Iterator[ServerProcess]:
+    with served("--move-every", "1", app="tests.apps.intercepted:app") as server:
         yield server
         assert server.status()["moves"]["done"]
-    finally:
-        log = server.close()
-    ended = Counter(re.findall(r"ended (\S+): ", log))
+    ended = Counter(re.findall(r"ended (\S+): ", server.log))
     assert set(ended.values()) == {1}, "each call ends once, in whichever hub"
-    assert "AssertionError" not in log
+    assert "AssertionError" not in server.log
 
 
 class TestIntercepted(ShapesContract):

@@ -7,8 +7,8 @@ import grpc
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.interop import testing_actorrpc
-from tests.interop.served import served
 from tests.interop.testing_pb2 import ResponseParameters, StreamingOutputCallRequest
+from tests.support.server_process import served
 
 MESSAGES = 100_000
 MOVES = 1_000

@@ -20,7 +20,8 @@ from tests.apps.shapes_actorrpc import StatefulStub, StatelessStub
 from tests.apps.shapes_pb2 import Item
 from tests.interop.conftest import MODES
 from tests.interop.proxies import CONFIGS, proxy
-from tests.interop.served import WAIT, Served, served
+from tests.support.server_process import ServerProcess, served
+from tests.support.waiting import PATIENCE
 
 USERS = ("ada", "bob")
 
@@ -44,7 +45,7 @@ every_proxy = pytest.mark.parametrize("name", CONFIGS)
 
 
 @pytest.fixture(scope="module")
-def vault(mode: tuple[str, ...]) -> Iterator[Served]:
+def vault(mode: tuple[str, ...]) -> Iterator[ServerProcess]:
     with served(*mode, app="examples.auth.server:app") as server:
         yield server
 
@@ -55,21 +56,21 @@ def bearer(user: str) -> list[tuple[str, str]]:
 
 def put(stub: VaultStub, user: str) -> tuple[str, int]:
     """Whose drawer the server says it is, and how many things are in there."""
-    reply = stub.Put(PutRequest(thing="ring"), metadata=bearer(user), timeout=WAIT)
+    reply = stub.Put(PutRequest(thing="ring"), metadata=bearer(user), timeout=PATIENCE)
     return reply.owner, reply.things
 
 
 def count(channel: grpc.Channel, user: str) -> int | str:
     """How many calls an actor has had, or what a call ended with that was refused."""
     try:
-        number: int = StatefulStub(channel).Unary(Item(), metadata=bearer(user), timeout=WAIT).number
+        number: int = StatefulStub(channel).Unary(Item(), metadata=bearer(user), timeout=PATIENCE).number
     except grpc.RpcError as error:
         assert "several clients seem to share this connection" in error.details(), error
         return str(error.code().name)
     return number
 
 
-def shared(server: Served) -> dict[str, int]:
+def shared(server: ServerProcess) -> dict[str, int]:
     """What `actorrpc status` says of shared connections, for all hubs."""
     hubs = [row["shared"] for row in server.status()["hubs"]]
     return {figure: sum(row[figure] for row in hubs) for figure in ("connections", "calls", "refused")}
@@ -107,9 +108,9 @@ def test_without_identities_it_is_seen_that_clients_share(name):
         seen = {"connections": 1, "calls": 5 + (name in TELLS), "refused": 0}
         server.wait_for(lambda: shared(server) == seen)
         sign = TELLS.get(name, "authorization")
-        said = server.cli("status").stdout
+        said = server.run("status").stdout
         assert re.search(rf"^hub \d: .*`{sign}` is .*docs/operate/proxies\.md$", said, re.M)
-        log = server.log.read_text()
+        log = server.log
         assert f"`{sign}` is" in log and "docs/operate/proxies.md" in log
 
 
@@ -123,31 +124,31 @@ def test_refused_where_that_is_wished(name):
         first = no if name in TELLS else 1
         assert ends == {OWN: [1, 1, 2, 2], SHARED: [first, no, no, no], EACH: [1] * 4}[CONNECTIONS[name]]
         for channel in channels.values():
-            assert StatelessStub(channel).Unary(Item(number=3), timeout=WAIT).number == 3
+            assert StatelessStub(channel).Unary(Item(number=3), timeout=PATIENCE).number == 3
 
 
 @every_proxy
 def test_calls_of_every_shape_come_through(server, name):
     with proxy(name, server.address) as front, front.channel() as channel:
         stub = StatelessStub(channel)
-        assert stub.Unary(Item(number=3), timeout=WAIT).number == 3
-        assert [each.number for each in stub.Expand(Item(number=3), timeout=WAIT)] == [0, 1, 2]
-        assert stub.Collect(iter([Item(number=3), Item(number=4)]), timeout=WAIT).number == 7
+        assert stub.Unary(Item(number=3), timeout=PATIENCE).number == 3
+        assert [each.number for each in stub.Expand(Item(number=3), timeout=PATIENCE)] == [0, 1, 2]
+        assert stub.Collect(iter([Item(number=3), Item(number=4)]), timeout=PATIENCE).number == 7
         messages: queue.Queue[Item | None] = queue.Queue()
-        replies = stub.Talk(iter(messages.get, None), timeout=WAIT)
+        replies = stub.Talk(iter(messages.get, None), timeout=PATIENCE)
         for number in (1, 2):  # in turns: each reply before the next message
             messages.put(Item(number=number))
             assert next(replies).number == number
         messages.put(None)
         assert list(replies) == []
         with pytest.raises(grpc.RpcError) as caught:
-            stub.Unary(Item(status=9, text="not that"), timeout=WAIT)
+            stub.Unary(Item(status=9, text="not that"), timeout=PATIENCE)
         assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert caught.value.details() == "not that"
         assert ("why", "asked for") in caught.value.trailing_metadata()
         # Message and prefix, and what there is besides the body.
         largest = b"x" * (Config().max_receive_message_bytes - 100)
-        assert stub.Unary(Item(body=largest), timeout=WAIT).body == largest
+        assert stub.Unary(Item(body=largest), timeout=PATIENCE).body == largest
 
 
 @every_proxy
@@ -156,8 +157,8 @@ def test_calls_of_a_client_that_go_on_at_once(name):
     with served() as server, proxy(name, server.address) as front, ExitStack() as opened:
         stubs = [StatefulStub(opened.enter_context(front.channel())) for _ in USERS]
         for stub in stubs:
-            stub.Unary(Item(), timeout=WAIT)
-        calls = [stub.Listen(Item(text="news"), timeout=WAIT) for _ in range(3) for stub in stubs]
+            stub.Unary(Item(), timeout=PATIENCE)
+        calls = [stub.Listen(Item(text="news"), timeout=PATIENCE) for _ in range(3) for stub in stubs]
         shares = {OWN: [3, 3], SHARED: [6], EACH: [1] * 6}
         expected = shares[EACH if name.startswith("nginx, keep") else CONNECTIONS[name]]
         server.wait_for(lambda: [row["calls"] for row in server.connections()] == expected)
@@ -169,7 +170,7 @@ def test_calls_of_a_client_that_go_on_at_once(name):
 def test_a_call_that_is_cancelled_ends_on_the_server(server, name):
     with proxy(name, server.address) as front, front.channel() as channel:
         for end in (lambda call: call.cancel(), lambda call: channel.close()):
-            call = StatefulStub(channel).Listen(Item(text="news"), timeout=WAIT)
+            call = StatefulStub(channel).Listen(Item(text="news"), timeout=PATIENCE)
             server.wait_for(lambda: sum(row["calls"] for row in server.connections()))
             end(call)
             server.wait_for(lambda: not sum(row["calls"] for row in server.connections()))
@@ -183,7 +184,7 @@ def test_a_connection_that_is_told_to_go_costs_no_call(name):
         ids: set[str] = set()
 
         def have_gone() -> bool:
-            StatefulStub(channel).Unary(Item(), timeout=WAIT, wait_for_ready=True)
+            StatefulStub(channel).Unary(Item(), timeout=PATIENCE, wait_for_ready=True)
             ids.update(row["id"] for row in server.connections())
             return len(ids) > 2
 
@@ -202,7 +203,7 @@ def test_a_proxy_that_may_refuse_large_messages_does():
         front.channel() as channel,
         pytest.raises(grpc.RpcError) as caught,
     ):
-        StatelessStub(channel).Unary(Item(body=b"x" * 1_100_000), timeout=WAIT)
+        StatelessStub(channel).Unary(Item(body=b"x" * 1_100_000), timeout=PATIENCE)
     assert "413" in caught.value.details()
 
 

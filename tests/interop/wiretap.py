@@ -1,62 +1,62 @@
-"""A TCP proxy that shows what client and server said to each other.
+"""What client and server said to each other in HTTP/2, heard by a proxy between them.
 
 No client tells its caller whether a message came compressed; the Compressed-Flag on the wire does.
 """
 
 from __future__ import annotations
 
-import select
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Thread
 
 import hpack
-from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
 
-from actorrpc.net.addresses import parse_address
-from benchmarks.http2 import PREFACE, split
+from tests.support import raw
+from tests.support.proxy import Proxy, proxied
+
+__all__ = ["Direction", "Wiretap", "wiretap"]
 
 
 class Direction:
-    """What one side of a connection has sent."""
+    """What one side of a connection has sent so far."""
 
-    def __init__(self) -> None:
-        self.data = b""
+    def __init__(self, data: bytearray) -> None:
+        self._data = data
 
-    def frames(self) -> list[Frame]:
-        """All complete frames."""
-        return split(self.data.removeprefix(PREFACE))[0]
+    def frames(self) -> list[raw.Frame]:
+        """All complete frames, without padding or priority."""
+        return [_bare(*frame) for frame in raw.Splitter().split(self._data.removeprefix(raw.PREFACE))]
 
     def compressed_flags(self) -> list[int]:
         """The Compressed-Flag of each message, stream after stream."""
         streams: dict[int, bytes] = {}
-        for frame in self.frames():
-            if isinstance(frame, DataFrame):
-                streams[frame.stream_id] = streams.get(frame.stream_id, b"") + frame.data
+        for type_, _, stream, payload in self.frames():
+            if type_ == raw.DATA:
+                streams[stream] = streams.get(stream, b"") + payload
         return [flag for _, data in sorted(streams.items()) for flag in _flags(data)]
 
     def headers(self) -> list[dict[str, str]]:
         """Each header block, in the order in which they came."""
         decoder, block, blocks = hpack.Decoder(), b"", []
-        for frame in self.frames():
-            if isinstance(frame, (HeadersFrame, ContinuationFrame)):
-                block += frame.data
-                if "END_HEADERS" in frame.flags:
+        for type_, flags, _, payload in self.frames():
+            if type_ in (raw.HEADERS, raw.CONTINUATION):
+                block += payload
+                if flags & raw.END_HEADERS:
                     blocks.append({str(name): str(value) for name, value in decoder.decode(block)})
                     block = b""
         return blocks
 
 
 class Wiretap:
-    """``address`` is the proxy's, for a client to connect to; ``connections`` are (client, server)."""
+    """``address`` is the proxy's, for a client to connect to."""
 
-    def __init__(self, listener: socket.socket, server: str) -> None:
-        self.address = f"127.0.0.1:{listener.getsockname()[1]}"
-        self.connections: list[tuple[Direction, Direction]] = []
-        self._listener = listener
-        self._server = server
-        self._threads: list[Thread] = []
+    def __init__(self, proxy: Proxy) -> None:
+        self.address = proxy.address
+        self._proxy = proxy
+
+    @property
+    def connections(self) -> list[tuple[Direction, Direction]]:
+        """Those that have come so far: client, server."""
+        return [(Direction(client), Direction(server)) for client, server in self._proxy.connections]
 
     def request_flags(self) -> list[int]:
         return [flag for client, _ in self.connections for flag in client.compressed_flags()]
@@ -73,51 +73,20 @@ class Wiretap:
         ]
         return {name.strip() for offer in offers for name in offer.split(",")} - {""}
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:  # the listener was shut down
-                break
-            sides = (Direction(), Direction())
-            self.connections.append(sides)
-            upstream = socket.create_connection(parse_address(self._server))
-            thread = Thread(target=_forward, args=(client, upstream, *sides))
-            self._threads.append(thread)
-            thread.start()
-        for thread in self._threads:
-            thread.join()
-
 
 @contextmanager
 def wiretap(server: str) -> Iterator[Wiretap]:
     """Listen in on all that connect to the result's ``address``. They must have gone at the block's end."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        tap = Wiretap(listener, server)
-        acceptor = Thread(target=tap._accept)
-        acceptor.start()
-        try:
-            yield tap
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            acceptor.join()
+    with proxied(server) as proxy:
+        yield Wiretap(proxy)
 
 
-def _forward(client: socket.socket, upstream: socket.socket, sent: Direction, answered: Direction) -> None:
-    """Pass bytes on, each only once it is kept, until one side closes."""
-    with client, upstream:
-        ways = {client: (upstream, sent), upstream: (client, answered)}
-        try:
-            while True:
-                for source in select.select(list(ways), [], [])[0]:
-                    target, kept = ways[source]
-                    data = source.recv(65536)
-                    if not data:
-                        return
-                    kept.data += data
-                    target.sendall(data)
-        except OSError:
-            pass  # one side reset the connection: so it is closed
+def _bare(type_: int, flags: int, stream: int, payload: bytes) -> raw.Frame:
+    if flags & raw.PADDED and type_ in (raw.DATA, raw.HEADERS):
+        payload = payload[1 : len(payload) - payload[0]]
+    if flags & raw.HAS_PRIORITY and type_ == raw.HEADERS:
+        payload = payload[5:]
+    return type_, flags, stream, payload
 
 
 def _flags(data: bytes) -> Iterator[int]:

@@ -1,0 +1,1 @@
+"""Messages between processes: frames, and links that are slow or break."""

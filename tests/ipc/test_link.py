@@ -23,8 +23,7 @@ from hypothesis import strategies as st
 from actorrpc.ipc.framing import encode
 from actorrpc.ipc.link import Link
 from actorrpc.pb.control_pb2 import Prepare
-
-WAIT = 60
+from tests.support.waiting import PATIENCE
 
 
 class End:
@@ -45,7 +44,7 @@ class End:
         self.ended.set()
 
     def next(self) -> tuple[Prepare, tuple[int, ...]]:
-        return self.received.get(timeout=WAIT)
+        return self.received.get(timeout=PATIENCE)
 
     def next_text(self) -> str:
         message, fds = self.next()
@@ -211,7 +210,7 @@ def test_then_is_never_called_when_the_link_breaks_first() -> None:
     left = End(sock)
     left.link.send(Prepare(snapshot=bytes(100_000)), then=lambda: pytest.fail("called"))
     other.close()
-    assert left.ended.wait(WAIT)
+    assert left.ended.wait(PATIENCE)
     assert left.link.send(text("late")) is False
     assert left.link.unsent == 0
 
@@ -225,7 +224,7 @@ def test_then_may_send_and_may_close() -> None:
     left.link.send(Prepare(connection="big", snapshot=bytes(100_000)), then=more)
     assert right.next()[0].connection == "big"
     assert right.next_text() == "more"
-    assert right.ended.wait(WAIT)
+    assert right.ended.wait(PATIENCE)
     assert left.ends == 0, "close() is no end that needs telling"
     right.link.close()
 
@@ -272,7 +271,7 @@ def test_who_hears_that_something_was_taken_may_send_may_fail_and_may_close(
     left, right = End(ours, on_taken=on_taken), End(theirs)
     left.link.send(Prepare(connection="big", snapshot=bytes(100_000)))
     assert [right.next()[0].connection for _ in range(3)] == ["big", "fails", "sends"]
-    assert right.ended.wait(WAIT)
+    assert right.ended.wait(PATIENCE)
     assert "cannot bear it" in caplog.text
     assert left.ends == 0
     right.link.close()
@@ -286,7 +285,7 @@ def test_a_link_may_send_larger_frames_than_it_takes(caplog: pytest.LogCaptureFi
     with pytest.raises(ValueError, match="at most 1000"):
         left.link.send(Prepare(snapshot=bytes(1001)))
     right.link.send(Prepare(snapshot=bytes(101)))
-    assert left.ended.wait(WAIT)
+    assert left.ended.wait(PATIENCE)
     assert left.received.empty()
     assert "broke" in caplog.text
     right.link.close()
@@ -327,7 +326,7 @@ def test_what_was_sent_before_the_end_is_delivered_first() -> None:
     right.link.close()
     # The write fails, but that must not hide what the other side said before it went.
     assert left.link.send(text("x")) is False
-    assert left.ended.wait(WAIT)
+    assert left.ended.wait(PATIENCE)
     assert [left.next_text() for _ in range(50)] == [str(n) for n in range(50)]
     assert left.ends == 1
 
@@ -337,7 +336,7 @@ def test_the_end_in_mid_frame_closes_unclaimed_descriptors(wire: tuple[socket.so
     with open("/dev/null") as null:
         send_with_fds(plain, encode(text("never whole"), 1)[:-1], [null.fileno()])
     plain.close()
-    assert end.ended.wait(WAIT)
+    assert end.ended.wait(PATIENCE)
     assert end.received.empty()
 
 
@@ -347,7 +346,7 @@ def test_garbage_ends_the_link(
 ) -> None:
     plain, end = wire
     plain.sendall(encode(text("good")) + garbage)
-    assert end.ended.wait(WAIT)
+    assert end.ended.wait(PATIENCE)
     assert end.next_text() == "good"
     assert "broke" in caplog.text
 
@@ -375,7 +374,7 @@ def test_an_exception_in_on_message_breaks_nothing(
     right.link._on_message = on_message
     left.link.send(text("one"))
     left.link.send(text("two"))
-    assert [heard.get(timeout=WAIT), heard.get(timeout=WAIT)] == ["one", "two"]
+    assert [heard.get(timeout=PATIENCE), heard.get(timeout=PATIENCE)] == ["one", "two"]
     assert "cannot bear one" in caplog.text
     assert not right.link.closed
 
@@ -392,7 +391,7 @@ def test_close_within_on_message_drops_the_rest(pair: tuple[End, End]) -> None:
     with open("/dev/null") as null:
         left.link.send(text("one"))
         left.link.send(text("two"), [null.fileno()])
-    assert left.ended.wait(WAIT)
+    assert left.ended.wait(PATIENCE)
     assert heard == ["one"]
     assert right.ends == 0
 
@@ -567,7 +566,7 @@ def test_any_frames_in_any_chunks(frames: list[tuple[bytes, int]], cuts: list[in
         if step % 3 == 0:
             gevent.sleep(0)
     plain.close()
-    assert end.ended.wait(WAIT)
+    assert end.ended.wait(PATIENCE)
     for payload, count in frames:
         message, fds = end.next()
         assert (message.snapshot, [number(fd) for fd in fds]) == (payload, inodes[:count])

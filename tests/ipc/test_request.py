@@ -14,8 +14,7 @@ import pytest
 from actorrpc.ipc.framing import FrameReader, encode
 from actorrpc.ipc.request import request
 from actorrpc.pb.control_pb2 import Peer, Prepare, ToHub
-
-WAIT = 60
+from tests.support.waiting import PATIENCE
 
 
 def answering(path: str, answer: Callable[[socket.socket], object]) -> Thread:
@@ -46,7 +45,7 @@ def test_request_sends_and_reads_whole_frames(tmp_path: Path) -> None:
         conn.sendall(encode(big))
 
     thread = answering(path, answer)
-    assert request(path, ToHub(peer=Peer(hub=3)), Prepare, WAIT) == big
+    assert request(path, ToHub(peer=Peer(hub=3)), Prepare, PATIENCE) == big
     thread.join()
     assert asked[0].peer.hub == 3
 
@@ -54,7 +53,7 @@ def test_request_sends_and_reads_whole_frames(tmp_path: Path) -> None:
 def test_request_tells_an_early_end_and_silence(tmp_path: Path) -> None:
     thread = answering(f"{tmp_path}/a", lambda conn: conn.recv(99) and conn.sendall(b"\0\0"))
     with pytest.raises(ConnectionError):
-        request(f"{tmp_path}/a", Prepare(connection="x"), Prepare, WAIT)
+        request(f"{tmp_path}/a", Prepare(connection="x"), Prepare, PATIENCE)
     thread.join()
     thread = answering(f"{tmp_path}/b", lambda conn: conn.recv(99) and conn.recv(99))
     with pytest.raises(TimeoutError):
@@ -62,10 +61,10 @@ def test_request_tells_an_early_end_and_silence(tmp_path: Path) -> None:
     thread.join()
     thread = answering(f"{tmp_path}/d", lambda conn: conn.recv(99) and conn.sendall(b"\xff" * 5))
     with pytest.raises(OSError, match="a frame of 4294967295 bytes"):
-        request(f"{tmp_path}/d", Prepare(connection="x"), Prepare, WAIT)
+        request(f"{tmp_path}/d", Prepare(connection="x"), Prepare, PATIENCE)
     thread.join()
     with pytest.raises(FileNotFoundError):
-        request(f"{tmp_path}/c", Prepare(connection="x"), Prepare, WAIT)
+        request(f"{tmp_path}/c", Prepare(connection="x"), Prepare, PATIENCE)
 
 
 def test_the_command_lines_half_imports_no_gevent() -> None:

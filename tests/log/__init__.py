@@ -1,0 +1,1 @@
+"""The log: limits, escaping, and a writer that blocks nobody."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import gevent
 import pytest
@@ -15,7 +14,8 @@ from actorrpc.hub.serving.connection import log as hub_log
 from actorrpc.log import LOGGERS, about
 from actorrpc.log.limits import LIMITS, LINES, MAX_KINDS, SECONDS, Limits
 from tests.apps.shapes import app
-from tests.hub.raw_client import PATIENCE, raw_client
+from tests.support.raw_client import RawClient
+from tests.support.waiting import until
 
 
 class Clock:
@@ -212,22 +212,16 @@ def told(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
     return [line for line in (record.getMessage() for record in caplog.records) if words in line]
 
 
-def until(look: Callable[[], Any]) -> None:
-    with gevent.Timeout(PATIENCE):
-        while not look():
-            gevent.sleep(0.01)
-
-
 def test_a_server_tells_what_its_clients_caused(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """Also where the log is a program's own, and nothing more comes."""
     caplog.set_level(logging.INFO, "actorrpc")
     with ExitStack() as clients, actorrpc.Server(app) as server:
         for _ in range(LINES + 3):
-            clients.enter_context(raw_client(server.address, b"nonsense"))
-        until(lambda: sum(window.left_out for window in LIMITS._windows.values()) == 3)
+            clients.enter_context(RawClient(server.address, b"nonsense"))
+        until(lambda: sum(window.left_out for window in LIMITS._windows.values()) == 3, sleep=gevent.sleep)
         assert len(told(caplog, "connection ")) == LINES
         clock.now += SECONDS
-        until(lambda: told(caplog, "and 3 more in the last 10 s like: connection "))
+        until(lambda: told(caplog, "and 3 more in the last 10 s like: connection "), sleep=gevent.sleep)
 
 
 def test_a_server_that_stops_tells_at_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.broker.servers import PATIENCE, ROOT, environment
+from tests.support.processes import ROOT, environment
+from tests.support.waiting import PATIENCE
 
 PROGRAM = """
 import logging, sys

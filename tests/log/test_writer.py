@@ -14,8 +14,8 @@ import pytest
 
 from actorrpc.log import writer as module
 from actorrpc.log.writer import AT_ONCE, OVERHEAD, Writer
+from tests.support.waiting import PATIENCE, until
 
-PATIENCE = 60.0
 LEFT_OUT = re.compile(rb"^(\d+) lines are left out here: (.*)$", re.MULTILINE)
 
 
@@ -231,9 +231,7 @@ def test_a_fault_in_the_thread_costs_no_more_than_its_line(
     monkeypatch.setattr(sys, "unraisablehook", faults.append)
     monkeypatch.setattr(pipe.writer, "_write", lambda chunk: 1 / 0)
     pipe.write(1)
-    deadline = time.monotonic() + PATIENCE
-    while not faults:
-        assert time.monotonic() < deadline
+    until(lambda: faults)
     monkeypatch.undo()
     pipe.write(1)
     assert numbers(pipe.read(0, b"\n")) == [1]

@@ -1,0 +1,1 @@
+"""What all rooms use of gevent's loop."""

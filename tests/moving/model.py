@@ -12,6 +12,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from actorrpc.errors import SnapshotError
@@ -72,7 +73,7 @@ class End:
 
     def send(
         self,
-        message: control_pb2.HubToHub,
+        message: Any,
         fds: Sequence[int] = (),
         then: Callable[[], None] | None = None,
     ) -> bool:
@@ -274,6 +275,9 @@ class Hub:
         del self.connections[connection.id]
         self.handoffs.closed(connection.id)
 
+    def toggle(self, what: str) -> None:
+        setattr(self, what, not getattr(self, what))
+
     def fail(self, what: str) -> None:
         """Raise, if it is to: a mistake of the app, of the hub, or no memory or descriptor left."""
         if what in self.failing:
@@ -356,7 +360,7 @@ class World:
     def moves(self) -> Steps:
         """What the broker may ask for, of whoever lives."""
         return {
-            f"move {hub.number} to {target}": lambda hub=hub, target=target: self.move(hub.number, target)
+            f"move {hub.number} to {target}": partial(self.move, hub.number, target)
             for hub in self.hubs
             if hub.alive
             for target in range(len(self.hubs))
@@ -379,21 +383,21 @@ class World:
         chaos: Steps = {f"kill {n}": hub.kill}
         chaos[f"{n} gives up"] = lambda: hub.handoffs.give_up("the hub is stopping")
         for change in ("stopped", "crowded", "unfit", "unable"):
-            chaos[f"{n} {change}"] = lambda change=change: setattr(hub, change, not getattr(hub, change))
+            chaos[f"{n} {change}"] = partial(hub.toggle, change)
         for what in FAILING:
-            chaos[f"{n} fails to {what}"] = lambda what=what: hub.failing.symmetric_difference_update({what})
+            chaos[f"{n} fails to {what}"] = partial(hub.failing.symmetric_difference_update, {what})
         for refusal in ["", *REFUSALS]:
-            chaos[f"{n} refuses {refusal}"] = lambda refusal=refusal: setattr(hub, "refusal", refusal)
+            chaos[f"{n} refuses {refusal}"] = partial(setattr, hub, "refusal", refusal)
         for peer, end in hub.ends.items():
-            chaos[f"{n} breaks off {peer}"] = lambda end=end: self._break(end)
+            chaos[f"{n} breaks off {peer}"] = partial(self._break, end)
             if not end.stalled:
-                chaos[f"{n} to {peer} stalls"] = lambda end=end: setattr(end, "stalled", True)
+                chaos[f"{n} to {peer} stalls"] = partial(setattr, end, "stalled", True)
             else:
-                chaos[f"{n} to {peer} flows"] = lambda end=end: self._flow(end)
+                chaos[f"{n} to {peer} flows"] = partial(self._flow, end)
                 if end.unsent:
-                    chaos[f"{n} to {peer}: a piece"] = lambda end=end: end.push_piece(3)
+                    chaos[f"{n} to {peer}: a piece"] = partial(end.push_piece, 3)
             if end.readable and not hub.stopped:
-                chaos[f"{n} hears {peer}: a piece"] = lambda end=end: end.deliver(4)
+                chaos[f"{n} hears {peer}: a piece"] = partial(end.deliver, 4)
         return chaos
 
     def say(self) -> None:

@@ -1,0 +1,1 @@
+"""What the package gives users for their own tests."""

@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.codegen.programs import ROOT, Result, python
+from tests.support.processes import ROOT, Result, python
 
 HELLO = ROOT / "examples" / "hello"
 MODULES = ("server.py", "hello_actorrpc.py", "hello_pb2.py", "hello_pb2.pyi")
@@ -200,8 +200,8 @@ def test_children_of_a_program_have_nothing_of_its_server(folder: Path) -> None:
         import actorrpc
         from actorrpc import testing
         from server import app
-        from tests.hub.raw_client import raw_client
-        from tests.wire import raw
+        from tests.support import raw
+        from tests.support.raw_client import RawClient
 
         def greet(client, stream):
             fields = [(name, "/hello.Hello/Greet" if name == ":path" else value)
@@ -210,7 +210,7 @@ def test_children_of_a_program_have_nothing_of_its_server(folder: Path) -> None:
             client.wait_for(raw.HEADERS, raw.END_STREAM)
 
         with testing.serve(app) as server:
-            with raw_client(server.address) as client:
+            with RawClient(server.address) as client:
                 greet(client, 1)
                 child = os.fork()
                 if not child:

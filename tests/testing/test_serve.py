@@ -26,12 +26,12 @@ from actorrpc.testing import thread as loops
 from tests.apps.shapes import Stateful, app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.raw_client import raw_client
-from tests.wire import raw
+from tests.support import raw
+from tests.support.raw_client import RawClient
+from tests.support.waiting import PATIENCE
 
 pytest_plugins = ["actorrpc.testing.fixtures"]
 
-PATIENCE = 60.0
 
 #: A call of a client that has nothing but a socket.
 UNARY = raw.headers(
@@ -379,11 +379,11 @@ def test_nothing_is_left(actorrpc_server: testing.Serve) -> None:
     def use() -> None:
         with testing.serve(app, hubs=3, move_every=2) as server:
             address = parse_address(server.address)
-            with socket.create_connection(address), raw_client(server.address) as client:
+            with socket.create_connection(address), RawClient(server.address) as client:
                 client.send(UNARY)
                 client.wait_for(raw.HEADERS, raw.END_STREAM)
                 server.move_all()
-        client.sock.close()
+        client.close()
 
     use()
     threads, descriptors = threading.enumerate(), _descriptors()
@@ -408,7 +408,7 @@ class Stubborn(StatefulBase):
 
 def test_a_handler_that_does_not_end_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actorrpc.hub.node.STOP_GRACE", 0.01)
-    with testing.serve(actorrpc.App([Stubborn])) as server, raw_client(server.address) as client:
+    with testing.serve(actorrpc.App([Stubborn])) as server, RawClient(server.address) as client:
         client.send(UNARY)
         while not (server.connections and server.connections[0].calls):
             pass

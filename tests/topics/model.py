@@ -24,8 +24,9 @@ from actorrpc.broker import topic_homes as broker_homes
 from actorrpc.errors import RpcError
 from actorrpc.hub import links
 from actorrpc.hub.actors import sinks
-from actorrpc.hub.actors.cell import MESSAGE, TOPIC, Cell
+from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.actors.service_host import ServiceHost
+from actorrpc.hub.actors.turns import MESSAGE, TOPIC
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.links import TOPICS as KINDS
 from actorrpc.hub.links import Links
@@ -79,17 +80,18 @@ class Mailbox(Cell):
 
     def __init__(self, connection: Connection, owner: Subscriber | Publisher) -> None:
         self.stage = connection  # type: ignore[assignment]
-        self.schedule = connection.schedule  # type: ignore[assignment]
+        self.schedule = connection.schedule
         self.owner = owner
         self.mailbox = deque()
         self.topic_turns = self.topic_bytes = 0
-        self.instance = self.service = connection.service
+        self.instance: Any = connection.service
+        self.service: Any = connection.service
         self.identity, self.key = "", connection.service.__rpc__.name
 
     def overrides(self, hook: str) -> bool:
         return True
 
-    def run_hook(self, name: str, *args: Any) -> bool:
+    def run_hook(self, name: str, *args: Any, through: object = None) -> bool:
         self.owner.hear(args[1].SerializeToString())
         return True
 
@@ -115,7 +117,7 @@ class Connection:
         self.service = Listening()
         self.host = ServiceHost(self)  # type: ignore[arg-type]
         usage = SimpleNamespace(publish=lambda group: None)
-        self.schedule = SimpleNamespace(usage=usage, ready=lambda cell: None, notice_quiet=lambda: None)
+        self.schedule: Any = SimpleNamespace(usage=usage, ready=lambda cell: None, notice_quiet=lambda: None)
         self.cell = Mailbox(self, owner)
         self.cells = {self.cell.name: self.cell}
         self.calls: dict[int, Call] = {}
@@ -597,12 +599,12 @@ class World:
         for hub in self.serving:
             for peer, end in hub._links.items():
                 if end.unsent < 3 * OFFER.ByteSize():
-                    steps[f"{hub.number} offers {peer} a connection"] = partial(end.send, OFFER)  # type: ignore[assignment]
+                    steps[f"{hub.number} offers {peer} a connection"] = partial(end.send, OFFER)
             if len(self.subscribers) < 6:
                 for topic in TOPICS:
                     for actor in (False, True):
                         what = f"{'an actor' if actor else 'a call'} in {hub.number} subscribes to {topic}"
-                        steps[what] = lambda hub=hub, t=topic, a=actor: self.subscribe(hub, t, a)  # type: ignore[misc]
+                        steps[what] = lambda hub=hub, t=topic, a=actor: self.subscribe(hub, t, a)  # type: ignore[assignment,misc]
             for topic in TOPICS:
                 steps[f"{hub.number} publishes to {topic}"] = lambda hub=hub, t=topic: self.publish(hub, t)  # type: ignore[misc]
         for subscriber in self.subscribers:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+from typing import Any
 
 from tests.apps.shapes_pb2 import Item
 
 from . import probes
 from .client import Client
+from .program import Op
 from .reference import TOPIC_BASE, Call, Fault, Subscription
 from .scripted import Doings
 
@@ -18,6 +20,37 @@ __all__ = ["Looks"]
 
 class Looks(Doings):
     """The part of a world that compares."""
+
+    nodes: list[Any]
+    #: The client of each move that was asked for, and its result when it has come.
+    moves: list[tuple[int, list[Any]]]
+    #: Whether an interceptor admits calls.
+    admits: bool
+    _log: Any
+    _fds: int
+
+    # ---- what the rest of the world does
+
+    def settle(self) -> None:
+        raise NotImplementedError
+
+    def _rounds(self, most: int, enough: bool = False) -> None:
+        raise NotImplementedError
+
+    def _call(self, client: int, method: str, timeout: int, on_call: Op, messages: Any, end: Any) -> None:
+        raise NotImplementedError
+
+    def _end(self, call: Call, script: Any) -> None:
+        raise NotImplementedError
+
+    def _grant_all(self, client: int) -> None:
+        raise NotImplementedError
+
+    def _release_all(self) -> None:
+        raise NotImplementedError
+
+    def _move(self, client: int, hub: int) -> None:
+        raise NotImplementedError
 
     # ---- what has to be true at rest
 
@@ -43,9 +76,9 @@ class Looks(Doings):
                 self._check_call(call, reads, now)
             if call.dead or call.stream.status is not None:
                 self._check_end_heard(call)
-        for client, results in self.moves:
-            if not results and not any(gate.client == client for gate in self.gates):
-                raise Fault("move", f"the move of client {client} waits for nothing")
+        for number, results in self.moves:
+            if not results and not any(gate.client == number for gate in self.gates):
+                raise Fault("move", f"the move of client {number} waits for nothing")
 
     def _check_client(self, number: int, client: Client, served: bool) -> None:
         if client.gone:

@@ -1,6 +1,7 @@
 """A client that does what a program says: raw frames over one end of a pair of sockets.
 
-It keeps to the server's windows. What it grants the server is the program's business.
+It keeps to the server's windows. What it grants the server is the program's business. It is not
+``tests.support.raw_client``, since it never waits: it reads and writes what can be, in the hubs' own loop.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 
 import hpack
 
-from tests.wire import raw
+from tests.support import raw
 
 __all__ = ["Client", "Stream"]
 
@@ -63,7 +64,7 @@ class Client:
         self.goaway = False
         self._decoder = hpack.Decoder()
         self._out = bytearray(raw.PREFACE + raw.settings((raw.INITIAL_WINDOW_SIZE, window)))
-        self._rest = b""
+        self._splitter = raw.Splitter()
         #: What has been read, by stream, and the server may send again.
         self._owed: dict[int, int] = {}
         if wide:
@@ -168,16 +169,8 @@ class Client:
         if not data:
             self.ended = True
             return True
-        data = self._rest + data
-        position = 0
-        while len(data) - position >= 9:
-            end = position + 9 + int.from_bytes(data[position : position + 3], "big")
-            if end > len(data):
-                break
-            id = int.from_bytes(data[position + 5 : position + 9], "big")
-            self._on_frame(data[position + 3], data[position + 4], id, data[position + 9 : end])
-            position = end
-        self._rest = data[position:]
+        for frame in self._splitter.split(data):
+            self._on_frame(*frame)
         return True
 
     def _on_frame(self, type_: int, flags: int, id: int, payload: bytes) -> None:
@@ -185,7 +178,7 @@ class Client:
         if type_ == raw.DATA and stream is not None:
             self._on_data(stream, payload)
         elif type_ == raw.HEADERS and stream is not None:
-            found = dict(self._decoder.decode(payload))
+            found = {str(name): str(value) for name, value in self._decoder.decode(payload)}
             if flags & raw.END_STREAM:
                 assert stream.status is None, "trailers twice"
                 stream.status = int(found["grpc-status"])

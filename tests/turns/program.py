@@ -36,7 +36,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
@@ -82,13 +82,16 @@ class Program:
 # ---- how a program is drawn: by numbers, since strategies inside of strategies take longer than a run
 
 
+T = TypeVar("T")
+
+
 class _Dice:
     """Choices. ``number(n)`` gives one below n; hypothesis chooses it, or a random generator."""
 
     def __init__(self, number: Callable[[int], int]) -> None:
         self.number = number
 
-    def pick(self, *choices: Any) -> Any:
+    def pick(self, *choices: T) -> T:
         """One of these; the first is the simplest."""
         return choices[self.number(len(choices))]
 

@@ -51,7 +51,8 @@ def _service(name: str, hooks: tuple[str, ...]) -> Any:
     """The class of the service A, B or S with these hooks."""
     state = None if name == "S" else Tally
     prefixes = [""] if name == "S" else ["", "X"]
-    methods, body = [], {}
+    methods: list[Method] = []
+    body: dict[str, Any] = {}
     for prefix in prefixes:
         for shape, (client_streams, server_streams) in SHAPES.items():
             method = prefix + shape

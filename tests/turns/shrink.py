@@ -45,10 +45,12 @@ def _smaller(program: Program) -> Iterator[Program]:
                 cut = batch[:one] + batch[one + 1 :]
                 yield replace(program, batches=(*batches[:at], cut, *batches[at + 1 :]))
     for field in fields(Program):
-        value = getattr(program, field.name)
-        if field.name != "batches" and value != field.default:
-            yield replace(program, **{field.name: field.default})
+        default: Any = field.default
+        value: Any = getattr(program, field.name)
+        if field.name != "batches" and value != default:
+            yield replace(program, **{field.name: default})
             if isinstance(value, tuple):
+                each: Any
                 for each in _without(value):
                     if each or field.name != "clients":
                         yield replace(program, **{field.name: each})

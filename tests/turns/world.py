@@ -76,6 +76,7 @@ class World(Looks):
         self._log = _Log()
         self._fds = 0
         self._undo: Any = None
+        self._logger: tuple[logging.Logger, bool] | None = None
 
     # ---- the run
 
@@ -133,7 +134,9 @@ class World(Looks):
             self._rounds(200, enough=True)
         if self._undo is not None:
             self._undo()
-            logger, logger.propagate = self._logger
+        if self._logger is not None:
+            logger, propagate = self._logger
+            logger.propagate = propagate
             logger.removeHandler(self._log)
         current.clear()
 

@@ -1,0 +1,1 @@
+"""The session alone: bytes in, events and bytes out, at every cut, frozen at every offset."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actorrpc.config import Config
-
-from .raw import (
+from tests.support.raw import (
     ACK,
     CONTINUATION,
     DATA,

@@ -21,8 +21,7 @@ from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.snapshot import freeze_session, thaw_session
 from actorrpc.wire.stream import Stream
-
-from .view import shown
+from tests.support.view import shown
 
 OK = trailers(StatusCode.OK)
 

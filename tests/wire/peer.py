@@ -14,7 +14,7 @@ import h2.connection
 import h2.events
 from h2.settings import SettingCodes
 
-from . import raw
+from tests.support import raw
 
 SETTINGS = {
     SettingCodes.HEADER_TABLE_SIZE: 4096,

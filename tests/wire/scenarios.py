@@ -13,11 +13,8 @@ from typing import Any
 import hpack
 
 from actorrpc.config import Config
-
-from . import raw
-from .owner import Owner
-from .peer import Peer
-from .raw import (
+from tests.support import raw
+from tests.support.raw import (
     ACK,
     CONTINUATION,
     END_HEADERS,
@@ -29,7 +26,10 @@ from .raw import (
     PING,
     RST_STREAM,
 )
-from .view import View
+from tests.support.view import View
+
+from .owner import Owner
+from .peer import Peer
 
 CONFIG = Config()
 

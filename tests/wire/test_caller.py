@@ -6,8 +6,7 @@ import pytest
 
 from actorrpc.wire import caller
 from actorrpc.wire.caller import caller_of, sign_of
-
-from . import raw
+from tests.support import raw
 
 Fields = tuple[tuple[str, str], ...]
 

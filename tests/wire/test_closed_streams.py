@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from actorrpc.config import Config
+from tests.support import raw
+from tests.support.view import View
 
-from . import raw
 from .owner import Owner
-from .view import View
 
 BOTH = raw.END_HEADERS | raw.END_STREAM
 STREAM_CLOSED, FLOW_CONTROL_ERROR = 5, 3

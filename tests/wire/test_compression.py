@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from actorrpc.config import Config
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.wire.compression import Compressed, compress, decompress, is_accepted
+from tests.support import raw
+from tests.support.view import View
 
-from . import raw
 from .owner import OK, Owner
-from .view import View
 
 ENCODINGS = ("gzip", "deflate")
 PACK = {"gzip": gzip.compress, "deflate": zlib.compress}

@@ -17,10 +17,11 @@ from collections.abc import Collection, Iterator
 
 import pytest
 
+from tests.support.view import View
+
 from .faults import FAULTS
 from .owner import Owner
 from .scenarios import SCENARIOS, Scenario
-from .view import View
 
 #: Cuts in the first bytes, the preface and SETTINGS, are tried once for all: they are the same everywhere.
 FAULT_SCENARIOS = [

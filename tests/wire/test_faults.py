@@ -9,11 +9,11 @@ import pytest
 from actorrpc.errors import SnapshotError
 from actorrpc.wire.snapshot import freeze_session
 from actorrpc.wire.stream import Stream
+from tests.support import raw
+from tests.support.view import View
 
-from . import raw
 from .faults import FAULTS, Fault
 from .owner import Owner
-from .view import View
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)

@@ -11,8 +11,8 @@ from actorrpc.config import Config
 from actorrpc.wire.flood import STEP, FloodBudget
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.snapshot import freeze_session, thaw_session
+from tests.support import raw
 
-from . import raw
 from .owner import Owner
 
 CALM = 0xB

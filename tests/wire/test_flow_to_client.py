@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from actorrpc.wire.events import Drained
 from actorrpc.wire.outbound import PORTION
+from tests.support import raw
 
-from . import raw
 from .owner import OK, Owner
 from .peer import Peer
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from actorrpc.config import Config
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.snapshot import freeze_session, thaw_session
+from tests.support import raw
+from tests.support.view import View
 
-from . import raw
 from .owner import OK, Owner
 from .peer import Peer
-from .view import View
 
 STREAM = st.integers(0, 2)
 SIZES = st.one_of(

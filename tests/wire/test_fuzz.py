@@ -16,8 +16,8 @@ from actorrpc.pb.snapshot_pb2 import SessionSnapshot
 from actorrpc.wire.events import Faulted, MessageReceived, RequestReceived
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.snapshot import freeze_session, thaw_session
+from tests.support import raw
 
-from . import raw
 from .faults import FAULTS
 from .scenarios import SCENARIOS
 

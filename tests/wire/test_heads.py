@@ -17,11 +17,11 @@ from actorrpc.wire.head import RequestHead, freeze_head, parse_head, parse_timeo
 from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.snapshot import freeze_session, thaw_session
+from tests.support import raw
+from tests.support.view import View
 
-from . import raw
 from .faults import PROTOCOL_ERROR
 from .owner import OK, Owner
-from .view import View
 
 Fields = list[tuple[str, str]]
 BOTH = raw.END_HEADERS | raw.END_STREAM

@@ -9,10 +9,10 @@ import pytest
 from actorrpc.config import Config
 from actorrpc.wire.flood import STEP
 from actorrpc.wire.hpack import Decoder
+from tests.support import raw
+from tests.support.view import View
 
-from . import raw
 from .owner import Owner
-from .view import View
 
 CONFIG = Config()
 BOTH = raw.END_HEADERS | raw.END_STREAM

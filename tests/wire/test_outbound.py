@@ -6,11 +6,11 @@ import pytest
 
 from actorrpc.errors import StatusCode
 from actorrpc.wire.responses import trailers
+from tests.support import raw
+from tests.support.view import View
 
-from . import raw
 from .owner import OK, Owner
 from .peer import Peer
-from .view import View
 
 HEADERS = ("headers", [(b":status", b"200"), (b"content-type", b"application/grpc")])
 ENDED = ("trailers", [(b"grpc-status", b"0")])

@@ -12,10 +12,10 @@ from actorrpc.pb.snapshot_pb2 import SessionSnapshot
 from actorrpc.wire.events import MessageReceived, StreamReset
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.snapshot import freeze_session, thaw_session
+from tests.support import raw
+from tests.support.view import View
 
-from . import raw
 from .owner import OK, Owner
-from .view import View
 
 
 def test_its_settings_are_its_limits() -> None:
