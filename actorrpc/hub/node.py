@@ -71,6 +71,7 @@ class Node:
             has_room=lambda hub: self.topics.has_room(hub),
             lost=self._lost,
         )
+        #: Connections know it as an ``engine.Topics``; links and homes concern this engine alone.
         self.topics = EmbeddedTopics(hub, generation, self.links.send, self.links.has_room)
         self.resources = Resources(app, config, self.topics)
         if move_every:

@@ -86,7 +86,8 @@ class Mailbox(Cell):
         self.topic_turns = self.topic_bytes = 0
         self.instance: Any = connection.service
         self.service: Any = connection.service
-        self.identity, self.key = "", connection.service.__rpc__.name
+        self.identity = ""
+        self.name = self.key = connection.service.__rpc__.name
 
     def overrides(self, hook: str) -> bool:
         return True

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from actorrpc.errors import RpcError
-from actorrpc.hub.actors.cell import is_mostly_stale
+from actorrpc.hub.actors.mailbox import is_mostly_stale
 from actorrpc.hub.actors.schedule import Schedule
 from actorrpc.hub.actors.turns import END
 from actorrpc.hub.calls.call import Nowhere, ServerCall

@@ -14,7 +14,8 @@ from typing import Any
 
 from actorrpc.config import Config
 from actorrpc.errors import RpcError, StatusCode
-from actorrpc.hub.actors.cell import Cell, is_mostly_stale
+from actorrpc.hub.actors.cell import Cell
+from actorrpc.hub.actors.mailbox import is_mostly_stale
 from actorrpc.hub.calls.call import ServerCall
 
 __all__ = ["Identities"]

@@ -19,11 +19,20 @@ from actorrpc.errors import RpcError, SnapshotError, StatusCode, StreamFault
 from actorrpc.hub.actors.cell import Cell, key_of
 from actorrpc.hub.actors.identities import Identities
 from actorrpc.hub.actors.refused import RefusedCalls
-from actorrpc.hub.actors.turns import freeze_origin, thaw_origin
+from actorrpc.hub.actors.turns import (
+    CALL_END,
+    CONNECT,
+    TOPIC,
+    freeze_origin,
+    freeze_turn,
+    thaw_origin,
+    thaw_turn,
+)
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.call_ends import Ended
 from actorrpc.hub.calls.failures import describe
 from actorrpc.hub.calls.intercepted import InterceptedCall
+from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
@@ -146,7 +155,7 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     for actor in snapshot.actors:
         cell = connection.cells[key_of(actor.service, actor.identity)]
         ended = {each.call.stream: _thaw_ended(connection, cell, each, taken) for each in actor.ended}
-        cell.thaw_turns(actor, connection.calls, ended)
+        _thaw_turns(cell, actor, connection.calls, ended)
     for call in connection.calls.values():
         if call.origin is not None and isinstance(call.receiver, Cell):
             call.receiver.resume(call)
@@ -220,6 +229,32 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
     if snapshot.parsed:  # at last: whatever fails from now on releases it
         _thaw_parsed(connection, call, snapshot.parsed)
     return call
+
+
+def _thaw_turns(
+    cell: Cell, snapshot: snapshot_pb2.ActorSnapshot, calls: OpenCalls, ended: dict[int, Ended]
+) -> None:
+    """Queue the turns of a snapshot, whose calls are here by their streams."""
+    cell.connected = snapshot.connected
+    if not cell.connected:
+        cell.mailbox.append((CONNECT, None, None))
+    for turn in snapshot.mailbox:
+        if turn.kind == CALL_END:
+            _thaw_end(cell, turn.stream, ended)
+        elif turn.kind == TOPIC:
+            cell.push_topic(turn.topic, turn.type, turn.payload)
+        else:
+            cell.mailbox.append(thaw_turn(turn, calls))
+    for each in snapshot.concurrent:
+        cell.push(*thaw_turn(each, calls))  # this hub's app may say otherwise
+
+
+def _thaw_end(cell: Cell, stream: int, ended: dict[int, Ended]) -> None:
+    if stream not in ended:
+        raise SnapshotError(f"the end of a call on stream {stream}, which is not told")
+    if cell.ends is not None:  # else this hub's app has no on_call_end any more
+        cell.ends.waiting += 1
+        cell.mailbox.append((CALL_END, None, ended[stream]))
 
 
 def _thaw_ended(connection: Connection, cell: Cell, snapshot: snapshot_pb2.EndedCall, taken: float) -> Ended:
@@ -302,11 +337,25 @@ def _freeze_entry(key: str, value: str | bytes) -> snapshot_pb2.ContextEntry:
 
 
 def _freeze_cell(cell: Cell, identities: Identities | None, now: float) -> snapshot_pb2.ActorSnapshot:
-    snapshot = cell.freeze()
-    snapshot.ended.extend(_freeze_ended(each, now) for each in cell.ended_calls)
-    if cell.identity and identities is not None:
-        snapshot.idle = identities.idle(cell.identity, now)
-    return snapshot
+    """The state, and the turns that wait."""
+    service = cell.service
+    kind = service.__rpc__.state
+    if kind is None:
+        state = None
+    else:
+        state = (kind() if cell.instance is None else cell.instance.state).SerializeToString()
+    return snapshot_pb2.ActorSnapshot(
+        service=cell.name,
+        state=state,
+        # An instance that has not been made yet is made before the snapshot's turns are queued.
+        connected=cell.connected or (cell.instance is None and not cell.overrides("on_connect")),
+        mailbox=[freeze_turn(turn) for turn in cell.mailbox if turn[0] <= CALL_END],
+        concurrent=[freeze_turn(turn) for turn in cell.lane if turn[0] <= CALL_END],
+        state_version=service.state_version if issubclass(service, Actor) else 0,
+        identity=cell.identity,
+        ended=[_freeze_ended(each, now) for each in cell.ended_calls],
+        idle=identities.idle(cell.identity, now) if cell.identity and identities is not None else 0.0,
+    )
 
 
 def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> Cell:

@@ -182,8 +182,8 @@ class EmbeddedTopics:
 
     # ---- what hubs say to each other
 
-    def receive(self, source: int, message: control_pb2.HubToHub) -> bool:
-        """Take a message from a hub, which may be this one; False if it is not about topics."""
+    def receive(self, source: int, message: control_pb2.HubToHub) -> None:
+        """Take a message about topics from a hub, which may be this one."""
         kind = message.WhichOneof("kind") or ""
         if kind in self._answers:
             self._answers[kind](source, message)
@@ -191,9 +191,6 @@ class EmbeddedTopics:
             self._hear_request(source, kind, message)
         elif kind == "rejoined":
             self._hear_rejoined(source, message)
-        else:
-            return False
-        return True
 
     def _hear_request(self, source: int, kind: str, message: control_pb2.HubToHub) -> None:
         request = getattr(message, kind)

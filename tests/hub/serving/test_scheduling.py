@@ -12,8 +12,9 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.hub.actors.cell import CLOSE, TOPIC, Cell
+from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.actors.schedule import TURN_SLICE, Schedule
+from actorrpc.hub.actors.turns import CLOSE, TOPIC
 from actorrpc.hub.moving import departure
 from actorrpc.hub.moving.move_cost import MoveCosts
 from actorrpc.hub.moving.snapshot import freeze

@@ -1,0 +1,187 @@
+"""``Mailbox``: the turns of one service that wait, and how they are run one after the other, or side by side.
+
+A turn is one message handled, or a hook. Turns of an actor never overlap: one runner drains the mailbox.
+Turns of concurrent methods, and of services without state, go to the ``lane``: when one of them blocks,
+another runner goes on with the next. Messages of one call stay in order in either.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from actorrpc.hub.actors.schedule import Schedule
+from actorrpc.hub.actors.turns import DISCONNECT, TOPIC, Turn
+from actorrpc.hub.calls.call import ServerCall
+from actorrpc.hub.calls.call_ends import CallEnds
+from actorrpc.hub.metering.usage import Part
+from actorrpc.hub.runtime.runners import Runner
+
+__all__ = ["Mailbox", "is_mostly_stale"]
+
+#: So many calls may be cancelled before their turns are looked for.
+_FEW_STALE = 64
+
+#: The lane of a service without methods that run beside others: nothing is ever put there. (An empty deque
+#: has 760 bytes.)
+_NO_LANE: deque[Turn] = deque(maxlen=0)
+
+
+class Mailbox(ABC):
+    """What waits for one service, and whether a turn of it runs."""
+
+    __slots__ = (
+        "beside",
+        "connected",
+        "ends",
+        "lane",
+        "mailbox",
+        "part",
+        "parting",
+        "queued",
+        "running",
+        "schedule",
+        "stale",
+        "thawing",
+        "topic_bytes",
+        "topic_turns",
+    )
+
+    def __init__(self, schedule: Schedule, beside: bool, ends: CallEnds | None) -> None:
+        """``beside``: some turns may run side by side. ``ends``: what on_call_end needs, if there is one."""
+        self.schedule = schedule
+        self.mailbox: deque[Turn] = deque()
+        self.lane: deque[Turn] = deque() if beside else _NO_LANE
+        #: The schedule has it among those whose turns it is to start.
+        self.queued = False
+        #: A runner drains the mailbox.
+        self.running = False
+        #: So many drain the lane.
+        self.beside = 0
+        #: on_disconnect is due when all else has come to its end.
+        self.parting = False
+        #: The instance has been made and on_connect has run, so that other turns may.
+        self.connected = True
+        #: on_thaw has to run before the lane's turns may.
+        self.thawing = False
+        self.ends = ends
+        #: What it has spent.
+        self.part = Part(schedule.usage)
+        #: Calls that were interrupted since `drop_ended`: their turns may still wait.
+        self.stale = 0
+        #: Messages of topics among what waits, and their bytes.
+        self.topic_turns = self.topic_bytes = 0
+
+    @abstractmethod
+    def _call_turn(self, kind: int, call: ServerCall[Any], payload: Any, runner: Runner) -> bool:
+        """Run a turn of a call. Whether it counts as a message or a reply."""
+
+    @abstractmethod
+    def _own_turn(self, kind: int, payload: Any) -> None:
+        """Run a turn of the actor's own: a hook, or a topic's message."""
+
+    def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
+        """Queue a turn of a call; the schedule starts it when it next looks."""
+        # As `_queue_of`, without a call for each message.
+        (self.lane if call.route.concurrent else self.mailbox).append((kind, call, payload))
+
+    def _queue_of(self, call: ServerCall[Any]) -> deque[Turn]:
+        """Where the turns of a call wait."""
+        return self.lane if call.route.concurrent else self.mailbox
+
+    def push_topic(self, topic: str, type_name: str, payload: bytes) -> None:
+        """Queue a topic's message for the actor itself."""
+        self.mailbox.append((TOPIC, None, (topic, type_name, payload)))
+        self._count_topic(payload)
+
+    def _count_topic(self, payload: bytes) -> None:
+        self.topic_turns += 1
+        self.topic_bytes += len(payload)
+
+    def start(self) -> None:
+        """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
+        schedule = self.schedule
+        if self.mailbox and not self.running and not schedule.paused:
+            self.running = True
+            schedule.run(self._drain_mailbox, self.part)
+        while self.lane and self._lane_open and not schedule.paused and not schedule.slice_over:
+            self.beside += 1
+            schedule.run(self._drain_lane, self.part)
+
+    @property
+    def _lane_open(self) -> bool:
+        return self.connected and not self.thawing and (self.ends is None or not self.ends.full)
+
+    def _drain_mailbox(self, runner: Runner) -> None:
+        try:
+            self._drain(self.mailbox, runner)
+        finally:
+            self.running = False
+            self._left()
+
+    def _drain_lane(self, runner: Runner) -> None:
+        try:
+            if self._lane_open:
+                self._drain(self.lane, runner)
+        finally:
+            self.beside -= 1
+            self._left()
+
+    def _left(self) -> None:
+        """A runner has no more to do here."""
+        if self.parting and not self.busy:
+            self.parting = False
+            self.mailbox.append((DISCONNECT, None, None))
+        self.schedule.drained(self)
+
+    def _drain(self, queue: deque[Turn], runner: Runner) -> None:
+        schedule = self.schedule
+        while queue and not schedule.paused and not schedule.slice_over:
+            if self.ends is not None and queue is self.lane and not self._lane_open:
+                break
+            kind, call, payload = queue.popleft()
+            if call is None:
+                self._own_turn(kind, payload)
+                counts = kind == TOPIC  # a hook is no message
+            else:
+                counts = self._call_turn(kind, call, payload, runner)
+            if counts:
+                schedule.count_turn(runner)
+            else:
+                schedule.use_slice(runner)
+
+    def interrupted(self) -> None:
+        """A call was cancelled, or its deadline has passed. Its turns go when they come up, or when most of
+        what waits is such: else a client that begins calls which end at once would fill the mailbox of an
+        actor that is blocked."""
+        self.stale += 1
+        if is_mostly_stale(self.stale, len(self.mailbox) + len(self.lane)):
+            self.drop_ended()
+
+    def drop_ended(self) -> None:
+        """Take the turns of calls that have ended out of the queues."""
+        self.stale = 0
+        for _, call, payload in self._take_out(lambda turn: turn[1] is not None and turn[1].ended):
+            call.drop(payload)
+
+    def _take_out(self, unwanted: Callable[[Turn], bool]) -> list[Turn]:
+        """Take turns out of both queues, and return them; the others stay in their order."""
+        taken: list[Turn] = []
+        for queue in (self.mailbox, self.lane):
+            turns = list(queue)
+            queue.clear()
+            for turn in turns:
+                (taken if unwanted(turn) else queue).append(turn)
+        return taken
+
+    @property
+    def busy(self) -> bool:
+        """Whether something of it runs, or waits to run."""
+        return bool(self.running or self.beside or self.mailbox or self.lane)
+
+
+def is_mostly_stale(stale: int, waiting: int) -> bool:
+    """Whether so many interrupted calls are worth looking for among what waits."""
+    return stale > max(_FEW_STALE, waiting // 2)
