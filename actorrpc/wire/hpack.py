@@ -40,7 +40,8 @@ _STATIC_LAST = len(_STATIC) - 1
 #: The first byte of a field that a table has, with its value: 0x81 for the first entry of the static table,
 #: 0xBE for the newest of the dynamic one, and 0xFF where the index is too large for the byte (6.1).
 _INDEXED = 0x80
-_NEWEST = _INDEXED + len(_STATIC)
+_INDEXED_STATIC = _INDEXED + _STATIC_LAST
+_NEWEST = _INDEXED_STATIC + 1
 _INDEXED_FAR = 0xFF
 _STATIC_NAMES = {name: index for index, (name, _) in reversed(list(enumerate(_STATIC))) if index}
 _STATIC_FIELDS = {field: index for index, field in enumerate(_STATIC) if index}
@@ -135,7 +136,7 @@ class Decoder:
             byte = block[position]
             position += 1
             if byte >= _NEWEST and byte != _INDEXED_FAR:
-                fields.append(entries[_NEWEST - 1 - byte])
+                fields.append(entries[_INDEXED_STATIC - byte])
                 continue
             if byte > _INDEXED and byte != _INDEXED_FAR:
                 fields.append(_STATIC[byte - _INDEXED])
@@ -183,8 +184,9 @@ class Decoder:
                 changed = True
         decoded = tuple(fields)
         if changed:
-            self._blocks.clear()
-            self._blocks_memory = 0
+            if self._blocks_memory:
+                self._blocks.clear()
+                self._blocks_memory = 0
         elif end <= SMALL_BLOCK:
             self._remember(block, decoded, literals)
         return decoded, position
