@@ -11,9 +11,9 @@ import socket
 
 from hpack import Decoder
 
+from benchmarks.conversation import Conversation, overheard
 from benchmarks.http2 import ACK, END_HEADERS, END_STREAM, PREFACE, Frame, Type, split
 from benchmarks.processes import BenchmarkError, python, run
-from benchmarks.recording import Recording, recording
 
 __all__ = ["IdleConnection", "record_opening"]
 
@@ -27,15 +27,15 @@ _CARRIES_END = (Type.DATA, Type.HEADERS)
 
 def record_opening(server: str) -> bytes:
     """What a grpcio client sends to a server until its first call, to Counter.Add, is on its way."""
-    with recording(server) as recorded:
-        command = python("benchmarks.clients.grpcio_calls", recorded.address, "--service=Counter")
+    with overheard(server) as conversation:
+        command = python("benchmarks.clients.grpcio_calls", conversation.address, "--service=Counter")
         run(command, timeout=30)
-    return _opening(recorded)
+    return _opening(conversation)
 
 
-def _opening(recorded: Recording) -> bytes:
+def _opening(conversation: Conversation) -> bytes:
     opening = PREFACE
-    for frame in recorded.frames():
+    for frame in conversation.frames():
         if frame.type in (Type.SETTINGS, Type.PING) and frame.flags & ACK:
             continue  # said live
         opening += frame.to_bytes()

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from hpack import Decoder
 
+from benchmarks.conversation import overheard
 from benchmarks.http2 import END_HEADERS, Type
 from benchmarks.processes import BenchmarkError, python, run
-from benchmarks.recording import recording
 
 __all__ = ["changes"]
 
@@ -21,12 +21,12 @@ def changes(server: str, core: int | None) -> float:
     Made with the client and the spread of deadlines of the deadlines load. Raises BenchmarkError if it is
     below nine tenths: then the load would not measure what it is for.
     """
-    with recording(server) as recorded:
-        command = python("benchmarks.clients.grpcio_calls", recorded.address, "--deadlines")
+    with overheard(server) as conversation:
+        command = python("benchmarks.clients.grpcio_calls", conversation.address, "--deadlines")
         run([*command, "--in-flight=8", f"--calls={_CALLS}"], core, timeout=30)
     values = []
     decoder = Decoder()
-    for frame in recorded.frames():
+    for frame in conversation.frames():
         if frame.type == Type.HEADERS:
             if not frame.flags & END_HEADERS:
                 raise BenchmarkError("a header block in several frames, which this check does not read")

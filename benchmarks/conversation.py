@@ -1,6 +1,6 @@
-"""A TCP proxy for one connection, which keeps what the client sends.
+"""What a real client says to a server over HTTP/2: a TCP proxy for one connection keeps it.
 
-So the benchmarks see a real client's bytes: to repeat them, or to show what a load has on the wire.
+The benchmarks repeat it, or show by it what a load has on the wire.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from threading import Thread
 from benchmarks.http2 import PREFACE, Frame, split
 from benchmarks.processes import BenchmarkError
 
-__all__ = ["Recording", "recording"]
+__all__ = ["Conversation", "overheard"]
 
-#: Nothing that is recorded takes this long, so a client that never comes does not leave us waiting.
+#: Seconds. No pause in a conversation is as long, so a client that never comes does not leave us waiting.
 _SILENCE = 10.0
 
 
-class Recording:
-    """What a client has sent. Whole once the block of ``recording`` has ended."""
+class Conversation:
+    """What a client has sent. Complete once the block of ``overheard`` has ended."""
 
     def __init__(self, address: str) -> None:
         #: The proxy's, for the client to connect to.
@@ -31,33 +31,33 @@ class Recording:
     def frames(self) -> Iterator[Frame]:
         """What came after the preface. Raises BenchmarkError if there was none."""
         if not self.sent.startswith(PREFACE):
-            raise BenchmarkError(f"the recorded client did not speak HTTP/2: {self.sent[:40]!r}")
+            raise BenchmarkError(f"the client did not speak HTTP/2: {self.sent[:40]!r}")
         return split(self.sent[len(PREFACE) :])
 
 
 @contextmanager
-def recording(server: str) -> Iterator[Recording]:
-    """Record the first connection that comes to ``address`` of the result; it goes on to ``server``."""
+def overheard(server: str) -> Iterator[Conversation]:
+    """Keep what the first client says that comes to ``address`` of the result, on its way to ``server``."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(_SILENCE)
-        result = Recording(f"127.0.0.1:{listener.getsockname()[1]}")
+        result = Conversation(f"127.0.0.1:{listener.getsockname()[1]}")
         thread = Thread(target=_serve, args=(listener, server, result), daemon=True)
         thread.start()
         yield result
         thread.join(_SILENCE)
 
 
-def _serve(listener: socket.socket, server: str, result: Recording) -> None:
+def _serve(listener: socket.socket, server: str, result: Conversation) -> None:
     host, _, port = server.rpartition(":")
     try:
         client, _ = listener.accept()
         with client, socket.create_connection((host, int(port)), _SILENCE) as upstream:
             _forward(client, upstream, result)
     except OSError:
-        pass  # what was recorded until then is for the caller to judge
+        pass  # what was said until then is for the caller to judge
 
 
-def _forward(client: socket.socket, upstream: socket.socket, result: Recording) -> None:
+def _forward(client: socket.socket, upstream: socket.socket, result: Conversation) -> None:
     others = {client: upstream, upstream: client}
     while readable := select.select(list(others), [], [], _SILENCE)[0]:
         for source in readable:
