@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from operator import index
 
-from actorrpc.balancing.policies.eligible import takes
+from actorrpc.balancing.eligible import takes
 from actorrpc.balancing.view import Move, Policy, Stay, View
 
 __all__ = ["MOST", "MOVES_AT_ONCE", "Decisions", "PolicyFailed", "decide"]

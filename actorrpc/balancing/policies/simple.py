@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from actorrpc.balancing.policies.eligible import known, movable, takes
+from actorrpc.balancing.eligible import known, movable, takes
 from actorrpc.balancing.policies.grain import GRAIN, grained
 from actorrpc.balancing.view import ConnectionLoad, HubLoad, Move, Stay, View
 
