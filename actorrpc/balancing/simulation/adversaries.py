@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from actorrpc.balancing.simulation.connections import Connections
-from actorrpc.balancing.simulation.loads import Changes, LogNormal
+from actorrpc.balancing.simulation.workloads import Changes, LogNormal
 
 __all__ = ["Adversary", "Follower", "Herd"]
 

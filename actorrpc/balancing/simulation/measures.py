@@ -18,6 +18,8 @@ __all__ = ["RETURN", "Figures", "Measures"]
 RETURN = 120.0
 #: Delays are counted in classes of half a per cent, from 10 µs up.
 _LEAST, _CLASS, _CLASSES = 1e-5, math.log(1.005), 5000
+#: The middle of each class, in seconds.
+_DELAYS = _LEAST * np.exp((np.arange(_CLASSES) + 0.5) * _CLASS)
 #: Seconds of a point of the curves.
 POINT = 5.0
 
@@ -106,14 +108,12 @@ class Measures:
 
     def figures(self, seconds: float) -> Figures:
         total = float(self._delays.sum())
-        reached = np.searchsorted(np.cumsum(self._delays), 0.99 * total)
         imbalance, weights = np.array(self._imbalance), np.array(self._seconds)
         return Figures(
             imbalance=float(imbalance @ weights / weights.sum()),
             imbalance_p99=weighted_percentile(imbalance, weights, 99),
             delay_ms=self._delay_sum / total * 1000 if total else 0.0,
-            # The middle of its class.
-            delay_p99_ms=_LEAST * math.exp((float(reached) + 0.5) * _CLASS) * 1000 if total else 0.0,
+            delay_p99_ms=weighted_percentile(_DELAYS, self._delays, 99) * 1000 if total else 0.0,
             moves=self.moves,
             moves_per_minute=self.moves * 60 / seconds,
             ping_pong=self.returns / self.moves if self.moves else 0.0,

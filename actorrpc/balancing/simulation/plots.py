@@ -18,7 +18,7 @@ _TITLES = ("max/mean of the hubs' load", "p99 of the delay, ms", "moves a minute
 
 
 def plot(runs: Sequence[Run], path: str) -> None:
-    """Draw all runs into one file, a column for each load. Raises OSError and, for its name, ValueError."""
+    """Draw all runs into a file, a column for each workload. Raises OSError, and ValueError for its name."""
     from matplotlib.figure import Figure
 
     loads = list(dict.fromkeys(each.load for each in runs))

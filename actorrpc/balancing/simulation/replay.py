@@ -1,4 +1,4 @@
-"""A recording of a real run (`actorrpc serve --record FILE`) as a load: how would other policies have done?
+"""A recording of a real server (`actorrpc serve --record FILE`) as a workload, to try other policies on it.
 
 In the replay connections begin where they were first seen, and move as the policy decides.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from actorrpc.balancing.policies.terms import Terms, stops
 from actorrpc.balancing.recording import Reported, reports
 from actorrpc.balancing.simulation.connections import Connections
-from actorrpc.balancing.simulation.loads import Changes, Floats, Indices
+from actorrpc.balancing.simulation.workloads import Changes, Floats, Indices
 from actorrpc.balancing.view import ConnectionLoad, HubLoad
 from actorrpc.errors import ConfigError
 
@@ -105,7 +105,7 @@ class _Reader:
 
 
 class Replayed:
-    """A recording as a load, in cores; the replay's unit is one core."""
+    """A recording as a workload, in cores; the replay's unit is one core."""
 
     undone_after: float | None = None
 

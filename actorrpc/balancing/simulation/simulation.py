@@ -10,11 +10,11 @@ import numpy as np
 from actorrpc.balancing.decide import MOVES_AT_ONCE, PolicyFailed, decide
 from actorrpc.balancing.simulation.connections import Connections
 from actorrpc.balancing.simulation.events import Events
-from actorrpc.balancing.simulation.hub_reports import PERIOD, Reports
-from actorrpc.balancing.simulation.loads import Changes, Floats, Indices, Load
+from actorrpc.balancing.simulation.hub_reports import PERIOD, HubReports
 from actorrpc.balancing.simulation.measures import Measures
 from actorrpc.balancing.simulation.queueing import SERVICE, drain
 from actorrpc.balancing.simulation.scenario import Scenario
+from actorrpc.balancing.simulation.workloads import Changes, Floats, Indices, Workload
 from actorrpc.balancing.view import History, Move, Policy, View
 from actorrpc.errors import ConfigError
 
@@ -38,14 +38,14 @@ class Simulation:
         self,
         scenario: Scenario,
         policy: Policy,
-        load: Load | None = None,
+        workload: Workload | None = None,
         connections: Connections | None = None,
         on_progress: Callable[[float], None] = lambda now: None,
     ) -> None:
         self.scenario = scenario
         self.policy = policy
-        self.load = load or scenario.make_load()
-        self.connections = connections or scenario.place(self.load)
+        self.workload = workload or scenario.make_workload()
+        self.connections = connections or scenario.place(self.workload)
         self.measures = Measures()
         self.history = History()
         self.stays: dict[str, str] = {}
@@ -63,7 +63,7 @@ class Simulation:
         self._speed = np.ones(hubs)
         self._moves_random = scenario.random("moves")
         self._churn_random = scenario.random("churn")
-        self._reports = Reports(
+        self._reports = HubReports(
             self.connections,
             scenario.noise,
             scenario.stale,
@@ -75,7 +75,7 @@ class Simulation:
 
     def _schedule(self) -> Events:
         events = Events()
-        events.every(self.load.period, self._change, self.load.period)
+        events.every(self.workload.period, self._change, self.workload.period)
         events.every(PERIOD, self._report, PERIOD)
         events.every(PLAN, self._plan, PERIOD)
         events.every(1.0, self._progress, 1.0)
@@ -150,7 +150,7 @@ class Simulation:
     # ---- loads
 
     def _change(self, now: float) -> None:
-        if (changes := self.load.change(now)) is not None:
+        if (changes := self.workload.change(now)) is not None:
             self._apply(changes[0], self.scenario.in_cores(changes[1]), now)
 
     def _apply(self, rows: Indices, loads: Floats, now: float) -> None:
@@ -159,13 +159,13 @@ class Simulation:
             self._demand = self.connections.demand()
 
     def _answer(self, row: int, source: int, target: int) -> None:
-        changes: Changes | None = self.load.moved(row, source, target, self.connections)
+        changes: Changes | None = self.workload.moved(row, source, target, self.connections)
         if changes is None:
             return
         rows = changes[0]
         self._apply(*changes, self.now)
-        if self.load.undone_after is not None:
-            self._events.at(self.now + self.load.undone_after, lambda now: self._change_loads(rows, now))
+        if self.workload.undone_after is not None:
+            self._events.at(self.now + self.workload.undone_after, lambda now: self._change_loads(rows, now))
 
     def _change_loads(self, rows: Indices, now: float) -> None:
         """Two connections change their loads, once more."""
