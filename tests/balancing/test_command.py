@@ -111,6 +111,18 @@ def test_the_command_line_needs_no_numpy() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_a_server_does_not_import_the_simulation() -> None:
+    """Neither the broker, with its recorder and all policies, nor a hub, nor the command that starts them."""
+    program = """
+import sys, actorrpc.cli.commands, actorrpc.broker.serve, actorrpc.broker.supervisor, actorrpc.hub.worker
+from actorrpc.balancing.policies import NAMES, make_policy
+[make_policy(name) for name in NAMES]
+print([name for name in sys.modules if name.startswith("actorrpc.balancing.simulation")])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_without_a_word_all_policies_are_tried(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--hubs", "2", "--connections", "4", "--minutes", "0.1", "--json") == 0
     assert [row["policy"] for row in json.loads(capsys.readouterr().out)] == list(NAMES)
