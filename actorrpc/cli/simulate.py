@@ -29,7 +29,7 @@ __all__ = ["simulate"]
     help="A name or package.module:Class; repeat it for more.  [default: all that have names]")  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(0.1, 10_000), default=10.0, show_default=True)
 @click.option("--utilisation", type=click.FloatRange(0.01, 2), default=0.6, show_default=True,
-    help="What clients ask for in all, over all cores.")  # fmt: skip
+    help="The share of all cores that clients ask for together.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--noise", type=click.FloatRange(0, 1), default=0.05, show_default=True,
     help="Relative error of what hubs report.")  # fmt: skip
@@ -38,7 +38,7 @@ __all__ = ["simulate"]
 @click.option("--abort", type=click.FloatRange(0, 1), default=0.01, show_default=True,
     help="The share of moves that is aborted.")  # fmt: skip
 @click.option("--churn", type=click.FloatRange(0, 60), default=0.0, show_default=True,
-    help="Hubs that go, a minute; each is back half a minute later, empty.")  # fmt: skip
+    help="Hubs that are lost in a minute; each is back half a minute later, empty.")  # fmt: skip
 @click.option("--placement", type=click.Choice(["hash", "one"]), default="hash", show_default=True,
     help="Where connections begin: as the kernel hashes them, or the heavy ones all on one hub.")  # fmt: skip
 @click.option("--max-move-time", type=click.FloatRange(0), default=Config.max_move_time, show_default=True,
@@ -93,13 +93,13 @@ def _run_all(
         make_policy(policy)
     if replay is not None:
         if loads:
-            raise ConfigError("a replay brings its load: leave out --load")
+            raise ConfigError("a replay has its own load: leave out --load")
         recording = Recording.read(replay)
         scenario = Scenario(**numbers)
         return [_replay(recording, scenario, policy) for policy in policies]
     for name in loads:
         if name not in WORKLOADS and name != "all":
-            raise ConfigError(f"no load {name!r}: take {', '.join(WORKLOADS)}, or all")
+            raise ConfigError(f"no load {name!r}: choose {', '.join(WORKLOADS)}, or all")
     names = list(WORKLOADS) if "all" in loads else list(dict.fromkeys(loads)) or ["lognormal"]
     scenarios = [Scenario(load=name, **numbers) for name in names]
     return [_one(scenario, policy) for scenario in scenarios for policy in policies]

@@ -80,7 +80,7 @@ def test_plots(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--load", "bogus"), "no load 'bogus': take equal,"),
+        (("--load", "bogus"), "no load 'bogus': choose equal,"),
         (("--policy", "bogus"), "no policy 'bogus'"),
         (("--hubs", "1"), "Invalid value for '--hubs'"),
         (("--plot", "curves.gif"), "must end with .png or .svg"),

@@ -40,7 +40,7 @@ def make_policy(name: str) -> Policy:
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
         raise ConfigError(
-            f"no policy {name!r}: take {', '.join(NAMES)}, or name your own, package.module:Class"
+            f"no policy {name!r}: choose {', '.join(NAMES)}, or name your own as package.module:Class"
         )
     if "" not in sys.path:
         sys.path.insert(0, "")

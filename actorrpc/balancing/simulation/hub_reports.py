@@ -1,4 +1,4 @@
-"""What the hubs report: no more than a real hub can know, late and with noise."""
+"""What the simulated hubs report: no more than a real hub can know, late and with noise."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["PERIOD", "HubReports"]
 PERIOD = 0.25
 #: How many connections a report names: the heaviest, and others in turn.
 HEAVIEST, OTHERS = 32, 16
-#: With more connections than this a hub looks for its heaviest in every fourth report only: a simulation of
+#: With more connections than this a hub looks for its heaviest only in every fourth report: a simulation of
 #: a million would do little else.
 MANY = 10_000
 
@@ -31,7 +31,7 @@ TooLong = Callable[[float], str]
 
 @dataclass(frozen=True)
 class Moment:
-    """What all hubs report at one moment. Rows of ``named`` that are -1 stand for nobody."""
+    """What all hubs report at one moment. Rows of ``named`` that are -1 stand for no connection."""
 
     at: float
     serving: list[bool]

@@ -11,7 +11,7 @@ from actorrpc.balancing.simulation.results import Run
 __all__ = ["plot"]
 
 matplotlib.use("Agg")
-# Files that are drawn again from the same figures shall be the same.
+# The same figures make the same file.
 matplotlib.rcParams["svg.hashsalt"] = "actorrpc"
 
 _TITLES = ("max/mean of the hubs' load", "p99 of the delay, ms", "moves a minute")

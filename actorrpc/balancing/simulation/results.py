@@ -79,7 +79,7 @@ def table(runs: Sequence[Run]) -> str:
     for row in rows:
         cells = [row[at].ljust(widths[at]) if at < 2 else row[at].rjust(widths[at]) for at in range(len(row))]
         lines.append("  ".join(cells))
-    note = f"Ping-pong: of all moves, those back to a hub that the connection had left within {RETURN:.0f} s."
+    note = f"Ping-pong: the share of moves back to a hub that the connection had left within {RETURN:.0f} s."
     return "\n".join([*lines, note])
 
 

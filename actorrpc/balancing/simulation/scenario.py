@@ -29,13 +29,13 @@ WORKLOADS: dict[str, workloads.MakeWorkload] = {
     "herd": adversaries.Herd,
 }
 
-#: One connection's turns are serial: it cannot take more than a core, and never all of it.
+#: A connection's turns are serial: it cannot take more than a core, and never takes all of it.
 MOST = 0.95
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One run, without its policy. Two that are equal give the same figures for the same policy."""
+    """One run, without its policy. Equal scenarios give the same figures for the same policy."""
 
     #: The name of its workload.
     load: str = "lognormal"
@@ -50,7 +50,7 @@ class Scenario:
     stale: float = 0.1
     #: The share of moves that is aborted.
     abort: float = 0.01
-    #: Hubs that go, a minute. Each comes back half a minute later, empty.
+    #: Hubs that are lost in a minute. Each comes back half a minute later, empty.
     churn: float = 0.0
     #: ``hash``: as the kernel's SO_REUSEPORT places them; ``one``: all heavy ones begin on hub 0.
     placement: str = "hash"
@@ -67,7 +67,7 @@ class Scenario:
         return self.utilisation * self.hubs / self.connections
 
     def random(self, what: str) -> np.random.Generator:
-        """Numbers of their own for each purpose: what a policy does changes nothing else."""
+        """Random numbers for one purpose: what a policy does with some of them changes no others."""
         return np.random.default_rng([self.seed, *what.encode()])
 
     def make_workload(self) -> Workload:
