@@ -25,7 +25,7 @@ if not __package__:
 from actorrpc.balancing.policies import make_policy
 from actorrpc.balancing.simulation.measures import Figures
 from actorrpc.balancing.simulation.results import run
-from actorrpc.balancing.simulation.scenario import LOADS, Scenario
+from actorrpc.balancing.simulation.scenario import WORKLOADS, Scenario
 from actorrpc.balancing.view import ConnectionLoad, History, HubLoad, Move, View
 from benchmarks import figures
 from benchmarks.figures import Figure
@@ -126,7 +126,7 @@ def _options() -> argparse.Namespace:
     add(
         "--load",
         action="append",
-        choices=list(LOADS),
+        choices=list(WORKLOADS),
         help="of the second goal only this; repeat it for more",
     )
     add(
@@ -152,7 +152,7 @@ def main() -> int:
     seeds = range(3001, 3001 + options.seeds)
     found = [
         *skewed(seeds, options.minutes),
-        *harmless(options.load or list(LOADS), seeds, options.minutes),
+        *harmless(options.load or list(WORKLOADS), seeds, options.minutes),
         *steps(options.hubs),
     ]
     reached = figures.met(found)

@@ -89,7 +89,7 @@ def run(*arguments: str) -> int:
             ("serve", "a:b", "--shared-connections", "allow"),
             "Invalid value for '--shared-connections': 'allow' is not one of 'warn', 'refuse'.",
         ),
-        (("serve", "a:b", "--policy", "lucky"), "no policy 'lucky': take none"),
+        (("serve", "a:b", "--policy", "lucky"), "no policy 'lucky': choose none"),
         (
             ("serve", "a:b", "--drain-timeout", "nan"),
             "Invalid value for '--drain-timeout': 'nan' is not a number",

@@ -1,7 +1,7 @@
 """What a policy decides, as far as it can be carried out. Pure, so that `actorrpc simulate` does the same.
 
-A policy is the user's code. What it raises, and whatever else it gives back than sound decisions, ends here:
-its owner gets plain copies with texts that can be shown, and what is wrong with the rest, in words.
+A policy is the user's code. What it raises ends here, and so does whatever it returns that is not a sound
+decision: its owner gets plain copies with texts that can be shown, and is told what is wrong with the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from operator import index
 
-from actorrpc.balancing.policies.eligible import takes
+from actorrpc.balancing.eligible import takes
 from actorrpc.balancing.view import Move, Policy, Stay, View
 
 __all__ = ["MOST", "MOVES_AT_ONCE", "Decisions", "PolicyFailed", "decide"]
@@ -21,7 +21,7 @@ __all__ = ["MOST", "MOVES_AT_ONCE", "Decisions", "PolicyFailed", "decide"]
 MOVES_AT_ONCE = 64
 #: Decisions of one plan that are looked at: far more than can be under way.
 MOST = 1000
-#: What is kept of a text. Connections' ids are much shorter, reasons somewhat.
+#: Characters of a text that are kept. Ids of connections are much shorter, reasons somewhat.
 _LONGEST_TEXT = 300
 
 
@@ -31,11 +31,11 @@ class PolicyFailed(Exception):
 
 @dataclass
 class Decisions:
-    """What a plan comes to."""
+    """What is left of a plan."""
 
     moves: list[Move] = field(default_factory=list)
     stays: list[Stay] = field(default_factory=list)
-    #: What was wrong, each with the first decision that it was wrong with.
+    #: What was wrong, and the first decision of which that is true.
     faults: dict[str, str] = field(default_factory=dict)
 
 
@@ -101,7 +101,7 @@ def _check(move: Move, view: View, under_way: Container[str], decided: Container
 
 
 def _described(thing: object) -> str:
-    """In a few words, whatever it is."""
+    """Describe anything in a few words."""
     try:
         text = f"{type(thing).__name__}: {thing}" if isinstance(thing, BaseException) else repr(thing)
     except BaseException:  # its own code

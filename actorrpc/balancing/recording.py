@@ -1,111 +1,131 @@
-"""What the hubs reported and which connections moved, in a file that `actorrpc simulate --replay` reads.
+"""The format of a recording: what the hubs reported and which connections moved, in lines of JSON.
 
-One JSON object on each line: ``{"t": seconds, "hubs": [...]}`` with the reports of a second, and
-``{"t": seconds, "moved": {...}}`` for each move that has ended.
+A line is ``{"t": seconds, "hubs": [...]}``, what the hubs reported at one moment: of each its number ``hub``,
+``busy``, ``connections``, ``lag_ms``, and its ``heaviest`` connections and some ``others``, which are objects
+with the fields of ConnectionLoad. Or it is ``{"t": seconds, "moved": {...}}``, a move that has ended. Only
+people read these: in a replay connections move as the policy decides.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import logging
-import os
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from actorrpc.balancing.view import HubLoad
+from actorrpc.balancing.view import ConnectionLoad, HubLoad
 from actorrpc.errors import ConfigError
 
-__all__ = ["Recording", "recording"]
-
-log = logging.getLogger("actorrpc.broker")
-
-#: Seconds between two reports that are written: 6 kB for each hub with 48 connections to name.
-PERIOD = 1.0
+__all__ = ["Reported", "move_line", "report_line", "reports"]
 
 
-@contextmanager
-def recording(path: str | None) -> Iterator[Recording | None]:
-    """Record to a file until the block ends; with None, do not.
+class Reported(NamedTuple):
+    """What the hubs reported, ``at`` so many seconds on the recording's clock."""
 
-    What is in it stays until there is something to write.
+    at: float
+    hubs: Sequence[HubLoad]
 
-    Raises ConfigError if the file cannot be made.
+
+def report_line(at: float, hubs: Iterable[HubLoad]) -> str:
+    """Write what the hubs have reported."""
+    return _line(at, hubs=[_row_of_hub(hub) for hub in hubs])
+
+
+def move_line(at: float, connection: str, source: int, target: int, aborted: str) -> str:
+    """Write how a move has ended."""
+    moved = {"connection": connection, "source": source, "target": target, "aborted": aborted}
+    return _line(at, moved=moved)
+
+
+def reports(path: str) -> Iterator[Reported]:
+    """Read what the hubs reported, in order of time.
+
+    A server that was killed, or whose disk was full, may have left half a line at the end: it is ignored.
+    Raises OSError, and ConfigError for a line that is not of a recording.
     """
-    if path is None:
-        yield None
-        return
-    try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError(errno.EINVAL, "it is no ordinary file")  # which might make the broker wait
-        file = open(path, "a", encoding="utf-8")  # noqa: SIM115  # the recording closes it
-    except OSError as error:
-        raise ConfigError(f"cannot record to {path}: {error.strerror}") from error
-    recorder = Recording(file)
-    try:
-        yield recorder
-    finally:
-        recorder.close()
+    before = -math.inf
+    with Path(path).open("rb") as file:
+        number, line = 0, file.readline()
+        while line:
+            number, this, line = number + 1, line, file.readline()
+            try:
+                found = json.loads(this.decode())
+            except (ValueError, RecursionError) as error:
+                if not line:  # it was cut off
+                    return
+                raise _wrong(path, number, "it is not JSON") from error
+            try:
+                if "hubs" not in found:
+                    continue
+                reported = Reported(_number(found["t"]), [_hub(row) for row in found["hubs"]])
+            except KeyError as error:
+                raise _wrong(path, number, f"{error} is missing") from error
+            except (ValueError, TypeError, AttributeError, OverflowError) as error:
+                raise _wrong(path, number, "something in it is not what a report has there") from error
+            if reported.at <= before:
+                times = f"{reported.at:.10g}, is not after {before:.10g}, the one before"
+                raise _wrong(path, number, f"its t, {times}")
+            before = reported.at
+            yield reported
 
 
-class Recording:
-    """Writes to a text file, which is its own from now on."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file: TextIO | None = file
-        self._began = time.monotonic()
-        self._next = 0.0
-        #: What an earlier recording has left has gone.
-        self._begun = False
-
-    def report(self, hubs: Iterable[HubLoad]) -> None:
-        """Note what the hubs have reported, once a second however often this is called."""
-        now = time.monotonic() - self._began
-        if now >= self._next:
-            self._next = max(self._next + PERIOD, now)
-            self._write({"t": round(now, 3), "hubs": [_row(hub) for hub in hubs]})
-
-    def moved(self, connection: str, source: int, target: int, aborted: str) -> None:
-        """Note how a move has ended."""
-        moved = {"connection": connection, "source": source, "target": target, "aborted": aborted}
-        self._write({"t": round(time.monotonic() - self._began, 3), "moved": moved})
-
-    def close(self) -> None:
-        if self._file is not None:
-            with suppress(OSError):  # what could not be written before cannot be now
-                self._file.close()
-            self._file = None
-
-    def _write(self, line: dict[str, Any]) -> None:
-        if self._file is None:
-            return
-        try:
-            if not self._begun:
-                self._file.truncate(0)
-                self._begun = True
-            self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
-            self._file.flush()
-        except OSError as error:  # a full disk: better no recording than no broker
-            log.error("the recording ends: %s", error)
-            self.close()
-
-    def __repr__(self) -> str:
-        return f"<Recording {'closed' if self._file is None else self._file.name}>"
+# ---- writing
 
 
-def _row(hub: HubLoad) -> dict[str, Any]:
+def _line(at: float, **said: Any) -> str:
+    return json.dumps({"t": round(at, 3), **said}, separators=(",", ":")) + "\n"
+
+
+def _row_of_hub(hub: HubLoad) -> dict[str, Any]:
     return {
         "hub": hub.hub,
         "busy": round(hub.busy, 4),
         "connections": hub.connections,
         "lag_ms": round(hub.lag_ms, 3),
-        "heaviest": [_rounded(asdict(each)) for each in hub.heaviest],
-        "others": [_rounded(asdict(each)) for each in hub.others],
+        "heaviest": [_row_of(each) for each in hub.heaviest],
+        "others": [_row_of(each) for each in hub.others],
     }
 
 
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+def _row_of(connection: ConnectionLoad) -> dict[str, Any]:
+    row = asdict(connection)
     return {key: round(value, 5) if isinstance(value, float) else value for key, value in row.items()}
+
+
+# ---- reading
+
+
+def _wrong(path: str, number: int, why: str) -> ConfigError:
+    return ConfigError(f"{path}: line {number} is not a line of a recording: {why}")
+
+
+def _hub(row: dict[str, Any]) -> HubLoad:
+    heaviest, others = ([_connection(each) for each in row.get(part, ())] for part in ("heaviest", "others"))
+    connections, lag_ms = int(row.get("connections", 0)), _number(row.get("lag_ms", 0))
+    return HubLoad(int(row["hub"]), _number(row["busy"]), connections, heaviest, others, lag_ms)
+
+
+def _connection(row: dict[str, Any]) -> ConnectionLoad:
+    """Older recordings do not have all fields."""
+    load = _number(row["load"])
+    return ConnectionLoad(
+        str(row["id"]),
+        load,
+        max(0.0, _number(row.get("recent", load))),
+        int(_number(row.get("state_bytes", 0))),
+        _number(row.get("freeze_ms", 0)),
+        _number(row.get("age", 0)),
+        str(row.get("why") or ""),
+        str(row.get("group") or ""),
+        _number(row.get("move_ms", 0)),
+        bool(row.get("too_heavy")),
+    )
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number

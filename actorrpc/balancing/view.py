@@ -13,7 +13,7 @@ from typing import Protocol
 
 __all__ = ["ConnectionLoad", "History", "HubLoad", "Move", "Past", "Policy", "Stay", "View"]
 
-#: Ended moves that are remembered.
+#: How many ended moves are remembered.
 KEPT = 10_000
 
 
@@ -33,9 +33,9 @@ class ConnectionLoad:
     why: str = ""
     #: The topic that it has most to do with; "" for none.
     group: str = ""
-    #: For how long a move would stop its source and its target, in all; 0: not known yet.
+    #: For how many milliseconds a move would stop its source and its target, in all; 0: not known yet.
     move_ms: float = 0.0
-    #: That is why it cannot: it is more than a policy's move may take (``--max-move-time``).
+    #: It cannot move because ``move_ms`` is more than a policy's move may take (``--max-move-time``).
     too_heavy: bool = False
 
 
@@ -54,7 +54,7 @@ class HubLoad:
     lag_ms: float = 0.0
     #: Connections that it may still take; None: no limit.
     room: int | None = None
-    #: It serves, and takes connections.
+    #: Whether it serves, and takes connections.
     serving: bool = True
     #: Seconds since it reported this.
     stale: float = 0.0
@@ -92,7 +92,7 @@ class Past:
     ended: float | None = None
     #: Why it did not come about; "" if it did.
     aborted: str = ""
-    #: That lies with the connection, and says nothing of the two hubs: a client that has gone, for one.
+    #: Whether that was due to the connection and says nothing of the two hubs: its client had gone, for one.
     of_connection: bool = False
 
 
@@ -104,17 +104,17 @@ class History:
     """
 
     def __init__(self) -> None:
-        #: Moves under way, by connection: none of them is to be moved again meanwhile.
+        #: Moves under way, by connection: none of these may be moved again meanwhile.
         self.in_flight: dict[str, Past] = {}
         #: Moves that ended, the last at the end.
         self.past: deque[Past] = deque(maxlen=KEPT)
-        #: Of these the last of each connection.
+        #: The last of them of each connection.
         self.last: dict[str, Past] = {}
         #: How many have ended since the beginning.
         self.count = 0
 
     def begun(self, move: Move, now: float) -> None:
-        """The broker has asked for a move, of its own or on a user's word."""
+        """The broker has asked for a move, because a policy or a user wants it."""
         self.in_flight[move.connection] = Past(move, now)
 
     def ended(self, connection: str, now: float, aborted: str = "", of_connection: bool = False) -> None:
@@ -125,7 +125,7 @@ class History:
             self.heard(past)
 
     def heard(self, past: Past) -> None:
-        """A move has ended of whose beginning nobody told: a user had asked for it."""
+        """A move has ended that was not ``begun`` here: a user had asked for it."""
         if len(self.past) == KEPT and self.last.get(oldest := self.past[0].move.connection) is self.past[0]:
             del self.last[oldest]
         self.past.append(past)

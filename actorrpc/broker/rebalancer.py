@@ -17,7 +17,7 @@ from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
 from actorrpc.balancing.decide import MOVES_AT_ONCE, Decisions, PolicyFailed, decide
-from actorrpc.balancing.recording import Recording
+from actorrpc.balancing.recorder import Recorder
 from actorrpc.balancing.view import KEPT, ConnectionLoad, History, HubLoad, Move, Past, Policy, Stay, View
 from actorrpc.broker.admin.hub_questions import MOVE_GRACE, move_question
 from actorrpc.broker.hub_process import Answer, HubProcess
@@ -51,7 +51,7 @@ class Rebalancer:
         self._limit = config.max_connections
         self._patience = config.quiesce_timeout + MOVE_GRACE
         self._serving: Callable[[], Sequence[HubProcess]] = list
-        self._recording: Recording | None = None
+        self._recorder: Recorder | None = None
         self._history = History()
         #: The policy's moves that have been asked for, by connection.
         self._under_way: dict[str, Move] = {}
@@ -62,10 +62,10 @@ class Rebalancer:
         self._wake = Event()
         self._greenlet: Any = None
 
-    def start(self, serving: Callable[[], Sequence[HubProcess]], recording: Recording | None) -> None:
+    def start(self, serving: Callable[[], Sequence[HubProcess]], recorder: Recorder | None) -> None:
         """From now on ``serving()`` are the hubs that can be asked."""
         self._serving = serving
-        self._recording = recording
+        self._recorder = recorder
         self._greenlet = gevent.spawn(self._run)
 
     def __enter__(self) -> Rebalancer:
@@ -125,8 +125,8 @@ class Rebalancer:
             now = time.monotonic()
             began = now - moved.pause_ms / 1000
             self._news.append(Past(move, began, now, moved.aborted, moved.of_connection))
-        if self._recording is not None:
-            self._recording.moved(moved.connection, process.hub, moved.target, moved.aborted)
+        if self._recorder is not None:
+            self._recorder.moved(moved.connection, process.hub, moved.target, moved.aborted)
 
     # ---- the loop
 
@@ -135,8 +135,8 @@ class Rebalancer:
             self._wake.wait(PERIOD)
             self._wake.clear()
             try:
-                if self._recording is not None:
-                    self._recording.report(self._loads(time.monotonic()).values())
+                if self._recorder is not None:
+                    self._recorder.reported(self._loads(time.monotonic()).values())
                 if self.paused and not self._planning:
                     self._tell_history()
                 elif not self._planning:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from signal import SIGINT, SIGTERM
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
-from actorrpc.balancing.recording import recording
+from actorrpc.balancing.recorder import recording_to
 from actorrpc.broker.accept_queues import ACCEPT_MODES, Queues
 from actorrpc.broker.admin.answers import Admin
 from actorrpc.broker.descriptors import check_descriptors
@@ -63,7 +63,7 @@ def serve(
     with Admin() as admin, RuntimeDir(runtime_dir).claim() as claim:
         claim.announce(config.drain_timeout)
         sockets = count if accept == "reuseport" else 1
-        with open_listeners(bind, sockets) as listeners, recording(record) as recorder:
+        with open_listeners(bind, sockets) as listeners, recording_to(record) as recorder:
             queues = Queues(listeners, count, accept)
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
             admin.serve(claim.open_socket(), supervisor, rebalancer)

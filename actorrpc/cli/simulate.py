@@ -87,7 +87,7 @@ def _run_all(
     loads: tuple[str, ...], policies: tuple[str, ...], replay: str | None, numbers: dict[str, Any]
 ) -> list[Run]:
     from actorrpc.balancing.simulation.replay import Recording
-    from actorrpc.balancing.simulation.scenario import LOADS, Scenario
+    from actorrpc.balancing.simulation.scenario import WORKLOADS, Scenario
 
     for policy in policies:
         make_policy(policy)
@@ -98,9 +98,9 @@ def _run_all(
         scenario = Scenario(**numbers)
         return [_replay(recording, scenario, policy) for policy in policies]
     for name in loads:
-        if name not in LOADS and name != "all":
-            raise ConfigError(f"no load {name!r}: take {', '.join(LOADS)}, or all")
-    names = list(LOADS) if "all" in loads else list(dict.fromkeys(loads)) or ["lognormal"]
+        if name not in WORKLOADS and name != "all":
+            raise ConfigError(f"no load {name!r}: choose {', '.join(WORKLOADS)}, or all")
+    names = list(WORKLOADS) if "all" in loads else list(dict.fromkeys(loads)) or ["lognormal"]
     scenarios = [Scenario(load=name, **numbers) for name in names]
     return [_one(scenario, policy) for scenario in scenarios for policy in policies]
 

@@ -80,7 +80,7 @@ def test_plots(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--load", "bogus"), "no load 'bogus': take equal,"),
+        (("--load", "bogus"), "no load 'bogus': choose equal,"),
         (("--policy", "bogus"), "no policy 'bogus'"),
         (("--hubs", "1"), "Invalid value for '--hubs'"),
         (("--plot", "curves.gif"), "must end with .png or .svg"),
@@ -107,6 +107,18 @@ def test_what_is_missing_is_named(
 
 def test_the_command_line_needs_no_numpy() -> None:
     program = "import sys, actorrpc.cli.commands; print(sorted({'numpy', 'matplotlib'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_server_does_not_import_the_simulation() -> None:
+    """Neither the broker, with its recorder and all policies, nor a hub, nor the command that starts them."""
+    program = """
+import sys, actorrpc.cli.commands, actorrpc.broker.serve, actorrpc.broker.supervisor, actorrpc.hub.worker
+from actorrpc.balancing.policies import NAMES, make_policy
+[make_policy(name) for name in NAMES]
+print([name for name in sys.modules if name.startswith("actorrpc.balancing.simulation")])
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -198,17 +210,17 @@ GOOD = [report(at, (0, 0.3, LOADED), (1, 0.0, {})) for at in (1.0, 2.0)]
     [
         ([report(1, (0, 0.1, {})), report(2, (0, 0.1, {}))], "its 2 reports name no connections"),
         ([report(1), report(2)], "its 2 reports name no hubs"),
-        ([GOOD[0], GOOD[0]], "line 2, is no line of a recording: its t, 1, is not after 1,"),
-        ([GOOD[1], GOOD[0]], "line 2, is no line of a recording: its t, 1, is not after 2,"),
-        ([GOOD[0], GOOD[1][:-30], GOOD[1]], "line 2, is no line of a recording: it is not JSON"),
-        (['{"t": NaN, "hubs": []}', *GOOD], "line 1, is no line of a recording: something"),
-        (['{"t": 0, "hubs": [{"hub": 1e999}]}', *GOOD], "line 1, is no line of a recording"),
-        (['{"t": 0, "hubs": ["0"]}', *GOOD], "line 1, is no line of a recording: something"),
-        (['{"t": 0, "hubs": [{"hub": 0}]}', *GOOD], "line 1, is no line of a recording: 'busy' is missing"),
-        ([GOOD[0], GOOD[1].replace("0.2", "null")], "line 2, is no line of a recording: something"),
-        (["[" * 100_000, *GOOD], "line 1, is no line of a recording: it is not JSON"),
-        (["\xff\xfe", *GOOD], "line 1, is no line of a recording: it is not JSON"),
-        (["\xff" * 100], "it takes two reports at least"),
+        ([GOOD[0], GOOD[0]], "line 2 is not a line of a recording: its t, 1, is not after 1,"),
+        ([GOOD[1], GOOD[0]], "line 2 is not a line of a recording: its t, 1, is not after 2,"),
+        ([GOOD[0], GOOD[1][:-30], GOOD[1]], "line 2 is not a line of a recording: it is not JSON"),
+        (['{"t": NaN, "hubs": []}', *GOOD], "line 1 is not a line of a recording: something"),
+        (['{"t": 0, "hubs": [{"hub": 1e999}]}', *GOOD], "line 1 is not a line of a recording"),
+        (['{"t": 0, "hubs": ["0"]}', *GOOD], "line 1 is not a line of a recording: something"),
+        (['{"t": 0, "hubs": [{"hub": 0}]}', *GOOD], "line 1 is not a line of a recording: 'busy' is missing"),
+        ([GOOD[0], GOOD[1].replace("0.2", "null")], "line 2 is not a line of a recording: something"),
+        (["[" * 100_000, *GOOD], "line 1 is not a line of a recording: it is not JSON"),
+        (["\xff\xfe", *GOOD], "line 1 is not a line of a recording: it is not JSON"),
+        (["\xff" * 100], "one has at least two reports"),
     ],
 )
 def test_what_cannot_be_replayed(
@@ -241,8 +253,8 @@ def test_what_is_odd_and_can_be_replayed(
 
 
 @pytest.mark.parametrize("text", ["", "no json", '{"t": 1}', '{"t": 1, "hubs": [{"hub": 0}]}', "[]\n[]"])
-def test_what_is_no_recording(text: str, tmp_path: Path) -> None:
+def test_what_is_not_a_recording(text: str, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"no recording|no line of a recording"):
+    with pytest.raises(ConfigError, match=r"not a recording|not a line of a recording"):
         Recording.read(str(path))

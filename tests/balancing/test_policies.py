@@ -42,7 +42,7 @@ def test_names() -> None:
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("bogus", "no policy 'bogus': take none, count,"),
+        ("bogus", "no policy 'bogus': choose none, count,"),
         ("bogus:", "give it as package.module:attribute"),
         (f"{__name__}:Unusable", "has no plan"),
         (f"{__name__}:Missing", "does not import: AttributeError"),

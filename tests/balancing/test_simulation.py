@@ -7,11 +7,11 @@ import pytest
 
 from actorrpc.balancing.policies import make_policy
 from actorrpc.balancing.simulation.connections import LONG, SHORT, Connections
-from actorrpc.balancing.simulation.hub_reports import HEAVIEST, OTHERS, PERIOD, Reports
+from actorrpc.balancing.simulation.hub_reports import HEAVIEST, OTHERS, PERIOD, HubReports
 from actorrpc.balancing.simulation.measures import Measures, weighted_percentile
 from actorrpc.balancing.simulation.queueing import SERVICE, drain
 from actorrpc.balancing.simulation.results import run
-from actorrpc.balancing.simulation.scenario import LOADS, Scenario
+from actorrpc.balancing.simulation.scenario import WORKLOADS, Scenario
 from actorrpc.balancing.simulation.simulation import PLAN, Simulation
 from actorrpc.balancing.view import ConnectionLoad, Move, View
 from actorrpc.broker import rebalancer
@@ -50,7 +50,7 @@ def test_too_much_waits_as_a_fluid_does() -> None:
     assert drain(jobs, np.zeros(1), 4.0)[0] * SERVICE == pytest.approx(1.0, rel=1e-2)
 
 
-@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("load", WORKLOADS)
 def test_connections_and_work_are_neither_lost_nor_invented(load: str) -> None:
     simulation = simulate(load=load, churn=6.0, abort=0.2)
     connections, measures = simulation.connections, simulation.measures
@@ -124,7 +124,7 @@ def test_averages_are_those_of_the_load() -> None:
 def test_a_report_names_the_heaviest_and_others_in_turn() -> None:
     count = 100
     connections = Connections(np.zeros(count, np.int64), 1, np.arange(count) / 1000, np.zeros(count))
-    reports = Reports(connections, 0.0, 0.0, np.random.default_rng(1))
+    reports = HubReports(connections, 0.0, 0.0, np.random.default_rng(1))
     others: set[str] = set()
     for step in range(8):
         reports.take(step / 4, [True], np.array([0.5]), np.ones(1), np.zeros(1))
@@ -138,7 +138,7 @@ def test_a_report_names_the_heaviest_and_others_in_turn() -> None:
 
 def test_reports_are_late() -> None:
     connections = Connections(np.zeros(1, np.int64), 2, np.array([0.1]), np.zeros(1))
-    reports = Reports(connections, 0.0, 1.0, np.random.default_rng(1))
+    reports = HubReports(connections, 0.0, 1.0, np.random.default_rng(1))
     for step in range(9):
         reports.take(step / 4, [True, False], np.array([step / 10, 0.0]), np.ones(2), np.zeros(2))
     arrived = reports.arrived(2.0)

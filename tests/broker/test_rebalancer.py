@@ -15,7 +15,7 @@ from gevent import GreenletExit
 from gevent.event import AsyncResult, Event
 
 from actorrpc.balancing.decide import MOVES_AT_ONCE
-from actorrpc.balancing.recording import Recording, recording
+from actorrpc.balancing.recorder import Recorder, recording_to
 from actorrpc.balancing.view import Move, Stay, View
 from actorrpc.broker import rebalancer as module
 from actorrpc.broker.rebalancer import Rebalancer, hub_load
@@ -318,15 +318,15 @@ def test_pause_and_resume(started: Any) -> None:
 
 def test_a_recording(hubs: list[Any], tmp_path: Path) -> None:
     path = tmp_path / "record"
-    with recording(str(path)) as recorder:
+    with recording_to(str(path)) as recorder:
         assert recorder is not None
-        recorder.report([hub_load(hub, 1.0, 0) for hub in hubs])
-        recorder.report([])  # within the same second
+        recorder.reported([hub_load(hub, 1.0, 0) for hub in hubs])
+        recorder.reported([])  # within the same second
         rebalancer = Rebalancer("scripted", Scripted(lambda view: ()), Config())
         rebalancer.start(lambda: hubs, recorder)
         rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=1, aborted="it hangs"))
         rebalancer.__exit__(None, None, None)
-    recorder.report([])  # after the end: nothing
+    recorder.reported([])  # after the end: nothing
     first, second = map(json.loads, path.read_text().splitlines())
     assert [(hub["hub"], hub["busy"], hub["heaviest"][0]["id"]) for hub in first["hubs"]] == [
         (0, 0.5, "0-1-1"), (1, 0.5, "1-1-1"),
@@ -335,12 +335,12 @@ def test_a_recording(hubs: list[Any], tmp_path: Path) -> None:
 
 
 def test_a_recording_that_cannot_be_made(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot record to"), recording(str(tmp_path / "no" / "folder")):
+    with pytest.raises(ConfigError, match="cannot record to"), recording_to(str(tmp_path / "no" / "folder")):
         pass
 
 
 def test_a_full_disk_ends_the_recording_only(hubs: list[Any], caplog: pytest.LogCaptureFixture) -> None:
-    recorder = Recording(open("/dev/full", "a", encoding="utf-8"))  # noqa: SIM115
+    recorder = Recorder(open("/dev/full", "a", encoding="utf-8"))  # noqa: SIM115
     recorder.moved("0-1-1", 0, 1, "")
     recorder.moved("0-1-1", 1, 0, "")
     assert "the recording ends" in caplog.text

@@ -36,7 +36,7 @@ def make_policy(name: str) -> Policy:
         return _POLICIES[name]()
     if ":" not in name:
         raise ConfigError(
-            f"no policy {name!r}: take {', '.join(NAMES)}, or name your own, package.module:Class"
+            f"no policy {name!r}: choose {', '.join(NAMES)}, or name your own as package.module:Class"
         )
     make = load_attribute("policy", name)
     try:

@@ -1,19 +1,19 @@
-"""What is too little to decide: the last bits of a load say how it was added up, and on which Python.
+"""Differences of loads that are too small to decide anything.
 
-Sums of floats depend on the order, and from Python 3.12 on ``sum`` adds otherwise than before. So a policy
-adds with ``math.fsum`` or ``fmean``, tells apart what differs by more than ``GRAIN``, and sorts by
-``grained``.
+The last bits of a sum of floats depend on the order, and from Python 3.12 on ``sum`` adds differently. For a
+policy to decide the same everywhere, it adds with ``math.fsum`` or ``fmean``, tells loads apart only if they
+differ by more than ``GRAIN``, and sorts by ``grained``.
 """
 
 from __future__ import annotations
 
 __all__ = ["GRAIN", "grained"]
 
-#: Cores. A million times what adding up is off by, a millionth of the lightest load that a hub names.
+#: Cores: a million times the error of a sum, and a millionth of the lightest load that a hub names.
 GRAIN = 1e-9
 _DIGITS = 9
 
 
 def grained(load: float) -> float:
-    """Return the load without what is too little to decide."""
+    """Round a load, so that what is too small to decide anything is gone."""
     return round(load, _DIGITS)

@@ -1,4 +1,4 @@
-"""How busy hubs are when noise is smoothed away and moves that reports do not show yet are counted."""
+"""How busy hubs are: without the noise of reports, and with the moves that these do not show yet."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["Levels"]
 class Levels:
     """The smoothed busy share of each hub, in cores. Times are seconds of the view's clock.
 
-    An average that is smoothed over three seconds shows a move only seconds later, and a policy that waited
-    for it would move the same load twice. So a move counts from the moment it is begun; once both hubs have
-    reported after its end, it is made part of their averages, and the reports go on from there.
+    A smoothed average shows a move only after a while, and a policy that decided by it would move the same
+    load twice. So a move counts from the moment it is begun. With the first report of a hub after the end of
+    the move, the move becomes part of the hub's average, which goes on from there.
     """
 
     def __init__(self, smoothing: float) -> None:
         self._smoothing = smoothing
         self._level: dict[int, float] = {}
         self._reported: dict[int, float] = {}
-        #: What has been moved to each hub, less what was moved away, since the beginning.
+        #: What has been moved to each hub, less what has been moved away, since the beginning.
         self.moved: dict[int, float] = {}
         self._settling: list[tuple[Past, int, float]] = []
         self._seen = 0
@@ -54,11 +54,11 @@ class Levels:
             self._reported[hub] = reported
 
     def _awaits(self, past: Past, hub: int) -> bool:
-        """A hub that is new here, or has reported since, shows the move already."""
+        """Whether a hub does not show the move yet: it is not new here, and has not reported since."""
         return hub in self._level and past.ended is not None and self._reported[hub] <= past.ended
 
     def _settled(self, past: Past, hub: int, change: float, reported: Mapping[int, float]) -> bool:
-        """The first report after a move: it goes on from a level that the move is part of."""
+        """Make a move part of a hub's level, if the hub has reported since. Whether that is done with."""
         if hub not in self._level:
             return True
         if past.ended is None or reported[hub] <= past.ended:
@@ -68,7 +68,7 @@ class Levels:
         return True
 
     def projected(self, history: History) -> dict[int, float]:
-        """Each hub's level, once all that was begun has come about and been reported."""
+        """Each hub's level as it will be once all moves that were begun have ended and been reported."""
         levels = dict(self._level)
         pending = [(hub, change) for _, hub, change in self._settling]
         for past in list(history.in_flight.values()):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from actorrpc.balancing.policies.eligible import movable, takes
+from actorrpc.balancing.eligible import movable, takes
 from actorrpc.balancing.policies.grain import GRAIN, grained
 from actorrpc.balancing.policies.restraint import Backoff, Budget
 from actorrpc.balancing.policies.terms import Terms, pays, stops, weight

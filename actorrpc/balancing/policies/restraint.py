@@ -1,4 +1,4 @@
-"""What holds a policy back: a budget of moves, a rest after vain ones, and pairs of hubs where moves fail."""
+"""What holds a policy back: a budget of moves, rests, and pairs of hubs between which moves have failed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Backoff", "Budget", "Rest"]
 
 
 class Budget:
-    """Moves that may be begun: so many a second, and as many at once."""
+    """How many moves may be begun: so many a second, and no more at once."""
 
     def __init__(self) -> None:
         self.left = 0.0
@@ -21,7 +21,8 @@ class Budget:
 
 
 class Rest:
-    """Times without moves, each twice the last; after as long without a new one, they begin small again."""
+    """Times without moves, each twice as long as the last. After as long without a new one, they begin small
+    again."""
 
     def __init__(self, first: float, longest: float) -> None:
         self._first, self._longest = first, longest
@@ -54,7 +55,7 @@ class Backoff:
         self._pairs: dict[tuple[int, int], tuple[float, float]] = {}
 
     def learn(self, past: Past) -> None:
-        """Take in how a move has ended. What lies with its connection says nothing of the pair."""
+        """Take in how a move has ended. A failure that is due to its connection says nothing of the pair."""
         if past.of_connection:
             return
         pair = past.move.source, past.move.target

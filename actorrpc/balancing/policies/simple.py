@@ -1,6 +1,6 @@
 """Policies without a memory: ``none``, ``count``, ``greedy`` and ``steal``.
 
-They are what other servers do, or what one would write first, and here to be compared with ``steady``.
+They are what other servers do, or what one would write first; ``steady`` is compared with them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from actorrpc.balancing.policies.eligible import known, movable, takes
+from actorrpc.balancing.eligible import known, movable, takes
 from actorrpc.balancing.policies.grain import GRAIN, grained
 from actorrpc.balancing.view import ConnectionLoad, HubLoad, Move, Stay, View
 
@@ -26,7 +26,7 @@ class Nothing:
 class Count:
     """``count``: each hub has the same number of connections, whatever they do."""
 
-    #: Moves of one plan. More would only make the pauses fall together.
+    #: Moves of a hub in one plan. With more, their pauses would only coincide.
     AT_ONCE = 16
 
     def plan(self, view: View) -> Iterable[Move | Stay]:
@@ -47,7 +47,7 @@ class Count:
 
 
 def _count(move: Move, numbers: Counter[int], coming: Counter[int]) -> None:
-    """As it will be once the move has ended."""
+    """Count as if the move had ended."""
     numbers[move.source] -= 1
     numbers[move.target] += 1
     coming[move.target] += 1
@@ -56,7 +56,7 @@ def _count(move: Move, numbers: Counter[int], coming: Counter[int]) -> None:
 class Greedy:
     """``greedy``: from the busiest hub to the idlest what closes the gap best, by the last reports alone."""
 
-    #: Shares of a core that are not worth a move even to it.
+    #: A gap, in cores, for which not even this policy moves anything.
     LEAST = 0.01
 
     def plan(self, view: View) -> Iterable[Move | Stay]:
@@ -68,14 +68,14 @@ class Greedy:
             if gap < self.LEAST + GRAIN:
                 return
             if (best := _closest(source, gap / 2, gap, view)) is not None:
-                reason = f"busy {source.busy:.2f} against {target.busy:.2f}"
+                reason = f"hub {source.hub} is {source.busy:.2f} busy, hub {target.hub} {target.busy:.2f}"
                 yield Move(best.id, source.hub, target.hub, reason, best.recent)
 
 
 class Steal:
     """``steal``: a hub that idles pulls from the busiest, as work-stealing schedulers do."""
 
-    #: Busy shares: below the first a hub is idle, above the second one has something to give.
+    #: A hub that is less busy than the first is idle; one that is busier than the second gives something.
     IDLE, BUSY = 0.5, 0.6
 
     def plan(self, view: View) -> Iterable[Move | Stay]:
@@ -99,11 +99,11 @@ class Steal:
                 return
             half = (victim.busy - thief.busy) / 2
             if (best := _closest(victim, half, half, view)) is not None:
-                reason = f"hub {thief.hub} is busy for {thief.busy:.2f} only and pulls from {victim.busy:.2f}"
+                reason = f"hub {thief.hub} is only {thief.busy:.2f} busy, hub {victim.hub} {victim.busy:.2f}"
                 yield Move(best.id, victim.hub, thief.hub, reason, best.recent)
 
 
 def _closest(source: HubLoad, wanted: float, most: float, view: View) -> ConnectionLoad | None:
-    """What a hub has that weighs nearest to ``wanted``, more than nothing and less than ``most``."""
+    """The connection of a hub with the load nearest to ``wanted``, above zero and below ``most``."""
     fitting = [each for each in movable(source, view) if GRAIN < each.recent < most - GRAIN]
     return min(fitting, key=lambda each: (grained(abs(each.recent - wanted)), each.id), default=None)

@@ -16,8 +16,8 @@ import math
 from collections.abc import Iterable
 from statistics import fmean
 
+from actorrpc.balancing.eligible import known
 from actorrpc.balancing.policies.do_gaps_last import Comparison, Lessons
-from actorrpc.balancing.policies.eligible import known
 from actorrpc.balancing.policies.grain import GRAIN, grained
 from actorrpc.balancing.policies.levels import Levels
 from actorrpc.balancing.policies.one_plan import Step

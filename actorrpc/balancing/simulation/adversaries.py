@@ -1,7 +1,7 @@
-"""Clients that see their connections move, and answer so that the move was wrong.
+"""Clients that notice their connections' moves, and answer in such a way that the move was wrong.
 
-They shift load between connections and invent none: the hubs have the same to do in all, under any policy.
-No balancer can win here. A good one notices, and stops.
+They shift load from one connection to another: the hubs have as much to do in all under any policy. No
+balancer can win here. A good one notices that, and stops.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from actorrpc.balancing.simulation.connections import Connections
-from actorrpc.balancing.simulation.loads import Changes, LogNormal
+from actorrpc.balancing.simulation.workloads import Changes, LogNormal
 
 __all__ = ["Adversary", "Follower", "Herd"]
 
@@ -42,7 +42,8 @@ class Follower(LogNormal):
 
 
 class Herd(LogNormal):
-    """Three that take as much as what moved, from all over, send their loads after it for 20 seconds."""
+    """Three times as much comes after what moved, for 20 seconds: three connections like it, from anywhere,
+    exchange loads with light ones at its target."""
 
     lasting = 1e12
     undone_after: float | None = 20.0

@@ -10,7 +10,7 @@ __all__ = ["Connections"]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-#: Over which hubs average a connection's load, in seconds: ConnectionLoad's ``load`` and ``recent``.
+#: Seconds over which hubs average a connection's load: ConnectionLoad's ``load`` and ``recent``.
 LONG, SHORT = 10.0, 1.0
 
 
@@ -29,14 +29,14 @@ class Connections:
         self.born = -ages
         self.state_bytes = np.full(self.count, 2000.0)
         self.freeze_ms = np.full(self.count, 0.3)
-        #: For how long a move stops the two hubs, in all.
+        #: For how many milliseconds a move stops the two hubs, in all.
         self.move_ms = np.full(self.count, 0.6)
-        #: Ids, where the connections have names of their own; and why a connection cannot move.
+        #: Ids, where others have chosen them; and why a connection cannot move.
         self.names: list[str] | None = None
         self.why: dict[int, str] = {}
         self.group: dict[int, str] = {}
         self._by_name: dict[str, int] = {}
-        #: How often each has connected anew: it is another connection then.
+        #: How often each has connected again: it is another connection then.
         self._times = np.zeros(self.count, np.int64)
         self._averages = np.tile(self.load, (2, 1))
         self._since = np.zeros(self.count)
@@ -71,7 +71,7 @@ class Connections:
     # ---- place
 
     def members(self, hub: int) -> Indices:
-        """The rows at a hub, in no order that means anything. Good until one comes or goes."""
+        """The rows at a hub, in an order that means nothing. Valid until one comes or goes."""
         return self._members[hub][: self._sizes[hub]]
 
     @property
@@ -93,7 +93,7 @@ class Connections:
         self.hub[row] = target
 
     def reconnect(self, rows: Indices, targets: Indices, now: float) -> None:
-        """Their hub has gone: they are new connections elsewhere, measured anew."""
+        """Their hub has gone: they are new connections elsewhere, and measured from the beginning."""
         for row, target in zip(rows.tolist(), targets.tolist(), strict=True):
             self.move(row, target)
         self._times[rows] += 1
@@ -104,7 +104,7 @@ class Connections:
     # ---- load
 
     def change(self, rows: Indices, loads: Floats, now: float) -> None:
-        """From now on these take so much. A row may be given once only."""
+        """From now on these take so much. No row may be given twice."""
         self._averages[:, rows] = self.averages(rows, now)
         self._since[rows] = now
         self.load[rows] = loads

@@ -9,15 +9,15 @@ __all__ = ["Events"]
 
 
 class Events:
-    """A queue of calls, by time; what is due at the same time comes in the order in which it was put in."""
+    """Calls by time; those that are due at the same time come in the order in which they were put in."""
 
     def __init__(self) -> None:
-        self._queue: list[tuple[float, int, Callable[[float], None]]] = []
+        self._due: list[tuple[float, int, Callable[[float], None]]] = []
         self._number = 0
 
     def at(self, time: float, happen: Callable[[float], None]) -> None:
         self._number += 1
-        heapq.heappush(self._queue, (time, self._number, happen))
+        heapq.heappush(self._due, (time, self._number, happen))
 
     def every(self, period: float, happen: Callable[[float], None], first: float = 0.0) -> None:
         """Again and again, without adding up what sums of floats are off by."""
@@ -32,9 +32,9 @@ class Events:
         self.at(first, again)
 
     def next(self) -> tuple[float, Callable[[float], None]]:
-        time, _, happen = heapq.heappop(self._queue)
+        time, _, happen = heapq.heappop(self._due)
         return time, happen
 
     @property
     def next_time(self) -> float:
-        return self._queue[0][0]
+        return self._due[0][0]

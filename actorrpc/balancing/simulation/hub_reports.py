@@ -1,4 +1,4 @@
-"""What the hubs report: no more than a real hub can know, late and with noise."""
+"""What the simulated hubs report: no more than a real hub can know, late and with noise."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from actorrpc.balancing.simulation.connections import Connections
 from actorrpc.balancing.view import ConnectionLoad, HubLoad
 
-__all__ = ["PERIOD", "Reports"]
+__all__ = ["PERIOD", "HubReports"]
 
 #: Seconds between two reports of a hub.
 PERIOD = 0.25
 #: How many connections a report names: the heaviest, and others in turn.
 HEAVIEST, OTHERS = 32, 16
-#: With more connections than this a hub looks for its heaviest in every fourth report only: a simulation of
+#: With more connections than this a hub looks for its heaviest only in every fourth report: a simulation of
 #: a million would do little else.
 MANY = 10_000
 
@@ -30,8 +30,8 @@ TooLong = Callable[[float], str]
 
 
 @dataclass(frozen=True)
-class Report:
-    """The reports of all hubs at one moment. Rows of ``named`` that are -1 stand for nobody."""
+class Moment:
+    """What all hubs report at one moment. Rows of ``named`` that are -1 stand for no connection."""
 
     at: float
     serving: list[bool]
@@ -47,17 +47,17 @@ class Named(Sequence[ConnectionLoad]):
     """Some of a hub's connections; made when a policy looks at them, since it looks at few."""
 
     def __init__(
-        self, report: Report, hub: int, part: slice, connections: Connections, too_long: TooLong
+        self, moment: Moment, hub: int, part: slice, connections: Connections, too_long: TooLong
     ) -> None:
-        self._source = report, hub, part, connections
+        self._source = moment, hub, part, connections
         self._too_long = too_long
         self._made: list[ConnectionLoad] | None = None
 
     def _make(self) -> list[ConnectionLoad]:
         if self._made is None:
-            report, hub, part, _ = self._source
+            moment, hub, part, _ = self._source
             rows, long, short = (
-                each[hub, part].tolist() for each in (report.named, report.long, report.short)
+                each[hub, part].tolist() for each in (moment.named, moment.long, moment.short)
             )
             heaviest_first = sorted(range(len(rows)), key=lambda at: -long[at])
             self._made = [
@@ -66,7 +66,7 @@ class Named(Sequence[ConnectionLoad]):
         return self._made
 
     def _describe(self, row: int, long: float, short: float) -> ConnectionLoad:
-        report, _, _, connections = self._source
+        moment, _, _, connections = self._source
         why, move_ms = connections.why.get(row, ""), float(connections.move_ms[row])
         too_heavy = "" if why else self._too_long(move_ms)
         return ConnectionLoad(
@@ -75,7 +75,7 @@ class Named(Sequence[ConnectionLoad]):
             short,
             int(connections.state_bytes[row]),
             float(connections.freeze_ms[row]),
-            report.at - float(connections.born[row]),
+            moment.at - float(connections.born[row]),
             why or too_heavy,
             connections.group.get(row, ""),
             move_ms,
@@ -96,7 +96,7 @@ class Named(Sequence[ConnectionLoad]):
         return len(self._make())
 
 
-class Reports:
+class HubReports:
     """Takes the hubs' reports, and shows those that have arrived."""
 
     def __init__(
@@ -112,7 +112,7 @@ class Reports:
         self._noise = noise
         self._late = late
         self._random = random
-        self._taken: deque[Report] = deque()
+        self._taken: deque[Moment] = deque()
         hubs = connections.hubs
         self._named = np.full((hubs, HEAVIEST + OTHERS), -1, np.int64)
         self._turn = [0] * hubs
@@ -127,11 +127,11 @@ class Reports:
                 self._find_heaviest(hub, members, now)
             self._take_others(hub, members)
         self._number += 1
-        self._taken.append(self._report(now, serving, busy, speed, lag))
+        self._taken.append(self._moment(now, serving, busy, speed, lag))
 
-    def _report(
+    def _moment(
         self, now: float, serving: Sequence[bool], busy: Floats, speed: Floats, lag: Floats
-    ) -> Report:
+    ) -> Moment:
         hubs = len(serving)
         # Whoever has left since the heaviest were looked for is not named any more.
         here = self._connections.hub[self._named] == np.arange(hubs)[:, None]
@@ -141,7 +141,7 @@ class Reports:
         averages[:, known] = self._connections.averages(self._named.ravel()[known], now)
         noise = self._factors(self._named.size + hubs)
         averages *= noise[hubs:] * np.repeat(speed, self._named.shape[1])
-        return Report(
+        return Moment(
             now,
             list(serving),
             np.clip(busy * noise[:hubs], 0, 1).tolist(),
@@ -179,18 +179,18 @@ class Reports:
             self._taken.popleft()
         if not self._taken or self._taken[0].at > now - self._late + 1e-9:
             return {}
-        report = self._taken[0]
+        moment = self._taken[0]
         heaviest, others = slice(0, HEAVIEST), slice(HEAVIEST, None)
         return {
             hub: HubLoad(
                 hub,
-                report.busy[hub],
-                report.sizes[hub],
-                Named(report, hub, heaviest, self._connections, self._too_long),
-                Named(report, hub, others, self._connections, self._too_long),
-                report.lag_ms[hub],
-                stale=now - report.at,
+                moment.busy[hub],
+                moment.sizes[hub],
+                Named(moment, hub, heaviest, self._connections, self._too_long),
+                Named(moment, hub, others, self._connections, self._too_long),
+                moment.lag_ms[hub],
+                stale=now - moment.at,
             )
-            for hub, serving in enumerate(report.serving)
+            for hub, serving in enumerate(moment.serving)
             if serving
         }

@@ -14,7 +14,7 @@ from actorrpc.balancing.simulation.queueing import SERVICE
 
 __all__ = ["RETURN", "Figures", "Measures"]
 
-#: A move brings a connection back if it had left that hub so many seconds ago at most.
+#: A move brings a connection back if it had left that hub at most so many seconds before.
 RETURN = 120.0
 #: Delays are counted in classes of half a per cent, from 10 µs up.
 _LEAST, _CLASS, _CLASSES = 1e-5, math.log(1.005), 5000
@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Figures:
-    """One run. Imbalance is the busiest hub's demand over the mean; delays are in milliseconds."""
+    """Of one run. Imbalance is the busiest hub's demand over the mean; delays are in milliseconds."""
 
     imbalance: float
     imbalance_p99: float
@@ -39,7 +39,7 @@ class Figures:
     aborted: int
 
     def document(self) -> dict[str, Any]:
-        """For JSON, with so many digits that they mean something."""
+        """For JSON, rounded to digits that mean something."""
         return {key: round(value, 5) for key, value in asdict(self).items()}
 
 
@@ -56,7 +56,7 @@ class Measures:
         self._seconds: list[float] = []
         self._left: dict[str, dict[int, float]] = {}
         self.moves = self.returns = self.aborted = 0
-        #: What has come and what was done, in core-seconds; and what went with moves.
+        #: What has come and what was done, in core-seconds.
         self.arrived = self.done = 0.0
         #: Of each point: its time, imbalance, p99 of delay in ms, and moves a minute.
         self.curves: list[tuple[float, float, float, float]] = []
@@ -66,7 +66,7 @@ class Measures:
     def interval(
         self, now: float, seconds: float, demand: Floats, serving: NDArray[np.bool_], jobs: Floats
     ) -> None:
-        """Time has passed, to ``now``. Of hubs that do not serve nothing counts."""
+        """Time has passed, to ``now``. Hubs that do not serve do not count."""
         demand = demand[serving]
         delays, work = jobs[serving] * SERVICE, demand * seconds
         imbalance = float(demand.max() / demand.mean()) if demand.any() else 1.0
@@ -97,7 +97,7 @@ class Measures:
         self._add(np.array([seconds / 2]), np.array([load * seconds]))
 
     def moved(self, connection: str, source: int, target: int, now: float) -> None:
-        """By its id: who connects anew is another connection, and brings nothing back."""
+        """A move has ended. Who has connected again is another connection, and brings nothing back."""
         self.moves += 1
         self._point_moves += 1
         left = self._left.setdefault(connection, {})

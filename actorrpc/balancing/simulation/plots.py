@@ -11,14 +11,14 @@ from actorrpc.balancing.simulation.results import Run
 __all__ = ["plot"]
 
 matplotlib.use("Agg")
-# Files that are drawn again from the same figures shall be the same.
+# The same figures make the same file.
 matplotlib.rcParams["svg.hashsalt"] = "actorrpc"
 
 _TITLES = ("max/mean of the hubs' load", "p99 of the delay, ms", "moves a minute")
 
 
 def plot(runs: Sequence[Run], path: str) -> None:
-    """Draw all runs into one file, a column for each load. Raises OSError and, for its name, ValueError."""
+    """Draw all runs into a file, a column for each workload. Raises OSError, and ValueError for its name."""
     from matplotlib.figure import Figure
 
     loads = list(dict.fromkeys(each.load for each in runs))

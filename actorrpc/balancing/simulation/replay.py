@@ -1,33 +1,26 @@
-"""The record of a real run (`actorrpc serve --record FILE`) as a load: how would other policies have done?
+"""A recording of a real server (`actorrpc serve --record FILE`) as a workload, to try other policies on it.
 
-One JSON object a line. A report: ``{"t": seconds, "hubs": [{"hub": 0, "busy": 0.5, "heaviest": [...],
-"others": [...]}]}``, where a connection is an object with the fields of ConnectionLoad. What else is known of
-a hub is not needed, nor are the lines of moves: in the replay connections begin where they were first seen,
-and move as the policy decides.
-
-A server that was killed, or whose disk was full, may have left half a line at the end: it is ignored.
+In the replay connections begin where they were first seen, and move as the policy decides.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from actorrpc.balancing.policies.terms import Terms, stops
+from actorrpc.balancing.recording import Reported, reports
 from actorrpc.balancing.simulation.connections import Connections
-from actorrpc.balancing.simulation.loads import Changes, Floats, Indices
+from actorrpc.balancing.simulation.workloads import Changes, Floats, Indices
+from actorrpc.balancing.view import ConnectionLoad, HubLoad
 from actorrpc.errors import ConfigError
 
 __all__ = ["Recording", "Replayed"]
 
-#: Bytes of state that are written, sent and read in a second.
-STATE_RATE = 200e6
-#: A connection that has not been named for so long has ended, or weighs nothing.
+#: Seconds. A connection that has not been named for so long has ended, or weighs nothing.
 FORGOTTEN = 30.0
 
 
@@ -38,7 +31,8 @@ class Recording:
     hubs: list[int]
     names: list[str]
     homes: list[int]
-    facts: list[dict[str, Any]]
+    #: What was last reported of each connection.
+    facts: list[ConnectionLoad]
     #: Of each report: its time, the loads of those that are named or forgotten, and each hub's other work.
     reports: list[tuple[float, dict[int, float], list[float]]] = field(default_factory=list)
 
@@ -50,77 +44,23 @@ class Recording:
     def read(cls, path: str) -> Recording:
         """Raises ConfigError for a file that cannot be read, is something else, or has nothing to replay."""
         try:
-            lines = list(_reports(path))
+            found = list(reports(path))
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-        if len(lines) < 2:
-            raise ConfigError(f"{path} is no recording: it takes two reports at least")
-        numbers = sorted({hub["hub"] for line in lines for hub in line["hubs"]})
-        if not any(hub["named"] for line in lines for hub in line["hubs"]):
+        if len(found) < 2:
+            raise ConfigError(f"{path} is not a recording: one has at least two reports")
+        hubs = [hub for each in found for hub in each.hubs]
+        numbers = sorted({hub.hub for hub in hubs})
+        if not any(_named(hub) for hub in hubs):
             what = "connections, so there is nothing to balance" if numbers else "hubs"
-            raise ConfigError(f"cannot replay {path}: its {len(lines)} reports name no {what}")
+            raise ConfigError(f"cannot replay {path}: its {len(found)} reports name no {what}")
         recording = cls(numbers, [], [], [])
-        _Reader(recording).read(lines)
+        _Reader(recording).read(found)
         return recording
 
 
-def _reports(path: str) -> Iterator[dict[str, Any]]:
-    before = -math.inf
-    with Path(path).open("rb") as file:
-        number, line = 0, file.readline()
-        while line:
-            number, this, line = number + 1, line, file.readline()
-            try:
-                found = json.loads(this.decode())
-            except (ValueError, RecursionError) as error:
-                if not line:  # it was cut off
-                    return
-                raise _wrong(path, number, "it is not JSON") from error
-            try:
-                if "hubs" not in found:
-                    continue
-                time, hubs = _number(found["t"]), [_hub(hub) for hub in found["hubs"]]
-            except KeyError as error:
-                raise _wrong(path, number, f"{error} is missing") from error
-            except (ValueError, TypeError, AttributeError, OverflowError) as error:
-                raise _wrong(path, number, "something in it is not what a report has there") from error
-            if time <= before:
-                raise _wrong(path, number, f"its t, {time:.10g}, is not after {before:.10g}, the one before")
-            before = time
-            yield {"t": time, "hubs": hubs}
-
-
-def _wrong(path: str, number: int, why: str) -> ConfigError:
-    return ConfigError(f"{path}, line {number}, is no line of a recording: {why}")
-
-
-def _number(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(value)
-    return number
-
-
-def _hub(hub: dict[str, Any]) -> dict[str, Any]:
-    rows = [_connection(each) for part in ("heaviest", "others") for each in hub.get(part, ())]
-    return {
-        "hub": int(hub["hub"]),
-        "busy": _number(hub["busy"]),
-        "named": {each["id"]: each for each in rows},
-    }
-
-
-def _connection(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": str(row["id"]),
-        "recent": max(0.0, _number(row.get("recent", row["load"]))),
-        "age": _number(row.get("age", 0)),
-        "state_bytes": _number(row.get("state_bytes", 0)),
-        "freeze_ms": _number(row.get("freeze_ms", 0)),
-        "move_ms": _number(row.get("move_ms", 0)),
-        "why": "" if row.get("too_heavy") else str(row.get("why") or ""),
-        "group": str(row.get("group") or ""),
-    }
+def _named(hub: HubLoad) -> dict[str, ConnectionLoad]:
+    return {each.id: each for each in (*hub.heaviest, *hub.others)}
 
 
 class _Reader:
@@ -134,38 +74,38 @@ class _Reader:
         self._at: dict[int, int] = {}
         self._named: dict[int, float] = {}
 
-    def read(self, lines: list[dict[str, Any]]) -> None:
-        begin = lines[0]["t"]
+    def read(self, found: Sequence[Reported]) -> None:
         fixed = [0.0] * len(self._place)
-        for line in lines:
-            time = line["t"] - begin
+        for reported in found:
+            time = reported.at - found[0].at
             loads: dict[int, float] = {}
-            for hub in line["hubs"]:
-                loads.update(self._take(time, self._place[hub["hub"]], hub["named"]))
+            for hub in reported.hubs:
+                loads.update(self._take(time, self._place[hub.hub], _named(hub).values()))
             for row in [row for row, named in self._named.items() if time - named > FORGOTTEN]:
                 del self._named[row]
                 loads[row] = 0.0
             self._load.update(loads)
-            for hub in line["hubs"]:
-                place = self._place[hub["hub"]]
+            for hub in reported.hubs:
+                place = self._place[hub.hub]
                 there = math.fsum(load for row, load in self._load.items() if self._at[row] == place)
-                fixed[place] = max(0.0, hub["busy"] - there)
+                fixed[place] = max(0.0, hub.busy - there)
             self._recording.reports.append((time, loads, list(fixed)))
 
-    def _take(self, time: float, place: int, named: dict[str, Any]) -> Iterator[tuple[int, float]]:
-        for name, each in named.items():
-            row = self._rows.setdefault(name, len(self._rows))
-            if row == len(self._recording.names):
-                self._recording.names.append(name)
-                self._recording.homes.append(place)
-                self._recording.facts.append({})
-            self._recording.facts[row] = each
+    def _take(self, time: float, place: int, named: Iterable[ConnectionLoad]) -> Iterator[tuple[int, float]]:
+        recording = self._recording
+        for each in named:
+            row = self._rows.setdefault(each.id, len(self._rows))
+            if row == len(recording.names):
+                recording.names.append(each.id)
+                recording.homes.append(place)
+                recording.facts.append(each)
+            recording.facts[row] = each
             self._at[row], self._named[row] = place, time
-            yield row, each["recent"]
+            yield row, each.recent
 
 
 class Replayed:
-    """A recording as a load, in cores; the replay's unit is one core."""
+    """A recording as a workload, in cores; the replay's unit is one core."""
 
     undone_after: float | None = None
 
@@ -181,19 +121,19 @@ class Replayed:
         recording = self._recording
         homes = np.array(recording.homes, np.int64)
         loads = self.start(homes, len(recording.hubs))
-        ages = np.array([each["age"] for each in recording.facts])
+        ages = np.array([each.age for each in recording.facts])
         connections = Connections(homes, len(recording.hubs), loads, ages)
         connections.name(recording.names)
+        terms = Terms()
         for row, each in enumerate(recording.facts):
-            connections.state_bytes[row] = each["state_bytes"]
-            connections.freeze_ms[row] = each["freeze_ms"]
-            # Of what an older version has recorded, as `steady` would guess it.
-            old = 2 * each["freeze_ms"] + each["state_bytes"] / STATE_RATE * 1e3
-            connections.move_ms[row] = each["move_ms"] or old
-            if each["why"]:
-                connections.why[row] = each["why"]
-            if each["group"]:
-                connections.group[row] = each["group"]
+            connections.state_bytes[row] = each.state_bytes
+            connections.freeze_ms[row] = each.freeze_ms
+            # Older recordings do not say it; then it is what `steady` would guess.
+            connections.move_ms[row] = stops(each, terms) * 1e3
+            if each.why and not each.too_heavy:  # whether it is too heavy depends on the scenario's limit
+                connections.why[row] = each.why
+            if each.group:
+                connections.group[row] = each.group
         return connections
 
     def start(self, homes: Indices, hubs: int) -> Floats:

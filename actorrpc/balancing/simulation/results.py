@@ -1,4 +1,4 @@
-"""Runs of loads and policies, and what they print."""
+"""Runs of workloads under policies, and what they print."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Run:
-    """One load under one policy."""
+    """One workload under one policy."""
 
     load: str
     policy: str
@@ -40,8 +40,8 @@ def run_recording(
     recording: Recording, scenario: Scenario, policy: str, on_progress: Progress = lambda now: None
 ) -> Run:
     """Replay a recording. The scenario gives noise, staleness, aborts and the seed."""
-    load = Replayed(recording)
-    connections = load.connections()
+    workload = Replayed(recording)
+    connections = workload.connections()
     same = replace(
         scenario,
         load="replay",
@@ -50,8 +50,8 @@ def run_recording(
         minutes=recording.seconds / 60,
         utilisation=connections.count / connections.hubs,
     )
-    simulation = Simulation(same, make_policy(policy), load, connections, on_progress)
-    simulation.fixed = load.fixed
+    simulation = Simulation(same, make_policy(policy), workload, connections, on_progress)
+    simulation.fixed = workload.fixed
     return _run(simulation, policy)
 
 
@@ -79,7 +79,7 @@ def table(runs: Sequence[Run]) -> str:
     for row in rows:
         cells = [row[at].ljust(widths[at]) if at < 2 else row[at].rjust(widths[at]) for at in range(len(row))]
         lines.append("  ".join(cells))
-    note = f"Ping-pong: of all moves, those back to a hub that the connection had left within {RETURN:.0f} s."
+    note = f"Ping-pong: the share of moves back to a hub that the connection had left within {RETURN:.0f} s."
     return "\n".join([*lines, note])
 
 

@@ -1,4 +1,4 @@
-"""What is simulated: the numbers that a run is made of, and the loads that have names."""
+"""What is simulated: the numbers that a run is made of, and the workloads that have names."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actorrpc.balancing.simulation import adversaries, loads
+from actorrpc.balancing.simulation import adversaries, workloads
 from actorrpc.balancing.simulation.connections import Connections
-from actorrpc.balancing.simulation.loads import Floats, Indices, Load
+from actorrpc.balancing.simulation.workloads import Floats, Indices, Workload
 from actorrpc.config import Config
 
-__all__ = ["LOADS", "Scenario"]
+__all__ = ["WORKLOADS", "Scenario"]
 
-LOADS: dict[str, loads.MakeLoad] = {
-    "equal": loads.Still,
-    "lognormal": loads.LogNormal,
-    "pareto": loads.Pareto,
-    "heavy": loads.Heavy,
-    "step": loads.Step,
-    "sine": loads.Sine,
-    "bursty": loads.Bursty,
-    "flipflop": loads.FlipFlop,
-    "fast": loads.Fast,
+#: By the names that `--load` takes.
+WORKLOADS: dict[str, workloads.MakeWorkload] = {
+    "equal": workloads.Still,
+    "lognormal": workloads.LogNormal,
+    "pareto": workloads.Pareto,
+    "heavy": workloads.Heavy,
+    "step": workloads.Step,
+    "sine": workloads.Sine,
+    "bursty": workloads.Bursty,
+    "flipflop": workloads.FlipFlop,
+    "fast": workloads.Fast,
     "adversary": adversaries.Adversary,
     "follower": adversaries.Follower,
     "herd": adversaries.Herd,
 }
 
-#: One connection's turns are serial: it cannot take more than a core, and never all of it.
+#: A connection's turns are serial: it cannot take more than a core, and never takes all of it.
 MOST = 0.95
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One run, without its policy. Two that are equal give the same figures for the same policy."""
+    """One run, without its policy. Equal scenarios give the same figures for the same policy."""
 
+    #: The name of its workload.
     load: str = "lognormal"
     hubs: int = 8
     connections: int = 512
@@ -48,7 +50,7 @@ class Scenario:
     stale: float = 0.1
     #: The share of moves that is aborted.
     abort: float = 0.01
-    #: Hubs that go, a minute. Each comes back half a minute later, empty.
+    #: Hubs that are lost in a minute. Each comes back half a minute later, empty.
     churn: float = 0.0
     #: ``hash``: as the kernel's SO_REUSEPORT places them; ``one``: all heavy ones begin on hub 0.
     placement: str = "hash"
@@ -65,22 +67,22 @@ class Scenario:
         return self.utilisation * self.hubs / self.connections
 
     def random(self, what: str) -> np.random.Generator:
-        """Numbers of their own for each purpose: what a policy does changes nothing else."""
+        """Random numbers for one purpose: what a policy does with some of them changes no others."""
         return np.random.default_rng([self.seed, *what.encode()])
 
-    def make_load(self) -> Load:
-        return LOADS[self.load](self.random("load"))
+    def make_workload(self) -> Workload:
+        return WORKLOADS[self.load](self.random("load"))
 
-    def place(self, load: Load) -> Connections:
+    def place(self, workload: Workload) -> Connections:
         """The connections as they are at first."""
         random = self.random("place")
         homes = random.integers(self.hubs, size=self.connections)
         ages = random.exponential(600.0, self.connections)
-        first = self.in_cores(load.start(homes, self.hubs))
+        first = self.in_cores(workload.start(homes, self.hubs))
         if self.placement == "one":
             homes = _heavy_on_one(homes, first, self.hubs)
         connections = Connections(homes, self.hubs, first, ages)
-        if (move_ms := load.move_ms(self.connections)) is not None:
+        if (move_ms := workload.move_ms(self.connections)) is not None:
             connections.move_ms[:] = move_ms
         return connections
 

@@ -1,4 +1,4 @@
-"""One run: hubs that drain their queues between events, and a policy that sees their reports."""
+"""One run: hubs that work off their jobs between events, and a policy that sees their reports."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from actorrpc.balancing.decide import MOVES_AT_ONCE, PolicyFailed, decide
 from actorrpc.balancing.simulation.connections import Connections
 from actorrpc.balancing.simulation.events import Events
-from actorrpc.balancing.simulation.hub_reports import PERIOD, Reports
-from actorrpc.balancing.simulation.loads import Changes, Floats, Indices, Load
+from actorrpc.balancing.simulation.hub_reports import PERIOD, HubReports
 from actorrpc.balancing.simulation.measures import Measures
 from actorrpc.balancing.simulation.queueing import SERVICE, drain
 from actorrpc.balancing.simulation.scenario import Scenario
+from actorrpc.balancing.simulation.workloads import Changes, Floats, Indices, Workload
 from actorrpc.balancing.view import History, Move, Policy, View
 from actorrpc.errors import ConfigError
 
@@ -32,20 +32,20 @@ ANSWER, AWAY = 1.0, 30.0
 
 
 class Simulation:
-    """A scenario under a policy. ``on_progress`` is told the simulated seconds, once each."""
+    """A scenario under a policy. ``on_progress`` is called once in each simulated second."""
 
     def __init__(
         self,
         scenario: Scenario,
         policy: Policy,
-        load: Load | None = None,
+        workload: Workload | None = None,
         connections: Connections | None = None,
         on_progress: Callable[[float], None] = lambda now: None,
     ) -> None:
         self.scenario = scenario
         self.policy = policy
-        self.load = load or scenario.make_load()
-        self.connections = connections or scenario.place(self.load)
+        self.workload = workload or scenario.make_workload()
+        self.connections = connections or scenario.place(self.workload)
         self.measures = Measures()
         self.history = History()
         self.stays: dict[str, str] = {}
@@ -63,7 +63,7 @@ class Simulation:
         self._speed = np.ones(hubs)
         self._moves_random = scenario.random("moves")
         self._churn_random = scenario.random("churn")
-        self._reports = Reports(
+        self._reports = HubReports(
             self.connections,
             scenario.noise,
             scenario.stale,
@@ -75,7 +75,7 @@ class Simulation:
 
     def _schedule(self) -> Events:
         events = Events()
-        events.every(self.load.period, self._change, self.load.period)
+        events.every(self.workload.period, self._change, self.workload.period)
         events.every(PERIOD, self._report, PERIOD)
         events.every(PLAN, self._plan, PERIOD)
         events.every(1.0, self._progress, 1.0)
@@ -96,7 +96,7 @@ class Simulation:
     # ---- hubs
 
     def _pass(self, to: float) -> None:
-        """Hubs drain their queues up to a moment, under loads that stay meanwhile."""
+        """Hubs work off their jobs up to a moment, under loads that stay meanwhile."""
         seconds, self.now = to - self.now, to
         if seconds <= 0:
             return
@@ -114,7 +114,7 @@ class Simulation:
 
     def _report(self, now: float) -> None:
         busy = self._done / PERIOD
-        # A hub that cannot do all that it is asked for gives each connection its part, averaged as loads are.
+        # A hub that cannot do all it is asked for gives each connection its share, averaged as loads are.
         got = np.divide(self._done, self._wanted, out=np.ones_like(busy), where=self._wanted > 1e-12)
         self._speed += (np.clip(got, 0, 2) - self._speed) * -np.expm1(-PERIOD)
         self._reports.take(now, self.serving.tolist(), busy, self._speed, self.jobs * SERVICE)
@@ -125,7 +125,7 @@ class Simulation:
         return now + float(self._churn_random.exponential(60 / self.scenario.churn))
 
     def _lose_hub(self, now: float) -> None:
-        """A hub goes, and its clients connect anew, wherever the kernel's hash puts them."""
+        """A hub goes, and its clients connect again, wherever the kernel's hash puts them."""
         self._events.at(self._next_loss(now), self._lose_hub)
         there = np.flatnonzero(self.serving)
         lost = int(self._churn_random.choice(there))
@@ -150,7 +150,7 @@ class Simulation:
     # ---- loads
 
     def _change(self, now: float) -> None:
-        if (changes := self.load.change(now)) is not None:
+        if (changes := self.workload.change(now)) is not None:
             self._apply(changes[0], self.scenario.in_cores(changes[1]), now)
 
     def _apply(self, rows: Indices, loads: Floats, now: float) -> None:
@@ -159,22 +159,22 @@ class Simulation:
             self._demand = self.connections.demand()
 
     def _answer(self, row: int, source: int, target: int) -> None:
-        changes: Changes | None = self.load.moved(row, source, target, self.connections)
+        changes: Changes | None = self.workload.moved(row, source, target, self.connections)
         if changes is None:
             return
         rows = changes[0]
         self._apply(*changes, self.now)
-        if self.load.undone_after is not None:
-            self._events.at(self.now + self.load.undone_after, lambda now: self._change_loads(rows, now))
+        if self.workload.undone_after is not None:
+            self._events.at(self.now + self.workload.undone_after, lambda now: self._change_loads(rows, now))
 
     def _change_loads(self, rows: Indices, now: float) -> None:
-        """Two connections change their loads, once more."""
+        """Connections take back their loads."""
         self._apply(rows, self.connections.load[rows[::-1]], now)
 
     # ---- moves
 
     def _plan(self, now: float) -> None:
-        """As the broker does it, which goes on where a policy fails; here that ends the run."""
+        """As the broker does; but a policy that fails ends the run."""
         view = View(now, self._reports.arrived(now), self.history)
         try:
             decisions = decide(self.policy, view, self.history.in_flight)
@@ -213,7 +213,7 @@ class Simulation:
         source, target = move.source, move.target
         load = float(self.connections.load[row])
         demand = float(self._demand[source] + self.fixed[source])
-        # Its part of what waits goes with it.
+        # Its share of what waits goes with it.
         waiting = float(self.jobs[source]) * load / demand if demand > 1e-12 else 0.0
         self.jobs[source] -= waiting
         self.jobs[target] += waiting

@@ -1,6 +1,6 @@
-"""What the simulated clients do: loads that stay, that change by themselves, and that swing.
+"""What the simulated clients do: workloads that stay, that change by themselves, and that swing.
 
-Loads are given relative to the mean of all connections; `adversaries.py` has those that answer moves.
+Connections' loads are given relative to the mean of all; `adversaries.py` has clients that answer moves.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from actorrpc.balancing.simulation.connections import Connections
 
-__all__ = ["Changes", "Load", "Random"]
+__all__ = ["Changes", "MakeWorkload", "Random", "Workload"]
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -22,8 +22,9 @@ Changes = tuple[Indices, Floats]
 Random = np.random.Generator
 
 
-class Load(Protocol):
-    """One for each run. It draws from its own random numbers, so that all policies meet the same load."""
+class Workload(Protocol):
+    """What clients ask for in one run. It draws from random numbers of its own, so that all policies meet the
+    same."""
 
     #: Seconds between two calls of `change`.
     period: float
@@ -44,7 +45,7 @@ class Load(Protocol):
 
 
 class Still:
-    """Every connection takes the same, for ever. The base of the other loads."""
+    """Every connection takes the same, for ever. The base of the other workloads."""
 
     period = 3600.0
     undone_after: float | None = None
@@ -105,8 +106,8 @@ class Pareto(Redrawn):
 
 
 class Heavy(LogNormal):
-    """The log-normal load, of connections that are hard to move: a move of each third one stops two hubs for
-    20 to 500 ms in all, whatever the connection takes."""
+    """The log-normal workload, of connections that are hard to move: a move of each third one stops two hubs
+    for 20 to 500 ms in all, whatever the connection takes."""
 
     def move_ms(self, count: int) -> Floats | None:
         heavy = self.random.random(count) < 1 / 3
@@ -114,7 +115,7 @@ class Heavy(LogNormal):
 
 
 class Fast(LogNormal):
-    """The log-normal load, drawn again every three seconds: what was measured is over."""
+    """The log-normal workload, drawn again every three seconds: what was measured is over."""
 
     lasting = 3.0
 
@@ -188,4 +189,4 @@ class FlipFlop(Homed):
         return relative
 
 
-MakeLoad = Callable[[Random], Load]
+MakeWorkload = Callable[[Random], Workload]

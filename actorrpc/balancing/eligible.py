@@ -8,7 +8,7 @@ from actorrpc.balancing.view import ConnectionLoad, HubLoad, View
 
 __all__ = ["STALE", "known", "movable", "takes"]
 
-#: Seconds after which a report says nothing any more: hubs report four times a second.
+#: Seconds after which a report no longer says anything: hubs report four times a second.
 STALE = 2.0
 
 
