@@ -86,3 +86,11 @@ def test_the_index_names_each_page_once() -> None:
     named = re.findall(r"^\| \[[\w.]+\]\(([\w/.]+)\) \|", index.read_text(), re.M)
     pages = [str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md") if page != index]
     assert sorted(named) == sorted(pages)
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "design").glob("*.md")), ids=lambda page: page.name)
+def test_each_file_that_the_design_names_is_there(page: Path) -> None:
+    """By its path in the package or in the repository; a page that tells of the future names no ``.py``."""
+    text = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.S | re.M)
+    for name in re.findall(r"`([\w/]+/\w+\.py)\b", text):
+        assert (ROOT / "actorrpc" / name).exists() or (ROOT / name).exists(), name
