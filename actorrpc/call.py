@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 
 from actorrpc.errors import StatusCode
-from actorrpc.wire.metadata import Metadata
+from actorrpc.metadata import Metadata
 
 __all__ = ["Call", "Context", "Metadata", "Reply"]
 

@@ -21,7 +21,7 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: From the bottom up: each may import what stands below it, and what it is made of. Those on one line do
 #: not know each other. A new module or package must be given its place here.
 LAYERS: list[set[str]] = [
-    {"errors", "log", "loop", "options_pb2", "pb", "percentile", "supported"},
+    {"errors", "log", "loop", "metadata", "options_pb2", "pb", "percentile", "supported"},
     {"forks", "loading", "service", "settings", "signatures"},
     {"config"},
     {"hub_values", "net", "wire"},

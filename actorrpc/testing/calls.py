@@ -14,9 +14,9 @@ from actorrpc.errors import StatusCode
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.identity import check_identity, check_unset
 from actorrpc.hub.calls.route import Route
+from actorrpc.metadata import Metadata
 from actorrpc.testing.actors import recorder_of
 from actorrpc.testing.recorder import Recorder
-from actorrpc.wire.metadata import Metadata
 from actorrpc.wire.stream import Stream
 
 __all__ = ["RecordedCall", "call"]

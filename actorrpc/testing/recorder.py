@@ -22,11 +22,11 @@ from actorrpc.hub.actors.service_host import check_subscription
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.route import routes_of
 from actorrpc.hub.topics.publications import check_size
+from actorrpc.metadata import encode_request
 from actorrpc.wire.compression import ACCEPTED
 from actorrpc.wire.events import RequestReceived
 from actorrpc.wire.frames import MAX_WINDOW, PREFACE, Setting, header_frames, settings, window_update
 from actorrpc.wire.hpack import encode
-from actorrpc.wire.metadata import encode_request
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.stream import Stream
 

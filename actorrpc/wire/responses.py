@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from urllib.parse import quote_from_bytes
 
 from actorrpc.errors import StatusCode
 from actorrpc.wire.frames import DATA, END_HEADERS, END_STREAM, HEADERS, ErrorCode, frame
 from actorrpc.wire.hpack import encode, encode_field
-from actorrpc.wire.metadata import percent_encode
 from actorrpc.wire.outbound import PORTION, Outbound
 from actorrpc.wire.stream import MESSAGE_PREFIX, Stream
 
-__all__ = ["Responses", "trailers"]
+__all__ = ["Responses", "percent_encode", "trailers"]
+
+#: What `quote_from_bytes` leaves as it is, beyond letters and digits: all of %x20-7E but "%".
+_UNENCODED = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 _HEADERS = encode([(b":status", b"200"), (b"content-type", b"application/grpc")])
 _CONTINUE = encode([(b":status", b"100")])
@@ -120,3 +123,16 @@ class Responses(Outbound):
         if not stream.remote_closed:
             self.rst_stream(stream.id, ErrorCode.NO_ERROR)
         self.forget(stream)
+
+
+def percent_encode(message: str) -> bytes:
+    """A status message as ``grpc-message`` carries it: UTF-8, percent-encoded ("Percent-Encoded").
+
+    A space at either end is encoded too: a header value may not begin or end with one (RFC 9113, 8.2.1).
+    """
+    text = quote_from_bytes(str.encode(message, "utf-8", "replace"), safe=_UNENCODED)
+    if text[:1] == " ":
+        text = "%20" + text[1:]
+    if text[-1:] == " ":
+        text = text[:-1] + "%20"
+    return text.encode()

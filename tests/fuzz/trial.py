@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from actorrpc.config import Config
 from actorrpc.errors import RpcError, SnapshotError, StatusCode
+from actorrpc.metadata import Metadata
 from actorrpc.pb.snapshot_pb2 import SessionSnapshot
 from actorrpc.wire.compression import IDENTITY, Compressed, decompress
 from actorrpc.wire.events import (
@@ -19,7 +20,6 @@ from actorrpc.wire.events import (
     StreamReset,
 )
 from actorrpc.wire.head import parse_timeout
-from actorrpc.wire.metadata import Metadata
 from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.snapshot import freeze_session, thaw_session

@@ -13,10 +13,10 @@ from actorrpc.errors import CallInterrupted, RpcError, StatusCode, status_code
 from actorrpc.hub.calls.route import Route
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.runtime.runners import Runner
+from actorrpc.metadata import Metadata, encode_metadata
 from actorrpc.wire import compression
 from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN, Compressed, is_accepted
 from actorrpc.wire.head import FEW_FIELDS
-from actorrpc.wire.metadata import Metadata, encode_metadata
 from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.stream import Stream

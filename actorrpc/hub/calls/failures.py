@@ -18,7 +18,7 @@ from actorrpc.errors import CallInterrupted, RpcError, StatusCode
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.variables import run_in
 from actorrpc.log import about
-from actorrpc.wire.metadata import encode_metadata
+from actorrpc.metadata import encode_metadata
 
 __all__ = ["contain", "describe", "fail"]
 

@@ -6,11 +6,8 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from urllib.parse import quote_from_bytes
 
-from actorrpc.wire.hpack import Field
-
-__all__ = ["Metadata", "encode_metadata", "encode_request", "percent_encode"]
+__all__ = ["Metadata", "encode_metadata", "encode_request"]
 
 Value = str | bytes
 
@@ -35,9 +32,6 @@ _RESERVED = frozenset(
 #: (gRFC A6). Those that end in "-bin" carry a client's traces and tags; all others are the protocol's.
 _SHOWN = frozenset(("grpc-previous-rpc-attempts",))
 
-#: What `quote_from_bytes` leaves as it is, beyond letters and digits: all of %x20-7E but "%".
-_UNENCODED = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
-
 
 class Metadata(Mapping[str, Value]):
     """Read-only metadata: keys in lower case; values ``str``, or ``bytes`` where the key ends in ``-bin``.
@@ -47,7 +41,7 @@ class Metadata(Mapping[str, Value]):
 
     __slots__ = ("_values",)
 
-    def __init__(self, fields: Iterable[Field]) -> None:
+    def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
         self._values: dict[str, list[Value]] = {}
         for name, value in fields:
             if not _is_shown(name):
@@ -137,16 +131,3 @@ def _encode(name: str, value: object) -> bytes:
     if not _PRINTABLE.fullmatch(value):
         raise ValueError(f"metadata key {name!r}: {value!r} is not printable ASCII (use a -bin key)")
     return value.strip(" ").encode()
-
-
-def percent_encode(message: str) -> bytes:
-    """A status message as ``grpc-message`` carries it: UTF-8, percent-encoded ("Percent-Encoded").
-
-    A space at either end is encoded too: a header value may not begin or end with one (RFC 9113, 8.2.1).
-    """
-    text = quote_from_bytes(str.encode(message, "utf-8", "replace"), safe=_UNENCODED)
-    if text[:1] == " ":
-        text = "%20" + text[1:]
-    if text[-1:] == " ":
-        text = text[:-1] + "%20"
-    return text.encode()

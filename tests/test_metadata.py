@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from actorrpc.wire.metadata import Metadata, encode_metadata, percent_encode
+from actorrpc.metadata import Metadata, encode_metadata
+from actorrpc.wire.responses import percent_encode
 
 RECEIVED: dict[str, tuple[list[tuple[str, str]], dict[str, tuple[Any, ...]]]] = {
     "text": ([("x-id", "7")], {"x-id": ("7",)}),
