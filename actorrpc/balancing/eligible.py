@@ -1,4 +1,4 @@
-"""What no policy may do: which connections may move at all, and which hubs may take one."""
+"""Which connections may move, and which hubs may take one, under any policy."""
 
 from __future__ import annotations
 

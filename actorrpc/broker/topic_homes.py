@@ -1,4 +1,4 @@
-"""Which hub is the home of which topics: pure functions."""
+"""Which hub becomes the home of which slots of topics, when hubs come and die: pure functions."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _is_served(fd: int) -> bool:
 
 
 def _is_snapshot(fd: int) -> bool:
-    """Whether it is a snapshot on its way (``handoff.parcel``): an app's code may fork while one is read."""
+    """Whether it is a snapshot on its way (``hub.moving.memfd``): an app may fork while one is read."""
     try:
         return os.readlink(f"/proc/self/fd/{fd}").startswith("/memfd:actorrpc-snapshot")
     except OSError:

@@ -1,4 +1,5 @@
-"""Takes a gevent loop from its hub in a forked child, with nothing left in it, and gives it a new hub.
+"""Empties the gevent loop of a forked child: nothing that the parent scheduled runs, and it has
+a new gevent Hub.
 
 After a fork gevent goes on in the child with all that was scheduled in the parent: watchers, timers and
 greenlets. Here the child goes on with the greenlet that has forked, alone. The loop itself is kept, since

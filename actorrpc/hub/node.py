@@ -1,4 +1,5 @@
-"""What one hub process, or one embedded server, serves: connections, listeners, links to other hubs."""
+"""What one hub process, or one embedded server, serves: connections, listeners, links; and whether it
+takes more."""
 
 from __future__ import annotations
 

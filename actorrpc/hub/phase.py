@@ -1,4 +1,4 @@
-"""Where a connection is in its life, and who has to wait for that: its states, and what they mean to others.
+"""The states of a connection (serving, quiescing, frozen, closing, closed), and waiting while it is frozen.
 
 In which order a handoff goes through the states: ``actorrpc.hub.moving``.
 """

@@ -1,4 +1,4 @@
-"""What all connections of a hub share: the app's services, the limits, and what a hub has one of."""
+"""What all connections of a hub share: routes, the app's services, the limits, and what a hub has one of."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""From a session to its transport: what is to be written goes out as fast as the client takes it.
-
-A client that does not read is not read from either, and one that is parted with gets the last bytes.
+"""Between a session and its transport: writes as fast as the client takes it, and stops reading from a client
+that does not read. One that is parted with gets the last bytes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Generated from protos/: messages between processes (``control``), of the command line, and snapshots."""

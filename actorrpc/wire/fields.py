@@ -1,4 +1,4 @@
-"""Header lists as HTTP/2 wants them, whoever sends them and whatever they say to gRPC (RFC 9113, 8.2)."""
+"""Checks of header lists that HTTP/2 makes, whatever they mean to gRPC (RFC 9113, 8.2)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ LOOK = 0.25
 #: A full hub where clients come and go says no more often than this that it has room again.
 ROUND = 0.025
 
-#: A change of the load below this share of a core is not worth a message: see ``placing.BAND``.
+#: A change of the load below this share of a core is not worth a message: see ``least_loaded.BAND``.
 FINE = 0.02
 
 #: Refusals begun in one step of the loop, the pause before the next of them, and how many may go on at once.

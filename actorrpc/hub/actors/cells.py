@@ -1,4 +1,4 @@
-"""The actors of one connection: its own, those of identities, and where calls wait before they have one."""
+"""The actors of one connection, by service and identity; and its ``Admission``."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 A turn is one message handled, or a hook. Turns of an actor never overlap: one runner drains the mailbox.
 Turns of concurrent methods, and of services without state, go to the ``lane``: when one of them blocks,
 another runner goes on with the next. Messages of one call stay in order in either.
+
+How much may wait is bounded by ``wire.inbound`` (``max_mailbox``); ``hub.moving.snapshot`` writes what waits.
 """
 
 from __future__ import annotations

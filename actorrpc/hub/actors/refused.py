@@ -1,4 +1,4 @@
-"""Where calls stand that get no actor, since it could not be made or they are refused, until each is told."""
+"""Calls that get no actor, since it cannot be made or they are refused: each ends after its ``on_error``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The turns of what shares one stage: which of them are to start, for how long they have the hub, and when
-they pause.
+"""When the turns of one connection run: which start, for how long before others have the hub, and when they
+pause.
 
 Turns of one stage run in slices: after ``TURN_SLICE`` others get the hub. What waits is started once the
 loop comes round, or at once where its owner asks for it.

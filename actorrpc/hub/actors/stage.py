@@ -1,4 +1,4 @@
-"""``Stage``: what a cell needs of whatever carries it. Today that is a connection."""
+"""``Stage``: what an actor's cell needs of whatever carries it. Today that is a connection."""
 
 from __future__ import annotations
 

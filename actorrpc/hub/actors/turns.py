@@ -1,4 +1,4 @@
-"""The kinds of turns, and turns as they travel."""
+"""The kinds of turns, and one turn as a ``TurnSnapshot`` and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""``ServerCall``: what a hub keeps of one call while it is open, and what its handler does on the wire."""
+"""``ServerCall``: what a hub keeps of one call while it is open; what its handler sends, and the limits of
+what may wait unsent (``max_unsent_bytes``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which calls an actor knows of, and which of those have ended: what ``on_call_end`` needs.
+"""For ``on_call_end``: the calls that an actor has handled, and which of them have ended.
 
 A cell has one only where its class has that hook. The hook's turn stands in the mailbox from the moment on
 when a call has ended and nothing of it runs any more: no turn of its handler, no ``close`` of its iterable.

@@ -45,8 +45,8 @@ def run_in(call: ServerCall[Any], function: Callable[P, T], *args: P.args, **kwa
 def run_as_turn(
     call: ServerCall[Any], runner: Runner, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs
 ) -> None:
-    """Run a function for a call on its runner, as ``Cell`` runs the call's messages: in the call's context,
-    and interrupted with it."""
+    """Run a function for a call on its runner, as ``CallTurns`` runs the call's messages: in its context, and
+    interrupted with it."""
     call.runner = runner
     call.since = runner.since = monotonic()
     if call.variables is not None:

@@ -1,4 +1,4 @@
-"""How busy a hub is: the CPU that its process takes, and how late its loop is."""
+"""How late a hub's loop is, and the CPU of its process. How busy it is, policies learn from ``usage``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What each connection takes of its hub: seconds of the loop, attributed while they pass, and smoothed.
+"""What each connection takes of its hub, and how busy the hub is: seconds of the loop, attributed while they
+pass, and smoothed.
 
 Whatever the loop does for a connection stands in a bracket: a read with all the turns that it leads to, a
 later look at what waits, and each time that a handler which had blocked is switched into again. A bracket

@@ -1,4 +1,4 @@
-"""Moving the connections of one hub to others, and taking theirs."""
+"""Where moves begin: which are refused at once, and which become handoffs; and how others' arrive."""
 
 from __future__ import annotations
 

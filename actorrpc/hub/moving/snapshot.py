@@ -1,4 +1,5 @@
-"""A connection as a ``ConnectionSnapshot``, and back: what travels, and what a target refuses.
+"""A connection as a ``ConnectionSnapshot``, and back: its calls, actors, mailboxes and subscriptions; and why
+this hub cannot serve one that comes.
 
 ``freeze`` changes nothing but the connection's state, so that an aborted move just resumes.
 """

@@ -1,4 +1,4 @@
-"""The giving side of a handoff: from the decision to move a connection until somebody serves it again."""
+"""The giving side of a handoff: from QUIESCING until somebody serves it again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READY_TIMEOUT = 5.0
 
 
 class Departing(Protocol):
-    """A connection, as its source sees it (actorrpc.hub.moving.snapshot.Departure)."""
+    """A connection, as its source sees it (actorrpc.hub.moving.departure.Departure)."""
 
     @property
     def id(self) -> str: ...

@@ -1,4 +1,7 @@
-"""The taking side of a handoff: from PREPARE until the connection is served here, or given up."""
+"""The taking side of a handoff: from PREPARE until the connection is served here, or given up.
+
+Why an offer is refused is decided elsewhere: by ``Node.unwilling`` (the hub takes none now), and by
+``snapshot.thaw`` (it cannot serve this one). Here that becomes REFUSED."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does something as soon as a module has been imported, by whomever, and costs nothing where it never is."""
+"""Calls a function once a given module has been imported, by anybody."""
 
 from __future__ import annotations
 

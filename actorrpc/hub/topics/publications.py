@@ -1,4 +1,4 @@
-"""What a hub has published and its topics' homes have not acknowledged: bounded by topic, home and hub."""
+"""What ``publisher`` keeps until its home acknowledges it, and how much that may be."""
 
 from __future__ import annotations
 
