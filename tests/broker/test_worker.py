@@ -40,11 +40,22 @@ from tests.support.server_process import APP
 from tests.support.waiting import PATIENCE, until
 
 
-class FakeReception:
-    """Closes what it is to listen on, and knows which other hubs could accept."""
+class FakeOccupancy:
+    """The other hubs that could accept."""
 
     def __init__(self, heard: list[Any]) -> None:
         self.able: Sequence[int] = ()
+        self._heard = heard
+
+    def left_alone(self) -> None:
+        self._heard.append("left alone")
+
+
+class FakeReception:
+    """Closes what it is to listen on."""
+
+    def __init__(self, heard: list[Any]) -> None:
+        self.occupancy = FakeOccupancy(heard)
         self._heard = heard
 
     def listen(self, sock: socket.socket, queue: int, *, spread: bool) -> None:
@@ -53,9 +64,6 @@ class FakeReception:
 
     def unlisten(self, queue: int) -> None:
         self._heard.append(("unlisten", queue))
-
-    def left_alone(self) -> None:
-        self._heard.append("left alone")
 
 
 class FakeMover:
@@ -191,18 +199,18 @@ def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
 @pytest.mark.parametrize("peers", [(), (3, 4)])
 def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequence[int]) -> None:
     broker.start(acceptor=True)
-    broker.node.reception.able = peers
+    broker.node.reception.occupancy.able = peers
     broker.link.close()
     broker.until_heard("left alone", ("listen", 0, True))
 
 
 def test_without_a_broker_another_listens_once_those_below_have_gone(broker: Broker) -> None:
     broker.start(acceptor=True)
-    broker.node.reception.able = [0, 3]
+    broker.node.reception.occupancy.able = [0, 3]
     broker.link.close()
     until(lambda: broker.worker._broker_gone, sleep=gevent.sleep)
     assert broker.node.heard == ["left alone"]
-    broker.node.reception.able = [3]
+    broker.node.reception.occupancy.able = [3]
     broker.until_heard("left alone", ("listen", 0, True))
 
 
