@@ -175,7 +175,7 @@ class Admin:
         )
 
     def _connections(self) -> Reply:
-        rows, silent = list_connections(self._supervisor.serving)
+        rows, silent = list_connections(self._supervisor.members.serving)
         warnings = [f"hub {hub} does not answer; its connections are not listed" for hub in silent]
         return Reply(json=json.dumps(rows), warnings=warnings)
 
@@ -189,7 +189,7 @@ class Admin:
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
         whereabouts = self._supervisor.whereabouts
         verdict = move(
-            self._supervisor.serving, connection, target, timeout, first=whereabouts.guess(connection)
+            self._supervisor.members.serving, connection, target, timeout, first=whereabouts.guess(connection)
         )
         if verdict.unknown:
             whereabouts.forget(connection)
