@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 from gevent import get_hub
 
-from actorrpc.broker.admin.hub_questions import MOVE_GRACE, list_connections, move
+from actorrpc.broker.hub_questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.ipc.framing import MAX_FRAME, close_all
