@@ -125,9 +125,10 @@ class Queues:
                 process.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue)))
 
     def close(self) -> None:
-        """From now on the kernel refuses connections, once the hubs have closed theirs."""
+        """Assign no queue any more. The kernel refuses connections, once the hubs have closed theirs, too."""
         for listener in self._listeners:
             listener.close()
+        self._listeners = ()
 
     def __repr__(self) -> str:
         held = {queue: process.hub for queue, process in self._holders.items()}

@@ -69,7 +69,7 @@ def serve(
             admin.serve(claim.open_socket(), supervisor, rebalancer)
 
             def ready() -> None:
-                rebalancer.start(lambda: supervisor.serving, recorder)
+                rebalancer.start(lambda: supervisor.members.serving, recorder)
                 if on_ready is not None:
                     with users_code():
                         on_ready(supervisor.address)

@@ -1,25 +1,24 @@
-"""The supervisor: it starts the hubs, links them, starts again those that die, and stops them all."""
+"""The supervisor: it starts the hubs, starts again those that die, and stops them all."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import gevent
 from gevent import get_hub
 from gevent.queue import Empty, Queue
 
 from actorrpc.broker.accept_queues import Queues
-from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess, introduce
+from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess
 from actorrpc.broker.journal import MoveStatistics
+from actorrpc.broker.members import Members
 from actorrpc.broker.places import Whereabouts
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.broker.slot import Hub
-from actorrpc.broker.topic_homes import SLOTS, assign, terms
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
@@ -37,15 +36,13 @@ GRACE = 2.0
 QUEUE_CHECK = 1.0
 #: How often to log how many lines were left out.
 LOG_CHECK = 1.0
-#: How long hubs that have just started may take to hear of each other.
-TELLING = 5.0
 
 
 class Supervisor:
     """Runs the hubs that serve ``app`` and accept from ``queues``.
 
-    Whatever happens, be it a signal, a hub's message or its death, only puts an event in the queue. ``run``
-    takes them out one by one, so that all changes are made in one place and none during another.
+    Whatever happens, be it a signal, a hub's message or its death, only adds an event. ``run`` handles them
+    one by one, so that all changes are made in one place and none during another.
     """
 
     def __init__(
@@ -64,16 +61,11 @@ class Supervisor:
         self._claim = claim
         self._queues = queues
         self._hubs = [Hub(id) for id in range(queues.hubs)]
-        #: Processes that have links to each other.
-        self._joined: list[HubProcess] = []
-        #: Slots of topics; -1: no hub yet.
-        self._homes = [-1] * SLOTS
-        self._homes_version = 0
-        self._terms = [0] * SLOTS
         self._announced = False
         self._stopping = False
         self._events: Queue[Callable[[], None]] = Queue()
         self.address = queues.address
+        self.members = Members(queues)
         self.moves = MoveStatistics()
         self.whereabouts = Whereabouts()
 
@@ -81,11 +73,6 @@ class Supervisor:
     def processes(self) -> list[HubProcess]:
         """Those that run."""
         return [hub.process for hub in self._hubs if hub.process and hub.process.exit_code is None]
-
-    @property
-    def serving(self) -> list[HubProcess]:
-        """The processes that can be asked something."""
-        return [process for process in self._joined if process.exit_code is None]
 
     def states(self) -> dict[int, str]:
         """What each hub is doing."""
@@ -112,12 +99,12 @@ class Supervisor:
                 self._start(hub)
             self._until(lambda: self._stopping or self._all_ready())
             if not self._stopping:
-                self._join(self.processes)
-                self._wait_until_told()
+                self.members.join(self.processes)
+                self.members.wait_until_told()
                 self._announced = True
                 on_ready()
                 checks = [
-                    every(QUEUE_CHECK, self._events.put, self._assign_queues),
+                    every(QUEUE_CHECK, self._events.put, self.members.assign_queues),
                     every(LOG_CHECK, tell_what_is_due),
                 ]
                 try:
@@ -144,7 +131,7 @@ class Supervisor:
         self._events.put(partial(self._on_ready, process, error))
 
     def hub_stopping(self, process: HubProcess) -> None:
-        self._events.put(self._assign_queues)
+        self._events.put(self.members.assign_queues)
 
     def hub_exited(self, process: HubProcess) -> None:
         self._events.put(partial(self._on_exit, process))
@@ -175,14 +162,14 @@ class Supervisor:
             log.exception("error in the broker, which goes on")
 
     def _on_ready(self, process: HubProcess, error: str) -> None:
-        if self._stopping or process in self._joined:
+        if self._stopping or process in self.members:
             return  # or it was among the first, which are joined as soon as all are ready
         if error and not self._announced:
             raise ConfigError(error)
         if error:
             log.error("hub %d cannot start: %s", process.hub, error, extra=about(process.hub))
         elif self._announced and process.exit_code is None:
-            self._join([process])
+            self.members.join([process])
             log.info("hub %d serves again (pid %d)", process.hub, process.pid, extra=about(process.hub))
 
     def _on_exit(self, process: HubProcess) -> None:
@@ -192,10 +179,7 @@ class Supervisor:
         if not self._announced:
             raise ConfigError(f"hub {hub.id} {process.describe_exit()} while it was starting")
         log.warning("hub %d (pid %d) %s", hub.id, process.pid, process.describe_exit(), extra=about(hub.id))
-        if process in self._joined:
-            self._joined.remove(process)
-            self._assign_homes()
-            self._assign_queues()
+        self.members.leave(process)
         self._start_later(hub)
 
     def _begin_to_stop(self) -> None:
@@ -254,37 +238,6 @@ class Supervisor:
     def _all_ready(self) -> bool:
         return all(hub.process and hub.process.ready for hub in self._hubs)
 
-    def _join(self, processes: Sequence[HubProcess]) -> None:
-        """Link processes to all others and to each other; then topics may have their homes with them."""
-        for process in processes:
-            for other in self._joined:
-                try:
-                    introduce(process, other)
-                except OSError as error:
-                    log.error("hubs %d and %d cannot be linked: %s", process.hub, other.hub, error)
-            self._joined.append(process)
-        self._assign_homes()
-        self._assign_queues()
-
-    def _wait_until_told(self) -> None:
-        """Wait until each has heard of the others, and of topics' homes: who is told that we are ready may
-        move a connection at once. What a hub is asked it answers after what it was told before."""
-        question = control_pb2.ToHub(list_connections=control_pb2.ListConnections())
-        gevent.wait([process.ask(question) for process in self._joined], timeout=TELLING)
-
-    def _assign_queues(self) -> None:
-        if not self._stopping:
-            self._queues.assign(self._joined)
-
-    def _assign_homes(self) -> None:
-        before = self._homes
-        self._homes = assign(before, [process.hub for process in self._joined])
-        self._homes_version += 1
-        self._terms = terms(self._terms, before, self._homes, self._homes_version)
-        homes = control_pb2.Homes(version=self._homes_version, homes=self._homes, terms=self._terms)
-        for process in self._joined:
-            process.send(control_pb2.ToHub(homes=homes))
-
     def _stop_all(self) -> None:
         self._stopping = True
         # From now on the kernel refuses connections that no hub would accept any more.
@@ -292,17 +245,14 @@ class Supervisor:
         drain_timeout = self.config.drain_timeout if self._announced else 0.0
         for process in self.processes:
             process.stop(drain_timeout)
-        if not self._until(self._all_gone, drain_timeout + GRACE):
+        if not self._until(lambda: not self.processes, drain_timeout + GRACE):
             log.warning("killing hubs that do not stop: %s", self.processes)
             self._kill_all()
-            self._until(self._all_gone)
+            self._until(lambda: not self.processes)
 
     def _kill_all(self) -> None:
         for process in self.processes:
             process.kill()
-
-    def _all_gone(self) -> bool:
-        return not self.processes
 
     def __repr__(self) -> str:
         state = "stopping" if self._stopping else "running" if self._announced else "starting"

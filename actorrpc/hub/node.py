@@ -112,12 +112,12 @@ class Node:
             connection.close()
             raise
         self._let_end(connection)
-        self.reception.changed()
+        self.reception.occupancy.changed()
 
     def adopt(self, connection: Connection) -> None:
         """Take a connection that another hub has handed over."""
         self._add(connection)
-        self.reception.changed()
+        self.reception.occupancy.changed()
         self._reporter.remember(connection.usage)
         self._let_end(connection)
 
@@ -146,7 +146,7 @@ class Node:
         if self.connections.get(connection.id) is connection:
             del self.connections[connection.id]
             duties.append(partial(self.mover.handoffs.closed, connection.id))
-        duties += [self.reception.resume, self.reception.changed, self.settled]
+        duties += [self.reception.resume, self.reception.occupancy.changed, self.settled]
         do_all(log, f"the end of connection {connection.id}", *duties)
 
     def finished(self, connection: Connection) -> None:
@@ -162,7 +162,7 @@ class Node:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
         load = self._reporter.report(self.resources.turns, self.resources.sharing.report())
         self.resources.runners.trim()
-        self.reception.tick(load.busy)
+        self.reception.occupancy.tick(load.busy)
         tell_what_is_due()
         return load
 

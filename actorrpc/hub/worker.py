@@ -155,11 +155,11 @@ class Worker:
         Left are those that are heard and do not stop. Another may do so already, at the broker's last word
         or because this one was not heard: they may both.
         """
-        reception = self._node.reception
+        occupancy = self._node.reception.occupancy
         if self._acceptor and not self._broker_gone:
-            reception.left_alone()
+            occupancy.left_alone()
         self._broker_gone = True
-        if not self._acceptor or self._hub < min(reception.able, default=self._hub + 1):
+        if not self._acceptor or self._hub < min(occupancy.able, default=self._hub + 1):
             self._listen()
 
     def _stop(self, drain_timeout: float) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from gevent.event import AsyncResult
 
-from actorrpc.broker.admin import hub_questions as questions
-from actorrpc.broker.admin.hub_questions import Verdict, judge
+from actorrpc.broker import hub_questions as questions
 from actorrpc.broker.hub_process import Answer
+from actorrpc.broker.hub_questions import Verdict, judge
 from actorrpc.pb.control_pb2 import Connection, Connections, MoveResult, ToHub
 
 UNKNOWN = MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION)

@@ -40,7 +40,7 @@ from tests.support.server_process import APP
 from tests.support.waiting import PATIENCE, until
 
 
-class FakeReception:
+class FakeOccupancy:
     """The other hubs that could accept."""
 
     def __init__(self, heard: list[Any]) -> None:
@@ -49,6 +49,31 @@ class FakeReception:
 
     def left_alone(self) -> None:
         self._heard.append("left alone")
+
+
+class FakeReception:
+    """Closes what it is to listen on."""
+
+    def __init__(self, heard: list[Any]) -> None:
+        self.occupancy = FakeOccupancy(heard)
+        self._heard = heard
+
+    def listen(self, sock: socket.socket, queue: int, *, spread: bool) -> None:
+        self._heard.append(("listen", queue, spread) if spread or queue != 2 else "listen")
+        sock.close()
+
+    def unlisten(self, queue: int) -> None:
+        self._heard.append(("unlisten", queue))
+
+
+class FakeMover:
+    """Aborts each move at once."""
+
+    def move(
+        self, connection_id: str, target: int, done: Callable[[MoveResult], None], *, by_policy: bool
+    ) -> None:
+        who = "a policy" if by_policy else "a person"
+        done(MoveResult(outcome=MoveResult.ABORTED, why=f"{connection_id} not to {target} for {who}"))
 
 
 class FakeNode:
@@ -69,13 +94,7 @@ class FakeNode:
         self.heard: list[Any] = []
         self.stopped: Callable[[], None] | None = None
         self.reception = FakeReception(self.heard)
-
-    def listen(self, sock: socket.socket, queue: int, *, spread: bool) -> None:
-        self.heard.append(("listen", queue, spread) if spread or queue != 2 else "listen")
-        sock.close()
-
-    def unlisten(self, queue: int) -> None:
-        self.heard.append(("unlisten", queue))
+        self.mover = FakeMover()
 
     def add_peer(self, hub: int, sock: socket.socket) -> None:
         self.heard.append(("peer", hub))
@@ -84,12 +103,6 @@ class FakeNode:
 
     def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
         self.heard.append(("homes", list(homes), version))
-
-    def move(
-        self, connection_id: str, target: int, done: Callable[[MoveResult], None], *, by_policy: bool
-    ) -> None:
-        who = "a policy" if by_policy else "a person"
-        done(MoveResult(outcome=MoveResult.ABORTED, why=f"{connection_id} not to {target} for {who}"))
 
     def report(self) -> Load:
         return Load(connections=3, turns=42)
@@ -186,18 +199,18 @@ def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
 @pytest.mark.parametrize("peers", [(), (3, 4)])
 def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequence[int]) -> None:
     broker.start(acceptor=True)
-    broker.node.reception.able = peers
+    broker.node.reception.occupancy.able = peers
     broker.link.close()
     broker.until_heard("left alone", ("listen", 0, True))
 
 
 def test_without_a_broker_another_listens_once_those_below_have_gone(broker: Broker) -> None:
     broker.start(acceptor=True)
-    broker.node.reception.able = [0, 3]
+    broker.node.reception.occupancy.able = [0, 3]
     broker.link.close()
     until(lambda: broker.worker._broker_gone, sleep=gevent.sleep)
     assert broker.node.heard == ["left alone"]
-    broker.node.reception.able = [3]
+    broker.node.reception.occupancy.able = [3]
     broker.until_heard("left alone", ("listen", 0, True))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 from gevent import get_hub
 
-from actorrpc.broker.admin.hub_questions import MOVE_GRACE, list_connections, move
+from actorrpc.broker.hub_questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.ipc.framing import MAX_FRAME, close_all
@@ -175,7 +175,7 @@ class Admin:
         )
 
     def _connections(self) -> Reply:
-        rows, silent = list_connections(self._supervisor.serving)
+        rows, silent = list_connections(self._supervisor.members.serving)
         warnings = [f"hub {hub} does not answer; its connections are not listed" for hub in silent]
         return Reply(json=json.dumps(rows), warnings=warnings)
 
@@ -189,7 +189,7 @@ class Admin:
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
         whereabouts = self._supervisor.whereabouts
         verdict = move(
-            self._supervisor.serving, connection, target, timeout, first=whereabouts.guess(connection)
+            self._supervisor.members.serving, connection, target, timeout, first=whereabouts.guess(connection)
         )
         if verdict.unknown:
             whereabouts.forget(connection)

@@ -84,8 +84,8 @@ def counts(hubs: Hubs) -> list[int]:
 
 def waiting(hubs: Hubs, hub: int = 0) -> int:
     """How many are in the queues of a hub that accepts nobody."""
-    reception = hubs.nodes[hub].reception
-    return sum(each._queue_length() for each in reception._listeners.values() if each.resting)
+    held_up = hubs.nodes[hub].reception.waiting.held_up
+    return sum(listener._queue_length() for listener in held_up)
 
 
 def frames_of(client: RawClient) -> list[int]:
@@ -152,7 +152,7 @@ def test_a_client_that_has_waited_long_enough_learns_why(connect: Callable[[Hubs
         assert [client.call().number for client in clients] == [2] * 4
         clients[0].channel.close()
         hubs.wait_for(lambda: sum(len(node.connections) for node in hubs.nodes) == 3)
-        hubs.wait_for(lambda: not hubs.nodes[0].reception._refusals)
+        hubs.wait_for(lambda: not hubs.nodes[0].reception.waiting.refusals)
         assert late.call().number == 1, "the channel connects again"
 
 
@@ -187,7 +187,7 @@ def test_a_refused_client_that_makes_no_call_is_told_as_well(begin: bytes) -> No
             late.wait_for_end()
             if not begin.startswith(b"GET"):
                 assert frames_of(late)[0] == raw.SETTINGS and raw.GOAWAY in frames_of(late)
-        hubs.wait_for(lambda: not hubs.nodes[0].reception._refusals)
+        hubs.wait_for(lambda: not hubs.nodes[0].reception.waiting.refusals)
         assert counts(hubs) == [1]
 
 
@@ -204,34 +204,34 @@ def test_a_crowd_is_refused_while_others_are_served(connect: Callable[[Hubs], Se
 
 def test_a_crowd_leaves_one_timer_that_looks_as_often_as_before() -> None:
     with serving(app, max_connections=1, full_timeout=0) as hubs, ExitStack() as opened:
-        reception = hubs.nodes[0].reception
+        waits = hubs.nodes[0].reception.waiting
         begun: list[float] = []
-        start = reception._start_timer
+        start = waits._start_timer
 
         def counted(seconds: float) -> None:
             begun.append(seconds)
             start(seconds)
 
-        reception._start_timer = counted  # type: ignore[method-assign]
+        waits._start_timer = counted  # type: ignore[method-assign]
         first = opened.enter_context(RawClient(hubs.address))
         first.wait_for(raw.SETTINGS)
         crowd = [opened.enter_context(RawClient(hubs.address)) for _ in range(50)]
         hubs.wait_for(lambda: waiting(hubs) == 50)
         timers = []
         for _ in range(3):
-            hubs.wait_for(lambda: reception._timer is not None and reception._timer not in timers)
-            timers.append(reception._timer)
+            hubs.wait_for(lambda: waits._timer is not None and waits._timer not in timers)
+            timers.append(waits._timer)
         # One for each time that it has fired; they would double from one to the next.
         assert len(begun) <= len(timers) + 1
         first.close()
         for client in crowd:
             client.wait_for(raw.SETTINGS)
             client.close()
-        hubs.wait_for(lambda: reception._timer is None)
+        hubs.wait_for(lambda: waits._timer is None)
 
 
 def test_who_speaks_is_heard_behind_a_silent_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actorrpc.hub.accepting.reception.MAX_REFUSALS", 8)
+    monkeypatch.setattr("actorrpc.hub.accepting.waiting.MAX_REFUSALS", 8)
     monkeypatch.setattr("actorrpc.hub.accepting.refusal.FIRST_CALL", PATIENCE * 10)
     call = raw.headers(1, raw.request("/shapes.Stateful/Unary"))
     with serving(app, max_connections=1, full_timeout=0.3) as hubs, ExitStack() as opened:
@@ -252,7 +252,7 @@ def test_silence_is_not_waited_for_twice(monkeypatch: pytest.MonkeyPatch) -> Non
     with serving(app, max_connections=1, full_timeout=0.3) as hubs, ExitStack() as opened:
         opened.enter_context(RawClient(hubs.address)).wait_for(raw.SETTINGS)
         opened.enter_context(RawClient(hubs.address, b"")).wait_for_end()
-        hubs.wait_for(lambda: not hubs.nodes[0].reception._refusals)
+        hubs.wait_for(lambda: not hubs.nodes[0].reception.waiting.refusals)
 
 
 # ---- the least loaded
@@ -273,7 +273,7 @@ def test_a_busy_hub_gets_fewer() -> None:
 
         def work() -> None:
             for _ in range(100):
-                hubs.nodes[1].reception.tick(0.9)
+                hubs.nodes[1].reception.occupancy.tick(0.9)
 
         hubs.ask(work)
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].busy > 0.8)
@@ -328,7 +328,7 @@ def test_a_hub_that_has_filled_meanwhile_declines(gone: bool) -> None:
             client.wait_for(raw.SETTINGS)
         hubs.ask(lambda: believe_in_room(hubs))
         late = opened.enter_context(RawClient(hubs.address))
-        hubs.wait_for(lambda: len(hubs.nodes[0].reception._lobby) == 1)
+        hubs.wait_for(lambda: len(hubs.nodes[0].reception.waiting.lobby) == 1)
         assert counts(hubs) == [1, 1]
         if gone:
             late.close()
@@ -454,12 +454,12 @@ def test_a_place_that_a_move_did_not_need_is_free_again() -> None:
 
     with serving(actorrpc.App([Unfit]), 2, max_connections=1) as hubs:
         node = hubs.nodes[1]
-        assert hubs.ask(lambda: node.reception.has_room)
+        assert hubs.ask(lambda: node.reception.occupancy.has_room)
         prepare = control_pb2.Prepare(connection="0-1-9", number=9, snapshot=b"\xff")
         hubs.ask(
             lambda: node.links.receive(0, node.links.by_hub[0], control_pb2.HubToHub(prepare=prepare), ())
         )
-        assert hubs.ask(lambda: node.reception.has_room)
+        assert hubs.ask(lambda: node.reception.occupancy.has_room)
 
 
 def test_nothing_is_left_of_a_thousand_that_passed() -> None:
@@ -478,7 +478,7 @@ def test_nothing_is_left_of_a_thousand_that_passed() -> None:
         assert hubs.wait_for(lambda: descriptors() <= before)
         for node in hubs.nodes:
             assert not node.reception.unsettled
-            assert not node.reception._lobby
+            assert not node.reception.waiting.lobby
 
 
 def test_repr_tells_the_state() -> None:

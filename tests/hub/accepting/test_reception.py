@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from actorrpc.config import Config
-from actorrpc.hub.accepting import reception as module
+from actorrpc.hub.accepting import waiting as module
 from actorrpc.hub.accepting.listener import Listener
 from actorrpc.hub.accepting.passing import Guest, Neighbour
-from actorrpc.hub.accepting.reception import LOOK, NEXT_STEP, REFUSALS_PER_STEP, Reception
+from actorrpc.hub.accepting.reception import Reception
+from actorrpc.hub.accepting.waiting import LOOK, NEXT_STEP, REFUSALS_PER_STEP
 from actorrpc.net.sockets import PlainSocket
 from actorrpc.pb import control_pb2
 
@@ -123,7 +124,7 @@ class Desk(Reception):
     def _take(self, sock: socket.socket, peer: str) -> None:
         self.served.append(peer)
         sock.close()
-        self.changed()
+        self.occupancy.changed()
 
     def come(self, count: int) -> None:
         for number in range(count):
@@ -167,7 +168,7 @@ def test_there_is_one_timer_while_somebody_waits_and_then_none(timers: Timers) -
     desk.served.clear()
     desk.resume()
     assert len(timers.running) == 1, "three more wait"
-    desk._config = Config()
+    desk.occupancy._limit = 0
     timers.fire()
     assert timers.running == []
     assert len(desk.served) == 4
@@ -190,7 +191,7 @@ def test_a_crowd_that_is_refused_has_one_timer_too(timers: Timers, refusals: lis
 def test_what_is_closed_has_neither_timer_nor_lobby(timers: Timers) -> None:
     desk = Desk(1, full_timeout=0)
     desk.come(3)
-    socks = [guest.sock for guest in desk._lobby]
+    socks = [guest.sock for guest in desk.waiting.lobby]
     desk.close()
     assert timers.running == []
     assert [sock.fileno() for sock in socks] == [-1, -1]
@@ -208,14 +209,14 @@ def test_who_says_nothing_makes_way_for_others(
     desk.come(1 + 3 * REFUSALS_PER_STEP)
     for _ in range(3):
         timers.fire()
-        assert len(desk._refusals) == REFUSALS_PER_STEP
+        assert len(desk.waiting.refusals) == REFUSALS_PER_STEP
     if FakeRefusal.speaks:
         assert len(refusals) == REFUSALS_PER_STEP, "those who speak may finish"
     else:
         assert len(refusals) == 3 * REFUSALS_PER_STEP
-        assert list(desk._refusals) == refusals[-REFUSALS_PER_STEP:], "the oldest went first"
+        assert list(desk.waiting.refusals) == refusals[-REFUSALS_PER_STEP:], "the oldest went first"
     timers.fire()
-    assert len(desk._refusals) == REFUSALS_PER_STEP, "nobody waits: nobody has to go"
+    assert len(desk.waiting.refusals) == REFUSALS_PER_STEP, "nobody waits: nobody has to go"
     desk.close()
 
 
@@ -223,8 +224,8 @@ def test_who_says_nothing_makes_way_for_others(
 def test_queues_are_refused_from_in_turn(timers: Timers, refusals: list[FakeRefusal]) -> None:
     desk = Desk(1, full_timeout=1.0)
     desk.come(1)
-    desk._listeners = {number: FakeListener(number, 100) for number in range(3)}  # type: ignore[misc]
-    desk._watch()
+    desk.waiting.listeners = {number: FakeListener(number, 100) for number in range(3)}  # type: ignore[misc]
+    desk.waiting.watch()
     for _ in range(3):
         timers.fire()
     assert sorted(refusal.peer for refusal in refusals) == ["0"] * 8 + ["1"] * 8 + ["2"] * 8
@@ -237,10 +238,10 @@ def test_queues_are_refused_from_in_turn(timers: Timers, refusals: list[FakeRefu
 def test_those_that_give_share_the_room() -> None:
     desk = Desk(5, full_timeout=0)
     one, other = desk.join(1, gives=True), desk.join(2, gives=True)
-    desk.tick(0.0)
+    desk.occupancy.tick(0.0)
     assert [link.told[-1].room for link in (one, other)] == [3, 3]
     desk.come(4)
-    desk.tick(0.0)
+    desk.occupancy.tick(0.0)
     assert [link.told[-1].room for link in (one, other)] == [1, 1], "the last place may be given twice"
     desk.come(1)
     assert [link.told[-1].room for link in (one, other)] == [0, 0]
@@ -251,7 +252,7 @@ def crowd_of(hubs: int, limit: int = 10) -> tuple[Desk, list[FakeLink]]:
     """A reception whose neighbours all want to know what there is, and know it."""
     desk = Desk(limit, full_timeout=0)
     links = [desk.join(hub, gives=True) for hub in range(1, hubs)]
-    desk.tick(0.0)
+    desk.occupancy.tick(0.0)
     for link in links:
         link.told.clear()
     return desk, links
@@ -261,11 +262,11 @@ def test_what_is_not_new_is_said_half_as_often_and_not_to_all_at_once() -> None:
     desk, links = crowd_of(9)
     for _ in range(8):
         before = sum(len(link.told) for link in links)
-        desk.tick(0.0)
+        desk.occupancy.tick(0.0)
         assert sum(len(link.told) for link in links) - before == 4
     assert [len(link.told) for link in links] == [4] * 8
     desk.come(1)
-    desk.tick(0.0)
+    desk.occupancy.tick(0.0)
     assert sum(len(link.told) for link in links) == 32 + 8, "that is new to all"
     desk.close()
 
@@ -273,7 +274,7 @@ def test_what_is_not_new_is_said_half_as_often_and_not_to_all_at_once() -> None:
 def test_a_load_that_is_new_is_said() -> None:
     desk, (link,) = crowd_of(2)
     for _ in range(8):
-        desk.tick(1.0)
+        desk.occupancy.tick(1.0)
     assert link.told[-1].busy > 0.2
     assert len(link.told) == 8
     desk.close()
@@ -286,11 +287,11 @@ def test_what_hubs_cost_each_other_does_not_grow_with_their_square(monkeypatch: 
     monkeypatch.setattr(Neighbour, "check", lambda self, tick: (looks.append(self.hub), check(self, tick)))
     desk, _ = crowd_of(100)
     counted: list[None] = []
-    count = desk._count
-    desk._count = lambda: (counted.append(None), count())[1]
+    count = desk.occupancy._count
+    desk.occupancy._count = lambda: (counted.append(None), count())[1]
     desk.come(1)
     counted.clear()
-    desk.tick(0.0)
+    desk.occupancy.tick(0.0)
     assert len(counted) <= 3
     occupancy = control_pb2.Occupancy(connections=3, room=7, gives=True)
     looks.clear()
@@ -307,11 +308,11 @@ def test_a_full_hub_where_clients_come_and_go_does_not_tell_each_time(timers: Ti
     link.told.clear()
     for _ in range(100):
         desk.served.pop()
-        desk.changed()
+        desk.occupancy.changed()
         desk.come(1)
     assert len(link.told) <= 2, "that it has room, and that it has none"
     desk.served.pop()
-    desk.changed()
+    desk.occupancy.changed()
     timers.fire()
     assert link.told[-1].room == 1, "in the end it says so"
     desk.close()
@@ -334,26 +335,26 @@ def test_a_hub_that_was_left_alone_learns_who_could_accept() -> None:
     link = desk.join(1, gives=False)
     desk.join(2, gives=False)
     for _ in range(10):
-        desk.tick(0.0)
+        desk.occupancy.tick(0.0)
     assert link.told == [], "as long as nobody gives, nothing is said"
-    desk.left_alone()
+    desk.occupancy.left_alone()
     assert link.told[-1].gives
-    assert desk.able == [1, 2], "they have not been asked before"
+    assert desk.occupancy.able == [1, 2], "they have not been asked before"
     answer = control_pb2.Occupancy()
     for _ in range(10):
-        desk.tick(0.0)
+        desk.occupancy.tick(0.0)
         desk.passing.receive(1, control_pb2.HubToHub(occupancy=answer), ())
-    assert desk.able == [1]
+    assert desk.occupancy.able == [1]
     answer.stopping = True
     desk.passing.receive(1, control_pb2.HubToHub(occupancy=answer), ())
-    assert desk.able == []
+    assert desk.occupancy.able == []
     desk.close()
 
 
 def test_a_hub_that_stops_says_so() -> None:
     desk = Desk(0, full_timeout=0)
     link = desk.join(1, gives=True)
-    desk.tick(0.0)
+    desk.occupancy.tick(0.0)
     assert not link.told[-1].stopping
     desk.stop()
     assert link.told[-1].stopping

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
+from actorrpc.hub.accepting.occupancy import Occupancy
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.actors.service_host import ServiceHost
@@ -33,7 +34,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "subscriptions": (ServiceHost, "end_subscriptions"),
     "its usage": (Usage, "close"),
     "room for others": (Reception, "resume"),
-    "word to others": (Reception, "changed"),
+    "word to others": (Occupancy, "changed"),
     "the node's end": (Node, "settled"),
 }
 

@@ -1,0 +1,188 @@
+"""How full and how busy this hub is, and what the other hubs are told of that, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from actorrpc.config import Config
+from actorrpc.hub.accepting.least_loaded import DECAY, Estimate
+from actorrpc.hub.accepting.passing import Neighbour, Passing
+from actorrpc.loop.timers import after
+from actorrpc.pb import control_pb2
+
+__all__ = ["Occupancy"]
+
+#: A full hub where clients come and go says no more often than this that it has room again.
+ROUND = 0.025
+
+#: A change of the load below this share of a core is not worth a message: see ``least_loaded.BAND``.
+FINE = 0.02
+
+
+class Occupancy:
+    """What one hub has, and may be given, and the hubs that want to know it.
+
+    ``count()`` says how many connections it has, with those that are on their way to it; ``accepts()``
+    whether it has listening sockets from which it may have to give connections to others.
+    """
+
+    def __init__(
+        self, config: Config, passing: Passing, *, count: Callable[[], int], accepts: Callable[[], bool]
+    ) -> None:
+        self._limit = config.max_connections
+        self._passing = passing
+        self._count = count
+        self._accepts = accepts
+        #: What another hub would know of this one, if it had just been told.
+        self.own = Estimate()
+        self._busy = 0.0
+        #: It takes no more.
+        self.closed = False
+        self._alone = False
+        #: What was last said to all who want to know; when it was last said that there is room again, and the
+        #: timer that does so next.
+        self._said: control_pb2.Occupancy | None = None
+        self._opened = 0.0
+        self._round: Any = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether this hub may serve one more."""
+        return not self.closed and (not self._limit or self._count() < self._limit)
+
+    def estimate(self) -> Estimate:
+        """``own``, as of now."""
+        self.own.report(self._count(), self._busy, self._room())
+        return self.own
+
+    @property
+    def able(self) -> list[int]:
+        """The other hubs that could accept connections, as far as they have been asked."""
+        return [
+            hub
+            for hub, estimate in self._passing.estimates().items()
+            if not (estimate.silent or estimate.stopping)
+        ]
+
+    def left_alone(self) -> None:
+        """Nobody else sees any more which hub could accept for all: hubs tell each other from now on."""
+        self._alone = True
+        self._passing.listen_anew()
+        self.tell_all()
+
+    def tick(self, busy: float) -> None:
+        """Take what a quarter of a second has shown of this hub's load, and tell those who want to know."""
+        self._busy += (busy - self._busy) * (1 - DECAY)
+        self.own.tick()
+        self._passing.tick()
+        self.tell_changes(beat=True)
+
+    def changed(self) -> None:
+        """This hub has a connection more or less. Tell those soon who are wrong about its being full."""
+        if self._said is None or (room := self._room()) is None:
+            return
+        if not room and self._said.room:
+            self.tell_changes()
+        elif room and (not self._said.room or self._passing.spent):
+            self._say_room()
+
+    def tell_changes(self, beat: bool = False) -> None:
+        """Tell all who want to know, if it is news to them, or its time for their heartbeat."""
+        wanting = [neighbour for neighbour in self._passing.neighbours.values() if neighbour.gives]
+        if not wanting:
+            self._said = None
+            return
+        occupancy = self._occupancy()
+        if self._said is not None and not _differs(self._said, occupancy):
+            occupancy = self._said
+        self._said = occupancy
+        for neighbour in wanting:
+            if (
+                neighbour.told is not occupancy
+                or neighbour.taken
+                or (beat and self._passing.beats(neighbour))
+            ):
+                self._tell(neighbour, occupancy)
+
+    def tell_all(self) -> None:
+        """Tell the others what there is here, and whether they are to tell the same.
+
+        Where neither gives connections away, nothing is said.
+        """
+        occupancy = self._occupancy()
+        self._said = occupancy
+        for neighbour in self._passing.neighbours.values():
+            if occupancy.gives or neighbour.gives or neighbour.told is not None:
+                self._tell(neighbour, occupancy)
+
+    def greet(self, neighbour: Neighbour) -> None:
+        """It has just been linked to: if it is to tell what it has, it must hear so."""
+        if self._gives:
+            self._tell(neighbour, self._occupancy())
+
+    def close(self) -> None:
+        """Take no more, and tell nobody by a timer."""
+        self.closed = True
+        if self._round is not None:
+            self._round.close()
+
+    def _say_room(self) -> None:
+        if self._round is not None:
+            return
+        wait = self._opened + ROUND - monotonic()
+        if wait > 0:
+            self._round = after(wait, self._end_round)
+        else:
+            self._end_round()
+
+    def _end_round(self) -> None:
+        self._round = None
+        self._opened = monotonic()
+        self.tell_changes()
+
+    @property
+    def _gives(self) -> bool:
+        """Whether this hub may have to give connections away."""
+        return self._alone or self._accepts()
+
+    def _room(self) -> int | None:
+        if self.closed:
+            return 0
+        return max(0, self._limit - self._count()) if self._limit else None
+
+    def _share(self) -> int | None:
+        """How many a neighbour may give before it hears again. All that do may do so at the same moment."""
+        if not (room := self._room()):
+            return room
+        givers = self._gives + sum(neighbour.gives for neighbour in self._passing.neighbours.values())
+        return -(-room // max(givers, 1))
+
+    def _occupancy(self) -> control_pb2.Occupancy:
+        return control_pb2.Occupancy(
+            connections=self._count(),
+            busy=self._busy,
+            room=self._share(),
+            gives=self._gives,
+            stopping=self.closed,
+        )
+
+    def _tell(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
+        if neighbour.link.send(control_pb2.HubToHub(occupancy=occupancy)):
+            self._passing.told(neighbour, occupancy)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Occupancy {self._count()} connections of {self._limit or 'any number'}, busy {self._busy:.2f}>"
+        )
+
+
+def _differs(one: control_pb2.Occupancy, other: control_pb2.Occupancy) -> bool:
+    """Whether another hub would decide otherwise."""
+    return (
+        (one.connections, one.room, one.gives, one.stopping)
+        != (other.connections, other.room, other.gives, other.stopping)
+        or one.HasField("room") != other.HasField("room")
+        or abs(one.busy - other.busy) >= FINE
+    )
