@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.balancing.policies.do_gaps_last import Comparison, Lessons
+from actorrpc.balancing.policies.do_gaps_last import Persistence
 from actorrpc.balancing.policies.levels import Levels
 from actorrpc.balancing.policies.restraint import Backoff, Budget, Rest
 from actorrpc.balancing.policies.steady import Steady
@@ -148,18 +148,36 @@ def test_a_hub_that_is_giving_gives_nothing_else_meanwhile() -> None:
     assert moves(plan(trusting(), hub(0, *[0.1] * 8), hub(2), history=history)) == []
 
 
-def test_a_move_counts_before_it_shows() -> None:
-    """Or the same load would be moved twice: reports and averages come later."""
+@pytest.mark.parametrize("stale", [0.1, 1.0, 1.9])
+def test_the_same_load_is_not_moved_twice(stale: float) -> None:
+    """Not even if it takes reports as long to show a move as they may be old."""
+    policy, history, at = trusting(), History(), dict.fromkeys(range(16), 0)
+    shown = dict(at)
+    for step in range(24):
+        now = 100 + step / 4
+        shown |= {int(past.move.connection): 1 for past in history.past if (past.ended or now) <= now - stale}
+        found = [
+            hub(number, *[connection(str(one), 0.05) for one in at if shown[one] == number], stale=stale)
+            for number in (0, 1)
+        ]
+        for each in plan(policy, *found, now=now, history=history):
+            if isinstance(each, Move):
+                assert (each.source, each.target) == (0, 1)
+                history.begun(each, now)
+                history.ended(each.connection, now)
+                at[int(each.connection)] = 1
+    assert sum(at.values()) == 8
+
+
+def test_levels_show_a_move_with_the_next_report() -> None:
     levels, history = Levels(1.0), History()
     levels.observe(0.0, [hub(0, busy=0.8), hub(1, busy=0.2)], history)
     history.begun(Move("a", 0, 1, "", 0.3), 0.0)
-    assert levels.projected(history) == {0: 0.5, 1: 0.5}
     history.ended("a", 0.1)
     levels.observe(0.1, [hub(0, busy=0.8, stale=0.1), hub(1, busy=0.2, stale=0.1)], history)
-    assert levels.projected(history) == {0: 0.5, 1: 0.5} and levels.settled() == {0: 0.8, 1: 0.2}
+    assert levels.current() == {0: 0.8, 1: 0.2}
     levels.observe(0.3, [hub(0, busy=0.5), hub(1, busy=0.5)], history)
-    after = levels.settled()
-    assert abs(after[0] - 0.5) < 0.1 and levels.moved == {0: -0.3, 1: 0.3}
+    assert levels.current()[0] == pytest.approx(0.5) and levels.moved == {0: -0.3, 1: 0.3}
 
 
 def test_an_aborted_move_has_moved_nothing() -> None:
@@ -168,7 +186,7 @@ def test_an_aborted_move_has_moved_nothing() -> None:
     history.begun(Move("a", 0, 1, "", 0.3), 0.0)
     history.ended("a", 0.1, "a turn runs")
     levels.observe(0.3, [hub(0, busy=0.8), hub(1, busy=0.2)], history)
-    assert levels.projected(history) == {0: 0.8, 1: 0.2}
+    assert levels.current() == {0: 0.8, 1: 0.2} and levels.moved == {0: 0.0, 1: 0.0}
 
 
 def test_one_noisy_report_moves_nothing() -> None:
@@ -223,25 +241,13 @@ def test_others_than_the_heaviest_leave_an_elephant_too() -> None:
     assert moves(plan(trusting(), load, hub(1, 0.4), hub(2, 0.4))) == [("light", 0, 1)]
 
 
-def test_a_group_decides_between_hubs_that_are_as_good() -> None:
-    talker = connection("talker", 0.2, group="room/1")
-    busy = hub(0, talker, busy=0.7)
-
-    def target(level: float) -> int:
-        home = hub(2, level, groups={"room/1": 9.0})
-        return moves(plan(trusting(), busy, hub(1, 0.20), home))[0][2]
-
-    assert target(0.205) == 2
-    assert target(0.30) == 1  # never against the load
-
-
 def test_why_a_busy_hub_keeps_what_it_has() -> None:
     pinned = connection("p", 0.4, why="Lookup runs for 3 s")
     assert "p: Lookup runs" in stays(plan(trusting(), hub(0, pinned), hub(1)))["hub 0"]
     too_large = plan(trusting(), hub(0, 0.5), hub(1, 0.2))
     assert "more than half the gap" in stays(too_large)["hub 0"]
     nowhere = plan(trusting(), hub(0, 0.2, 0.2), hub(1, room=0))
-    assert "no other hub" in stays(nowhere)["hub 0"]
+    assert "no hub that is less busy" in stays(nowhere)["hub 0"]
 
 
 def test_a_load_that_has_just_changed_weighs_what_it_does_now() -> None:
@@ -263,42 +269,21 @@ def test_gaps_that_go_by_themselves_are_let_be() -> None:
     policy = trusting(terms)
     run(policy, [(0.7, 0.3) if at // 6 % 2 else (0.3, 0.7) for at in range(200)])
     policy.terms = Terms()
-    decided = run(policy, [(0.75, 0.3)] * 3)[-1]
-    assert [getattr(each, "reason", "") for each in decided] == [
-        "gaps between hubs do not last: 3 s later most of each has gone by itself"
-    ]
+    assert run(policy, [(0.75, 0.3)] * 3) == [[], [], []]
 
 
 def test_lasting_gaps_are_known_as_such() -> None:
-    lessons = Lessons()
+    gaps = Persistence()
     for step in range(100):
-        lessons.learn(step * 0.5, {0: 0.7, 1: 0.3}, {0: 0.0, 1: 0.0})
-    assert lessons.lasts > 0.95
+        gaps.learn(step * 0.5, {0: 0.7, 1: 0.3}, {0: 0.0, 1: 0.0})
+    assert gaps.lasts > 0.95
 
 
 def test_a_full_hub_teaches_nothing() -> None:
-    lessons = Lessons()
+    gaps = Persistence()
     for step in range(100):
-        lessons.learn(step * 0.5, {0: 1.0 if step % 2 else 0.98}, {0: 0.0})
-    assert lessons.lasts == Lessons.FIRST_GUESS
-
-
-def test_it_rests_when_moving_brings_nothing() -> None:
-    policy, history = trusting(), History()
-    moved, rested = [], set()
-    for step in range(400):
-        now = step * 0.5
-        # Whatever moves, hub 0 stays as busy, with other connections.
-        found = hub(0, *[connection(f"{step}-{at}", 0.05) for at in range(14)]), hub(1, 0.3)
-        decided = plan(policy, *found, now=now, history=history)
-        rested |= {each for what, each in stays(decided).items() if not what}
-        for each in decided:
-            if isinstance(each, Move):
-                moved.append(now)
-                history.begun(each, now)
-                history.ended(each.connection, now + 0.1)
-    assert any(reason.startswith("moving brings nothing") for reason in rested)
-    assert sum(now < 20 for now in moved) > 5 * max(1, sum(100 < now < 120 for now in moved))
+        gaps.learn(step * 0.5, {0: 1.0 if step % 2 else 0.98}, {0: 0.0})
+    assert gaps.lasts == Persistence.FIRST_GUESS
 
 
 def test_a_rest_is_twice_the_last() -> None:
@@ -316,27 +301,16 @@ def test_a_rest_is_twice_the_last() -> None:
     assert rest.length == 30.0
 
 
-def test_moving_is_compared_with_not_moving() -> None:
-    comparison = Comparison()
-    comparison.while_still(0.4)
-    for spread, in_vain in ((0.4, True), (0.2, False)):
-        comparison.begin_again()
-        for _ in range(60):
-            comparison.while_moving(spread)
-        assert comparison.in_vain is in_vain
-
-
 def served(
     policy: Steady,
     seconds: float,
     follow: float = 0.0,
     calm: float = 0.0,
-    answer: float = 1.0,
     fill: float = 1.0,
 ) -> list[tuple[float, list[float], Mapping[str, str]]]:
     """Two hubs with 16 connections, all on the first, which they ``fill`` after so many calm seconds.
 
-    ``follow`` times as much comes after each that moves, ``answer`` seconds later. Gives what each hub is
+    ``follow`` times as much comes after each that moves, a second later. Gives what each hub is
     asked for after every step of half a second, and why things stayed as they were.
     """
     history, at = History(), dict.fromkeys(range(16), 0)
@@ -348,7 +322,7 @@ def served(
         named = [[connection(str(one), each, age=60.0) for one in at if at[one] == place] for place in (0, 1)]
         asked = [sum(one.load for one in those) for those in named]
         for since, target, load in came:
-            if now >= since + answer:
+            if now >= since + 1:
                 asked[target] += load
                 asked[1 - target] -= load
         hubs = [hub(place, *named[place], busy=max(0.0, min(1.0, asked[place]))) for place in (0, 1)]
@@ -377,16 +351,8 @@ def test_a_hub_that_is_not_full_is_probed() -> None:
     assert max(found[-1]) <= 0.4 + 1 / 16
 
 
-def test_a_hub_whose_load_is_just_rising_is_let_be_for_a_moment() -> None:
-    """A probe that is made too early keeps it from giving for two seconds."""
-    found = {now: max(asked) for now, asked, _ in served(Steady(), 34, calm=30.0, fill=0.8)}
-    assert found[0.0] == found[0.5] == pytest.approx(0.8)
-    assert found[3.5] <= 0.4 + 1 / 16
-
-
-@pytest.mark.parametrize("answer", [1.0, 4.0])
-def test_it_rests_when_more_comes_than_is_moved(answer: float) -> None:
-    reasons = served(Steady(), 12, follow=2.7, answer=answer, fill=0.8)[-1][2]
+def test_it_rests_when_more_comes_than_is_moved() -> None:
+    reasons = served(Steady(), 12, follow=2.7, fill=0.8)[-1][2]
     assert reasons[""].startswith("moving makes it worse")
 
 
@@ -400,12 +366,6 @@ def test_after_a_rest_it_probes_again() -> None:
         if isinstance(each, Move)
     ]
     assert 130 <= found[0][0] <= 134 and found[0][1] == 0.08
-
-
-def test_probes_are_too_small_to_be_in_vain() -> None:
-    policy = Steady()
-    decided = [plan(policy, hub(0, *[0.08] * 10), hub(1), now=100 + step / 2) for step in range(100)]
-    assert all(moves(each) for each in decided)
 
 
 def test_the_budget_holds_for_probes() -> None:
@@ -447,7 +407,7 @@ def test_each_hub_probes_another_one() -> None:
 @pytest.mark.parametrize(("lasts", "noisy"), [(1.0, False), (0.0, True)])
 def test_what_hubs_do_by_themselves_is_no_verdict(lasts: float, noisy: bool) -> None:
     """The idlest hub rises anyway where gaps fade; and chance leaves a verdict open."""
-    trials = Trials(2.0)
+    trials = Trials()
     for step in range(60):
         moved = 0.05 if step >= 50 else 0.0
         jump = (0.2 if step // 4 % 2 else -0.2) if noisy else 0.0
@@ -458,8 +418,8 @@ def test_what_hubs_do_by_themselves_is_no_verdict(lasts: float, noisy: bool) -> 
 
 def test_a_gap_that_fades_is_not_what_came() -> None:
     for lasts, came in ((1.0, 3.0), (0.0, 1.0)):
-        trials = Trials(3.0)
-        for step in range(7):
+        trials = Trials()
+        for step in range(5):
             moved = 0.1 if step else 0.0
             rise = 0.3 if step else 0.0
             trials.learn(step / 2, {0: 0.7 - rise, 1: 0.3 + rise}, {0: -moved, 1: moved}, lasts)
@@ -467,9 +427,9 @@ def test_a_gap_that_fades_is_not_what_came() -> None:
 
 
 def test_later_moves_are_not_what_came() -> None:
-    trials = Trials(8.0)
-    for step in range(17):
-        moved = 0.1 * (step >= 1) + 0.2 * (step >= 8)
+    trials = Trials()
+    for step in range(5):
+        moved = 0.1 * (step >= 1) + 0.2 * (step >= 3)
         trials.learn(step / 2, {0: 0.9 - moved, 1: 0.1 + moved}, {0: -moved, 1: moved}, 1.0)
     assert abs(trials.yields - 1.0) < 1e-9
 
@@ -480,7 +440,7 @@ def test_later_moves_are_not_what_came() -> None:
 )
 def test_verdicts(came: float, trusted: bool, harmful: bool) -> None:
     """A hub takes a tenth of a core, of which ``came`` times as much is there two seconds later."""
-    trials = Trials(2.0)
+    trials = Trials()
     assert not trials.trusted and not trials.harmful
     for step in range(5):
         rise = 0.1 * came if step else 0.0

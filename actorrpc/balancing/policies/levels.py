@@ -1,4 +1,4 @@
-"""How busy hubs are: without the noise of reports, and with the moves that these do not show yet."""
+"""How busy hubs are: their reports, smoothed, with a step where a move has ended."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Levels:
     """The smoothed busy share of each hub, in cores. Times are seconds of the view's clock.
 
     A smoothed average shows a move only after a while, and a policy that decided by it would move the same
-    load twice. So a move counts from the moment it is begun. With the first report of a hub after the end of
-    the move, the move becomes part of the hub's average, which goes on from there.
+    load twice. So with the first report of a hub after the end of a move, the move becomes part of the hub's
+    average, which goes on from there. Until then the hub must be left alone.
     """
 
     def __init__(self, smoothing: float) -> None:
@@ -67,19 +67,8 @@ class Levels:
         self.moved[hub] += change
         return True
 
-    def projected(self, history: History) -> dict[int, float]:
-        """Each hub's level as it will be once all moves that were begun have ended and been reported."""
-        levels = dict(self._level)
-        pending = [(hub, change) for _, hub, change in self._settling]
-        for past in list(history.in_flight.values()):
-            pending += _changes(past)
-        for hub, change in pending:
-            if hub in levels:
-                levels[hub] = max(0.0, levels[hub] + change)
-        return levels
-
-    def settled(self) -> dict[int, float]:
-        """Each hub's level as it has been reported."""
+    def current(self) -> dict[int, float]:
+        """Each hub's level. It shows a move once the hub has reported after the end of the move."""
         return dict(self._level)
 
     def __repr__(self) -> str:

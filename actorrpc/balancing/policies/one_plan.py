@@ -1,4 +1,4 @@
-"""One planning step of `steady`: what goes from a hub that has too much, and where to."""
+"""One plan of `steady`: what moves from a hub that has too much, and where to."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from actorrpc.balancing.policies.restraint import Backoff, Budget
 from actorrpc.balancing.policies.terms import Terms, pays, stops, weight
 from actorrpc.balancing.view import ConnectionLoad, HubLoad, Move, Stay, View
 
-__all__ = ["Step"]
+__all__ = ["Plan"]
 
 
 @dataclass
-class Step:
-    """One planning step: what the hubs would have if all that is decided came about at once."""
+class Plan:
+    """What each hub would have if all that is decided came about at once."""
 
     terms: Terms
     view: View
@@ -27,22 +27,21 @@ class Step:
     levels: dict[int, float]
     lasts: float
     #: It is not known yet what comes of moves: each hub that has too much probes another one, and waits.
-    probing: bool = False
+    probing: bool
     #: Hubs that have just given or taken.
     resting: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for load in self.hubs:
-            if (
-                load.busy > self.terms.full - GRAIN
-            ):  # it cannot be less than that, however its level lags behind
+            if load.busy > self.terms.full - GRAIN:  # its level cannot be less, however it lags behind
                 self.levels[load.hub] = max(self.levels[load.hub], load.busy)
         self.mean = fmean(self.levels.values())
         self._loads = {load.hub: load for load in self.hubs}
         self._coming: dict[int, int] = {}
         for past in list(self.view.history.in_flight.values()):
             self._count(past.move.target)
-        self._queue: list[tuple[float, int]] = []
+        #: Hubs that may take something, the least busy first: a heap of levels and numbers.
+        self._targets: list[tuple[float, int]] = []
 
     def _count(self, target: int) -> None:
         self._coming[target] = self._coming.get(target, 0) + 1
@@ -54,15 +53,13 @@ class Step:
         return start, start * terms.stop
 
     def relieve(self, hub: int, backoff: Backoff, budget: Budget) -> Iterator[Move | Stay]:
-        """Move from a hub what fits, the heaviest first, until it is near the mean or nothing pays."""
+        """Move from a hub what fits best, until it is near the mean or nothing is worth its move."""
         too_dear = self._too_dear(self._loads[hub])
         yield from self._relieve(hub, backoff, budget)
         yield from too_dear
 
     def _relieve(self, hub: int, backoff: Backoff, budget: Budget) -> Iterator[Move | Stay]:
         source = self._loads[hub]
-        if self.probing and source.busy > self.terms.rising * self.levels[hub] + GRAIN:
-            return  # how much it has too much will be known in a moment
         candidates = self._candidates(source)
         stop = self.thresholds()[1]
         moved = 0
@@ -70,7 +67,7 @@ class Step:
         while self.levels[hub] - self.mean > stop + GRAIN and budget.left >= 1:
             target = self._coolest(source, backoff)
             if target is None:
-                yield Stay(f"hub {hub}", "no other hub that has room and rest is less busy")
+                yield Stay(f"hub {hub}", "no hub that is less busy than the mean can take anything now")
                 return
             probe = self.probing and not self._plain(source, target)
             if probe:
@@ -81,22 +78,21 @@ class Step:
                     yield self._why_none(source, target, candidates)
                 return
             candidates.remove(best)
-            chosen = self._together(best, source, target, backoff)
-            yield self._move(best, source, chosen)
+            yield self._move(best, source, target)
             budget.left -= 1
             moved += 1
             if probe:
-                yield from self._fill(source, chosen, candidates, most - weight(best), budget)
+                yield from self._fill(source, target, candidates, most - weight(best), budget)
                 return
 
     def _plain(self, source: HubLoad, target: HubLoad) -> bool:
-        """A full hub beside an idle one: whatever comes of moves, it is better than that."""
+        """Whether a full hub is beside an idle one: whatever comes of a move, it is better than that."""
         return source.busy > self.terms.full - GRAIN and target.busy < self.terms.idle + GRAIN
 
     def _fill(
         self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad], most: float, budget: Budget
     ) -> Iterator[Move]:
-        """The rest of a probe, for one light connection would not be seen. The target takes nothing else."""
+        """The rest of a probe: one light connection would not be noticed. The target takes nothing else."""
         enough = most / 2
         while most > enough - GRAIN and budget.left >= 1 and takes(target, self._coming.get(target.hub, 0)):
             fitting = [each for each in candidates if weight(each) < most + GRAIN]
@@ -110,7 +106,7 @@ class Step:
         self.resting.add(target.hub)
 
     def _too_dear(self, source: HubLoad) -> list[Stay]:
-        """The heaviest that would go, did its move not stop both hubs for so long; none, if there is none."""
+        """Name the heaviest connection that stays only because its move would stop both hubs for too long."""
         half = (self.levels[source.hub] - min(self.levels.values())) / 2
         staying = [
             each
@@ -137,20 +133,20 @@ class Step:
 
     def _coolest(self, source: HubLoad, backoff: Backoff) -> HubLoad | None:
         """The least busy hub that may take something from this one."""
-        if not self._queue:
-            self._queue = [
+        if not self._targets:
+            self._targets = [
                 (grained(level), hub)
                 for hub, level in self.levels.items()
                 if hub not in self.resting and level < self.mean - GRAIN and takes(self._loads[hub])
             ]
-            heapq.heapify(self._queue)
+            heapq.heapify(self._targets)
         passed_over = []
         found = None
-        while self._queue and found is None:
-            level, hub = heapq.heappop(self._queue)
+        while self._targets and found is None:
+            level, hub = heapq.heappop(self._targets)
             if level != grained(self.levels[hub]):
                 if self.levels[hub] < self.mean - GRAIN:
-                    heapq.heappush(self._queue, (grained(self.levels[hub]), hub))
+                    heapq.heappush(self._targets, (grained(self.levels[hub]), hub))
                 continue
             if hub in self.resting or not takes(self._loads[hub], self._coming.get(hub, 0)):
                 continue
@@ -158,7 +154,7 @@ class Step:
             if not backoff.blocked(source.hub, hub, self.view.now):
                 found = self._loads[hub]
         for each in passed_over:
-            heapq.heappush(self._queue, each)
+            heapq.heappush(self._targets, each)
         return found
 
     def _best(
@@ -181,7 +177,7 @@ class Step:
         return self.levels[source.hub] - self.levels[target.hub]
 
     def _leaves(self, connection: ConnectionLoad, target: HubLoad) -> bool:
-        """Not back to where it has come from: that is for long after."""
+        """Whether it may go there: for a long time not to the hub that it has left last."""
         last = self.view.history.last.get(connection.id)
         return (
             last is None
@@ -190,45 +186,20 @@ class Step:
             or self.view.now - (last.ended or 0.0) >= self.terms.no_return
         )
 
-    def _together(
-        self, connection: ConnectionLoad, source: HubLoad, target: HubLoad, backoff: Backoff
-    ) -> HubLoad:
-        """Another target that is as good, if there is one where the connection's group already is."""
-        if not connection.group or target.groups.get(connection.group):
-            return target
-        limit = min(
-            self.levels[target.hub] + self.terms.tie * self.mean,
-            self.levels[source.hub] - 2 * weight(connection),
-        )
-        as_good = [
-            (-grained(load.groups[connection.group]), load.hub)
-            for load in self.hubs
-            if load.groups.get(connection.group)
-            and load is not source
-            and load.hub not in self.resting
-            and self.levels[load.hub] < limit + GRAIN
-            and takes(load, self._coming.get(load.hub, 0))
-            and self._leaves(connection, load)
-            and not backoff.blocked(source.hub, load.hub, self.view.now)
-        ]
-        return self._loads[min(as_good)[1]] if as_good else target
-
     def _move(self, connection: ConnectionLoad, source: HubLoad, target: HubLoad) -> Move:
         load = weight(connection)
         reason = (
             f"hub {source.hub} is at {self.levels[source.hub]:.2f} and hub {target.hub} at "
             f"{self.levels[target.hub]:.2f} of a core, {self.mean:.2f} on average: moves {load:.3f}"
         )
-        if connection.group and target.groups.get(connection.group):
-            reason += f", to others of {connection.group}"
         self.levels[source.hub] -= load
         self.levels[target.hub] += load
-        heapq.heappush(self._queue, (grained(self.levels[target.hub]), target.hub))
+        heapq.heappush(self._targets, (grained(self.levels[target.hub]), target.hub))
         self._count(target.hub)
         return Move(connection.id, source.hub, target.hub, reason, load)
 
     def _why_none(self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad]) -> Stay:
-        """In words that stay the same while the case does, so that a journal can fold them."""
+        """The words stay the same while the case does, so that a journal can fold them."""
         heaviest = max(source.heaviest, key=weight, default=None)
         if heaviest is not None and weight(heaviest) > self.terms.elephant - GRAIN:
             return Stay(
@@ -240,8 +211,8 @@ class Step:
             pinned = next((each for each in source.heaviest if each.why), None)
             if pinned is not None:
                 return Stay(what, f"is busy, but nothing there can move now: {pinned.id}: {pinned.why}")
-            return Stay(what, "is busy, but all that was named there has just moved")
+            return Stay(what, "is busy, but every connection that it reports has just moved")
         half = (self.levels[source.hub] - self.levels[target.hub]) / 2
         if all(weight(each) > half + GRAIN for each in candidates):
-            return Stay(what, "is busy, but each connection there is more than half the gap to any other hub")
-        return Stay(what, "is busy, but no move from there would pay for itself")
+            return Stay(what, "is busy, but each connection on it is more than half the gap to any other hub")
+        return Stay(what, "is busy, but no move from it would pay for itself")

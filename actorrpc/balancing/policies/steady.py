@@ -2,25 +2,25 @@
 
 A hub whose smoothed load is well above the mean of all hubs gives connections away until it is near the mean.
 What moves is what fits into the gap best: at most half of it, so that two hubs cannot change roles. Each
-connection must be worth its move, and then rests, as its two hubs do. `levels.py` says how load is smoothed.
+connection must be worth its move, and then rests, as its two hubs do.
 
-The policy begins with probes, small moves, until `trials.py` has seen that as much comes as is moved.
-`lessons.py` says how it finds out that gaps do not last, or that moving does not close them. When it has, or
-when more comes than is moved, it moves nothing, and probes again after a rest, each longer than the last
-while the answer is the same.
+`levels.py` says how busy the hubs are. From that `do_gaps_last.py` and `trials.py` learn whether moving
+helps, and `one_plan.py` says what moves now, by the numbers in `terms.py`. `restraint.py` holds it back.
+
+The policy begins with probes, small moves, until `trials.py` has seen that no more comes than is moved. Where
+more comes it rests, and then probes again; each rest is longer than the last while the answer is the same.
+Where gaps close by themselves, it takes a larger gap for it to move anything.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from statistics import fmean
 
 from actorrpc.balancing.eligible import known
-from actorrpc.balancing.policies.do_gaps_last import Comparison, Lessons
+from actorrpc.balancing.policies.do_gaps_last import Persistence
 from actorrpc.balancing.policies.grain import GRAIN, grained
 from actorrpc.balancing.policies.levels import Levels
-from actorrpc.balancing.policies.one_plan import Step
+from actorrpc.balancing.policies.one_plan import Plan
 from actorrpc.balancing.policies.restraint import Backoff, Budget, Rest
 from actorrpc.balancing.policies.terms import Terms
 from actorrpc.balancing.policies.trials import Trials
@@ -35,20 +35,17 @@ class Steady:
     def __init__(self, terms: Terms | None = None) -> None:
         self.terms = terms or Terms()
         self._levels = Levels(self.terms.smoothing)
-        self._lessons = Lessons()
+        self._gaps = Persistence()
+        self._trials = Trials()
         self._rest = Rest(self.terms.rest, self.terms.longest_rest)
-        self._budget = Budget()
-        self._comparison = Comparison()
-        self._trials = Trials(self.terms.verdict)
-        self._late_trials = Trials(self.terms.late_verdict)
-        #: Of the last rest.
+        #: Why it rests, or has rested last.
         self._why = ""
-        self._moved_at = -math.inf
+        self._budget = Budget()
         self._backoff = Backoff(self.terms.backoff, self.terms.longest_backoff)
         #: Hubs that give until they are near the mean.
         self._giving: set[int] = set()
         self._seen = 0
-        self._busy_until: dict[int, float] = {}
+        self._resting_until: dict[int, float] = {}
 
     def plan(self, view: View) -> Iterable[Move | Stay]:
         hubs = known(view)
@@ -56,104 +53,61 @@ class Steady:
         if len(hubs) < 2:
             self._giving.clear()
             return []
-        levels, moved = self._levels.settled(), self._levels.moved
-        if self._lessons.learn(view.now, levels, moved):
-            self._compare(_spread(hubs), view.now)
-            for trials in (self._trials, self._late_trials):
-                trials.learn(view.now, levels, moved, self._lessons.lasts)
-        step = Step(
-            self.terms,
-            view,
-            hubs,
-            self._levels.projected(view.history),
-            self._lessons.lasts,
-            probing=not self._trials.trusted,
-        )
-        self._mark(step)
+        levels, moved = self._levels.current(), self._levels.moved
+        if self._gaps.learn(view.now, levels, moved):
+            self._trials.learn(view.now, levels, moved, self._gaps.lasts)
+        plan = Plan(self.terms, view, hubs, levels, self._gaps.lasts, probing=not self._trials.trusted)
+        self._mark(plan)
         if not self._giving:
             return []
-        if reason := self._doubt(view.now):
+        if reason := self._why_resting(view.now):
             return [Stay("", reason)]
         self._budget.refill(view.now, max(self.terms.least_budget, self.terms.budget * len(hubs)))
-        step.resting = {hub for hub, until in self._busy_until.items() if until > view.now}
-        return self._decide(step)
+        plan.resting = {hub for hub, until in self._resting_until.items() if until > view.now}
+        return self._decide(plan)
 
     def _read(self, hubs: list[HubLoad], view: View) -> None:
         self._levels.observe(view.now, hubs, view.history)
         for past in view.history.since(self._seen):
             self._backoff.learn(past)
             for hub in (past.move.source, past.move.target):
-                self._busy_until[hub] = (past.ended or view.now) + self.terms.hub_pause
+                self._resting_until[hub] = (past.ended or view.now) + self.terms.hub_pause
         self._seen = view.history.count
         for past in list(view.history.in_flight.values()):
             for hub in (past.move.source, past.move.target):
-                self._busy_until[hub] = view.now + self.terms.hub_pause
+                self._resting_until[hub] = view.now + self.terms.hub_pause
 
-    def _compare(self, spread: float, now: float) -> None:
-        """Is what hubs are now an effect of moves, or of their absence? Clients need time to answer.
-
-        Probes are too small to bring hubs together, and are not held to it.
-        """
-        since = now - self._moved_at
-        if since <= self.terms.effect and self._trials.trusted:
-            self._comparison.while_moving(spread)
-        elif since > self.terms.aftermath and self._rest.resting(now):
-            self._comparison.while_still(spread)
-
-    def _mark(self, step: Step) -> None:
-        """A hub begins to give above one threshold, and ends under another: no wavering between them."""
-        start, stop = step.thresholds()
-        trust = min(1.0, self._lessons.lasts)
+    def _mark(self, plan: Plan) -> None:
+        """A hub begins to give above one threshold and stops below another, so that it does not waver."""
+        start, stop = plan.thresholds()
+        trust = max(0.0, min(1.0, self._gaps.lasts))
         self._giving = {
             hub
-            for hub, level in step.levels.items()
-            if (level - step.mean) * trust > (stop if hub in self._giving else start) + GRAIN
+            for hub, level in plan.levels.items()
+            if (level - plan.mean) * trust > (stop if hub in self._giving else start) + GRAIN
         }
 
-    def _doubt(self, now: float) -> str:
-        """Why nothing is to be moved at all; "" if something may be."""
-        lessons = self._lessons
-        if lessons.lasts < self.terms.least_lasting:
-            return f"gaps between hubs do not last: {lessons.LAG:.0f} s later most of each has gone by itself"
+    def _why_resting(self, now: float) -> str:
+        """Why it rests; "" if something may move."""
         if self._rest.over(now):
-            self._comparison.begin_again()
-            for trials in (self._trials, self._late_trials):
-                trials.forget()
-        if not self._rest.resting(now) and (verdict := self._verdict()):
+            self._trials.forget()
+        if self._trials.harmful and not self._rest.resting(now):
             self._rest.begin(now)
-            self._why = f"{verdict}; none for {self._rest.length:.0f} s"
+            worse = f"{self._trials.yields:.1f} times as much comes as is moved"
+            self._why = f"moving makes it worse: {worse}; no moves for {self._rest.length:.0f} s"
         return self._why if self._rest.resting(now) else ""
 
-    def _verdict(self) -> str:
-        """Why moves had better not go on; "" if they may."""
-        for trials in (self._trials, self._late_trials):
-            if trials.harmful:
-                return f"moving makes it worse: {trials.yields:.1f} times as much comes as is moved"
-        if self._comparison.in_vain:
-            return "moving brings nothing: hubs are as far apart as without"
-        return ""
-
-    def _decide(self, step: Step) -> list[Move | Stay]:
+    def _decide(self, plan: Plan) -> list[Move | Stay]:
         decided: list[Move | Stay] = []
-        for hub in sorted(self._giving, key=lambda hub: (-grained(step.levels[hub]), hub)):
-            if hub in step.resting:
+        for hub in sorted(self._giving, key=lambda hub: (-grained(plan.levels[hub]), hub)):
+            if hub in plan.resting:
                 continue
             if self._budget.left < 1:
                 decided.append(Stay("", "the budget of moves is used up for this second"))
                 break
-            decided += step.relieve(hub, self._backoff, self._budget)
-        if any(isinstance(each, Move) for each in decided):
-            if self._comparison.still is None:
-                self._comparison.while_still(_spread(step.hubs))
-            self._moved_at = step.view.now
+            decided += plan.relieve(hub, self._backoff, self._budget)
         return decided
 
     def __repr__(self) -> str:
-        state = f"{len(self._giving)} hubs give, {self._lessons.lasts:.2f} of gaps last"
-        state += f", {self._trials!r}"
-        return f"<Steady: {state}, rested {self._rest.length:.0f} s>"
-
-
-def _spread(hubs: list[HubLoad]) -> float:
-    mean = fmean(load.busy for load in hubs)
-    return (max(load.busy for load in hubs) - mean) / max(mean, 1e-9)
+        state = f"{len(self._giving)} hubs give, {self._gaps.lasts:.2f} of gaps last"
+        return f"<Steady: {state}, {self._trials!r}, rested {self._rest.length:.0f} s>"

@@ -1,4 +1,4 @@
-"""Whether moves do what they promise: each is a trial, and the hub that took something tells the outcome."""
+"""Whether moves do what they promise. Each is a trial, and the hub that took something shows the outcome."""
 
 from __future__ import annotations
 
@@ -7,55 +7,56 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import fmean
 
-from actorrpc.balancing.policies.do_gaps_last import Lessons, Sample
+from actorrpc.balancing.policies.do_gaps_last import Persistence, Sample
 from actorrpc.balancing.policies.grain import GRAIN
 
 __all__ = ["Trials"]
 
 
 class Trials:
-    """Compares how much a hub has risen, ``after`` so many seconds, with what it took.
+    """Compares how much a hub has risen, ``AFTER`` so many seconds, with what it took.
 
-    ``yields`` is 1 if clients do not care where they are (a least-squares slope), and four if three times as
-    much comes after what moved, of which levels show three after two seconds. A move takes half of a gap at
-    most: if twice as much comes, the hubs have changed roles, and moving makes it worse. That is ``MOST``.
+    ``yields`` is their ratio (a least-squares slope). It is 1 if clients do not care where they are. If three
+    times as much comes after what moved it is 4, of which levels show 3 by then. A move takes at most half of
+    a gap: if twice as much comes, the two hubs have changed roles. More than that, ``MOST``, makes it worse.
 
-    Hubs rise and fall by themselves, too: an excess over the mean fades, as `Lessons` knows; how much chance
-    there is in the rest is seen at hubs that gave and took nothing meanwhile. ``yields`` is known to within
-    ``error``, ``SURE`` standard errors. Trials fade within ``MEMORY`` seconds.
+    Hubs also rise and fall by themselves. An excess over the mean fades, as `Persistence` knows. How much the
+    rest is due to chance is seen at hubs that gave and took nothing meanwhile; so ``yields`` is known to
+    within ``error``, ``SURE`` standard errors. Trials fade within ``MEMORY`` seconds.
     """
 
     PERIOD, MEMORY = 0.5, 90.0
+    #: Clients answer a move within a second, and levels are smoothed over another.
+    AFTER = 2.0
     MOST, SURE = 2.0, 2.0
-    #: The root mean square of what a hub rises by chance, in cores, before any was seen: reports are off by
-    #: as much; and for how many hubs that counts.
+    #: What a hub rises by chance, until some have been seen (the root mean square, in cores; reports are off
+    #: by as much). And how many hubs that counts for.
     FIRST_GUESS, PATIENCE = 0.02, 10.0
 
-    def __init__(self, after: float) -> None:
-        self.after = after
+    def __init__(self) -> None:
         self._samples: deque[Sample] = deque()
         self._seen = self.PATIENCE
         self._squares = self._seen * self.FIRST_GUESS**2
         self.forget()
 
     def forget(self) -> None:
-        """Try moves anew. What hubs do by themselves stays known."""
+        """Judge moves from the beginning. What hubs do by themselves stays known."""
         self._took = self._came = 0.0
 
     def learn(
         self, now: float, levels: Mapping[int, float], moved: Mapping[int, float], lasts: float
     ) -> None:
-        """Take a sample, one each ``PERIOD``. ``lasts`` is that of `Lessons`."""
+        """Take a sample; once each ``PERIOD``. ``lasts`` is that of `Persistence`."""
         mean = fmean(levels.values())
         self._samples.append((now, {hub: level - mean for hub, level in levels.items()}, dict(moved)))
-        while now - self._samples[0][0] >= self.after - 1e-6:
+        while now - self._samples[0][0] >= self.AFTER - 1e-6:
             before = self._samples.popleft()
             self._judge(before, self._samples[0], self._samples[-1], lasts)
 
     def _judge(self, before: Sample, soon: Sample, after: Sample, lasts: float) -> None:
-        """What came by the third sample of what hubs took between the first two; later moves left out."""
+        """Count what hubs took between two samples, and what had come by the third without later moves."""
         self._fade()
-        left = max(0.0, min(1.0, lasts)) ** (self.after / Lessons.LAG)
+        left = max(0.0, min(1.0, lasts)) ** (self.AFTER / Persistence.LAG)
         for hub, excess in before[1].items():
             if hub not in soon[1] or hub not in after[1]:
                 continue
@@ -75,7 +76,7 @@ class Trials:
 
     @property
     def yields(self) -> float:
-        """How much came to hubs, over what they took."""
+        """How much has come to hubs, as a multiple of what they took."""
         return self._came / self._took if self._took else 1.0
 
     @property
@@ -84,12 +85,12 @@ class Trials:
 
     @property
     def trusted(self) -> bool:
-        """Surely less comes than would do harm: connections may move freely."""
+        """Whether surely less comes than would do harm: connections may move freely."""
         return self.yields + self.error < self.MOST
 
     @property
     def harmful(self) -> bool:
-        """Surely more comes."""
+        """Whether surely more comes."""
         return self.yields - self.error > self.MOST
 
     def __repr__(self) -> str:
