@@ -50,6 +50,23 @@ class FakeReception:
     def left_alone(self) -> None:
         self._heard.append("left alone")
 
+    def listen(self, sock: socket.socket, queue: int, *, spread: bool) -> None:
+        self._heard.append(("listen", queue, spread) if spread or queue != 2 else "listen")
+        sock.close()
+
+    def unlisten(self, queue: int) -> None:
+        self._heard.append(("unlisten", queue))
+
+
+class FakeMover:
+    """Refuses each move."""
+
+    def move(
+        self, connection_id: str, target: int, done: Callable[[MoveResult], None], *, by_policy: bool
+    ) -> None:
+        who = "a policy" if by_policy else "a person"
+        done(MoveResult(outcome=MoveResult.ABORTED, why=f"{connection_id} not to {target} for {who}"))
+
 
 class FakeNode:
     """Does what a node is asked, at once, and remembers it."""
@@ -69,13 +86,7 @@ class FakeNode:
         self.heard: list[Any] = []
         self.stopped: Callable[[], None] | None = None
         self.reception = FakeReception(self.heard)
-
-    def listen(self, sock: socket.socket, queue: int, *, spread: bool) -> None:
-        self.heard.append(("listen", queue, spread) if spread or queue != 2 else "listen")
-        sock.close()
-
-    def unlisten(self, queue: int) -> None:
-        self.heard.append(("unlisten", queue))
+        self.mover = FakeMover()
 
     def add_peer(self, hub: int, sock: socket.socket) -> None:
         self.heard.append(("peer", hub))
@@ -84,12 +95,6 @@ class FakeNode:
 
     def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
         self.heard.append(("homes", list(homes), version))
-
-    def move(
-        self, connection_id: str, target: int, done: Callable[[MoveResult], None], *, by_policy: bool
-    ) -> None:
-        who = "a policy" if by_policy else "a person"
-        done(MoveResult(outcome=MoveResult.ABORTED, why=f"{connection_id} not to {target} for {who}"))
 
     def report(self) -> Load:
         return Load(connections=3, turns=42)
