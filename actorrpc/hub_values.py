@@ -201,16 +201,12 @@ def _check(what: str, function: object) -> None:
     if not callable(function):
         made = "makes the value, not the value" if what == "factory" else "closes it"
         raise TypeError(f"actorrpc.per_hub takes what {made}: {function!r} cannot be called")
-    kinds = {
-        "a generator": inspect.isgeneratorfunction,
-        "async": inspect.iscoroutinefunction,
-    }
-    for kind, is_such in kinds.items():
-        if is_such(function):
-            raise TypeError(
-                f"actorrpc.per_hub: {function!r} is {kind}. Give it a plain function that returns the value, "
-                "and one that ends it: per_hub(connect, close=disconnect)"
-            )
+    generator = inspect.isgeneratorfunction(function)
+    if generator or inspect.iscoroutinefunction(function):
+        raise TypeError(
+            f"actorrpc.per_hub: {function!r} is {'a generator' if generator else 'async'}. Give it a plain "
+            "function that returns the value, and one that ends it: per_hub(connect, close=disconnect)"
+        )
 
 
 def enter() -> None:

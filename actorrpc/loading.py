@@ -9,10 +9,10 @@ import os
 import re
 import shlex
 import sys
+import traceback
 from collections import deque
 from collections.abc import Iterator
 from importlib import import_module
-from types import TracebackType
 from typing import Any
 
 from actorrpc.errors import ConfigError
@@ -82,30 +82,23 @@ def explain(error: Exception) -> str:
 def _places(error: Exception) -> Iterator[str]:
     """Where it was raised, and who called or imported that."""
     how = ""
+    here = os.getcwd() + os.sep
     for file, line, function in _own_frames(error):
         inside = "" if function == "<module>" else f", in {function}"
-        yield f"{how}{_shown(file)}, line {line}{inside}"
+        yield f"{how}{file.removeprefix(here)}, line {line}{inside}"
         how = "called from " if inside else "imported from "
 
 
-_Frame = tuple[str, int, str]
-
-
-def _own_frames(error: Exception) -> list[_Frame]:
+def _own_frames(error: Exception) -> list[tuple[str, int, str]]:
     """File, line and function in the user's code, or, of an app that is installed, in any package; the
     innermost first."""
-    frames = [each for each in _frames(error.__traceback__) if _is_written(each[0])]
+    raised = traceback.walk_tb(error.__traceback__)
+    frames = [(frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in raised]
+    frames = [each for each in frames if _is_written(each[0])]
     own = [each for each in frames if not _is_library(each[0])] or frames
     if isinstance(error, SyntaxError) and error.filename:
         own.append((error.filename, error.lineno or 0, "<module>"))
     return own[::-1]
-
-
-def _frames(trace: TracebackType | None) -> Iterator[_Frame]:
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        yield code.co_filename, trace.tb_lineno, code.co_name
-        trace = trace.tb_next
 
 
 def _is_written(file: str) -> bool:
@@ -118,12 +111,6 @@ def _is_library(file: str) -> bool:
     return file.startswith(_STANDARD + os.sep) or bool(
         {"site-packages", "dist-packages"}.intersection(file.split(os.sep))
     )
-
-
-def _shown(file: str) -> str:
-    """As it is called from the working directory, if it is below."""
-    here = os.getcwd() + os.sep
-    return file.removeprefix(here)
 
 
 # ---- modules that are to be generated

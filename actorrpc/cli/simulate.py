@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +14,7 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 
 if TYPE_CHECKING:
-    from actorrpc.balancing.simulation.replay import Recording
     from actorrpc.balancing.simulation.results import Progress, Run
-    from actorrpc.balancing.simulation.scenario import Scenario
 
 __all__ = ["simulate"]
 
@@ -87,6 +86,7 @@ def _run_all(
     loads: tuple[str, ...], policies: tuple[str, ...], replay: str | None, numbers: dict[str, Any]
 ) -> list[Run]:
     from actorrpc.balancing.simulation.replay import Recording
+    from actorrpc.balancing.simulation.results import run, run_recording
     from actorrpc.balancing.simulation.scenario import WORKLOADS, Scenario
 
     for policy in policies:
@@ -96,32 +96,22 @@ def _run_all(
             raise ConfigError("a replay brings its own load: leave out --load")
         recording = Recording.read(replay)
         scenario = Scenario(**numbers)
-        return [_replay(recording, scenario, policy) for policy in policies]
+        return [
+            _with_progress(
+                "replay", each, recording.seconds, partial(run_recording, recording, scenario, each)
+            )
+            for each in policies
+        ]
     for name in loads:
         if name not in WORKLOADS and name != "all":
             raise ConfigError(f"no load {name!r}: choose {', '.join(WORKLOADS)}, or all")
     names = list(WORKLOADS) if "all" in loads else list(dict.fromkeys(loads)) or ["lognormal"]
     scenarios = [Scenario(load=name, **numbers) for name in names]
-    return [_one(scenario, policy) for scenario in scenarios for policy in policies]
-
-
-def _one(scenario: Scenario, policy: str) -> Run:
-    from actorrpc.balancing.simulation.results import run
-
-    return _with_progress(
-        scenario.load, policy, scenario.seconds, lambda progress: run(scenario, policy, progress)
-    )
-
-
-def _replay(recording: Recording, scenario: Scenario, policy: str) -> Run:
-    from actorrpc.balancing.simulation.results import run_recording
-
-    return _with_progress(
-        "replay",
-        policy,
-        recording.seconds,
-        lambda progress: run_recording(recording, scenario, policy, progress),
-    )
+    return [
+        _with_progress(scenario.load, policy, scenario.seconds, partial(run, scenario, policy))
+        for scenario in scenarios
+        for policy in policies
+    ]
 
 
 def _with_progress(load: str, policy: str, seconds: float, start: Callable[[Progress], Run]) -> Run:

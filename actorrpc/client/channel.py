@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 Request = TypeVar("Request", contravariant=True)
+Sent = TypeVar("Sent", contravariant=True)
 Reply = TypeVar("Reply")
 StreamedReply = TypeVar("StreamedReply", covariant=True)
 
@@ -52,12 +53,12 @@ else:  # grpcio's own classes, which are imported only by who has a channel
         pass
 
 
-class UnaryUnary(Protocol[Request, Reply]):
-    """One request, one reply. ``timeout`` is in seconds; None sets no deadline."""
+class _ToReply(Protocol[Sent, Reply]):
+    """One reply. ``timeout`` is in seconds; None sets no deadline."""
 
     def __call__(
         self,
-        request: Request,
+        request: Sent,
         /,
         timeout: float | None = None,
         metadata: MetadataPairs | None = None,
@@ -68,7 +69,7 @@ class UnaryUnary(Protocol[Request, Reply]):
 
     def with_call(
         self,
-        request: Request,
+        request: Sent,
         /,
         timeout: float | None = None,
         metadata: MetadataPairs | None = None,
@@ -80,7 +81,7 @@ class UnaryUnary(Protocol[Request, Reply]):
 
     def future(
         self,
-        request: Request,
+        request: Sent,
         /,
         timeout: float | None = None,
         metadata: MetadataPairs | None = None,
@@ -91,73 +92,35 @@ class UnaryUnary(Protocol[Request, Reply]):
         """Begin a call, and do not wait for the reply."""
 
 
-class UnaryStream(Protocol[Request, StreamedReply]):
+class _ToReplies(Protocol[Sent, StreamedReply]):
+    """A stream of replies."""
+
+    def __call__(
+        self,
+        request: Sent,
+        /,
+        timeout: float | None = None,
+        metadata: MetadataPairs | None = None,
+        credentials: CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: Compression | None = None,
+    ) -> ReplyStream[StreamedReply]: ...
+
+
+class UnaryUnary(_ToReply[Request, Reply], Protocol[Request, Reply]):
+    """One request, one reply."""
+
+
+class UnaryStream(_ToReplies[Request, StreamedReply], Protocol[Request, StreamedReply]):
     """One request, a stream of replies."""
 
-    def __call__(
-        self,
-        request: Request,
-        /,
-        timeout: float | None = None,
-        metadata: MetadataPairs | None = None,
-        credentials: CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
-    ) -> ReplyStream[StreamedReply]: ...
 
-
-class StreamUnary(Protocol[Request, Reply]):
+class StreamUnary(_ToReply[Iterator[Request], Reply], Protocol[Request, Reply]):
     """A stream of requests, one reply. grpcio takes an iterator, and no list."""
 
-    def __call__(
-        self,
-        requests: Iterator[Request],
-        /,
-        timeout: float | None = None,
-        metadata: MetadataPairs | None = None,
-        credentials: CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
-    ) -> Reply: ...
 
-    def with_call(
-        self,
-        requests: Iterator[Request],
-        /,
-        timeout: float | None = None,
-        metadata: MetadataPairs | None = None,
-        credentials: CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
-    ) -> tuple[Reply, Call]:
-        """Call, and return the call too, with its metadata and status."""
-
-    def future(
-        self,
-        requests: Iterator[Request],
-        /,
-        timeout: float | None = None,
-        metadata: MetadataPairs | None = None,
-        credentials: CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
-    ) -> ReplyFuture[Reply]:
-        """Begin a call, and do not wait for the reply."""
-
-
-class StreamStream(Protocol[Request, StreamedReply]):
+class StreamStream(_ToReplies[Iterator[Request], StreamedReply], Protocol[Request, StreamedReply]):
     """A stream of requests, a stream of replies. grpcio takes an iterator, and no list."""
-
-    def __call__(
-        self,
-        requests: Iterator[Request],
-        /,
-        timeout: float | None = None,
-        metadata: MetadataPairs | None = None,
-        credentials: CallCredentials | None = None,
-        wait_for_ready: bool | None = None,
-        compression: Compression | None = None,
-    ) -> ReplyStream[StreamedReply]: ...
 
 
 class _Factory(Protocol):

@@ -72,13 +72,13 @@ class Worker:
         self._watchers: list[Any] = []
         self._handlers: dict[str, Callable[..., None]] = {
             "start": self._on_start,
-            "peer": self._on_peer,
+            "peer": lambda peer, sock: self._node.add_peer(peer.hub, sock),
             "homes": self._on_homes,
             "move": self._on_move,
             "list_connections": self._on_list_connections,
-            "stop": self._on_stop,
+            "stop": lambda stop: self._stop(stop.drain_timeout),
             "listen": self._on_listen,
-            "unlisten": self._on_unlisten,
+            "unlisten": lambda unlisten: self._node.reception.unlisten(unlisten.queue),
         }
         self._link = Link(control, control_pb2.ToHub, self._on_message, self._on_broker_gone)
         guard(self, get_hub())
@@ -105,7 +105,7 @@ class Worker:
             config,
             hub=start.hub,
             generation=start.generation,
-            on_moved=self._report_moved,
+            on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
             move_every=start.move_every,
         )
         enter()
@@ -190,9 +190,6 @@ class Worker:
         serves(listener)
         self._start.set((start, listener))
 
-    def _on_peer(self, peer: control_pb2.Peer, sock: socket.socket) -> None:
-        self._node.add_peer(peer.hub, sock)
-
     def _on_homes(self, homes: control_pb2.Homes) -> None:
         terms = [homes.terms] if homes.terms else []  # an older broker names none
         self._node.set_homes(homes.homes, homes.version, *terms)
@@ -201,9 +198,6 @@ class Worker:
 
     def _on_listen(self, listen: control_pb2.Listen, sock: socket.socket) -> None:
         self._node.reception.listen(sock, listen.queue, spread=listen.spread)
-
-    def _on_unlisten(self, unlisten: control_pb2.Unlisten) -> None:
-        self._node.reception.unlisten(unlisten.queue)
 
     def _on_move(self, move: control_pb2.Move) -> None:
         def answer(result: control_pb2.MoveResult) -> None:
@@ -221,9 +215,6 @@ class Worker:
         answer = self._node.list_some(question.after)
         answer.request = question.request
         self._link.send(control_pb2.ToBroker(connections=answer))
-
-    def _on_stop(self, stop: control_pb2.Stop) -> None:
-        self._stop(stop.drain_timeout)
 
     def _on_broker_gone(self, link: Link[control_pb2.ToHub]) -> None:
         if not self._start.ready():
@@ -246,9 +237,6 @@ class Worker:
         if self._broker_gone and not self._stopping:
             self._listen_alone()  # the hub that did may have died since
         self._report(control_pb2.ToBroker(load=load))
-
-    def _report_moved(self, moved: control_pb2.Moved) -> None:
-        self._report(control_pb2.ToBroker(moved=moved))
 
     def _report(self, message: control_pb2.ToBroker) -> None:
         if self._link.unsent < MAX_UNREAD_REPORTS:

@@ -105,18 +105,16 @@ class Limits(logging.Filter):
         """Log how many were left out of the kinds whose time is over, or of all."""
         if self._windows:
             now = self._clock()
-            for window in self._take(None if everything else now):
+            with self._lock:
+                over = [kind for kind, each in self._windows.items() if everything or each.ends <= now]
+                windows = [self._windows.pop(kind) for kind in over]
+            for window in windows:
                 _tell(window, now)
 
     def forget(self) -> None:
         """All may be told again, and what was left out is not told: a forked child's parent tells it."""
         self._lock = RLock()
         self._windows = {}
-
-    def _take(self, now: float | None) -> list[_Window]:
-        with self._lock:
-            over = [kind for kind, window in self._windows.items() if now is None or window.ends <= now]
-            return [self._windows.pop(kind) for kind in over]
 
     def _counted_as(self, kind: Hashable, now: float) -> Hashable:
         """The kind itself, unless there are too many."""

@@ -94,7 +94,7 @@ class Writer:
             if self._waiting + len(line) + OVERHEAD > self._limit:
                 self._left_out += 1
                 return
-            self._add(*self._with_note(line))
+            self._add(line)
             if self._running:
                 return
             self._running = True
@@ -113,16 +113,14 @@ class Writer:
             self._idle.append(idle)
         return bool(idle.acquire(True, seconds))
 
-    def _with_note(self, line: bytes) -> _Chunk:
-        """The line, after a note of those that should stand before it."""
-        left_out, self._left_out = self._left_out, 0
-        if not left_out:
-            return line, 1
-        return self.note(left_out, self._why) + line, left_out + bool(line)
-
-    def _add(self, data: bytes, lines: int) -> None:
-        self._waiting += len(data) + OVERHEAD
-        self._chunks.append((data, lines))
+    def _add(self, line: bytes) -> None:
+        """Have a line wait, or none, after a note of those that should stand before it."""
+        lines = self._left_out + bool(line)
+        if self._left_out:
+            line = self.note(self._left_out, self._why) + line
+            self._left_out = 0
+        self._waiting += len(line) + OVERHEAD
+        self._chunks.append((line, lines))
 
     # ---- the thread
 
@@ -140,7 +138,7 @@ class Writer:
         be, so that what was left out can be told though nothing follows."""
         with self._lock:
             if not self._chunks and written and self._left_out:
-                self._add(*self._with_note(b""))
+                self._add(b"")
             if not self._chunks:
                 self._running = False
                 for idle in self._idle:
@@ -161,7 +159,8 @@ class Writer:
     def _write(self, chunk: _Chunk) -> bool:
         """Write it, however long that takes. Whether it could be."""
         data, lines = chunk
-        error = self._write_all(b"\n" + data if self._torn else data)
+        pieces = _pieces(b"\n" + data if self._torn else data)
+        error = next(filter(None, map(self._write_piece, pieces)), None)
         with self._lock:
             self._waiting -= len(data)
             if error is not None:
@@ -171,19 +170,13 @@ class Writer:
                 self._why = _SLOW
         return error is None
 
-    def _write_all(self, data: bytes) -> OSError | None:
-        for piece in _pieces(data):
-            if (error := self._write_piece(piece)) is not None:
-                return error
-        return None
-
     def _write_piece(self, data: bytes) -> OSError | None:
         left = memoryview(data)
         while left:
             try:
                 written = os.write(self._fd, left)
             except BlockingIOError:  # another process has made it so
-                self._wait()
+                self._poll().poll()
             except OSError as error:
                 return error
             else:
@@ -191,17 +184,16 @@ class Writer:
                 self._torn = bool(left)
         return None
 
-    def _wait(self) -> None:
+    def _poll(self) -> Any:
         poll = _poll()
         poll.register(self._fd, select.POLLOUT)
-        poll.poll()
+        return poll
 
     # ---- without a thread
 
     def _write_what_fits(self) -> None:
         """Write what can be without waiting: a pipe that is ready takes ``AT_ONCE`` bytes."""
-        poll = _poll()
-        poll.register(self._fd, select.POLLOUT)
+        poll = self._poll()
         with suppress(OSError):
             while self._chunks and poll.poll(0):
                 data, _ = self._chunks.popleft()

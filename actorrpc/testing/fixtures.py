@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
 from actorrpc.app import App
-from actorrpc.config import Config
 from actorrpc.testing.server import Serve, Server, serve
 
 __all__ = ["actorrpc_server"]
@@ -28,16 +28,7 @@ def actorrpc_server() -> Iterator[Serve]:
     """
     with ExitStack() as servers:
 
-        def start(
-            app: App,
-            *,
-            hubs: int = 2,
-            move_every: int = 0,
-            bind: str = "127.0.0.1:0",
-            config: Config | None = None,
-        ) -> Server:
-            return servers.enter_context(
-                serve(app, hubs=hubs, move_every=move_every, bind=bind, config=config)
-            )
+        def start(app: App, **options: Any) -> Server:
+            return servers.enter_context(serve(app, **options))
 
         yield start

@@ -79,9 +79,11 @@ class Hubs:
 
     def stop(self, drain_timeout: float) -> None:
         """Stop them all, and wait for it. What holds out longer than a hub's process would live is closed."""
-        ended = [_stopped(node, drain_timeout) for node in self.nodes]
-        for each in ended:
-            each.wait()
+        ended = [Event() for _ in self.nodes]
+        for node, event in zip(self.nodes, ended, strict=True):
+            node.stop(drain_timeout, event.set)
+        for event in ended:
+            event.wait()
         self.close()
 
     def close(self) -> None:
@@ -93,10 +95,3 @@ class Hubs:
 
     def __repr__(self) -> str:
         return f"<Hubs {self.nodes!r}>"
-
-
-def _stopped(node: Node, drain_timeout: float) -> Event:
-    """Stop a hub; returns what is set when it has stopped."""
-    ended = Event()
-    node.stop(drain_timeout, ended.set)
-    return ended

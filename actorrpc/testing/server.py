@@ -14,9 +14,8 @@ from typing import Any, Protocol, TypeVar
 from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
-from actorrpc.hub.node import STOP_GRACE, Node
+from actorrpc.hub.node import STOP_GRACE
 from actorrpc.hub.runtime.grpcio import cooperate_if_patched
-from actorrpc.hub.serving.connection import Connection as Served
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.loop.timers import every
 from actorrpc.net.addresses import address_text
@@ -106,7 +105,10 @@ class Server:
     @property
     def connections(self) -> list[Connection]:
         """The connections that are open, oldest first; waits until none is on its way to another hub."""
-        found = [_describe(*each) for each in self._run(self._hubs.settled)]
+        found = [
+            Connection(each.id, each.peer, hub=node.hub, moves=each.moves, calls=len(each.calls))
+            for node, each in self._run(self._hubs.settled)
+        ]
         return sorted(found, key=lambda each: [int(part) for part in each.id.split("-")])
 
     def move(self, connection: str = "", hub: int | None = None) -> None:
@@ -194,16 +196,6 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {self.address} {'stopped' if self._stopped else 'serving'}>"
-
-
-def _describe(node: Node, connection: Served) -> Connection:
-    return Connection(
-        id=connection.id,
-        peer=connection.peer,
-        hub=node.hub,
-        moves=connection.moves,
-        calls=len(connection.calls),
-    )
 
 
 class Serve(Protocol):

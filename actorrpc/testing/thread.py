@@ -11,7 +11,8 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, TimeoutError
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import gevent
 from gevent.event import Event
@@ -81,20 +82,20 @@ class LoopThread:
 
         Raises Stuck if it is not called in time, and RuntimeError in the loop's own thread.
         """
-        answer = self._answer_to(question)
-        self._loop.run_callback_threadsafe(answer.give)
-        return self._result(answer.future, timeout)
+        return self._call(question, timeout, lambda answer: answer())
 
     def run(self, function: Callable[[], T], timeout: float) -> T:
         """As ``ask``, in a greenlet: it may wait for what happens in the loop."""
-        answer = self._answer_to(function)
-        self._loop.run_callback_threadsafe(gevent.spawn, answer.give)
-        return self._result(answer.future, timeout)
+        return self._call(function, timeout, gevent.spawn)
 
-    def _answer_to(self, question: Callable[[], T]) -> _Answer[T]:
+    def _call(
+        self, function: Callable[[], T], timeout: float, begin: Callable[[Callable[[], None]], object]
+    ) -> T:
         if get_ident() == self.ident:
             raise RuntimeError(f"{self._name} is for other threads to ask, not for handlers that it runs")
-        return _Answer(question)
+        answer: Future[T] = Future()
+        self._loop.run_callback_threadsafe(begin, partial(_answer, answer, function))
+        return self._result(answer, timeout)
 
     def _result(self, answer: Future[T], timeout: float) -> T:
         try:
@@ -118,21 +119,12 @@ class LoopThread:
         return f"<LoopThread {self._name}, {'ended' if self._ended.done() else 'running'}>"
 
 
-class _Answer(Generic[T]):
-    """What a function returned or raised in the loop's thread, for another one."""
-
-    def __init__(self, question: Callable[[], T]) -> None:
-        self._question = question
-        self.future: Future[T] = Future()
-
-    def give(self) -> None:
-        """Call it."""
-        try:
-            result = self._question()
-        except BaseException as error:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(result)
+def _answer(answer: Future[T], question: Callable[[], T]) -> None:
+    """Put into ``answer`` what a function returns or raises."""
+    try:
+        answer.set_result(question())
+    except BaseException as error:
+        answer.set_exception(error)
 
 
 def _start(function: Callable[[], None], name: str) -> Callable[[float], object]:

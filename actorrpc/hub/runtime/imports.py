@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 __all__ = ["when_imported"]
 
@@ -37,28 +38,20 @@ class _Finder(MetaPathFinder):
         others = [each for each in sys.meta_path if each is not self and hasattr(each, "find_spec")]
         spec = next(filter(None, (each.find_spec(name, path, target) for each in others)), None)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._loaded)
+            self._watch(spec.loader)
         return spec
+
+    def _watch(self, loader: Any) -> None:
+        load = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            loader.exec_module = load
+            load(module)
+            self._loaded()
+
+        loader.exec_module = exec_module
 
     def _loaded(self) -> None:
         if self in sys.meta_path:
             sys.meta_path.remove(self)
             self._then()
-
-
-class _Loader(Loader):
-    """Loads as ``loader`` does, which the module is shown as its own, and calls ``then``."""
-
-    def __init__(self, loader: Loader, then: Callable[[], None]) -> None:
-        self._loader = loader
-        self._then = then
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        self._then()

@@ -19,15 +19,27 @@ from gevent._hub_local import get_hub_if_exists
 from gevent.monkey import get_original
 from greenlet import getcurrent
 
-__all__ = ["SharedRLock", "share_logging"]
+__all__ = ["SharedRLock", "look_again", "share_logging"]
 
 _allocate_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
 
-#: A lock of the system's tells no loop that it is free: it is looked at again and again, and less often with
-#: time.
+#: Seconds until the first look, and between two looks at most.
 _FIRST_LOOK, _LAST_LOOK = 0.0005, 0.02
 
 _ENDING = object()
+
+
+def look_again(take: Callable[[], bool], timeout: float | None) -> bool:
+    """Try to take a lock of the system's, which tells no loop that it is free: again and again, and less
+    often with time."""
+    until = None if timeout is None else monotonic() + timeout
+    pause = _FIRST_LOOK
+    while until is None or monotonic() < until:
+        sleep(pause if until is None else min(pause, max(until - monotonic(), 0)))
+        if take():
+            return True
+        pause = min(pause * 2, _LAST_LOOK)
+    return False
 
 
 class SharedRLock:
@@ -68,14 +80,7 @@ class SharedRLock:
         hub = get_hub_if_exists()
         if hub is None or (hub is getcurrent() and self._thread != get_ident()):
             return bool(self._lock.acquire(True, timeout))
-        until = monotonic() + timeout if timeout >= 0 else None
-        delay = _FIRST_LOOK
-        while not self._lock.acquire(False):
-            if until is not None and monotonic() >= until:
-                return False
-            sleep(delay)
-            delay = min(delay * 2, _LAST_LOOK)
-        return True
+        return look_again(lambda: self._lock.acquire(False), timeout if timeout >= 0 else None)
 
     def __enter__(self) -> bool:
         return self.acquire()

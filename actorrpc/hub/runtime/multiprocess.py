@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 
-from gevent import sleep
 from gevent.socket import wait_read, wait_write
+
+from actorrpc.hub.runtime.locks import look_again
 
 __all__ = ["cooperate"]
 
 #: What a pipe or socket that can be written to takes without blocking (pipe(7)).
 _PIPE_BUF = 4096
-#: A semaphore shows nobody when it is free: it is looked at again and again, and less often with time.
-_FIRST_LOOK, _LAST_LOOK = 0.0005, 0.02
 
 
 def cooperate() -> None:
@@ -44,29 +42,19 @@ def cooperate() -> None:
 
     def make(self: Any) -> None:
         make_methods(self)
-        self.acquire = _Acquire(self._semlock.acquire)
+        self.acquire = _acquire_by(self._semlock.acquire)
 
     lock._make_methods = make
     lock.__enter__ = lambda self: self.acquire()
 
 
-class _Acquire:
+def _acquire_by(take: Callable[[bool], bool]) -> Callable[..., bool]:
     """``acquire`` of one semaphore or lock."""
 
-    def __init__(self, acquire: Callable[[bool], bool]) -> None:
-        self._acquire = acquire
+    def acquire(block: bool = True, timeout: float | None = None) -> bool:
+        return take(False) or (block and look_again(lambda: take(False), timeout))
 
-    def __call__(self, block: bool = True, timeout: float | None = None) -> bool:
-        if (taken := self._acquire(False)) or not block:
-            return taken
-        until = None if timeout is None else monotonic() + timeout
-        pause = _FIRST_LOOK
-        while until is None or monotonic() < until:
-            sleep(pause if until is None else min(pause, max(until - monotonic(), 0)))
-            if self._acquire(False):
-                return True
-            pause = min(pause * 2, _LAST_LOOK)
-        return False
+    return acquire
 
 
 def _read(fd: int, size: int) -> bytes:
