@@ -50,23 +50,6 @@ class FakeOccupancy:
     def left_alone(self) -> None:
         self._heard.append("left alone")
 
-    def listen(self, sock: socket.socket, queue: int, *, spread: bool) -> None:
-        self._heard.append(("listen", queue, spread) if spread or queue != 2 else "listen")
-        sock.close()
-
-    def unlisten(self, queue: int) -> None:
-        self._heard.append(("unlisten", queue))
-
-
-class FakeMover:
-    """Refuses each move."""
-
-    def move(
-        self, connection_id: str, target: int, done: Callable[[MoveResult], None], *, by_policy: bool
-    ) -> None:
-        who = "a policy" if by_policy else "a person"
-        done(MoveResult(outcome=MoveResult.ABORTED, why=f"{connection_id} not to {target} for {who}"))
-
 
 class FakeReception:
     """Closes what it is to listen on."""
