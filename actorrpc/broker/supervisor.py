@@ -198,7 +198,7 @@ class Supervisor:
             log.error("cannot start hub %d: %s", hub.id, error, extra=about(hub.id))
             self._start_later(hub)
             return
-        acceptor, listener = self._queues.start(hub.id)
+        acceptor, queue = self._queues.start(hub.id)
         patience = self.config.start_timeout
         start = control_pb2.Start(
             hub=hub.id,
@@ -211,7 +211,7 @@ class Supervisor:
         )
         process = hub.process
         try:
-            process.send(control_pb2.ToHub(start=start), listener)
+            process.send(control_pb2.ToHub(start=start), queue)
         except OSError as error:  # out of descriptors, to keep one for later
             log.error("hub %d cannot be told to start: %s", hub.id, error, extra=about(hub.id))
             process.kill()

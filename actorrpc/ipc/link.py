@@ -89,7 +89,7 @@ class Link(Generic[Inbound]):
         self._max_sent = max_frame if max_sent is None else max_sent
         self._on_taken = on_taken
         self._frames = FrameReader(max_frame)
-        self._queue: deque[_Outgoing] = deque()
+        self._outgoing: deque[_Outgoing] = deque()
         self._unsent = 0
         self._closed = False
         self._spares = Spares()
@@ -125,7 +125,7 @@ class Link(Generic[Inbound]):
         if self._closed or self._deaf:
             return False
         try:
-            taken = 0 if self._queue else self._write(data, fds)
+            taken = 0 if self._outgoing else self._write(data, fds)
         except ConnectionError:
             self._go_deaf()
             return False
@@ -168,7 +168,7 @@ class Link(Generic[Inbound]):
         """All that it has, for a child, which may keep none of them."""
         if self._closed:
             return []
-        queued = [fd for frame in self._queue for fd in frame.fds]
+        queued = [fd for frame in self._outgoing for fd in frame.fds]
         return [self._fd, *queued, *self._spares.descriptors, *self._frames.descriptors]
 
     def _read(self) -> bool:
@@ -224,9 +224,9 @@ class Link(Generic[Inbound]):
             log.exception("%r: error while handling its end", self)
 
     def _enqueue(self, frame: _Outgoing) -> None:
-        if not self._queue and not self._pause:
+        if not self._outgoing and not self._pause:
             self._writer.start(self._on_writable)
-        self._queue.append(frame)
+        self._outgoing.append(frame)
         self._unsent += len(frame.rest)
 
     def _write(self, data: memoryview, fds: Sequence[int]) -> int:
@@ -249,8 +249,8 @@ class Link(Generic[Inbound]):
     def _on_writable(self) -> None:
         budget = _PORTION
         try:
-            while self._queue and budget > 0:
-                taken = self._write(self._queue[0].rest, self._queue[0].fds)
+            while self._outgoing and budget > 0:
+                taken = self._write(self._outgoing[0].rest, self._outgoing[0].fds)
                 if not taken:
                     break
                 budget -= taken
@@ -260,7 +260,7 @@ class Link(Generic[Inbound]):
             if not isinstance(error, ConnectionError):
                 log.error("%r cannot write: %s", self, error)
             self._go_deaf()
-        if not self._closed and (self._pause or not self._queue):
+        if not self._closed and (self._pause or not self._outgoing):
             self._writer.stop()
 
     def _resume(self) -> None:
@@ -269,13 +269,13 @@ class Link(Generic[Inbound]):
 
     def _advance(self, taken: int) -> None:
         """Count what the kernel took of the first frame."""
-        first = self._queue[0]
+        first = self._outgoing[0]
         first.release()
         first.rest = first.rest[taken:]
         self._unsent -= taken
         if first.rest:
             return
-        self._queue.popleft()
+        self._outgoing.popleft()
         _run(first.then)
 
     def _go_deaf(self) -> None:
@@ -286,9 +286,9 @@ class Link(Generic[Inbound]):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def _drop_unsent(self) -> None:
-        for frame in self._queue:
+        for frame in self._outgoing:
             frame.release()
-        self._queue.clear()
+        self._outgoing.clear()
         self._unsent = 0
         self._writer.stop()
         if self._pause:
@@ -297,7 +297,9 @@ class Link(Generic[Inbound]):
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "ending" if self._deaf else "open"
-        return f"<Link {state} fd={self._fd} for {self._inbound.__name__}: {len(self._queue)} frames unsent>"
+        return (
+            f"<Link {state} fd={self._fd} for {self._inbound.__name__}: {len(self._outgoing)} frames unsent>"
+        )
 
 
 def _received(ancillary: list[tuple[int, int, bytes]]) -> array[int]:

@@ -256,7 +256,7 @@ class Passing:
         neighbour.gives = occupancy.gives
         room = occupancy.room if occupancy.HasField("room") else None
         was_open = neighbour.estimate.open
-        neighbour.estimate.report(occupancy.connections, occupancy.busy, room)
+        neighbour.estimate.hear(occupancy.connections, occupancy.busy, room)
         neighbour.estimate.stopping = occupancy.stopping
         neighbour.check(self._ticks)
         # Not each time: it would be a look at all neighbours for a word of each of them.
