@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any
 
 import gevent
@@ -71,9 +70,7 @@ class Rebalancer:
     def __enter__(self) -> Rebalancer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._greenlet is not None:
             self._greenlet.kill()
 
@@ -154,7 +151,8 @@ class Rebalancer:
         news, self._news = self._news, []
         try:
             for past in news:
-                if past.move is self._ours(past):
+                known = self._history.in_flight.get(past.move.connection)
+                if known is not None and known.move is past.move:
                     ended = past.ended or past.began
                     self._history.ended(past.move.connection, ended, past.aborted, past.of_connection)
                 else:
@@ -162,11 +160,6 @@ class Rebalancer:
         except Exception as error:
             self._history = History()
             self._complain("has changed its history, and gets a new one", error=error)
-
-    def _ours(self, past: Past) -> Move | None:
-        """The move of this connection that the history knows to be under way."""
-        known = self._history.in_flight.get(past.move.connection)
-        return None if known is None else known.move
 
     def _plan(self) -> tuple[list[Move], list[Stay]]:
         """Ask the policy, and begin its moves. Returns those, and what it lets stay.

@@ -6,7 +6,6 @@ import json
 import logging
 import socket
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import gevent
@@ -200,9 +199,7 @@ class Admin:
     def __enter__(self) -> Admin:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for resource in (self._accept_watcher, self._pause, self._socket):
             if resource is not None:
                 resource.close()

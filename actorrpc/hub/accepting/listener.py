@@ -66,11 +66,6 @@ class Listener:
         self._watcher.start(self._on_readable)
 
     @property
-    def address(self) -> str:
-        """Where it listens, such as ``127.0.0.1:50051``."""
-        return address_text(self._sock.getsockname())
-
-    @property
     def resting(self) -> bool:
         """Whether nobody is accepted for now."""
         return not self._watcher.active
@@ -183,4 +178,4 @@ class Listener:
         self._crowded = True
 
     def __repr__(self) -> str:
-        return f"<Listener {self.address}{'' if self._watcher.active else ', full'}>"
+        return f"<Listener {address_text(self._sock.getsockname())}{', full' * self.resting}>"

@@ -49,6 +49,3 @@ class QueueAge:
     def waited(self, now: float) -> float:
         """For how long the oldest has been there at least; 0 if that is not known."""
         return next((now - seen for seen, come in self._looks if come > self._taken), 0.0)
-
-    def __repr__(self) -> str:
-        return f"<QueueAge {self._come - self._taken} wait, {len(self._looks)} looks>"

@@ -127,6 +127,3 @@ class Refusal:
         if self._timer is not None:
             self._timer.close()
             self._timer = None
-
-    def __repr__(self) -> str:
-        return f"<Refusal of {self._peer}{', closing' if self._closing else ''}>"
