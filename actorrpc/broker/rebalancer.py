@@ -74,8 +74,6 @@ class Rebalancer:
         if self._greenlet is not None:
             self._greenlet.kill()
 
-    # ---- what users ask
-
     def pause(self) -> str:
         self.paused = True
         return "paused: no moves are begun until `actorrpc rebalance resume`"
@@ -110,8 +108,6 @@ class Rebalancer:
             "plan_ms": round(self._plan_ms, 3),
         }
 
-    # ---- what the hubs say
-
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         """A handoff has ended, whoever asked for it."""
         move = Move(moved.connection, process.hub, moved.target, BY_OTHERS)
@@ -124,8 +120,6 @@ class Rebalancer:
             self._news.append(Past(move, began, now, moved.aborted, moved.of_connection))
         if self._recorder is not None:
             self._recorder.moved(moved.connection, process.hub, moved.target, moved.aborted)
-
-    # ---- the loop
 
     def _run(self) -> None:
         while True:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from actorrpc.broker.hub_process import HubProcess
-from actorrpc.pb.control_pb2 import Load, SharedConnections
+from actorrpc.pb.control_pb2 import Load
 
 __all__ = ["Hub", "restart_delay"]
 
@@ -20,16 +20,6 @@ def restart_delay(quick_deaths: int) -> float:
     if quick_deaths == 0:
         return 0.0
     return float(min(FIRST_DELAY * 2 ** min(quick_deaths - 1, 30), LONGEST_DELAY))
-
-
-def _shared(seen: SharedConnections) -> dict[str, Any]:
-    """What this process has seen of connections that several clients seem to share."""
-    return {
-        "connections": seen.connections,
-        "calls": seen.calls,
-        "refused": seen.refused,
-        "first": seen.first,
-    }
 
 
 class Hub:
@@ -70,7 +60,10 @@ class Hub:
             "runnable": load.runnable,
             "memory": load.memory,
             "unsent_bytes": load.unsent_bytes,
-            "shared": _shared(load.shared),
+            # What it has seen of connections that several clients seem to share.
+            "shared": {
+                key: getattr(load.shared, key) for key in ("connections", "calls", "refused", "first")
+            },
         }
 
     def __repr__(self) -> str:

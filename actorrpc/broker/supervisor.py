@@ -97,7 +97,9 @@ class Supervisor:
         try:
             for hub in self._hubs:
                 self._start(hub)
-            self._until(lambda: self._stopping or self._all_ready())
+            self._until(
+                lambda: self._stopping or all(hub.process and hub.process.ready for hub in self._hubs)
+            )
             if not self._stopping:
                 self.members.join(self.processes)
                 self.members.wait_until_told()
@@ -234,9 +236,6 @@ class Supervisor:
         delay = hub.next_start()
         log.info("hub %d starts again in %.1f s", hub.id, delay, extra=about(hub.id))
         after(delay, self._events.put, partial(self._start, hub))
-
-    def _all_ready(self) -> bool:
-        return all(hub.process and hub.process.ready for hub in self._hubs)
 
     def _stop_all(self) -> None:
         self._stopping = True
