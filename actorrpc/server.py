@@ -21,7 +21,7 @@ from actorrpc.hub.runtime import grpcio
 from actorrpc.hub_values import enter, leave
 from actorrpc.loop.timers import every
 from actorrpc.net.addresses import address_text
-from actorrpc.net.listening import open_listeners
+from actorrpc.net.listening import open_queues
 
 __all__ = ["Server", "serve"]
 
@@ -52,7 +52,7 @@ class Server:
         self._sockets = ExitStack()
         self._stopped = Event()
         try:
-            (sock,) = self._sockets.enter_context(open_listeners(bind, 1))
+            (sock,) = self._sockets.enter_context(open_queues(bind, 1))
         except BaseException:
             self._node.close()
             raise

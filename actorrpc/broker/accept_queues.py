@@ -38,24 +38,24 @@ def holders(queues: int, able: Collection[int], before: Mapping[int, int]) -> di
     for queue in range(queues):
         if queue not in held and (hub := before.get(queue)) in able and hub is not None:
             held[queue] = hub
-    burden = Counter(held.values())
+    counts = Counter(held.values())
     for queue in range(queues):
         if queue not in held:
-            hub = min(able, key=lambda hub: (burden[hub], hub))
+            hub = min(able, key=lambda hub: (counts[hub], hub))
             held[queue] = hub
-            burden[hub] += 1
+            counts[hub] += 1
     return held
 
 
 class Queues:
     """The listening sockets, and the processes that accept from them. The broker keeps a dup of each."""
 
-    def __init__(self, listeners: Sequence[socket.socket], hubs: int, accept: str) -> None:
+    def __init__(self, sockets: Sequence[socket.socket], hubs: int, accept: str) -> None:
         self.accept = accept
         self.hubs = hubs
         #: What all listen on.
-        self.address = address_text(listeners[0].getsockname())
-        self._listeners = listeners
+        self.address = address_text(sockets[0].getsockname())
+        self._sockets = sockets
         self._acceptor = accept == "acceptor"
         #: By queue. With a queue for each hub, a process that has its own was given it at its start.
         self._holders: dict[int, HubProcess] = {}
@@ -65,7 +65,7 @@ class Queues:
 
     def start(self, hub: int) -> tuple[bool, int]:
         """What a hub's process is started with: whether one accepts for all, and a listening socket."""
-        return self._acceptor, self._listeners[0 if self._acceptor else hub].fileno()
+        return self._acceptor, self._sockets[0 if self._acceptor else hub].fileno()
 
     def assign(self, processes: Iterable[HubProcess]) -> None:
         """See to it that somebody who can accepts from each queue. Never blocks.
@@ -75,7 +75,7 @@ class Queues:
         """
         able = {process.hub: process for process in processes if _can_accept(process)}
         before = {queue: process.hub for queue, process in self._holders.items()}
-        for queue, hub in holders(len(self._listeners), able, before).items():
+        for queue, hub in holders(len(self._sockets), able, before).items():
             holder = self._holders.get(queue)
             if hub in able and able[hub] is not holder:
                 self._hand_over(queue, holder, able[hub])
@@ -106,7 +106,7 @@ class Queues:
         if anew:  # before it is sent: ``then`` may be called at once
             lent.append(process)
         try:
-            if process.send(listen, self._listeners[queue].fileno(), then):
+            if process.send(listen, self._sockets[queue].fileno(), then):
                 log.info("hub %d accepts from queue %d", process.hub, queue, extra=about(queue))
                 return True
         except OSError as error:  # out of descriptors, to keep one for later
@@ -126,9 +126,9 @@ class Queues:
 
     def close(self) -> None:
         """Assign no queue any more. The kernel refuses connections, once the hubs have closed theirs, too."""
-        for listener in self._listeners:
-            listener.close()
-        self._listeners = ()
+        for sock in self._sockets:
+            sock.close()
+        self._sockets = ()
 
     def __repr__(self) -> str:
         held = {queue: process.hub for queue, process in self._holders.items()}

@@ -85,13 +85,11 @@ def _row(hub: int, connection: control_pb2.Connection) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a wish to move a connection. ``unknown``: no hub has it; ``missing``: none that answers
-    has it."""
+    """What became of a wish to move a connection. ``unknown``: no hub has it."""
 
     moved: bool
     text: str
     unknown: bool = False
-    missing: bool = False
 
 
 def move(
@@ -171,8 +169,9 @@ def judge(answers: Mapping[int, MoveResult | None], connection: str, target: int
             return _verdict(hub, answer, connection, target)
     silent = ", ".join(str(hub) for hub, answer in answers.items() if answer is None)
     if silent:
-        text = f"{connection} is not on any hub that answers, and hub {silent} does not answer"
-        return Verdict(False, text, missing=True)
+        return Verdict(
+            False, f"{connection} is not on any hub that answers, and hub {silent} does not answer"
+        )
     return Verdict(False, f"no such connection: {connection}", unknown=True)
 
 

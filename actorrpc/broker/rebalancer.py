@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any
 
 import gevent
@@ -71,13 +70,9 @@ class Rebalancer:
     def __enter__(self) -> Rebalancer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._greenlet is not None:
             self._greenlet.kill()
-
-    # ---- what users ask
 
     def pause(self) -> str:
         self.paused = True
@@ -113,8 +108,6 @@ class Rebalancer:
             "plan_ms": round(self._plan_ms, 3),
         }
 
-    # ---- what the hubs say
-
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         """A handoff has ended, whoever asked for it."""
         move = Move(moved.connection, process.hub, moved.target, BY_OTHERS)
@@ -127,8 +120,6 @@ class Rebalancer:
             self._news.append(Past(move, began, now, moved.aborted, moved.of_connection))
         if self._recorder is not None:
             self._recorder.moved(moved.connection, process.hub, moved.target, moved.aborted)
-
-    # ---- the loop
 
     def _run(self) -> None:
         while True:
@@ -154,7 +145,8 @@ class Rebalancer:
         news, self._news = self._news, []
         try:
             for past in news:
-                if past.move is self._ours(past):
+                known = self._history.in_flight.get(past.move.connection)
+                if known is not None and known.move is past.move:
                     ended = past.ended or past.began
                     self._history.ended(past.move.connection, ended, past.aborted, past.of_connection)
                 else:
@@ -162,11 +154,6 @@ class Rebalancer:
         except Exception as error:
             self._history = History()
             self._complain("has changed its history, and gets a new one", error=error)
-
-    def _ours(self, past: Past) -> Move | None:
-        """The move of this connection that the history knows to be under way."""
-        known = self._history.in_flight.get(past.move.connection)
-        return None if known is None else known.move
 
     def _plan(self) -> tuple[list[Move], list[Stay]]:
         """Ask the policy, and begin its moves. Returns those, and what it lets stay.

@@ -19,7 +19,6 @@ import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 
 from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, serves
@@ -235,9 +234,7 @@ class Claim:
     def __enter__(self) -> Claim:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import users_code
 from actorrpc.loop.descriptors import raise_limit
-from actorrpc.net.listening import open_listeners
+from actorrpc.net.listening import open_queues
 
 __all__ = ["serve", "usable_cores"]
 
@@ -62,9 +62,9 @@ def serve(
     rebalancer = Rebalancer(policy, make_policy(policy), config)
     with Admin() as admin, RuntimeDir(runtime_dir).claim() as claim:
         claim.announce(config.drain_timeout)
-        sockets = count if accept == "reuseport" else 1
-        with open_listeners(bind, sockets) as listeners, recording_to(record) as recorder:
-            queues = Queues(listeners, count, accept)
+        number = count if accept == "reuseport" else 1
+        with open_queues(bind, number) as sockets, recording_to(record) as recorder:
+            queues = Queues(sockets, count, accept)
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
             admin.serve(claim.open_socket(), supervisor, rebalancer)
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from actorrpc.broker.hub_process import HubProcess
-from actorrpc.pb.control_pb2 import SharedConnections
+from actorrpc.pb.control_pb2 import Load
 
 __all__ = ["Hub", "restart_delay"]
 
@@ -20,16 +20,6 @@ def restart_delay(quick_deaths: int) -> float:
     if quick_deaths == 0:
         return 0.0
     return float(min(FIRST_DELAY * 2 ** min(quick_deaths - 1, 30), LONGEST_DELAY))
-
-
-def _shared(seen: SharedConnections) -> dict[str, Any]:
-    """What this process has seen of connections that several clients seem to share."""
-    return {
-        "connections": seen.connections,
-        "calls": seen.calls,
-        "refused": seen.refused,
-        "first": seen.first,
-    }
 
 
 class Hub:
@@ -56,21 +46,24 @@ class Hub:
 
     def row(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``. Without a process the pid is null."""
-        process = self.process
+        load = self.process.load if self.process else Load()
         return {
             "id": self.id,
-            "pid": process.pid if process else None,
+            "pid": self.process.pid if self.process else None,
             "generation": self.generation,
             "state": self.state,
-            "connections": process.load.connections if process else 0,
-            "cpu": round(process.load.cpu, 4) if process else 0.0,
-            "lag_ms": round(process.load.lag_ms, 3) if process else 0.0,
-            "busy": round(process.load.busy, 4) if process else 0.0,
-            "lag_p99_ms": round(process.load.lag_p99_ms, 3) if process else 0.0,
-            "runnable": process.load.runnable if process else 0,
-            "memory": process.load.memory if process else 0,
-            "unsent_bytes": process.load.unsent_bytes if process else 0,
-            "shared": _shared(process.load.shared if process else SharedConnections()),
+            "connections": load.connections,
+            "cpu": round(load.cpu, 4),
+            "lag_ms": round(load.lag_ms, 3),
+            "busy": round(load.busy, 4),
+            "lag_p99_ms": round(load.lag_p99_ms, 3),
+            "runnable": load.runnable,
+            "memory": load.memory,
+            "unsent_bytes": load.unsent_bytes,
+            # What it has seen of connections that several clients seem to share.
+            "shared": {
+                key: getattr(load.shared, key) for key in ("connections", "calls", "refused", "first")
+            },
         }
 
     def __repr__(self) -> str:

@@ -97,7 +97,9 @@ class Supervisor:
         try:
             for hub in self._hubs:
                 self._start(hub)
-            self._until(lambda: self._stopping or self._all_ready())
+            self._until(
+                lambda: self._stopping or all(hub.process and hub.process.ready for hub in self._hubs)
+            )
             if not self._stopping:
                 self.members.join(self.processes)
                 self.members.wait_until_told()
@@ -198,7 +200,7 @@ class Supervisor:
             log.error("cannot start hub %d: %s", hub.id, error, extra=about(hub.id))
             self._start_later(hub)
             return
-        acceptor, listener = self._queues.start(hub.id)
+        acceptor, queue = self._queues.start(hub.id)
         patience = self.config.start_timeout
         start = control_pb2.Start(
             hub=hub.id,
@@ -211,7 +213,7 @@ class Supervisor:
         )
         process = hub.process
         try:
-            process.send(control_pb2.ToHub(start=start), listener)
+            process.send(control_pb2.ToHub(start=start), queue)
         except OSError as error:  # out of descriptors, to keep one for later
             log.error("hub %d cannot be told to start: %s", hub.id, error, extra=about(hub.id))
             process.kill()
@@ -234,9 +236,6 @@ class Supervisor:
         delay = hub.next_start()
         log.info("hub %d starts again in %.1f s", hub.id, delay, extra=about(hub.id))
         after(delay, self._events.put, partial(self._start, hub))
-
-    def _all_ready(self) -> bool:
-        return all(hub.process and hub.process.ready for hub in self._hubs)
 
     def _stop_all(self) -> None:
         self._stopping = True

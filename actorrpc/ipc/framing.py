@@ -3,7 +3,7 @@
 A frame is the length of its payload (4 bytes, big endian), the number of its file descriptors (1 byte),
 and the payload, a serialized Protobuf message. The descriptors travel by SCM_RIGHTS with the frame's first
 byte. Linux keeps their order, but a read may return bytes of several frames, or part of one; so the reader
-keeps a queue of descriptors, and each frame takes its number from it.
+keeps descriptors in their order, and each frame takes its number of them.
 
 Does no I/O, and imports no gevent: the command line asks the broker with it, and must start quickly.
 """
@@ -26,7 +26,7 @@ MAX_FRAME = 128 * 1024 * 1024
 MAX_FDS = 253
 
 _HEADER = struct.Struct(">IB")
-# Stands in the queue of descriptors for those that this process had no room for.
+# Stands among the descriptors for those that this process had no room for.
 _LOST = -1
 
 

@@ -89,9 +89,10 @@ class Link(Generic[Inbound]):
         self._max_sent = max_frame if max_sent is None else max_sent
         self._on_taken = on_taken
         self._frames = FrameReader(max_frame)
-        self._queue: deque[_Outgoing] = deque()
-        self._unsent = 0
-        self._closed = False
+        self._outgoing: deque[_Outgoing] = deque()
+        #: Bytes that wait for the kernel to take them.
+        self.unsent = 0
+        self.closed = False
         self._spares = Spares()
         # The other side takes nothing more; what it said before may still have to be read.
         self._deaf = False
@@ -101,15 +102,6 @@ class Link(Generic[Inbound]):
         self._pause: Any = None
         self._reader.start(self._read)
         hold(self)
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that wait for the kernel to take them."""
-        return self._unsent
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
 
     def send(self, message: Message, fds: Sequence[int] = (), then: Callable[[], None] | None = None) -> bool:
         """Send one frame, now as far as the kernel takes it, the rest from the loop. Never blocks.
@@ -122,10 +114,10 @@ class Link(Generic[Inbound]):
         then nothing has been sent.
         """
         data = memoryview(encode(message, len(fds), self._max_sent))
-        if self._closed or self._deaf:
+        if self.closed or self._deaf:
             return False
         try:
-            taken = 0 if self._queue else self._write(data, fds)
+            taken = 0 if self._outgoing else self._write(data, fds)
         except ConnectionError:
             self._go_deaf()
             return False
@@ -148,14 +140,14 @@ class Link(Generic[Inbound]):
 
     def drain(self) -> None:
         """Deliver at once what has already arrived; for when the process at the other end has died."""
-        while not self._closed and self._read():
+        while not self.closed and self._read():
             pass
 
     def close(self) -> None:
         """End the link. What waits to be sent is dropped; ``on_close`` is not called."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         self._drop_unsent()
         self._reader.stop()
         self._reader.close()
@@ -166,9 +158,9 @@ class Link(Generic[Inbound]):
 
     def descriptors(self) -> list[int]:
         """All that it has, for a child, which may keep none of them."""
-        if self._closed:
+        if self.closed:
             return []
-        queued = [fd for frame in self._queue for fd in frame.fds]
+        queued = [fd for frame in self._outgoing for fd in frame.fds]
         return [self._fd, *queued, *self._spares.descriptors, *self._frames.descriptors]
 
     def _read(self) -> bool:
@@ -196,7 +188,7 @@ class Link(Generic[Inbound]):
     def _deliver(self) -> None:
         try:
             # A callback may close the link; then the rest is nobody's.
-            while not self._closed and (frame := self._frames.next_frame()):
+            while not self.closed and (frame := self._frames.next_frame()):
                 self._deliver_one(*frame)
         except BrokenFrame as error:
             log.error("%r broke: %s", self, error)
@@ -215,7 +207,7 @@ class Link(Generic[Inbound]):
             log.exception("%r: error while handling a message", self)
 
     def _end(self) -> None:
-        if self._closed:
+        if self.closed:
             return
         self.close()
         try:
@@ -224,10 +216,10 @@ class Link(Generic[Inbound]):
             log.exception("%r: error while handling its end", self)
 
     def _enqueue(self, frame: _Outgoing) -> None:
-        if not self._queue and not self._pause:
+        if not self._outgoing and not self._pause:
             self._writer.start(self._on_writable)
-        self._queue.append(frame)
-        self._unsent += len(frame.rest)
+        self._outgoing.append(frame)
+        self.unsent += len(frame.rest)
 
     def _write(self, data: memoryview, fds: Sequence[int]) -> int:
         """Return how many bytes the kernel took, 0 for not now; the descriptors go with the first byte."""
@@ -249,8 +241,8 @@ class Link(Generic[Inbound]):
     def _on_writable(self) -> None:
         budget = _PORTION
         try:
-            while self._queue and budget > 0:
-                taken = self._write(self._queue[0].rest, self._queue[0].fds)
+            while self._outgoing and budget > 0:
+                taken = self._write(self._outgoing[0].rest, self._outgoing[0].fds)
                 if not taken:
                     break
                 budget -= taken
@@ -260,7 +252,7 @@ class Link(Generic[Inbound]):
             if not isinstance(error, ConnectionError):
                 log.error("%r cannot write: %s", self, error)
             self._go_deaf()
-        if not self._closed and (self._pause or not self._queue):
+        if not self.closed and (self._pause or not self._outgoing):
             self._writer.stop()
 
     def _resume(self) -> None:
@@ -269,13 +261,13 @@ class Link(Generic[Inbound]):
 
     def _advance(self, taken: int) -> None:
         """Count what the kernel took of the first frame."""
-        first = self._queue[0]
+        first = self._outgoing[0]
         first.release()
         first.rest = first.rest[taken:]
-        self._unsent -= taken
+        self.unsent -= taken
         if first.rest:
             return
-        self._queue.popleft()
+        self._outgoing.popleft()
         _run(first.then)
 
     def _go_deaf(self) -> None:
@@ -286,18 +278,20 @@ class Link(Generic[Inbound]):
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def _drop_unsent(self) -> None:
-        for frame in self._queue:
+        for frame in self._outgoing:
             frame.release()
-        self._queue.clear()
-        self._unsent = 0
+        self._outgoing.clear()
+        self.unsent = 0
         self._writer.stop()
         if self._pause:
             self._pause.stop()
             self._pause = None
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "ending" if self._deaf else "open"
-        return f"<Link {state} fd={self._fd} for {self._inbound.__name__}: {len(self._queue)} frames unsent>"
+        state = "closed" if self.closed else "ending" if self._deaf else "open"
+        return (
+            f"<Link {state} fd={self._fd} for {self._inbound.__name__}: {len(self._outgoing)} frames unsent>"
+        )
 
 
 def _received(ancillary: list[tuple[int, int, bytes]]) -> array[int]:

@@ -60,6 +60,3 @@ class Linger:
             self._close()
         else:
             self._wait()
-
-    def __repr__(self) -> str:
-        return f"<Linger for {self._left} bytes>"

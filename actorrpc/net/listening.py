@@ -14,13 +14,13 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import serves
 from actorrpc.net.addresses import parse_address
 
-__all__ = ["BACKLOG", "open_listeners"]
+__all__ = ["BACKLOG", "open_queues"]
 
 BACKLOG = 4096
 
 
 @contextmanager
-def open_listeners(bind: str, count: int) -> Iterator[list[socket.socket]]:
+def open_queues(bind: str, count: int) -> Iterator[list[socket.socket]]:
     """Listen ``count`` times on one address, until the block ends. Port 0: one free port for all.
 
     Raises ConfigError if the address cannot be used, or is in use by anybody.

@@ -19,7 +19,7 @@ from actorrpc.hub.runtime.grpcio import cooperate_if_patched
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.loop.timers import every
 from actorrpc.net.addresses import address_text
-from actorrpc.net.listening import open_listeners
+from actorrpc.net.listening import open_queues
 from actorrpc.pb.control_pb2 import MoveResult
 from actorrpc.server import SETTLE
 from actorrpc.testing.hubs import Hubs
@@ -76,7 +76,7 @@ class Server:
 
     def _listen(self, bind: str) -> None:
         try:
-            (sock,) = self._sockets.enter_context(open_listeners(bind, 1))
+            (sock,) = self._sockets.enter_context(open_queues(bind, 1))
         except BaseException:
             self._hubs.close()
             raise

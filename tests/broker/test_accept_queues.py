@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorrpc.broker.accept_queues import Queues, holders
-from actorrpc.net.listening import open_listeners
+from actorrpc.net.listening import open_queues
 from actorrpc.pb.control_pb2 import Load, ToHub
 
 
@@ -86,7 +86,7 @@ class FakeProcess:
 
 @pytest.fixture(params=["reuseport", "acceptor"])
 def queues(request: pytest.FixtureRequest) -> Iterator[Queues]:
-    with open_listeners("127.0.0.1:0", 3 if request.param == "reuseport" else 1) as listeners:
+    with open_queues("127.0.0.1:0", 3 if request.param == "reuseport" else 1) as listeners:
         yield Queues(listeners, 3, request.param)
 
 
@@ -145,7 +145,7 @@ def test_a_queue_that_cannot_be_given_stays_where_it_is(queues: Queues) -> None:
 
 
 def test_the_old_holder_lets_go_when_the_new_one_has_been_told() -> None:
-    with open_listeners("127.0.0.1:0", 1) as listeners:
+    with open_queues("127.0.0.1:0", 1) as listeners:
         queues = Queues(listeners, 2, "acceptor")
         zero, first = FakeProcess(0), FakeProcess(1)
         assign(queues, zero, first)
@@ -157,7 +157,7 @@ def test_the_old_holder_lets_go_when_the_new_one_has_been_told() -> None:
 
 
 def test_a_holder_that_has_the_queue_back_keeps_it_when_the_other_one_reads_late() -> None:
-    with open_listeners("127.0.0.1:0", 1) as listeners:
+    with open_queues("127.0.0.1:0", 1) as listeners:
         queues = Queues(listeners, 2, "acceptor")
         zero, first = FakeProcess(0), FakeProcess(1)
         assign(queues, zero, first)
@@ -184,7 +184,7 @@ def test_a_hub_without_descriptors_is_helped(queues: Queues) -> None:
 
 def test_a_holder_that_dies_before_it_has_heard_leaves_one_holder() -> None:
     """The one before it has not been told to let go yet."""
-    with open_listeners("127.0.0.1:0", 1) as listeners:
+    with open_queues("127.0.0.1:0", 1) as listeners:
         queues = Queues(listeners, 3, "acceptor")
         zero, first, second = (FakeProcess(hub) for hub in range(3))
         assign(queues, zero, first, second)
@@ -268,7 +268,7 @@ class Pool:
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(steps=STEPS)
 def test_each_queue_has_one_hub_in_the_end(accept: str, steps: list[tuple[str, int, str]]) -> None:
-    with open_listeners("127.0.0.1:0", 3 if accept == "reuseport" else 1) as listeners:
+    with open_queues("127.0.0.1:0", 3 if accept == "reuseport" else 1) as listeners:
         pool = Pool(Queues(listeners, 3, accept))
         pool.assign()
         for step in steps:

@@ -14,7 +14,7 @@ from actorrpc.pb.control_pb2 import Connection, Connections, MoveResult, ToHub
 
 UNKNOWN = MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION)
 MOVED = MoveResult(outcome=MoveResult.MOVED)
-MISSING = Verdict(False, "0-1-7 is not on any hub that answers, and hub 0 does not answer", missing=True)
+MISSING = Verdict(False, "0-1-7 is not on any hub that answers, and hub 0 does not answer")
 
 
 def aborted(why: str) -> MoveResult:

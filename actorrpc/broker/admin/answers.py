@@ -6,7 +6,6 @@ import json
 import logging
 import socket
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import gevent
@@ -92,32 +91,32 @@ class Admin:
     def __init__(self) -> None:
         self._supervisor: Supervisor
         self._rebalancer: Rebalancer
-        self._listener: socket.socket | None = None
+        self._socket: socket.socket | None = None
         self._accept_watcher: Any = None
         self._pause: Any = None
         #: The oldest first.
         self._callers: dict[_Caller, None] = {}
         self._stoppers: list[_Caller] = []
 
-    def serve(self, listener: socket.socket, supervisor: Supervisor, rebalancer: Rebalancer) -> None:
-        """Begin to answer. The listener is closed at the end of the block."""
+    def serve(self, sock: socket.socket, supervisor: Supervisor, rebalancer: Rebalancer) -> None:
+        """Begin to answer. The listening socket is closed at the end of the block."""
         self._supervisor = supervisor
         self._rebalancer = rebalancer
-        self._listener = listener
-        listener.setblocking(False)
-        self._accept_watcher = get_hub().loop.io(listener.fileno(), 1)
+        self._socket = sock
+        sock.setblocking(False)
+        self._accept_watcher = get_hub().loop.io(sock.fileno(), 1)
         self._accept()
 
     def _accept(self) -> None:
         self._accept_watcher.start(self._on_connection)
 
     def _on_connection(self) -> None:
-        assert self._listener is not None
+        assert self._socket is not None
         if not self._make_room():
             self._accept_watcher.stop()  # until one of them has been answered
             return
         try:
-            sock, _ = self._listener.accept()
+            sock, _ = self._socket.accept()
             self._callers[_Caller(sock, self._on_request, self._forget)] = None
         except Exception as error:  # out of descriptors, say; gevent would stop the watcher for good
             log.warning("cannot accept a command line: %s", error)
@@ -200,10 +199,8 @@ class Admin:
     def __enter__(self) -> Admin:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for resource in (self._accept_watcher, self._pause, self._listener):
+    def __exit__(self, *_: object) -> None:
+        for resource in (self._accept_watcher, self._pause, self._socket):
             if resource is not None:
                 resource.close()
         self._accept_watcher = None

@@ -15,14 +15,14 @@ BAND = 0.1
 #: What a connection is taken to add to a hub's load at most, while nothing is known of it.
 MOST = 0.02
 
-#: A hub reports its load smoothed: each report takes over a twentieth of what was measured since the last.
-#: Four reports a second make that five seconds.
+#: A hub tells its load smoothed: each time it takes over a twentieth of what was measured since the last.
+#: Four times a second make that five seconds.
 DECAY = 0.95
 
 
 @dataclass(slots=True)
 class Estimate:
-    """One hub: what it has reported, and what it has been given since. A hub that has not is full."""
+    """One hub: what it has told of itself, and what it has been given since. Until it tells, it is full."""
 
     connections: int = 0
     #: Share of a core, smoothed.
@@ -39,7 +39,7 @@ class Estimate:
     #: It takes no more, and ends when what it has does.
     stopping: bool = False
 
-    def report(self, connections: int, busy: float, room: int | None) -> None:
+    def hear(self, connections: int, busy: float, room: int | None) -> None:
         """The hub's own word, which counts all that it has answered for, and not what is on its way."""
         self.connections, self.busy, self.room = connections, busy, room
         self.given = 0
@@ -68,7 +68,7 @@ def choose(hubs: Mapping[int, Estimate], excluded: Iterable[int] = ()) -> int | 
 
     The fewest connections decide among those that are about equally loaded, then the lowest number. What
     a hub was given since its load was measured counts as the average connection of all hubs: so a
-    burst spreads, whoever reported the lowest load before it.
+    burst spreads, whoever told of the lowest load before it.
     """
     barred = set(excluded)
     fit = {hub: estimate for hub, estimate in hubs.items() if estimate.open and hub not in barred}

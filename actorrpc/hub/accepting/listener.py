@@ -13,7 +13,7 @@ from typing import Any
 from gevent import get_hub
 
 from actorrpc.forks import serves
-from actorrpc.hub.accepting.queue_age import Backlog
+from actorrpc.hub.accepting.queue_age import QueueAge
 from actorrpc.loop.timers import after
 from actorrpc.net.addresses import address_text
 from actorrpc.net.sockets import socket_of
@@ -59,16 +59,11 @@ class Listener:
         self._crowded = False
         self._closed = False
         #: How long they wait in the queue; None while they do not.
-        self._backlog: Backlog | None = None
+        self._age: QueueAge | None = None
         self._watcher: Any = get_hub().loop.io(self._sock.fileno(), 1)
         #: There while nobody is accepted because that has failed.
         self._pause: Any = None
         self._watcher.start(self._on_readable)
-
-    @property
-    def address(self) -> str:
-        """Where it listens, such as ``127.0.0.1:50051``."""
-        return address_text(self._sock.getsockname())
 
     @property
     def resting(self) -> bool:
@@ -77,13 +72,13 @@ class Listener:
 
     def look(self) -> None:
         """See who waits in the queue, while it rests."""
-        if self._backlog is None:
-            self._backlog = Backlog()
-        self._backlog.look(monotonic(), self._queue_length())
+        if self._age is None:
+            self._age = QueueAge()
+        self._age.look(monotonic(), self._queue_length())
 
     def overdue(self, patience: float) -> int:
         """How many have waited for so many seconds, as far as ``look`` has seen it."""
-        return 0 if self._backlog is None else self._backlog.overdue(monotonic(), patience)
+        return 0 if self._age is None else self._age.overdue(monotonic(), patience)
 
     def pick(self) -> tuple[socket.socket, str] | None:
         """Accept the oldest of the queue, whether there is room or not; None if there is nobody."""
@@ -131,7 +126,7 @@ class Listener:
             try:
                 sock, peer, waited = self._take()
             except BlockingIOError:
-                self._backlog = None
+                self._age = None
                 return
             except OSError as error:
                 if error.errno not in _IGNORED:
@@ -156,9 +151,9 @@ class Listener:
             sock.close()
             raise
         waited = 0.0
-        if self._backlog is not None:
-            waited = self._backlog.waited(monotonic())
-            self._backlog.take()
+        if self._age is not None:
+            waited = self._age.waited(monotonic())
+            self._age.take()
         return sock, address_text(address), waited
 
     def _queue_length(self) -> int:
@@ -183,4 +178,4 @@ class Listener:
         self._crowded = True
 
     def __repr__(self) -> str:
-        return f"<Listener {self.address}{'' if self._watcher.active else ', full'}>"
+        return f"<Listener {address_text(self._sock.getsockname())}{', full' * self.resting}>"

@@ -54,7 +54,7 @@ class Occupancy:
 
     def estimate(self) -> Estimate:
         """``own``, as of now."""
-        self.own.report(self._count(), self._busy, self._room())
+        self.own.hear(self._count(), self._busy, self._room())
         return self.own
 
     @property

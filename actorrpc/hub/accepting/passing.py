@@ -172,7 +172,11 @@ class Passing:
             close_all(fds)
             return
         neighbour.heard = self._ticks
-        _RECEIVE[kind](self, neighbour, getattr(message, kind), fds)
+        if kind == "accepted":
+            self._on_accepted(neighbour, message.accepted, fds)
+        else:
+            close_all(fds)
+            _RECEIVE[kind](self, neighbour, getattr(message, kind))
 
     def told(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
         """It has been told what there is here."""
@@ -226,8 +230,7 @@ class Passing:
                 neighbour.taken -= 1
                 sock.close()
 
-    def _on_taken(self, neighbour: Neighbour, taken: control_pb2.Taken, fds: tuple[int, ...]) -> None:
-        close_all(fds)
+    def _on_taken(self, neighbour: Neighbour, taken: control_pb2.Taken) -> None:
         if taken.number in neighbour.leaving:
             guest, _ = neighbour.leaving.pop(taken.number)
             guest.sock.close()
@@ -236,10 +239,7 @@ class Passing:
         if neighbour.estimate.silent:
             self._news()
 
-    def _on_declined(
-        self, neighbour: Neighbour, declined: control_pb2.Declined, fds: tuple[int, ...]
-    ) -> None:
-        close_all(fds)
+    def _on_declined(self, neighbour: Neighbour, declined: control_pb2.Declined) -> None:
         neighbour.estimate.room = 0  # until it says otherwise
         if declined.number in neighbour.leaving:
             guest, _ = neighbour.leaving.pop(declined.number)
@@ -247,16 +247,13 @@ class Passing:
             neighbour.estimate.fresh -= 1
             self._back(guest)
 
-    def _on_occupancy(
-        self, neighbour: Neighbour, occupancy: control_pb2.Occupancy, fds: tuple[int, ...]
-    ) -> None:
-        close_all(fds)
+    def _on_occupancy(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
         if occupancy.gives and not neighbour.gives:
             neighbour.told = None  # what it has been told before is old
         neighbour.gives = occupancy.gives
         room = occupancy.room if occupancy.HasField("room") else None
         was_open = neighbour.estimate.open
-        neighbour.estimate.report(occupancy.connections, occupancy.busy, room)
+        neighbour.estimate.hear(occupancy.connections, occupancy.busy, room)
         neighbour.estimate.stopping = occupancy.stopping
         neighbour.check(self._ticks)
         # Not each time: it would be a look at all neighbours for a word of each of them.
@@ -277,8 +274,7 @@ class Passing:
         return f"<Passing {leaving} leaving, {self.arriving} arriving, {len(self.neighbours)} neighbours>"
 
 
-_RECEIVE: dict[str | None, Callable[[Passing, Neighbour, Any, tuple[int, ...]], None]] = {
-    "accepted": Passing._on_accepted,
+_RECEIVE: dict[str, Callable[[Passing, Neighbour, Any], None]] = {
     "taken": Passing._on_taken,
     "declined": Passing._on_declined,
     "occupancy": Passing._on_occupancy,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-__all__ = ["Backlog"]
+__all__ = ["QueueAge"]
 
 
-class Backlog:
+class QueueAge:
     """One queue, looked at from time to time while nobody is accepted from it. Times are seconds.
 
     The kernel tells a queue's length and not its members' age. But a queue is first in, first out: who
@@ -49,6 +49,3 @@ class Backlog:
     def waited(self, now: float) -> float:
         """For how long the oldest has been there at least; 0 if that is not known."""
         return next((now - seen for seen, come in self._looks if come > self._taken), 0.0)
-
-    def __repr__(self) -> str:
-        return f"<Backlog {self._come - self._taken} wait, {len(self._looks)} looks>"

@@ -58,8 +58,6 @@ class Reception:
             accepts=lambda: bool(self._spread or (self.waiting.listeners and config.max_connections)),
         )
 
-    # ---- queues
-
     def listen(self, sock: socket.socket, queue: int = 0, *, spread: bool = False) -> None:
         """Accept connections from a listening socket, which is the reception's from now on.
 
@@ -92,8 +90,6 @@ class Reception:
         if (listener := self.waiting.listeners.pop(queue, None)) is not None:
             listener.close()
 
-    # ---- other hubs
-
     def add(self, hub: int, link: Sender) -> None:
         """A link to another hub."""
         self.passing.add(hub, link)
@@ -104,8 +100,6 @@ class Reception:
         if any(each.gives and each.told is None for each in self.passing.neighbours.values()):
             self.occupancy.tell_changes()
         self.resume()
-
-    # ---- places
 
     def _may_accept(self) -> bool:
         """Whether there is a hub for one more."""
@@ -156,8 +150,6 @@ class Reception:
             self.resume()
             self.waiting.watch()
         self._settled()
-
-    # ---- the end
 
     def stop(self) -> None:
         """Accept nothing more, and take nothing from other hubs; who is in the lobby may still go to them."""

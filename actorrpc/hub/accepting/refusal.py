@@ -74,8 +74,6 @@ class Refusal:
             self._pump.close()
             self._over(self)
 
-    # ---- what the client does
-
     def on_bytes(self, data: bytes) -> None:
         self._spoken = True
         if self._closing:
@@ -99,8 +97,6 @@ class Refusal:
         self._pump.flush()
         if self._closing and not self._spoken and self._session.outbound.idle:
             self.close()
-
-    # ---- the end
 
     def _will_say_goodbye(self) -> None:
         if not self._answered:
@@ -127,6 +123,3 @@ class Refusal:
         if self._timer is not None:
             self._timer.close()
             self._timer = None
-
-    def __repr__(self) -> str:
-        return f"<Refusal of {self._peer}{', closing' if self._closing else ''}>"

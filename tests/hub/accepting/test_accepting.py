@@ -341,7 +341,7 @@ def test_a_hub_that_has_filled_meanwhile_declines(gone: bool) -> None:
 def believe_in_room(hubs: Hubs) -> None:
     """In the hubs' loop: hub 0 takes hub 1 for one with a place, and accepts for it."""
     reception = hubs.nodes[0].reception
-    reception.passing.neighbours[1].estimate.report(0, 0.0, 1)
+    reception.passing.neighbours[1].estimate.hear(0, 0.0, 1)
     reception.resume()
 
 

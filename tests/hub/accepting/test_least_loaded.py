@@ -14,7 +14,7 @@ def hub(connections: int = 0, busy: float = 0.0, room: int | None = None) -> Est
 
 
 def give(hubs: dict[int, Estimate], count: int) -> Counter[int]:
-    """Place connections one after the other, with no report between them."""
+    """Place connections one after the other, with no word of a hub between them."""
     given: Counter[int] = Counter()
     for _ in range(count):
         chosen = choose(hubs)
@@ -31,7 +31,7 @@ def give(hubs: dict[int, Estimate], count: int) -> Counter[int]:
     [
         ({}, None),
         ({0: hub()}, 0),
-        ({0: Estimate()}, None),  # it has not reported
+        ({0: Estimate()}, None),  # it has told nothing
         ({0: hub(room=0), 1: hub(connections=9, room=1)}, 1),
         ({0: hub(busy=0.9), 1: hub(connections=50, busy=0.2)}, 1),
         ({0: hub(connections=5), 1: hub(connections=4, busy=BAND / 2)}, 1),  # about as busy
@@ -48,7 +48,7 @@ def test_a_hub_that_was_tried_is_left_out() -> None:
     assert choose({0: hub()}, excluded=[0]) is None
 
 
-def test_a_burst_between_two_reports_spreads_evenly() -> None:
+def test_a_burst_between_two_words_of_a_hub_spreads_evenly() -> None:
     given = give({number: hub() for number in range(4)}, 1000)
     assert set(given.values()) == {250}
 
@@ -68,10 +68,10 @@ def test_a_burst_does_not_all_go_to_the_hub_that_was_least_busy() -> None:
 def test_no_hub_gets_more_than_it_has_room_for() -> None:
     hubs = {0: hub(room=3), 1: hub(room=5), 2: hub(room=0)}
     assert give(hubs, 100) == {0: 3, 1: 5}
-    hubs[0].report(connections=2, busy=0.0, room=1)  # two of the three were counted, one is on its way
+    hubs[0].hear(connections=2, busy=0.0, room=1)  # two of the three were counted, one is on its way
     hubs[0].under_way = 1
     assert not hubs[0].open
-    hubs[0].report(connections=2, busy=0.0, room=2)
+    hubs[0].hear(connections=2, busy=0.0, room=2)
     assert give(hubs, 100) == {0: 1}
 
 

@@ -163,18 +163,18 @@ def test_what_comes_too_late_changes_nothing(pair: tuple[Hub, Hub]) -> None:
 
 def test_a_hub_that_is_not_heard_is_left_out_until_it_is(pair: tuple[Hub, Hub]) -> None:
     giver, taker = pair
-    report = control_pb2.HubToHub(occupancy=control_pb2.Occupancy(connections=1))
-    giver.passing.receive(0, report, ())
+    told = control_pb2.HubToHub(occupancy=control_pb2.Occupancy(connections=1))
+    giver.passing.receive(0, told, ())
     assert giver.passing.estimates()[0].open
     for _ in range(5):
         giver.passing.tick()
     assert not giver.passing.estimates()[0].open
-    giver.passing.receive(0, report, ())
+    giver.passing.receive(0, told, ())
     assert giver.passing.estimates()[0].open
     giver.passing.give(0, guest(1))
     for _ in range(3):
         giver.passing.tick()
-        giver.passing.receive(0, report, ())
+        giver.passing.receive(0, told, ())
     assert not giver.passing.estimates()[0].open, "it leaves one unanswered"
     giver.end.flush()
     taker.receive()
