@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = cli.main(arguments, prog_name="actorrpc", standalone_mode=False)
     except click.UsageError as error:
-        _fail(f"{error.format_message()}{_where_help_is(error)}", error.exit_code)
+        help = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
+        _fail(f"{error.format_message()}{help}", error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except ConfigError as error:
@@ -47,10 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _fail(message: str, status: int) -> None:
     print("actorrpc: error:", " ".join(message.split()), file=sys.stderr)
     sys.exit(status)
-
-
-def _where_help_is(error: click.UsageError) -> str:
-    return f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
