@@ -13,16 +13,12 @@ from itertools import takewhile
 from actorrpc.actor import Actor, Service
 from actorrpc.errors import ConfigError
 from actorrpc.service import ServiceSpec
-from actorrpc.signatures import HOOK, check_hook, check_hook_names, check_signature, meant, takes
+from actorrpc.signatures import HOOK, check_hook, check_hook_names, check_signature, hooks_of, meant, takes
 
 __all__ = ["check_service"]
 
 #: The hooks of actors, and what each takes.
-_HOOKS = {
-    name: tuple(inspect.signature(hook).parameters)
-    for name, hook in vars(Actor).items()
-    if name.startswith(HOOK)
-}
+_HOOKS = hooks_of(Actor)
 
 
 def check_service(service: type[Service]) -> None:
@@ -86,7 +82,7 @@ def _users(service: type[Service]) -> Iterator[type]:
 
 
 def _check_hooks(service: type[Service], names: list[str]) -> None:
-    check_hook_names(service.__name__, names, tuple(_HOOKS), "an actor")
+    check_hook_names(service.__name__, names, _HOOKS, "an actor")
     for name in names:
         if name not in _HOOKS:
             continue
