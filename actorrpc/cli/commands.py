@@ -18,7 +18,7 @@ from actorrpc.balancing.policies import DEFAULT, NAMES
 from actorrpc.cli import ask
 from actorrpc.cli.flags import NUMBER, runtime_dir_flag, setting_flags
 from actorrpc.cli.simulate import simulate
-from actorrpc.config import Config
+from actorrpc.config import Config, settings
 from actorrpc.errors import ConfigError
 from actorrpc.loop.descriptors import fill_standard
 from actorrpc.supported import system_complaint
@@ -92,17 +92,7 @@ def cli(context: click.Context) -> None:
 @setting_flags
 # For tests that need processes; no help for operators.
 @click.option("--move-every", type=NUMBER, default=0, hidden=True)
-def serve(
-    app: str,
-    bind: str,
-    hubs: int | None,
-    accept: str,
-    policy: str,
-    record: str | None,
-    runtime_dir: str | None,
-    move_every: int,
-    **settings: Any,
-) -> None:
+def serve(app: str, hubs: int | None, **options: Any) -> None:
     """Serve APP, given as package.module:attribute, until stopped."""
     fill_standard()
     from actorrpc.broker.serve import serve, usable_cores
@@ -120,18 +110,8 @@ def serve(
         output.put(f"ready on {address} ({count} hub{'s' * (count != 1)})\n".encode())
 
     try:
-        serve(
-            app,
-            bind=bind,
-            hubs=count,
-            accept=accept,
-            runtime_dir=runtime_dir,
-            config=Config(**settings),
-            policy=policy,
-            record=record,
-            on_ready=on_ready,
-            move_every=move_every,
-        )
+        config = Config(**{each.name: options.pop(each.name) for each in settings()})
+        serve(app, hubs=count, config=config, on_ready=on_ready, **options)
     finally:
         output.flush(LAST_LINES)
 
