@@ -64,12 +64,9 @@ def _check_taken(service: type[Service], handlers: dict[str, tuple[str, ...]]) -
         name for base in _users(service) for name, value in vars(base).items() if inspect.isfunction(value)
     }
     for method in service.__rpc__.methods:
-        names = {method.name: method.handler}
-        if method.client_streaming:
-            names[f"{method.name}_end"] = method.end_handler
-        for name, handler in names.items():
-            hook = name.startswith(HOOK)
-            if name in own and not (name in handlers or handler in own or hook):
+        for name, handler in ((method.name, method.handler), (f"{method.name}_end", method.end_handler)):
+            serves = not handler or name in handlers or handler in own or name.startswith(HOOK)
+            if name in own and not serves:
                 raise ConfigError(
                     f"{service.__name__}.{name} serves nothing, since the name `{name}` is taken: call it "
                     f"{handler}"
