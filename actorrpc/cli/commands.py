@@ -21,6 +21,7 @@ from actorrpc.cli.simulate import simulate
 from actorrpc.config import Config, settings
 from actorrpc.errors import ConfigError
 from actorrpc.loop.descriptors import fill_standard
+from actorrpc.protoc import main as protoc
 from actorrpc.supported import system_complaint
 
 __all__ = ["cli", "main"]
@@ -116,17 +117,6 @@ def serve(app: str, hubs: int | None, **options: Any) -> None:
         output.flush(LAST_LINES)
 
 
-@cli.command(
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def protoc(arguments: tuple[str, ...]) -> Any:
-    """Generate Python code from .proto files."""
-    from actorrpc.protoc import main as protoc
-
-    return protoc.main(arguments, prog_name="actorrpc protoc", standalone_mode=False)
-
-
+cli.add_command(protoc, "protoc")
 for _command in (*ask.COMMANDS, simulate):
     cli.add_command(_command)
