@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from actorrpc.call import Call
 from actorrpc.errors import ConfigError, StatusCode
-from actorrpc.signatures import check_hook, check_hook_names
+from actorrpc.signatures import check_hook, check_hook_names, hooks_of
 
 __all__ = ["Interceptor", "check_interceptors"]
 
@@ -87,15 +87,9 @@ def _check(interceptor: object) -> None:
     cls = type(interceptor)
     names = [name for base in cls.__mro__ if base not in Interceptor.__mro__ for name in vars(base)]
     # An instance may well keep somebody's `on_refused` to call.
-    check_hook_names(cls.__name__, names, tuple(_HOOKS), "an interceptor")
+    check_hook_names(cls.__name__, names, _HOOKS, "an interceptor")
     for name, arguments in _HOOKS.items():
-        check_hook(f"{cls.__name__}.{name}", getattr(interceptor, name), arguments)
+        check_hook(f"{cls.__name__}.{name}", getattr(interceptor, name), arguments[1:])
 
 
-_HOOKS = {
-    "on_call": ("call",),
-    "on_request": ("call", "message"),
-    "on_reply": ("call", "message"),
-    "on_error": ("call", "error"),
-    "on_end": ("call", "status", "message"),
-}
+_HOOKS = hooks_of(Interceptor)

@@ -13,16 +13,12 @@ from itertools import takewhile
 from actorrpc.actor import Actor, Service
 from actorrpc.errors import ConfigError
 from actorrpc.service import ServiceSpec
-from actorrpc.signatures import HOOK, check_hook, check_hook_names, check_signature, meant, takes
+from actorrpc.signatures import HOOK, check_hook, check_hook_names, check_signature, hooks_of, meant, takes
 
 __all__ = ["check_service"]
 
 #: The hooks of actors, and what each takes.
-_HOOKS = {
-    name: tuple(inspect.signature(hook).parameters)
-    for name, hook in vars(Actor).items()
-    if name.startswith(HOOK)
-}
+_HOOKS = hooks_of(Actor)
 
 
 def check_service(service: type[Service]) -> None:
@@ -68,12 +64,9 @@ def _check_taken(service: type[Service], handlers: dict[str, tuple[str, ...]]) -
         name for base in _users(service) for name, value in vars(base).items() if inspect.isfunction(value)
     }
     for method in service.__rpc__.methods:
-        names = {method.name: method.handler}
-        if method.client_streaming:
-            names[f"{method.name}_end"] = method.end_handler
-        for name, handler in names.items():
-            hook = name.startswith(HOOK)
-            if name in own and not (name in handlers or handler in own or hook):
+        for name, handler in ((method.name, method.handler), (f"{method.name}_end", method.end_handler)):
+            serves = not handler or name in handlers or handler in own or name.startswith(HOOK)
+            if name in own and not serves:
                 raise ConfigError(
                     f"{service.__name__}.{name} serves nothing, since the name `{name}` is taken: call it "
                     f"{handler}"
@@ -86,7 +79,7 @@ def _users(service: type[Service]) -> Iterator[type]:
 
 
 def _check_hooks(service: type[Service], names: list[str]) -> None:
-    check_hook_names(service.__name__, names, tuple(_HOOKS), "an actor")
+    check_hook_names(service.__name__, names, _HOOKS, "an actor")
     for name in names:
         if name not in _HOOKS:
             continue

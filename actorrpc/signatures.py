@@ -4,13 +4,13 @@ of hooks and handlers."""
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from actorrpc.errors import ConfigError
 
-__all__ = ["HOOK", "check_hook", "check_hook_names", "check_signature", "meant", "takes"]
+__all__ = ["HOOK", "check_hook", "check_hook_names", "check_signature", "hooks_of", "meant", "takes"]
 
 #: How alike two names must be (``difflib``'s ratio) for one to be the other with a slip of the fingers:
 #: `Wacth` and `Watch` have 0.8.
@@ -18,6 +18,15 @@ _ALIKE = 0.8
 
 #: What the names of hooks begin with.
 HOOK = "on_"
+
+
+def hooks_of(base: type) -> dict[str, tuple[str, ...]]:
+    """The hooks that a class declares, and what each takes, ``self`` first."""
+    return {
+        name: tuple(inspect.signature(hook).parameters)
+        for name, hook in vars(base).items()
+        if name.startswith(HOOK)
+    }
 
 
 def check_signature(where: str, function: Callable[..., Any], arguments: Sequence[str]) -> None:
@@ -43,7 +52,7 @@ def check_hook(where: str, hook: Callable[..., Any], arguments: Sequence[str]) -
         raise ConfigError(f"{where} is a generator, of which nothing would run: drop the yield")
 
 
-def check_hook_names(where: str, names: Iterable[str], hooks: Sequence[str], owner: str) -> None:
+def check_hook_names(where: str, names: Iterable[str], hooks: Collection[str], owner: str) -> None:
     """Raise ConfigError for a name that looks like a hook's and is not one: it begins with ``on_``, or has
     other capitals or underscores. ``owner`` is whose hooks they are, such as "an actor"."""
     plain = {_plain(hook): hook for hook in hooks}

@@ -18,9 +18,10 @@ from actorrpc.balancing.policies import DEFAULT, NAMES
 from actorrpc.cli import ask
 from actorrpc.cli.flags import NUMBER, runtime_dir_flag, setting_flags
 from actorrpc.cli.simulate import simulate
-from actorrpc.config import Config
+from actorrpc.config import Config, settings
 from actorrpc.errors import ConfigError
 from actorrpc.loop.descriptors import fill_standard
+from actorrpc.protoc import main as protoc
 from actorrpc.supported import system_complaint
 
 __all__ = ["cli", "main"]
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = cli.main(arguments, prog_name="actorrpc", standalone_mode=False)
     except click.UsageError as error:
-        _fail(f"{error.format_message()}{_where_help_is(error)}", error.exit_code)
+        help = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
+        _fail(f"{error.format_message()}{help}", error.exit_code)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except ConfigError as error:
@@ -47,10 +49,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _fail(message: str, status: int) -> None:
     print("actorrpc: error:", " ".join(message.split()), file=sys.stderr)
     sys.exit(status)
-
-
-def _where_help_is(error: click.UsageError) -> str:
-    return f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -95,17 +93,7 @@ def cli(context: click.Context) -> None:
 @setting_flags
 # For tests that need processes; no help for operators.
 @click.option("--move-every", type=NUMBER, default=0, hidden=True)
-def serve(
-    app: str,
-    bind: str,
-    hubs: int | None,
-    accept: str,
-    policy: str,
-    record: str | None,
-    runtime_dir: str | None,
-    move_every: int,
-    **settings: Any,
-) -> None:
+def serve(app: str, hubs: int | None, **options: Any) -> None:
     """Serve APP, given as package.module:attribute, until stopped."""
     fill_standard()
     from actorrpc.broker.serve import serve, usable_cores
@@ -123,33 +111,12 @@ def serve(
         output.put(f"ready on {address} ({count} hub{'s' * (count != 1)})\n".encode())
 
     try:
-        serve(
-            app,
-            bind=bind,
-            hubs=count,
-            accept=accept,
-            runtime_dir=runtime_dir,
-            config=Config(**settings),
-            policy=policy,
-            record=record,
-            on_ready=on_ready,
-            move_every=move_every,
-        )
+        config = Config(**{each.name: options.pop(each.name) for each in settings()})
+        serve(app, hubs=count, config=config, on_ready=on_ready, **options)
     finally:
         output.flush(LAST_LINES)
 
 
-@cli.command(
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def protoc(arguments: tuple[str, ...]) -> Any:
-    """Generate Python code from .proto files."""
-    from actorrpc.protoc import main as protoc
-
-    return protoc.main(arguments, prog_name="actorrpc protoc", standalone_mode=False)
-
-
+cli.add_command(protoc, "protoc")
 for _command in (*ask.COMMANDS, simulate):
     cli.add_command(_command)

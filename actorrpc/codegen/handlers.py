@@ -45,11 +45,7 @@ def handler_names(methods: Mapping[str, bool]) -> dict[str, tuple[str, ...]]:
 
     There is one for messages, and one for the end where they are a stream.
     """
-    ends = {f"{name}_end" for name, streaming in methods.items() if streaming}
-
-    def is_end(name: str) -> bool:
-        return name in ends
-
+    is_end = {f"{name}_end" for name, streaming in methods.items() if streaming}.__contains__
     return {
         name: (_escaped(name, is_taken, is_end), *([_escaped(f"{name}_end", is_taken)] if streaming else []))
         for name, streaming in methods.items()

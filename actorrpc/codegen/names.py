@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from collections.abc import Iterable, Iterator
-from itertools import count
+from collections.abc import Iterable
+from itertools import chain, count
 
 __all__ = ["Imports", "is_importable", "is_plain", "module_name"]
 
@@ -59,7 +59,8 @@ class Imports:
 
     def fresh(self, *wanted: str) -> str:
         """Take the first of ``wanted`` that is free, or the last with as many underscores as it needs."""
-        name = next(name for name in _candidates(wanted) if name not in self._taken)
+        candidates = chain(wanted, (wanted[-1] + "_" * number for number in count(1)))
+        name = next(name for name in candidates if name not in self._taken)
         self._taken.add(name)
         return name
 
@@ -76,11 +77,6 @@ class Imports:
             else:
                 rest.append(_statement(path, name))
         return [sorted(block, key=_statement_order) for block in (standard, rest, loaded) if block]
-
-
-def _candidates(wanted: tuple[str, ...]) -> Iterator[str]:
-    yield from wanted
-    yield from (wanted[-1] + "_" * n for n in count(1))
 
 
 def _identifier(path: str) -> str:

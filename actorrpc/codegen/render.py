@@ -17,6 +17,7 @@ from actorrpc.client import StreamStream, StreamUnary, Stub, UnaryStream, UnaryU
 from actorrpc.codegen import model
 from actorrpc.codegen.names import Imports, is_importable, is_plain
 from actorrpc.errors import RpcError, StatusCode
+from actorrpc.log import escape
 from actorrpc.service import Method, ServiceSpec
 
 __all__ = ["docstring", "render"]
@@ -46,7 +47,7 @@ def render(proto: str, services: Sequence[model.Service]) -> str:
 
 def docstring(text: str) -> str:
     """Write ``text`` as a docstring that evaluates to it, line for line, whatever is in it."""
-    escaped = "".join(_escape(char) for char in text)
+    escaped = "\n".join(escape(line.replace("\\", r"\\")) for line in text.split("\n"))
     escaped = re.sub(r'"""|^"|"$', lambda quotes: quotes.group().replace('"', r"\""), escaped)
     end = "\n" if "\n" in escaped else ""
     return f'"""{escaped}{end}"""'
@@ -61,13 +62,6 @@ def _about(rpc: model.Rpc) -> str:
     if rpc.handlers[0] == rpc.name:
         return rpc.comment
     return "\n\n".join(filter(None, [rpc.comment, f"Serves ``{rpc.path}``."]))
-
-
-def _escape(char: str) -> str:
-    """Escape what Python reads as more than a character, and what no editor shows."""
-    if char == "\n" or (char.isprintable() and char != "\\"):
-        return char
-    return char.encode("unicode_escape").decode("ascii")
 
 
 def _bracketed(head: str, items: Sequence[str], tail: str, column: int = 0) -> str:

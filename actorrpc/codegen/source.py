@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import dedent
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
@@ -53,6 +54,4 @@ class Source:
 def _clean(comment: str | bytes) -> str:
     """Take off the margin and the blank lines around. Comments that are not UTF-8 arrive as bytes."""
     text = comment if isinstance(comment, str) else comment.decode("utf-8", "replace")
-    lines = [line.rstrip() for line in text.expandtabs().split("\n")]
-    margin = min((len(line) - len(line.lstrip()) for line in lines if line), default=0)
-    return "\n".join(line[margin:] for line in lines).strip("\n")
+    return dedent("\n".join(line.rstrip() for line in text.expandtabs().split("\n"))).strip("\n")

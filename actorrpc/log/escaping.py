@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 __all__ = ["Escapes", "LineFormatter", "escape"]
@@ -96,10 +95,6 @@ class LineFormatter(logging.Formatter):
             return self.formatException(info)
         except BaseException as error:
             return f"{info[0].__name__}, whose traceback cannot be shown: {type(error).__name__}"
-
-
-#: As ``sys.exc_info`` has it.
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 def _message(record: logging.LogRecord) -> str:

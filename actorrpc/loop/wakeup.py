@@ -62,6 +62,3 @@ class WakeUp:
         """It waits no more. Call it in the same thread."""
         if self._watcher is not None:
             self._watcher.close()
-
-    def __repr__(self) -> str:
-        return f"<WakeUp of a {'greenlet' if self._lock is None else 'thread'}>"
