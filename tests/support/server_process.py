@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,9 @@ __all__ = ["APP", "ServerProcess", "served"]
 
 APP = "tests.apps.shapes:app"
 
+#: What has a process in a group of its own.
+_GROUP: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"preexec_fn": os.setpgrp}
+
 Found = TypeVar("Found")
 
 
@@ -30,7 +34,10 @@ class ServerProcess:
     """``actorrpc serve`` whose runtime directory is in ``folder``, or in one of its own that goes with it.
 
     Its standard error is in ``log``, unless another descriptor is given for that. Warnings are errors in one
-    that is ``strict``.
+    that is ``strict``. It has a process group of its own, and a ``session`` as well, unless it is to have its
+    part of a busy machine: the scheduler weighs sessions against each other, and with one of their own broker
+    and hubs together have the share of the test. In the test's session a group whose broker is killed while a
+    hub is stopped gets SIGHUP from the kernel.
     """
 
     def __init__(
@@ -45,6 +52,7 @@ class ServerProcess:
         stderr: int | None = None,
         pass_fds: Sequence[int] = (),
         strict: bool = True,
+        session: bool = True,
     ) -> None:
         # A short path, since that of a unix socket may have a hundred characters.
         self._own = None if folder else tempfile.TemporaryDirectory(prefix="actorrpc-")
@@ -61,7 +69,7 @@ class ServerProcess:
                 env=environment(strict=strict),
                 stdout=subprocess.PIPE,
                 stderr=log if stderr is None else stderr,
-                start_new_session=True,
+                **({"start_new_session": True} if session else _GROUP),
                 pass_fds=pass_fds,
             )
 
@@ -164,8 +172,11 @@ class ServerProcess:
 
 @contextmanager
 def served(*options: object, **named: Any) -> Iterator[ServerProcess]:
-    """A server that is stopped at the end of the block; the arguments are ``ServerProcess``'s."""
-    server = ServerProcess(*options, **named)
+    """A server that is stopped at the end of the block; the arguments are ``ServerProcess``'s.
+
+    It is of the test's session.
+    """
+    server = ServerProcess(*options, **{"session": False, **named})
     try:
         server.until_ready()
         yield server
