@@ -71,9 +71,6 @@ def reports(path: str) -> Iterator[Reported]:
             yield reported
 
 
-# ---- writing
-
-
 def _line(at: float, **said: Any) -> str:
     return json.dumps({"t": round(at, 3), **said}, separators=(",", ":")) + "\n"
 
@@ -92,9 +89,6 @@ def _row_of_hub(hub: HubLoad) -> dict[str, Any]:
 def _row_of(connection: ConnectionLoad) -> dict[str, Any]:
     row = asdict(connection)
     return {key: round(value, 5) if isinstance(value, float) else value for key, value in row.items()}
-
-
-# ---- reading
 
 
 def _wrong(path: str, number: int, why: str) -> ConfigError:

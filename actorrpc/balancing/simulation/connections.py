@@ -46,8 +46,6 @@ class Connections:
         for members in self._members:
             self._slot[members] = np.arange(len(members))
 
-    # ---- identity
-
     def name(self, names: list[str]) -> None:
         """Give them ids that others chose."""
         self.names = names
@@ -67,8 +65,6 @@ class Connections:
             return None
         row = int(number)
         return row if self._times[row] == int(times) else None
-
-    # ---- place
 
     def members(self, hub: int) -> Indices:
         """The rows at a hub, in an order that means nothing. Valid until one comes or goes."""
@@ -100,8 +96,6 @@ class Connections:
         self.born[rows] = now
         self._since[rows] = now
         self._averages[:, rows] = self.load[rows]
-
-    # ---- load
 
     def change(self, rows: Indices, loads: Floats, now: float) -> None:
         """From now on these take so much. No row may be given twice."""

@@ -93,8 +93,6 @@ class Simulation:
         self._pass(end)
         return self.measures
 
-    # ---- hubs
-
     def _pass(self, to: float) -> None:
         """Hubs work off their jobs up to a moment, under loads that stay meanwhile."""
         seconds, self.now = to - self.now, to
@@ -147,8 +145,6 @@ class Simulation:
         self.serving[hub] = True
         self._speed[hub] = 1.0
 
-    # ---- loads
-
     def _change(self, now: float) -> None:
         if (changes := self.workload.change(now)) is not None:
             self._apply(changes[0], self.scenario.in_cores(changes[1]), now)
@@ -170,8 +166,6 @@ class Simulation:
     def _change_loads(self, rows: Indices, now: float) -> None:
         """Connections take back their loads."""
         self._apply(rows, self.connections.load[rows[::-1]], now)
-
-    # ---- moves
 
     def _plan(self, now: float) -> None:
         """As the broker does; but a policy that fails ends the run."""
