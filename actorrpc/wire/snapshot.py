@@ -174,16 +174,22 @@ def _thaw_stream(snapshot: snapshot_pb2.StreamSnapshot, heads: Sequence[RequestH
     """``heads`` are those of the session's snapshot. Raises ValueError for one that is not there."""
     if snapshot.head >= len(heads):
         raise ValueError(f"stream {snapshot.id} without its head")
-    stream = Stream(snapshot.id, heads[snapshot.head], "", snapshot.send_window, snapshot.receive_window)
-    stream.receive_unacknowledged = snapshot.receive_unacknowledged
-    stream.held = snapshot.held
-    stream.window = snapshot.window
-    stream.remote_closed = snapshot.remote_closed
-    stream.headers_sent = snapshot.headers_sent
-    stream.trailers = snapshot.trailers or None
-    stream.encoding = snapshot.encoding
-    stream.body_left = snapshot.body_left if snapshot.HasField("body_left") else None
-    stream.work = snapshot.work
+    stream = Stream(
+        snapshot.id,
+        heads[snapshot.head],
+        "",
+        snapshot.send_window,
+        snapshot.receive_window,
+        snapshot.window,
+        snapshot.body_left if snapshot.HasField("body_left") else None,
+        snapshot.receive_unacknowledged,
+        work=snapshot.work,
+        held=snapshot.held,
+        trailers=snapshot.trailers or None,
+        headers_sent=snapshot.headers_sent,
+        encoding=snapshot.encoding,
+        remote_closed=snapshot.remote_closed,
+    )
     if snapshot.unsent:
         stream.wait_to_send(snapshot.unsent)
     if snapshot.partial_message:

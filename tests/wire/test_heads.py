@@ -395,7 +395,7 @@ def test_nothing_more_is_heard_of_a_refused_call() -> None:
     sent = View(session.data_to_send())
     for event in events:
         if isinstance(event, MessageReceived):
-            session.consumed(event.stream, len(event.payload))
+            session.inbound.consumed(event.stream, len(event.payload))
     session.outbound.message(events[-1].stream, b"what another call's handler sends meanwhile")
     session.outbound.cut_off(events[-1].stream, trailers(events[-1].status, events[-1].message))
     assert sent.streams == {} and not session.outbound.unsent_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -14,12 +15,14 @@ from google.protobuf.message import Message
 from actorrpc.actor import MOVED, Actor, Held, Service, make, overrides, state_of
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.actors.call_turns import CallTurns
+from actorrpc.hub.actors.mailbox import NO_LANE
 from actorrpc.hub.actors.stage import Stage
 from actorrpc.hub.actors.turns import CALL_END, CLOSE, CONNECT, DISCONNECT, THAW, TOPIC, message_class
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.call_ends import CallEnds, Ended
 from actorrpc.hub.calls.failures import contain
 from actorrpc.hub.calls.variables import run_in
+from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.phase import CLOSED
 from actorrpc.hub.runtime.runners import Runner
 from actorrpc.log import about
@@ -50,7 +53,13 @@ class Cell(CallTurns):
 
         ``beside``: some of its turns may run side by side.
         """
-        super().__init__(stage.schedule, beside, CallEnds() if overrides(service, "on_call_end") else None)
+        schedule = stage.schedule
+        super().__init__(
+            schedule,
+            deque() if beside else NO_LANE,
+            CallEnds() if overrides(service, "on_call_end") else None,
+            Part(schedule.usage),
+        )
         self.stage = stage
         self.stage_id = stage.id
         self.service = service

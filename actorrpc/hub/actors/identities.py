@@ -7,6 +7,7 @@ nothing of this.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
 from time import monotonic
@@ -24,18 +25,17 @@ __all__ = ["Identities"]
 _LATER = 1.0
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class _Member:
     """One identity: its actors, its open calls, and since when it has had none."""
 
-    __slots__ = ("calls", "cells", "identity", "since")
-
-    def __init__(self, identity: str, since: float) -> None:
-        self.identity = identity
-        self.cells: list[Cell] = []
-        self.calls = 0
-        self.since = since
+    identity: str
+    since: float
+    cells: list[Cell] = field(default_factory=list)
+    calls: int = 0
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Identities:
     """The identities of one connection that have actors.
 
@@ -43,14 +43,11 @@ class Identities:
     happens often, that calls begin and end, is only noted.
     """
 
-    __slots__ = ("_config", "_looks", "_members", "_order")
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._members: dict[str, _Member] = {}
-        #: A heap: when to look at which, once each, and a number to tell two of one time apart.
-        self._looks: list[tuple[float, int, _Member]] = []
-        self._order = count()
+    _config: Config
+    _members: dict[str, _Member] = field(default_factory=dict)
+    #: A heap: when to look at which, once each, and a number to tell two of one time apart.
+    _looks: list[tuple[float, int, _Member]] = field(default_factory=list)
+    _order: count[int] = field(default_factory=count)
 
     def __len__(self) -> int:
         return len(self._members)

@@ -8,6 +8,7 @@ loop comes round, or at once where its owner asks for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sized
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
@@ -16,7 +17,7 @@ import gevent
 from actorrpc.errors import CallCancelled
 from actorrpc.hub.metering.usage import Part, Usage
 from actorrpc.hub.resources import Resources
-from actorrpc.hub.runtime.runners import Runner
+from actorrpc.hub.runtime.runners import Runner, Runners
 from actorrpc.loop.timers import after
 
 __all__ = ["Lane", "Lanes", "Owner", "Schedule"]
@@ -62,53 +63,37 @@ class Lanes(Protocol):
     def lanes(self) -> Iterable[Lane]: ...
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Schedule:
     """When turns run. Its methods are called in the hub's greenlet, or in a turn."""
 
-    __slots__ = (
-        "_lanes",
-        "_owner",
-        "_quiet",
-        "_ready",
-        "_resources",
-        "_slice_end",
-        "blocked",
-        "closed",
-        "now",
-        "paused",
-        "runners",
-        "running",
-        "slice_over",
-        "turns",
-        "usage",
-        "work_due",
-    )
+    _owner: Owner
+    _lanes: Lanes
+    _resources: Resources
+    usage: Usage
+    runners: Runners = field(init=False)
+    #: Turns so far, in all hubs.
+    turns: int = 0
+    #: No turn may start: their owner moves, or is closed.
+    paused: bool = False
+    #: Only last turns are left.
+    closed: bool = False
+    #: Runners in its turns, and those of them that have blocked. A dict in place of a set, for its order.
+    running: int = 0
+    blocked: dict[Runner, None] | None = None
+    now: float = 0.0
+    slice_over: bool = False
+    _slice_end: float = 0.0
+    #: Whose turns are to be started, each once (its ``queued``). They are few, and an empty deque has 600
+    #: bytes.
+    _ready: list[Lane] = field(default_factory=list)
+    #: What runs now, or is to run when the loop comes round, sees to all that is ready and to be written.
+    work_due: bool = False
+    #: What to call once nothing has to be waited for, and what says why something has.
+    _quiet: tuple[Callable[[], None], Callable[[], str]] | None = None
 
-    def __init__(self, owner: Owner, lanes: Lanes, resources: Resources, usage: Usage) -> None:
-        self._owner = owner
-        self._lanes = lanes
-        self._resources = resources
-        self.runners = resources.runners
-        self.usage = usage
-        #: Turns so far, in all hubs.
-        self.turns = 0
-        #: No turn may start: their owner moves, or is closed.
-        self.paused = False
-        #: Only last turns are left.
-        self.closed = False
-        #: Runners in its turns, and those of them that have blocked. A dict in place of a set, for its order.
-        self.running = 0
-        self.blocked: dict[Runner, None] | None = None
-        self.now = 0.0
-        self.slice_over = False
-        self._slice_end = 0.0
-        #: Whose turns are to be started, each once (its ``queued``). They are few, and an empty deque has 600
-        #: bytes.
-        self._ready: list[Lane] = []
-        #: What runs now, or is to run when the loop comes round, sees to all that is ready and to be written.
-        self.work_due = False
-        #: What to call once nothing has to be waited for, and what says why something has.
-        self._quiet: tuple[Callable[[], None], Callable[[], str]] | None = None
+    def __post_init__(self) -> None:
+        self.runners = self._resources.runners
 
     # ---- what is to start
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from gevent import get_hub
@@ -76,41 +77,28 @@ class Carrier(Protocol):
     def host(self) -> ServiceHost: ...
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class ServiceHost:
     """The ``actorrpc.actor.Host`` of one connection."""
 
-    __slots__ = (
-        "_all",
-        "_connection",
-        "_held",
-        "_held_bytes",
-        "_names",
-        "_pending",
-        "behind",
-        "by_call",
-        "moved",
-        "unacknowledged",
-    )
-
-    def __init__(self, connection: Carrier) -> None:
-        self._connection = connection
-        self._all: dict[Key, Subscription] = {}
-        #: Those of calls.
-        self.by_call: dict[ServerCall[Any], dict[Key, None]] = {}
-        #: Those whose actors have too much waiting: see ``took``. A dict in place of a set, for its order.
-        self.behind: dict[Key, None] = {}
-        #: The length of their topics' names.
-        self._names = 0
-        #: How many are being established.
-        self._pending = 0
-        #: Another hub serves the connection: what is left of its actors here must do nothing more.
-        self.moved = False
-        #: Publications that their topics' homes have not numbered yet.
-        self.unacknowledged = 0
-        #: Those of them that have not been sent: an answer to one of them must not come before a
-        #: subscription that was made earlier is in force.
-        self._held: list[Callable[[], None]] = []
-        self._held_bytes = 0
+    _connection: Carrier
+    _all: dict[Key, Subscription] = field(default_factory=dict)
+    #: Those of calls.
+    by_call: dict[ServerCall[Any], dict[Key, None]] = field(default_factory=dict)
+    #: Those whose actors have too much waiting: see ``took``. A dict in place of a set, for its order.
+    behind: dict[Key, None] = field(default_factory=dict)
+    #: The length of their topics' names.
+    _names: int = 0
+    #: How many are being established.
+    _pending: int = 0
+    #: Another hub serves the connection: what is left of its actors here must do nothing more.
+    moved: bool = False
+    #: Publications that their topics' homes have not numbered yet.
+    unacknowledged: int = 0
+    #: Those of them that have not been sent: an answer to one of them must not come before a
+    #: subscription that was made earlier is in force.
+    _held: list[Callable[[], None]] = field(default_factory=list)
+    _held_bytes: int = 0
 
     @property
     def id(self) -> str:
@@ -271,7 +259,7 @@ class ServiceHost:
         return [
             SubscriptionSnapshot(
                 topic=topic,
-                stream=0 if call is None else call.stream_id,
+                stream=0 if call is None else call.stream.id,
                 service=cells[key].name,
                 identity=cells[key].identity,
                 epoch=subscription.epoch,

@@ -71,9 +71,9 @@ def freeze_turn(turn: Turn) -> TurnSnapshot:
         topic, type_name, message = payload
         return TurnSnapshot(kind=TOPIC, topic=topic, type=type_name, payload=message)
     if kind == CALL_END:
-        return TurnSnapshot(kind=CALL_END, stream=payload[0].stream_id)
+        return TurnSnapshot(kind=CALL_END, stream=payload[0].stream.id)
     compressed = isinstance(payload, Compressed)
-    return TurnSnapshot(kind=kind, stream=call.stream_id, payload=payload or b"", compressed=compressed)
+    return TurnSnapshot(kind=kind, stream=call.stream.id, payload=payload or b"", compressed=compressed)
 
 
 def thaw_turn(turn: TurnSnapshot, calls: dict[int, ServerCall[Any]]) -> Turn:

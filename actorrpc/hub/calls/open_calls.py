@@ -87,7 +87,7 @@ class OpenCalls(dict[int, ServerCall[Any]]):
 
     def forget(self, call: ServerCall[Any]) -> None:
         """A call has ended: drop what is kept for it, and what waits on it."""
-        self.pop(call.stream_id, None)
+        self.pop(call.stream.id, None)
         if call.timer is not None:
             call.timer.close()
             call.timer = None

@@ -168,13 +168,13 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
 
 
 def _take_call(connection: Connection, call: ServerCall[Any]) -> None:
-    connection.calls[call.stream_id] = call
+    connection.calls[call.stream.id] = call
     connection.calls.rearm(call)
 
 
 def _freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot:
     return snapshot_pb2.CallSnapshot(
-        stream=call.stream_id,
+        stream=call.stream.id,
         time_remaining=None if call.deadline is None else max(0.0, call.deadline - now),
         cursor=call.cursor,
         held=[payload for payload in call.held if payload is not None],

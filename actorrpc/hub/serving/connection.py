@@ -297,7 +297,7 @@ class Connection:
         payload = event.payload
         call = self.calls.get(stream.id)
         if call is None:  # ended by the server; the client does not know yet
-            self.session.consumed(stream, len(payload))
+            self.session.inbound.consumed(stream, len(payload))
         elif call.route.method.client_streaming:
             call.receiver.push(MESSAGE, call, payload)
             if event.last:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from time import monotonic
 
@@ -38,36 +39,28 @@ class Due(Enum):
     IDLE = auto()
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Lifetime:
     """The times of one connection, by ``time.monotonic``."""
 
-    __slots__ = (
-        "_config",
-        "accepted",
-        "aged",
-        "heard",
-        "idle_since",
-        "max_age",
-        "pinged",
-        "shut_down",
-    )
+    _config: Config
+    accepted: float = field(init=False)
+    #: When the client was last heard, and when its last call ended.
+    heard: float = field(init=False)
+    idle_since: float = field(init=False)
+    #: When it was sent a PING that it has not answered.
+    pinged: float | None = None
+    #: The age at which it is to end; None: no age.
+    max_age: float | None = field(init=False)
+    #: That age has been reached.
+    aged: bool = False
+    #: When the client was told to begin no more calls.
+    shut_down: float | None = None
 
-    def __init__(self, config: Config) -> None:
-        now = monotonic()
-        self._config = config
-        self.accepted = now
-        #: When the client was last heard, and when its last call ended.
-        self.heard = now
-        self.idle_since = now
-        #: When it was sent a PING that it has not answered.
-        self.pinged: float | None = None
-        #: The age at which it is to end; None: no age.
-        age = config.max_connection_age
+    def __post_init__(self) -> None:
+        self.accepted = self.heard = self.idle_since = monotonic()
+        age = self._config.max_connection_age
         self.max_age = age * random.uniform(1 - _JITTER, 1 + _JITTER) if age else None
-        #: That age has been reached.
-        self.aged = False
-        #: When the client was told to begin no more calls.
-        self.shut_down: float | None = None
 
     @property
     def grace_ends(self) -> float | None:
