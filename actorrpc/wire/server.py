@@ -162,7 +162,7 @@ class ServerSession(Session):
         """Refuse a request with so many fields that only their size is known."""
         if len(self.streams) >= self.config.max_concurrent_streams:
             raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
-        head = RequestHead((), "", size, {}, None)
+        head = RequestHead((), "", size)
         window = self.config.stream_window_bytes
         stream = Stream(id, head, "", self.outbound.peer_initial_window, window, window)
         stream.remote_closed = end_stream
