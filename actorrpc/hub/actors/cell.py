@@ -36,7 +36,6 @@ class Cell(CallTurns):
     """One service on one stage. ``Mailbox`` says when its turns run, ``CallTurns`` how those of calls do."""
 
     serves = True
-    admits = False
 
     __slots__ = ("frozen", "hook", "identity", "key", "service", "since", "stage", "state")
 

@@ -9,8 +9,8 @@ from actorrpc.actor import Service
 from actorrpc.hub.actors.admission import Admission
 from actorrpc.hub.actors.cell import Cell, key_of
 from actorrpc.hub.actors.identities import Identities
-from actorrpc.hub.actors.schedule import Lane
 from actorrpc.hub.actors.stage import Stage
+from actorrpc.hub.calls.call import Receiver
 from actorrpc.hub.resources import Resources
 
 __all__ = ["Cells"]
@@ -31,7 +31,7 @@ class Cells(dict[str, Cell]):
         self.identities: Identities | None = None
 
     @property
-    def lanes(self) -> list[Lane]:
+    def lanes(self) -> list[Receiver]:
         """Whatever may have turns to run."""
         return [*self.values()] if self.admission is None else [self.admission, *self.values()]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from actorrpc.hub.actors.schedule import Schedule
 from actorrpc.hub.actors.turns import DISCONNECT, TOPIC, Turn
-from actorrpc.hub.calls.call import ServerCall
+from actorrpc.hub.calls.call import Receiver, ServerCall
 from actorrpc.hub.calls.call_ends import CallEnds
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.runtime.runners import Runner
@@ -33,18 +33,15 @@ NO_LANE: deque[Turn] = deque(maxlen=0)
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Mailbox(ABC):
+class Mailbox(Receiver, ABC):
     """What waits for one service, and whether a turn of it runs."""
 
     schedule: Schedule
     #: Turns that may run side by side; ``NO_LANE`` if none may.
-    lane: deque[Turn]
-    #: What on_call_end needs; None: there is none.
-    ends: CallEnds | None
-    #: What it has spent.
+    lane: deque[Turn] = field()
+    ends: CallEnds | None = field()
     part: Part
     mailbox: deque[Turn] = field(default_factory=deque)
-    #: The schedule has it among those whose turns it is to start.
     queued: bool = False
     #: A runner drains the mailbox.
     running: bool = False
@@ -71,7 +68,6 @@ class Mailbox(ABC):
         """Run a turn of the actor's own: a hook, or a topic's message."""
 
     def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
-        """Queue a turn of a call; the schedule starts it when it next looks."""
         # As `_queue_of`, without a call for each message.
         (self.lane if call.route.concurrent else self.mailbox).append((kind, call, payload))
 

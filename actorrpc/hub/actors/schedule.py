@@ -7,7 +7,7 @@ loop comes round, or at once where its owner asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
@@ -15,12 +15,13 @@ from typing import Protocol
 import gevent
 
 from actorrpc.errors import CallCancelled
+from actorrpc.hub.calls.call import Receiver
 from actorrpc.hub.metering.usage import Part, Usage
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.runtime.runners import Runner, Runners
 from actorrpc.loop.timers import after
 
-__all__ = ["Lane", "Lanes", "Owner", "Schedule"]
+__all__ = ["Lanes", "Owner", "Schedule"]
 
 #: How long the turns of one stage may run before others get the hub, in seconds.
 TURN_SLICE = 0.002
@@ -36,31 +37,12 @@ class Owner(Protocol):
         """A turn has ended, though the schedule is closed."""
 
 
-class Lane(Protocol):
-    """Whose turns are to run: a cell, or what stands in its place."""
-
-    #: It is among those whose turns are to be started.
-    queued: bool
-
-    #: What its turns have spent.
-    @property
-    def part(self) -> Part: ...
-
-    #: What waits there, in order; and what may run side by side.
-    @property
-    def mailbox(self) -> Sized: ...
-    @property
-    def lane(self) -> Sized: ...
-    def start(self) -> None:
-        """Run what waits, in the gevent hub's greenlet, until it blocks or may not go on."""
-
-
 class Lanes(Protocol):
     """Whatever may have turns to run."""
 
     def __len__(self) -> int: ...
     @property
-    def lanes(self) -> Iterable[Lane]: ...
+    def lanes(self) -> Iterable[Receiver]: ...
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -86,7 +68,7 @@ class Schedule:
     _slice_end: float = 0.0
     #: Whose turns are to be started, each once (its ``queued``). They are few, and an empty deque has 600
     #: bytes.
-    _ready: list[Lane] = field(default_factory=list)
+    _ready: list[Receiver] = field(default_factory=list)
     #: What runs now, or is to run when the loop comes round, sees to all that is ready and to be written.
     work_due: bool = False
     #: What to call once nothing has to be waited for, and what says why something has.
@@ -97,12 +79,12 @@ class Schedule:
 
     # ---- what is to start
 
-    def ready(self, lane: Lane) -> None:
+    def ready(self, lane: Receiver) -> None:
         """See to it that the turns of a cell start, in the hub's greenlet."""
         self.will_run(lane)
         self.wake()
 
-    def will_run(self, lane: Lane) -> None:
+    def will_run(self, lane: Receiver) -> None:
         """As ``ready``, where ``run_ready`` follows in any case."""
         if not lane.queued:
             lane.queued = True
@@ -212,7 +194,7 @@ class Schedule:
         if resources.on_turn is not None:
             resources.on_turn(self.usage.id, self.turns)
 
-    def drained(self, lane: Lane) -> None:
+    def drained(self, lane: Receiver) -> None:
         """A runner has left the cell: nothing waits there, or it may not go on."""
         self.running -= 1
         if self.blocked:

@@ -23,7 +23,7 @@ from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.stream import Stream
 
-__all__ = ["NOWHERE", "UNSENT_HIGH", "CallHost", "Nowhere", "Receiver", "ServerCall"]
+__all__ = ["NOWHERE", "UNSENT_HIGH", "CallHost", "Receiver", "ServerCall"]
 
 #: While more than this waits on a call for the client's window, the call's own inbound messages wait too,
 #: and an iterable that its handler returned is not pulled.
@@ -67,44 +67,34 @@ class CallHost(Protocol):
         """A call that interceptors see has ended."""
 
 
-class Receiver(Protocol):
+class Receiver:
     """What the messages of a call are for: the cell of its service, or what stands in its place before the
-    call is admitted, and where it is refused."""
+    call is admitted, and where it is refused. This base of them has nothing to do, nor handlers."""
+
+    __slots__ = ("part", "queued")
 
     #: It is among those whose turns are to be started.
     queued: bool
-
     #: What its turns have spent.
-    @property
-    def part(self) -> Part: ...
-
+    part: Part
     #: What waits there, in order; and what may run side by side.
-    @property
-    def mailbox(self) -> Sized: ...
-    @property
-    def lane(self) -> Sized: ...
-
+    mailbox: Sized = ()
+    lane: Sized = ()
     #: A call's handler is here. (What another one ends has a price.)
-    @property
-    def serves(self) -> bool: ...
-
+    serves = False
     #: Calls wait here for the interceptors' on_call.
-    @property
-    def admits(self) -> bool: ...
-
+    admits = False
     #: The service's, once there is one.
-    @property
-    def instance(self) -> Any: ...
-
+    instance: Any = None
     #: What its on_call_end needs; None: it has none.
-    @property
-    def ends(self) -> object | None: ...
+    ends: object | None = None
 
     def start(self) -> None:
         """Run what waits, in the gevent hub's greenlet, until it blocks or may not go on."""
 
     def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
         """Queue a turn of the call, which is started when somebody next looks."""
+        call.drop(payload)
 
     def drained(self, call: ServerCall[Any]) -> None:
         """The client has taken what was sent on the call."""
@@ -119,30 +109,8 @@ class Receiver(Protocol):
         """A call has ended, where there is an on_call_end."""
 
 
-class Nowhere:
-    """A receiver with nothing to do: where a call stands until it has been looked at, and the base of those
-    that have no handlers."""
-
-    __slots__ = ()
-
-    serves = admits = False
-    instance = ends = None
-    mailbox: Sized = ()
-    lane: Sized = ()
-    part: Part
-    queued: bool
-
-    def start(self) -> None: ...
-    def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
-        call.drop(payload)
-
-    def drained(self, call: ServerCall[Any]) -> None: ...
-    def interrupted(self) -> None: ...
-    def close_iterator(self, call: ServerCall[Any]) -> None: ...
-    def call_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None: ...
-
-
-NOWHERE = Nowhere()
+#: Where a call stands until it has been looked at.
+NOWHERE = Receiver()
 
 
 @dataclass(slots=True, eq=False, repr=False)
