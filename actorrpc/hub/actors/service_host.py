@@ -17,17 +17,17 @@ from actorrpc.errors import RpcError, SnapshotError, StatusCode
 from actorrpc.forks import users_code
 from actorrpc.hub.actors.cell import Cell, key_of
 from actorrpc.hub.actors.cells import Cells
-from actorrpc.hub.actors.schedule import Schedule
 from actorrpc.hub.actors.sinks import ActorSink, CallSink, may_have_more
+from actorrpc.hub.actors.stage import Stage
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.rates import counted_as
-from actorrpc.hub.phase import CLOSED, Phase
+from actorrpc.hub.phase import CLOSED
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.topics.engine import Sink, Subscription, Topics
 from actorrpc.pb.snapshot_pb2 import SubscriptionSnapshot
 
-__all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost", "check_subscription"]
+__all__ = ["MAX_SUBSCRIPTIONS", "Carrier", "ServiceHost", "check_subscription"]
 
 #: Subscriptions of one connection. A move tells the target of each, and that asks each topic's home at once.
 MAX_SUBSCRIPTIONS = 4096
@@ -56,25 +56,17 @@ def check_subscription(service: Service, topic: str, call: ServerCall[Any] | Non
         raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
 
 
-class Carrier(Protocol):
+class Carrier(Stage, Protocol):
     """The connection, as far as its services ask for it."""
 
     @property
-    def id(self) -> str: ...
-    @property
     def peer(self) -> str: ...
-    @property
-    def phase(self) -> Phase: ...
     @property
     def calls(self) -> OpenCalls: ...
     @property
     def cells(self) -> Cells: ...
     @property
-    def schedule(self) -> Schedule: ...
-    @property
     def resources(self) -> Resources: ...
-    @property
-    def host(self) -> ServiceHost: ...
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -117,9 +109,7 @@ class ServiceHost:
         return tuple(call for call in calls if call.receiver.instance is service)
 
     def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
-        self._subscribe(service, topic, cast("ServerCall[Any] | None", call))  # calls are of no other kind
-
-    def _subscribe(self, service: Service, topic: str, call: ServerCall[Any] | None) -> None:
+        call = cast("ServerCall[Any] | None", call)  # calls are of no other kind
         connection = self._connection
         self._check("subscribe")
         if connection.phase.state == CLOSED:
@@ -166,7 +156,6 @@ class ServiceHost:
             self._end(key)
 
     def leave_behind(self, cell: Cell, topic: str) -> None:
-        """Note that an actor has no room for more of a topic."""
         self.behind[cell.key, topic, None] = None
 
     def took(self, cell: Cell, payload: bytes) -> None:
@@ -203,7 +192,6 @@ class ServiceHost:
             self.settled()
 
     def end_subscriptions(self, call: ServerCall[Any] | None = None, cell: Cell | None = None) -> None:
-        """End those of a call, those of a service, or all."""
         of = self.by_call.get(call, ()) if call is not None else self._all
         for key in [each for each in of if cell is None or each[0] == cell.key]:
             self._end(key)
