@@ -32,18 +32,13 @@ from actorrpc.wire.frames import (
     END_HEADERS,
     END_STREAM,
     FRAME_HEADER,
-    GOAWAY,
     HEADERS,
     MAX_FRAME_SIZE,
     MAX_WINDOW,
     PADDED,
     PING,
-    PRIORITY,
     PRIORITY_FLAG,
-    PUSH_PROMISE,
-    RST_STREAM,
     SETTINGS,
-    WINDOW_UPDATE,
     ErrorCode,
 )
 from actorrpc.wire.header_block import HeaderBlock
@@ -460,13 +455,13 @@ class Session(ABC):
 
 
 Session.handlers = {
-    PRIORITY: Session._on_priority,
-    RST_STREAM: Session._on_rst_stream,
+    frames.PRIORITY: Session._on_priority,
+    frames.RST_STREAM: Session._on_rst_stream,
     SETTINGS: Session._on_settings,
-    PUSH_PROMISE: Session._on_push_promise,
+    frames.PUSH_PROMISE: Session._on_push_promise,
     PING: Session._on_ping,
-    GOAWAY: Session._on_goaway,
-    WINDOW_UPDATE: Session._on_window_update,
+    frames.GOAWAY: Session._on_goaway,
+    frames.WINDOW_UPDATE: Session._on_window_update,
     CONTINUATION: Session._on_continuation,
 }
 

@@ -107,28 +107,10 @@ class Cells(dict[str, Cell]):
 
     # ---- moving
 
-    def hold(self) -> None:
-        """The snapshot stands: until it is settled who serves it, nobody may change what is in there.
-
-        No turn runs, and nothing is read. Deadlines wait, and so do greenlets of users' own.
-        """
-        for cell in self.values():
-            cell.hold()
-
-    def unhold(self) -> None:
-        """The actors stay here, or have come."""
-        for cell in self.values():
-            cell.unhold()
-
     def thaw_hooks(self) -> None:
         """Queue on_thaw, before all other turns, where on_freeze has run and it does not wait already."""
         for cell in self.values():
             cell.thaw_hook()
-
-    def leave(self) -> None:
-        """They live in another hub now."""
-        for cell in self.values():
-            cell.leave()
 
     def let_go(self) -> None:
         """Forget them, and what they know."""

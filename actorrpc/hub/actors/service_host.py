@@ -60,8 +60,6 @@ class Carrier(Stage, Protocol):
     """The connection, as far as its services ask for it."""
 
     @property
-    def peer(self) -> str: ...
-    @property
     def calls(self) -> OpenCalls: ...
     @property
     def cells(self) -> Cells: ...
@@ -95,10 +93,6 @@ class ServiceHost:
     @property
     def id(self) -> str:
         return self._connection.id
-
-    @property
-    def peer(self) -> str:
-        return self._connection.peer
 
     @property
     def _topics(self) -> Topics:

@@ -38,10 +38,6 @@ class CallEnds:
         """A handler of the call is about to be called: the actor hears of its end."""
         self._begun.add(call)
 
-    def has_begun(self, call: ServerCall[Any]) -> bool:
-        """Whether the actor is to hear of the call's end, which has not come."""
-        return call in self._begun
-
     def ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
         """Note how a call has ended. ``take`` it next."""
         if call in self._begun:

@@ -17,12 +17,12 @@ __all__ = ["OpenCalls"]
 class OpenCalls(dict[int, ServerCall[Any]]):
     """The calls by stream."""
 
-    __slots__ = ("_runners", "_unarmed")
+    __slots__ = ("_runners", "unarmed")
 
     def __init__(self, runners: Runners) -> None:
         self._runners = runners
         #: Calls with a deadline that came since ``arm``: most have ended by then and need no timer.
-        self._unarmed: list[ServerCall[Any]] = []
+        self.unarmed: list[ServerCall[Any]] = []
 
     # ---- deadlines
 
@@ -35,26 +35,21 @@ class OpenCalls(dict[int, ServerCall[Any]]):
             self.expire(call)
         else:
             call.deadline = now + timeout
-            self._unarmed.append(call)
+            self.unarmed.append(call)
 
     def rearm(self, call: ServerCall[Any]) -> None:
         """Have its timer set anew: it came, or fired, while nothing may happen to the call."""
-        self._unarmed.append(call)
-
-    @property
-    def unarmed(self) -> bool:
-        """Whether there is something for ``arm`` to do."""
-        return bool(self._unarmed)
+        self.unarmed.append(call)
 
     def arm(self) -> None:
         """Set the timers of those that are still open."""
         now = monotonic()
-        for call in self._unarmed:
+        for call in self.unarmed:
             if call.deadline is not None and not call.ended:
                 if call.timer is not None:  # which has fired
                     call.timer.close()
                 call.timer = after(max(0.0, call.deadline - now), call.host.expire, call)
-        self._unarmed.clear()
+        self.unarmed.clear()
 
     def expire(self, call: ServerCall[Any]) -> None:
         """The deadline has passed: tell the client, and interrupt the handler."""
@@ -116,7 +111,7 @@ class OpenCalls(dict[int, ServerCall[Any]]):
     def clear(self) -> None:
         """Let go of them all."""
         super().clear()
-        self._unarmed.clear()
+        self.unarmed.clear()
 
     def __repr__(self) -> str:
-        return f"<OpenCalls {len(self)}, {len(self._unarmed)} deadlines without a timer>"
+        return f"<OpenCalls {len(self)}, {len(self.unarmed)} deadlines without a timer>"

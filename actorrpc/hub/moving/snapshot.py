@@ -105,7 +105,10 @@ def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> byte
     limit = connection.resources.config.max_state_bytes
     if len(data) > limit:
         raise SnapshotError(f"its state takes {len(data)} bytes, over the limit of {limit}")
-    connection.cells.hold()
+    # It stands: until it is settled who serves the connection, nobody may change what is in there. No turn
+    # runs, and nothing is read. Deadlines wait, and so do greenlets of users' own.
+    for cell in connection.cells.values():
+        cell.hold()
     return data
 
 

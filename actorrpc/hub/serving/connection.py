@@ -210,7 +210,8 @@ class Connection:
         for call in self.calls.values():
             if call.iterator is not None:
                 iterated.setdefault(call.receiver, []).append(call)
-        self.cells.leave()
+        for cell in self.cells.values():
+            cell.leave()
         self.host.moved = True
         do_all(
             log,
