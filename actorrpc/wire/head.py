@@ -13,7 +13,7 @@ from itertools import chain
 from actorrpc.errors import StatusCode
 from actorrpc.wire.caller import caller_of
 from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN
-from actorrpc.wire.fields import FIELD_OVERHEAD, check_fields, content_length, list_size, malformed
+from actorrpc.wire.fields import FIELD_OVERHEAD, check_fields, content_length, list_size, malformed, pairs
 from actorrpc.wire.hpack import Field
 
 __all__ = [
@@ -92,10 +92,7 @@ class RequestHead:
     def fields(self) -> tuple[Field, ...]:
         """All but ``grpc-timeout``, in order."""
         packed = self._packed
-        if not isinstance(packed, str):
-            return packed
-        each = iter(packed.split("\0"))
-        return tuple(zip(each, each, strict=True))
+        return pairs(packed.split("\0")) if isinstance(packed, str) else packed
 
     @property
     def count(self) -> int:
@@ -208,8 +205,7 @@ def thaw_head(packed: bytes) -> RequestHead:
 
     Raises ValueError for a name without a value, and for what is not a request.
     """
-    texts = iter(packed.decode("latin-1").split("\0"))
-    fields = tuple(zip(texts, texts, strict=True))
+    fields = pairs(packed.decode("latin-1").split("\0"))
     head = _memo.get(fields) if len(packed) <= _MEMO_BYTES else None
     if head is not None:
         return head

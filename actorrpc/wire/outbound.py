@@ -145,7 +145,8 @@ class Outbound(ABC):
     def drop_unsent(self, stream: Stream) -> None:
         """Drop what waits on a stream."""
         self.unsent_bytes -= stream.unsent_bytes
-        stream.drop_unsent()
+        stream.unsent = None
+        stream.unsent_bytes = 0
 
     def _pump_blocked(self) -> None:
         """Give each waiting stream one frame at a time, so that none starves another."""

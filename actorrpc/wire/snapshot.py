@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from actorrpc.config import Config
 from actorrpc.errors import ConnectionFault, SnapshotError, StreamFault
 from actorrpc.pb import snapshot_pb2
+from actorrpc.wire.fields import pairs
 from actorrpc.wire.frames import CONTINUATION, LARGEST_FRAME, MAX_FRAME_SIZE, PREFACE
 from actorrpc.wire.head import RequestHead, freeze_head, thaw_head
 from actorrpc.wire.header_block import HeaderBlock
-from actorrpc.wire.hpack import Field
 from actorrpc.wire.inbound import Inbound
 from actorrpc.wire.keepalive import Allowance
 from actorrpc.wire.outbound import Outbound
@@ -45,7 +45,8 @@ def freeze_session(
         unsent_output=unsent + outbound.framed(),
         preface_left=session.preface_left,
         settings_received=session.greeted,
-        hpack_entries=_freeze_fields(session.decoder.entries),
+        # Names and values in turn: a message for each field would take four times as long.
+        hpack_entries=chain.from_iterable(session.decoder.entries),
         hpack_max_size=session.decoder.max_size,
         continuation_stream=0 if block is None else block.stream,
         continuation_end_stream=block is not None and block.end_stream,
@@ -109,7 +110,7 @@ def _restore(session: ServerSession, snapshot: snapshot_pb2.SessionSnapshot, now
     session.goaway_sent = snapshot.goaway_sent
     session.last_refused = snapshot.last_refused
     session.goaway_received = snapshot.goaway_received
-    session.decoder.restore(_thaw_fields(snapshot.hpack_entries), snapshot.hpack_max_size)
+    session.decoder.restore(pairs(snapshot.hpack_entries), snapshot.hpack_max_size)
     session.flood.restore(snapshot.flood_spent, snapshot.flood_unsettled, now)
     _restore_allowance(session.allowance, snapshot, now)
     _restore_inbound(session.inbound, snapshot)
@@ -205,14 +206,3 @@ def _restore_partial(stream: Stream, data: bytes) -> None:
         stream.partial_size = len(data)
     else:
         stream.unsplit = bytearray(data)
-
-
-def _freeze_fields(fields: Iterable[Field]) -> list[str]:
-    """Names and values in turn: a message for each field would take four times as long."""
-    return list(chain.from_iterable(fields))
-
-
-def _thaw_fields(fields: Sequence[str]) -> tuple[Field, ...]:
-    """Raises ValueError for a name without a value."""
-    each = iter(fields)
-    return tuple(zip(each, each, strict=True))

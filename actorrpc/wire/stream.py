@@ -69,11 +69,6 @@ class Stream:
         self.unsent.append(framed)
         self.unsent_bytes += len(framed)
 
-    def drop_unsent(self) -> None:
-        """Forget what waits to be sent."""
-        self.unsent = None
-        self.unsent_bytes = 0
-
     @classmethod
     def over(cls, id: int, head: RequestHead) -> Stream:
         """A stream that has ended elsewhere: nothing but its request's head is known of it."""

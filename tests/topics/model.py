@@ -114,7 +114,7 @@ class Connection:
     def __init__(self, hub: Hub, name: str, owner: Subscriber | Publisher) -> None:
         self.hub = self.resources = hub
         self.id = name
-        self.phase = SimpleNamespace(state=SERVING, settle=lambda what: None)
+        self.phase = SimpleNamespace(state=SERVING, settle=len, check_here=len)
         self.service = Listening()
         self.host = ServiceHost(self)  # type: ignore[arg-type]
         usage = SimpleNamespace(publish=lambda group: None)

@@ -67,7 +67,7 @@ class Identities:
         member = self._members.get(cell.identity)
         if member is None:
             member = self._members[cell.identity] = _Member(cell.identity, now)
-            self._look(member, now + self._limit)
+            self._look(member, now + self._config.identity_idle)
         member.cells.append(cell)
         member.since = max(member.since, now)
 
@@ -101,10 +101,6 @@ class Identities:
 
     # ---- those that nobody has called for a while
 
-    @property
-    def _limit(self) -> float:
-        return self._config.identity_idle
-
     def _has(self, member: _Member) -> bool:
         """False: its actors could not be made."""
         return self._members.get(member.identity) is member
@@ -125,7 +121,7 @@ class Identities:
             _, _, member = heappop(self._looks)
             if not self._has(member):
                 continue
-            ends = (now if member.calls else member.since) + self._limit
+            ends = (now if member.calls else member.since) + self._config.identity_idle
             if ends > now:
                 self._look(member, ends)
             elif any(cell.busy for cell in member.cells):

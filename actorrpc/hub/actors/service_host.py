@@ -81,8 +81,6 @@ class ServiceHost:
     _names: int = 0
     #: How many are being established.
     _pending: int = 0
-    #: Another hub serves the connection: what is left of its actors here must do nothing more.
-    moved: bool = False
     #: Publications that their topics' homes have not numbered yet.
     unacknowledged: int = 0
     #: Those of them that have not been sent: an answer to one of them must not come before a
@@ -164,12 +162,9 @@ class ServiceHost:
                     self._topics.catch_up_soon(subscription)
 
     def _check(self, what: str) -> None:
-        self._connection.phase.settle(what)
-        if self.moved:
-            raise RuntimeError(
-                f"cannot {what}: connection {self.id} is served by another hub now. A greenlet of your own "
-                "does not move with its actor"
-            )
+        phase = self._connection.phase
+        phase.settle(what)
+        phase.check_here(what)  # what is left of its actors here must do nothing more
 
     def _end(self, key: Key) -> None:
         subscription = self._all.pop(key)

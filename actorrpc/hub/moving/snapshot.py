@@ -7,7 +7,6 @@ this hub cannot serve one that comes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from contextvars import Context
 from itertools import chain, zip_longest
 from time import monotonic, thread_time
@@ -42,6 +41,7 @@ from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection, Keeper
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
+from actorrpc.wire.fields import pairs
 from actorrpc.wire.head import freeze_head, thaw_head
 from actorrpc.wire.snapshot import freeze_session, thaw_session
 from actorrpc.wire.stream import Stream
@@ -155,7 +155,8 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     for actor in snapshot.actors:
         connection.cells.take(_thaw_cell(connection, actor), taken - actor.idle)
     for each in snapshot.calls:
-        _take_call(connection, _thaw_call(connection, each, taken))
+        call = connection.calls[each.stream] = _thaw_call(connection, each, taken)
+        connection.calls.rearm(call)
     for actor in snapshot.actors:
         cell = connection.cells[key_of(actor.service, actor.identity)]
         ended = {each.call.stream: _thaw_ended(connection, cell, each, taken) for each in actor.ended}
@@ -168,11 +169,6 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
             _thaw_unadmitted(connection, connection.calls[each.stream])
     connection.host.thaw(snapshot.subscriptions)
     connection.phase.state = FROZEN  # only now: an actor's __init__ may use its API, and cannot wait
-
-
-def _take_call(connection: Connection, call: ServerCall[Any]) -> None:
-    connection.calls[call.stream.id] = call
-    connection.calls.rearm(call)
 
 
 def _freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot:
@@ -212,20 +208,14 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
     stream = connection.session.streams.get(snapshot.stream)
     if stream is None:
         raise SnapshotError(f"a call on stream {snapshot.stream}, which is not open")
-    route = connection.resources.routes.get(stream.head.path)
-    if route is None:
-        raise SnapshotError(f"{stream.head.path} is not served here")
-    cell = connection.cells.get(key_of(route.service.__rpc__.name, snapshot.identity))
+    call = _make_call(connection, stream, snapshot, taken)
+    cell = connection.cells.get(key_of(call.route.service.__rpc__.name, snapshot.identity))
     if cell is None and not snapshot.unadmitted:
         raise SnapshotError(f"a call of {stream.head.path} without its service")
-    call = connection.resources.call_type(connection, stream, route)
     if cell is not None:
         call.receiver = cell
-    if snapshot.identity:
-        _thaw_identity(call, snapshot.identity)
-        if connection.cells.identities is not None:
-            connection.cells.identities.began(snapshot.identity)
-    _fill_call(call, snapshot, taken)
+    if snapshot.identity and connection.cells.identities is not None:
+        connection.cells.identities.began(snapshot.identity)
     if snapshot.begun:
         call.since = taken
         if cell is not None and cell.ends is not None:
@@ -269,21 +259,26 @@ def _thaw_ended(connection: Connection, cell: Cell, snapshot: snapshot_pb2.Ended
         message = snapshot.message.decode("utf-8", "surrogatepass")
     except (StreamFault, ValueError) as error:
         raise SnapshotError(f"the end of a call that cannot have been: {error}") from error
-    route = connection.resources.routes.get(stream.head.path)
-    if route is None:
-        raise SnapshotError(f"{stream.head.path} is not served here")
-    call = connection.resources.call_type(connection, stream, route)
+    call = _make_call(connection, stream, snapshot.call, taken)
     call.receiver = cell
-    if snapshot.call.identity:
-        _thaw_identity(call, snapshot.call.identity)
-    _fill_call(call, snapshot.call, taken)
     call.ended = True
     call.cancelled = snapshot.cancelled
     call.close_context()
     return call, status, message
 
 
-def _fill_call(call: ServerCall[Any], snapshot: snapshot_pb2.CallSnapshot, taken: float) -> None:
+def _make_call(
+    connection: Connection, stream: Stream, snapshot: snapshot_pb2.CallSnapshot, taken: float
+) -> ServerCall[Any]:
+    """A call as far as it travels, whether it is open or has ended."""
+    route = connection.resources.routes.get(stream.head.path)
+    if route is None:
+        raise SnapshotError(f"{stream.head.path} is not served here")
+    call = connection.resources.call_type(connection, stream, route)
+    if snapshot.identity:
+        if not isinstance(call, InterceptedCall):
+            raise SnapshotError("its calls have identities, and this hub's app gives them none")
+        call.restore_identity(snapshot.identity)
     call.cursor = snapshot.cursor
     call.compression = snapshot.compression
     for payload, compressed in zip_longest(snapshot.held, snapshot.held_compressed[: len(snapshot.held)]):
@@ -297,11 +292,12 @@ def _fill_call(call: ServerCall[Any], snapshot: snapshot_pb2.CallSnapshot, taken
     if snapshot.HasField("time_remaining"):
         call.deadline = taken + snapshot.time_remaining
     if snapshot.initial_metadata:
-        call.initial = _thaw_pairs(snapshot.initial_metadata)
+        call.initial = pairs(snapshot.initial_metadata)
     if snapshot.trailing_metadata:
-        call.trailing = _thaw_pairs(snapshot.trailing_metadata)
+        call.trailing = pairs(snapshot.trailing_metadata)
     for entry in snapshot.context:
         call.context[entry.key] = entry.data if entry.HasField("data") else entry.text
+    return call
 
 
 def _thaw_parsed(connection: Connection, call: ServerCall[Any], size: int) -> None:
@@ -310,12 +306,6 @@ def _thaw_parsed(connection: Connection, call: ServerCall[Any], size: int) -> No
     if not parsed.has_room(connection.parsed + size, size):
         raise SnapshotError(f"its handlers have messages that take {connection.parsed + size} bytes: no room")
     parsed.take(connection, call, size)
-
-
-def _thaw_identity(call: ServerCall[Any], identity: str) -> None:
-    if not isinstance(call, InterceptedCall):
-        raise SnapshotError("its calls have identities, and this hub's app gives them none")
-    call.restore_identity(identity)
 
 
 def _thaw_unadmitted(connection: Connection, call: ServerCall[Any]) -> None:
@@ -327,11 +317,6 @@ def _thaw_unadmitted(connection: Connection, call: ServerCall[Any]) -> None:
     except RpcError as error:
         call.receiver = RefusedCalls(connection.schedule, Part(connection.usage))
         call.end(error.code, error.message)
-
-
-def _thaw_pairs(texts: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    each = iter(texts)
-    return list(zip(each, each, strict=True))
 
 
 def _freeze_entry(key: str, value: str | bytes) -> snapshot_pb2.ContextEntry:

@@ -212,7 +212,6 @@ class Connection:
                 iterated.setdefault(call.receiver, []).append(call)
         for cell in self.cells.values():
             cell.leave()
-        self.host.moved = True
         do_all(
             log,
             f"letting go of connection {self.id}",
