@@ -22,7 +22,6 @@ __all__ = [
     "Refusal",
     "RequestHead",
     "freeze_head",
-    "parse_head",
     "parse_timeout",
     "thaw_head",
 ]
@@ -114,9 +113,11 @@ class HeadReader:
     _timeout_at: int = -1
 
     def read(self, fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
-        """The same as ``parse_head``, but fast where nothing but the timeout differs from the last time.
+        """The head, and the text of ``grpc-timeout`` ("" if there is none).
 
-        The fields are the same objects then, from HPACK's tables, so it takes little time to compare them.
+        Raises StreamFault for a malformed request (RFC 9113, 8.1.1). Fast where nothing but the timeout
+        differs from the last time: the fields are the same objects then, from HPACK's tables, so it takes
+        little time to compare them.
         """
         last, found = self._fields, self._found
         if fields is last and found is not None:
@@ -154,16 +155,8 @@ def _timeout_at(fields: tuple[Field, ...]) -> int:
     return -1
 
 
-def parse_head(fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
-    """The head, and the text of ``grpc-timeout`` ("" if there is none).
-
-    Raises StreamFault for a malformed request (RFC 9113, 8.1.1).
-    """
-    return _read(fields, _timeout_at(fields))
-
-
 def _read(fields: tuple[Field, ...], at: int) -> tuple[RequestHead, str]:
-    """The same as ``parse_head``, where it is known at which position the timeout is."""
+    """The head and the timeout's text, where it is known at which position that is."""
     timeout = ""
     if at >= 0:
         timeout = fields[at][1]

@@ -78,9 +78,6 @@ class Mailbox(Receiver, ABC):
     def push_topic(self, topic: str, type_name: str, payload: bytes) -> None:
         """Queue a topic's message for the actor itself."""
         self.mailbox.append((TOPIC, None, (topic, type_name, payload)))
-        self._count_topic(payload)
-
-    def _count_topic(self, payload: bytes) -> None:
         self.topic_turns += 1
         self.topic_bytes += len(payload)
 

@@ -254,25 +254,22 @@ class Schedule:
         """Nothing runs here any more: forget what knows this."""
         self._quiet = None
         self._ready.clear()
-        self._owner, self._lanes = _NOBODY, _NOTHING
+        self._owner = self._lanes = _GONE
 
     def __repr__(self) -> str:
         state = "paused" if self.paused else "closed" if self.closed else "open"
         return f"<Schedule {state}, {self.running} running, {len(self._ready)} ready, {self.turns} turns>"
 
 
-class _Nobody:
-    """Stands for the owner of a schedule that has been let go."""
+class _Gone:
+    """Stands for the owner of a schedule that has been let go, and for its lanes."""
+
+    lanes = ()
 
     def flush(self) -> None: ...
     def turn_ended(self) -> None: ...
-
-
-class _Nothing:
-    lanes = ()
-
     def __len__(self) -> int:
         return 0
 
 
-_NOBODY, _NOTHING = _Nobody(), _Nothing()
+_GONE = _Gone()

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from gevent import get_hub
 from google.protobuf.message import Message
@@ -257,39 +257,23 @@ class ServiceHost:
             self._add((cell.key, each.topic, call), Subscription(each.topic, sink, each.epoch, each.sequence))
 
     def offload(self, function: Callable[[], T]) -> T:
-        # The pool's own way with errors would print each of them, and end the hub for a SystemExit.
-        outcome = Outcome(function)
-        get_hub().threadpool.apply(outcome.run)
-        return outcome.get()
+        context = copy_context()
+
+        def run() -> tuple[T | None, BaseException | None]:
+            # The pool's own way with errors would print each of them, and end the hub for a SystemExit.
+            with users_code():  # a child that is forked there would wait for the pool's next task for ever
+                try:
+                    return context.run(function), None
+                except BaseException as error:
+                    return None, error
+
+        result, error = get_hub().threadpool.apply(run)
+        if error is None:
+            return cast("T", result)
+        try:
+            raise error
+        finally:
+            del error  # whose traceback knows this
 
     def __repr__(self) -> str:
         return f"<ServiceHost of {self.id}, {len(self._all)} subscriptions>"
-
-
-class Outcome(Generic[T]):
-    """What a function returned or raised in another thread, where it sees this one's context variables."""
-
-    __slots__ = ("_context", "_error", "_function", "_result")
-
-    def __init__(self, function: Callable[[], T]) -> None:
-        self._function = function
-        self._context = copy_context()
-        self._result: T | None = None
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        """Call the function; raises nothing."""
-        with users_code():  # a child that is forked there would wait for the pool's next task for ever
-            try:
-                self._result = self._context.run(self._function)
-            except BaseException as error:
-                self._error = error
-
-    def get(self) -> T:
-        """What it returned. Raises what it raised."""
-        if self._error is None:
-            return cast("T", self._result)
-        try:
-            raise self._error
-        finally:
-            self._error = None  # whose traceback knows this

@@ -27,10 +27,8 @@ __all__ = [
     "THAW",
     "TOPIC",
     "Turn",
-    "freeze_origin",
     "freeze_turn",
     "message_class",
-    "thaw_origin",
     "thaw_turn",
 ]
 
@@ -50,18 +48,6 @@ CLOSE = 15  #: an iterable of a call that has ended; the payload is the iterable
 
 #: ``(kind, call, payload)``; a TOPIC's payload is ``(topic, type name, bytes)``.
 Turn = tuple[int, Any, Any]
-
-
-def freeze_origin(call: ServerCall[Any]) -> TurnSnapshot | None:
-    """The turn that made the call's iterable."""
-    return None if call.origin is None else freeze_turn((call.origin[0], call, call.origin[1]))
-
-
-def thaw_origin(call: ServerCall[Any], turn: TurnSnapshot) -> None:
-    """Take up an iterable that stayed behind."""
-    kind, _, payload = thaw_turn(turn, {turn.stream: call})
-    call.origin = (kind, payload)
-    call.cursor_set = True
 
 
 def freeze_turn(turn: Turn) -> TurnSnapshot:

@@ -23,9 +23,7 @@ from actorrpc.hub.actors.turns import (
     CALL_END,
     CONNECT,
     TOPIC,
-    freeze_origin,
     freeze_turn,
-    thaw_origin,
     thaw_turn,
 )
 from actorrpc.hub.calls.call import ServerCall
@@ -182,7 +180,7 @@ def _freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot
         request=call.request,
         request_compressed=isinstance(call.request, Compressed),
         compression=call.compression,
-        origin=freeze_origin(call),
+        origin=None if call.origin is None else freeze_turn((call.origin[0], call, call.origin[1])),
         initial_metadata=chain.from_iterable(call.initial),
         trailing_metadata=chain.from_iterable(call.trailing),
         context=[_freeze_entry(key, value) for key, value in call.noted],
@@ -288,7 +286,8 @@ def _make_call(
     if snapshot.HasField("request"):
         call.request = Compressed(snapshot.request) if snapshot.request_compressed else snapshot.request
     if snapshot.HasField("origin"):
-        thaw_origin(call, snapshot.origin)
+        kind, _, payload = thaw_turn(snapshot.origin, {snapshot.origin.stream: call})
+        call.origin, call.cursor_set = (kind, payload), True
     if snapshot.HasField("time_remaining"):
         call.deadline = taken + snapshot.time_remaining
     if snapshot.initial_metadata:

@@ -76,14 +76,11 @@ class Lifetime:
         ``greeted``: the client's SETTINGS have come. ``shutting_down``: its answer to the PING of a shutdown
         is awaited. ``calls``: some are open. ``identities``: when to look after these, None: there are none.
         """
-        config = self._config
-        if not greeted:
-            if config.handshake_timeout:
-                yield self.accepted + config.handshake_timeout, Due.HANDSHAKE
+        if not greeted and self._config.handshake_timeout:
+            yield self.accepted + self._config.handshake_timeout, Due.HANDSHAKE
+        for due, what in self._lasting(shutting_down, calls, identities):
             # Most likely it has greeted by then. If not, it cannot be told anything.
-            yield from ((due, Due.HANDSHAKE) for due, _ in self._lasting(shutting_down, calls, identities))
-        else:
-            yield from self._lasting(shutting_down, calls, identities)
+            yield due, what if greeted else Due.HANDSHAKE
 
     def _lasting(
         self, shutting_down: bool, calls: bool, identities: float | None

@@ -134,12 +134,6 @@ class Upkeep:
         connection.calls.end_all(StatusCode.UNAVAILABLE, "the connection has reached its age")
         connection.close_politely()
 
-    def _sweep(self, connection: Kept) -> None:
-        connection.cells.sweep()
-
-    def _end_idle(self, connection: Kept) -> None:
-        connection.shutdown()
-
     def __repr__(self) -> str:
         return f"<Upkeep {'waits' if self._timer is not None else 'rests'}, {self.times!r}>"
 
@@ -151,6 +145,6 @@ _ACTS: dict[Due, Callable[[Upkeep, Kept], None]] = {
     Due.SHUTDOWN_PING: Upkeep._end_shutdown,
     Due.AGE: Upkeep._age,
     Due.GRACE: Upkeep._end_grace,
-    Due.IDENTITIES: Upkeep._sweep,
-    Due.IDLE: Upkeep._end_idle,
+    Due.IDENTITIES: lambda upkeep, connection: connection.cells.sweep(),
+    Due.IDLE: lambda upkeep, connection: connection.shutdown(),
 }
