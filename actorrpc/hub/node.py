@@ -17,7 +17,7 @@ from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
-from actorrpc.hub.listing import list_all, list_some
+from actorrpc.hub.listing import describe, list_some
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
@@ -173,7 +173,7 @@ class Node:
 
     def list_connections(self) -> list[control_pb2.Connection]:
         """What `actorrpc connections` shows, of all of them at once: the loop waits for it."""
-        return list_all(self.connections, self._price)
+        return [describe(each, self._price(each)) for each in self.connections.values()]
 
     def list_some(self, after: int) -> control_pb2.Connections:
         """The same of those after a place, as many as may be at once."""

@@ -100,8 +100,6 @@ class Cell(CallTurns):
         """Whether the user's class has the hook: the empty ones cost no turn."""
         return overrides(self.service, hook)
 
-    # ---- turns of its own
-
     def _own_turn(self, kind: int, payload: Any) -> None:
         if kind == TOPIC:
             topic, type_name, message = payload
@@ -201,8 +199,6 @@ class Cell(CallTurns):
             runner.shielded = False
             runner.gr_context = None
 
-    # ---- its end
-
     def discard(self) -> None:
         """Drop all that waits: the instance could not be made."""
         for _, call, payload in self._take_out(lambda turn: True):
@@ -223,8 +219,6 @@ class Cell(CallTurns):
             self.run_hook("on_disconnect")
         finally:
             self.schedule.drained(self)
-
-    # ---- moving
 
     def hold(self) -> None:
         """The state has been written down: until ``unhold`` or ``leave``, whoever uses it waits."""

@@ -78,8 +78,6 @@ class Cells(dict[str, Cell]):
         if cell.identity:
             self._identified().add(cell, since)
 
-    # ---- their ends
-
     def sweep(self) -> None:
         """End the actors of identities that nobody has called for a while."""
         for cell in self.identities.sweep() if self.identities is not None else ():
@@ -104,8 +102,6 @@ class Cells(dict[str, Cell]):
         for cell in self.values():
             cell.keep_last_turns()
             self._stage.schedule.ready(cell)
-
-    # ---- moving
 
     def thaw_hooks(self) -> None:
         """Queue on_thaw, before all other turns, where on_freeze has run and it does not wait already."""

@@ -99,8 +99,6 @@ class Identities:
         member = self._members[identity]
         return 0.0 if member.calls else max(0.0, now - member.since)
 
-    # ---- those that nobody has called for a while
-
     def _has(self, member: _Member) -> bool:
         """False: its actors could not be made."""
         return self._members.get(member.identity) is member

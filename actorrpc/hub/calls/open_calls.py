@@ -24,8 +24,6 @@ class OpenCalls(dict[int, ServerCall[Any]]):
         #: Calls with a deadline that came since ``arm``: most have ended by then and need no timer.
         self.unarmed: list[ServerCall[Any]] = []
 
-    # ---- deadlines
-
     def set_deadline(self, call: ServerCall[Any], text: str, now: float) -> None:
         """Have a call end after its ``grpc-timeout``."""
         timeout = parse_timeout(text)
@@ -58,8 +56,6 @@ class OpenCalls(dict[int, ServerCall[Any]]):
         call.stop(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
         call.receiver.interrupted()
         self.throw(call, DeadlineExceeded(f"{call.method}: the deadline has passed"))
-
-    # ---- ends
 
     def interrupt(self, call: ServerCall[Any], error: CallCancelled) -> None:
         """The client wants no more of a call."""
@@ -94,8 +90,6 @@ class OpenCalls(dict[int, ServerCall[Any]]):
             for payload in call.held:
                 call.drop(payload)
             call.held = ()
-
-    # ---- another hub serves the connection
 
     def leave(self) -> None:
         """They go on there."""

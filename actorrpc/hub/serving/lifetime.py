@@ -105,8 +105,6 @@ class Lifetime:
             since = monotonic() if calls else self.idle_since
             yield since + config.max_connection_idle, Due.IDLE
 
-    # ---- moving
-
     def freeze(self, snapshot: snapshot_pb2.ConnectionSnapshot, now: float) -> None:
         """Write the times as what has passed since."""
         snapshot.age = now - self.accepted

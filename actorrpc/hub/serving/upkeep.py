@@ -94,8 +94,6 @@ class Upkeep:
         if connection.phase.state != CLOSED:
             self.start()
 
-    # ---- what is done
-
     def _hears(self, connection: Kept) -> bool:
         """Whether the client has said something that waits to be read: the hub may have been too busy."""
         before = self.times.heard

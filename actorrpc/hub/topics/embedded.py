@@ -83,8 +83,6 @@ class EmbeddedTopics:
         }
         self._sweeper = every(_SWEEP_INTERVAL, lambda: self._home.sweep(monotonic()), ref=False)
 
-    # ---- for connections, besides what feeds and the publisher do for them: see ``engine.Topics``
-
     def heard(self, group: str, now: float) -> float:
         return self._delivered.rate(group, now)
 
@@ -94,8 +92,6 @@ class EmbeddedTopics:
 
     def close(self) -> None:
         self._sweeper.close()
-
-    # ---- who is whose home
 
     def home_of(self, topic: str) -> int:
         """The hub that numbers the topic's messages."""
@@ -137,8 +133,6 @@ class EmbeddedTopics:
         for source, message in early:
             self.receive(source, message)
 
-    # ---- other hubs come and go
-
     def linked(self, hub: int) -> None:
         """There is a link to a hub, which has heard nothing of this one yet."""
         self._feeds.linked(hub)
@@ -156,8 +150,6 @@ class EmbeddedTopics:
             for source, message in self._early
             if source != hub or message.WhichOneof("kind") == "publish"
         ]
-
-    # ---- what hubs say to each other
 
     def receive(self, source: int, message: control_pb2.HubToHub) -> None:
         """Take a message about topics from a hub, which may be this one."""
