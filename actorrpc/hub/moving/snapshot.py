@@ -28,7 +28,6 @@ from actorrpc.hub.actors.turns import (
 )
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.call_ends import Ended
-from actorrpc.hub.calls.failures import describe
 from actorrpc.hub.calls.intercepted import InterceptedCall
 from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.usage import Part
@@ -37,6 +36,7 @@ from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection, Keeper
+from actorrpc.loop.duties import reason
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
 from actorrpc.wire.fields import pairs
@@ -357,7 +357,7 @@ def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> 
     try:
         Context().run(cell.make)
     except BaseException as error:  # whatever the app's __init__ does
-        raise SnapshotError(f"{snapshot.service} cannot be made here: {describe(error)}") from error
+        raise SnapshotError(f"{snapshot.service} cannot be made here: {reason(error)}") from error
     return cell
 
 
@@ -380,7 +380,7 @@ def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) ->
         upgraded = Context().run(service.upgrade, old, state)
     except BaseException as error:
         raise SnapshotError(
-            f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {describe(error)}"
+            f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {reason(error)}"
         ) from error
     if not isinstance(upgraded, service.__rpc__.state):
         returned = type(upgraded).__name__
