@@ -82,7 +82,6 @@ class Mailbox(Receiver, ABC):
         self.topic_bytes += len(payload)
 
     def start(self) -> None:
-        """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
         schedule = self.schedule
         if self.mailbox and not self.running and not schedule.paused:
             self.running = True

@@ -39,10 +39,8 @@ class Departing(Protocol):
         """Close its descriptor before anything else, and whatever else fails; then forget it."""
 
 
-class Timer(Protocol):
-    """Call a function after some seconds; returns what cancels it."""
-
-    def __call__(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]: ...
+#: Calls a function after some seconds; returns what cancels it.
+Timer = Callable[[float, Callable[[], None]], Callable[[], None]]
 
 
 class Source:
