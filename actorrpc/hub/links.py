@@ -67,11 +67,6 @@ class Links:
         )
         return link
 
-    @property
-    def hubs(self) -> list[int]:
-        """The hubs that there is a link to, in order."""
-        return sorted(self.by_hub)
-
     def send(self, hub: int, message: HubToHub) -> None:
         """Say something to a hub; what cannot be said because the hub is dead is dropped."""
         link = self.by_hub.get(hub)
@@ -109,4 +104,4 @@ class Links:
             link.close()
 
     def __repr__(self) -> str:
-        return f"<Links to {self.hubs}>"
+        return f"<Links to {sorted(self.by_hub)}>"

@@ -11,7 +11,7 @@ from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.pb import control_pb2
 
-__all__ = ["list_all", "list_some"]
+__all__ = ["describe", "list_some"]
 
 #: How long the others wait while some connections are described, in seconds: a hundred take so long.
 LISTING = 0.002
@@ -19,14 +19,9 @@ LISTING = 0.002
 Price = Callable[[Connection], Cost]
 
 
-def list_all(connections: Mapping[str, Connection], price: Price) -> list[control_pb2.Connection]:
-    """All of them at once: the loop waits for it. ``price`` says what moving one would cost."""
-    return [_describe(connection, price(connection)) for connection in connections.values()]
-
-
 def list_some(connections: Mapping[str, Connection], price: Price, after: int) -> control_pb2.Connections:
     """Those after a place, 0 for the first: as many as ``LISTING`` seconds allow. ``more`` is the place to go
-    on from."""
+    on from, and ``price`` says what moving one would cost."""
     page = control_pb2.Connections()
     until = monotonic() + LISTING
     for connection in connections.values():  # in the order of their places
@@ -35,12 +30,13 @@ def list_some(connections: Mapping[str, Connection], price: Price, after: int) -
         if page.connections and monotonic() > until:
             page.more = after
             break
-        page.connections.append(_describe(connection, price(connection)))
+        page.connections.append(describe(connection, price(connection)))
         after = connection.place
     return page
 
 
-def _describe(connection: Connection, cost: Cost) -> control_pb2.Connection:
+def describe(connection: Connection, cost: Cost) -> control_pb2.Connection:
+    """One of them, whose move would cost so much."""
     why = why_pinned(connection) or why_unquiet(connection)
     usage = connection.usage
     now = monotonic()

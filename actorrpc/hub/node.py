@@ -17,7 +17,7 @@ from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
-from actorrpc.hub.listing import list_all, list_some
+from actorrpc.hub.listing import describe, list_some
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
@@ -115,7 +115,6 @@ class Node:
         self.reception.occupancy.changed()
 
     def adopt(self, connection: Connection) -> None:
-        """Take a connection that another hub has handed over."""
         self._add(connection)
         self.reception.occupancy.changed()
         self._reporter.remember(connection.usage)
@@ -135,11 +134,9 @@ class Node:
         self.connections[connection.id] = connection
 
     def closes(self, connection: Connection) -> None:
-        """It closes although it was about to move."""
         self.mover.handoffs.closed(connection.id)
 
     def forget(self, connection: Connection, *, finished: bool = True) -> None:
-        """A connection has been closed, or has moved. If its last turns still run, ``finished`` follows."""
         duties: list[Callable[[], object]] = [connection.usage.close]
         if not finished:
             self._finishing.add(connection)
@@ -150,7 +147,6 @@ class Node:
         do_all(log, f"the end of connection {connection.id}", *duties)
 
     def finished(self, connection: Connection) -> None:
-        """The last turn of a closed connection has ended."""
         if connection in self._finishing:
             self._finishing.discard(connection)
             connection.fall_apart()
@@ -173,12 +169,11 @@ class Node:
         tell_what_is_due()
 
     def weigh(self, connection: Connection) -> None:
-        """Find out how large a connection's states are, unless that has just been done."""
         self._reporter.weigh(connection)
 
     def list_connections(self) -> list[control_pb2.Connection]:
         """What `actorrpc connections` shows, of all of them at once: the loop waits for it."""
-        return list_all(self.connections, self._price)
+        return [describe(each, self._price(each)) for each in self.connections.values()]
 
     def list_some(self, after: int) -> control_pb2.Connections:
         """The same of those after a place, as many as may be at once."""
@@ -234,7 +229,6 @@ class Node:
 
     @property
     def unwilling(self) -> str:
-        """Why it can take no connection now, also one that is on its way here already; "" if it can."""
         if self.stopping:
             return "the hub is stopping"
         if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to
@@ -245,7 +239,6 @@ class Node:
         return ""
 
     def stays(self, connection: Connection) -> None:
-        """Its move came to nothing."""
         if self._ending:
             self._end(connection)
 

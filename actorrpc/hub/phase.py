@@ -5,6 +5,8 @@ In which order a handoff goes through the states: ``actorrpc.hub.moving``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import gevent
 from gevent.event import Event
 
@@ -22,19 +24,17 @@ CLOSING = "closing"
 CLOSED = "closed"
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Phase:
     """The state of one connection. While it is FROZEN, whoever would change it waits here."""
 
-    __slots__ = ("_connection_id", "_runners", "_settled", "left", "state")
-
-    def __init__(self, connection_id: str, runners: Runners) -> None:
-        self._connection_id = connection_id
-        self._runners = runners
-        self.state = SERVING
-        #: Another hub serves it: what there is here is only what is left of it.
-        self.left = False
-        #: What users' greenlets wait for while it is frozen.
-        self._settled: Event | None = None
+    _connection_id: str
+    _runners: Runners
+    state: str = SERVING
+    #: Another hub serves it: what there is here is only what is left of it.
+    left: bool = False
+    #: What users' greenlets wait for while it is frozen.
+    _settled: Event | None = None
 
     def settle(self, what: str) -> None:
         """Wait while the connection is frozen: what is done to it then would be lost if it moves.

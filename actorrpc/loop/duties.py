@@ -41,6 +41,6 @@ def reason(error: BaseException) -> str:
     """What an exception says, after its type; ``brief``, and whatever its own ``__str__`` does."""
     try:
         text = str(error)
-    except Exception as failure:
+    except BaseException as failure:
         text = f"its text cannot be shown: {type(failure).__name__}"
     return brief(f"{type(error).__name__}: {text}")

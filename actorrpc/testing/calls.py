@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -30,7 +30,7 @@ class RecordedCall(ServerCall[Reply]):
     def __init__(self, recorder: Recorder, stream: Stream, route: Route, identity: str) -> None:
         super().__init__(recorder, stream, route)
         self._identity = identity
-        self._sent_initial: list[tuple[bytes, bytes]] = []
+        self._sent_initial: Sequence[tuple[bytes, bytes]] = ()
         #: The messages that the handler has sent with ``send``: not those that it returns.
         self.sent: list[Reply] = []
         #: What ``finish`` was given, or what became of the call otherwise; None while it is open.

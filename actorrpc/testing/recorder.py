@@ -94,7 +94,7 @@ class Recorder:
 
     def add(self, call: ServerCall[Any]) -> None:
         """Have a call that has begun."""
-        self._calls[call.stream_id] = call
+        self._calls[call.stream.id] = call
 
     def _receive(self, data: bytes) -> list[Any]:
         events = self.session.receive_data(data)
@@ -127,7 +127,7 @@ class Recorder:
         """Its process is the test's."""
 
     def call_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
-        del self._calls[call.stream_id]
+        del self._calls[call.stream.id]
         for subscription in [each for each in self.subscriptions if each.call is call]:
             del self.subscriptions[subscription]
 

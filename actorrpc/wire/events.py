@@ -37,7 +37,7 @@ class RequestReceived(Event):
 class MessageReceived(Event):
     """A whole message of a call; ``payload`` is ``Compressed`` if its flag says so.
 
-    Say ``session.consumed(stream, len(payload))`` when it has been taken.
+    Say ``session.inbound.consumed(stream, len(payload))`` when it has been taken.
 
     ``last``: the client has half-closed with it, as ``StreamEnded`` would say, which does not follow.
     """

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TypeVar
 
 from actorrpc.errors import StreamFault
 from actorrpc.wire.frames import ErrorCode
 from actorrpc.wire.hpack import Field
 
-__all__ = ["FIELD_OVERHEAD", "check_fields", "check_trailers", "content_length", "list_size", "malformed"]
+__all__ = [
+    "FIELD_OVERHEAD",
+    "check_fields",
+    "check_trailers",
+    "content_length",
+    "list_size",
+    "malformed",
+    "pairs",
+]
+
+Text = TypeVar("Text", str, bytes)
 
 #: What a field counts beyond its name and value (RFC 9113, 6.5.2).
 FIELD_OVERHEAD = 32
@@ -25,6 +36,12 @@ _CONNECTION_SPECIFIC = frozenset(
 def list_size(fields: Iterable[Field]) -> int:
     """The size of a header list, as SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2)."""
     return sum(len(name) + len(value) + FIELD_OVERHEAD for name, value in fields)
+
+
+def pairs(texts: Iterable[Text]) -> tuple[tuple[Text, Text], ...]:
+    """Names and values that stand in turn, as fields. Raises ValueError for a name without a value."""
+    each = iter(texts)
+    return tuple(zip(each, each, strict=True))
 
 
 def check_fields(fields: Iterable[Field]) -> None:

@@ -12,6 +12,8 @@ the bucket again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 __all__ = ["FloodBudget", "Price", "block_price"]
 
 #: The bucket is looked at each time that so many units have come together, and not for each frame.
@@ -63,19 +65,17 @@ def block_price(fields: int, size: int, coded: int) -> int:
     return min(fields, size >> 2) + (fields >> 2) + coded // Price.CODED_BYTES + (size >> 9)
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class FloodBudget:
     """The budget of one connection. ``burst`` 0: there is no limit."""
 
-    __slots__ = ("_settled", "burst", "rate", "spent", "unsettled")
-
-    def __init__(self, burst: int, rate: int) -> None:
-        self.burst = burst
-        self.rate = rate
-        #: Units used, of ``burst``.
-        self.spent = 0.0
-        #: Units used since ``settle`` was last called.
-        self.unsettled = 0
-        self._settled: float | None = None
+    burst: int
+    rate: int
+    #: Units used, of ``burst``.
+    spent: float = 0.0
+    #: Units used since ``settle`` was last called.
+    unsettled: int = 0
+    _settled: float | None = None
 
     def inflated(self, size: int) -> None:
         """Charge for so many bytes of a decompressed message (``Price.INFLATED_BYTES``)."""

@@ -74,22 +74,18 @@ MAX_WINDOW = 2**31 - 1
 
 
 class ErrorCode:
-    """HTTP/2 error codes (RFC 9113, 7): plain numbers, since a peer may send any other."""
+    """HTTP/2 error codes (RFC 9113, 7) that mean something here: plain numbers, since a peer may send any."""
 
     NO_ERROR = 0x0
     PROTOCOL_ERROR = 0x1
     INTERNAL_ERROR = 0x2
     FLOW_CONTROL_ERROR = 0x3
-    SETTINGS_TIMEOUT = 0x4
     STREAM_CLOSED = 0x5
     FRAME_SIZE_ERROR = 0x6
     REFUSED_STREAM = 0x7
     CANCEL = 0x8
     COMPRESSION_ERROR = 0x9
-    CONNECT_ERROR = 0xA
     ENHANCE_YOUR_CALM = 0xB
-    INADEQUATE_SECURITY = 0xC
-    HTTP_1_1_REQUIRED = 0xD
 
 
 class Setting:

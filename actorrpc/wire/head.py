@@ -13,7 +13,7 @@ from itertools import chain
 from actorrpc.errors import StatusCode
 from actorrpc.wire.caller import caller_of
 from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN
-from actorrpc.wire.fields import FIELD_OVERHEAD, check_fields, content_length, list_size, malformed
+from actorrpc.wire.fields import FIELD_OVERHEAD, check_fields, content_length, list_size, malformed, pairs
 from actorrpc.wire.hpack import Field
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "Refusal",
     "RequestHead",
     "freeze_head",
-    "parse_head",
     "parse_timeout",
     "thaw_head",
 ]
@@ -55,53 +54,32 @@ class Refusal:
     message: str
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class RequestHead:
     """What the fields of a request say. Shared between the calls that sent the same.
 
     Each open call has one. So the fields are kept as one text: 440 small ones take 3 kB, and as tuples 89.
     """
 
-    __slots__ = (
-        "_packed",
-        "accept_encoding",
-        "caller",
-        "content_length",
-        "encoding",
-        "expects_continue",
-        "path",
-        "refusal",
-        "size",
-    )
-
-    def __init__(
-        self,
-        fields: tuple[Field, ...],
-        path: str,
-        size: int,
-        ordinary: dict[str, str],
-        refusal: Refusal | None,
-        content_length: int | None = None,
-    ) -> None:
-        #: Names and values in turn, with NUL between them, which none of them contains (RFC 9113, 8.2.1). Or
-        #: the fields themselves, if the text would be long: a small block can name one entry 16,000 times.
-        short = fields and size <= _LONGEST_TEXT
-        self._packed = "\0".join(chain.from_iterable(fields)) if short else fields
-        self.path = path
-        #: As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2).
-        self.size = size
-        #: ``grpc-encoding``: what a message with the Compressed-Flag is compressed with.
-        self.encoding = ordinary.get("grpc-encoding", IDENTITY)
-        self.accept_encoding = ordinary.get("grpc-accept-encoding", "")
-        #: How many bytes all DATA must have; None if the client does not say.
-        self.content_length = content_length
-        #: Whether the client may wait for an interim response before it sends DATA (RFC 9110, 10.1.1).
-        #: Anything else that it expects is ignored, as nginx, Envoy and Go's HTTP/2 do: a server may refuse
-        #: it with 417, and need not.
-        self.expects_continue = "expect" in ordinary and _has_token(ordinary["expect"], "100-continue")
-        self.refusal = refusal
-        #: What ``find_caller`` has found; None until it is called. Not a property, which would take as long
-        #: as the comparison that the value is for.
-        self.caller: bytes | None = None
+    #: Names and values in turn, with NUL between them, which none of them contains (RFC 9113, 8.2.1). Or the
+    #: fields themselves, if the text would be long: a small block can name one entry 16,000 times.
+    _packed: str | tuple[Field, ...]
+    path: str
+    #: As SETTINGS_MAX_HEADER_LIST_SIZE counts (RFC 9113, 6.5.2).
+    size: int
+    #: ``grpc-encoding``: what a message with the Compressed-Flag is compressed with.
+    encoding: str = IDENTITY
+    accept_encoding: str = ""
+    refusal: Refusal | None = None
+    #: How many bytes all DATA must have; None if the client does not say.
+    content_length: int | None = None
+    #: Whether the client may wait for an interim response before it sends DATA (RFC 9110, 10.1.1). Anything
+    #: else that it expects is ignored, as nginx, Envoy and Go's HTTP/2 do: a server may refuse it with 417,
+    #: and need not.
+    expects_continue: bool = False
+    #: What ``find_caller`` has found; None until it is called. Not a property, which would take as long as
+    #: the comparison that the value is for.
+    caller: bytes | None = None
 
     def find_caller(self) -> bytes:
         """The caller (``caller_of``), found once and then kept."""
@@ -113,10 +91,7 @@ class RequestHead:
     def fields(self) -> tuple[Field, ...]:
         """All but ``grpc-timeout``, in order."""
         packed = self._packed
-        if not isinstance(packed, str):
-            return packed
-        each = iter(packed.split("\0"))
-        return tuple(zip(each, each, strict=True))
+        return pairs(packed.split("\0")) if isinstance(packed, str) else packed
 
     @property
     def count(self) -> int:
@@ -128,21 +103,21 @@ class RequestHead:
         return f"<RequestHead {self.path} {self.count} fields>"
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class HeadReader:
     """Reads the requests of one connection."""
 
-    __slots__ = ("_fields", "_found", "_timeout_at")
-
-    def __init__(self) -> None:
-        self._fields: tuple[Field, ...] = ()
-        self._found: tuple[RequestHead, str] | None = None
-        #: Where ``grpc-timeout`` was among the fields; -1 if nowhere.
-        self._timeout_at = -1
+    _fields: tuple[Field, ...] = ()
+    _found: tuple[RequestHead, str] | None = None
+    #: Where ``grpc-timeout`` was among the fields; -1 if nowhere.
+    _timeout_at: int = -1
 
     def read(self, fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
-        """The same as ``parse_head``, but fast where nothing but the timeout differs from the last time.
+        """The head, and the text of ``grpc-timeout`` ("" if there is none).
 
-        The fields are the same objects then, from HPACK's tables, so it takes little time to compare them.
+        Raises StreamFault for a malformed request (RFC 9113, 8.1.1). Fast where nothing but the timeout
+        differs from the last time: the fields are the same objects then, from HPACK's tables, so it takes
+        little time to compare them.
         """
         last, found = self._fields, self._found
         if fields is last and found is not None:
@@ -180,16 +155,8 @@ def _timeout_at(fields: tuple[Field, ...]) -> int:
     return -1
 
 
-def parse_head(fields: tuple[Field, ...]) -> tuple[RequestHead, str]:
-    """The head, and the text of ``grpc-timeout`` ("" if there is none).
-
-    Raises StreamFault for a malformed request (RFC 9113, 8.1.1).
-    """
-    return _read(fields, _timeout_at(fields))
-
-
 def _read(fields: tuple[Field, ...], at: int) -> tuple[RequestHead, str]:
-    """The same as ``parse_head``, where it is known at which position the timeout is."""
+    """The head and the timeout's text, where it is known at which position that is."""
     timeout = ""
     if at >= 0:
         timeout = fields[at][1]
@@ -231,8 +198,7 @@ def thaw_head(packed: bytes) -> RequestHead:
 
     Raises ValueError for a name without a value, and for what is not a request.
     """
-    texts = iter(packed.decode("latin-1").split("\0"))
-    fields = tuple(zip(texts, texts, strict=True))
+    fields = pairs(packed.decode("latin-1").split("\0"))
     head = _memo.get(fields) if len(packed) <= _MEMO_BYTES else None
     if head is not None:
         return head
@@ -266,8 +232,16 @@ def _parse(fields: tuple[Field, ...]) -> RequestHead:
 def _make(
     fields: tuple[Field, ...], path: str, size: int, method: str, ordinary: dict[str, str]
 ) -> RequestHead:
-    length = content_length(fields) if "content-length" in ordinary else None
-    return RequestHead(fields, path, size, ordinary, _refusal(method, ordinary), length)
+    return RequestHead(
+        "\0".join(chain.from_iterable(fields)) if size <= _LONGEST_TEXT else fields,
+        path,
+        size,
+        ordinary.get("grpc-encoding", IDENTITY),
+        ordinary.get("grpc-accept-encoding", ""),
+        _refusal(method, ordinary),
+        content_length(fields) if "content-length" in ordinary else None,
+        "expect" in ordinary and _has_token(ordinary["expect"], "100-continue"),
+    )
 
 
 def _has_token(value: str, token: str) -> bool:

@@ -65,6 +65,3 @@ class HeaderBlock:
             if not large or size <= self._limit or not kept:
                 kept += fields
         return tuple(kept), size if large and size > self._limit else 0, work
-
-    def __repr__(self) -> str:
-        return f"<HeaderBlock of stream {self.stream}, {len(self.data)} bytes>"

@@ -9,6 +9,8 @@ rest is kept as it came (``unsplit``).
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from actorrpc.config import Config
 from actorrpc.errors import ConnectionFault, RpcError, StatusCode
 from actorrpc.wire.compression import IDENTITY, MOST_INFLATED, Compressed, decompress
@@ -17,6 +19,7 @@ from actorrpc.wire.flood import FloodBudget, Price
 from actorrpc.wire.frames import INITIAL_WINDOW, ErrorCode, window_update
 from actorrpc.wire.outbound import Outbound
 from actorrpc.wire.stream import MESSAGE_PREFIX, Stream
+from actorrpc.wire.unsplit import Unsplit
 
 __all__ = ["Inbound"]
 
@@ -31,47 +34,37 @@ _INCOMPLETE_STEP = 256 * 1024
 _PIECE_BYTES = 4096
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Inbound:
     """The messages of one connection, and its windows for them. WINDOW_UPDATEs and refusals go out by way of
     ``outbound``, and what they cost is charged to ``flood``."""
 
-    __slots__ = (
-        "_config",
-        "_flood",
-        "_grown",
-        "_limit",
-        "_most",
-        "_outbound",
-        "acknowledge_from",
-        "held",
-        "receive_window",
-        "unacknowledged",
-        "unsplit",
-        "waiting",
-        "window",
-    )
+    _config: Config
+    _outbound: Outbound
+    _flood: FloodBudget
+    unsplit: Unsplit = field(init=False)
+    _most: int = field(init=False)
+    _limit: int = field(init=False)
+    #: Bytes of incomplete messages since their sum was last looked at.
+    _grown: int = 0
+    #: How many bytes of DATA the peer may send now.
+    receive_window: int = INITIAL_WINDOW
+    #: Bytes of DATA that have come, and that no WINDOW_UPDATE has answered yet.
+    unacknowledged: int = 0
+    #: The size of the window, which a WINDOW_UPDATE restores when ``acknowledge_from`` bytes of it have
+    #: been used.
+    window: int = field(init=False)
+    acknowledge_from: int = field(init=False)
+    #: The bytes of the messages that have been reported and not consumed, on all streams, with an
+    #: overhead for each message; and how many messages they are.
+    held: int = 0
+    waiting: int = 0
 
-    def __init__(self, config: Config, outbound: Outbound, flood: FloodBudget) -> None:
-        self._config = config
-        self._outbound = outbound
-        self._flood = flood
-        self.unsplit = outbound.unsplit
-        self._most = config.max_mailbox
-        self._limit = config.max_receive_message_bytes
-        #: Bytes of incomplete messages since their sum was last looked at.
-        self._grown = 0
-        #: How many bytes of DATA the peer may send now.
-        self.receive_window = INITIAL_WINDOW
-        #: Bytes of DATA that have come, and that no WINDOW_UPDATE has answered yet.
-        self.unacknowledged = 0
-        #: The size of the window, which a WINDOW_UPDATE restores when ``acknowledge_from`` bytes of it have
-        #: been used.
-        self.window = config.connection_window_bytes
-        self.acknowledge_from = self.window >> 1
-        #: The bytes of the messages that have been reported and not consumed, on all streams, with an
-        #: overhead for each message; and how many messages they are.
-        self.held = 0
-        self.waiting = 0
+    def __post_init__(self) -> None:
+        config = self._config
+        self.unsplit = self._outbound.unsplit
+        self._most, self._limit = config.max_mailbox, config.max_receive_message_bytes
+        self.resize(config.connection_window_bytes)
 
     def opening(self) -> bytes:
         """The WINDOW_UPDATE that makes the first window as large as ours, to follow SETTINGS; or b""."""
@@ -115,7 +108,7 @@ class Inbound:
 
         It stays closed, for all streams, while a whole window of messages waits.
         """
-        if self.unacknowledged < self.acknowledge_from or self.held + self.unsplit.bytes > self.window:
+        if self.unacknowledged < self.acknowledge_from or self.held + self.unsplit.size > self.window:
             return
         limit = self._config.max_connection_window_bytes
         increment, window = _opened(self.window, limit, self.held, self.unacknowledged)

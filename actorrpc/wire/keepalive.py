@@ -6,6 +6,8 @@ has to open its windows for what it was sent.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from actorrpc.config import Config
 
 __all__ = ["KEEPALIVE_PING", "Allowance", "ping_interval"]
@@ -31,19 +33,17 @@ def ping_interval(config: Config, calls: bool) -> float:
     return interval
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Allowance:
     """What one peer may still send. ``sent`` is how many frames of HEADERS or DATA we have sent so far."""
 
-    __slots__ = ("_sent_at_ping", "_sent_at_update", "last_ping", "strikes", "updates")
-
-    def __init__(self) -> None:
-        #: When its last PING came, and how many have come too early.
-        self.last_ping: float | None = None
-        self.strikes = 0
-        self._sent_at_ping = 0
-        #: How many WINDOW_UPDATEs it may still send, by the frames that had gone out when this was set.
-        self.updates = 0
-        self._sent_at_update = 0
+    #: When its last PING came, and how many have come too early.
+    last_ping: float | None = None
+    strikes: int = 0
+    _sent_at_ping: int = 0
+    #: How many WINDOW_UPDATEs it may still send, by the frames that had gone out when this was set.
+    updates: int = 0
+    _sent_at_update: int = 0
 
     def ping(self, now: float, interval: float, sent: int) -> bool:
         """A PING has come. Returns whether the peer may go on, which after too many strikes it may not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from actorrpc.errors import ConnectionFault
 from actorrpc.wire.compression import Compressed
@@ -38,55 +39,38 @@ _PREFIX = struct.Struct(">?L")
 _MESSAGE = struct.Struct(">LxL?L")
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Outbound(ABC):
     """What goes out on one connection. A role adds what only it sends (``headers``, ``_end``).
 
     It has the session's ``streams``: one that has ended leaves them here.
     """
 
-    __slots__ = (
-        "_blocked",
-        "_chunks",
-        "drained",
-        "frames",
-        "most_reset",
-        "peer_initial_window",
-        "peer_max_frame_size",
-        "pending",
-        "reset_streams",
-        "send_window",
-        "streams",
-        "table_announced",
-        "unsent_bytes",
-        "unsplit",
-    )
-
-    def __init__(self) -> None:
-        #: Open streams by id.
-        self.streams: dict[int, Stream] = {}
-        #: Of the other direction: when a stream ends here, what has come on it is dropped.
-        self.unsplit = Unsplit()
-        self.send_window = INITIAL_WINDOW
-        self.peer_initial_window = INITIAL_WINDOW
-        self.peer_max_frame_size = MAX_FRAME_SIZE
-        #: Whether our first header block has told the peer that we use no dynamic table (RFC 7541, 4.2).
-        #: Whatever size it allows after that, there is nothing to shrink, and so nothing to announce.
-        self.table_announced = False
-        #: How many frames of HEADERS or DATA have gone out. Those that a window has cut to a few bytes do not
-        #: count, since a peer can make us send each byte by itself (CVE-2019-9511).
-        self.frames = 0
-        #: Streams whose last waiting byte has become a frame since the session last looked.
-        self.drained: list[Stream] = []
-        #: How many bytes wait on all streams.
-        self.unsent_bytes = 0
-        #: The streams that we have reset last, the oldest first, and how many of them are kept.
-        self.reset_streams: dict[int, None] = {}
-        self.most_reset = 100
-        #: How many bytes of frames wait for ``take``.
-        self.pending = 0
-        self._chunks: list[bytes | memoryview] = []
-        #: Streams that wait for the connection's window or for the transport, in the order of their turns.
-        self._blocked: dict[int, Stream] = {}
+    #: Open streams by id.
+    streams: dict[int, Stream] = field(default_factory=dict)
+    #: Of the other direction: when a stream ends here, what has come on it is dropped.
+    unsplit: Unsplit = field(default_factory=Unsplit)
+    send_window: int = INITIAL_WINDOW
+    peer_initial_window: int = INITIAL_WINDOW
+    peer_max_frame_size: int = MAX_FRAME_SIZE
+    #: Whether our first header block has told the peer that we use no dynamic table (RFC 7541, 4.2).
+    #: Whatever size it allows after that, there is nothing to shrink, and so nothing to announce.
+    table_announced: bool = False
+    #: How many frames of HEADERS or DATA have gone out. Those that a window has cut to a few bytes do not
+    #: count, since a peer can make us send each byte by itself (CVE-2019-9511).
+    frames: int = 0
+    #: Streams whose last waiting byte has become a frame since the session last looked.
+    drained: list[Stream] = field(default_factory=list)
+    #: How many bytes wait on all streams.
+    unsent_bytes: int = 0
+    #: The streams that we have reset last, the oldest first, and how many of them are kept.
+    reset_streams: dict[int, None] = field(default_factory=dict)
+    most_reset: int = 100
+    #: How many bytes of frames wait for ``take``.
+    pending: int = 0
+    _chunks: list[bytes | memoryview] = field(default_factory=list)
+    #: Streams that wait for the connection's window or for the transport, in the order of their turns.
+    _blocked: dict[int, Stream] = field(default_factory=dict)
 
     def control(self, frames: bytes) -> None:
         """Queue frames that no window limits."""
@@ -161,7 +145,8 @@ class Outbound(ABC):
     def drop_unsent(self, stream: Stream) -> None:
         """Drop what waits on a stream."""
         self.unsent_bytes -= stream.unsent_bytes
-        stream.drop_unsent()
+        stream.unsent = None
+        stream.unsent_bytes = 0
 
     def _pump_blocked(self) -> None:
         """Give each waiting stream one frame at a time, so that none starves another."""

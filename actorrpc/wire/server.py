@@ -132,8 +132,9 @@ class ServerSession(Session):
             if len(self.streams) >= self.config.max_concurrent_streams:
                 raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
             head, timeout = self._heads.read(fields)
-            outbound = self.outbound
-            stream = Stream(id, head, timeout, outbound.peer_initial_window, self.config.stream_window_bytes)
+            outbound, window = self.outbound, self.config.stream_window_bytes
+            body = head.content_length
+            stream = Stream(id, head, timeout, outbound.peer_initial_window, window, window, body)
             if end_stream and stream.body_left is not None:
                 stream.count_body(0, end=True)
         except StreamFault:
@@ -161,8 +162,9 @@ class ServerSession(Session):
         """Refuse a request with so many fields that only their size is known."""
         if len(self.streams) >= self.config.max_concurrent_streams:
             raise StreamFault(ErrorCode.REFUSED_STREAM, "too many calls")
-        head = RequestHead((), "", size, {}, None)
-        stream = Stream(id, head, "", self.outbound.peer_initial_window, self.config.stream_window_bytes)
+        head = RequestHead((), "", size)
+        window = self.config.stream_window_bytes
+        stream = Stream(id, head, "", self.outbound.peer_initial_window, window, window)
         stream.remote_closed = end_stream
         self.streams[id] = stream
         self._refuse_request(stream)

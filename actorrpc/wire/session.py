@@ -4,7 +4,7 @@ It knows no socket and no clock. The owner
 
 - gives what it has received, and the time, to ``receive_data`` and handles the events, in order;
 - sends messages, and what else its role sends, through ``outbound``;
-- says ``consumed`` when a message has left its mailbox, which lets the peer send more;
+- says ``inbound.consumed`` when a message has left its mailbox, which lets the peer send more;
 - writes what ``data_to_send`` returns, whenever the transport can take it;
 - handles what ``drain_events`` returns after either, while the session is ``eventful``.
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from actorrpc.config import Config
@@ -31,18 +32,13 @@ from actorrpc.wire.frames import (
     END_HEADERS,
     END_STREAM,
     FRAME_HEADER,
-    GOAWAY,
     HEADERS,
     MAX_FRAME_SIZE,
     MAX_WINDOW,
     PADDED,
     PING,
-    PRIORITY,
     PRIORITY_FLAG,
-    PUSH_PROMISE,
-    RST_STREAM,
     SETTINGS,
-    WINDOW_UPDATE,
     ErrorCode,
 )
 from actorrpc.wire.header_block import HeaderBlock
@@ -58,6 +54,7 @@ __all__ = ["Handler", "Session"]
 Handler = Callable[[Any, int, int, bytes, list[Event]], None]
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Session(ABC):
     """One connection as the protocol sees it. See the module's docstring for what its owner does.
 
@@ -66,53 +63,39 @@ class Session(ABC):
     (``_last_words``); and it may have other ``handlers`` of frames.
     """
 
-    __slots__ = (
-        "_now",
-        "allowance",
-        "config",
-        "decoder",
-        "faulted",
-        "flood",
-        "goaway_received",
-        "greeted",
-        "header_block",
-        "inbound",
-        "last_stream",
-        "next_type",
-        "outbound",
-        "partial_frame",
-        "preface_left",
-        "streams",
-    )
-
     #: What takes the frames of each type, but for DATA and HEADERS.
     handlers: ClassVar[Mapping[int, Handler]]
 
-    def __init__(self, config: Config, outbound: Outbound) -> None:
-        self.config = config
-        self.outbound = outbound
-        #: Open streams by id.
-        self.streams = outbound.streams
+    config: Config
+    outbound: Outbound
+    #: Open streams by id.
+    streams: dict[int, Stream] = field(init=False)
+    flood: FloodBudget = field(init=False)
+    inbound: Inbound = field(init=False)
+    decoder: Decoder = field(default_factory=Decoder)
+    allowance: Allowance = field(default_factory=Allowance)
+    #: The last stream that the client has begun.
+    last_stream: int = 0
+    goaway_received: bool = False
+    faulted: bool = False
+    #: Bytes that the peer sends ahead of its frames, and that have not come yet.
+    preface_left: int = 0
+    #: Whether the peer's SETTINGS have come.
+    greeted: bool = False
+    partial_frame: bytes = b""
+    #: A header block that has begun, and whose end has not come.
+    header_block: HeaderBlock | None = None
+    #: The only type that the next frame may have; None: it may have any.
+    next_type: int | None = SETTINGS
+    _now: float = 0.0
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.streams = self.outbound.streams
         self.flood = FloodBudget(config.flood_burst, config.flood_rate)
-        self.inbound = Inbound(config, outbound, self.flood)
-        self.decoder = Decoder()
+        self.inbound = Inbound(config, self.outbound, self.flood)
         # The code of a longer string is over the limit, whatever it says: it need not be decoded.
         self.decoder.longest = max(self.decoder.longest, 4 * config.max_header_list_bytes)
-        self.allowance = Allowance()
-        #: The last stream that the client has begun.
-        self.last_stream = 0
-        self.goaway_received = False
-        self.faulted = False
-        #: Bytes that the peer sends ahead of its frames, and that have not come yet.
-        self.preface_left = 0
-        #: Whether the peer's SETTINGS have come.
-        self.greeted = False
-        self.partial_frame = b""
-        #: A header block that has begun, and whose end has not come.
-        self.header_block: HeaderBlock | None = None
-        #: The only type that the next frame may have; None: it may have any.
-        self.next_type: int | None = SETTINGS
-        self._now = 0.0
 
     def abandon(self) -> None:
         """Let go of all that waits, in both directions: the peer has gone."""
@@ -161,15 +144,11 @@ class Session(ABC):
         return bool(outbound.drained) or outbound.unsplit.due is not None
 
     def drain_events(self) -> list[Event]:
-        """Events caused by ``data_to_send`` and ``consumed``."""
+        """Events caused by ``data_to_send`` and ``inbound.consumed``."""
         events: list[Event] = []
         self._report_drained(events)
         self._catch_up(events)
         return events
-
-    def consumed(self, stream: Stream, length: int) -> None:
-        """A reported message of ``length`` bytes has been taken by its handler, or dropped."""
-        self.inbound.consumed(stream, length)
 
     def ping(self) -> None:
         """Ask the peer for a sign of life. Its answer is not an event: any bytes are a sign."""
@@ -476,13 +455,13 @@ class Session(ABC):
 
 
 Session.handlers = {
-    PRIORITY: Session._on_priority,
-    RST_STREAM: Session._on_rst_stream,
+    frames.PRIORITY: Session._on_priority,
+    frames.RST_STREAM: Session._on_rst_stream,
     SETTINGS: Session._on_settings,
-    PUSH_PROMISE: Session._on_push_promise,
+    frames.PUSH_PROMISE: Session._on_push_promise,
     PING: Session._on_ping,
-    GOAWAY: Session._on_goaway,
-    WINDOW_UPDATE: Session._on_window_update,
+    frames.GOAWAY: Session._on_goaway,
+    frames.WINDOW_UPDATE: Session._on_window_update,
     CONTINUATION: Session._on_continuation,
 }
 

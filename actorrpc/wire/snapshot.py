@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from actorrpc.config import Config
 from actorrpc.errors import ConnectionFault, SnapshotError, StreamFault
 from actorrpc.pb import snapshot_pb2
+from actorrpc.wire.fields import pairs
 from actorrpc.wire.frames import CONTINUATION, LARGEST_FRAME, MAX_FRAME_SIZE, PREFACE
 from actorrpc.wire.head import RequestHead, freeze_head, thaw_head
 from actorrpc.wire.header_block import HeaderBlock
-from actorrpc.wire.hpack import Field
 from actorrpc.wire.inbound import Inbound
 from actorrpc.wire.keepalive import Allowance
 from actorrpc.wire.outbound import Outbound
@@ -45,7 +45,8 @@ def freeze_session(
         unsent_output=unsent + outbound.framed(),
         preface_left=session.preface_left,
         settings_received=session.greeted,
-        hpack_entries=_freeze_fields(session.decoder.entries),
+        # Names and values in turn: a message for each field would take four times as long.
+        hpack_entries=chain.from_iterable(session.decoder.entries),
         hpack_max_size=session.decoder.max_size,
         continuation_stream=0 if block is None else block.stream,
         continuation_end_stream=block is not None and block.end_stream,
@@ -109,7 +110,7 @@ def _restore(session: ServerSession, snapshot: snapshot_pb2.SessionSnapshot, now
     session.goaway_sent = snapshot.goaway_sent
     session.last_refused = snapshot.last_refused
     session.goaway_received = snapshot.goaway_received
-    session.decoder.restore(_thaw_fields(snapshot.hpack_entries), snapshot.hpack_max_size)
+    session.decoder.restore(pairs(snapshot.hpack_entries), snapshot.hpack_max_size)
     session.flood.restore(snapshot.flood_spent, snapshot.flood_unsettled, now)
     _restore_allowance(session.allowance, snapshot, now)
     _restore_inbound(session.inbound, snapshot)
@@ -174,16 +175,22 @@ def _thaw_stream(snapshot: snapshot_pb2.StreamSnapshot, heads: Sequence[RequestH
     """``heads`` are those of the session's snapshot. Raises ValueError for one that is not there."""
     if snapshot.head >= len(heads):
         raise ValueError(f"stream {snapshot.id} without its head")
-    stream = Stream(snapshot.id, heads[snapshot.head], "", snapshot.send_window, snapshot.receive_window)
-    stream.receive_unacknowledged = snapshot.receive_unacknowledged
-    stream.held = snapshot.held
-    stream.window = snapshot.window
-    stream.remote_closed = snapshot.remote_closed
-    stream.headers_sent = snapshot.headers_sent
-    stream.trailers = snapshot.trailers or None
-    stream.encoding = snapshot.encoding
-    stream.body_left = snapshot.body_left if snapshot.HasField("body_left") else None
-    stream.work = snapshot.work
+    stream = Stream(
+        snapshot.id,
+        heads[snapshot.head],
+        "",
+        snapshot.send_window,
+        snapshot.receive_window,
+        snapshot.window,
+        snapshot.body_left if snapshot.HasField("body_left") else None,
+        snapshot.receive_unacknowledged,
+        work=snapshot.work,
+        held=snapshot.held,
+        trailers=snapshot.trailers or None,
+        headers_sent=snapshot.headers_sent,
+        encoding=snapshot.encoding,
+        remote_closed=snapshot.remote_closed,
+    )
     if snapshot.unsent:
         stream.wait_to_send(snapshot.unsent)
     if snapshot.partial_message:
@@ -199,14 +206,3 @@ def _restore_partial(stream: Stream, data: bytes) -> None:
         stream.partial_size = len(data)
     else:
         stream.unsplit = bytearray(data)
-
-
-def _freeze_fields(fields: Iterable[Field]) -> list[str]:
-    """Names and values in turn: a message for each field would take four times as long."""
-    return list(chain.from_iterable(fields))
-
-
-def _thaw_fields(fields: Sequence[str]) -> tuple[Field, ...]:
-    """Raises ValueError for a name without a value."""
-    each = iter(fields)
-    return tuple(zip(each, each, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from actorrpc.wire.fields import malformed
 from actorrpc.wire.head import RequestHead
@@ -13,69 +14,43 @@ __all__ = ["MESSAGE_PREFIX", "Stream"]
 MESSAGE_PREFIX = 5
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Stream:
     """State of one stream. It leaves ``session.streams`` when both sides are closed, or at a reset."""
 
-    __slots__ = (
-        "body_left",
-        "closed",
-        "encoding",
-        "head",
-        "headers_sent",
-        "held",
-        "id",
-        "partial",
-        "partial_size",
-        "receive_unacknowledged",
-        "receive_window",
-        "remote_closed",
-        "send_window",
-        "timeout",
-        "trailers",
-        "unsent",
-        "unsent_bytes",
-        "unsplit",
-        "wanted",
-        "window",
-        "work",
-    )
-
-    def __init__(
-        self, id: int, head: RequestHead, timeout: str, send_window: int, receive_window: int
-    ) -> None:
-        self.id = id
-        self.head = head
-        #: The text of ``grpc-timeout``; "" if there was none.
-        self.timeout = timeout
-        self.send_window = send_window
-        self.receive_window = receive_window
-        #: The size of the receive window, which each WINDOW_UPDATE restores.
-        self.window = receive_window
-        self.receive_unacknowledged = 0
-        #: How many bytes of DATA are still to come by the client's ``content-length``; None if it sent none.
-        self.body_left = head.content_length
-        #: The price of its header blocks, in the flood budget's units: to be paid if no handler has the call.
-        self.work = 0
-        #: The bytes of the messages that have been reported and not consumed, with an overhead for each.
-        self.held = 0
-        #: The pieces of the message that is being received, and how many bytes it must have before it is
-        #: looked at again. There is no list while there are no pieces: most messages come whole.
-        self.partial: list[bytes] | tuple[()] = ()
-        self.partial_size = 0
-        self.wanted = MESSAGE_PREFIX
-        #: DATA that is not split into messages yet (``actorrpc.wire.unsplit``); None if there is none.
-        self.unsplit: bytearray | None = None
-        #: gRPC-framed messages that wait for a window or for the transport; None until one has to wait.
-        self.unsent: deque[bytes | memoryview] | None = None
-        self.unsent_bytes = 0
-        #: The header block that ends the stream, once all is sent.
-        self.trailers: bytes | None = None
-        self.headers_sent = False
-        #: The ``grpc-encoding`` of our messages, to go out with the headers; "" is identity.
-        self.encoding = ""
-        self.remote_closed = False
-        #: The stream is over, on both sides: what is sent on it is dropped.
-        self.closed = False
+    id: int
+    head: RequestHead
+    #: The text of ``grpc-timeout``; "" if there was none.
+    timeout: str
+    send_window: int
+    receive_window: int
+    #: The size of the receive window, which each WINDOW_UPDATE restores.
+    window: int
+    #: How many bytes of DATA are still to come by the client's ``content-length``; None if it sent none.
+    body_left: int | None = None
+    receive_unacknowledged: int = 0
+    #: The price of its header blocks, in the flood budget's units: to be paid if no handler has the call.
+    work: int = 0
+    #: The bytes of the messages that have been reported and not consumed, with an overhead for each.
+    held: int = 0
+    #: The pieces of the message that is being received, and how many bytes it must have before it is
+    #: looked at again. There is no list while there are no pieces: most messages come whole.
+    partial: list[bytes] | tuple[()] = ()
+    partial_size: int = 0
+    wanted: int = MESSAGE_PREFIX
+    #: DATA that is not split into messages yet (``actorrpc.wire.unsplit``); None if there is none.
+    unsplit: bytearray | None = None
+    #: gRPC-framed messages that wait for a window or for the transport; None until one has to wait.
+    unsent: deque[bytes | memoryview] | None = None
+    unsent_bytes: int = 0
+    #: The header block that ends the stream, once all is sent.
+    trailers: bytes | None = None
+    headers_sent: bool = False
+    #: The ``grpc-encoding`` of our messages, to go out with the headers; "" is identity.
+    encoding: str = ""
+    remote_closed: bool = False
+    #: The stream is over, on both sides: what is sent on it is dropped.
+    closed: bool = False
 
     def count_body(self, length: int, end: bool) -> None:
         """Count DATA of a request that has a ``content-length``; ``end``: it is the last.
@@ -94,15 +69,10 @@ class Stream:
         self.unsent.append(framed)
         self.unsent_bytes += len(framed)
 
-    def drop_unsent(self) -> None:
-        """Forget what waits to be sent."""
-        self.unsent = None
-        self.unsent_bytes = 0
-
     @classmethod
     def over(cls, id: int, head: RequestHead) -> Stream:
         """A stream that has ended elsewhere: nothing but its request's head is known of it."""
-        stream = cls(id, head, "", 0, 0)
+        stream = cls(id, head, "", 0, 0, 0)
         stream.closed = stream.remote_closed = stream.headers_sent = True
         return stream
 

@@ -7,23 +7,23 @@ times as much. The windows bound how much there is, since they are not opened fo
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from actorrpc.wire.stream import Stream
 
 __all__ = ["Unsplit"]
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Unsplit:
     """The streams of one session that have such DATA (``stream.unsplit``), in the order in which it came."""
 
-    __slots__ = ("bytes", "due", "streams")
-
-    def __init__(self) -> None:
-        self.streams: dict[int, Stream] = {}
-        #: On all streams.
-        self.bytes = 0
-        #: The streams that there is room for now; None: nothing is due. It may be empty: then only the
-        #: connection's window is to be looked at.
-        self.due: dict[int, Stream] | None = None
+    streams: dict[int, Stream] = field(default_factory=dict)
+    #: On all streams.
+    size: int = 0
+    #: The streams that there is room for now; None: nothing is due. It may be empty: then only the
+    #: connection's window is to be looked at.
+    due: dict[int, Stream] | None = None
 
     def add(self, stream: Stream, data: bytes) -> None:
         """Put DATA behind what the stream has already, an incomplete message included."""
@@ -33,20 +33,20 @@ class Unsplit:
             stream.partial_size = 0
         assert stream.unsplit is not None
         stream.unsplit += data
-        self.bytes += len(data)
+        self.size += len(data)
 
     def put(self, stream: Stream, data: bytearray) -> None:
         """Give a stream its DATA, where it has none; the bytearray is the stream's from now on."""
         stream.unsplit = data
         self.streams[stream.id] = stream
-        self.bytes += len(data)
+        self.size += len(data)
 
     def take(self, stream: Stream) -> bytearray:
         """Return a stream's DATA and forget it; empty if there is none."""
         data, stream.unsplit = stream.unsplit, None
         if data is None:
             return bytearray()
-        self.bytes -= len(data)
+        self.size -= len(data)
         del self.streams[stream.id]
         if self.due is not None:
             self.due.pop(stream.id, None)
@@ -73,4 +73,4 @@ class Unsplit:
         return list(due.values()) if due else []
 
     def __repr__(self) -> str:
-        return f"<Unsplit DATA of {len(self.streams)} streams, {self.bytes} bytes>"
+        return f"<Unsplit DATA of {len(self.streams)} streams, {self.size} bytes>"

@@ -95,7 +95,7 @@ class Accountant:
 
     def _take(self, a: int) -> None:
         for event in self.waiting[: 1 + a % 16]:
-            self.session.consumed(event.stream, len(event.payload))
+            self.session.inbound.consumed(event.stream, len(event.payload))
         del self.waiting[: 1 + a % 16]
         self.waiting += [each for each in self.session.drain_events() if isinstance(each, MessageReceived)]
 

@@ -192,7 +192,7 @@ class Trial:
         call = self._calls.get(id)
         if call is None:
             if isinstance(event, MessageReceived):
-                self.session.consumed(event.stream, len(event.payload))
+                self.session.inbound.consumed(event.stream, len(event.payload))
                 self._acts.append(("consumed", id, len(event.payload)))
         elif isinstance(event, StreamReset):
             self._drop(call)
@@ -236,7 +236,7 @@ class Trial:
         while call.held and count:
             count -= 1
             length = call.held.pop(0)
-            self.session.consumed(call.stream, length)
+            self.session.inbound.consumed(call.stream, length)
             self._acts.append(("consumed", call.stream.id, length))
 
     def _message(self, call: Call, payload: bytes) -> None:

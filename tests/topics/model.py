@@ -61,7 +61,7 @@ class Call(ServerCall[Any]):
 
     def __init__(self, subscriber: Subscriber) -> None:
         self.subscriber = subscriber
-        self.stream_id = 1
+        self.stream: Any = SimpleNamespace(id=1)
         self.ended = False
         reply = SimpleNamespace(DESCRIPTOR=Item.DESCRIPTOR)
         method = SimpleNamespace(reply=reply, server_streaming=True)
@@ -114,7 +114,7 @@ class Connection:
     def __init__(self, hub: Hub, name: str, owner: Subscriber | Publisher) -> None:
         self.hub = self.resources = hub
         self.id = name
-        self.phase = SimpleNamespace(state=SERVING, settle=lambda what: None)
+        self.phase = SimpleNamespace(state=SERVING, settle=len, check_here=len)
         self.service = Listening()
         self.host = ServiceHost(self)  # type: ignore[arg-type]
         usage = SimpleNamespace(publish=lambda group: None)
@@ -159,7 +159,7 @@ class Subscriber:
         self.connection = Connection(hub, name, self)
         self.call = None if actor else Call(self)
         if self.call is not None:
-            self.connection.calls[self.call.stream_id] = self.call
+            self.connection.calls[self.call.stream.id] = self.call
         #: A move that is under way.
         self.arriving: Connection | None = None
         self.let_go = False

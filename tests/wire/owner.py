@@ -87,7 +87,7 @@ class Owner:
             count -= 1
             payload = call.held.pop(0)
             call.received += payload
-            self.session.consumed(call.stream, len(payload))
+            self.session.inbound.consumed(call.stream, len(payload))
 
     # ---- moving
 
@@ -129,7 +129,7 @@ class Owner:
             self._on_request(call, f"{id} request {call.method}{timeout}")
         elif id not in self.calls:
             if isinstance(event, MessageReceived):
-                self.session.consumed(event.stream, len(event.payload))
+                self.session.inbound.consumed(event.stream, len(event.payload))
         elif isinstance(event, Drained):
             self.drained.append(id)
         elif isinstance(event, MessageReceived):
@@ -187,4 +187,4 @@ class Owner:
         """Forget a call that has been finished, with the messages that it held."""
         call = self.calls.pop(id)
         for payload in call.held:
-            self.session.consumed(call.stream, len(payload))
+            self.session.inbound.consumed(call.stream, len(payload))

@@ -100,7 +100,7 @@ def held(session: ServerSession) -> int:
     streams = session.streams.values()
     unsplit = sum(len(stream.unsplit or b"") for stream in streams)
     assert session.inbound.held == sum(stream.held for stream in streams)
-    assert session.inbound.unsplit.bytes == unsplit
+    assert session.inbound.unsplit.size == unsplit
     return session.inbound.held + unsplit + sum(stream.partial_size for stream in streams)
 
 

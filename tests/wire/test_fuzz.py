@@ -49,7 +49,7 @@ class Listener:
                 self.events.append(f"{stream.head.path} {stream.timeout} {stream.head.fields}")
             elif isinstance(event, MessageReceived):
                 self.events.append(repr(event.payload))
-                self.session.consumed(stream, len(event.payload))
+                self.session.inbound.consumed(stream, len(event.payload))
         self.sent += self.session.data_to_send()
 
 

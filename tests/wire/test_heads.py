@@ -13,7 +13,7 @@ from actorrpc.config import Config
 from actorrpc.errors import StreamFault
 from actorrpc.wire import fields, head
 from actorrpc.wire.events import MessageReceived, StreamRefused
-from actorrpc.wire.head import RequestHead, freeze_head, parse_head, parse_timeout, thaw_head
+from actorrpc.wire.head import HeadReader, RequestHead, freeze_head, parse_timeout, thaw_head
 from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.snapshot import freeze_session, thaw_session
@@ -395,7 +395,7 @@ def test_nothing_more_is_heard_of_a_refused_call() -> None:
     sent = View(session.data_to_send())
     for event in events:
         if isinstance(event, MessageReceived):
-            session.consumed(event.stream, len(event.payload))
+            session.inbound.consumed(event.stream, len(event.payload))
     session.outbound.message(events[-1].stream, b"what another call's handler sends meanwhile")
     session.outbound.cut_off(events[-1].stream, trailers(events[-1].status, events[-1].message))
     assert sent.streams == {} and not session.outbound.unsent_bytes
@@ -433,6 +433,11 @@ def test_a_refused_message_ends_a_call_that_waits_to_send(finished: bool) -> Non
 
 
 # ---- on the way to another hub
+
+
+def parse_head(fields: tuple[tuple[str, str], ...]) -> tuple[RequestHead, str]:
+    """As a connection reads its first request."""
+    return HeadReader().read(fields)
 
 
 def everything(head: RequestHead) -> dict[str, Any]:
@@ -486,7 +491,7 @@ def test_an_open_call_keeps_its_fields_as_one_text() -> None:
     """440 small fields are within the limit, and 89 kB as objects."""
     session = ServerSession(Config(max_header_list_bytes=16384))
     session.receive_data(raw.OPEN)
-    head.parse_head(tuple(GOOD))
+    parse_head(tuple(GOOD))
     (event,) = session.receive_data(raw.headers(1, [*GOOD, *SMALL_FIELDS]))
     fields = event.stream.head.fields
     assert fields == tuple(field for field in (*GOOD, *SMALL_FIELDS) if field[0] != "grpc-timeout")
@@ -508,7 +513,7 @@ def test_a_list_that_is_long_only_as_text_is_none() -> None:
     fields = (*GOOD, *[field] * 10_000)
     tracemalloc.start()
     try:
-        found, _ = head.parse_head(fields)
+        found, _ = parse_head(fields)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -519,7 +524,7 @@ def test_a_list_that_is_long_only_as_text_is_none() -> None:
 def test_a_connection_keeps_no_large_head_without_a_call() -> None:
     session = ServerSession(Config())
     session.receive_data(raw.OPEN)
-    head.parse_head(tuple(GOOD))
+    parse_head(tuple(GOOD))
     tracemalloc.start()
     try:
         (event, _) = session.receive_data(raw.headers(1, [*GOOD, *SMALL_FIELDS], BOTH))
@@ -539,7 +544,7 @@ def test_a_head_with_many_fields_is_read_as_any_other() -> None:
     for extra in ([], SMALL_FIELDS, SMALL_FIELDS[:50], SMALL_FIELDS, [("grpc-timeout", "1S")], SMALL_FIELDS):
         for timeout in ([], [("grpc-timeout", "2S")]):
             fields = (*GOOD, *extra, *timeout)
-            assert _told(*reader.read(fields)) == _told(*head.parse_head(fields))
+            assert _told(*reader.read(fields)) == _told(*parse_head(fields))
 
 
 def _told(found: head.RequestHead, timeout: str) -> tuple[object, ...]:

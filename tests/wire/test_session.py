@@ -135,7 +135,7 @@ def test_what_is_not_consumed_is_counted_until_it_is_even_on_a_closed_stream() -
     messages = [event for event in events if isinstance(event, MessageReceived)]
     assert isinstance(events[-1], StreamReset) and session.inbound.held == 3 + 2 * 64
     for event in messages:
-        session.consumed(event.stream, len(event.payload))
+        session.inbound.consumed(event.stream, len(event.payload))
     assert session.inbound.held == 0
 
 

@@ -11,7 +11,7 @@ from actorrpc.errors import RpcError
 from actorrpc.hub.actors.mailbox import is_mostly_stale
 from actorrpc.hub.actors.schedule import Schedule
 from actorrpc.hub.actors.turns import END
-from actorrpc.hub.calls.call import Nowhere, ServerCall
+from actorrpc.hub.calls.call import Receiver, ServerCall
 from actorrpc.hub.calls.failures import fail
 from actorrpc.hub.calls.variables import run_as_turn
 from actorrpc.hub.metering.usage import Part
@@ -20,14 +20,14 @@ from actorrpc.hub.runtime.runners import Runner
 __all__ = ["Admission"]
 
 
-class Admission(Nowhere):
+class Admission(Receiver):
     """The calls of one connection whose ``on_call`` has to run. To them it stands where their cell will.
 
     Like a cell it runs its turns in order, and goes on with the next one when a hook blocks. A call's
     messages wait in ``call.held``. What is let through is given to ``admit(call)``, which may raise RpcError.
     """
 
-    __slots__ = ("_admit_call", "_schedule", "_stale", "lane", "part", "queued")
+    __slots__ = ("_admit_call", "_schedule", "_stale", "lane")
 
     admits = True
 

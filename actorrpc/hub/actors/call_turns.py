@@ -139,7 +139,6 @@ class CallTurns(Mailbox):
                 queue.append((HELD, call, None))
 
     def drained(self, call: ServerCall[Any]) -> None:
-        """The client has taken what was sent on the call: it goes on."""
         self._queue_next(call)
         self.schedule.ready(self)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -14,12 +15,14 @@ from google.protobuf.message import Message
 from actorrpc.actor import MOVED, Actor, Held, Service, make, overrides, state_of
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.actors.call_turns import CallTurns
+from actorrpc.hub.actors.mailbox import NO_LANE
 from actorrpc.hub.actors.stage import Stage
 from actorrpc.hub.actors.turns import CALL_END, CLOSE, CONNECT, DISCONNECT, THAW, TOPIC, message_class
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.call_ends import CallEnds, Ended
 from actorrpc.hub.calls.failures import contain
 from actorrpc.hub.calls.variables import run_in
+from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.phase import CLOSED
 from actorrpc.hub.runtime.runners import Runner
 from actorrpc.log import about
@@ -33,7 +36,6 @@ class Cell(CallTurns):
     """One service on one stage. ``Mailbox`` says when its turns run, ``CallTurns`` how those of calls do."""
 
     serves = True
-    admits = False
 
     __slots__ = ("frozen", "hook", "identity", "key", "service", "since", "stage", "state")
 
@@ -50,7 +52,13 @@ class Cell(CallTurns):
 
         ``beside``: some of its turns may run side by side.
         """
-        super().__init__(stage.schedule, beside, CallEnds() if overrides(service, "on_call_end") else None)
+        schedule = stage.schedule
+        super().__init__(
+            schedule,
+            deque() if beside else NO_LANE,
+            CallEnds() if overrides(service, "on_call_end") else None,
+            Part(schedule.usage),
+        )
         self.stage = stage
         self.stage_id = stage.id
         self.service = service
@@ -91,8 +99,6 @@ class Cell(CallTurns):
     def overrides(self, hook: str) -> bool:
         """Whether the user's class has the hook: the empty ones cost no turn."""
         return overrides(self.service, hook)
-
-    # ---- turns of its own
 
     def _own_turn(self, kind: int, payload: Any) -> None:
         if kind == TOPIC:
@@ -193,8 +199,6 @@ class Cell(CallTurns):
             runner.shielded = False
             runner.gr_context = None
 
-    # ---- its end
-
     def discard(self) -> None:
         """Drop all that waits: the instance could not be made."""
         for _, call, payload in self._take_out(lambda turn: True):
@@ -215,8 +219,6 @@ class Cell(CallTurns):
             self.run_hook("on_disconnect")
         finally:
             self.schedule.drained(self)
-
-    # ---- moving
 
     def hold(self) -> None:
         """The state has been written down: until ``unhold`` or ``leave``, whoever uses it waits."""

@@ -9,8 +9,8 @@ from actorrpc.actor import Service
 from actorrpc.hub.actors.admission import Admission
 from actorrpc.hub.actors.cell import Cell, key_of
 from actorrpc.hub.actors.identities import Identities
-from actorrpc.hub.actors.schedule import Lane
 from actorrpc.hub.actors.stage import Stage
+from actorrpc.hub.calls.call import Receiver
 from actorrpc.hub.resources import Resources
 
 __all__ = ["Cells"]
@@ -31,7 +31,7 @@ class Cells(dict[str, Cell]):
         self.identities: Identities | None = None
 
     @property
-    def lanes(self) -> list[Lane]:
+    def lanes(self) -> list[Receiver]:
         """Whatever may have turns to run."""
         return [*self.values()] if self.admission is None else [self.admission, *self.values()]
 
@@ -78,8 +78,6 @@ class Cells(dict[str, Cell]):
         if cell.identity:
             self._identified().add(cell, since)
 
-    # ---- their ends
-
     def sweep(self) -> None:
         """End the actors of identities that nobody has called for a while."""
         for cell in self.identities.sweep() if self.identities is not None else ():
@@ -105,30 +103,10 @@ class Cells(dict[str, Cell]):
             cell.keep_last_turns()
             self._stage.schedule.ready(cell)
 
-    # ---- moving
-
-    def hold(self) -> None:
-        """The snapshot stands: until it is settled who serves it, nobody may change what is in there.
-
-        No turn runs, and nothing is read. Deadlines wait, and so do greenlets of users' own.
-        """
-        for cell in self.values():
-            cell.hold()
-
-    def unhold(self) -> None:
-        """The actors stay here, or have come."""
-        for cell in self.values():
-            cell.unhold()
-
     def thaw_hooks(self) -> None:
         """Queue on_thaw, before all other turns, where on_freeze has run and it does not wait already."""
         for cell in self.values():
             cell.thaw_hook()
-
-    def leave(self) -> None:
-        """They live in another hub now."""
-        for cell in self.values():
-            cell.leave()
 
     def let_go(self) -> None:
         """Forget them, and what they know."""

@@ -7,6 +7,7 @@ nothing of this.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
 from time import monotonic
@@ -24,18 +25,17 @@ __all__ = ["Identities"]
 _LATER = 1.0
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class _Member:
     """One identity: its actors, its open calls, and since when it has had none."""
 
-    __slots__ = ("calls", "cells", "identity", "since")
-
-    def __init__(self, identity: str, since: float) -> None:
-        self.identity = identity
-        self.cells: list[Cell] = []
-        self.calls = 0
-        self.since = since
+    identity: str
+    since: float
+    cells: list[Cell] = field(default_factory=list)
+    calls: int = 0
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Identities:
     """The identities of one connection that have actors.
 
@@ -43,14 +43,11 @@ class Identities:
     happens often, that calls begin and end, is only noted.
     """
 
-    __slots__ = ("_config", "_looks", "_members", "_order")
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._members: dict[str, _Member] = {}
-        #: A heap: when to look at which, once each, and a number to tell two of one time apart.
-        self._looks: list[tuple[float, int, _Member]] = []
-        self._order = count()
+    _config: Config
+    _members: dict[str, _Member] = field(default_factory=dict)
+    #: A heap: when to look at which, once each, and a number to tell two of one time apart.
+    _looks: list[tuple[float, int, _Member]] = field(default_factory=list)
+    _order: count[int] = field(default_factory=count)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -70,7 +67,7 @@ class Identities:
         member = self._members.get(cell.identity)
         if member is None:
             member = self._members[cell.identity] = _Member(cell.identity, now)
-            self._look(member, now + self._limit)
+            self._look(member, now + self._config.identity_idle)
         member.cells.append(cell)
         member.since = max(member.since, now)
 
@@ -102,12 +99,6 @@ class Identities:
         member = self._members[identity]
         return 0.0 if member.calls else max(0.0, now - member.since)
 
-    # ---- those that nobody has called for a while
-
-    @property
-    def _limit(self) -> float:
-        return self._config.identity_idle
-
     def _has(self, member: _Member) -> bool:
         """False: its actors could not be made."""
         return self._members.get(member.identity) is member
@@ -128,7 +119,7 @@ class Identities:
             _, _, member = heappop(self._looks)
             if not self._has(member):
                 continue
-            ends = (now if member.calls else member.since) + self._limit
+            ends = (now if member.calls else member.since) + self._config.identity_idle
             if ends > now:
                 self._look(member, ends)
             elif any(cell.busy for cell in member.cells):

@@ -12,69 +12,52 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from actorrpc.hub.actors.schedule import Schedule
 from actorrpc.hub.actors.turns import DISCONNECT, TOPIC, Turn
-from actorrpc.hub.calls.call import ServerCall
+from actorrpc.hub.calls.call import Receiver, ServerCall
 from actorrpc.hub.calls.call_ends import CallEnds
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.runtime.runners import Runner
 
-__all__ = ["Mailbox", "is_mostly_stale"]
+__all__ = ["NO_LANE", "Mailbox", "is_mostly_stale"]
 
 #: So many calls may be cancelled before their turns are looked for.
 _FEW_STALE = 64
 
 #: The lane of a service without methods that run beside others: nothing is ever put there. (An empty deque
 #: has 760 bytes.)
-_NO_LANE: deque[Turn] = deque(maxlen=0)
+NO_LANE: deque[Turn] = deque(maxlen=0)
 
 
-class Mailbox(ABC):
+@dataclass(slots=True, eq=False, repr=False)
+class Mailbox(Receiver, ABC):
     """What waits for one service, and whether a turn of it runs."""
 
-    __slots__ = (
-        "beside",
-        "connected",
-        "ends",
-        "lane",
-        "mailbox",
-        "part",
-        "parting",
-        "queued",
-        "running",
-        "schedule",
-        "stale",
-        "thawing",
-        "topic_bytes",
-        "topic_turns",
-    )
-
-    def __init__(self, schedule: Schedule, beside: bool, ends: CallEnds | None) -> None:
-        """``beside``: some turns may run side by side. ``ends``: what on_call_end needs, if there is one."""
-        self.schedule = schedule
-        self.mailbox: deque[Turn] = deque()
-        self.lane: deque[Turn] = deque() if beside else _NO_LANE
-        #: The schedule has it among those whose turns it is to start.
-        self.queued = False
-        #: A runner drains the mailbox.
-        self.running = False
-        #: So many drain the lane.
-        self.beside = 0
-        #: on_disconnect is due when all else has come to its end.
-        self.parting = False
-        #: The instance has been made and on_connect has run, so that other turns may.
-        self.connected = True
-        #: on_thaw has to run before the lane's turns may.
-        self.thawing = False
-        self.ends = ends
-        #: What it has spent.
-        self.part = Part(schedule.usage)
-        #: Calls that were interrupted since `drop_ended`: their turns may still wait.
-        self.stale = 0
-        #: Messages of topics among what waits, and their bytes.
-        self.topic_turns = self.topic_bytes = 0
+    schedule: Schedule
+    #: Turns that may run side by side; ``NO_LANE`` if none may.
+    lane: deque[Turn] = field()
+    ends: CallEnds | None = field()
+    part: Part
+    mailbox: deque[Turn] = field(default_factory=deque)
+    queued: bool = False
+    #: A runner drains the mailbox.
+    running: bool = False
+    #: So many drain the lane.
+    beside: int = 0
+    #: on_disconnect is due when all else has come to its end.
+    parting: bool = False
+    #: The instance has been made and on_connect has run, so that other turns may.
+    connected: bool = True
+    #: on_thaw has to run before the lane's turns may.
+    thawing: bool = False
+    #: Calls that were interrupted since `drop_ended`: their turns may still wait.
+    stale: int = 0
+    #: Messages of topics among what waits, and their bytes.
+    topic_turns: int = 0
+    topic_bytes: int = 0
 
     @abstractmethod
     def _call_turn(self, kind: int, call: ServerCall[Any], payload: Any, runner: Runner) -> bool:
@@ -85,7 +68,6 @@ class Mailbox(ABC):
         """Run a turn of the actor's own: a hook, or a topic's message."""
 
     def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
-        """Queue a turn of a call; the schedule starts it when it next looks."""
         # As `_queue_of`, without a call for each message.
         (self.lane if call.route.concurrent else self.mailbox).append((kind, call, payload))
 
@@ -96,14 +78,10 @@ class Mailbox(ABC):
     def push_topic(self, topic: str, type_name: str, payload: bytes) -> None:
         """Queue a topic's message for the actor itself."""
         self.mailbox.append((TOPIC, None, (topic, type_name, payload)))
-        self._count_topic(payload)
-
-    def _count_topic(self, payload: bytes) -> None:
         self.topic_turns += 1
         self.topic_bytes += len(payload)
 
     def start(self) -> None:
-        """Run what waits, in the gevent hub's greenlet, until it blocks or the slice is used up."""
         schedule = self.schedule
         if self.mailbox and not self.running and not schedule.paused:
             self.running = True

@@ -8,7 +8,7 @@ from typing import Any
 
 from actorrpc.errors import RpcError
 from actorrpc.hub.actors.schedule import Schedule
-from actorrpc.hub.calls.call import Nowhere, ServerCall
+from actorrpc.hub.calls.call import Receiver, ServerCall
 from actorrpc.hub.calls.failures import fail
 from actorrpc.hub.calls.variables import run_as_turn
 from actorrpc.hub.metering.usage import Part
@@ -17,14 +17,14 @@ from actorrpc.hub.runtime.runners import Runner
 __all__ = ["RefusedCalls"]
 
 
-class RefusedCalls(Nowhere):
+class RefusedCalls(Receiver):
     """To its calls it stands where their cell was: nothing that comes for them is handled any more.
 
     An interceptor's ``on_error`` may block. It runs on a runner of its own for each call, so that it holds up
     no other, and is interrupted as a handler is.
     """
 
-    __slots__ = ("_schedule", "part", "queued")
+    __slots__ = ("_schedule",)
 
     def __init__(self, schedule: Schedule, part: Part) -> None:
         self._schedule = schedule
@@ -51,6 +51,3 @@ class RefusedCalls(Nowhere):
                 run_as_turn(call, runner, fail, call, error)
         finally:
             self._schedule.drained(self)
-
-    def __repr__(self) -> str:
-        return f"<RefusedCalls of {self._schedule!r}>"

@@ -7,19 +7,21 @@ loop comes round, or at once where its owner asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
 import gevent
 
 from actorrpc.errors import CallCancelled
+from actorrpc.hub.calls.call import Receiver
 from actorrpc.hub.metering.usage import Part, Usage
 from actorrpc.hub.resources import Resources
-from actorrpc.hub.runtime.runners import Runner
+from actorrpc.hub.runtime.runners import Runner, Runners
 from actorrpc.loop.timers import after
 
-__all__ = ["Lane", "Lanes", "Owner", "Schedule"]
+__all__ = ["Lanes", "Owner", "Schedule"]
 
 #: How long the turns of one stage may run before others get the hub, in seconds.
 TURN_SLICE = 0.002
@@ -35,89 +37,54 @@ class Owner(Protocol):
         """A turn has ended, though the schedule is closed."""
 
 
-class Lane(Protocol):
-    """Whose turns are to run: a cell, or what stands in its place."""
-
-    #: It is among those whose turns are to be started.
-    queued: bool
-
-    #: What its turns have spent.
-    @property
-    def part(self) -> Part: ...
-
-    #: What waits there, in order; and what may run side by side.
-    @property
-    def mailbox(self) -> Sized: ...
-    @property
-    def lane(self) -> Sized: ...
-    def start(self) -> None:
-        """Run what waits, in the gevent hub's greenlet, until it blocks or may not go on."""
-
-
 class Lanes(Protocol):
     """Whatever may have turns to run."""
 
     def __len__(self) -> int: ...
     @property
-    def lanes(self) -> Iterable[Lane]: ...
+    def lanes(self) -> Iterable[Receiver]: ...
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Schedule:
     """When turns run. Its methods are called in the hub's greenlet, or in a turn."""
 
-    __slots__ = (
-        "_lanes",
-        "_owner",
-        "_quiet",
-        "_ready",
-        "_resources",
-        "_slice_end",
-        "blocked",
-        "closed",
-        "now",
-        "paused",
-        "runners",
-        "running",
-        "slice_over",
-        "turns",
-        "usage",
-        "work_due",
-    )
+    _owner: Owner
+    _lanes: Lanes
+    _resources: Resources
+    usage: Usage
+    runners: Runners = field(init=False)
+    #: Turns so far, in all hubs.
+    turns: int = 0
+    #: No turn may start: their owner moves, or is closed.
+    paused: bool = False
+    #: Only last turns are left.
+    closed: bool = False
+    #: Runners in its turns, and those of them that have blocked. A dict in place of a set, for its order.
+    running: int = 0
+    blocked: dict[Runner, None] | None = None
+    now: float = 0.0
+    slice_over: bool = False
+    _slice_end: float = 0.0
+    #: Whose turns are to be started, each once (its ``queued``). They are few, and an empty deque has 600
+    #: bytes.
+    _ready: list[Receiver] = field(default_factory=list)
+    #: What runs now, or is to run when the loop comes round, sees to all that is ready and to be written.
+    work_due: bool = False
+    #: What to call once nothing has to be waited for, and what says why something has.
+    _quiet: tuple[Callable[[], None], Callable[[], str]] | None = None
 
-    def __init__(self, owner: Owner, lanes: Lanes, resources: Resources, usage: Usage) -> None:
-        self._owner = owner
-        self._lanes = lanes
-        self._resources = resources
-        self.runners = resources.runners
-        self.usage = usage
-        #: Turns so far, in all hubs.
-        self.turns = 0
-        #: No turn may start: their owner moves, or is closed.
-        self.paused = False
-        #: Only last turns are left.
-        self.closed = False
-        #: Runners in its turns, and those of them that have blocked. A dict in place of a set, for its order.
-        self.running = 0
-        self.blocked: dict[Runner, None] | None = None
-        self.now = 0.0
-        self.slice_over = False
-        self._slice_end = 0.0
-        #: Whose turns are to be started, each once (its ``queued``). They are few, and an empty deque has 600
-        #: bytes.
-        self._ready: list[Lane] = []
-        #: What runs now, or is to run when the loop comes round, sees to all that is ready and to be written.
-        self.work_due = False
-        #: What to call once nothing has to be waited for, and what says why something has.
-        self._quiet: tuple[Callable[[], None], Callable[[], str]] | None = None
+    def __post_init__(self) -> None:
+        self.runners = self._resources.runners
 
     # ---- what is to start
 
-    def ready(self, lane: Lane) -> None:
+    def ready(self, lane: Receiver) -> None:
         """See to it that the turns of a cell start, in the hub's greenlet."""
         self.will_run(lane)
         self.wake()
 
-    def will_run(self, lane: Lane) -> None:
+    def will_run(self, lane: Receiver) -> None:
         """As ``ready``, where ``run_ready`` follows in any case."""
         if not lane.queued:
             lane.queued = True
@@ -227,7 +194,7 @@ class Schedule:
         if resources.on_turn is not None:
             resources.on_turn(self.usage.id, self.turns)
 
-    def drained(self, lane: Lane) -> None:
+    def drained(self, lane: Receiver) -> None:
         """A runner has left the cell: nothing waits there, or it may not go on."""
         self.running -= 1
         if self.blocked:
@@ -287,25 +254,22 @@ class Schedule:
         """Nothing runs here any more: forget what knows this."""
         self._quiet = None
         self._ready.clear()
-        self._owner, self._lanes = _NOBODY, _NOTHING
+        self._owner = self._lanes = _GONE
 
     def __repr__(self) -> str:
         state = "paused" if self.paused else "closed" if self.closed else "open"
         return f"<Schedule {state}, {self.running} running, {len(self._ready)} ready, {self.turns} turns>"
 
 
-class _Nobody:
-    """Stands for the owner of a schedule that has been let go."""
+class _Gone:
+    """Stands for the owner of a schedule that has been let go, and for its lanes."""
+
+    lanes = ()
 
     def flush(self) -> None: ...
     def turn_ended(self) -> None: ...
-
-
-class _Nothing:
-    lanes = ()
-
     def __len__(self) -> int:
         return 0
 
 
-_NOBODY, _NOTHING = _Nobody(), _Nothing()
+_GONE = _Gone()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
-from typing import Any, Generic, Protocol, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, cast
 
 from gevent import get_hub
 from google.protobuf.message import Message
@@ -16,17 +17,17 @@ from actorrpc.errors import RpcError, SnapshotError, StatusCode
 from actorrpc.forks import users_code
 from actorrpc.hub.actors.cell import Cell, key_of
 from actorrpc.hub.actors.cells import Cells
-from actorrpc.hub.actors.schedule import Schedule
 from actorrpc.hub.actors.sinks import ActorSink, CallSink, may_have_more
+from actorrpc.hub.actors.stage import Stage
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.rates import counted_as
-from actorrpc.hub.phase import CLOSED, Phase
+from actorrpc.hub.phase import CLOSED
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.topics.engine import Sink, Subscription, Topics
 from actorrpc.pb.snapshot_pb2 import SubscriptionSnapshot
 
-__all__ = ["MAX_SUBSCRIPTIONS", "ServiceHost", "check_subscription"]
+__all__ = ["MAX_SUBSCRIPTIONS", "Carrier", "ServiceHost", "check_subscription"]
 
 #: Subscriptions of one connection. A move tells the target of each, and that asks each topic's home at once.
 MAX_SUBSCRIPTIONS = 4096
@@ -55,70 +56,41 @@ def check_subscription(service: Service, topic: str, call: ServerCall[Any] | Non
         raise TypeError(f"{call.method} has a single reply: only a response stream can carry a topic")
 
 
-class Carrier(Protocol):
+class Carrier(Stage, Protocol):
     """The connection, as far as its services ask for it."""
 
-    @property
-    def id(self) -> str: ...
-    @property
-    def peer(self) -> str: ...
-    @property
-    def phase(self) -> Phase: ...
     @property
     def calls(self) -> OpenCalls: ...
     @property
     def cells(self) -> Cells: ...
     @property
-    def schedule(self) -> Schedule: ...
-    @property
     def resources(self) -> Resources: ...
-    @property
-    def host(self) -> ServiceHost: ...
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class ServiceHost:
     """The ``actorrpc.actor.Host`` of one connection."""
 
-    __slots__ = (
-        "_all",
-        "_connection",
-        "_held",
-        "_held_bytes",
-        "_names",
-        "_pending",
-        "behind",
-        "by_call",
-        "moved",
-        "unacknowledged",
-    )
-
-    def __init__(self, connection: Carrier) -> None:
-        self._connection = connection
-        self._all: dict[Key, Subscription] = {}
-        #: Those of calls.
-        self.by_call: dict[ServerCall[Any], dict[Key, None]] = {}
-        #: Those whose actors have too much waiting: see ``took``. A dict in place of a set, for its order.
-        self.behind: dict[Key, None] = {}
-        #: The length of their topics' names.
-        self._names = 0
-        #: How many are being established.
-        self._pending = 0
-        #: Another hub serves the connection: what is left of its actors here must do nothing more.
-        self.moved = False
-        #: Publications that their topics' homes have not numbered yet.
-        self.unacknowledged = 0
-        #: Those of them that have not been sent: an answer to one of them must not come before a
-        #: subscription that was made earlier is in force.
-        self._held: list[Callable[[], None]] = []
-        self._held_bytes = 0
+    _connection: Carrier
+    _all: dict[Key, Subscription] = field(default_factory=dict)
+    #: Those of calls.
+    by_call: dict[ServerCall[Any], dict[Key, None]] = field(default_factory=dict)
+    #: Those whose actors have too much waiting: see ``took``. A dict in place of a set, for its order.
+    behind: dict[Key, None] = field(default_factory=dict)
+    #: The length of their topics' names.
+    _names: int = 0
+    #: How many are being established.
+    _pending: int = 0
+    #: Publications that their topics' homes have not numbered yet.
+    unacknowledged: int = 0
+    #: Those of them that have not been sent: an answer to one of them must not come before a
+    #: subscription that was made earlier is in force.
+    _held: list[Callable[[], None]] = field(default_factory=list)
+    _held_bytes: int = 0
 
     @property
     def id(self) -> str:
         return self._connection.id
-
-    @property
-    def peer(self) -> str:
-        return self._connection.peer
 
     @property
     def _topics(self) -> Topics:
@@ -129,9 +101,7 @@ class ServiceHost:
         return tuple(call for call in calls if call.receiver.instance is service)
 
     def subscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None:
-        self._subscribe(service, topic, cast("ServerCall[Any] | None", call))  # calls are of no other kind
-
-    def _subscribe(self, service: Service, topic: str, call: ServerCall[Any] | None) -> None:
+        call = cast("ServerCall[Any] | None", call)  # calls are of no other kind
         connection = self._connection
         self._check("subscribe")
         if connection.phase.state == CLOSED:
@@ -178,7 +148,6 @@ class ServiceHost:
             self._end(key)
 
     def leave_behind(self, cell: Cell, topic: str) -> None:
-        """Note that an actor has no room for more of a topic."""
         self.behind[cell.key, topic, None] = None
 
     def took(self, cell: Cell, payload: bytes) -> None:
@@ -193,12 +162,9 @@ class ServiceHost:
                     self._topics.catch_up_soon(subscription)
 
     def _check(self, what: str) -> None:
-        self._connection.phase.settle(what)
-        if self.moved:
-            raise RuntimeError(
-                f"cannot {what}: connection {self.id} is served by another hub now. A greenlet of your own "
-                "does not move with its actor"
-            )
+        phase = self._connection.phase
+        phase.settle(what)
+        phase.check_here(what)  # what is left of its actors here must do nothing more
 
     def _end(self, key: Key) -> None:
         subscription = self._all.pop(key)
@@ -215,7 +181,6 @@ class ServiceHost:
             self.settled()
 
     def end_subscriptions(self, call: ServerCall[Any] | None = None, cell: Cell | None = None) -> None:
-        """End those of a call, those of a service, or all."""
         of = self.by_call.get(call, ()) if call is not None else self._all
         for key in [each for each in of if cell is None or each[0] == cell.key]:
             self._end(key)
@@ -271,7 +236,7 @@ class ServiceHost:
         return [
             SubscriptionSnapshot(
                 topic=topic,
-                stream=0 if call is None else call.stream_id,
+                stream=0 if call is None else call.stream.id,
                 service=cells[key].name,
                 identity=cells[key].identity,
                 epoch=subscription.epoch,
@@ -292,39 +257,23 @@ class ServiceHost:
             self._add((cell.key, each.topic, call), Subscription(each.topic, sink, each.epoch, each.sequence))
 
     def offload(self, function: Callable[[], T]) -> T:
-        # The pool's own way with errors would print each of them, and end the hub for a SystemExit.
-        outcome = Outcome(function)
-        get_hub().threadpool.apply(outcome.run)
-        return outcome.get()
+        context = copy_context()
+
+        def run() -> tuple[T | None, BaseException | None]:
+            # The pool's own way with errors would print each of them, and end the hub for a SystemExit.
+            with users_code():  # a child that is forked there would wait for the pool's next task for ever
+                try:
+                    return context.run(function), None
+                except BaseException as error:
+                    return None, error
+
+        result, error = get_hub().threadpool.apply(run)
+        if error is None:
+            return cast("T", result)
+        try:
+            raise error
+        finally:
+            del error  # whose traceback knows this
 
     def __repr__(self) -> str:
         return f"<ServiceHost of {self.id}, {len(self._all)} subscriptions>"
-
-
-class Outcome(Generic[T]):
-    """What a function returned or raised in another thread, where it sees this one's context variables."""
-
-    __slots__ = ("_context", "_error", "_function", "_result")
-
-    def __init__(self, function: Callable[[], T]) -> None:
-        self._function = function
-        self._context = copy_context()
-        self._result: T | None = None
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        """Call the function; raises nothing."""
-        with users_code():  # a child that is forked there would wait for the pool's next task for ever
-            try:
-                self._result = self._context.run(self._function)
-            except BaseException as error:
-                self._error = error
-
-    def get(self) -> T:
-        """What it returned. Raises what it raised."""
-        if self._error is None:
-            return cast("T", self._result)
-        try:
-            raise self._error
-        finally:
-            self._error = None  # whose traceback knows this

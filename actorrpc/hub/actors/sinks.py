@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import logging
 from sys import intern
-from typing import Any, Protocol
+from typing import Any
 
 from actorrpc.errors import StatusCode
 from actorrpc.hub.actors.cell import Cell
+from actorrpc.hub.actors.stage import Stage
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.metering.rates import counted_as
-from actorrpc.hub.phase import FROZEN, Phase
+from actorrpc.hub.phase import FROZEN
 from actorrpc.log import about
 
-__all__ = ["ActorSink", "CallSink", "SinkConnection", "SinkHost", "may_have_more"]
+__all__ = ["ActorSink", "CallSink", "may_have_more"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -25,31 +26,10 @@ MAX_WAITING = 1024
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 
 
-class SinkHost(Protocol):
-    """What sinks need of their connection's ``ServiceHost``."""
-
-    def settled(self) -> None:
-        """A subscription is in force."""
-
-    def leave_behind(self, cell: Cell, topic: str) -> None:
-        """An actor has no room for more of a topic."""
-
-
-class SinkConnection(Protocol):
-    """What sinks need of the connection that they belong to."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def phase(self) -> Phase: ...
-    @property
-    def host(self) -> SinkHost: ...
-
-
 class _Sink:
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: SinkConnection) -> None:
+    def __init__(self, connection: Stage) -> None:
         self._connection = connection
 
     @property
@@ -74,7 +54,7 @@ class CallSink(_Sink):
 
     __slots__ = ("_call", "_type")
 
-    def __init__(self, connection: SinkConnection, call: ServerCall[Any]) -> None:
+    def __init__(self, connection: Stage, call: ServerCall[Any]) -> None:
         super().__init__(connection)
         self._call = call
         self._type = intern(call.route.method.reply.DESCRIPTOR.full_name)
@@ -110,7 +90,7 @@ class ActorSink(_Sink):
 
     __slots__ = ("_cell",)
 
-    def __init__(self, connection: SinkConnection, cell: Cell) -> None:
+    def __init__(self, connection: Stage, cell: Cell) -> None:
         super().__init__(connection)
         self._cell = cell
 

@@ -15,6 +15,12 @@ __all__ = ["ActorHost", "Stage"]
 class ActorHost(Host, Protocol):
     """What an instance asks things of, and is told by its cell what has become of them."""
 
+    def settled(self) -> None:
+        """A subscription is in force, or has ended before."""
+
+    def leave_behind(self, cell: Any, topic: str) -> None:
+        """Note that an actor has no room for more of a topic."""
+
     def took(self, cell: Any, payload: bytes) -> None:
         """An actor's message of a topic leaves its mailbox."""
 

@@ -27,10 +27,8 @@ __all__ = [
     "THAW",
     "TOPIC",
     "Turn",
-    "freeze_origin",
     "freeze_turn",
     "message_class",
-    "thaw_origin",
     "thaw_turn",
 ]
 
@@ -52,18 +50,6 @@ CLOSE = 15  #: an iterable of a call that has ended; the payload is the iterable
 Turn = tuple[int, Any, Any]
 
 
-def freeze_origin(call: ServerCall[Any]) -> TurnSnapshot | None:
-    """The turn that made the call's iterable."""
-    return None if call.origin is None else freeze_turn((call.origin[0], call, call.origin[1]))
-
-
-def thaw_origin(call: ServerCall[Any], turn: TurnSnapshot) -> None:
-    """Take up an iterable that stayed behind."""
-    kind, _, payload = thaw_turn(turn, {turn.stream: call})
-    call.origin = (kind, payload)
-    call.cursor_set = True
-
-
 def freeze_turn(turn: Turn) -> TurnSnapshot:
     kind: Any
     kind, call, payload = turn
@@ -71,9 +57,9 @@ def freeze_turn(turn: Turn) -> TurnSnapshot:
         topic, type_name, message = payload
         return TurnSnapshot(kind=TOPIC, topic=topic, type=type_name, payload=message)
     if kind == CALL_END:
-        return TurnSnapshot(kind=CALL_END, stream=payload[0].stream_id)
+        return TurnSnapshot(kind=CALL_END, stream=payload[0].stream.id)
     compressed = isinstance(payload, Compressed)
-    return TurnSnapshot(kind=kind, stream=call.stream_id, payload=payload or b"", compressed=compressed)
+    return TurnSnapshot(kind=kind, stream=call.stream.id, payload=payload or b"", compressed=compressed)
 
 
 def thaw_turn(turn: TurnSnapshot, calls: dict[int, ServerCall[Any]]) -> Turn:

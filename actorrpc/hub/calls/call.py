@@ -4,7 +4,8 @@ what may wait unsent (``max_unsent_bytes``)."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from google.protobuf.message import DecodeError, Message
@@ -22,7 +23,7 @@ from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.stream import Stream
 
-__all__ = ["NOWHERE", "UNSENT_HIGH", "CallHost", "Nowhere", "Receiver", "ServerCall"]
+__all__ = ["NOWHERE", "UNSENT_HIGH", "CallHost", "Receiver", "ServerCall"]
 
 #: While more than this waits on a call for the client's window, the call's own inbound messages wait too,
 #: and an iterable that its handler returned is not pulled.
@@ -66,44 +67,34 @@ class CallHost(Protocol):
         """A call that interceptors see has ended."""
 
 
-class Receiver(Protocol):
+class Receiver:
     """What the messages of a call are for: the cell of its service, or what stands in its place before the
-    call is admitted, and where it is refused."""
+    call is admitted, and where it is refused. This base of them has nothing to do, nor handlers."""
+
+    __slots__ = ("part", "queued")
 
     #: It is among those whose turns are to be started.
     queued: bool
-
     #: What its turns have spent.
-    @property
-    def part(self) -> Part: ...
-
+    part: Part
     #: What waits there, in order; and what may run side by side.
-    @property
-    def mailbox(self) -> Sized: ...
-    @property
-    def lane(self) -> Sized: ...
-
+    mailbox: Sized = ()
+    lane: Sized = ()
     #: A call's handler is here. (What another one ends has a price.)
-    @property
-    def serves(self) -> bool: ...
-
+    serves = False
     #: Calls wait here for the interceptors' on_call.
-    @property
-    def admits(self) -> bool: ...
-
+    admits = False
     #: The service's, once there is one.
-    @property
-    def instance(self) -> Any: ...
-
+    instance: Any = None
     #: What its on_call_end needs; None: it has none.
-    @property
-    def ends(self) -> object | None: ...
+    ends: object | None = None
 
     def start(self) -> None:
         """Run what waits, in the gevent hub's greenlet, until it blocks or may not go on."""
 
     def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
         """Queue a turn of the call, which is started when somebody next looks."""
+        call.drop(payload)
 
     def drained(self, call: ServerCall[Any]) -> None:
         """The client has taken what was sent on the call."""
@@ -118,98 +109,51 @@ class Receiver(Protocol):
         """A call has ended, where there is an on_call_end."""
 
 
-class Nowhere:
-    """A receiver with nothing to do: where a call stands until it has been looked at, and the base of those
-    that have no handlers."""
-
-    __slots__ = ()
-
-    serves = admits = False
-    instance = ends = None
-    mailbox: Sized = ()
-    lane: Sized = ()
-    part: Part
-    queued: bool
-
-    def start(self) -> None: ...
-    def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
-        call.drop(payload)
-
-    def drained(self, call: ServerCall[Any]) -> None: ...
-    def interrupted(self) -> None: ...
-    def close_iterator(self, call: ServerCall[Any]) -> None: ...
-    def call_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None: ...
+#: Where a call stands until it has been looked at.
+NOWHERE = Receiver()
 
 
-NOWHERE = Nowhere()
-
-
+@dataclass(slots=True, eq=False, repr=False)
 class ServerCall(Call[Reply]):
     """A call on a connection of this hub."""
 
-    __slots__ = (
-        "_context",
-        "_cursor",
-        "_initial",
-        "_metadata",
-        "_trailing",
-        "cursor_set",
-        "held",
-        "host",
-        "iterator",
-        "moved",
-        "origin",
-        "parsed",
-        "pulling",
-        "receiver",
-        "request",
-        "resuming",
-        "route",
-        "runner",
-        "since",
-        "stream",
-        "stream_id",
-        "timer",
-        "variables",
-    )
-
-    def __init__(self, host: CallHost, stream: Stream, route: Route) -> None:
-        self.host = host
-        #: The call's state on the wire, and the HTTP/2 stream that carries it.
-        self.stream = stream
-        self.stream_id = stream.id
-        self.route = route
-        self.deadline = None
-        self.cancelled = self.ended = False
-        #: The connection was handed to another hub: this object is only what is left of it here.
-        self.moved = False
-        self.request_compressed = False
-        self.compression = ""
-        self._cursor = b""
-        self._context: Context | None = None
-        self._metadata: Metadata | None = None
-        self._initial: list[tuple[bytes, bytes]] | None = None
-        self._trailing: list[tuple[bytes, bytes]] = []
-        self.receiver: Receiver = NOWHERE
-        self.request: bytes | None = None
-        #: Inbound messages that the call cannot take yet, in their order; None: the half-close.
-        self.held: deque[bytes | None] | tuple[()] = ()
-        #: A turn that takes the first of them is queued.
-        self.resuming = False
-        self.iterator: Iterator[Message] | None = None
-        self.pulling = False
-        #: The turn, without its call, whose handler returned the iterable: it can be repeated elsewhere, if
-        #: the cursor has been set since.
-        self.origin: tuple[int, bytes | None] | None = None
-        self.cursor_set = False
-        #: What the message of its turn, or of its iterable's, is counted with (``hub.metering.parsed``).
-        self.parsed = 0
-        #: The greenlet that runs a turn of the call, and since when; not 0 once a handler has had the call.
-        self.runner: Runner | None = None
-        self.since = 0.0
-        self.timer: Any = None
-        #: The call's own contextvars.Context, while no turn of it runs; None: nothing is set in it.
-        self.variables: Any = None
+    host: CallHost
+    #: The call's state on the wire, and the HTTP/2 stream that carries it.
+    stream: Stream
+    route: Route
+    deadline: float | None = None
+    cancelled: bool = False
+    ended: bool = False
+    #: The connection was handed to another hub: this object is only what is left of it here.
+    moved: bool = False
+    request_compressed: bool = False
+    compression: str = ""
+    _cursor: bytes = b""
+    _context: Context | None = None
+    _metadata: Metadata | None = None
+    #: Metadata that has not gone out yet: with the response headers, and with the status.
+    initial: Sequence[tuple[bytes, bytes]] = ()
+    trailing: Sequence[tuple[bytes, bytes]] = ()
+    receiver: Receiver = NOWHERE
+    request: bytes | None = None
+    #: Inbound messages that the call cannot take yet, in their order; None: the half-close.
+    held: deque[bytes | None] | tuple[()] = ()
+    #: A turn that takes the first of them is queued.
+    resuming: bool = False
+    iterator: Iterator[Message] | None = None
+    pulling: bool = False
+    #: The turn, without its call, whose handler returned the iterable: it can be repeated elsewhere, if
+    #: the cursor has been set since.
+    origin: tuple[int, bytes | None] | None = None
+    cursor_set: bool = False
+    #: What the message of its turn, or of its iterable's, is counted with (``hub.metering.parsed``).
+    parsed: int = 0
+    #: The greenlet that runs a turn of the call, and since when; not 0 once a handler has had the call.
+    runner: Runner | None = None
+    since: float = 0.0
+    timer: Any = None
+    #: The call's own contextvars.Context, while no turn of it runs; None: nothing is set in it.
+    variables: Any = None
 
     @property
     def cursor(self) -> bytes:
@@ -231,7 +175,7 @@ class ServerCall(Call[Reply]):
 
     @property
     def id(self) -> str:
-        return f"{self.host.id}/{self.stream_id}"
+        return f"{self.host.id}/{self.stream.id}"
 
     @property
     def method(self) -> str:
@@ -290,7 +234,7 @@ class ServerCall(Call[Reply]):
         if self.compression and compress:
             payload = compression.compress(self.compression, payload)
         if not self._is_too_much(payload):
-            if self._initial:
+            if self.initial:
                 self._send_headers()
             self.host.session.outbound.message(self.stream, payload)
             self.host.changed()
@@ -316,12 +260,12 @@ class ServerCall(Call[Reply]):
             return
         if self.stream.headers_sent:
             raise RuntimeError(f"{self.method}: the initial metadata has been sent already")
-        self._initial = _replaced(self._initial or [], metadata, fields)
+        self.initial = _replaced(self.initial, metadata, fields)
 
     def set_trailing_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
         fields = encode_metadata(metadata)
         self._check_here("set metadata")
-        self._trailing = _replaced(self._trailing, metadata, fields)
+        self.trailing = _replaced(self.trailing, metadata, fields)
 
     def _check_here(self, what: str) -> None:
         """Raise RuntimeError if the call is another hub's by now. What ended here may still be changed."""
@@ -354,7 +298,7 @@ class ServerCall(Call[Reply]):
         session = self.host.session
         received = len(payload)
         if not again:
-            session.consumed(self.stream, received)
+            session.inbound.consumed(self.stream, received)
         self.request_compressed = isinstance(payload, Compressed)
         try:
             if self.request_compressed:
@@ -382,7 +326,7 @@ class ServerCall(Call[Reply]):
     def drop(self, payload: bytes | None) -> None:
         """Nobody takes a message, or the half-close."""
         if payload is not None:
-            self.host.session.consumed(self.stream, len(payload))
+            self.host.session.inbound.consumed(self.stream, len(payload))
 
     def hold(self, payload: bytes | None) -> None:
         """Keep a message, or None for the half-close, until the call can take it."""
@@ -401,11 +345,11 @@ class ServerCall(Call[Reply]):
             payload = compression.compress(self.compression, payload)
         if self._is_too_much(payload):
             return
-        if self._trailing or self._initial:
-            if self._initial:
+        if self.trailing or self.initial:
+            if self.initial:
                 self._send_headers()
             outbound.message(stream, payload)
-            outbound.finish(stream, trailers(StatusCode.OK, "", self._trailing))
+            outbound.finish(stream, trailers(StatusCode.OK, "", self.trailing))
         else:
             outbound.reply(stream, payload)
         self.ended = True
@@ -441,9 +385,9 @@ class ServerCall(Call[Reply]):
         """End the call; a second end is ignored."""
         if self.ended:
             return
-        block = trailers(status, message, [*self._trailing, *metadata])
+        block = trailers(status, message, [*self.trailing, *metadata])
         self.ended = True
-        if self._initial:
+        if self.initial:
             self._send_headers()
         session = self.host.session
         session.outbound.finish(self.stream, block)
@@ -478,8 +422,8 @@ class ServerCall(Call[Reply]):
         return self.stream.unsent_bytes > UNSENT_HIGH
 
     def _send_headers(self) -> None:
-        self.host.session.outbound.headers(self.stream, self._initial or ())
-        self._initial = None
+        self.host.session.outbound.headers(self.stream, self.initial)
+        self.initial = ()
         self.host.changed()
 
     # ---- what travels
@@ -494,31 +438,13 @@ class ServerCall(Call[Reply]):
         if self._context is not None:
             self._context.close()
 
-    @property
-    def initial(self) -> list[tuple[bytes, bytes]]:
-        """Metadata that has not gone out yet."""
-        return self._initial or []
-
-    @initial.setter
-    def initial(self, fields: list[tuple[bytes, bytes]]) -> None:
-        self._initial = fields or None
-
-    @property
-    def trailing(self) -> list[tuple[bytes, bytes]]:
-        """Metadata that goes out with the status."""
-        return self._trailing
-
-    @trailing.setter
-    def trailing(self, fields: list[tuple[bytes, bytes]]) -> None:
-        self._trailing = fields
-
     def __repr__(self) -> str:
         state = "cancelled" if self.cancelled else "ended" if self.ended else "open"
         return f"<Call {self.id} {self.method} {state}, {self.stream.unsent_bytes} bytes unsent>"
 
 
 def _replaced(
-    fields: list[tuple[bytes, bytes]], metadata: Iterable[str], new: list[tuple[bytes, bytes]]
+    fields: Iterable[tuple[bytes, bytes]], metadata: Iterable[str], new: list[tuple[bytes, bytes]]
 ) -> list[tuple[bytes, bytes]]:
     """``fields``, where ``new`` stands for those of ``metadata``'s keys."""
     names = {name.encode() for name in metadata}

@@ -6,6 +6,7 @@ when a call has ended and nothing of it runs any more: no turn of its handler, n
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from actorrpc.errors import StatusCode
@@ -21,27 +22,21 @@ MAX_WAITING = 1024
 Ended = tuple[ServerCall[Any], StatusCode, str]
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class CallEnds:
     """The calls of one actor whose handlers have begun, until their ``on_call_end`` is queued."""
 
-    __slots__ = ("_begun", "_closing", "_ended", "waiting")
-
-    def __init__(self) -> None:
-        self._begun: set[ServerCall[Any]] = set()
-        #: Those that have ended, while something of them runs.
-        self._ended: dict[ServerCall[Any], Ended] = {}
-        #: Those whose iterable is to be closed.
-        self._closing: set[ServerCall[Any]] = set()
-        #: Hooks that are queued.
-        self.waiting = 0
+    _begun: set[ServerCall[Any]] = field(default_factory=set)
+    #: Those that have ended, while something of them runs.
+    _ended: dict[ServerCall[Any], Ended] = field(default_factory=dict)
+    #: Those whose iterable is to be closed.
+    _closing: set[ServerCall[Any]] = field(default_factory=set)
+    #: Hooks that are queued.
+    waiting: int = 0
 
     def began(self, call: ServerCall[Any]) -> None:
         """A handler of the call is about to be called: the actor hears of its end."""
         self._begun.add(call)
-
-    def has_begun(self, call: ServerCall[Any]) -> bool:
-        """Whether the actor is to hear of the call's end, which has not come."""
-        return call in self._begun
 
     def ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
         """Note how a call has ended. ``take`` it next."""

@@ -77,21 +77,11 @@ class Chain:
 
     def request(self, call: Call[Any], message: Message, wanted: type[Message]) -> Message:
         """The message for the handler, unless the call has ended then. Raises what ends the call."""
-        for name, hook in self._on_request:
-            changed = hook(call, message)
-            if call.ended:
-                break
-            message = _checked(name, changed, wanted)
-        return message
+        return _through(self._on_request, call, message, wanted)
 
     def reply(self, call: Call[Any], message: Message, wanted: type[Message]) -> Message:
         """The message for the client, unless the call has ended then. Raises what ends the call."""
-        for name, hook in self._on_reply:
-            changed = hook(call, message)
-            if call.ended:
-                break
-            message = _checked(name, changed, wanted)
-        return message
+        return _through(self._on_reply, call, message, wanted)
 
     def error(self, call: Call[Any], error: BaseException) -> BaseException:
         """What to answer with in place of ``error``. Raises nothing."""
@@ -129,7 +119,14 @@ class Chain:
         return f"<Chain {', '.join(type(each).__name__ for each in self.interceptors)}>"
 
 
-def _checked(name: str, message: object, wanted: type[Message]) -> Message:
-    if not isinstance(message, wanted):
-        raise TypeError(f"{name} must return a {wanted.DESCRIPTOR.full_name}, not {type(message).__name__}")
+def _through(hooks: tuple[Hook, ...], call: Call[Any], message: Message, wanted: type[Message]) -> Message:
+    """What the hooks make of a message, one after the other, while the call has not ended."""
+    for name, hook in hooks:
+        changed = hook(call, message)
+        if call.ended:
+            break
+        if not isinstance(changed, wanted):
+            kind = type(changed).__name__
+            raise TypeError(f"{name} must return a {wanted.DESCRIPTOR.full_name}, not {kind}")
+        message = changed
     return message

@@ -18,9 +18,10 @@ from actorrpc.errors import CallInterrupted, RpcError, StatusCode
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.variables import run_in
 from actorrpc.log import about
+from actorrpc.loop.duties import reason
 from actorrpc.metadata import encode_metadata
 
-__all__ = ["contain", "describe", "fail"]
+__all__ = ["contain", "fail"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -72,14 +73,6 @@ def contain(error: BaseException) -> None:
         hub.loop.run_callback(hub.parent.throw, error)
 
 
-def describe(error: BaseException) -> str:
-    """Its type and text, also if its ``__str__`` raises."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except BaseException as worse:
-        return f"{type(error).__name__} (its __str__ raises {type(worse).__name__})"
-
-
 Answer = tuple[StatusCode, str, list[tuple[bytes, bytes]], list[str]]
 
 
@@ -91,7 +84,7 @@ def _answer(error: RpcError) -> Answer:
     try:
         metadata = encode_metadata(error.metadata)
     except BaseException as wrong:
-        faults.append(f"the metadata cannot be sent ({describe(wrong)})")
+        faults.append(f"the metadata cannot be sent ({reason(wrong)})")
         metadata = []
     return code, message, metadata, faults
 
@@ -103,7 +96,7 @@ def _code(error: RpcError, faults: list[str]) -> StatusCode:
             return code
         faults.append("the code is OK")
     except BaseException as wrong:
-        faults.append(f"the code is no status ({describe(wrong)})")
+        faults.append(f"the code is no status ({reason(wrong)})")
     return StatusCode.UNKNOWN
 
 
@@ -115,7 +108,7 @@ def _message(error: RpcError, faults: list[str]) -> str:
         faults.append(f"the message is a {type(message).__name__}, not a str")
         return str(message)
     except BaseException as wrong:
-        faults.append(f"the message is no text ({describe(wrong)})")
+        faults.append(f"the message is no text ({reason(wrong)})")
         return "the handler failed"
 
 

@@ -17,14 +17,12 @@ __all__ = ["OpenCalls"]
 class OpenCalls(dict[int, ServerCall[Any]]):
     """The calls by stream."""
 
-    __slots__ = ("_runners", "_unarmed")
+    __slots__ = ("_runners", "unarmed")
 
     def __init__(self, runners: Runners) -> None:
         self._runners = runners
         #: Calls with a deadline that came since ``arm``: most have ended by then and need no timer.
-        self._unarmed: list[ServerCall[Any]] = []
-
-    # ---- deadlines
+        self.unarmed: list[ServerCall[Any]] = []
 
     def set_deadline(self, call: ServerCall[Any], text: str, now: float) -> None:
         """Have a call end after its ``grpc-timeout``."""
@@ -35,26 +33,21 @@ class OpenCalls(dict[int, ServerCall[Any]]):
             self.expire(call)
         else:
             call.deadline = now + timeout
-            self._unarmed.append(call)
+            self.unarmed.append(call)
 
     def rearm(self, call: ServerCall[Any]) -> None:
         """Have its timer set anew: it came, or fired, while nothing may happen to the call."""
-        self._unarmed.append(call)
-
-    @property
-    def unarmed(self) -> bool:
-        """Whether there is something for ``arm`` to do."""
-        return bool(self._unarmed)
+        self.unarmed.append(call)
 
     def arm(self) -> None:
         """Set the timers of those that are still open."""
         now = monotonic()
-        for call in self._unarmed:
+        for call in self.unarmed:
             if call.deadline is not None and not call.ended:
                 if call.timer is not None:  # which has fired
                     call.timer.close()
                 call.timer = after(max(0.0, call.deadline - now), call.host.expire, call)
-        self._unarmed.clear()
+        self.unarmed.clear()
 
     def expire(self, call: ServerCall[Any]) -> None:
         """The deadline has passed: tell the client, and interrupt the handler."""
@@ -63,8 +56,6 @@ class OpenCalls(dict[int, ServerCall[Any]]):
         call.stop(StatusCode.DEADLINE_EXCEEDED, "the deadline has passed")
         call.receiver.interrupted()
         self.throw(call, DeadlineExceeded(f"{call.method}: the deadline has passed"))
-
-    # ---- ends
 
     def interrupt(self, call: ServerCall[Any], error: CallCancelled) -> None:
         """The client wants no more of a call."""
@@ -87,7 +78,7 @@ class OpenCalls(dict[int, ServerCall[Any]]):
 
     def forget(self, call: ServerCall[Any]) -> None:
         """A call has ended: drop what is kept for it, and what waits on it."""
-        self.pop(call.stream_id, None)
+        self.pop(call.stream.id, None)
         if call.timer is not None:
             call.timer.close()
             call.timer = None
@@ -99,8 +90,6 @@ class OpenCalls(dict[int, ServerCall[Any]]):
             for payload in call.held:
                 call.drop(payload)
             call.held = ()
-
-    # ---- another hub serves the connection
 
     def leave(self) -> None:
         """They go on there."""
@@ -116,7 +105,7 @@ class OpenCalls(dict[int, ServerCall[Any]]):
     def clear(self) -> None:
         """Let go of them all."""
         super().clear()
-        self._unarmed.clear()
+        self.unarmed.clear()
 
     def __repr__(self) -> str:
-        return f"<OpenCalls {len(self)}, {len(self._unarmed)} deadlines without a timer>"
+        return f"<OpenCalls {len(self)}, {len(self.unarmed)} deadlines without a timer>"

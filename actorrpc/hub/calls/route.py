@@ -29,20 +29,6 @@ def routes_of(app: App, chain: Chain | None = None) -> dict[str, Route]:
 class Route:
     """How the calls of one method are served."""
 
-    __slots__ = (
-        "chain",
-        "concurrent",
-        "end_handler",
-        "handler",
-        "light",
-        "method",
-        "parse",
-        "path",
-        "scale",
-        "service",
-        "stateful",
-    )
-
     def __init__(self, service: type[Service], method: Method, chain: Chain | None = None) -> None:
         spec = service.__rpc__
         self.service = service

@@ -36,8 +36,6 @@ class Shared(Protocol):
 class Sharing:
     """What one hub has seen, and what it does about it."""
 
-    __slots__ = ("_refuses", "seen")
-
     def __init__(self, config: Config) -> None:
         self._refuses = config.shared_connections == "refuse"
         #: To be reported.

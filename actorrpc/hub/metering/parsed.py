@@ -55,8 +55,6 @@ class Parsing(Counted, Protocol):
 class Parsed:
     """The sum of one hub. Connections and calls keep their own parts of it."""
 
-    __slots__ = ("_connection_limit", "_hub_limit", "held")
-
     def __init__(self, config: Config) -> None:
         self._connection_limit = config.max_parsed_bytes
         self._hub_limit = config.max_parsed_hub_bytes

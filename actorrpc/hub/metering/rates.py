@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from hashlib import blake2s
 from math import exp
 
@@ -27,18 +28,16 @@ def counted_as(topic: str) -> str:
     return f"{topic[:_BEGINNING]}…{digest.hexdigest()}"
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Rates:
     """Counts that fade. The caller says what time it is, in seconds.
 
     Topics are given as ``counted_as`` names them. Beyond ``most`` of them the quieter half is forgotten.
     """
 
-    __slots__ = ("_counts", "_most")
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        #: By topic: a count that has faded, and until when.
-        self._counts: dict[str, tuple[float, float]] = {}
+    _most: int
+    #: By topic: a count that has faded, and until when.
+    _counts: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def count(self, topic: str, now: float) -> None:
         """Count a message."""

@@ -21,6 +21,7 @@ part of the hub's CPU, and of how busy it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from math import exp, expm1, fsum
 from time import monotonic, thread_time
 
@@ -47,46 +48,33 @@ _LONG_BRACKET = 500e-6
 _MAX_TOPICS = 32
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Meter:
     """What the connections of one hub have spent together. ``clock`` gives seconds, and only goes forward, as
     does ``cpu``, which counts those that the loop's thread computes."""
 
-    __slots__ = (
-        "_last",
-        "active",
-        "ahead",
-        "charged",
-        "clock",
-        "cpu",
-        "doubted",
-        "off",
-        "runnable",
-        "since",
-        "unsent",
-    )
+    clock: Callable[[], float] = monotonic
+    cpu: Callable[[], float] = thread_time
+    #: Seconds that have been charged to connections.
+    charged: float = 0.0
+    #: Those of them that may have been waits for a core, and the share of them that was.
+    doubted: float = 0.0
+    off: float = 0.0
+    #: What had been charged when the thread's CPU was last read, less that.
+    ahead: float = 0.0
+    #: Who has been charged since the last report.
+    active: list[Usage] = field(default_factory=list)
+    #: Connections whose turns wait for others to have had the loop.
+    runnable: int = 0
+    #: Bytes that clients have not taken.
+    unsent: int = 0
+    #: When the last report was made.
+    since: float = field(init=False)
+    #: Charged, doubted, computed and waited, in seconds, at that time.
+    _last: tuple[float, float, float, float] | None = None
 
-    def __init__(
-        self, clock: Callable[[], float] = monotonic, cpu: Callable[[], float] = thread_time
-    ) -> None:
-        self.clock = clock
-        self.cpu = cpu
-        #: Seconds that have been charged to connections.
-        self.charged = 0.0
-        #: Those of them that may have been waits for a core, and the share of them that was.
-        self.doubted = 0.0
-        self.off = 0.0
-        #: What had been charged when the thread's CPU was last read, less that.
-        self.ahead = 0.0
-        #: Who has been charged since the last report.
-        self.active: list[Usage] = []
-        #: Connections whose turns wait for others to have had the loop.
-        self.runnable = 0
-        #: Bytes that clients have not taken.
-        self.unsent = 0
-        #: When the last report was made.
-        self.since = clock()
-        #: Charged, doubted, computed and waited, in seconds, at that time.
-        self._last: tuple[float, float, float, float] | None = None
+    def __post_init__(self) -> None:
+        self.since = self.clock()
 
     def measure(self, now: float, waited: float) -> float:
         """Find what is to be taken off charges in doubt. Returns the share of the time since the last report
@@ -108,70 +96,51 @@ class Meter:
         return f"<Meter {self.charged:.3f} s charged, {len(self.active)} active, {self.runnable} runnable>"
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Usage:
     """What one connection has spent. It does not know the connection: who keeps it keeps nothing else."""
 
-    __slots__ = (
-        "_asked",
-        "_at",
-        "_long",
-        "_settled_doubts",
-        "_short",
-        "_taken",
-        "born",
-        "closed",
-        "doubted",
-        "freeze_ms",
-        "id",
-        "listed",
-        "meter",
-        "move_ms",
-        "published",
-        "settled",
-        "spent",
-        "state_bytes",
-        "too_heavy",
-        "unsent",
-        "weigh_at",
-        "weighing",
-    )
+    meter: Meter
+    id: str
+    #: When it was accepted, perhaps by another hub.
+    born: float = field(init=False)
+    #: Seconds so far, in this hub.
+    spent: float = 0.0
+    #: Those of them that may have been waits for a core.
+    doubted: float = 0.0
+    #: It stands in ``meter.active``.
+    listed: bool = False
+    #: The connection has been closed, or another hub serves it.
+    closed: bool = False
+    #: How much of ``spent`` and ``doubted`` is in the averages already, and how much it came to.
+    settled: float = 0.0
+    _settled_doubts: float = 0.0
+    _taken: float = 0.0
+    #: The averages, and the time that they are of.
+    _long: float = 0.0
+    _short: float = 0.0
+    _at: float = field(init=False)
+    #: When ``share`` was last called, and what had been taken by then.
+    _asked: tuple[float, float] = field(init=False)
+    #: Milliseconds that its last freeze took, in whatever hub.
+    freeze_ms: float = 0.0
+    #: The size of its actors' states when they were last weighed, and when to weigh them again.
+    state_bytes: int = 0
+    weigh_at: float = 0.0
+    #: Seconds that this took.
+    weighing: float = 0.0
+    #: Milliseconds that a move would have cost its two hubs, when it was weighed last; and why no policy
+    #: may move it for that, "" if one may.
+    move_ms: float = 0.0
+    too_heavy: str = ""
+    #: Bytes that the client has not taken, as ``meter.unsent`` counts them.
+    unsent: int = 0
+    #: How much it publishes in which topics; None: it has not published anything.
+    published: Rates | None = None
 
-    def __init__(self, meter: Meter, id: str) -> None:
-        now = meter.clock()
-        self.meter = meter
-        self.id = id
-        #: When it was accepted, perhaps by another hub.
-        self.born = now
-        #: Seconds so far, in this hub.
-        self.spent = 0.0
-        #: Those of them that may have been waits for a core.
-        self.doubted = 0.0
-        #: It stands in ``meter.active``.
-        self.listed = False
-        #: The connection has been closed, or another hub serves it.
-        self.closed = False
-        #: How much of ``spent`` and ``doubted`` is in the averages already, and how much it came to.
-        self.settled = self._settled_doubts = self._taken = 0.0
-        #: The averages, and the time that they are of.
-        self._long = self._short = 0.0
-        self._at = now
-        #: When ``share`` was last called, and what had been taken by then.
+    def __post_init__(self) -> None:
+        self.born = self._at = now = self.meter.clock()
         self._asked = (now, 0.0)
-        #: Milliseconds that its last freeze took, in whatever hub.
-        self.freeze_ms = 0.0
-        #: The size of its actors' states when they were last weighed, and when to weigh them again.
-        self.state_bytes = 0
-        self.weigh_at = 0.0
-        #: Seconds that this took.
-        self.weighing = 0.0
-        #: Milliseconds that a move would have cost its two hubs, when it was weighed last; and why no policy
-        #: may move it for that, "" if one may.
-        self.move_ms = 0.0
-        self.too_heavy = ""
-        #: Bytes that the client has not taken, as ``meter.unsent`` counts them.
-        self.unsent = 0
-        #: How much it publishes in which topics; None: it has not published anything.
-        self.published: Rates | None = None
 
     # ---- brackets
 
@@ -291,16 +260,14 @@ class Usage:
         return f"<Usage of {self.id}: {self.spent:.3f} s>"
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Part:
     """What one service of a connection has spent in its turns. Until a turn first blocks, that is measured
     only if the connection has several services. Brackets that are the service's alone add to ``spent``."""
 
-    __slots__ = ("_asked", "spent", "usage")
-
-    def __init__(self, usage: Usage) -> None:
-        self.usage = usage
-        self.spent = 0.0
-        self._asked = 0.0
+    usage: Usage
+    spent: float = 0.0
+    _asked: float = 0.0
 
     def within(self, run: Callable[[], None]) -> None:
         """Run something that is done for this service, inside a bracket of the connection."""

@@ -110,19 +110,6 @@ _WIRE_TYPES = {
 class Scale:
     """Weighs messages of one type."""
 
-    __slots__ = (
-        "_classes",
-        "_heads",
-        "_most_per_byte",
-        "_numbers",
-        "_per_number",
-        "_root",
-        "_small",
-        "_type",
-        "_types",
-        "light",
-    )
-
     def __init__(self, type: Descriptor) -> None:
         costs: dict[int, tuple[int, int]] = {}
         heads: dict[int, int] = {}

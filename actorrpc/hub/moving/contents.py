@@ -20,7 +20,7 @@ def contents(connection: Connection) -> Contents:
         calls=len(connection.calls),
         cells=len(connection.cells),
         subscriptions=len(connection.host.subscriptions),
-        bytes=session.inbound.held + session.inbound.unsplit.bytes + session.outbound.pending,
+        bytes=session.inbound.held + session.inbound.unsplit.size + session.outbound.pending,
         state_bytes=usage.state_bytes,
         weighing=usage.weighing,
     )

@@ -156,7 +156,8 @@ def resume(connection: Connection) -> None:
         return
     phase.state = SERVING
     schedule.resume()
-    connection.cells.unhold()
+    for cell in connection.cells.values():
+        cell.unhold()
     phase.let_go_on()
     transport.start()
     for subscription in connection.host.subscriptions:

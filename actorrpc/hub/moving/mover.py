@@ -75,8 +75,6 @@ class Mover:
             timer=_timer, quiesce_timeout=resources.config.quiesce_timeout, thaw=self._thaw
         )
 
-    # ---- what a move costs
-
     def cost(self, connection: Connection) -> Cost:
         """What it would cost to move a connection now."""
         return self.costs.of(contents(connection))
@@ -85,8 +83,6 @@ class Mover:
         """Why no policy may move it; "" if one may."""
         self._house.weigh(connection)
         return too_long(self.cost(connection), self._resources.config.max_move_time)
-
-    # ---- from here
 
     def move(
         self,
@@ -160,8 +156,6 @@ class Mover:
         if hubs and connection_id in self._house.connections:
             target = next((hub for hub in hubs if hub > self._house.hub), hubs[0])
             self.move(connection_id, target, lambda result: None)
-
-    # ---- to here
 
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
         house, resources = self._house, self._resources

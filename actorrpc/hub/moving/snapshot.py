@@ -7,7 +7,6 @@ this hub cannot serve one that comes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from contextvars import Context
 from itertools import chain, zip_longest
 from time import monotonic, thread_time
@@ -24,14 +23,11 @@ from actorrpc.hub.actors.turns import (
     CALL_END,
     CONNECT,
     TOPIC,
-    freeze_origin,
     freeze_turn,
-    thaw_origin,
     thaw_turn,
 )
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.call_ends import Ended
-from actorrpc.hub.calls.failures import describe
 from actorrpc.hub.calls.intercepted import InterceptedCall
 from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.usage import Part
@@ -40,8 +36,10 @@ from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection, Keeper
+from actorrpc.loop.duties import reason
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
+from actorrpc.wire.fields import pairs
 from actorrpc.wire.head import freeze_head, thaw_head
 from actorrpc.wire.snapshot import freeze_session, thaw_session
 from actorrpc.wire.stream import Stream
@@ -105,7 +103,10 @@ def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> byte
     limit = connection.resources.config.max_state_bytes
     if len(data) > limit:
         raise SnapshotError(f"its state takes {len(data)} bytes, over the limit of {limit}")
-    connection.cells.hold()
+    # It stands: until it is settled who serves the connection, nobody may change what is in there. No turn
+    # runs, and nothing is read. Deadlines wait, and so do greenlets of users' own.
+    for cell in connection.cells.values():
+        cell.hold()
     return data
 
 
@@ -152,7 +153,8 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     for actor in snapshot.actors:
         connection.cells.take(_thaw_cell(connection, actor), taken - actor.idle)
     for each in snapshot.calls:
-        _take_call(connection, _thaw_call(connection, each, taken))
+        call = connection.calls[each.stream] = _thaw_call(connection, each, taken)
+        connection.calls.rearm(call)
     for actor in snapshot.actors:
         cell = connection.cells[key_of(actor.service, actor.identity)]
         ended = {each.call.stream: _thaw_ended(connection, cell, each, taken) for each in actor.ended}
@@ -167,14 +169,9 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     connection.phase.state = FROZEN  # only now: an actor's __init__ may use its API, and cannot wait
 
 
-def _take_call(connection: Connection, call: ServerCall[Any]) -> None:
-    connection.calls[call.stream_id] = call
-    connection.calls.rearm(call)
-
-
 def _freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot:
     return snapshot_pb2.CallSnapshot(
-        stream=call.stream_id,
+        stream=call.stream.id,
         time_remaining=None if call.deadline is None else max(0.0, call.deadline - now),
         cursor=call.cursor,
         held=[payload for payload in call.held if payload is not None],
@@ -183,7 +180,7 @@ def _freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot
         request=call.request,
         request_compressed=isinstance(call.request, Compressed),
         compression=call.compression,
-        origin=freeze_origin(call),
+        origin=None if call.origin is None else freeze_turn((call.origin[0], call, call.origin[1])),
         initial_metadata=chain.from_iterable(call.initial),
         trailing_metadata=chain.from_iterable(call.trailing),
         context=[_freeze_entry(key, value) for key, value in call.noted],
@@ -209,20 +206,14 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
     stream = connection.session.streams.get(snapshot.stream)
     if stream is None:
         raise SnapshotError(f"a call on stream {snapshot.stream}, which is not open")
-    route = connection.resources.routes.get(stream.head.path)
-    if route is None:
-        raise SnapshotError(f"{stream.head.path} is not served here")
-    cell = connection.cells.get(key_of(route.service.__rpc__.name, snapshot.identity))
+    call = _make_call(connection, stream, snapshot, taken)
+    cell = connection.cells.get(key_of(call.route.service.__rpc__.name, snapshot.identity))
     if cell is None and not snapshot.unadmitted:
         raise SnapshotError(f"a call of {stream.head.path} without its service")
-    call = connection.resources.call_type(connection, stream, route)
     if cell is not None:
         call.receiver = cell
-    if snapshot.identity:
-        _thaw_identity(call, snapshot.identity)
-        if connection.cells.identities is not None:
-            connection.cells.identities.began(snapshot.identity)
-    _fill_call(call, snapshot, taken)
+    if snapshot.identity and connection.cells.identities is not None:
+        connection.cells.identities.began(snapshot.identity)
     if snapshot.begun:
         call.since = taken
         if cell is not None and cell.ends is not None:
@@ -266,21 +257,26 @@ def _thaw_ended(connection: Connection, cell: Cell, snapshot: snapshot_pb2.Ended
         message = snapshot.message.decode("utf-8", "surrogatepass")
     except (StreamFault, ValueError) as error:
         raise SnapshotError(f"the end of a call that cannot have been: {error}") from error
-    route = connection.resources.routes.get(stream.head.path)
-    if route is None:
-        raise SnapshotError(f"{stream.head.path} is not served here")
-    call = connection.resources.call_type(connection, stream, route)
+    call = _make_call(connection, stream, snapshot.call, taken)
     call.receiver = cell
-    if snapshot.call.identity:
-        _thaw_identity(call, snapshot.call.identity)
-    _fill_call(call, snapshot.call, taken)
     call.ended = True
     call.cancelled = snapshot.cancelled
     call.close_context()
     return call, status, message
 
 
-def _fill_call(call: ServerCall[Any], snapshot: snapshot_pb2.CallSnapshot, taken: float) -> None:
+def _make_call(
+    connection: Connection, stream: Stream, snapshot: snapshot_pb2.CallSnapshot, taken: float
+) -> ServerCall[Any]:
+    """A call as far as it travels, whether it is open or has ended."""
+    route = connection.resources.routes.get(stream.head.path)
+    if route is None:
+        raise SnapshotError(f"{stream.head.path} is not served here")
+    call = connection.resources.call_type(connection, stream, route)
+    if snapshot.identity:
+        if not isinstance(call, InterceptedCall):
+            raise SnapshotError("its calls have identities, and this hub's app gives them none")
+        call.restore_identity(snapshot.identity)
     call.cursor = snapshot.cursor
     call.compression = snapshot.compression
     for payload, compressed in zip_longest(snapshot.held, snapshot.held_compressed[: len(snapshot.held)]):
@@ -290,15 +286,17 @@ def _fill_call(call: ServerCall[Any], snapshot: snapshot_pb2.CallSnapshot, taken
     if snapshot.HasField("request"):
         call.request = Compressed(snapshot.request) if snapshot.request_compressed else snapshot.request
     if snapshot.HasField("origin"):
-        thaw_origin(call, snapshot.origin)
+        kind, _, payload = thaw_turn(snapshot.origin, {snapshot.origin.stream: call})
+        call.origin, call.cursor_set = (kind, payload), True
     if snapshot.HasField("time_remaining"):
         call.deadline = taken + snapshot.time_remaining
     if snapshot.initial_metadata:
-        call.initial = _thaw_pairs(snapshot.initial_metadata)
+        call.initial = pairs(snapshot.initial_metadata)
     if snapshot.trailing_metadata:
-        call.trailing = _thaw_pairs(snapshot.trailing_metadata)
+        call.trailing = pairs(snapshot.trailing_metadata)
     for entry in snapshot.context:
         call.context[entry.key] = entry.data if entry.HasField("data") else entry.text
+    return call
 
 
 def _thaw_parsed(connection: Connection, call: ServerCall[Any], size: int) -> None:
@@ -307,12 +305,6 @@ def _thaw_parsed(connection: Connection, call: ServerCall[Any], size: int) -> No
     if not parsed.has_room(connection.parsed + size, size):
         raise SnapshotError(f"its handlers have messages that take {connection.parsed + size} bytes: no room")
     parsed.take(connection, call, size)
-
-
-def _thaw_identity(call: ServerCall[Any], identity: str) -> None:
-    if not isinstance(call, InterceptedCall):
-        raise SnapshotError("its calls have identities, and this hub's app gives them none")
-    call.restore_identity(identity)
 
 
 def _thaw_unadmitted(connection: Connection, call: ServerCall[Any]) -> None:
@@ -324,11 +316,6 @@ def _thaw_unadmitted(connection: Connection, call: ServerCall[Any]) -> None:
     except RpcError as error:
         call.receiver = RefusedCalls(connection.schedule, Part(connection.usage))
         call.end(error.code, error.message)
-
-
-def _thaw_pairs(texts: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    each = iter(texts)
-    return list(zip(each, each, strict=True))
 
 
 def _freeze_entry(key: str, value: str | bytes) -> snapshot_pb2.ContextEntry:
@@ -370,7 +357,7 @@ def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> 
     try:
         Context().run(cell.make)
     except BaseException as error:  # whatever the app's __init__ does
-        raise SnapshotError(f"{snapshot.service} cannot be made here: {describe(error)}") from error
+        raise SnapshotError(f"{snapshot.service} cannot be made here: {reason(error)}") from error
     return cell
 
 
@@ -393,7 +380,7 @@ def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) ->
         upgraded = Context().run(service.upgrade, old, state)
     except BaseException as error:
         raise SnapshotError(
-            f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {describe(error)}"
+            f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {reason(error)}"
         ) from error
     if not isinstance(upgraded, service.__rpc__.state):
         returned = type(upgraded).__name__

@@ -39,10 +39,8 @@ class Departing(Protocol):
         """Close its descriptor before anything else, and whatever else fails; then forget it."""
 
 
-class Timer(Protocol):
-    """Call a function after some seconds; returns what cancels it."""
-
-    def __call__(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]: ...
+#: Calls a function after some seconds; returns what cancels it.
+Timer = Callable[[float, Callable[[], None]], Callable[[], None]]
 
 
 class Source:
@@ -70,7 +68,7 @@ class Source:
         self._done = done
         self._why = ""
         self._quiesce_timeout = quiesce_timeout
-        self._cancel_timer: Callable[[], None] = _nothing
+        self._cancel_timer: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
         """Quiesce. ``done`` may be called before this returns."""
@@ -173,9 +171,6 @@ class Source:
     def _forget(self) -> None:
         self._finish(self._why or "the connection was closed")
 
-    def _wait(self) -> None:
-        pass
-
     def _finish(self, why: str) -> None:
         do_all(log, f"the end of {self!r}", self._cancel_timer, lambda: self._done(self, why))
 
@@ -183,13 +178,9 @@ class Source:
         return f"<Source {self.number} of {self.connection.id} {self.state.name}>"
 
 
-def _nothing() -> None:
-    """There is no timer to cancel."""
-
-
 _ACTIONS: dict[SourceAction, Callable[[Source], None]] = {
     SourceAction.FREEZE: Source._freeze,
-    SourceAction.WAIT: Source._wait,
+    SourceAction.WAIT: lambda source: None,
     SourceAction.RESUME: Source._resume,
     SourceAction.COMMIT: Source._commit,
     SourceAction.ABORT: Source._abort,

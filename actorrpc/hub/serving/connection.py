@@ -210,8 +210,8 @@ class Connection:
         for call in self.calls.values():
             if call.iterator is not None:
                 iterated.setdefault(call.receiver, []).append(call)
-        self.cells.leave()
-        self.host.moved = True
+        for cell in self.cells.values():
+            cell.leave()
         do_all(
             log,
             f"letting go of connection {self.id}",
@@ -225,10 +225,7 @@ class Connection:
             partial(self._keeper.forget, self),
             self.phase.let_go_on,
         )
-        self.calls.clear()
-        self.cells.let_go()
-        self.schedule.let_go()
-        del self.host
+        self.fall_apart()
 
     def _release_parsed(self) -> None:
         """What handlers have that have not been called again. Iterables that are being closed still count."""
@@ -297,7 +294,7 @@ class Connection:
         payload = event.payload
         call = self.calls.get(stream.id)
         if call is None:  # ended by the server; the client does not know yet
-            self.session.consumed(stream, len(payload))
+            self.session.inbound.consumed(stream, len(payload))
         elif call.route.method.client_streaming:
             call.receiver.push(MESSAGE, call, payload)
             if event.last:
@@ -370,7 +367,6 @@ class Connection:
         self.schedule.ready(cell)
 
     def discard(self, key: str, error: RpcError) -> None:
-        """Drop an actor that could not be made; its calls get the error, the next call tries again."""
         cell = self.cells.pop(key, None)
         if cell is None:
             return
@@ -388,7 +384,6 @@ class Connection:
     # ---- what calls ask of it
 
     def changed(self) -> None:
-        """Something may have to be written or run: look once, when the loop has come round."""
         self.schedule.wake()
 
     on_writable = changed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from time import monotonic
 
@@ -38,36 +39,28 @@ class Due(Enum):
     IDLE = auto()
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Lifetime:
     """The times of one connection, by ``time.monotonic``."""
 
-    __slots__ = (
-        "_config",
-        "accepted",
-        "aged",
-        "heard",
-        "idle_since",
-        "max_age",
-        "pinged",
-        "shut_down",
-    )
+    _config: Config
+    accepted: float = field(init=False)
+    #: When the client was last heard, and when its last call ended.
+    heard: float = field(init=False)
+    idle_since: float = field(init=False)
+    #: When it was sent a PING that it has not answered.
+    pinged: float | None = None
+    #: The age at which it is to end; None: no age.
+    max_age: float | None = field(init=False)
+    #: That age has been reached.
+    aged: bool = False
+    #: When the client was told to begin no more calls.
+    shut_down: float | None = None
 
-    def __init__(self, config: Config) -> None:
-        now = monotonic()
-        self._config = config
-        self.accepted = now
-        #: When the client was last heard, and when its last call ended.
-        self.heard = now
-        self.idle_since = now
-        #: When it was sent a PING that it has not answered.
-        self.pinged: float | None = None
-        #: The age at which it is to end; None: no age.
-        age = config.max_connection_age
+    def __post_init__(self) -> None:
+        self.accepted = self.heard = self.idle_since = monotonic()
+        age = self._config.max_connection_age
         self.max_age = age * random.uniform(1 - _JITTER, 1 + _JITTER) if age else None
-        #: That age has been reached.
-        self.aged = False
-        #: When the client was told to begin no more calls.
-        self.shut_down: float | None = None
 
     @property
     def grace_ends(self) -> float | None:
@@ -83,14 +76,11 @@ class Lifetime:
         ``greeted``: the client's SETTINGS have come. ``shutting_down``: its answer to the PING of a shutdown
         is awaited. ``calls``: some are open. ``identities``: when to look after these, None: there are none.
         """
-        config = self._config
-        if not greeted:
-            if config.handshake_timeout:
-                yield self.accepted + config.handshake_timeout, Due.HANDSHAKE
+        if not greeted and self._config.handshake_timeout:
+            yield self.accepted + self._config.handshake_timeout, Due.HANDSHAKE
+        for due, what in self._lasting(shutting_down, calls, identities):
             # Most likely it has greeted by then. If not, it cannot be told anything.
-            yield from ((due, Due.HANDSHAKE) for due, _ in self._lasting(shutting_down, calls, identities))
-        else:
-            yield from self._lasting(shutting_down, calls, identities)
+            yield due, what if greeted else Due.HANDSHAKE
 
     def _lasting(
         self, shutting_down: bool, calls: bool, identities: float | None
@@ -114,8 +104,6 @@ class Lifetime:
         if config.max_connection_idle and self.shut_down is None:
             since = monotonic() if calls else self.idle_since
             yield since + config.max_connection_idle, Due.IDLE
-
-    # ---- moving
 
     def freeze(self, snapshot: snapshot_pb2.ConnectionSnapshot, now: float) -> None:
         """Write the times as what has passed since."""

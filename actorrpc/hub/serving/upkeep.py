@@ -12,13 +12,12 @@ from time import monotonic
 from typing import Any, Protocol
 
 from actorrpc.errors import StatusCode
-from actorrpc.hub.actors.cells import Cells
-from actorrpc.hub.calls.open_calls import OpenCalls
-from actorrpc.hub.phase import CLOSED, SERVING, Phase
+from actorrpc.hub.actors.service_host import Carrier
+from actorrpc.hub.calls.call import CallHost
+from actorrpc.hub.phase import CLOSED, SERVING
 from actorrpc.hub.serving.lifetime import Due, Lifetime
 from actorrpc.loop.timers import after
 from actorrpc.net.pump import Pump
-from actorrpc.wire.server import ServerSession
 
 __all__ = ["Kept", "Upkeep"]
 
@@ -28,26 +27,11 @@ log = logging.getLogger("actorrpc.hub")
 _LATER = 0.1
 
 
-class Kept(Protocol):
+class Kept(Carrier, CallHost, Protocol):
     """A connection, as far as this is about it."""
 
     @property
-    def id(self) -> str: ...
-    @property
-    def peer(self) -> str: ...
-    @property
-    def phase(self) -> Phase: ...
-    @property
-    def session(self) -> ServerSession: ...
-    @property
-    def calls(self) -> OpenCalls: ...
-    @property
-    def cells(self) -> Cells: ...
-    @property
     def pump(self) -> Pump: ...
-    def changed(self) -> None:
-        """Something is to be written."""
-
     def shutdown(self) -> None:
         """Let open calls end, and the client begin no more of them; then close."""
 
@@ -110,8 +94,6 @@ class Upkeep:
         if connection.phase.state != CLOSED:
             self.start()
 
-    # ---- what is done
-
     def _hears(self, connection: Kept) -> bool:
         """Whether the client has said something that waits to be read: the hub may have been too busy."""
         before = self.times.heard
@@ -150,12 +132,6 @@ class Upkeep:
         connection.calls.end_all(StatusCode.UNAVAILABLE, "the connection has reached its age")
         connection.close_politely()
 
-    def _sweep(self, connection: Kept) -> None:
-        connection.cells.sweep()
-
-    def _end_idle(self, connection: Kept) -> None:
-        connection.shutdown()
-
     def __repr__(self) -> str:
         return f"<Upkeep {'waits' if self._timer is not None else 'rests'}, {self.times!r}>"
 
@@ -167,6 +143,6 @@ _ACTS: dict[Due, Callable[[Upkeep, Kept], None]] = {
     Due.SHUTDOWN_PING: Upkeep._end_shutdown,
     Due.AGE: Upkeep._age,
     Due.GRACE: Upkeep._end_grace,
-    Due.IDENTITIES: Upkeep._sweep,
-    Due.IDLE: Upkeep._end_idle,
+    Due.IDENTITIES: lambda upkeep, connection: connection.cells.sweep(),
+    Due.IDLE: lambda upkeep, connection: connection.shutdown(),
 }

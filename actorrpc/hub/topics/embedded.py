@@ -17,7 +17,6 @@ from time import monotonic
 from typing import Any
 
 from actorrpc.hub.metering.rates import Rates
-from actorrpc.hub.topics.engine import Sink, Subscription
 from actorrpc.hub.topics.feeds import Feeds
 from actorrpc.hub.topics.home import Home
 from actorrpc.hub.topics.homes import Homes
@@ -59,6 +58,13 @@ class EmbeddedTopics:
         self._feeds = Feeds(hub, self._tell_home, self._delivered)
         self._outboxes = Outboxes(send, room, self._feeds.question, self._home.send_waiting)
         self._publisher = Publisher(hub, self._home.publish, self._outboxes.publish, self._published)
+        # For connections: see ``engine.Topics``.
+        self.subscribe, self.unsubscribe = self._feeds.subscribe, self._feeds.unsubscribe
+        self.thaw, self.catch_up = self._feeds.thaw, self._feeds.catch_up
+        self.catch_up_soon = self._feeds.catch_up_soon
+        self.publish, self.reserve = self._publisher.publish, self._publisher.reserve
+        #: Send a hub what has waited for room in the link to it, as far as there is some.
+        self.has_room = self._outboxes.flush
         #: What names a term that this hub has not learnt of yet, and who sent it.
         self._early: list[tuple[int, control_pb2.HubToHub]] = []
         #: What this hub says to itself. It is heard one by one, as if it came over a link.
@@ -77,33 +83,6 @@ class EmbeddedTopics:
         }
         self._sweeper = every(_SWEEP_INTERVAL, lambda: self._home.sweep(monotonic()), ref=False)
 
-    # ---- for connections: see ``engine.Topics``
-
-    def subscribe(self, topic: str, sink: Sink) -> Subscription:
-        return self._feeds.subscribe(topic, sink)
-
-    def unsubscribe(self, subscription: Subscription) -> None:
-        self._feeds.unsubscribe(subscription)
-
-    def thaw(self, subscription: Subscription) -> None:
-        self._feeds.thaw(subscription)
-
-    def catch_up(self, subscription: Subscription) -> None:
-        self._feeds.catch_up(subscription)
-
-    def catch_up_soon(self, subscription: Subscription) -> None:
-        self._feeds.catch_up_soon(subscription)
-
-    def publish(
-        self, topic: str, type: str, payload: bytes, acknowledged: Callable[[], None], group: str
-    ) -> None:
-        self._publisher.publish(topic, type, payload, acknowledged, group)
-
-    def reserve(
-        self, topic: str, type: str, payload: bytes, acknowledged: Callable[[], None], group: str
-    ) -> Callable[[], None]:
-        return self._publisher.reserve(topic, type, payload, acknowledged, group)
-
     def heard(self, group: str, now: float) -> float:
         return self._delivered.rate(group, now)
 
@@ -113,8 +92,6 @@ class EmbeddedTopics:
 
     def close(self) -> None:
         self._sweeper.close()
-
-    # ---- who is whose home
 
     def home_of(self, topic: str) -> int:
         """The hub that numbers the topic's messages."""
@@ -156,18 +133,12 @@ class EmbeddedTopics:
         for source, message in early:
             self.receive(source, message)
 
-    # ---- other hubs come and go
-
     def linked(self, hub: int) -> None:
         """There is a link to a hub, which has heard nothing of this one yet."""
         self._feeds.linked(hub)
         self._outboxes.forget_publications(hub)  # which come again, in their order, with those sent before
         self._publisher.linked(hub)
         self.has_room(hub)
-
-    def has_room(self, hub: int) -> None:
-        """Send a hub what has waited for room in the link to it, as far as there is some."""
-        self._outboxes.flush(hub)
 
     def hub_died(self, hub: int) -> None:
         """The link to a hub has ended, and all that came over it has been received."""
@@ -179,8 +150,6 @@ class EmbeddedTopics:
             for source, message in self._early
             if source != hub or message.WhichOneof("kind") == "publish"
         ]
-
-    # ---- what hubs say to each other
 
     def receive(self, source: int, message: control_pb2.HubToHub) -> None:
         """Take a message about topics from a hub, which may be this one."""

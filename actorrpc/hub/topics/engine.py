@@ -7,6 +7,7 @@ with a store behind it, would implement ``Topics`` too: connections and actors k
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from actorrpc.hub.metering.rates import counted_as
@@ -36,22 +37,23 @@ class Sink(Protocol):
         more. ``topic`` is what it is counted as, which is short. May end the subscription."""
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Subscription:
     """A position in a topic, and the sink that is given what comes after it."""
 
-    __slots__ = ("behind", "epoch", "group", "sequence", "sink", "topic")
+    topic: str
+    sink: Sink
+    #: What the topic is counted as.
+    group: str = field(init=False)
+    #: The numbering that the position is in; "" until the subscription is in force.
+    epoch: str = ""
+    #: The number of the last message that the sink was given.
+    sequence: int = 0
+    #: The sink had no room, so messages after the position have been left with the engine.
+    behind: bool = False
 
-    def __init__(self, topic: str, sink: Sink, epoch: str = "", sequence: int = 0) -> None:
-        self.topic = topic
-        #: What the topic is counted as.
-        self.group = counted_as(topic)
-        self.sink = sink
-        #: The numbering that the position is in; "" until the subscription is in force.
-        self.epoch = epoch
-        #: The number of the last message that the sink was given.
-        self.sequence = sequence
-        #: The sink had no room, so messages after the position have been left with the engine.
-        self.behind = False
+    def __post_init__(self) -> None:
+        self.group = counted_as(self.topic)
 
     @property
     def pending(self) -> bool:

@@ -8,6 +8,7 @@ again from the position.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from itertools import count
 from time import monotonic
 
@@ -27,26 +28,24 @@ _GATHER = 0.02
 _ANY = "*"
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class _Feed:
     """The messages of one topic, on their way to the subscriptions of this hub."""
 
-    __slots__ = ("asked", "delivered", "epoch", "group", "head", "request", "subscriptions", "topic")
-
-    def __init__(self, topic: str, group: str) -> None:
-        self.topic = topic
-        #: What the topic is counted as.
-        self.group = group
-        #: "" until the home has answered.
-        self.epoch = ""
-        #: The last message that was numbered, as far as is known, and the last one that came: the next to
-        #: come has the number after that.
-        self.head = 0
-        self.delivered = 0
-        #: The position that the home is asked from and has not answered, and the number of the question.
-        self.asked: tuple[str, int] | None = None
-        self.request = 0
-        #: In order. A dict in place of a set, for that.
-        self.subscriptions: dict[Subscription, None] = {}
+    topic: str
+    #: What the topic is counted as.
+    group: str
+    #: "" until the home has answered.
+    epoch: str = ""
+    #: The last message that was numbered, as far as is known, and the last one that came: the next to
+    #: come has the number after that.
+    head: int = 0
+    delivered: int = 0
+    #: The position that the home is asked from and has not answered, and the number of the question.
+    asked: tuple[str, int] | None = None
+    request: int = 0
+    #: In order. A dict in place of a set, for that.
+    subscriptions: dict[Subscription, None] = field(default_factory=dict)
 
     def want(self, epoch: str, sequence: int) -> bool:
         """Add a position to what the home is asked for. False: the answer to come brings it anyhow."""

@@ -60,8 +60,6 @@ class Home:
         #: By hub: the topics in whose logs it is behind. A dict in place of a set, for its order.
         self._behind: dict[int, dict[str, None]] = {}
 
-    # ---- homes
-
     def set_homes(self, homes: Homes, peers: Collection[int]) -> None:
         """Learn of a new version. ``peers`` are the other hubs, some of which may have died unnoticed."""
         before, self._homes = self._homes, homes
@@ -90,8 +88,6 @@ class Home:
     def _begin(self, topic: str) -> TopicLog:
         awaiting = self._awaited(topic)
         return self.logs.get(topic, lost=int(awaiting is not None and awaiting.forgotten))
-
-    # ---- what hubs ask for
 
     def subscribe(self, source: int, request: control_pb2.Subscribe) -> None:
         """Send a hub what comes after a position, as far as it is still kept, and all that is published."""
@@ -128,8 +124,6 @@ class Home:
                 self._send(hub, delivery)
             else:
                 self._leave_behind(hub, topic, log, entry.sequence - 1)
-
-    # ---- hubs that are behind
 
     def _leave_behind(self, hub: int, topic: str, log: TopicLog, sequence: int) -> None:
         log.behind[hub] = sequence
@@ -184,8 +178,6 @@ class Home:
                 term=self._homes.where(topic)[1],
             )
         )
-
-    # ---- the passing of time, and of hubs
 
     def forget_hub(self, hub: int) -> None:
         """A hub is dead: it subscribes to nothing, and will not come."""

@@ -110,10 +110,6 @@ class TopicLog:
             return self.head
         return max(self.kept, min(sequence, self.head) if epoch == self.epoch else 0)
 
-    def after(self, sequence: int) -> list[Entry]:
-        """The kept messages with a higher number."""
-        return [entry for entry in self.entries if entry.sequence > sequence]
-
     def entry(self, sequence: int) -> Entry:
         """The message with a number after ``kept``, up to ``head``."""
         return self.entries[sequence - self.kept - 1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from actorrpc.hub.topics.homes import Homes
 from actorrpc.hub.topics.publications import Publication
@@ -16,17 +17,17 @@ from actorrpc.pb import control_pb2
 __all__ = ["Outbox", "Outboxes"]
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Outbox:
     """For one other hub. ``question(topic)`` is what is to be said of a topic now."""
 
-    def __init__(self, hub: int, question: Callable[[str], control_pb2.HubToHub]) -> None:
-        self.hub = hub
-        self._question = question
-        #: Topics to ask for, or to ask for no more. A dict in place of a set, for its order.
-        self.topics: dict[str, None] = {}
-        #: The version of homes that this hub has to say that it knows, once it has asked for its topics.
-        self.rejoined = 0
-        self.publications: deque[Publication] = deque()
+    hub: int
+    _question: Callable[[str], control_pb2.HubToHub]
+    #: Topics to ask for, or to ask for no more. A dict in place of a set, for its order.
+    topics: dict[str, None] = field(default_factory=dict)
+    #: The version of homes that this hub has to say that it knows, once it has asked for its topics.
+    rejoined: int = 0
+    publications: deque[Publication] = field(default_factory=deque)
 
     def next(self) -> control_pb2.HubToHub | None:
         """Take out what is to be sent first; None if nothing is."""

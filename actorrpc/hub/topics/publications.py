@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import count
 from typing import TypeVar
 
@@ -27,19 +28,17 @@ HUB_BYTES = 64 * 1024 * 1024
 PUBLICATION_COST = 500
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Publication:
     """One message for a topic, and who waits for its number."""
 
-    __slots__ = ("acknowledged", "payload", "place", "request", "topic", "type")
-
-    def __init__(self, topic: str, type: str, payload: bytes, acknowledged: Callable[[], None]) -> None:
-        self.topic = topic
-        self.type = type
-        self.payload = payload
-        self.acknowledged = acknowledged
-        #: The home that is to number it.
-        self.place: Place = (0, 0)
-        self.request = 0
+    topic: str
+    type: str
+    payload: bytes
+    acknowledged: Callable[[], None]
+    #: The home that is to number it.
+    place: Place = (0, 0)
+    request: int = 0
 
     @property
     def cost(self) -> int:

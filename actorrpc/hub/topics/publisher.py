@@ -36,8 +36,6 @@ class Publisher:
         self._unacknowledged = Publications()
         self._published = published
 
-    # ---- for connections: see ``engine.Topics``
-
     def publish(
         self, topic: str, type: str, payload: bytes, acknowledged: Callable[[], None], group: str
     ) -> None:
@@ -72,8 +70,6 @@ class Publisher:
     def _number_here(self, publication: Publication) -> None:
         self._number(publication.topic, publication.type, publication.payload)
         publication.acknowledged()
-
-    # ---- other hubs come and go
 
     def set_homes(self, homes: Homes) -> None:
         """Learn which hub is whose home; ``publish_moved`` is to follow."""

@@ -155,7 +155,7 @@ class Explains(actorrpc.Interceptor):
         self.seen: list[str] = []
 
     def on_error(self, call, error):
-        if call.stream_id == 1 and not self.gate.is_set():
+        if call.stream.id == 1 and not self.gate.is_set():
             self.seen.append("blocked")
             try:
                 self.gate.wait()

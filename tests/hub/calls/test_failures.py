@@ -16,7 +16,7 @@ import pytest
 
 import actorrpc
 from actorrpc import RpcError, StatusCode
-from actorrpc.hub.calls.failures import describe
+from actorrpc.loop.duties import reason
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support.hubs import Hubs, serving
@@ -255,8 +255,8 @@ def test_what_hooks_and_iterables_raise_at_the_end_ends_nothing(error, caplog):
 
 
 def test_describing_an_error_raises_nothing():
-    assert describe(ValueError("x")) == "ValueError: x"
-    assert describe(Mute()) == "Mute (its __str__ raises ValueError)"
+    assert reason(ValueError("x")) == "ValueError: x"
+    assert reason(Mute()) == "Mute: its text cannot be shown: ValueError"
 
 
 # ---- a signal is no error of the app's

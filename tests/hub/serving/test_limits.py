@@ -193,7 +193,7 @@ def test_a_full_mailbox_makes_its_client_wait() -> None:
         replies = StatefulStub(channel).Talk(messages())
         connection = hubs.connection()
         hubs.wait_for(lambda: connection.session.inbound.waiting > 100)
-        assert hubs.wait_for(lambda: connection.session.inbound.unsplit.bytes)
+        assert hubs.wait_for(lambda: connection.session.inbound.unsplit.size)
         more.set()
         hubs.wait_for(lambda: gate)
         assert hubs.ask(lambda: connection.session.inbound.waiting) < 10_000
@@ -286,7 +286,7 @@ def test_a_handler_that_goes_on_without_a_word_lets_more_come(limits: dict[str, 
         hubs.wait_for(lambda: gate and connection.session.inbound.waiting == 20)
         if "max_mailbox" in limits:
             client.send(raw.data(1, message) * 2)
-            hubs.wait_for(lambda: connection.session.inbound.unsplit.bytes)
+            hubs.wait_for(lambda: connection.session.inbound.unsplit.size)
         hubs.ask(lambda: gate[0].set())
         if "stream_window_bytes" in limits:
             while client.wait_for(raw.WINDOW_UPDATE)[2] != 1:

@@ -166,7 +166,7 @@ def fill(hubs: Hubs, client: RawClient, count: int) -> Any:
     messages = b"".join(raw.message(Item(number=number).SerializeToString()) for number in range(count))
     client.send(begin(1, "Talk") + in_frames(1, messages))
     connection = hubs.connection()
-    hubs.wait_for(lambda: connection.session.inbound.unsplit.bytes)
+    hubs.wait_for(lambda: connection.session.inbound.unsplit.size)
     return connection
 
 
@@ -176,14 +176,14 @@ def test_a_client_that_reads_late_gets_every_reply(full: Hubs) -> None:
         client.send(raw.data(1, b"", raw.END_STREAM) + raw.window_update(1, 1 << 24))
         assert [reply.number for reply in replies_of(client, 1, 500)] == list(range(500))
         client.wait_for(raw.HEADERS, raw.END_STREAM)
-        full.wait_for(lambda: not connection.calls and not connection.session.inbound.unsplit.bytes)
+        full.wait_for(lambda: not connection.calls and not connection.session.inbound.unsplit.size)
 
 
 def test_grpcio_reads_late(full: Hubs) -> None:
     with connect(full) as channel:
         replies = StatefulStub(channel).Talk((Item(number=number) for number in range(4_000)), timeout=60)
         connection = full.connection()
-        full.wait_for(lambda: connection.session.inbound.unsplit.bytes)
+        full.wait_for(lambda: connection.session.inbound.unsplit.size)
         assert [reply.number for reply in replies] == list(range(4_000))
 
 
@@ -202,7 +202,7 @@ def test_a_call_with_a_full_mailbox_can_be_cancelled(full: Hubs) -> None:
         client.send(raw.frame(raw.RST_STREAM, 0, 1, bytes(4)))
         full.wait_for(lambda: not connection.calls)
         inbound = connection.session.inbound
-        full.wait_for(lambda: (inbound.waiting, inbound.held, inbound.unsplit.bytes) == (0, 0, 0))
+        full.wait_for(lambda: (inbound.waiting, inbound.held, inbound.unsplit.size) == (0, 0, 0))
 
 
 def test_a_client_with_a_full_mailbox_that_goes_is_gone(full: Hubs) -> None:
@@ -352,7 +352,7 @@ def test_an_iterable_whose_close_blocks_keeps_none_beside_from_being_closed(serv
 
         @actorrpc.concurrent
         def Expand(self, request, call):
-            return self.replies(call.stream_id)
+            return self.replies(call.stream.id)
 
     ids = list(range(1, 41, 2))
     kind = type("Kind", (Expanding, StatelessBase if service == "Stateless" else StatefulBase), {})
@@ -377,7 +377,7 @@ def test_a_turn_that_blocks_keeps_no_iterable_of_a_call_beside_from_being_closed
 
         @actorrpc.concurrent
         def Expand(self, request, call):
-            return self.replies(call.stream_id)
+            return self.replies(call.stream.id)
 
     ids = list(range(3, 43, 2))
     with serving(actorrpc.App([Blocking])) as hubs, RawClient(hubs.address, NO_WINDOW) as client:
@@ -548,7 +548,7 @@ def test_turns_that_compute_and_then_block_let_others_have_the_hub(where: str) -
 
     class Enters(actorrpc.Interceptor):
         def on_call(self, call):
-            if where == "on_call" and call.stream_id > 1:
+            if where == "on_call" and call.stream.id > 1:
                 run(call.method.split("/")[1].removeprefix("shapes."))
 
     class Stateless(StatelessBase):
@@ -559,7 +559,7 @@ def test_turns_that_compute_and_then_block_let_others_have_the_hub(where: str) -
 
     class Stateful(StatefulBase):
         def Unary(self, request, call):
-            if where == "handler" and call.stream_id > 1:
+            if where == "handler" and call.stream.id > 1:
                 run("Stateful")
             return request
 
