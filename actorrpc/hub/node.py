@@ -42,7 +42,8 @@ class Node:
     """One hub. It lives in the greenlets of the gevent hub that made it.
 
     It keeps the connections, and puts the parts of a hub together: to a connection it is the ``Keeper``, to
-    moves the ``House``.
+    moves the ``House``. What it answers these, a line or two each, makes up most of its methods: what decides
+    something is in its parts.
     """
 
     def __init__(

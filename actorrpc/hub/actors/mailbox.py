@@ -124,7 +124,7 @@ class Mailbox(Receiver, ABC):
             kind, call, payload = queue.popleft()
             if call is None:
                 self._own_turn(kind, payload)
-                counts = kind == TOPIC  # a hook is no message
+                counts = kind == TOPIC  # a hook is not a message
             else:
                 counts = self._call_turn(kind, call, payload, runner)
             if counts:

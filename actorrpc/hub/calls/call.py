@@ -115,7 +115,11 @@ NOWHERE = Receiver()
 
 @dataclass(slots=True, eq=False, repr=False)
 class ServerCall(Call[Reply]):
-    """A call on a connection of this hub."""
+    """A call on a connection of this hub.
+
+    It has the methods of the public ``Call``, which are half of them, and beside these what the cell and the
+    connection do with it.
+    """
 
     host: CallHost
     #: The call's state on the wire, and the HTTP/2 stream that carries it.

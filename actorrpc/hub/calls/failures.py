@@ -96,7 +96,7 @@ def _code(error: RpcError, faults: list[str]) -> StatusCode:
             return code
         faults.append("the code is OK")
     except BaseException as wrong:
-        faults.append(f"the code is no status ({reason(wrong)})")
+        faults.append(f"the code is not a status ({reason(wrong)})")
     return StatusCode.UNKNOWN
 
 
@@ -108,7 +108,7 @@ def _message(error: RpcError, faults: list[str]) -> str:
         faults.append(f"the message is a {type(message).__name__}, not a str")
         return str(message)
     except BaseException as wrong:
-        faults.append(f"the message is no text ({reason(wrong)})")
+        faults.append(f"the message is not text ({reason(wrong)})")
         return "the handler failed"
 
 
