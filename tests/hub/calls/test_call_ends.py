@@ -590,6 +590,18 @@ def test_what_is_known_of_the_call_travels_with_its_end():
     assert seen == [expected]
 
 
+def cancelled_beside_a_turn(hubs: Hubs, service: Any, stub: StatefulStub) -> Any:
+    """A call that the client cancelled, whose end waits for the turn of another, which is the result."""
+    kept = stub.Expand(Item(text="stay"))
+    take(service, 2)
+    notes = stub.Notes.future(Item())
+    take(service, 1)
+    connection = hubs.connection()
+    kept.cancel()
+    hubs.wait_for(lambda: len(connection.calls) == 1)
+    return notes
+
+
 @pytest.mark.parametrize("there", ["no hook", "no method"])
 def test_a_hub_whose_app_is_another(there):
     """Without the hook it drops the end; without the method it takes no call of it, nor the end of one."""
@@ -603,15 +615,10 @@ def test_a_hub_whose_app_is_another(there):
                 path: each for path, each in target.resources.routes.items() if "Expand" not in path
             }
         stub = StatefulStub(channel)
-        kept = stub.Expand(Item(text="stay"))
-        take(service, 2)
-        notes = stub.Notes.future(Item())
-        take(service, 1)
-        connection = hubs.connection()
-        kept.cancel()
-        hubs.wait_for(lambda: len(connection.calls) == 1)
+        notes = cancelled_beside_a_turn(hubs, service, stub)
         results: list[Any] = []
-        hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
+        id = hubs.connection().id
+        hubs.ask(lambda: hubs.nodes[0].mover.move(id, 1, results.append))
         hubs.ask(service.door.set)
         why = hubs.wait_for(lambda: results)[0].why
         notes.result(PATIENCE)
@@ -628,13 +635,7 @@ def test_a_move_that_is_given_up_loses_and_repeats_no_end():
     service = gated()
     with serving(actorrpc.App([service]), 2, quiesce_timeout=0.01) as hubs, connect(hubs) as channel:
         stub = StatefulStub(channel)
-        kept = stub.Expand(Item(text="stay"))
-        take(service, 2)
-        notes = stub.Notes.future(Item())
-        take(service, 1)
-        connection = hubs.connection()
-        kept.cancel()
-        hubs.wait_for(lambda: len(connection.calls) == 1)
+        notes = cancelled_beside_a_turn(hubs, service, stub)
         assert "running" in hubs.move(1).why
         hubs.ask(service.door.set)
         notes.result(PATIENCE)

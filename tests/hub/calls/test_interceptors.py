@@ -18,6 +18,7 @@ from actorrpc.hub.calls.call import ServerCall
 from tests.apps import intercepted, shapes
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item, Tally
+from tests.hub.calls.replies import drained
 from tests.support.hubs import Hubs, serving
 from tests.support.shapes_contract import ShapesContract
 
@@ -773,15 +774,6 @@ BEGIN = {
     "Talk": lambda stub: drained(stub.Talk(iter([Item(number=1)] * 3), timeout=10)),
 }
 methods = pytest.mark.parametrize("method", BEGIN)
-
-
-def drained(call: Any) -> Any:
-    """The call, when all of its replies have been read: grpcio shows its end only then."""
-    try:
-        list(call)
-    except grpc.RpcError:
-        pass
-    return call
 
 
 def ending(call: Any) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from actorrpc import RpcError, StatusCode
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
+from tests.hub.calls.replies import drained
 from tests.support import raw
 from tests.support.hubs import Hubs, serving
 from tests.support.raw_client import RawClient
@@ -42,15 +43,6 @@ def stub(hubs: Hubs) -> Iterator[StatelessStub]:
 
 def one(item: Item) -> Iterator[Item]:
     return iter([item])
-
-
-def drained(call: Any) -> Any:
-    """The call, when all of its replies have been read: grpcio shows its end only then."""
-    try:
-        list(call)
-    except grpc.RpcError:
-        pass
-    return call
 
 
 #: How to call each shape: a thing with ``code()``, ``details()`` and metadata.

@@ -208,6 +208,13 @@ def two_actors() -> tuple[actorrpc.App, list[str], dict[str, Any]]:
     return actorrpc.App([A, B]), log, blocks
 
 
+def call_both(client: RawClient) -> None:
+    """A call of each of the two has ended."""
+    client.send(unary(1, "Unary") + unary(3, "Unary", "Second"))
+    for _ in range(2):
+        client.wait_for(raw.HEADERS, raw.END_STREAM)
+
+
 def test_a_client_that_goes_during_on_freeze_is_not_frozen_further():
     """The one that was frozen is thawed before it is told; the other is told only."""
     app, log, blocks = two_actors()
@@ -215,9 +222,7 @@ def test_a_client_that_goes_during_on_freeze_is_not_frozen_further():
     with serving(app, 2) as hubs:
         node = hubs.nodes[0]
         with RawClient(hubs.address) as client:
-            client.send(unary(1, "Unary") + unary(3, "Unary", "Second"))
-            for _ in range(2):
-                client.wait_for(raw.HEADERS, raw.END_STREAM)
+            call_both(client)
             id = hubs.connection().id
             results: list[Any] = []
             hubs.ask(lambda: node.mover.move(id, 1, results.append))
@@ -236,9 +241,7 @@ def test_one_that_breaks_the_rules_during_on_freeze_is_not_frozen_further():
     with serving(app, 2) as hubs:
         node = hubs.nodes[0]
         with RawClient(hubs.address) as client:
-            client.send(unary(1, "Unary") + unary(3, "Unary", "Second"))
-            for _ in range(2):
-                client.wait_for(raw.HEADERS, raw.END_STREAM)
+            call_both(client)
             connection = hubs.connection()
             results: list[Any] = []
             hubs.ask(lambda: node.mover.move(connection.id, 1, results.append))
@@ -257,9 +260,7 @@ def test_on_thaw_of_a_move_that_was_given_up_is_for_those_that_were_frozen():
     app, log, blocks = two_actors()
     blocks["A on_freeze"] = True
     with serving(app, 2, quiesce_timeout=0.05) as hubs, RawClient(hubs.address) as client:
-        client.send(unary(1, "Unary") + unary(3, "Unary", "Second"))
-        for _ in range(2):
-            client.wait_for(raw.HEADERS, raw.END_STREAM)
+        call_both(client)
         assert hubs.move(1).why
         del blocks["A on_freeze"]
         hubs.wait_for(lambda: len(log) == 2)
@@ -558,7 +559,9 @@ def test_a_default_timeout_of_the_apps_holds_up_nobody(monkeypatch):
 # ---- what figures are based on
 
 
-def test_a_turn_runs_since_it_began_also_after_a_move():
+def held_back(entered: list[str], leave: list[str]) -> actorrpc.App:
+    """Its calls say that they have begun, and end when their text may leave."""
+
     class Slow(StatefulBase):
         def Unary(self, request, call):
             entered.append(request.text)
@@ -566,9 +569,13 @@ def test_a_turn_runs_since_it_began_also_after_a_move():
                 gevent.sleep(0.001)
             return request
 
+    return actorrpc.App([Slow])
+
+
+def test_a_turn_runs_since_it_began_also_after_a_move():
     entered: list[str] = []
     leave: list[str] = []
-    with serving(actorrpc.App([Slow]), 2, quiesce_timeout=10) as hubs, connect(hubs) as channel:
+    with serving(held_back(entered, leave), 2, quiesce_timeout=10) as hubs, connect(hubs) as channel:
         stub = StatefulStub(channel)
         first = stub.Unary.future(Item(text="first"))
         hubs.wait_for(lambda: entered)
@@ -588,14 +595,6 @@ def test_a_turn_runs_since_it_began_also_after_a_move():
 
 def test_a_deadline_that_passes_on_the_way_keeps_the_handler_from_running(monkeypatch):
     entered: list[str] = []
-
-    class Slow(StatefulBase):
-        def Unary(self, request, call):
-            entered.append(request.text)
-            while request.text not in leave:
-                gevent.sleep(0.001)
-            return request
-
     leave: list[str] = []
     say_ready = Target._say_ready
 
@@ -603,7 +602,7 @@ def test_a_deadline_that_passes_on_the_way_keeps_the_handler_from_running(monkey
         gevent.get_hub().loop.timer(0.3).start(say_ready, target)
 
     monkeypatch.setitem(target._ACTIONS, target.TargetAction.SAY_READY, late)
-    with serving(actorrpc.App([Slow]), 2, quiesce_timeout=10) as hubs, RawClient(hubs.address) as client:
+    with serving(held_back(entered, leave), 2, quiesce_timeout=10) as hubs, RawClient(hubs.address) as client:
         client.send(unary(1, "Unary", item=Item(text="first")))
         hubs.wait_for(lambda: entered)
         client.send(unary(3, "Unary", "Stateful", Item(text="second"), ("grpc-timeout", "200m")))
