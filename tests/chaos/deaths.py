@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.chaos.crew import Crew, Lost
+from tests.chaos.figures import tcp_state
 from tests.chaos.mover import Mover
 from tests.support.server_process import ServerProcess
 
@@ -140,10 +141,9 @@ class Deaths:
                 where = self._mover.where(each.peer)
                 yield f"hub {death.hub} died, and {each.peer}, which was not there ({where}), says {each.why}"
         if now - death.at > PATIENCE:
-            differences = sorted(self._mover.clients ^ self._due_clients())
             yield (
                 f"hub {death.hub} died {PATIENCE} s ago, and not all is back: {self._hubs()}; "
-                f"lost {lost}; connections too many, or missing: {differences}"
+                f"lost {lost}; {self._differences()}"
             )
         elif overdue or not death.there <= known or not self._serves(death):
             return
@@ -151,6 +151,13 @@ class Deaths:
             self._mover.look()
             if self._mover.clients == self._due_clients():
                 self._end(death, lost)
+
+    def _differences(self) -> str:
+        """Which connections there are too many of, as the server has them, and which are missing."""
+        there, due = self._mover.clients, self._due_clients()
+        more = [row for row in self._server.connections() if row["peer"] in there - due]
+        ends = {row["peer"]: tcp_state(row["peer"]) for row in more}
+        return f"connections too many: {more}, their clients' ends {ends}; missing: {sorted(due - there)}"
 
     def _serves(self, death: Death) -> bool:
         row = self._hubs()[death.hub]

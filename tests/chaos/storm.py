@@ -10,7 +10,7 @@ import os
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from tests.chaos.mover import LANES, Mover, Moves
 from tests.chaos.visitor import visitor
 from tests.support.server_process import ServerProcess
 
-__all__ = ["AFTERMATH", "Plan", "Storm", "judge"]
+__all__ = ["AFTERMATH", "Plan", "Storm", "compare_thaws", "judge"]
 
 #: How many members share a topic.
 ROOM = 6
@@ -77,6 +77,8 @@ class Storm:
         self.pauses: list[dict[str, float]] = []
         #: What was heard of topics otherwise than once and in order, because their home had died.
         self.heard_again = self.lost_on_the_way = 0
+        #: Moves after which the connection had moved on before its actor's on_thaw ran.
+        self.unthawed = 0
         self.late: dict[str, dict[str, float]] = {}
         self.within_20_ms: dict[str, float] = {}
         #: CPU seconds from "go" to the end of the moves, by process.
@@ -194,11 +196,8 @@ class Storm:
                 f"answers came from processes {strangers}, which are no hubs: {self.deaths.pids}"
             )
         aborted = self.moves.aborted.total() + self.moves.excused.total()
-        for connection, count in thaws.items():
-            moved = self.moves.done[connection]
-            # It is thawed after a move that was given up, too; and only once if it moves on before that.
-            if moved and not moved / 2 < count <= moved + aborted:
-                self.faults.append(f"{connection} was moved {moved} times, and its actor counts {count}")
+        faults, self.unthawed = compare_thaws(self.moves.done, thaws, aborted)
+        self.faults.extend(faults)
 
     def _judge(self, odd: dict[str, Any]) -> None:
         deaths = [] if self.deaths is None else self.deaths.all
@@ -264,6 +263,7 @@ class Storm:
             "moves": self.moves.count,
             "aborted": dict(self.moves.aborted),
             "not made, for a reason of the storm's own": dict(self.moves.excused),
+            "moved on before they were thawed": self.unthawed,
             **self._figures_of_deaths(),
             "moves a second": round(self.moves.rate, 1),
             "CPU for each move (ms)": {
@@ -288,6 +288,27 @@ class Storm:
             "heard again after a home's death": self.heard_again,
             "lost on the way as a home died": self.lost_on_the_way,
         }
+
+
+def compare_thaws(moves: Mapping[str, int], thaws: Mapping[str, int], aborted: int) -> tuple[list[str], int]:
+    """Compare how often connections were moved with what their actors count of it. Returns what is wrong, and
+    how many moves led to no thaw.
+
+    An actor is thawed after a move that was given up, too; and only once if its connection moves on before
+    that, which is likelier where hubs wait for a core. So each has at least one thaw to tell of, and only all
+    together have most of them.
+    """
+    moved = {connection: moves[connection] for connection in thaws if moves.get(connection)}
+    faults = [
+        f"{connection} was moved {count} times, and its actor counts {thaws[connection]}"
+        for connection, count in moved.items()
+        if not 0 < thaws[connection] <= count + aborted
+    ]
+    made = sum(moved.values())
+    unthawed = made - sum(thaws[connection] for connection in moved)
+    if unthawed > made / 2:
+        faults.append(f"of {made} moves {unthawed} led to no thaw")
+    return faults, unthawed
 
 
 def judge(odd: dict[str, Any], deaths: Sequence[Death]) -> str:

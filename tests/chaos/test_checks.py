@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.deaths import Death
 from tests.chaos.logs import unexpected
-from tests.chaos.storm import AFTERMATH, judge
+from tests.chaos.storm import AFTERMATH, compare_thaws, judge
 
 DEATH = Death(hub=1, pid=4242, at=100.0, there={"there"}, moving={"moving"}, moved={"moved"})
 DIED = "2026-01-01 00:00:00,000 WARNING broker: hub 1 (pid 4242) was killed by SIGKILL"
@@ -33,6 +33,21 @@ def odd(peer: str, number: int, due: int, at: float) -> dict[str, Any]:
 def test_only_what_a_death_explains_is_excused(what, verdict):
     assert judge(what, [DEATH]) == verdict
     assert judge(what, []) == "fault"
+
+
+@pytest.mark.parametrize(
+    ("moves", "thaws", "aborted", "wrong"),
+    [
+        ({"x": 2, "y": 10}, {"x": 1, "y": 9}, 0, []),
+        ({"x": 2}, {"x": 3}, 1, []),
+        ({"x": 2}, {"x": 3}, 0, ["x was moved 2 times, and its actor counts 3"]),
+        ({"x": 2, "y": 10}, {"x": 0, "y": 10}, 0, ["x was moved 2 times, and its actor counts 0"]),
+        ({"x": 10, "y": 10}, {"x": 4, "y": 5}, 0, ["of 20 moves 11 led to no thaw"]),
+        ({}, {"x": 0}, 0, []),
+    ],
+)
+def test_each_move_is_known_to_the_actor_unless_the_next_came_before(moves, thaws, aborted, wrong):
+    assert compare_thaws(moves, thaws, aborted)[0] == wrong
 
 
 def test_the_log_may_speak_of_the_dead():
