@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import fmean
 
-from actorrpc.balancing.policies.grain import GRAIN
+from actorrpc.balancing.policies.rounding import TOLERANCE
 
 __all__ = ["Persistence", "Sample"]
 
@@ -41,7 +41,7 @@ class Persistence:
         if self._samples and now - self._samples[-1][0] < self.PERIOD - 1e-6:
             return False
         mean = fmean(levels.values())
-        excess = {hub: level - mean for hub, level in levels.items() if level < FULL - GRAIN}
+        excess = {hub: level - mean for hub, level in levels.items() if level < FULL - TOLERANCE}
         self._samples.append((now, excess, dict(moved)))
         while now - self._samples[0][0] > self.LAG + 1e-6:
             self._compare(self._samples.popleft(), self._samples[-1])
@@ -54,7 +54,7 @@ class Persistence:
         fading = math.exp(-self.PERIOD / self.MEMORY)
         before = after = 0.0
         for hub, excess in old[1].items():
-            if hub in new[1] and abs(old[2][hub] - new[2][hub]) < GRAIN:
+            if hub in new[1] and abs(old[2][hub] - new[2][hub]) < TOLERANCE:
                 before += excess * excess
                 after += excess * new[1][hub]
         self._before = self._before * fading + before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actorrpc.balancing.policies.restraint import Backoff
+from actorrpc.balancing.policies.throttling import Backoff
 from actorrpc.balancing.view import History, Move, Past
 
 MOVE = Move("0-1-1", 0, 1, "a reason")

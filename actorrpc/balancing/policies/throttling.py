@@ -1,4 +1,4 @@
-"""What holds a policy back: a budget of moves, rests, and pairs of hubs between which moves have failed."""
+"""What limits moves: a budget, rests after harm, and a backoff between hubs where moves have failed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Backoff", "Budget", "Rest"]
 
 
 class Budget:
-    """How many moves may be begun: so many a second, and no more at once."""
+    """How many moves may begin: a token bucket that holds what one second brings."""
 
     def __init__(self) -> None:
         self.left = 0.0
@@ -21,8 +21,10 @@ class Budget:
 
 
 class Rest:
-    """Times without moves, each twice as long as the last. After as long without a new one, they begin small
-    again."""
+    """Times without moves, each twice as long as the last.
+
+    The next one is as short as the first if no rest was needed for longer than the last one lasted.
+    """
 
     def __init__(self, first: float, longest: float) -> None:
         self._first, self._longest = first, longest
@@ -40,7 +42,7 @@ class Rest:
         return self._until is not None and now < self._until
 
     def over(self, now: float) -> bool:
-        """Whether a rest has ended since the last question."""
+        """Whether a rest has ended since this was last asked."""
         if self._until is None or now < self._until:
             return False
         self._until, self._ended = None, now
@@ -48,14 +50,14 @@ class Rest:
 
 
 class Backoff:
-    """Pairs of hubs between which the last move was aborted: for a time, doubled with each one in a row."""
+    """Blocks moves between two hubs after one was aborted, for a time that doubles with each in a row."""
 
     def __init__(self, first: float, longest: float) -> None:
         self._first, self._longest = first, longest
         self._pairs: dict[tuple[int, int], tuple[float, float]] = {}
 
     def learn(self, past: Past) -> None:
-        """Take in how a move has ended. A failure that is due to its connection says nothing of the pair."""
+        """Take in how a move has ended. A failure of its connection's says nothing about the two hubs."""
         if past.of_connection:
             return
         pair = past.move.source, past.move.target

@@ -2,18 +2,18 @@
 
 The last bits of a sum of floats depend on the order, and from Python 3.12 on ``sum`` adds differently. For a
 policy to decide the same everywhere, it adds with ``math.fsum`` or ``fmean``, tells loads apart only if they
-differ by more than ``GRAIN``, and sorts by ``grained``.
+differ by more than ``TOLERANCE``, and sorts by ``rounded``.
 """
 
 from __future__ import annotations
 
-__all__ = ["GRAIN", "grained"]
+__all__ = ["TOLERANCE", "rounded"]
 
 #: Cores: a million times the error of a sum, and a millionth of the lightest load that a hub names.
-GRAIN = 1e-9
+TOLERANCE = 1e-9
 _DIGITS = 9
 
 
-def grained(load: float) -> float:
+def rounded(load: float) -> float:
     """Round a load, so that what is too small to decide anything is gone."""
     return round(load, _DIGITS)
