@@ -15,7 +15,11 @@ from tests import settings_table
 from tests.support.processes import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = sorted({*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("*/*/*.md")})
+PAGES = sorted(
+    page
+    for page in {*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("*/*/*.md")}
+    if not any(part.startswith(".") for part in page.relative_to(ROOT).parts)  # pytest's cache, say
+)
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
