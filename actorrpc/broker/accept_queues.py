@@ -18,7 +18,7 @@ from actorrpc.log import about
 from actorrpc.net.addresses import address_text
 from actorrpc.pb import control_pb2
 
-__all__ = ["ACCEPT_MODES", "Queues", "holders"]
+__all__ = ["ACCEPT_MODES", "AcceptQueues", "holders"]
 
 log = logging.getLogger("actorrpc.broker")
 
@@ -29,8 +29,9 @@ ACCEPT_MODES = ("reuseport", "acceptor")
 def holders(queues: int, able: Collection[int], before: Mapping[int, int]) -> dict[int, int]:
     """Return which hub accepts from which queue.
 
-    A queue is with the hub of its number if that can accept. Otherwise it stays where it was ``before``, or
-    goes to the hub with the fewest queues, the lowest of these. With a single queue that is the acceptor.
+    The hub with a queue's number has it if it can accept. Otherwise the queue stays where it was ``before``,
+    or goes to the hub with the fewest queues, and of these to the lowest. With a single queue that hub is the
+    acceptor.
     """
     if not able:
         return dict(before)
@@ -47,7 +48,7 @@ def holders(queues: int, able: Collection[int], before: Mapping[int, int]) -> di
     return held
 
 
-class Queues:
+class AcceptQueues:
     """The listening sockets, and the processes that accept from them. The broker keeps a dup of each."""
 
     def __init__(self, sockets: Sequence[socket.socket], hubs: int, accept: str) -> None:
@@ -59,19 +60,19 @@ class Queues:
         self._acceptor = accept == "acceptor"
         #: By queue. With a queue for each hub, a process that has its own was given it at its start.
         self._holders: dict[int, HubProcess] = {}
-        #: By queue, all that were lent it and have not been told to let go, the holder too: a holder may be
-        #: another one before the one in between has heard that it is.
-        self._lent: dict[int, list[HubProcess]] = defaultdict(list)
+        #: By queue, all that were given it and have not been told to let go, the holder too: the queue may be
+        #: given on before its last holder has heard of it.
+        self._given: dict[int, list[HubProcess]] = defaultdict(list)
 
     def start(self, hub: int) -> tuple[bool, int]:
         """What a hub's process is started with: whether one accepts for all, and a listening socket."""
         return self._acceptor, self._sockets[0 if self._acceptor else hub].fileno()
 
     def assign(self, processes: Iterable[HubProcess]) -> None:
-        """See to it that somebody who can accepts from each queue. Never blocks.
+        """Have each queue accepted from by a process that can. Never blocks.
 
-        Call it when a process has come, has gone or has begun to stop, and now and then: one that has been
-        silent for some time cannot, and keeps what it was given.
+        Call it when a process has come, has gone or has begun to stop, and from time to time: a process that
+        has been silent for a while cannot accept.
         """
         able = {process.hub: process for process in processes if _can_accept(process)}
         before = {queue: process.hub for queue, process in self._holders.items()}
@@ -81,7 +82,7 @@ class Queues:
                 self._hand_over(queue, holder, able[hub])
 
     def _hand_over(self, queue: int, holder: HubProcess | None, process: HubProcess) -> None:
-        """The others let go when the new one has the queue for certain, so that it is never nobody's."""
+        """Give a queue to a process. Once it has it for certain, the others let go of it."""
 
         def handed_over() -> None:
             if self._holders.get(queue) is process:
@@ -101,38 +102,38 @@ class Queues:
 
     def _give(self, queue: int, process: HubProcess, then: Callable[[], None]) -> bool:
         listen = control_pb2.ToHub(listen=control_pb2.Listen(queue=queue, spread=self._acceptor))
-        lent = self._lent[queue]
-        anew = process not in lent
-        if anew:  # before it is sent: ``then`` may be called at once
-            lent.append(process)
+        given = self._given[queue]
+        is_new = process not in given
+        if is_new:  # before it is sent: ``then`` may be called at once
+            given.append(process)
         try:
             if process.send(listen, self._sockets[queue].fileno(), then):
                 log.info("hub %d accepts from queue %d", process.hub, queue, extra=about(queue))
                 return True
         except OSError as error:  # out of descriptors, to keep one for later
             log.error("hub %d cannot be given queue %d: %s", process.hub, queue, error, extra=about(queue))
-        if anew:
-            lent.remove(process)
+        if is_new:
+            given.remove(process)
         return False
 
     def _take_away(self, queue: int, holder: HubProcess) -> None:
-        """All others that were ever lent it let go."""
-        lent = self._lent.pop(queue, [])
-        if holder in lent:
-            self._lent[queue].append(holder)
-        for process in lent:
+        """Have all others to which the queue was ever given let go of it."""
+        given = self._given.pop(queue, [])
+        if holder in given:
+            self._given[queue].append(holder)
+        for process in given:
             if process is not holder and process.exit_code is None:
                 process.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue)))
 
     def close(self) -> None:
-        """Assign no queue any more. The kernel refuses connections, once the hubs have closed theirs, too."""
+        """Assign no more queues. The kernel refuses connections once the hubs have closed theirs, too."""
         for sock in self._sockets:
             sock.close()
         self._sockets = ()
 
     def __repr__(self) -> str:
         held = {queue: process.hub for queue, process in self._holders.items()}
-        return f"<Queues {self.accept}, accepted from by {held}>"
+        return f"<AcceptQueues {self.accept}, accepted from by {held}>"
 
 
 def _can_accept(process: HubProcess) -> bool:

@@ -16,25 +16,25 @@ from actorrpc.pb.control_pb2 import MoveResult
 
 __all__ = ["MOVE_GRACE", "Verdict", "judge", "list_connections", "move", "move_question"]
 
-#: How late a hub may begin with a move after it was asked. One that comes to it later refuses: by then
-#: whoever asked may have been told that it failed.
+#: How late after the question a hub may begin with a move. After that it refuses: whoever asked may have been
+#: told that the move failed.
 BEGIN_WITHIN = 2.0
-#: What the answer to a move may take longer than the quiesce timeout: that, the time that a target has to get
-#: ready, and some more.
+#: How much longer than the quiesce timeout the answer to a move may take: ``BEGIN_WITHIN``, the time that a
+#: target has to get ready, and a reserve.
 MOVE_GRACE = BEGIN_WITHIN + 6.0
 
-#: How long a hub may take to name some of its connections.
+#: How long a hub may take to name one page of its connections.
 LISTING = 2.0
-#: How long a connection that nobody has is looked for: it may just be on its way between two hubs. The pauses
-#: begin short, since that way is, and double.
+#: How long a connection that no hub has is looked for: it may be on its way between two hubs. The pauses
+#: begin short, since that does not take long, and double.
 SEARCH, FIRST_PAUSE, LONGEST_PAUSE = 1.0, 0.001, 0.05
-#: How long the hub that most likely has the connection is asked alone. Longer than nearly all moves take: a
-#: target that is asked meanwhile may say that the connection is there already.
+#: How long only the hub that most likely has the connection is asked. Nearly all moves take less: a target
+#: that is asked during the move may say that the connection is there already.
 HEAD_START = 1.0
 
 
 def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[int]]:
-    """Return the rows of ``actorrpc connections --json``, and the hubs that do not answer to the end."""
+    """Return the rows of ``actorrpc connections --json``, and the hubs that have not named them all."""
     listings = [_Listing(process) for process in processes]
     gevent.joinall([gevent.spawn(listing.run) for listing in listings])
     rows = {row["id"]: row for listing in listings for row in listing.rows}
@@ -42,7 +42,7 @@ def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, An
 
 
 class _Listing:
-    """The connections of one hub, which names them some at a time: others wait for it meanwhile."""
+    """The connections of one hub, which names them a page at a time, so as not to hold up its clients."""
 
     def __init__(self, process: HubProcess) -> None:
         self.hub = process.hub
@@ -85,7 +85,7 @@ def _row(hub: int, connection: control_pb2.Connection) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a wish to move a connection. ``unknown``: no hub has it."""
+    """What came of a request to move a connection. ``unknown``: no hub has it."""
 
     moved: bool
     text: str
@@ -97,7 +97,7 @@ def move(
 ) -> Verdict:
     """Have the hub that serves the connection move it, within ``timeout`` seconds.
 
-    Hub ``first`` is asked first, and all the others only where it does not know the connection.
+    Hub ``first`` is asked first, and the others only if it does not know the connection.
     """
     asked = list(processes)
     search = _Search(connection, target)
@@ -110,10 +110,10 @@ def move(
 
 
 class _Search:
-    """For the hub that has a connection and is to move it.
+    """Looks for the hub that has a connection, and asks it to move it.
 
-    The connection may be on its way between two of them, also while a third is silent, or dead and not yet
-    known to be: who does not know it is asked again meanwhile.
+    The connection may be on its way between two hubs, also while a third is silent, or dead without the
+    broker having noticed: so hubs that do not know the connection are asked again.
     """
 
     def __init__(self, connection: str, target: int) -> None:
@@ -150,7 +150,7 @@ class _Search:
 def move_question(
     connection: str, target: int, by: control_pb2.Move.Asker = control_pb2.Move.PERSON
 ) -> control_pb2.ToHub:
-    """To a hub: move this connection to that one, now or not at all."""
+    """Ask a hub to move a connection, now or not at all."""
     until = time.monotonic() + BEGIN_WITHIN
     move = control_pb2.Move(connection=connection, target=target, until=until, by=by)
     return control_pb2.ToHub(move=move)
@@ -162,7 +162,7 @@ def _knows(answer: Answer | None) -> bool:
 
 
 def judge(answers: Mapping[int, MoveResult | None], connection: str, target: int) -> Verdict:
-    """What the hubs' answers, None for silence, mean together."""
+    """What the hubs' answers mean together; None stands for a hub that has not answered."""
     # The target last: it may have been asked when the connection had just come.
     for hub in sorted(answers, key=lambda hub: hub == target):
         if (answer := answers[hub]) is not None and _knows(answer):

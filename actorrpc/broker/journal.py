@@ -56,14 +56,14 @@ class Entry:
 
 
 class Journal:
-    """The last ``KEPT`` decisions. One that only repeats an earlier one is counted there."""
+    """The last ``KEPT`` decisions. A decision that repeats an earlier one only adds to its count."""
 
     def __init__(self) -> None:
         #: By number, in the order in which they were last heard of.
         self._entries: dict[int, Entry] = {}
         self._numbers = count()
         self._under_way: dict[str, Entry] = {}
-        #: Repeatable decisions not to move, by what they are about and their words without the figures.
+        #: The numbers of decisions not to move, by policy, subject, and reason without its figures.
         self._stays: dict[tuple[str, str, str], int] = {}
 
     def begun(self, move: Move, by: str) -> None:
@@ -75,7 +75,7 @@ class Journal:
         self._add(entry)
 
     def ended(self, move: Move, aborted: str, pause_ms: float) -> None:
-        """A handoff has ended, whoever asked for it; ``aborted`` says why it did not come about."""
+        """A handoff has ended, whoever asked for it; ``aborted`` says why it failed, "" if it did not."""
         entry = self._under_way.get(move.connection)
         if entry is None or (entry.source, entry.target) != (move.source, move.target):
             entry = Entry(_now(), "move", BY_OTHERS, move.connection, move.source, move.target, 0.0, "")
@@ -83,7 +83,7 @@ class Journal:
         _settle(entry, aborted, None if aborted else round(pause_ms, 3))
 
     def settled(self, move: Move, aborted: str) -> None:
-        """The answer to a policy's move is known; also of one that led to no handoff."""
+        """The answer to a policy's move has come, also if there was no handoff."""
         entry = self._under_way.pop(move.connection, None)
         if entry is not None and entry.outcome == UNDER_WAY:
             _settle(entry, aborted, None)
@@ -112,7 +112,7 @@ class Journal:
         return number
 
     def _forget(self, number: int) -> None:
-        """The entry makes room for another."""
+        """Remove an entry, to make room for another."""
         entry = self._entries.pop(number)
         if self._under_way.get(entry.what) is entry:
             del self._under_way[entry.what]

@@ -1,4 +1,4 @@
-"""The hub processes that serve together: linked to each other, and told who has which topics and queues."""
+"""The hub processes that serve together: linked to each other, and told which has which topics and queues."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import gevent
 
-from actorrpc.broker.accept_queues import Queues
+from actorrpc.broker.accept_queues import AcceptQueues
 from actorrpc.broker.hub_process import HubProcess, introduce
 from actorrpc.broker.topic_homes import SLOTS, assign, terms
 from actorrpc.pb import control_pb2
@@ -23,7 +23,7 @@ TELLING = 5.0
 class Members:
     """Processes that have links to each other, and share topics and ``queues`` out among them."""
 
-    def __init__(self, queues: Queues) -> None:
+    def __init__(self, queues: AcceptQueues) -> None:
         self._queues = queues
         self._processes: list[HubProcess] = []
         #: Slots of topics; -1: no hub yet.
@@ -33,7 +33,7 @@ class Members:
 
     @property
     def serving(self) -> list[HubProcess]:
-        """The processes that can be asked something."""
+        """The processes that have not exited."""
         return [process for process in self._processes if process.exit_code is None]
 
     def __contains__(self, process: HubProcess) -> bool:
@@ -59,13 +59,16 @@ class Members:
             self.assign_queues()
 
     def wait_until_told(self) -> None:
-        """Wait until each has heard of the others, and of topics' homes: who is told that we are ready may
-        move a connection at once. What a hub is asked it answers after what it was told before."""
+        """Wait until each has heard of the others, and of topics' homes.
+
+        Whoever is told that the server is ready may move a connection at once. A hub takes messages in order:
+        once it has answered a question, it has heard of all that it was told before.
+        """
         question = control_pb2.ToHub(list_connections=control_pb2.ListConnections())
         gevent.wait([process.ask(question) for process in self._processes], timeout=TELLING)
 
     def assign_queues(self) -> None:
-        """One of them may be able to accept that was not, or no more."""
+        """Assign the queues anew: a process may have become able to accept, or unable."""
         self._queues.assign(self._processes)
 
     def _assign_homes(self) -> None:

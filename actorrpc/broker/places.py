@@ -4,44 +4,44 @@ from __future__ import annotations
 
 from actorrpc.pb import control_pb2
 
-__all__ = ["Whereabouts"]
+__all__ = ["Places"]
 
-#: Connections away from home that are remembered. Nobody says when one is closed; those heard of longest ago
-#: are forgotten, and looked for on all hubs.
+#: How many connections that have moved are remembered. The broker is not told when one is closed. Those that
+#: moved longest ago are forgotten; if one of them is asked for, all hubs are.
 KEPT = 16_384
 
 
-class Whereabouts:
-    """A guess, and no more: a hub that is asked because of it may answer that it has no such connection."""
+class Places:
+    """Only guesses: a hub that is asked because of one may answer that it has no such connection."""
 
     def __init__(self) -> None:
-        #: Only those that are not where they were accepted, which their ids tell.
-        self._away: dict[str, int] = {}
+        #: Connections that are not on the hub that accepted them, which their ids name.
+        self._moved: dict[str, int] = {}
 
     def record(self, moved: control_pb2.Moved) -> None:
         """Note where a connection has gone."""
         if moved.aborted:
             return
-        self._away.pop(moved.connection, None)
-        if moved.target == _home(moved.connection):
+        self._moved.pop(moved.connection, None)
+        if moved.target == _accepted_by(moved.connection):
             return
-        self._away[moved.connection] = moved.target
-        if len(self._away) > KEPT:
-            del self._away[next(iter(self._away))]
+        self._moved[moved.connection] = moved.target
+        if len(self._moved) > KEPT:
+            del self._moved[next(iter(self._moved))]
 
     def forget(self, connection: str) -> None:
         """No hub has it."""
-        self._away.pop(connection, None)
+        self._moved.pop(connection, None)
 
     def guess(self, connection: str) -> int | None:
         """The hub that most likely has it; None if it is not the id of a connection."""
-        return self._away.get(connection, _home(connection))
+        return self._moved.get(connection, _accepted_by(connection))
 
     def __repr__(self) -> str:
-        return f"<Whereabouts of {len(self._away)} connections away from home>"
+        return f"<Places of {len(self._moved)} connections that have moved>"
 
 
-def _home(connection: str) -> int | None:
-    """The hub that accepted it."""
+def _accepted_by(connection: str) -> int | None:
+    """The hub that accepted it, by its id; None if that is not the id of a connection."""
     hub = connection.partition("-")[0]
     return int(hub) if len(hub) < 10 and hub.isascii() and hub.isdigit() else None

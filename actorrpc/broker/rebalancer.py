@@ -1,7 +1,7 @@
 """Shows a policy what the hubs report, and carries out the moves that it decides on.
 
-Users may write policies. A policy runs in a thread of its own, so that one that never returns keeps nobody
-waiting; what it raises is logged, and what it decides is checked before anything is done.
+Users may write policies. A policy runs in a thread of its own, so that the broker does not hang with it; what
+it raises is logged, and what it decides is checked before anything is done.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ log = logging.getLogger("actorrpc.broker")
 
 #: Seconds between two plans. Hubs report twice as often.
 PERIOD = 0.5
-#: What a plan may take; 1,000 hubs take the built-in policies 50 ms.
+#: How long a plan may take; for 1,000 hubs the built-in policies take 50 ms.
 PLAN_TIMEOUT = 1.0
 #: The same failure of a policy is logged no more often than this, in seconds.
 COMPLAINT_PAUSE = 60.0
 
 
 class Rebalancer:
-    """Asks a policy, which users know by ``name``, twice a second while the block runs and it is started."""
+    """Asks a policy, which users know by ``name``, twice a second, from ``start`` to the end of the block."""
 
     def __init__(self, name: str, policy: Policy, config: Config) -> None:
         self.name = name
@@ -62,7 +62,7 @@ class Rebalancer:
         self._greenlet: Any = None
 
     def start(self, serving: Callable[[], Sequence[HubProcess]], recorder: Recorder | None) -> None:
-        """From now on ``serving()`` are the hubs that can be asked."""
+        """Begin to ask the policy. ``serving()`` returns the hubs that serve."""
         self._serving = serving
         self._recorder = recorder
         self._greenlet = gevent.spawn(self._run)
@@ -114,7 +114,7 @@ class Rebalancer:
         self.journal.ended(move, moved.aborted, moved.pause_ms)
         ours = self._under_way.get(moved.connection)
         foreign = ours is None or (ours.source, ours.target) != (move.source, move.target)
-        if foreign and len(self._news) < KEPT:  # a policy that does not come back hears of no more
+        if foreign and len(self._news) < KEPT:  # a bound, in case the policy never returns
             now = time.monotonic()
             began = now - moved.pause_ms / 1000
             self._news.append(Past(move, began, now, moved.aborted, moved.of_connection))
@@ -141,7 +141,7 @@ class Rebalancer:
         return {process.hub: hub_load(process, now, self._limit) for process in self._serving()}
 
     def _tell_history(self) -> None:
-        """What has ended since the last plan. A policy that has spoilt its history gets a new one."""
+        """Add what has ended since the last plan. A policy that has broken its history gets a new one."""
         news, self._news = self._news, []
         try:
             for past in news:

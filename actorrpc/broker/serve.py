@@ -8,7 +8,7 @@ from signal import SIGINT, SIGTERM
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
-from actorrpc.broker.accept_queues import ACCEPT_MODES, Queues
+from actorrpc.broker.accept_queues import ACCEPT_MODES, AcceptQueues
 from actorrpc.broker.admin.answers import Admin
 from actorrpc.broker.descriptors import check_descriptors
 from actorrpc.broker.rebalancer import Rebalancer
@@ -64,7 +64,7 @@ def serve(
         claim.announce(config.drain_timeout)
         number = count if accept == "reuseport" else 1
         with open_queues(bind, number) as sockets, recording_to(record) as recorder:
-            queues = Queues(sockets, count, accept)
+            queues = AcceptQueues(sockets, count, accept)
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
             admin.serve(claim.open_socket(), supervisor, rebalancer)
 

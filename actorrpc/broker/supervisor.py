@@ -12,13 +12,13 @@ from typing import Any
 from gevent import get_hub
 from gevent.queue import Empty, Queue
 
-from actorrpc.broker.accept_queues import Queues
+from actorrpc.broker.accept_queues import AcceptQueues
 from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess
+from actorrpc.broker.hub_slot import HubSlot
 from actorrpc.broker.journal import MoveStatistics
 from actorrpc.broker.members import Members
-from actorrpc.broker.places import Whereabouts
+from actorrpc.broker.places import Places
 from actorrpc.broker.runtime_dir import Claim
-from actorrpc.broker.slot import Hub
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
@@ -50,7 +50,7 @@ class Supervisor:
         app: str,
         config: Config,
         claim: Claim,
-        queues: Queues,
+        queues: AcceptQueues,
         on_moved: Callable[[HubProcess, control_pb2.Moved], None],
         move_every: int = 0,
     ) -> None:
@@ -60,14 +60,14 @@ class Supervisor:
         self._app = app
         self._claim = claim
         self._queues = queues
-        self._hubs = [Hub(id) for id in range(queues.hubs)]
+        self._hubs = [HubSlot(id) for id in range(queues.hubs)]
         self._announced = False
         self._stopping = False
         self._events: Queue[Callable[[], None]] = Queue()
         self.address = queues.address
         self.members = Members(queues)
         self.moves = MoveStatistics()
-        self.whereabouts = Whereabouts()
+        self.places = Places()
 
     @property
     def processes(self) -> list[HubProcess]:
@@ -140,7 +140,7 @@ class Supervisor:
 
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)
-        self.whereabouts.record(moved)
+        self.places.record(moved)
         self._on_moved(process, moved)
 
     def _until(self, reached: Callable[[], bool], seconds: float | None = None) -> bool:
@@ -187,7 +187,7 @@ class Supervisor:
     def _begin_to_stop(self) -> None:
         self._stopping = True
 
-    def _start(self, hub: Hub) -> None:
+    def _start(self, hub: HubSlot) -> None:
         """Start the hub's next process. Raises ConfigError at first; later it is tried again."""
         if self._stopping:
             return
@@ -232,7 +232,7 @@ class Supervisor:
         log.error("%s: killed", late, extra=about(process.hub))
         process.kill()
 
-    def _start_later(self, hub: Hub) -> None:
+    def _start_later(self, hub: HubSlot) -> None:
         delay = hub.next_start()
         log.info("hub %d starts again in %.1f s", hub.id, delay, extra=about(hub.id))
         after(delay, self._events.put, partial(self._start, hub))

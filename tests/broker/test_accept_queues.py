@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.broker.accept_queues import Queues, holders
+from actorrpc.broker.accept_queues import AcceptQueues, holders
 from actorrpc.net.listening import open_queues
 from actorrpc.pb.control_pb2 import Load, ToHub
 
@@ -85,18 +85,18 @@ class FakeProcess:
 
 
 @pytest.fixture(params=["reuseport", "acceptor"])
-def queues(request: pytest.FixtureRequest) -> Iterator[Queues]:
+def queues(request: pytest.FixtureRequest) -> Iterator[AcceptQueues]:
     with open_queues("127.0.0.1:0", 3 if request.param == "reuseport" else 1) as listeners:
-        yield Queues(listeners, 3, request.param)
+        yield AcceptQueues(listeners, 3, request.param)
 
 
-def assign(queues: Queues, *processes: FakeProcess) -> list[list[str]]:
+def assign(queues: AcceptQueues, *processes: FakeProcess) -> list[list[str]]:
     """What each of the processes is told."""
     queues.assign(processes)  # type: ignore[arg-type]
     return [process.news() for process in processes]
 
 
-def test_a_queue_goes_to_another_hub_and_back(queues: Queues) -> None:
+def test_a_queue_goes_to_another_hub_and_back(queues: AcceptQueues) -> None:
     one = queues.accept == "acceptor"
     zero, first, second = (FakeProcess(hub) for hub in range(3))
     assert assign(queues, zero, first, second) == [["listen 0 and spread"] if one else [], [], []]
@@ -110,7 +110,7 @@ def test_a_queue_goes_to_another_hub_and_back(queues: Queues) -> None:
 
 
 @pytest.mark.parametrize("state", ["silent", "stopping"])
-def test_a_hub_that_does_not_accept_is_helped(queues: Queues, state: str) -> None:
+def test_a_hub_that_does_not_accept_is_helped(queues: AcceptQueues, state: str) -> None:
     one = queues.accept == "acceptor"
     zero, first = FakeProcess(0), FakeProcess(1)
     second = FakeProcess(2)
@@ -123,7 +123,7 @@ def test_a_hub_that_does_not_accept_is_helped(queues: Queues, state: str) -> Non
     assert assign(queues, zero, first, second)[1] == ["unlisten 0"]
 
 
-def test_what_cannot_be_sent_is_tried_again(queues: Queues) -> None:
+def test_what_cannot_be_sent_is_tried_again(queues: AcceptQueues) -> None:
     zero, first, second = (FakeProcess(hub) for hub in range(3))
     assign(queues, zero, first, second)
     zero.exit_code = 1
@@ -133,7 +133,7 @@ def test_what_cannot_be_sent_is_tried_again(queues: Queues) -> None:
     assert assign(queues, first, second)[0][0].startswith("listen 0")
 
 
-def test_a_queue_that_cannot_be_given_stays_where_it_is(queues: Queues) -> None:
+def test_a_queue_that_cannot_be_given_stays_where_it_is(queues: AcceptQueues) -> None:
     """The old holder is only silent: it accepts when it is heard again."""
     zero, first, second = (FakeProcess(hub) for hub in range(3))
     assign(queues, zero, first, second)
@@ -146,7 +146,7 @@ def test_a_queue_that_cannot_be_given_stays_where_it_is(queues: Queues) -> None:
 
 def test_the_old_holder_lets_go_when_the_new_one_has_been_told() -> None:
     with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = Queues(listeners, 2, "acceptor")
+        queues = AcceptQueues(listeners, 2, "acceptor")
         zero, first = FakeProcess(0), FakeProcess(1)
         assign(queues, zero, first)
         zero.state = "silent"
@@ -158,7 +158,7 @@ def test_the_old_holder_lets_go_when_the_new_one_has_been_told() -> None:
 
 def test_a_holder_that_has_the_queue_back_keeps_it_when_the_other_one_reads_late() -> None:
     with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = Queues(listeners, 2, "acceptor")
+        queues = AcceptQueues(listeners, 2, "acceptor")
         zero, first = FakeProcess(0), FakeProcess(1)
         assign(queues, zero, first)
         zero.state = "silent"
@@ -170,7 +170,7 @@ def test_a_holder_that_has_the_queue_back_keeps_it_when_the_other_one_reads_late
         assert zero.news() == []
 
 
-def test_a_hub_without_descriptors_is_helped(queues: Queues) -> None:
+def test_a_hub_without_descriptors_is_helped(queues: AcceptQueues) -> None:
     one = queues.accept == "acceptor"
     zero, first, second = (FakeProcess(hub) for hub in range(3))
     assign(queues, zero, first, second)
@@ -185,7 +185,7 @@ def test_a_hub_without_descriptors_is_helped(queues: Queues) -> None:
 def test_a_holder_that_dies_before_it_has_heard_leaves_one_holder() -> None:
     """The one before it has not been told to let go yet."""
     with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = Queues(listeners, 3, "acceptor")
+        queues = AcceptQueues(listeners, 3, "acceptor")
         zero, first, second = (FakeProcess(hub) for hub in range(3))
         assign(queues, zero, first, second)
         zero.state = "silent"
@@ -210,7 +210,7 @@ STEPS = st.lists(
 class Pool:
     """Three hubs of a broker, each with a process that may die, and is started again."""
 
-    def __init__(self, queues: Queues) -> None:
+    def __init__(self, queues: AcceptQueues) -> None:
         self.queues = queues
         self.processes = [self._start(hub) for hub in range(3)]
 
@@ -269,7 +269,7 @@ class Pool:
 @given(steps=STEPS)
 def test_each_queue_has_one_hub_in_the_end(accept: str, steps: list[tuple[str, int, str]]) -> None:
     with open_queues("127.0.0.1:0", 3 if accept == "reuseport" else 1) as listeners:
-        pool = Pool(Queues(listeners, 3, accept))
+        pool = Pool(AcceptQueues(listeners, 3, accept))
         pool.assign()
         for step in steps:
             pool.step(*step)

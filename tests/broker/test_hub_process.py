@@ -15,8 +15,8 @@ from gevent.event import Event
 from gevent.queue import Queue
 
 from actorrpc.broker.hub_process import HubProcess, introduce
+from actorrpc.broker.hub_slot import restart_delay
 from actorrpc.broker.runtime_dir import Claim, RuntimeDir
-from actorrpc.broker.slot import restart_delay
 from actorrpc.pb.control_pb2 import Connections, ListConnections, Load, Moved, Start, ToHub
 from tests.support.processes import environment
 from tests.support.waiting import PATIENCE

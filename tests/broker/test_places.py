@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from actorrpc.broker import places as whereabouts
-from actorrpc.broker.places import Whereabouts
+from actorrpc.broker import places
+from actorrpc.broker.places import Places
 from actorrpc.pb.control_pb2 import Moved
 
 
 def test_a_connection_is_where_it_was_accepted_until_it_moves() -> None:
-    known = Whereabouts()
+    known = Places()
     assert known.guess("3-2-17") == 3
     known.record(Moved(connection="3-2-17", target=0))
     known.record(Moved(connection="3-2-17", target=1, aborted="refused"))
@@ -21,12 +21,12 @@ def test_a_connection_is_where_it_was_accepted_until_it_moves() -> None:
 
 @pytest.mark.parametrize("id", ["", "x-1-1", "\u00b2-1-1", "nobody's"])
 def test_what_is_no_id_is_nowhere(id: str) -> None:
-    assert Whereabouts().guess(id) is None
+    assert Places().guess(id) is None
 
 
 def test_only_so_many_are_remembered_and_none_that_came_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whereabouts, "KEPT", 2)
-    known = Whereabouts()
+    monkeypatch.setattr(places, "KEPT", 2)
+    known = Places()
     for number in range(4):
         known.record(Moved(connection=f"0-1-{number}", target=1))
     known.record(Moved(connection="0-1-2", target=1))  # heard of last
@@ -34,4 +34,4 @@ def test_only_so_many_are_remembered_and_none_that_came_home(monkeypatch: pytest
     assert [known.guess(f"0-1-{number}") for number in (0, 1, 2, 3, 9)] == [0, 0, 1, 0, 1]
     for number in (2, 9):
         known.record(Moved(connection=f"0-1-{number}", target=0))
-    assert repr(known) == "<Whereabouts of 0 connections away from home>"
+    assert repr(known) == "<Places of 0 connections that have moved>"

@@ -26,7 +26,7 @@ log = logging.getLogger("actorrpc.broker")
 
 #: Command lines at once: what the reserve of descriptors allows for.
 MAX_CALLERS = 16
-#: Questions of one at once, and bytes of answers that it has not read: with more of either it has to go.
+#: Questions of one at once, and bytes of answers that it has not read: with more of either it is cut off.
 MAX_QUESTIONS = 64
 MAX_UNREAD = 16 * 1024 * 1024
 #: The largest question.
@@ -36,8 +36,8 @@ PAUSE = 1.0
 
 
 class _Caller:
-    """One command line. It may ask several things at once, and again later; each is answered when its answer
-    is there. While nothing of it is to be answered, it makes room for others."""
+    """One command line. It may ask several things at once, and again later; each is answered when the answer
+    is known. While it awaits no answer, it may be disconnected to make room for another."""
 
     def __init__(self, sock: socket.socket, asked: Callable[[_Caller, Request], None], gone: _Gone) -> None:
         self._asked = asked
@@ -62,7 +62,7 @@ class _Caller:
             self._asked(self, request)
 
     def answer(self, reply: Reply) -> None:
-        """Say so; nothing if it has gone."""
+        """Send an answer, unless it has gone."""
         self.answering -= 1
         if self.link.closed:
             return
@@ -72,7 +72,7 @@ class _Caller:
             self.link.send(Reply(error=str(error)))
 
     def end(self) -> None:
-        """It has gone, or is to go."""
+        """Disconnect it, or clean up when it has gone."""
         self.link.close()
         self._gone(self)
 
@@ -83,9 +83,9 @@ _Gone = Callable[[_Caller], None]
 class Admin:
     """Accepts command lines and answers each, in a greenlet of its own, until the block ends.
 
-    Who asked to stop is answered at the end of the block: by then all else has been cleaned up. Who says
-    nothing keeps nobody from being answered: at ``MAX_CALLERS`` the oldest of them goes, and where all are
-    being answered, others wait in the socket's queue until one of them has been.
+    A command line that asked to stop is answered at the end of the block, when all else has been cleaned up.
+    At ``MAX_CALLERS`` the oldest that awaits no answer is disconnected; if all await one, others wait in the
+    socket's queue.
     """
 
     def __init__(self) -> None:
@@ -124,7 +124,7 @@ class Admin:
             self._pause = after(PAUSE, self._accept)
 
     def _make_room(self) -> bool:
-        """Whether one more may come: the oldest that need not be answered goes for it."""
+        """Disconnect the oldest that awaits no answer, if need be. Returns whether there is room now."""
         if len(self._callers) >= MAX_CALLERS:
             idle = next((caller for caller in self._callers if not caller.answering), None)
             if idle is None:
@@ -186,12 +186,12 @@ class Admin:
         if states[target] != "serving":
             return Reply(error=f"hub {target} is {states[target]}")
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
-        whereabouts = self._supervisor.whereabouts
+        places = self._supervisor.places
         verdict = move(
-            self._supervisor.members.serving, connection, target, timeout, first=whereabouts.guess(connection)
+            self._supervisor.members.serving, connection, target, timeout, first=places.guess(connection)
         )
         if verdict.unknown:
-            whereabouts.forget(connection)
+            places.forget(connection)
         if verdict.moved:
             return Reply(done=verdict.text)
         return Reply(error=verdict.text, bad_request=verdict.unknown)

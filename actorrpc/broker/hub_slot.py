@@ -1,4 +1,4 @@
-"""One hub and its processes, one after the other: what stays in the broker when a process dies."""
+"""What the broker keeps of a hub when its process dies: one hub, and its processes one after the other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from actorrpc.broker.hub_process import HubProcess
 from actorrpc.pb.control_pb2 import Load
 
-__all__ = ["Hub", "restart_delay"]
+__all__ = ["HubSlot", "restart_delay"]
 
 #: A process that ends sooner than this after its start has died quickly.
 QUICK = 10.0
@@ -22,7 +22,7 @@ def restart_delay(quick_deaths: int) -> float:
     return float(min(FIRST_DELAY * 2 ** min(quick_deaths - 1, 30), LONGEST_DELAY))
 
 
-class Hub:
+class HubSlot:
     """Hub ``id`` and its processes, one after the other."""
 
     def __init__(self, id: int) -> None:
@@ -32,8 +32,8 @@ class Hub:
         self._quick_deaths = 0
 
     def next_start(self) -> float:
-        """Count the death of the process. Returns in how many seconds to start the next."""
-        # One that never served has not lived, however long it took.
+        """Count the death of the process. Returns the seconds until the next is to start."""
+        # A process that never served counts as a quick death, however long it took.
         served = self.process is not None and self.process.ready
         lived = time.monotonic() - self.process.started if self.process and served else 0.0
         self._quick_deaths = self._quick_deaths + 1 if lived < QUICK else 0
@@ -60,11 +60,11 @@ class Hub:
             "runnable": load.runnable,
             "memory": load.memory,
             "unsent_bytes": load.unsent_bytes,
-            # What it has seen of connections that several clients seem to share.
+            # Connections that several clients seem to share.
             "shared": {
                 key: getattr(load.shared, key) for key in ("connections", "calls", "refused", "first")
             },
         }
 
     def __repr__(self) -> str:
-        return f"<Hub {self.id} generation {self.generation}: {self.process!r}>"
+        return f"<HubSlot {self.id} generation {self.generation}: {self.process!r}>"
