@@ -157,7 +157,7 @@ class Worker:
         """
         occupancy = self._node.reception.occupancy
         if self._acceptor and not self._broker_gone:
-            occupancy.left_alone()
+            occupancy.broker_lost()
         self._broker_gone = True
         if not self._acceptor or self._hub < min(occupancy.able, default=self._hub + 1):
             self._listen()

@@ -47,7 +47,7 @@ class FakeOccupancy:
         self.able: Sequence[int] = ()
         self._heard = heard
 
-    def left_alone(self) -> None:
+    def broker_lost(self) -> None:
         self._heard.append("left alone")
 
 

@@ -25,10 +25,10 @@ log = logging.getLogger("actorrpc.hub")
 #: Connections accepted in one step of the loop.
 _BATCH = 32
 
-#: Out of file descriptors: how long to leave the queue alone.
+#: How long to accept nothing when accepting has failed, for want of descriptors, say.
 _CROWDED_PAUSE = 0.1
 
-#: A connection that has gone before it was accepted, and other troubles of one connection (accept(2)).
+#: A connection that has gone before it was accepted, and other faults of one connection (accept(2)).
 _IGNORED = (errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH)
 
 #: ``tcpi_unacked`` in struct tcp_info (linux/tcp.h): for a listening socket, the length of its queue.
@@ -38,9 +38,9 @@ _QUEUE_LENGTH = struct.Struct("=24xI")
 class Listener:
     """Gives each accepted socket, non-blocking and without delay, to ``accepted(sock, peer, waited)``.
 
-    ``waited`` is for how many seconds the client has been in the queue at least: 0 unless nobody was
-    accepted meanwhile, and ``look`` called from time to time. ``room()`` says whether one more may come. If
-    not, ``full()`` is called, and nobody is accepted until ``resume``.
+    ``waited`` is for how many seconds at least the client has been in the queue: 0 unless the listener was
+    resting and ``look`` was called from time to time. ``room()`` says whether one more may come. If not,
+    ``full()`` is called, and nobody is accepted until ``resume``.
     """
 
     def __init__(
@@ -58,10 +58,10 @@ class Listener:
         self._full = full
         self._crowded = False
         self._closed = False
-        #: How long they wait in the queue; None while they do not.
+        #: How long clients have been in the queue; None when it has been found empty.
         self._age: QueueAge | None = None
         self._watcher: Any = get_hub().loop.io(self._sock.fileno(), 1)
-        #: There while nobody is accepted because that has failed.
+        #: The timer of a pause after a failure.
         self._pause: Any = None
         self._watcher.start(self._on_readable)
 
@@ -77,7 +77,7 @@ class Listener:
         self._age.look(monotonic(), self._queue_length())
 
     def overdue(self, patience: float) -> int:
-        """How many have waited for so many seconds, as far as ``look`` has seen it."""
+        """How many have waited for at least ``patience`` seconds, as far as ``look`` has seen."""
         return 0 if self._age is None else self._age.overdue(monotonic(), patience)
 
     def pick(self) -> tuple[socket.socket, str] | None:
@@ -89,7 +89,7 @@ class Listener:
         except OSError as error:
             if error.errno not in _IGNORED:
                 self._complain(error)
-            return None  # it may be otherwise next time
+            return None  # the next attempt may succeed
         self._crowded = False
         return picked
 
@@ -135,12 +135,12 @@ class Listener:
                 return
             self._crowded = False
             self._accepted(sock, peer, waited)
-            if not self._watcher.active:  # what was accepted brought the end, or filled the last place
+            if not self._watcher.active:  # closed meanwhile, or full
                 return
 
     def _take(self) -> tuple[socket.socket, str, float]:
         """Accept one, and say how long it has waited. Raises what accept() raises."""
-        # accept() would make a socket of whatever class the patched module has.
+        # accept() would make a socket of the class that gevent has patched in.
         fd, address = self._sock._accept()  # type: ignore[attr-defined]
         sock = socket_of(fd)
         try:
@@ -163,7 +163,7 @@ class Listener:
         return int(_QUEUE_LENGTH.unpack(info)[0])
 
     def _rest(self) -> None:
-        """Accept nothing for a moment: the queue keeps those who wait."""
+        """Accept nothing for a moment. Clients stay in the queue."""
         self._watcher.stop()
         self._stop_pause()
         self._pause = after(_CROWDED_PAUSE, self._go_on)

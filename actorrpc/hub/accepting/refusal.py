@@ -1,9 +1,9 @@
 """Telling a client that there is no room for it, in a way that all clients understand.
 
 Each call that it makes is answered with UNAVAILABLE and the reason, then GOAWAY follows. A GOAWAY alone, with
-any error code, would not do: grpcio takes it for the end of a connection that was good, and connects again
-at once. It made 100 to 650 connections in four seconds, and its call ended with DEADLINE_EXCEEDED. Without
-SETTINGS before it, it is reported as broken HTTP/2.
+any error code, is not enough: to grpcio it is the end of a connection that was good, and it connects again at
+once. It made 100 to 650 connections in four seconds, and its call ended with DEADLINE_EXCEEDED. A GOAWAY
+without SETTINGS before it is reported as broken HTTP/2.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = ["Refusal"]
 
 log = logging.getLogger("actorrpc.hub")
 
-#: How long a client may take to make its first call. It thinks it is connected, and most wait with one.
+#: How long a client may take to make its first call. Most have one ready when they connect.
 FIRST_CALL = 1.0
-#: What lies between the first answer and GOAWAY: calls that come meanwhile are answered as well. And grpclib,
-#: when it reads both at once, reports the lost connection and not the answer.
+#: Seconds between the first answer and GOAWAY: calls that come meanwhile are answered too. And grpclib, when
+#: it reads both at once, reports the lost connection and not the answer.
 ANSWERING = 0.1
 
 
@@ -52,7 +52,7 @@ class Refusal:
     def start(self) -> None:
         """Begin to answer. ``over`` may be called before this returns."""
         log.debug("the connection from %s is refused: %s", self._peer, self._why)
-        self._set_timer(FIRST_CALL, self._say_goodbye)
+        self._set_timer(FIRST_CALL, self._send_goaway)
         self._pump.transport.start()
 
     @property
@@ -61,10 +61,10 @@ class Refusal:
         return not (self._spoken or self._closing or self._closed)
 
     def hurry(self) -> None:
-        """Others wait: part with a client that is silent. ``over`` may be called before this returns."""
+        """Since others wait, send a silent client away. ``over`` may be called before this returns."""
         self._pump.transport.read()  # what has come since the loop looked
         if self.silent:
-            self._say_goodbye()
+            self._send_goaway()
 
     def close(self) -> None:
         """End it now."""
@@ -82,7 +82,7 @@ class Refusal:
         for event in session.receive_data(data, monotonic()):
             if isinstance(event, RequestReceived):
                 session.refuse(event.stream, StatusCode.UNAVAILABLE, self._why)
-                self._will_say_goodbye()
+                self._send_goaway_soon()
             elif isinstance(event, Faulted):
                 self._part()
         self._flush()
@@ -98,13 +98,13 @@ class Refusal:
         if self._closing and not self._spoken and self._session.outbound.idle:
             self.close()
 
-    def _will_say_goodbye(self) -> None:
+    def _send_goaway_soon(self) -> None:
         if not self._answered:
             self._answered = True
-            self._set_timer(ANSWERING, self._say_goodbye)
+            self._set_timer(ANSWERING, self._send_goaway)
 
-    def _say_goodbye(self) -> None:
-        """Its calls have been answered, or it makes none."""
+    def _send_goaway(self) -> None:
+        """Its calls have been answered, or it makes none: send GOAWAY and part."""
         self._session.shutdown(self._why.encode())
         self._session.end_shutdown()
         self._part()

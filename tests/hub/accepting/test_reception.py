@@ -15,7 +15,7 @@ import pytest
 from actorrpc.config import Config
 from actorrpc.hub.accepting import waiting as module
 from actorrpc.hub.accepting.listener import Listener
-from actorrpc.hub.accepting.passing import Guest, Neighbour
+from actorrpc.hub.accepting.passing import Neighbour, PendingConnection
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.accepting.waiting import LOOK, NEXT_STEP, REFUSALS_PER_STEP
 from actorrpc.net.sockets import PlainSocket
@@ -128,7 +128,7 @@ class Desk(Reception):
 
     def come(self, count: int) -> None:
         for number in range(count):
-            self._place(Guest(PlainSocket(), f"client {number}", spread=False, since=0.0))
+            self._place(PendingConnection(PlainSocket(), f"client {number}", spread=False, since=0.0))
 
     def join(self, hub: int, gives: bool) -> FakeLink:
         link = FakeLink()
@@ -191,7 +191,7 @@ def test_a_crowd_that_is_refused_has_one_timer_too(timers: Timers, refusals: lis
 def test_what_is_closed_has_neither_timer_nor_lobby(timers: Timers) -> None:
     desk = Desk(1, full_timeout=0)
     desk.come(3)
-    socks = [guest.sock for guest in desk.waiting.lobby]
+    socks = [pending.sock for pending in desk.waiting.lobby]
     desk.close()
     assert timers.running == []
     assert [sock.fileno() for sock in socks] == [-1, -1]
@@ -337,7 +337,7 @@ def test_a_hub_that_was_left_alone_learns_who_could_accept() -> None:
     for _ in range(10):
         desk.occupancy.tick(0.0)
     assert link.told == [], "as long as nobody gives, nothing is said"
-    desk.occupancy.left_alone()
+    desk.occupancy.broker_lost()
     assert link.told[-1].gives
     assert desk.occupancy.able == [1, 2], "they have not been asked before"
     answer = control_pb2.Occupancy()
