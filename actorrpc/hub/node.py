@@ -41,9 +41,9 @@ STOP_GRACE = 3.0
 class Node:
     """One hub. It lives in the greenlets of the gevent hub that made it.
 
-    It keeps the connections, and puts the parts of a hub together: to a connection it is the ``Keeper``, to
-    moves the ``House``. What it answers these, a line or two each, makes up most of its methods: what decides
-    something is in its parts.
+    It keeps the connections, and puts the parts of a hub together. It is the ``ConnectionOwner`` and the
+    ``MoverOwner``, which make up most of its methods, a line or two each: what decides something is in its
+    parts.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class Node:
     # ---- moves
 
     @property
-    def unwilling(self) -> str:
+    def move_refusal(self) -> str:
         if self.stopping:
             return "the hub is stopping"
         if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to

@@ -21,7 +21,7 @@ from actorrpc.app import load
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
-from actorrpc.hub.metering.loop_lag import LoadMeter
+from actorrpc.hub.metering.loop_lag import LoopLag
 from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.runtime.guard import outlive_errors
 from actorrpc.hub.runtime.hanging import shown_if_it_hangs
@@ -55,7 +55,7 @@ class Worker:
     """One hub process. ``control`` is its end of the link to the broker."""
 
     _node: Node
-    _meter: LoadMeter
+    _meter: LoopLag
 
     def __init__(self, control: socket.socket, make_node: Callable[..., Node]) -> None:
         self._make_node = make_node
@@ -137,7 +137,7 @@ class Worker:
     def _watch(self, drain_timeout: float) -> None:
         """From here on SIGTERM is a wish; before, it ends the process, which has nothing to finish."""
         loop = get_hub().loop
-        self._meter = LoadMeter(TICK, time.monotonic(), time.process_time())
+        self._meter = LoopLag(TICK, time.monotonic(), time.process_time())
         terminate = loop.signal(signal.SIGTERM)
         terminate.start(self._stop, drain_timeout)
         self._watchers = [every(TICK, self._tick), terminate]

@@ -79,7 +79,7 @@ class Receiver:
     part: Part
     #: What waits there, in order; and what may run side by side.
     mailbox: Sized = ()
-    lane: Sized = ()
+    concurrent: Sized = ()
     #: A call's handler is here. (What another one ends has a price.)
     serves = False
     #: Calls wait here for the interceptors' on_call.

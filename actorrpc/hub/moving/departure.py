@@ -91,7 +91,7 @@ class Departure:
                 job(cell)
             finally:
                 cell.running = False
-                connection.schedule.drained(cell)
+                connection.schedule.runner_left(cell)
         if not self._given_up and connection.phase.state == QUIESCING:
             self.quiesce(on_quiet)  # what they published must be acknowledged
 
@@ -162,10 +162,10 @@ def resume(connection: Connection) -> None:
     transport.start()
     for subscription in connection.host.subscriptions:
         connection.resources.topics.catch_up(subscription)
-    for lane in connection.cells.lanes:
-        schedule.will_run(lane)
+    for receiver in connection.cells.receivers:
+        schedule.will_run(receiver)
     schedule.wake()
     # The client has waited: what it has sent meanwhile comes first, not after a round of the loop.
     transport.read()
     if phase.state != CLOSED:  # as it may be now
-        connection.upkeep.start()
+        connection.timer.start()

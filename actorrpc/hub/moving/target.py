@@ -1,6 +1,6 @@
 """The taking side of a handoff: from PREPARE until the connection is served here, or given up.
 
-Why an offer is refused is decided elsewhere: by ``Node.unwilling`` (the hub takes none now), and by
+Why an offer is refused is decided elsewhere: by ``Node.move_refusal`` (the hub takes none now), and by
 ``snapshot.thaw`` (it cannot serve this one). Here that becomes REFUSED."""
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from actorrpc.ipc.sender import Sender
 from actorrpc.loop.duties import brief, do_all, reason
 from actorrpc.pb import control_pb2
 
-__all__ = ["Arriving", "Target", "Unwilling"]
+__all__ = ["Arriving", "MoveRefused", "Target"]
 
 log = logging.getLogger("actorrpc.handoff")
 
 
-class Unwilling(Exception):
+class MoveRefused(Exception):
     """The hub takes no connection now, whatever this one is. Its text is the reason."""
 
 
@@ -55,7 +55,7 @@ class Target:
             except BaseException:
                 self.link.unreserve()
                 raise
-        except Unwilling as error:
+        except MoveRefused as error:
             self._why = brief(str(error))
             self.on(TargetEvent.UNFIT)
         except Exception as error:  # whatever the app's classes do with a state

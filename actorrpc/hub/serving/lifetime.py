@@ -1,6 +1,6 @@
 """What time does to a connection: the handshake's limit, keepalive (gRFC A8), idleness and age (gRFC A9).
 
-Pure, but for the clock that it is made by: it says what is due when. Who acts on it: ``upkeep``.
+Pure, except that it reads the clock: it says what is due when. ``lifetime_timer`` acts on it.
 """
 
 from __future__ import annotations

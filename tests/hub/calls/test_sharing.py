@@ -246,7 +246,9 @@ def test_a_call_that_waits_for_an_on_call_and_comes_to_a_hub_without_is_looked_a
         results: list[Any] = []
         hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         waiting = StatefulStub(channel).Unary.future(Item(), metadata=[*BOB, *VIA], timeout=30)
-        hubs.wait_for(lambda: connection.cells.admission is not None and connection.cells.admission.lane)
+        hubs.wait_for(
+            lambda: connection.cells.admission is not None and connection.cells.admission.concurrent
+        )
         hubs.ask(may_end.set)
         assert slow.result().number == 1
         assert waiting.code() is grpc.StatusCode.FAILED_PRECONDITION

@@ -107,10 +107,10 @@ def test_a_deadline_is_no_later_for_the_way(hubs, monkeypatch):
             (call,) = hubs.connection().calls.values()
             return call.deadline
 
-        before, accepted = deadline(), hubs.connection().upkeep.times.accepted
+        before, accepted = deadline(), hubs.connection().timer.times.accepted
         moved(hubs, 1)
         assert deadline() == pytest.approx(before, abs=0.001)
-        assert hubs.connection().upkeep.times.accepted == pytest.approx(accepted, abs=0.001)
+        assert hubs.connection().timer.times.accepted == pytest.approx(accepted, abs=0.001)
 
 
 def test_a_snapshot_by_another_clock_has_its_time_remaining(hubs, monkeypatch):

@@ -1,7 +1,7 @@
 """The timer of a connection, and what is done when something is due (``lifetime``).
 
-There is one timer for each, set to the next thing that may be due. What happens often, such as reading,
-only notes the time; the timer looks at the notes when it fires, and is set anew.
+Each connection has one timer, set to the next thing that may be due. What happens often, such as reading,
+only notes the time; the timer looks at these times when it fires, and is set again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from actorrpc.hub.serving.lifetime import Due, Lifetime
 from actorrpc.loop.timers import after
 from actorrpc.net.pump import Pump
 
-__all__ = ["Kept", "Upkeep"]
+__all__ = ["LifetimeTimer", "TimedConnection"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -27,8 +27,8 @@ log = logging.getLogger("actorrpc.hub")
 _LATER = 0.1
 
 
-class Kept(Carrier, CallHost, Protocol):
-    """A connection, as far as this is about it."""
+class TimedConnection(Carrier, CallHost, Protocol):
+    """What the timer needs of its connection."""
 
     @property
     def pump(self) -> Pump: ...
@@ -42,18 +42,18 @@ class Kept(Carrier, CallHost, Protocol):
         """End it when the client has taken what is left."""
 
 
-class Upkeep:
+class LifetimeTimer:
     """The timer of one connection."""
 
     __slots__ = ("_connection", "_timer", "times")
 
-    def __init__(self, connection: Kept, times: Lifetime) -> None:
+    def __init__(self, connection: TimedConnection, times: Lifetime) -> None:
         self._connection = connection
         self.times = times
         self._timer: Any = None
 
     def start(self) -> None:
-        """Set the timer, also anew: call it when something may be due earlier than before."""
+        """Set the timer, or set it again: call it when something may be due earlier than before."""
         self.stop()
         due = min((due for due, _ in self._duties()), default=None)
         if due is not None:
@@ -61,7 +61,7 @@ class Upkeep:
             self._timer = after(max(least, due - monotonic()), self._on_timer)
 
     def stop(self) -> None:
-        """Set no timer any more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.close()
             self._timer = None
@@ -94,13 +94,13 @@ class Upkeep:
         if connection.phase.state != CLOSED:
             self.start()
 
-    def _hears(self, connection: Kept) -> bool:
+    def _hears(self, connection: TimedConnection) -> bool:
         """Whether the client has said something that waits to be read: the hub may have been too busy."""
         before = self.times.heard
         connection.pump.transport.read()
         return self.times.heard > before
 
-    def _give_up_handshake(self, connection: Kept) -> None:
+    def _give_up_handshake(self, connection: TimedConnection) -> None:
         if self._hears(connection) and connection.session.greeted:
             return
         if connection.phase.state == CLOSED:
@@ -109,40 +109,40 @@ class Upkeep:
         log.info("connection %s from %s sent no SETTINGS in %.1f s", connection.id, connection.peer, age)
         connection.close("the handshake took too long")
 
-    def _ping(self, connection: Kept) -> None:
+    def _ping(self, connection: TimedConnection) -> None:
         self.times.pinged = monotonic()
         connection.session.ping()
         connection.changed()
 
-    def _give_up_silent(self, connection: Kept) -> None:
+    def _give_up_silent(self, connection: TimedConnection) -> None:
         if self._hears(connection) or connection.phase.state == CLOSED:
             return
         log.info("connection %s from %s answers no PING: closed", connection.id, connection.peer)
         connection.close("keepalive timeout")
 
-    def _end_shutdown(self, connection: Kept) -> None:
+    def _end_shutdown(self, connection: TimedConnection) -> None:
         connection.session.end_shutdown()
         connection.changed()
 
-    def _age(self, connection: Kept) -> None:
+    def _age(self, connection: TimedConnection) -> None:
         self.times.aged = True
         connection.shutdown()
 
-    def _end_grace(self, connection: Kept) -> None:
+    def _end_grace(self, connection: TimedConnection) -> None:
         connection.calls.end_all(StatusCode.UNAVAILABLE, "the connection has reached its age")
         connection.close_politely()
 
     def __repr__(self) -> str:
-        return f"<Upkeep {'waits' if self._timer is not None else 'rests'}, {self.times!r}>"
+        return f"<LifetimeTimer {'waits' if self._timer is not None else 'rests'}, {self.times!r}>"
 
 
-_ACTS: dict[Due, Callable[[Upkeep, Kept], None]] = {
-    Due.HANDSHAKE: Upkeep._give_up_handshake,
-    Due.PING: Upkeep._ping,
-    Due.SILENCE: Upkeep._give_up_silent,
-    Due.SHUTDOWN_PING: Upkeep._end_shutdown,
-    Due.AGE: Upkeep._age,
-    Due.GRACE: Upkeep._end_grace,
-    Due.IDENTITIES: lambda upkeep, connection: connection.cells.sweep(),
-    Due.IDLE: lambda upkeep, connection: connection.shutdown(),
+_ACTS: dict[Due, Callable[[LifetimeTimer, TimedConnection], None]] = {
+    Due.HANDSHAKE: LifetimeTimer._give_up_handshake,
+    Due.PING: LifetimeTimer._ping,
+    Due.SILENCE: LifetimeTimer._give_up_silent,
+    Due.SHUTDOWN_PING: LifetimeTimer._end_shutdown,
+    Due.AGE: LifetimeTimer._age,
+    Due.GRACE: LifetimeTimer._end_grace,
+    Due.IDENTITIES: lambda timer, connection: connection.cells.sweep(),
+    Due.IDLE: lambda timer, connection: connection.shutdown(),
 }
