@@ -114,7 +114,7 @@ def busy(hubs: TwoHubs, placement: Placement) -> Iterator[None]:
 def _share_out(hubs: TwoHubs) -> None:
     """Have half of the loaded connections on each hub, whatever SO_REUSEPORT made of them."""
     deadline = monotonic() + _CONNECT_TIMEOUT
-    while len(loaded := hubs.connections("bench.Burden")) < _LOADED:
+    while len(loaded := hubs.connections("bench.CpuLoad")) < _LOADED:
         if monotonic() > deadline:
             raise BenchmarkError(f"h2load has {len(loaded)} of its {_LOADED} connections")
         sleep(0.05)

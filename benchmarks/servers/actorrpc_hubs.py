@@ -1,4 +1,4 @@
-"""The app of travelling.py in a few hubs, as `actorrpc serve` runs it, in the given runtime directory."""
+"""The app of movable.py in a few hubs, as `actorrpc serve` runs it, in the given runtime directory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main() -> None:
     log_to_stderr("broker")
     gevent.spawn(_end_with_stdin)
     serve(
-        "benchmarks.servers.travelling:app",
+        "benchmarks.servers.movable:app",
         bind="127.0.0.1:0",
         hubs=options.hubs,
         policy=options.policy,

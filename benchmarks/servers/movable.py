@@ -19,8 +19,8 @@ from gevent.monkey import get_original
 import actorrpc
 from actorrpc.ipc.link import Link
 from actorrpc.pb import control_pb2
-from benchmarks.gen.bench_actorrpc import BurdenBase, CounterBase, TravellerBase, WorkerBase
-from benchmarks.gen.bench_pb2 import Ball, Count, Done, Luggage, Note, Place, Share, Size, Task
+from benchmarks.gen.bench_actorrpc import CounterBase, CpuLoadBase, MovableBase, WorkerBase
+from benchmarks.gen.bench_pb2 import Count, Done, Note, Payload, Ping, Place, Share, Size, Task
 
 #: Seconds that a handler of a busy hub works at a time: so long others wait for their turn.
 WORK = 250e-6
@@ -36,20 +36,20 @@ class Counter(CounterBase):
         return self.state
 
 
-class Traveller(TravellerBase):
-    state: Luggage
+class Movable(MovableBase):
+    state: Payload
 
-    def Pack(self, request: Size, call: actorrpc.Call[Place]) -> Place:
+    def Resize(self, request: Size, call: actorrpc.Call[Place]) -> Place:
         self.state.content = os.urandom(request.bytes)
         return Place(pid=os.getpid(), peer=call.peer)
 
-    def Rally(self, message: Ball, call: actorrpc.Call[Place]) -> None:
+    def PingPong(self, message: Ping, call: actorrpc.Call[Place]) -> None:
         call.send(Place(pid=os.getpid(), peer=call.peer))
 
-    def Rally_end(self, call: actorrpc.Call[Place]) -> None:
+    def PingPong_end(self, call: actorrpc.Call[Place]) -> None:
         call.finish()
 
-    def Stay(self, request: Ball, call: actorrpc.Call[Place]) -> Iterator[Place]:
+    def Hold(self, request: Ping, call: actorrpc.Call[Place]) -> Iterator[Place]:
         yield Place(pid=os.getpid(), peer=call.peer)
         Event().wait()
 
@@ -78,8 +78,8 @@ _pace = Pace()
 _hold = get_original("time", "sleep")
 
 
-class Burden(BurdenBase):
-    def Carry(self, request: Share, call: actorrpc.Call[Done]) -> Done:
+class CpuLoad(CpuLoadBase):
+    def Burn(self, request: Share, call: actorrpc.Call[Done]) -> Done:
         end = thread_time() + WORK
         while thread_time() < end:
             pass
@@ -118,4 +118,4 @@ def _weigh(path: str) -> None:
 if _prepares := os.environ.get("BENCHMARK_PREPARES"):
     _weigh(_prepares)
 
-app = actorrpc.App([Counter, Traveller, Burden, Worker])
+app = actorrpc.App([Counter, Movable, CpuLoad, Worker])
