@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
     # What users write against: no wire in them, and no hub.
     {"call"},
     {"actor", "interceptor"},
-    {"client", "overrides"},
+    {"client", "service_checks"},
     {"app"},
     {"net", "wire"},
     {"ipc"},
