@@ -1,4 +1,4 @@
-"""Whatever a policy gives back, its owner gets sound decisions."""
+"""Whatever a policy gives back, its caller gets valid decisions."""
 
 from __future__ import annotations
 

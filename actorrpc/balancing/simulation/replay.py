@@ -20,7 +20,7 @@ from actorrpc.errors import ConfigError
 
 __all__ = ["Recording", "Replayed"]
 
-#: Seconds. A connection that has not been named for so long has ended, or weighs nothing.
+#: Seconds. A connection that has not been named for so long has ended, or takes next to nothing.
 FORGOTTEN = 30.0
 
 
