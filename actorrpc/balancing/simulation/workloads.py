@@ -23,7 +23,7 @@ Random = np.random.Generator
 
 
 class Workload(Protocol):
-    """What clients ask for in one run. It has random numbers of its own, so that all policies get the same."""
+    """What clients ask for in one run, by random numbers of its own: all policies are asked for the same."""
 
     #: Seconds between two calls of `change`.
     period: float

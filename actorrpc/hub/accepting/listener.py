@@ -14,7 +14,7 @@ from gevent import get_hub
 
 from actorrpc.forks import serves
 from actorrpc.hub.accepting.queue_age import QueueAge
-from actorrpc.loop.timers import after
+from actorrpc.loop.timers import Timer
 from actorrpc.net.addresses import address_text
 from actorrpc.net.sockets import socket_of
 
@@ -62,7 +62,7 @@ class Listener:
         self._age: QueueAge | None = None
         self._watcher: Any = get_hub().loop.io(self._sock.fileno(), 1)
         #: The timer of a pause after a failure.
-        self._pause: Any = None
+        self._pause = Timer()
         self._watcher.start(self._on_readable)
 
     @property
@@ -95,19 +95,14 @@ class Listener:
 
     def resume(self) -> None:
         """There may be room again."""
-        if not self._watcher.active and self._pause is None:
+        if not (self._watcher.active or self._pause.active):
             self._watcher.start(self._on_readable)
 
     def close(self) -> None:
         self._closed = True
         self._watcher.close()
-        self._stop_pause()
+        self._pause.stop()
         self._sock.close()
-
-    def _stop_pause(self) -> None:
-        if self._pause is not None:
-            self._pause.close()
-            self._pause = None
 
     def _on_readable(self) -> None:
         try:
@@ -165,11 +160,10 @@ class Listener:
     def _rest(self) -> None:
         """Accept nothing for a moment. Clients stay in the queue."""
         self._watcher.stop()
-        self._stop_pause()
-        self._pause = after(_CROWDED_PAUSE, self._go_on)
+        self._pause.set(_CROWDED_PAUSE, self._go_on)
 
     def _go_on(self) -> None:
-        self._stop_pause()
+        self._pause.stop()
         self.resume()
 
     def _complain(self, error: OSError) -> None:

@@ -12,11 +12,10 @@ import logging
 import socket
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
 
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
-from actorrpc.loop.timers import after
+from actorrpc.loop.timers import Timer
 from actorrpc.net.pump import Pump
 from actorrpc.wire.events import Faulted, RequestReceived
 from actorrpc.wire.server import ServerSession
@@ -47,12 +46,12 @@ class Refusal:
         self._answered = False
         self._closing = False
         self._closed = False
-        self._timer: Any = None
+        self._timer = Timer()
 
     def start(self) -> None:
         """Begin to answer. ``over`` may be called before this returns."""
         log.debug("the connection from %s is refused: %s", self._peer, self._why)
-        self._set_timer(FIRST_CALL, self._send_goaway)
+        self._timer.set(FIRST_CALL, self._send_goaway)
         self._pump.transport.start()
 
     @property
@@ -70,7 +69,7 @@ class Refusal:
         """End it now."""
         if not self._closed:
             self._closed = True
-            self._stop_timer()
+            self._timer.stop()
             self._pump.close()
             self._over(self)
 
@@ -101,7 +100,7 @@ class Refusal:
     def _send_goaway_soon(self) -> None:
         if not self._answered:
             self._answered = True
-            self._set_timer(ANSWERING, self._send_goaway)
+            self._timer.set(ANSWERING, self._send_goaway)
 
     def _send_goaway(self) -> None:
         """Its calls have been answered, or it makes none: send GOAWAY and part."""
@@ -112,14 +111,5 @@ class Refusal:
 
     def _part(self) -> None:
         self._closing = True
-        self._stop_timer()
+        self._timer.stop()
         self._pump.part(self.close)
-
-    def _set_timer(self, seconds: float, function: Callable[[], None]) -> None:
-        self._stop_timer()
-        self._timer = after(seconds, function)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None

@@ -6,13 +6,12 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
 
 from actorrpc.config import Config
 from actorrpc.hub.accepting.listener import Listener
 from actorrpc.hub.accepting.passing import PendingConnection
 from actorrpc.hub.accepting.refusal import Refusal
-from actorrpc.loop.timers import after
+from actorrpc.loop.timers import Timer
 
 __all__ = ["Waiting"]
 
@@ -57,7 +56,7 @@ class Waiting:
         self._stopped = False
         self._warned = False
         #: Set while somebody waits.
-        self._timer: Any = None
+        self._timer = Timer()
 
     @property
     def held_up(self) -> list[Listener]:
@@ -66,10 +65,10 @@ class Waiting:
 
     def watch(self) -> None:
         """Somebody has to wait: look after those who do, from now on until nobody does."""
-        if self._timer is None and not self._stopped:
+        if not (self._timer.active or self._stopped):
             for listener in self.held_up:
                 listener.look()
-            self._start_timer(LOOK)
+            self._timer.set(LOOK, self._on_timer)
 
     def stop(self) -> None:
         """Accept nothing more. Those in the lobby stay there, and nothing looks after them."""
@@ -77,7 +76,7 @@ class Waiting:
         for listener in self.listeners.values():
             listener.close()
         self.listeners.clear()
-        self._stop_timer()
+        self._timer.stop()
 
     def empty_lobby(self) -> None:
         """This hub stops: refuse those in the lobby that no other hub takes."""
@@ -94,32 +93,23 @@ class Waiting:
             pending.sock.close()
         self.lobby.clear()
 
-    def _start_timer(self, seconds: float) -> None:
-        self._stop_timer()
-        self._timer = after(seconds, self._on_timer)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
-
     def _on_timer(self) -> None:
         try:
             self._look_after_them()
         except Exception:  # they must not wait for ever
             log.exception("%r: error in looking after those who wait", self)
-            self._start_timer(LOOK)
+            self._timer.set(LOOK, self._on_timer)
 
     def _look_after_them(self) -> None:
         self._resume()
         held_up = self.held_up
         if self._stopped or not (held_up or self.lobby):
-            self._stop_timer()
+            self._timer.stop()
             self._warned = False
             return
         for listener in held_up:
             listener.look()
-        self._start_timer(NEXT_STEP if self._refuse_overdue(held_up) else LOOK)
+        self._timer.set(NEXT_STEP if self._refuse_overdue(held_up) else LOOK, self._on_timer)
 
     def _refuse_overdue(self, listeners: list[Listener]) -> bool:
         """Refuse some of those that have waited for too long. Returns whether there may be more."""
