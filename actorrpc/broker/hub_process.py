@@ -17,8 +17,10 @@ from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
 from actorrpc.broker.runtime_dir import Claim
+from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, no_forks
 from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.hello import Hello
 from actorrpc.ipc.link import Link
 from actorrpc.loop.descriptors import close_now
 from actorrpc.loop.duties import brief
@@ -57,13 +59,17 @@ class Owner(Protocol):
 class HubProcess:
     """A fresh interpreter that runs a hub. Raises OSError if it cannot be started."""
 
-    def __init__(self, hub: int, generation: int, claim: Claim, command: Sequence[str], owner: Owner) -> None:
+    def __init__(self, hub: int, serial: int, claim: Claim, command: Sequence[str], owner: Owner) -> None:
         self.hub = hub
-        self.generation = generation
+        #: Of the code that it runs.
+        self.generation = 1
+        self.serial = serial
         self.started = time.monotonic()
         #: The app is loaded.
         self.ready = False
         self.stopping = False
+        #: What it says of itself, once it is ready.
+        self.hello: Hello | None = None
         #: None while it runs; as subprocess has it, minus the signal's number for a signal.
         self.exit_code: int | None = None
         self.load = control_pb2.Load()
@@ -71,11 +77,12 @@ class HubProcess:
         self.reported = self.started
         self._heard = 0.0
         self._owner = owner
+        self._claim = claim
         self._asked: dict[int, AsyncResult[Answer | None]] = {}
         self._last_request = 0
         # A policy's thread may fork: its child would have both ends of the link, and the error pipe.
         with no_forks():
-            self._popen, self._pidfd, control = _spawn(hub, claim, command)
+            self._popen, self._pidfd, control = _spawn(serial, claim, command)
             self.pid = self._popen.pid
             self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)
             hold(self)
@@ -151,13 +158,23 @@ class HubProcess:
             self.stopping = True
             self._owner.hub_stopping(self)
         elif kind == "ready":
-            self.ready = not message.ready.error
-            self._owner.hub_ready(self, message.ready.error)
+            self._on_ready(message.ready)
         elif kind == "move_result":
             message.move_result.why = brief(message.move_result.why)
             self._answer(message.move_result)
         elif kind == "connections":
             self._answer(message.connections)
+
+    def _on_ready(self, ready: control_pb2.Ready) -> None:
+        self.hello = Hello.from_message(ready.hello)
+        error = ready.error
+        if not error:
+            try:
+                self.hello.agree_with_broker(Hello.own())
+            except ConfigError as complaint:
+                error = str(complaint)
+        self.ready = not error
+        self._owner.hub_ready(self, error)
 
     def _answer(self, answer: Answer) -> None:
         if (asked := self._asked.pop(answer.request, None)) is not None:
@@ -176,6 +193,7 @@ class HubProcess:
         self._exit_watcher.stop()
         self._exit_watcher.close()
         close_now(self._pidfd)
+        self._claim.forget_hub(self.serial)
         # Why it ended may still lie in the socket.
         self._link.drain()
         self._link.close()
@@ -189,7 +207,7 @@ class HubProcess:
 
     def __repr__(self) -> str:
         state = self.state if self.exit_code is None else self.describe_exit()
-        return f"<HubProcess {self.hub} generation {self.generation} pid {self.pid}: {state}>"
+        return f"<HubProcess {self.serial} of hub {self.hub}, pid {self.pid}: {state}>"
 
 
 def introduce(one: HubProcess, other: HubProcess) -> None:
@@ -208,21 +226,22 @@ def introduce(one: HubProcess, other: HubProcess) -> None:
 
 def _send_peer(to: HubProcess, peer: HubProcess, fd: int) -> Event:
     taken = Event()
-    message = control_pb2.ToHub(peer=control_pb2.Peer(hub=peer.hub, generation=peer.generation))
+    hello = None if peer.hello is None else peer.hello.to_message()
+    message = control_pb2.ToHub(peer=control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello))
     if not to.send(message, fd, then=taken.set):
         taken.set()
     return taken
 
 
 def _spawn(
-    hub: int, claim: Claim, command: Sequence[str]
+    serial: int, claim: Claim, command: Sequence[str]
 ) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
     """Start the process. Returns it, its pidfd, and our end of the link to it."""
     with ExitStack() as on_error, ExitStack() as always:
         ours, theirs = socket.socketpair()
         on_error.callback(ours.close)
         always.callback(theirs.close)
-        lock = claim.open_hub_file(hub)
+        lock = claim.open_hub_file(serial)
         always.callback(close_now, lock)
         popen = _popen(command, theirs.fileno(), lock)
         on_error.callback(popen.wait)

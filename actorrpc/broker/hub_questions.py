@@ -33,40 +33,41 @@ SEARCH, FIRST_PAUSE, LONGEST_PAUSE = 1.0, 0.001, 0.05
 HEAD_START = 1.0
 
 
-def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[int]]:
-    """Return the rows of ``actorrpc connections --json``, and the hubs that have not named them all."""
+def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[HubProcess]]:
+    """Return the rows of ``actorrpc connections --json``, and the processes that do not answer to the end."""
     listings = [_Listing(process) for process in processes]
     gevent.joinall([gevent.spawn(listing.run) for listing in listings])
     rows = {row["id"]: row for listing in listings for row in listing.rows}
-    return list(rows.values()), [listing.hub for listing in listings if not listing.complete]
+    return list(rows.values()), [listing.process for listing in listings if not listing.complete]
 
 
 class _Listing:
     """The connections of one hub, which names them a page at a time, so as not to hold up its clients."""
 
     def __init__(self, process: HubProcess) -> None:
-        self.hub = process.hub
+        self.process = process
         self.rows: list[dict[str, Any]] = []
         self.complete = False
-        self._process = process
 
     def run(self) -> None:
         """Ask until it has named all, or does not answer."""
         after = 0
         while not self.complete:
             wanted = control_pb2.ListConnections(after=after)
-            result = self._process.ask(control_pb2.ToHub(list_connections=wanted))
+            result = self.process.ask(control_pb2.ToHub(list_connections=wanted))
             answer = result.wait(timeout=LISTING)  # None if it takes longer
             if not isinstance(answer, control_pb2.Connections):
                 return
-            self.rows.extend(_row(self.hub, row) for row in answer.connections)
+            self.rows.extend(_row(self.process, row) for row in answer.connections)
             after, self.complete = answer.more, not answer.more
 
 
-def _row(hub: int, connection: control_pb2.Connection) -> dict[str, Any]:
+def _row(process: HubProcess, connection: control_pb2.Connection) -> dict[str, Any]:
     return {
         "id": connection.id,
-        "hub": hub,
+        "hub": process.hub,
+        "generation": process.generation,
+        "serial": process.serial,
         "peer": connection.peer,
         "services": list(connection.services),
         "calls": connection.calls,
@@ -93,17 +94,22 @@ class Verdict:
 
 
 def move(
-    processes: Iterable[HubProcess], connection: str, target: int, timeout: float, first: int | None = None
+    processes: Iterable[HubProcess],
+    connection: str,
+    target: HubProcess,
+    timeout: float,
+    first: int | None = None,
 ) -> Verdict:
-    """Have the hub that serves the connection move it, within ``timeout`` seconds.
+    """Have the hub that serves the connection move it to a process, within ``timeout`` seconds.
 
-    Hub ``first`` is asked first, and the others only if it does not know the connection.
+    The process with the serial ``first`` is asked first, and all the others only where it does not know the
+    connection.
     """
     asked = list(processes)
-    search = _Search(connection, target)
-    search.ask([process for process in asked if process.hub == first])
+    search = _Search(connection, target.serial)
+    search.ask([process for process in asked if process.serial == first])
     if not search.found_within(HEAD_START):
-        search.ask([process for process in asked if process.hub != first])
+        search.ask([process for process in asked if process.serial != first])
         search.go_on(asked, SEARCH)
         search.found_within(timeout)
     return judge(search.answers, connection, target)
@@ -118,18 +124,18 @@ class _Search:
 
     def __init__(self, connection: str, target: int) -> None:
         self._connection, self._target = connection, target
-        #: By hub: the answer to the last question, once it is there.
-        self._results: dict[int, AsyncResult[Answer | None]] = {}
+        #: The answer to the last question, once it is there.
+        self._results: dict[HubProcess, AsyncResult[Answer | None]] = {}
 
     @property
-    def answers(self) -> dict[int, MoveResult | None]:
-        """What each hub has answered last, None for silence."""
-        values = {hub: result.value for hub, result in self._results.items()}
-        return {hub: value if isinstance(value, MoveResult) else None for hub, value in values.items()}
+    def answers(self) -> dict[HubProcess, MoveResult | None]:
+        """What each process has answered last, None for silence."""
+        values = {process: result.value for process, result in self._results.items()}
+        return {each: value if isinstance(value, MoveResult) else None for each, value in values.items()}
 
     def ask(self, processes: Iterable[HubProcess]) -> None:
         question = move_question(self._connection, self._target)
-        self._results.update({process.hub: process.ask(question) for process in processes})
+        self._results.update({process: process.ask(question) for process in processes})
 
     def found_within(self, seconds: float) -> bool:
         """Wait until a hub says that it has the connection, or all have answered."""
@@ -143,14 +149,14 @@ class _Search:
         while not self.found_within(pause) and time.monotonic() < deadline:
             if all(result.ready() for result in self._results.values()):
                 gevent.sleep(pause)
-            self.ask([process for process in processes if self._results[process.hub].ready()])
+            self.ask([process for process in processes if self._results[process].ready()])
             pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def move_question(
     connection: str, target: int, by: control_pb2.Move.Asker = control_pb2.Move.PERSON
 ) -> control_pb2.ToHub:
-    """Ask a hub to move a connection, now or not at all."""
+    """To a hub: move this connection to the process with that serial, now or not at all."""
     until = time.monotonic() + BEGIN_WITHIN
     move = control_pb2.Move(connection=connection, target=target, until=until, by=by)
     return control_pb2.ToHub(move=move)
@@ -161,13 +167,13 @@ def _knows(answer: Answer | None) -> bool:
     return isinstance(answer, MoveResult) and answer.outcome != MoveResult.UNKNOWN_CONNECTION
 
 
-def judge(answers: Mapping[int, MoveResult | None], connection: str, target: int) -> Verdict:
-    """What the hubs' answers mean together; None stands for a hub that has not answered."""
+def judge(answers: Mapping[HubProcess, MoveResult | None], connection: str, target: HubProcess) -> Verdict:
+    """What the hubs' answers, None for silence, mean together."""
     # The target last: it may have been asked when the connection had just come.
-    for hub in sorted(answers, key=lambda hub: hub == target):
-        if (answer := answers[hub]) is not None and _knows(answer):
-            return _verdict(hub, answer, connection, target)
-    silent = ", ".join(str(hub) for hub, answer in answers.items() if answer is None)
+    for process in sorted(answers, key=lambda process: process is target):
+        if (answer := answers[process]) is not None and _knows(answer):
+            return _verdict(process, answer, connection, target)
+    silent = ", ".join(str(process.hub) for process, answer in answers.items() if answer is None)
     if silent:
         return Verdict(
             False, f"{connection} is not on any hub that answers, and hub {silent} does not answer"
@@ -175,11 +181,12 @@ def judge(answers: Mapping[int, MoveResult | None], connection: str, target: int
     return Verdict(False, f"no such connection: {connection}", unknown=True)
 
 
-def _verdict(hub: int, answer: MoveResult, connection: str, target: int) -> Verdict:
-    """What the answer of the hub that has the connection means."""
+def _verdict(process: HubProcess, answer: MoveResult, connection: str, target: HubProcess) -> Verdict:
+    """What the answer of the process that has the connection means."""
+    if answer.outcome == MoveResult.UNKNOWN_HUB:
+        return Verdict(False, f"{connection} stays on hub {process.hub}: it has no link to hub {target.hub}")
     if answer.outcome != MoveResult.MOVED:
-        why = answer.why or f"hub {hub} has no link to hub {target}"
-        return Verdict(False, f"{connection} stays on hub {hub}: {why}")
-    if hub == target:
-        return Verdict(True, f"{connection} is already on hub {target}")
-    return Verdict(True, f"moved {connection} to hub {target}")
+        return Verdict(False, f"{connection} stays on hub {process.hub}: {answer.why}")
+    if process is target:
+        return Verdict(True, f"{connection} is already on hub {target.hub}")
+    return Verdict(True, f"moved {connection} to hub {target.hub}")

@@ -27,8 +27,9 @@ class HubSlot:
 
     def __init__(self, id: int) -> None:
         self.id = id
-        self.generation = 0
         self.process: HubProcess | None = None
+        #: How many processes it has had after the first.
+        self.restarts = -1
         self._quick_deaths = 0
 
     def next_start(self) -> float:
@@ -50,7 +51,9 @@ class HubSlot:
         return {
             "id": self.id,
             "pid": self.process.pid if self.process else None,
-            "generation": self.generation,
+            "generation": 1,
+            "serial": self.process.serial if self.process else None,
+            "restarts": self.restarts,
             "state": self.state,
             "connections": load.connections,
             "cpu": round(load.cpu, 4),
@@ -67,4 +70,4 @@ class HubSlot:
         }
 
     def __repr__(self) -> str:
-        return f"<HubSlot {self.id} generation {self.generation}: {self.process!r}>"
+        return f"<HubSlot {self.id}: {self.process!r}>"

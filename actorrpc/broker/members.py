@@ -26,8 +26,8 @@ class Members:
     def __init__(self, queues: AcceptQueues) -> None:
         self._queues = queues
         self._processes: list[HubProcess] = []
-        #: Slots of topics; -1: no hub yet.
-        self._homes = [-1] * SLOTS
+        #: By slot of topics, the serial of its home; 0: none yet.
+        self._homes = [0] * SLOTS
         self._version = 0
         self._terms = [0] * SLOTS
 
@@ -73,7 +73,7 @@ class Members:
 
     def _assign_homes(self) -> None:
         before = self._homes
-        self._homes = assign(before, [process.hub for process in self._processes])
+        self._homes = assign(before, [process.serial for process in self._processes])
         self._version += 1
         self._terms = terms(self._terms, before, self._homes, self._version)
         homes = control_pb2.Homes(version=self._version, homes=self._homes, terms=self._terms)

@@ -34,7 +34,7 @@ class Places:
         self._moved.pop(connection, None)
 
     def guess(self, connection: str) -> int | None:
-        """The hub that most likely has it; None if it is not the id of a connection."""
+        """The serial of the process that most likely has it; None if it is not the id of a connection."""
         return self._moved.get(connection, _accepted_by(connection))
 
     def __repr__(self) -> str:
@@ -42,6 +42,6 @@ class Places:
 
 
 def _accepted_by(connection: str) -> int | None:
-    """The hub that accepted it, by its id; None if that is not the id of a connection."""
-    hub = connection.partition("-")[0]
-    return int(hub) if len(hub) < 10 and hub.isascii() and hub.isdigit() else None
+    """The serial of the process that accepted it."""
+    serial = connection.partition("-")[2].partition("-")[0]
+    return int(serial) if len(serial) < 10 and serial.isascii() and serial.isdigit() else None

@@ -108,9 +108,9 @@ class Rebalancer:
             "plan_ms": round(self._plan_ms, 3),
         }
 
-    def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
-        """A handoff has ended, whoever asked for it."""
-        move = Move(moved.connection, process.hub, moved.target, BY_OTHERS)
+    def hub_moved(self, source: int, target: int, moved: control_pb2.Moved) -> None:
+        """A handoff from a hub to another has ended, whoever asked for it."""
+        move = Move(moved.connection, source, target, BY_OTHERS)
         self.journal.ended(move, moved.aborted, moved.pause_ms)
         ours = self._under_way.get(moved.connection)
         foreign = ours is None or (ours.source, ours.target) != (move.source, move.target)
@@ -119,7 +119,7 @@ class Rebalancer:
             began = now - moved.pause_ms / 1000
             self._news.append(Past(move, began, now, moved.aborted, moved.of_connection))
         if self._recorder is not None:
-            self._recorder.moved(moved.connection, process.hub, moved.target, moved.aborted)
+            self._recorder.moved(moved.connection, source, target, moved.aborted)
 
     def _run(self) -> None:
         while True:
@@ -194,21 +194,22 @@ class Rebalancer:
 
     def _begin(self, move: Move, now: float) -> bool:
         """Ask for a move; False if it must wait."""
-        process = next((each for each in self._serving() if each.hub == move.source), None)
-        if process is None or len(self._under_way) >= MOVES_AT_ONCE:
+        processes = {process.hub: process for process in self._serving()}
+        source, target = processes.get(move.source), processes.get(move.target)
+        if source is None or target is None or len(self._under_way) >= MOVES_AT_ONCE:
             return False
         self._under_way[move.connection] = move
         self._history.begun(move, now)
         self.journal.begun(move, self.name)
-        gevent.spawn(self._move, process, move)
+        gevent.spawn(self._move, source, target.serial, move)
         return True
 
-    def _move(self, process: HubProcess, move: Move) -> None:
+    def _move(self, source: HubProcess, target: int, move: Move) -> None:
         began = time.monotonic()
         answer: Answer | None = None
         try:
-            question = move_question(move.connection, move.target, control_pb2.Move.POLICY)
-            answer = process.ask(question).wait(self._patience)
+            question = move_question(move.connection, target, control_pb2.Move.POLICY)
+            answer = source.ask(question).wait(self._patience)
             aborted = _why_aborted(move, answer)
         except Exception as error:
             log.exception("%r could not be asked for", move)

@@ -2,7 +2,8 @@
 
     broker.lock    locked by the live broker; says its pid and its drain timeout
     broker.sock    where the broker answers the command line
-    hub-N.pid      locked by the live hub N, which may outlive its broker; says its pid
+    serial         the last number that a process of a hub was given: none is given twice
+    hub-N.pid      locked by the live hub process of serial N, which may outlive its broker; says its pid
 
 The locks are flocks. The kernel drops them when the process ends, however it ends, so that a pid which now
 belongs to somebody else is never mistaken for ours. Imports no gevent.
@@ -24,12 +25,15 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, serves
 from actorrpc.loop.descriptors import close_now
 
-__all__ = ["Claim", "Holder", "RuntimeDir", "default_path"]
+__all__ = ["FIRST_SERIAL", "Claim", "Holder", "RuntimeDir", "default_path"]
 
 #: Longer paths of unix sockets do not fit the kernel's sockaddr_un.
 MAX_SOCKET_PATH = 107
 
-LOCK, SOCKET = "broker.lock", "broker.sock"
+LOCK, SOCKET, SERIAL = "broker.lock", "broker.sock", "serial"
+
+#: Hubs are numbered from 0, their processes from here on: so that a number names the one or the other.
+FIRST_SERIAL = 1001
 
 _NAME_ANOTHER = "name another with --runtime-dir"
 
@@ -71,8 +75,8 @@ class RuntimeDir:
             )
         return path
 
-    def hub_path(self, hub: int) -> str:
-        return os.path.join(self.path, f"hub-{hub}.pid")
+    def hub_path(self, serial: int) -> str:
+        return os.path.join(self.path, f"hub-{serial}.pid")
 
     def holder(self) -> Holder | None:
         """The live broker of this directory."""
@@ -87,12 +91,13 @@ class RuntimeDir:
             return None
 
     def living_hubs(self) -> dict[int, int]:
-        """The pids of the hubs that live, with a broker or without; 0 for one that is just starting."""
+        """The pids of the hubs that live, with a broker or without, by serial; 0 for one that is just
+        starting."""
         found = {}
         for name in _names(self.path):
             match = re.fullmatch(r"hub-(\d+)\.pid", name)
             if match and _is_locked(path := os.path.join(self.path, name)):
-                pid = _read_pid(path)
+                pid = _read_number(path)
                 # A process that the app has forked may hold the lock of a hub that is dead.
                 if pid == 0 or os.path.exists(f"/proc/{pid}"):
                     found[int(match[1])] = pid
@@ -170,6 +175,8 @@ class Claim:
         self.directory = directory
         self._lock = lock
         self._made = made
+        #: The last serial that was given.
+        self._serial = 0
         hold(self)
 
     def announce(self, drain_timeout: float) -> None:
@@ -194,18 +201,34 @@ class Claim:
         serves(sock)
         return sock
 
-    def open_hub_file(self, hub: int) -> int:
-        """Return a new file's descriptor, locked for whoever has it: give it to the hub and close it.
+    def next_serial(self) -> int:
+        """A number for a hub's process that no other has had. It is written down before it is used, so that
+        it is not given again after this broker's death.
 
-        A new file for each process, since a child of the hub's last process may hold the old one. Raises
-        OSError or ConfigError if that cannot be done.
+        Raises OSError or ConfigError if it cannot be.
         """
         self.directory.make()  # something may have tidied up /tmp
-        path = self.directory.hub_path(hub)
-        _remove(path)
+        path = os.path.join(self.directory.path, SERIAL)
+        serial = max(self._serial, _read_number(path), FIRST_SERIAL - 1) + 1
+        _replace(path, f"{serial}\n".encode())
+        self._serial = serial
+        return serial
+
+    def open_hub_file(self, serial: int) -> int:
+        """Return a new file's descriptor, locked for whoever has it: give it to the hub and close it.
+
+        Raises OSError or ConfigError if that cannot be done.
+        """
+        self.directory.make()
+        path = self.directory.hub_path(serial)
+        _remove(path)  # of a server that had no such numbers
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX)
         return fd
+
+    def forget_hub(self, serial: int) -> None:
+        """Its process has ended."""
+        _remove(self.directory.hub_path(serial))
 
     def release(self) -> None:
         """Remove our files, the directory too if we made it, and let go of it.
@@ -224,7 +247,7 @@ class Claim:
     def _remove_files(self) -> None:
         path = self.directory.path
         for name in _names(path):
-            if name == SOCKET or re.fullmatch(r"hub-\d+\.pid", name):
+            if name in (SOCKET, SERIAL) or re.fullmatch(r"hub-\d+\.pid", name):
                 _remove(os.path.join(path, name))
         _remove(os.path.join(path, LOCK))
         if self._made:
@@ -284,12 +307,23 @@ def _is_file(fd: int, path: str) -> bool:
         return False
 
 
-def _read_pid(path: str) -> int:
+def _read_number(path: str) -> int:
+    """0 if there is none."""
     try:
         with open(path) as file:
             return int(file.read())
     except (OSError, ValueError):
         return 0
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Write a file anew, so that it is never half of one."""
+    fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, content)
+    finally:
+        close_now(fd)
+    os.replace(f"{path}.new", path)
 
 
 def _names(path: str) -> list[str]:

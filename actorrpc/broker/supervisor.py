@@ -22,6 +22,7 @@ from actorrpc.broker.runtime_dir import Claim
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
+from actorrpc.ipc.hello import Hello
 from actorrpc.log import about, tell_what_is_due
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
@@ -51,7 +52,7 @@ class Supervisor:
         config: Config,
         claim: Claim,
         queues: AcceptQueues,
-        on_moved: Callable[[HubProcess, control_pb2.Moved], None],
+        on_moved: Callable[[int, int, control_pb2.Moved], None],
         move_every: int = 0,
     ) -> None:
         self.config = config
@@ -61,6 +62,8 @@ class Supervisor:
         self._claim = claim
         self._queues = queues
         self._hubs = [HubSlot(id) for id in range(queues.hubs)]
+        #: By serial, which hub's process it was: what was said of one may come after its death.
+        self._hub_of: dict[int, int] = {}
         self._announced = False
         self._stopping = False
         self._events: Queue[Callable[[], None]] = Queue()
@@ -77,6 +80,11 @@ class Supervisor:
     def states(self) -> dict[int, str]:
         """What each hub is doing."""
         return {hub.id: hub.state for hub in self._hubs}
+
+    def process(self, number: int) -> HubProcess | None:
+        """The process that a person means by a hub's number, or by a serial."""
+        named = (process for process in self.processes if number in (process.serial, process.hub))
+        return max(named, key=lambda process: process.serial, default=None)
 
     def status(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``."""
@@ -141,7 +149,8 @@ class Supervisor:
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)
         self.places.record(moved)
-        self._on_moved(process, moved)
+        if (target := self._hub_of.get(moved.target)) is not None:
+            self._on_moved(process.hub, target, moved)
 
     def _until(self, reached: Callable[[], bool], seconds: float | None = None) -> bool:
         """Handle events until ``reached()``. Returns False if that takes longer than ``seconds``."""
@@ -191,25 +200,27 @@ class Supervisor:
         """Start the hub's next process. Raises ConfigError at first; later it is tried again."""
         if self._stopping:
             return
-        hub.generation += 1
+        hub.restarts += 1
         try:
-            hub.process = HubProcess(hub.id, hub.generation, self._claim, HUB_COMMAND, self)
+            hub.process = HubProcess(hub.id, self._claim.next_serial(), self._claim, HUB_COMMAND, self)
         except (OSError, ConfigError) as error:
             if not self._announced:
                 raise ConfigError(f"cannot start hub {hub.id}: {error}") from error
             log.error("cannot start hub %d: %s", hub.id, error, extra=about(hub.id))
             self._start_later(hub)
             return
+        self._hub_of[hub.process.serial] = hub.id
         acceptor, queue = self._queues.start(hub.id)
         patience = self.config.start_timeout
         start = control_pb2.Start(
             hub=hub.id,
-            generation=hub.generation,
+            serial=hub.process.serial,
             app=self._app,
             config=self.config.to_message(),
             acceptor=acceptor,
             until=time.monotonic() + patience if patience else 0.0,
             move_every=self._move_every,
+            hello=Hello.own().to_message(),
         )
         process = hub.process
         try:

@@ -25,6 +25,7 @@ from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out
 from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
@@ -52,12 +53,13 @@ class Node:
         config: Config,
         *,
         hub: int = 0,
-        generation: int = 1,
+        serial: int | None = None,
         on_moved: Callable[[control_pb2.Moved], None] | None = None,
         move_every: int = 0,
     ) -> None:
         self.hub = hub
-        self.generation = generation
+        #: What tells this process from all others of the server, also later ones: other hubs know it by this.
+        self.serial = hub if serial is None else serial
         #: For tests: after so many turns a connection is sent on to the next hub. 0: never.
         self.move_every = move_every
         self.connections: dict[str, Connection] = {}
@@ -74,16 +76,16 @@ class Node:
             lost=self._lost,
         )
         #: Connections know it as an ``engine.Topics``; links and homes concern this engine alone.
-        self.topics = EmbeddedTopics(hub, generation, self.links.send, self.links.has_room)
+        self.topics = EmbeddedTopics(self.serial, self.serial, self.links.send, self.links.has_room)
         self.resources = Resources(app, config, self.topics)
         if move_every:
             self.resources.on_turn = self._count_turn
-        self.mover = Mover(self, self.resources, self.links.by_hub, on_moved)
+        self.mover = Mover(self, self.resources, self.links.by_serial, on_moved)
         self._reporter = Reporter(
             self.resources.meter, self.connections, self.topics, self.mover.cost, config.max_move_time
         )
         self.reception = Reception(
-            hub, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
+            self.serial, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
         )
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
@@ -101,7 +103,7 @@ class Node:
     def _accept(self, sock: socket.socket, peer: str) -> None:
         self._accepted += 1
         try:
-            id = f"{self.hub}-{self.generation}-{self._accepted}"
+            id = f"{self.hub}-{self.serial}-{self._accepted}"
             connection = Connection(self, self.resources, sock, id, peer)
         except BaseException:
             sock.close()  # better a client that sees a close than one that nobody serves
@@ -186,10 +188,11 @@ class Node:
 
     # ---- other hubs
 
-    def add_peer(self, hub: int, sock: socket.socket) -> None:
-        """Take a link to another hub, which replaces an earlier one to a process that has died."""
-        self.reception.add(hub, self.links.add(hub, sock))
-        self.topics.linked(hub)
+    def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int = SNAPSHOTS.newest) -> None:
+        """Take a link to a process of another hub, which replaces an earlier one to it. ``snapshots`` is the
+        format of those that are sent there."""
+        self.reception.add(serial, self.links.add(serial, sock, hub, snapshots))
+        self.topics.linked(serial)
 
     def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
         """Learn which hubs are the homes of which topics.
@@ -197,18 +200,18 @@ class Node:
         A hub that is no longer a home has died. What it said before that comes first: it may be what its
         topics' subscribers, or those who published, would otherwise be without.
         """
-        for hub in {*self.topics.homes.hubs} - {*homes, self.hub}:
+        for hub in {*self.topics.homes.hubs} - {*homes, self.serial}:
             self.links.drain(hub)
-        self.topics.set_homes(list(homes), version, list(terms), list(self.links.by_hub))
+        self.topics.set_homes(list(homes), version, list(terms), list(self.links.by_serial))
 
-    def _lost(self, hub: int, link: HubLink, gone: bool) -> None:
-        why = f"the link to hub {hub} has ended"
+    def _lost(self, serial: int, link: HubLink, gone: bool) -> None:
+        why = f"the link to hub {link.hub} has ended"
         duties: list[Callable[[], object]] = [
             partial(self.mover.handoffs.link_lost, link, why),
-            partial(self.reception.passing.lost, hub, link),
+            partial(self.reception.passing.lost, serial, link),
         ]
         if gone:
-            duties.append(partial(self.topics.hub_died, hub))
+            duties.append(partial(self.topics.hub_died, serial))
         do_all(log, why, *duties, self.settled)
 
     def _on_topic(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
@@ -314,4 +317,4 @@ class Node:
         self.links.close()
 
     def __repr__(self) -> str:
-        return f"<Node hub {self.hub}.{self.generation}, {len(self.connections)} connections, {self.mover!r}>"
+        return f"<Node {self.serial} of hub {self.hub}, {len(self.connections)} connections, {self.mover!r}>"

@@ -27,6 +27,7 @@ from actorrpc.hub.runtime.guard import outlive_errors
 from actorrpc.hub.runtime.hanging import shown_if_it_hangs
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.hello import Hello
 from actorrpc.ipc.link import Link
 from actorrpc.log import log_to_stderr, outlive_configuration
 from actorrpc.loop.duties import brief
@@ -72,7 +73,7 @@ class Worker:
         self._watchers: list[Any] = []
         self._handlers: dict[str, Callable[..., None]] = {
             "start": self._on_start,
-            "peer": lambda peer, sock: self._node.add_peer(peer.hub, sock),
+            "peer": self._on_peer,
             "homes": self._on_homes,
             "move": self._on_move,
             "list_connections": self._on_list_connections,
@@ -93,6 +94,7 @@ class Worker:
         outlive_errors()
         config = Config.from_message(start.config)
         try:
+            Hello.own().agree_with_broker(Hello.from_message(start.hello))
             patience = start.until - time.monotonic() if start.until else 0.0
             with users_code(), shown_if_it_hangs(start.app, patience):
                 app = load(start.app)
@@ -104,7 +106,7 @@ class Worker:
             app,
             config,
             hub=start.hub,
-            generation=start.generation,
+            serial=start.serial,
             on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
             move_every=start.move_every,
         )
@@ -118,7 +120,8 @@ class Worker:
         with suppress(OSError):
             self._link.reserve()  # for a queue: who has no descriptor left to accept with must still get it
         self._watch(config.drain_timeout)
-        if not self._link.send(control_pb2.ToBroker(ready=control_pb2.Ready())):
+        ready = control_pb2.Ready(hello=Hello.own().to_message())
+        if not self._link.send(control_pb2.ToBroker(ready=ready)):
             self._listen_alone()
         self._stopped.wait()
         leave(CLOSING)
@@ -129,7 +132,7 @@ class Worker:
 
     def _refuse(self, error: str) -> int:
         told = Event()
-        ready = control_pb2.Ready(error=brief(error, LONGEST_ERROR))
+        ready = control_pb2.Ready(error=brief(error, LONGEST_ERROR), hello=Hello.own().to_message())
         if self._link.send(control_pb2.ToBroker(ready=ready), then=told.set):
             told.wait(1)
         return 1
@@ -189,6 +192,15 @@ class Worker:
     def _on_start(self, start: control_pb2.Start, listener: socket.socket) -> None:
         serves(listener)
         self._start.set((start, listener))
+
+    def _on_peer(self, peer: control_pb2.Peer, sock: socket.socket) -> None:
+        try:
+            snapshots = Hello.own().agree_on_snapshots(Hello.from_message(peer.hello))
+        except ConfigError as error:
+            log.error("no link to hub %d: %s", peer.hub, error)
+            sock.close()
+        else:
+            self._node.add_peer(peer.serial, sock, peer.hub, snapshots)
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
         terms = [homes.terms] if homes.terms else []  # an older broker names none

@@ -7,6 +7,26 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Hello(_message.Message):
+    __slots__ = ("version", "control", "links", "snapshots")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    control: Formats
+    links: Formats
+    snapshots: Formats
+    def __init__(self, version: _Optional[str] = ..., control: _Optional[_Union[Formats, _Mapping]] = ..., links: _Optional[_Union[Formats, _Mapping]] = ..., snapshots: _Optional[_Union[Formats, _Mapping]] = ...) -> None: ...
+
+class Formats(_message.Message):
+    __slots__ = ("oldest", "newest")
+    OLDEST_FIELD_NUMBER: _ClassVar[int]
+    NEWEST_FIELD_NUMBER: _ClassVar[int]
+    oldest: int
+    newest: int
+    def __init__(self, oldest: _Optional[int] = ..., newest: _Optional[int] = ...) -> None: ...
+
 class ToHub(_message.Message):
     __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "listen", "unlisten")
     START_FIELD_NUMBER: _ClassVar[int]
@@ -28,30 +48,34 @@ class ToHub(_message.Message):
     def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("hub", "generation", "app", "config", "acceptor", "until", "move_every")
+    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello")
     HUB_FIELD_NUMBER: _ClassVar[int]
-    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     ACCEPTOR_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     MOVE_EVERY_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
     hub: int
-    generation: int
+    serial: int
     app: str
     config: _struct_pb2.Struct
     acceptor: bool
     until: float
     move_every: int
-    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ...) -> None: ...
+    hello: Hello
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Peer(_message.Message):
-    __slots__ = ("hub", "generation")
+    __slots__ = ("hub", "serial", "hello")
     HUB_FIELD_NUMBER: _ClassVar[int]
-    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
     hub: int
-    generation: int
-    def __init__(self, hub: _Optional[int] = ..., generation: _Optional[int] = ...) -> None: ...
+    serial: int
+    hello: Hello
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Homes(_message.Message):
     __slots__ = ("version", "homes", "terms")
@@ -128,10 +152,12 @@ class ToBroker(_message.Message):
     def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("error",)
+    __slots__ = ("error", "hello")
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
     error: str
-    def __init__(self, error: _Optional[str] = ...) -> None: ...
+    hello: Hello
+    def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Stopping(_message.Message):
     __slots__ = ()

@@ -35,8 +35,8 @@ class Hubs:
         for left in range(count):
             for right in range(left):
                 ends = socket.socketpair()
-                self.nodes[left].add_peer(right, ends[0])
-                self.nodes[right].add_peer(left, ends[1])
+                self.nodes[left].add_peer(right, ends[0], right)
+                self.nodes[right].add_peer(left, ends[1], left)
         for node in self.nodes:
             node.set_homes(range(count), 1)
 

@@ -24,6 +24,7 @@ from tests.support.waiting import PATIENCE
 PROLOGUE = """
 import argparse, os, signal, socket, sys, time
 from actorrpc.ipc.framing import FrameReader, encode
+from actorrpc.ipc.hello import Hello as OurHello
 from actorrpc.pb.control_pb2 import *
 parser = argparse.ArgumentParser()
 parser.add_argument("--control-fd", type=int)
@@ -38,6 +39,8 @@ def receive():
         reader.receive(data, fds)
     return ToHub.FromString(frame[0]), frame[1]
 def send(**kind):
+    if (ready := kind.get("ready")) and not ready.HasField("hello"):
+        ready.hello.CopyFrom(OurHello.own().to_message())
     control.sendall(encode(ToBroker(**kind)))
 """
 
@@ -91,7 +94,7 @@ def start(claim: Claim, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start_]:
     def start(program: str, hub: int = 0) -> Started:
         owner = Owner()
         command = (sys.executable, "-c", PROLOGUE + textwrap.dedent(program))
-        started.append(found := Started(HubProcess(hub, 1, claim, command, owner), owner))
+        started.append(found := Started(HubProcess(hub, claim.next_serial(), claim, command, owner), owner))
         return found
 
     gevent.sleep(0)  # the loop makes its own descriptors
@@ -110,8 +113,8 @@ def test_the_life_of_a_process(start: Start_, claim: Claim) -> None:
         sys.exit(3)
     """)
     assert hub.process.state == "starting"
-    assert claim.directory.living_hubs() == {0: hub.process.pid}
-    assert int(Path(claim.directory.hub_path(0)).read_text()) == hub.process.pid
+    assert claim.directory.living_hubs() == {hub.process.serial: hub.process.pid}
+    assert int(Path(claim.directory.hub_path(hub.process.serial)).read_text()) == hub.process.pid
     with open("/dev/null") as null:
         hub.process.send(ToHub(start=Start(app="a:b")), null.fileno())
         assert hub.owner.ready.get(timeout=PATIENCE) == f"a:b {os.fstat(null.fileno()).st_ino}"
@@ -197,13 +200,13 @@ def test_introduced_hubs_can_talk(start: Start_) -> None:
         message, (fd,) = receive()
         peer = socket.socket(fileno=fd)
         peer.sendall(b"from %d" % (1 - message.peer.hub))
-        send(ready=Ready(error=f"{message.peer.hub}.{message.peer.generation}: {peer.recv(99).decode()}"))
+        send(ready=Ready(error=f"{message.peer.hub}.{message.peer.serial}: {peer.recv(99).decode()}"))
         assert peer.recv(99) == b""
     """
     one, other = start(program, 0), start(program, 1)
     introduce(one.process, other.process)
-    assert one.owner.ready.get(timeout=PATIENCE) == "1.1: from 1"
-    assert other.owner.ready.get(timeout=PATIENCE) == "0.1: from 0"
+    assert one.owner.ready.get(timeout=PATIENCE) == f"1.{other.process.serial}: from 1"
+    assert other.owner.ready.get(timeout=PATIENCE) == f"0.{one.process.serial}: from 0"
     one.process.kill()
     assert other.wait() == "exited with status 0", "the broker keeps no dup"
 

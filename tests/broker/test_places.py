@@ -11,15 +11,15 @@ from actorrpc.pb.control_pb2 import Moved
 
 def test_a_connection_is_where_it_was_accepted_until_it_moves() -> None:
     known = Places()
-    assert known.guess("3-2-17") == 3
-    known.record(Moved(connection="3-2-17", target=0))
-    known.record(Moved(connection="3-2-17", target=1, aborted="refused"))
-    assert known.guess("3-2-17") == 0
-    known.forget("3-2-17")
-    assert known.guess("3-2-17") == 3
+    assert known.guess("3-1002-17") == 1002
+    known.record(Moved(connection="3-1002-17", target=0))
+    known.record(Moved(connection="3-1002-17", target=1, aborted="refused"))
+    assert known.guess("3-1002-17") == 0
+    known.forget("3-1002-17")
+    assert known.guess("3-1002-17") == 1002
 
 
-@pytest.mark.parametrize("id", ["", "x-1-1", "\u00b2-1-1", "nobody's"])
+@pytest.mark.parametrize("id", ["", "1-x-1", "1-\u00b2-1", "nobody's"])
 def test_what_is_no_id_is_nowhere(id: str) -> None:
     assert Places().guess(id) is None
 
@@ -28,10 +28,10 @@ def test_only_so_many_are_remembered_and_none_that_came_home(monkeypatch: pytest
     monkeypatch.setattr(places, "KEPT", 2)
     known = Places()
     for number in range(4):
-        known.record(Moved(connection=f"0-1-{number}", target=1))
-    known.record(Moved(connection="0-1-2", target=1))  # heard of last
-    known.record(Moved(connection="0-1-9", target=1))
-    assert [known.guess(f"0-1-{number}") for number in (0, 1, 2, 3, 9)] == [0, 0, 1, 0, 1]
+        known.record(Moved(connection=f"0-1000-{number}", target=1))
+    known.record(Moved(connection="0-1000-2", target=1))  # heard of last
+    known.record(Moved(connection="0-1000-9", target=1))
+    assert [known.guess(f"0-1000-{number}") for number in (0, 1, 2, 3, 9)] == [1000, 1000, 1, 1000, 1]
     for number in (2, 9):
-        known.record(Moved(connection=f"0-1-{number}", target=0))
+        known.record(Moved(connection=f"0-1000-{number}", target=1000))
     assert repr(known) == "<Places of 0 connections that have moved>"

@@ -32,6 +32,7 @@ class FakeHub:
 
     def __init__(self, hub: int) -> None:
         self.hub = hub
+        self.serial = 1000 + hub
         self.state = "serving"
         self.reported = time.monotonic()
         self.load = Load(
@@ -103,10 +104,10 @@ def test_a_move_is_asked_of_its_source(started: Any, hubs: list[Any]) -> None:
     assert rebalancer.now() == "1 move begun\n0-1-1 from hub 0 to 1: hub 0 is at 90 %"
     gevent.sleep(0)
     ((connection, target, answer),) = hubs[0].asked
-    assert (connection, target, hubs[1].asked) == ("0-1-1", 1, [])
+    assert (connection, target, hubs[1].asked) == ("0-1-1", 1001, [])
     assert hubs[0].by == control_pb2.Move.POLICY  # which its source may refuse for what it costs
     assert rebalancer.status()["under_way"] == 1
-    rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=1, pause_ms=1.5))
+    rebalancer.hub_moved(0, 1, Moved(connection="0-1-1", target=1001, pause_ms=1.5))
     answer.set(MoveResult(outcome=MoveResult.MOVED))
     gevent.sleep(0)
     rebalancer.now()
@@ -144,8 +145,8 @@ def test_a_move_that_fails_is_history(started: Any, hubs: list[Any], answer: Any
 def test_what_others_move_is_history_too(started: Any, hubs: list[Any]) -> None:
     histories = []
     rebalancer = started(lambda view: histories.append(list(view.history.past)) or ())
-    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-9", target=0, pause_ms=1))
-    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-8", target=0, aborted="it is being closed"))
+    rebalancer.hub_moved(1, 0, Moved(connection="1-1-9", target=1000, pause_ms=1))
+    rebalancer.hub_moved(1, 0, Moved(connection="1-1-8", target=1000, aborted="it is being closed"))
     rebalancer.now()
     assert [(past.move.connection, past.move.source, past.aborted) for past in histories[0]] == [
         ("1-1-9", 1, ""), ("1-1-8", 1, "it is being closed"),
@@ -207,10 +208,10 @@ def test_a_policy_that_spoils_its_history_gets_a_new_one(
 
     rebalancer = started(plan)
     rebalancer.now()
-    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-9", target=0, pause_ms=1))
+    rebalancer.hub_moved(1, 0, Moved(connection="1-1-9", target=1000, pause_ms=1))
     assert rebalancer.now() == "0 moves begun"
     assert "has changed its history" in caplog.text
-    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-9", target=0, pause_ms=1))
+    rebalancer.hub_moved(1, 0, Moved(connection="1-1-9", target=1000, pause_ms=1))
     assert rebalancer.now() == "0 moves begun"
     assert rebalancer.status()["under_way"] == 0
 
@@ -234,7 +235,7 @@ def test_another_move_of_the_same_connection_is_not_the_policys(started: Any, hu
 
     rebalancer = started(plan)
     rebalancer.now()
-    rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=2, pause_ms=1))  # a user was faster
+    rebalancer.hub_moved(0, 2, Moved(connection="0-1-1", target=1002, pause_ms=1))  # a user was faster
     gevent.sleep(0)
     hubs[0].asked[0][2].set(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why="no connection 0-1-1"))
     gevent.sleep(0)
@@ -324,7 +325,7 @@ def test_a_recording(hubs: list[Any], tmp_path: Path) -> None:
         recorder.reported([])  # within the same second
         rebalancer = Rebalancer("scripted", Scripted(lambda view: ()), Config())
         rebalancer.start(lambda: hubs, recorder)
-        rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=1, aborted="it hangs"))
+        rebalancer.hub_moved(0, 1, Moved(connection="0-1-1", target=1001, aborted="it hangs"))
         rebalancer.__exit__(None, None, None)
     recorder.reported([])  # after the end: nothing
     first, second = map(json.loads, path.read_text().splitlines())

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -18,6 +19,8 @@ from gevent.queue import Queue
 from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.hub.worker import MAX_UNREAD_REPORTS, Worker
+from actorrpc.ipc import hello as hello_module
+from actorrpc.ipc.hello import CONTROL, SNAPSHOTS, Formats, Hello, own_version
 from actorrpc.ipc.link import Link
 from actorrpc.pb.control_pb2 import (
     Connection,
@@ -49,6 +52,14 @@ class FakeOccupancy:
 
     def broker_lost(self) -> None:
         self._heard.append("left alone")
+
+
+#: What the broker, and a hub, say of themselves.
+HELLO = Hello.own().to_message()
+
+
+#: What a broker, or another hub, says of itself.
+HELLO = Hello.own().to_message()
 
 
 class FakeReception:
@@ -85,19 +96,19 @@ class FakeNode:
         config: Config,
         *,
         hub: int,
-        generation: int,
+        serial: int,
         on_moved: Callable[[Moved], None],
         move_every: int,
     ) -> None:
-        self.made_with = (app, config, hub, generation, move_every)
+        self.made_with = (app, config, hub, serial, move_every)
         self.on_moved = on_moved
         self.heard: list[Any] = []
         self.stopped: Callable[[], None] | None = None
         self.reception = FakeReception(self.heard)
         self.mover = FakeMover()
 
-    def add_peer(self, hub: int, sock: socket.socket) -> None:
-        self.heard.append(("peer", hub))
+    def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int) -> None:
+        self.heard.append(("peer", serial, hub, snapshots))
         sock.sendall(b"hello")
         sock.close()
 
@@ -137,10 +148,18 @@ class Broker:
     def node(self) -> FakeNode:
         return self.nodes[0]
 
-    def start(self, app: str = APP, *, acceptor: bool = False) -> ToBroker:
+    def start(self, app: str = APP, *, acceptor: bool = False, hello: Any = HELLO) -> ToBroker:
         config = Config(max_connections=9).to_message()
         with socket.socket() as listener:
-            start = Start(hub=2, generation=5, app=app, config=config, acceptor=acceptor, move_every=3)
+            start = Start(
+                hub=2,
+                serial=1005,
+                app=app,
+                config=config,
+                acceptor=acceptor,
+                move_every=3,
+                hello=hello,
+            )
             self.link.send(ToHub(start=start), [listener.fileno()])
         return self.hear("ready")
 
@@ -174,16 +193,18 @@ def broker() -> Iterator[Broker]:
 
 def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker) -> None:
     assert broker.start().ready.error == ""
-    app, config, hub, generation, move_every = broker.node.made_with
-    assert (config.max_connections, hub, generation, move_every) == (9, 2, 5, 3)
+    app, config, hub, serial, move_every = broker.node.made_with
+    assert (config.max_connections, hub, serial, move_every) == (9, 2, 1005, 3)
     assert "shapes.Stateful" in app.services
     assert broker.node.heard == []
     left, right = socket.socketpair()
     with left, right:
-        broker.link.send(ToHub(peer=Peer(hub=1)), [right.fileno()])
+        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=HELLO)), [right.fileno()])
         for version in (1, 2):
             broker.link.send(ToHub(homes=Homes(version=version, homes=[1, 2])))
-        broker.until_heard(("peer", 1), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2))
+        broker.until_heard(
+            ("peer", 1001, 1, SNAPSHOTS.newest), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2)
+        )
         assert left.recv(9) == b"hello"
 
 
@@ -330,3 +351,48 @@ def test_repr_tells_the_state(broker: Broker) -> None:
     assert repr(broker.worker).startswith("<Worker starting, 0 ticks")
     broker.start()
     assert repr(broker.worker).startswith("<Worker serving")
+
+
+def test_a_broker_that_speaks_otherwise_is_told_so(broker: Broker) -> None:
+    """A broker of before the hello has none; one of a later version may have given up this one's formats."""
+    for formats in (Formats(0, 0), Formats(CONTROL.newest + 1, CONTROL.newest + 1)):
+        other = Broker()
+        try:
+            hello = replace(Hello.own(), version="9", control=formats).to_message()
+            answer = other.start(hello=hello)
+            assert answer.ready.error == (
+                f"actorrpc {own_version()} knows the formats {CONTROL} of control messages, and actorrpc 9, "
+                f"which the broker is, {formats}"
+            )
+            assert other.status.get(timeout=PATIENCE) == 1
+            assert not other.nodes
+        finally:
+            other.link.close()
+
+
+def test_a_peer_that_reads_no_snapshot_of_ours_is_given_none(broker: Broker) -> None:
+    broker.start()
+    left, right = socket.socketpair()
+    other = replace(Hello.own(), snapshots=Formats(SNAPSHOTS.newest + 1, SNAPSHOTS.newest + 2)).to_message()
+    with left, right:
+        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=other)), [right.fileno()])
+        right.close()
+        broker.link.send(ToHub(homes=Homes(version=1, homes=[1005])))
+        broker.until_heard(("homes", [1005], 1), "listen")
+        assert left.recv(9) == b""
+
+
+def test_snapshots_for_an_older_peer_are_in_the_format_that_it_knows(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a version would see it whose formats are one higher."""
+    older = Hello.own().to_message()
+    monkeypatch.setattr(hello_module, "SNAPSHOTS", Formats(SNAPSHOTS.newest, SNAPSHOTS.newest + 1))
+    broker.start()
+    left, right = socket.socketpair()
+    with left, right:
+        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=older)), [right.fileno()])
+        broker.link.send(
+            ToHub(peer=Peer(hub=1, serial=1002, hello=Hello.own().to_message())), [left.fileno()]
+        )
+        broker.until_heard(("peer", 1001, 1, SNAPSHOTS.newest), ("peer", 1002, 1, SNAPSHOTS.newest + 1))

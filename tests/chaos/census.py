@@ -64,7 +64,7 @@ def _count(broker: int, guest: Visitor) -> Census:
         census.update({(name, kind): count for kind, count in answer.counts.items()})
         census.update(_of_process(name, hub["pid"]))
         census[name, "children"] = _children(hub["pid"])
-        census[name, "generation"] = hub["generation"]
+        census[name, "restarts"] = hub["restarts"]
     return census
 
 

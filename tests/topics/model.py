@@ -335,7 +335,7 @@ class Hub:
 
     def __init__(self, world: World, number: int, generation: int) -> None:
         self.world = world
-        self.hub = self.number = number
+        self.serial = self.number = number
         self.alive = True
         #: It has heard where topics are, and so serves.
         self.serving = False
@@ -352,7 +352,7 @@ class Hub:
 
     @property
     def _links(self) -> dict[int, Any]:
-        return self.links.by_hub
+        return self.links.by_serial
 
     def _on_topic(self, hub: int, link: Any, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         self.topics.receive(hub, message)
@@ -524,8 +524,8 @@ class World:
         for other in self.joined.values():
             mine, theirs = End(hub), End(other)
             mine.other, theirs.other = theirs, mine
-            hub.orders.append(partial(hub.add_peer, other.number, mine))  # type: ignore[misc, arg-type]
-            other.orders.append(partial(other.add_peer, number, theirs))  # type: ignore[misc, arg-type]
+            hub.orders.append(partial(hub.add_peer, other.number, mine, other.number))  # type: ignore[misc, arg-type]
+            other.orders.append(partial(other.add_peer, number, theirs, number))  # type: ignore[misc, arg-type]
         self.hubs.append(hub)
         self.joined[number] = hub
 

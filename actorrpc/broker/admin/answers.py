@@ -175,16 +175,16 @@ class Admin:
 
     def _connections(self) -> Reply:
         rows, silent = list_connections(self._supervisor.members.serving)
-        warnings = [f"hub {hub} does not answer; its connections are not listed" for hub in silent]
+        warnings = [f"hub {each.hub} does not answer; its connections are not listed" for each in silent]
         return Reply(json=json.dumps(rows), warnings=warnings)
 
-    def _move(self, connection: str, target: int) -> Reply:
-        states = self._supervisor.states()
-        if target not in states:
+    def _move(self, connection: str, number: int) -> Reply:
+        target = self._supervisor.process(number)
+        if target is None and number not in (states := self._supervisor.states()):
             last = len(states) - 1
-            return Reply(error=f"no such hub: {target} (there are hubs 0 to {last})", bad_request=True)
-        if states[target] != "serving":
-            return Reply(error=f"hub {target} is {states[target]}")
+            return Reply(error=f"no such hub: {number} (there are hubs 0 to {last})", bad_request=True)
+        if target is None or target.state != "serving":
+            return Reply(error=f"hub {number} is {target.state if target else states[number]}")
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
         places = self._supervisor.places
         verdict = move(

@@ -13,6 +13,7 @@ from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.phase import CLOSED, CLOSING, QUIESCING, SERVING
 from actorrpc.hub.serving.connection import Connection
+from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.net.sockets import socket_of
 
 __all__ = ["Arrival", "Departure", "resume"]
@@ -23,13 +24,20 @@ log = logging.getLogger("actorrpc.hub")
 class Departure:
     """A connection about to move, as ``actorrpc.hub.moving.source`` sees it: with the actors' hooks."""
 
-    def __init__(self, connection: Connection, costs: MoveCosts, limit: float = 0.0) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        costs: MoveCosts,
+        limit: float = 0.0,
+        format: int = SNAPSHOTS.newest,
+    ) -> None:
         """``costs`` learns what it took. ``limit`` is how many seconds the move may cost both hubs together;
-        0: as many as it takes."""
+        0: as many as it takes. ``format`` is that of the snapshot, which the target has to know."""
         self.connection = connection
         self.id = connection.id
         self._costs = costs
         self._limit = limit
+        self._format = format
         self._given_up = False
         #: Those whose on_freeze has begun.
         self._hooked: set[Cell] = set()
@@ -106,7 +114,7 @@ class Departure:
         obstacle = self._hook_failed or why_pinned(self.connection)
         if obstacle:
             raise SnapshotError(obstacle)
-        return freeze(self.connection, self._costs, self._limit)
+        return freeze(self.connection, self._costs, self._limit, self._format)
 
     def fileno(self) -> int:
         return self.connection.pump.transport.fileno()

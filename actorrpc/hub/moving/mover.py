@@ -35,7 +35,9 @@ class MoverOwner(ConnectionOwner, Protocol):
     """The hub, as moves see it."""
 
     @property
-    def hub(self) -> int: ...
+    def serial(self) -> int:
+        """The number that the other hubs know this process by."""
+
     @property
     def connections(self) -> Mapping[str, Connection]: ...
     @property
@@ -55,15 +57,23 @@ class MoverOwner(ConnectionOwner, Protocol):
         """A move is over."""
 
 
+class Way(Sender, Protocol):
+    """A link to another hub's process."""
+
+    @property
+    def snapshots(self) -> int:
+        """The format of snapshots that are sent there."""
+
+
 class Mover:
-    """All moves of one hub. ``links`` are those to the other hubs, and ``on_moved`` is told of each move that
-    has been begun."""
+    """All moves of one hub. ``links`` are those to processes of other hubs, by their serials. ``on_moved``
+    is told of each move that has been begun."""
 
     def __init__(
         self,
         owner: MoverOwner,
         resources: Resources,
-        links: Mapping[int, Sender],
+        links: Mapping[int, Way],
         on_moved: Callable[[control_pb2.Moved], None] | None,
     ) -> None:
         self._owner = owner
@@ -92,7 +102,8 @@ class Mover:
         *,
         by_policy: bool = False,
     ) -> None:
-        """Move a connection to another hub; ``done`` gets the outcome, perhaps before this returns.
+        """Move a connection to a process of another hub; ``done`` gets the outcome, perhaps before this
+        returns.
 
         One that a policy asks for is refused if it would stop both hubs for too long.
         """
@@ -100,10 +111,10 @@ class Mover:
         if connection is None:
             why = f"no connection {connection_id} here"
             done(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why=why, of_connection=True))
-        elif target == self._owner.hub:
-            done(MoveResult(outcome=MoveResult.MOVED, why=f"already on hub {target}"))
+        elif target == self._owner.serial:
+            done(MoveResult(outcome=MoveResult.MOVED, why="it is there already"))
         elif target not in self._links:
-            done(MoveResult(outcome=MoveResult.UNKNOWN_HUB, why=f"hub {target} is not there"))
+            done(MoveResult(outcome=MoveResult.UNKNOWN_HUB, why="there is no link to that hub"))
         elif connection_id in self.handoffs.sources:
             why = "the connection is being moved already"
             done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
@@ -111,10 +122,9 @@ class Mover:
             done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
         else:
             limit = self._resources.config.max_move_time if by_policy else 0.0
-            departure = Departure(connection, self.costs, limit)
-            self.handoffs.begin(
-                departure, self._links[target], partial(self._moved, connection, target, done)
-            )
+            link = self._links[target]
+            departure = Departure(connection, self.costs, limit, link.snapshots)
+            self.handoffs.begin(departure, link, partial(self._moved, connection, target, done))
 
     def _moved(
         self,
@@ -154,7 +164,7 @@ class Mover:
         """Move a connection to the next hub, if it and another hub are here."""
         hubs = sorted(self._links)
         if hubs and connection_id in self._owner.connections:
-            target = next((hub for hub in hubs if hub > self._owner.hub), hubs[0])
+            target = next((hub for hub in hubs if hub > self._owner.serial), hubs[0])
             self.move(connection_id, target, lambda result: None)
 
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:

@@ -36,6 +36,7 @@ from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection, ConnectionOwner
+from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.loop.duties import reason
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
@@ -44,12 +45,9 @@ from actorrpc.wire.head import freeze_head, thaw_head
 from actorrpc.wire.snapshot import freeze_session, thaw_session
 from actorrpc.wire.stream import Stream
 
-__all__ = ["FORMAT", "freeze", "thaw"]
+__all__ = ["freeze", "thaw"]
 
 log = logging.getLogger("actorrpc.hub")
-
-#: The format of the snapshots that this version writes, and the only one it reads.
-FORMAT = 4
 
 #: Bytes of a snapshot below which a move teaches nothing of what moves cost: there is nothing in it. To count
 #: and to price it all the same would make a tenth of an idle connection's move.
@@ -59,8 +57,11 @@ _LEAST_TAUGHT = 2048
 MAX_AGE = 10.0
 
 
-def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> bytes:
-    """The serialized snapshot of a quiet connection, which is frozen from now on.
+def freeze(
+    connection: Connection, costs: MoveCosts, limit: float = 0.0, format: int = SNAPSHOTS.newest
+) -> bytes:
+    """The serialized snapshot of a quiet connection, which is frozen from now on. ``format`` is one that its
+    reader knows.
 
     Raises SnapshotError if it is too large to move, or being closed, or if the move would take more than
     ``limit`` seconds of both hubs together; 0: that is all the same.
@@ -75,7 +76,7 @@ def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> byte
     connection.cells.drop_ended()
     now = monotonic()
     snapshot = snapshot_pb2.ConnectionSnapshot(
-        format=FORMAT,
+        format=format,
         taken_at=now,
         id=connection.id,
         peer=connection.peer,
@@ -122,8 +123,8 @@ def thaw(
         snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)  # type: ignore[arg-type]  # any buffer
     except DecodeError as error:
         raise SnapshotError("it is not a snapshot") from error
-    if snapshot.format != FORMAT:
-        raise SnapshotError(f"snapshot format {snapshot.format}, where this hub reads {FORMAT}")
+    if snapshot.format not in SNAPSHOTS:
+        raise SnapshotError(f"snapshot format {snapshot.format}, where this hub reads {SNAPSHOTS}")
     # What the way took is part of all times: else each move would put off deadlines, ages and the like.
     now = monotonic()
     taken = snapshot.taken_at if 0 <= now - snapshot.taken_at < MAX_AGE else now
