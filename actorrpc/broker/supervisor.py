@@ -132,6 +132,9 @@ class Supervisor:
     def hub_ready(self, process: HubProcess, error: str) -> None:
         self._events.put(partial(self._on_ready, process, error))
 
+    def hub_settled(self, process: HubProcess, version: int) -> None:
+        self._events.put(partial(self.members.settled, process, version))
+
     def hub_stopping(self, process: HubProcess) -> None:
         self._events.put(self.members.assign_queues)
 

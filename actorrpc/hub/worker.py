@@ -106,6 +106,7 @@ class Worker:
             hub=start.hub,
             generation=start.generation,
             on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
+            on_settled=self._tell_settled,
             move_every=start.move_every,
         )
         enter()
@@ -191,8 +192,8 @@ class Worker:
         self._start.set((start, listener))
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
-        terms = [homes.terms] if homes.terms else []  # an older broker names none
-        self._node.set_homes(homes.homes, homes.version, *terms)
+        origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}
+        self._node.set_homes(homes.homes, homes.version, homes.terms, origins)
         if not self._acceptor:
             self._listen()
 
@@ -222,6 +223,9 @@ class Worker:
         elif not self._stopping:
             log.warning("the broker has gone; this hub serves on")
             self._listen_alone()
+
+    def _tell_settled(self, version: int) -> None:
+        self._link.send(control_pb2.ToBroker(settled=control_pb2.Settled(version=version)))
 
     def _tick(self) -> None:
         self._meter.tick(time.monotonic())

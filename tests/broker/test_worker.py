@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gevent
@@ -87,10 +87,12 @@ class FakeNode:
         hub: int,
         generation: int,
         on_moved: Callable[[Moved], None],
+        on_settled: Callable[[int], object],
         move_every: int,
     ) -> None:
         self.made_with = (app, config, hub, generation, move_every)
         self.on_moved = on_moved
+        self.on_settled = on_settled
         self.heard: list[Any] = []
         self.stopped: Callable[[], None] | None = None
         self.reception = FakeReception(self.heard)
@@ -101,8 +103,12 @@ class FakeNode:
         sock.sendall(b"hello")
         sock.close()
 
-    def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
+    def set_homes(
+        self, homes: Sequence[int], version: int, terms: Sequence[int], origins: Mapping[int, int]
+    ) -> None:
         self.heard.append(("homes", list(homes), version))
+        if origins:
+            self.heard.append(("origins", dict(origins)))
 
     def report(self) -> Load:
         return Load(connections=3, turns=42)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from actorrpc.errors import StatusCode
 from actorrpc.hub import links
 from actorrpc.hub.actors import sinks
+from actorrpc.hub.topics import handover
 from actorrpc.hub.topics import numbered_log as topic_log
 from tests.apps.shapes_pb2 import Item
 from tests.topics.model import HUBS, KERNEL, Subscriber, World
@@ -26,6 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Limits that a few messages reach."""
     monkeypatch.setattr(sinks, "MAX_WAITING", 2)
     monkeypatch.setattr(links, "MAX_UNSENT_TOPICS", 100)
+    monkeypatch.setattr(handover, "PIECE", 500)
     return monkeypatch
 
 
@@ -242,10 +244,13 @@ def test_a_message_that_has_not_come_is_asked_for(world):
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_order(small: pytest.MonkeyPatch, data: st.DataObject) -> None:
+    chaos = data.draw(st.sampled_from([0, 2]), "deaths")
     with World(body=bytes(data.draw(st.sampled_from([0, 30]), "size of messages"))) as world:
         for _ in range(data.draw(st.integers(1, 120), "steps")):
             # Most of the time what goes on goes on; a death is rarer than all else.
-            kind = data.draw(st.sampled_from(["steps"] * 4 + ["wishes"] * 5 + ["chaos"]), "kind")
+            kind = data.draw(
+                st.sampled_from(["steps"] * 8 + ["wishes"] * 10 + ["orders"] * 2 + ["chaos"] * chaos), "kind"
+            )
             steps = getattr(world, kind)()
             if steps:
                 steps[data.draw(st.sampled_from(sorted(steps)), "step")]()
