@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 
@@ -161,6 +162,153 @@ def test_topics_that_a_new_home_had_to_forget_are_told_as_lost(world, small):
     world.settle()
     assert subscriber.told
     assert home.topics._home.logs.size <= 8000
+
+
+# ---- a home hands its topics over, and lives
+
+
+def epochs(world: World, topic: str) -> set[str]:
+    """The numberings in which a topic's messages have been."""
+    history = world.history
+    return {history.epochs[each] for name, each, _ in history.published if name == topic}
+
+
+def test_a_living_home_hands_its_topics_over_and_nobody_notices(world):
+    subscribers = [call(world, hub, "b") for hub in range(3)]
+    publish(world, 1, "b", 3)
+    world.run("2 reads 1", "2 is emptied", "2 hears the broker")
+    publish(world, 1, "b", 3)  # hub 1 has not heard of it
+    publish(world, 2, "b", 3)
+    world.run("1 hears the broker")
+    publish(world, 1, "b", 3)
+    finish(world)
+    assert world.home("b") != 2
+    assert not world.homes.needs(2)
+    heard = [numbers(subscriber) for subscriber in subscribers]
+    assert sorted(heard[0]) == sorted([*range(1, 10), *range(1, 4)])
+    assert heard == [heard[0]] * 3
+    assert len(epochs(world, "b")) == 1
+    publish(world, 0, "b")
+    finish(world)
+    assert len(epochs(world, "b")) == 1
+
+
+def test_large_logs_go_in_pieces_that_fit_into_the_link(world):
+    subscriber = call(world, 0, "b")
+    publish(world, 2, "b", 60)
+    world.run("2 is emptied")
+    finish(world)
+    assert world.most_unsent < 1000
+    assert numbers(subscriber) == [*range(1, 61)]
+
+
+def test_a_subscriber_that_moves_while_its_home_changes(world):
+    subscriber = call(world, 0, "b")
+    world.run("s0 moves to 1")
+    publish(world, 2, "b", 5)
+    world.run("2 is emptied", "2 hears the broker", "1 hears the broker", "s0 is let go", "s0 serves again")
+    finish(world)
+    assert numbers(subscriber) == [1, 2, 3, 4, 5]
+
+
+def test_what_a_subscriber_has_not_read_when_its_home_changes_comes_before_what_the_new_one_sends(world):
+    """The new home is asked when the old one has said its last, and not for what lies in the link."""
+    subscriber = call(world, 0, "b")
+    publish(world, 2, "b", 3)
+    world.run("2 is emptied", *["2 hears the broker", "0 hears the broker", "1 hears the broker"])
+    for _ in range(3):
+        assert world.hub(0).topics.home_of("b") == 2
+        world.run("0 reads 2")
+    assert numbers(subscriber) == [1, 2, 3]
+    finish(world)
+    assert numbers(subscriber) == [1, 2, 3]
+
+
+def test_a_home_that_is_stopped_is_waited_for(world):
+    """Nobody is the home before it has let go: hub 2 hears nothing of the broker."""
+    subscriber = call(world, 1, "b")
+    world.run("2 is emptied", "0 hears the broker", "1 hears the broker")
+    publish(world, 0, "b", 2)
+    for _ in range(20):
+        steps = {name: step for name, step in world.steps().items() if not name.startswith("2 ")}
+        if steps:
+            steps[min(steps)]()
+    assert {hub.topics.home_of("b") for hub in world.hubs} == {2}
+    assert not any(hub.topics._home.logs.logs.get("b") for hub in (world.hub(0), world.hub(1)))
+    finish(world)
+    assert numbers(subscriber) == [1, 2]
+
+
+def test_a_new_home_dies_while_it_is_handed_over_to(world):
+    subscriber = call(world, 0, "b")
+    world.run("s0 moves to 1")
+    publish(world, 2, "b", 10)
+    world.run("2 is emptied", "2 hears the broker")
+    assert world.home("b") == 1
+    world.run("1 reads 2", "1 dies", "the broker notices that 1 has died")
+    finish(world)
+    assert numbers(subscriber) == [*range(1, 11)]
+    publish(world, 2, "b")
+    finish(world)
+    assert len(epochs(world, "b")) == 1
+
+
+def test_a_former_home_dies_before_it_has_let_go(world):
+    """Its topics begin anew, and who published to it does so again."""
+    subscriber = call(world, 0, "b")
+    publish(world, 0, "b")
+    world.settle()
+    world.run("2 is emptied", "2 hears the broker", "0 hears the broker", "1 hears the broker")
+    publish(world, 0, "b", 2)
+    world.run("2 dies", "the broker notices that 2 has died")
+    finish(world)
+    assert numbers(subscriber) == [1, 2, 3]
+    assert len(epochs(world, "b")) == 2
+
+
+def test_a_hub_that_hears_of_the_release_before_it_hears_of_the_new_home(world):
+    subscriber = call(world, 0, "b")
+    world.run("2 is emptied", "2 hears the broker")
+    orders, world.hub(0).orders = world.hub(0).orders, deque()
+    publish(world, 2, "b")
+    world.settle()
+    publish(world, 0, "b")  # to a home that is none any more
+    world.hub(0).orders = orders
+    finish(world)
+    assert numbers(subscriber) == [1, 1]
+
+
+def test_a_newcomer_gets_its_share_of_topics_with_all_that_is_in_them(world):
+    subscriber = call(world, 0, "b")
+    world.run("2 dies", "the broker notices that 2 has died")
+    world.settle()
+    publish(world, 0, "b", 3)
+    world.run("2 starts again and gets its share")
+    publish(world, 1, "b", 3)
+    finish(world)
+    assert 2 in world.homes.homes
+    assert sorted(numbers(subscriber)) == [1, 1, 2, 2, 3, 3]
+    assert len(epochs(world, "b")) == 1
+
+
+def test_topics_nobody_has_subscribed_to_begin_no_log_at_their_next_home(world):
+    world.run("2 is emptied")
+    world.settle()
+    publish(world, 0, "b")
+    world.settle()
+    assert not any(hub.topics._home.logs.logs for hub in world.hubs)
+
+
+def test_what_cannot_be_kept_of_logs_that_are_handed_over_is_told_as_lost(world, small):
+    subscriber, other = call(world, 0, "b"), call(world, 0, "g")
+    world.run("s0 moves to 1")
+    publish(world, 2, "b", 60)
+    world.run("2 is emptied", "2 hears the broker")
+    small.setattr(topic_log, "LOGS_BYTES", 8000)
+    world.settle()
+    assert subscriber.told and subscriber.call.ended
+    assert not other.told
+    assert all(hub.topics._home.logs.size <= 8000 for hub in world.hubs)
 
 
 # ---- what is full
