@@ -174,7 +174,7 @@ class Supervisor:
         if error:
             log.error("hub %d cannot start: %s", process.hub, error, extra=about(process.hub))
         elif self._announced and process.exit_code is None:
-            self.members.join([process])
+            self.members.join([process], share=True)
             log.info("hub %d serves again (pid %d)", process.hub, process.pid, extra=about(process.hub))
 
     def _on_exit(self, process: HubProcess) -> None:

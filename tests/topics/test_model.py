@@ -62,6 +62,12 @@ def numbers(subscriber: Subscriber) -> list[int]:
     return [Item.FromString(payload).number for payload in subscriber.heard]
 
 
+def settle_without(world: World, *beginnings: str) -> None:
+    """Let everything go on but some steps."""
+    while steps := [name for name in world.steps() if not name.startswith(beginnings)]:
+        world.run(min(steps))
+
+
 HOME_DIES = ("2 dies", "the broker notices that 2 has died")
 
 
@@ -229,10 +235,7 @@ def test_a_home_that_is_stopped_is_waited_for(world):
     subscriber = call(world, 1, "b")
     world.run("2 is emptied", "0 hears the broker", "1 hears the broker")
     publish(world, 0, "b", 2)
-    for _ in range(20):
-        steps = {name: step for name, step in world.steps().items() if not name.startswith("2 ")}
-        if steps:
-            steps[min(steps)]()
+    settle_without(world, "2 ")
     assert {hub.topics.home_of("b") for hub in world.hubs} == {2}
     assert not any(hub.topics._home.logs.logs.get("b") for hub in (world.hub(0), world.hub(1)))
     finish(world)
@@ -309,6 +312,59 @@ def test_what_cannot_be_kept_of_logs_that_are_handed_over_is_told_as_lost(world,
     assert subscriber.told and subscriber.call.ended
     assert not other.told
     assert all(hub.topics._home.logs.size <= 8000 for hub in world.hubs)
+
+
+def test_slots_that_come_from_two_homes_have_settled_when_both_have_let_go(world):
+    """Hub 2 is through with its own long before hub 1 is with its, and turns to hub 0 for these last."""
+    call(world, 2, "g")
+    world.homeless |= {1, 2}
+    world._assign()
+    world.run("2 hears the broker", "0 hears the broker")
+    settle_without(world, "1 ")
+    assert world.homes.needs(1) and world.homes.needs(2)
+    settle_without(world, "2 reads 1")
+    assert world.hub(0).topics.home_of("g") == 0
+    assert world.homes.needs(1) and world.homes.needs(2)
+    finish(world)
+    assert not world.homes.needs(1) and not world.homes.needs(2)
+
+
+def test_a_home_has_let_go_of_a_topic_and_gets_it_back_when_the_next_one_dies(world):
+    """What is published there before a subscriber comes is kept for it: the home knows it has no logs."""
+    subscriber = call(world, 0, "b")
+    world.run("1 is emptied")
+    world.settle()
+    world.run("1 gets its share")
+    settle_without(world, "the broker hears")
+    assert world.home("b") == 1
+    world.run("1 dies", "the broker notices that 1 has died", "2 hears the broker")
+    assert world.home("b") == 2
+    publish(world, 2, "b")
+    finish(world)
+    assert numbers(subscriber) == [1]
+
+
+def test_a_home_after_a_dead_one_hands_on_what_it_does_not_know(world):
+    """Hub 0, whose subscription nobody knows, hears of nothing until its topic has its third home."""
+    subscriber = call(world, 0, "b")
+    world.run(*HOME_DIES, "2 starts again", "1 is emptied")
+    assert world.home("b") == 2
+    settle_without(world, "0 ")
+    publish(world, 2, "b")
+    finish(world)
+    assert numbers(subscriber) == [1]
+
+
+def test_a_hub_gives_on_what_a_home_that_has_died_was_to_give_it(world):
+    subscriber = call(world, 0, "b")
+    world.run("2 is emptied", "1 hears the broker", "0 hears the broker")
+    assert world.home("b") == 1
+    publish(world, 1, "b")
+    world.run("2 dies", "the broker notices that 2 has died", "1 is emptied")
+    assert world.home("b") == 0
+    settle_without(world, "1 sees that 2 has gone")
+    finish(world)
+    assert numbers(subscriber) == [1]
 
 
 # ---- what is full

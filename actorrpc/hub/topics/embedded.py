@@ -254,7 +254,7 @@ class EmbeddedTopics:
             self._send_to_hub(hub, message)
 
     def _tell_settled(self) -> None:
-        for term in self._home.settled(self._succession.coming):
+        for term in self._home.settled():
             self._settled(term)
 
     def _tell_home(self, topic: str) -> None:

@@ -147,14 +147,9 @@ class Home:
         awaiting.partial |= step.released.partial
         awaiting.forgotten |= step.released.forgotten or forgotten
 
-    def settled(self, coming: Collection[Place]) -> list[int]:
-        """The terms in which all hubs have turned to this one since it was asked last, and no slot is still
-        to come."""
-        settled = [
-            term
-            for term, awaiting in self._awaiting.items()
-            if not awaiting.hubs and not awaiting.told and (self._hub, term) not in coming
-        ]
+    def settled(self) -> list[int]:
+        """The terms in which all hubs have turned to this one since it was asked last."""
+        settled = [term for term, each in self._awaiting.items() if not each.hubs and not each.told]
         for term in settled:
             self._awaiting[term].told = True
         return settled
@@ -272,7 +267,6 @@ class Home:
         self._behind.pop(hub, None)
         self._dead.add(hub)
         self.arrivals.drop(hub)
-        self.departures.begin_again(hub)
         for awaiting in self._awaiting.values():
             awaiting.discard(hub)
 

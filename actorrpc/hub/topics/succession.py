@@ -107,14 +107,11 @@ class Succession:
 
         ``linked`` are the hubs that are alive as far as is known here.
         """
-        queues = self._queues.values()
-        # A hub releases at once all that it hands over to another in a version; so it has to have all before.
-        later = {step.place for queue in queues for step in queue[1:] if step.origin == self._hub}
+        awaited = {*linked} - {self._hub}
         taken = {
             slot: step
             for slot, (step, *_) in self._queues.items()
-            if step.released
-            or (step.place not in later if step.origin == self._hub else step.origin not in linked)
+            if step.released or step.origin not in awaited
         }
         if taken:
             for slot in taken:

@@ -198,7 +198,7 @@ def test_homes_are_handed_on_and_on_while_all_publish_and_move(hubs):
 
 
 def test_a_log_of_many_megabytes_is_handed_over_in_the_room_that_links_have(hubs):
-    topic, count = "large", 40
+    topic, count = "large", 60
     broker = Broker(hubs)
     homes = hubs.nodes[0].topics
     with connect(hubs) as channel:
@@ -210,6 +210,7 @@ def test_a_log_of_many_megabytes_is_handed_over_in_the_room_that_links_have(hubs
         former = hubs.ask(lambda: homes.home_of(topic))
         log = hubs.nodes[former].topics._home.logs.logs[topic]
         kept = (log.epoch, log.head, log.kept)
+        assert log.kept
         links = hubs.nodes[former].links.by_hub.values()
         most: list[int] = []
         hubs.ask(lambda: watch(links, most))
