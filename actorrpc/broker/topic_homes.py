@@ -37,11 +37,9 @@ def assign(
     able = [hub for hub in living if hub not in homeless] or [*living]
     if not able:
         return [*homes]
-    assigned = [
-        home if home in able or (slot in staying and home in living) else NOBODY
-        for slot, home in enumerate(homes)
-    ]
+    assigned = [home if home in living else NOBODY for home in homes]
     _fill(assigned, able)
+    _relieve(assigned, able, staying)
     if share:
         _level(assigned, able, staying)
     return assigned
@@ -57,6 +55,18 @@ def _fill(homes: list[int], able: Sequence[int]) -> None:
             count, hub = fewest[0]
             homes[slot] = hub
             heapreplace(fewest, (count + 1, hub))
+
+
+def _relieve(homes: list[int], able: Sequence[int], staying: Collection[int]) -> None:
+    """Give the slots of all others to these hubs, so that they have equally many; those of one hub to few
+    others, since each pair of hubs is some work for all."""
+    leaving = [slot for slot, home in enumerate(homes) if home not in able and slot not in staying]
+    leaving.sort(key=lambda slot: (homes[slot], slot))
+    shares = [home for home in homes if home in able] + [NOBODY] * len(leaving)
+    _fill(shares, able)
+    takers = sorted(shares[len(shares) - len(leaving) :])
+    for slot, taker in zip(leaving, takers, strict=True):
+        homes[slot] = taker
 
 
 def _level(homes: list[int], able: Sequence[int], staying: Collection[int]) -> None:

@@ -103,6 +103,16 @@ def test_a_newcomer_gets_its_share(homes: list[int], living: list[int], wanted: 
     assert assign(homes, living) == homes
 
 
+@pytest.mark.parametrize(("old", "new"), [(8, 8), (2, 7), (7, 2), (1, 1)])
+def test_slots_of_a_whole_generation_go_from_few_to_few(old: int, new: int) -> None:
+    """Each pair is a handover of its own, and a message to every hub: not all to all."""
+    before = assign([NOBODY] * SLOTS, range(old))
+    after = assign(before, range(old + new), homeless=range(old))
+    counts = Counter(after).values()
+    assert len(counts) == new and max(counts) - min(counts) <= 1
+    assert len({*zip(before, after, strict=True)}) < old + new
+
+
 @given(
     st.lists(st.integers(-1, 7), min_size=1, max_size=60),
     hubs,

@@ -95,24 +95,25 @@ class Home:
         for slot, step in steps.items():
             if step.origin == self._hub:
                 given.setdefault(step.place, {})[slot] = step
-        for place, some in given.items():
-            self._hand_over(self._departure(before, place, {*some}), some.values(), peers)
+        leaving: dict[Place, dict[str, TopicLog]] = {}
         if any(before.hubs[slot] == self._hub for slot in steps):
-            self.logs.give(lambda topic: self._homes.where(topic)[0] != self._hub)
+            for topic, log in self.logs.give(lambda topic: self._homes.where(topic)[0] != self._hub).items():
+                leaving.setdefault(self._homes.where(topic), {})[topic] = log
+        for place, some in given.items():
+            departure = self._departure(before, place, {*some}, leaving.get(place, {}))
+            self._hand_over(departure, some.values(), peers)
 
-    def _departure(self, before: Homes, place: Place, slots: set[int]) -> Departure:
-        """What there is here of slots that get another home: because they were this hub's, or because the one
-        that they were handed over to has not got all, and has died."""
-
-        def leaves(topic: str) -> bool:
-            return self._homes.where(topic) == place
-
-        departure = self.departures.withdraw(slots, leaves)
+    def _departure(
+        self, before: Homes, place: Place, slots: set[int], logs: dict[str, TopicLog]
+    ) -> Departure:
+        """What there is here of slots that get another home: because they were this hub's, with these logs,
+        or because the one that they were handed over to has not got all, and has died."""
+        departure = self.departures.withdraw(slots, lambda topic: self._homes.where(topic) == place)
         departure.place = place
         own = {slot for slot in slots if before.hubs[slot] == self._hub}
         departure.partial |= not slots <= departure.slots | own
         departure.slots = slots
-        departure.logs |= self.logs.give(leaves)
+        departure.logs |= logs
         for term in {before.terms[slot] for slot in own} & {*self._awaiting}:
             departure.partial |= self._awaiting[term].partial
             departure.forgotten |= self._awaiting[term].forgotten
