@@ -29,6 +29,7 @@ from actorrpc.pb.control_pb2 import (
     Move,
     Moved,
     MoveResult,
+    Origin,
     Peer,
     Start,
     Stop,
@@ -191,6 +192,15 @@ def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker
             broker.link.send(ToHub(homes=Homes(version=version, homes=[1, 2])))
         broker.until_heard(("peer", 1), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2))
         assert left.recv(9) == b"hello"
+
+
+def test_a_hub_hears_who_hands_topics_over_and_tells_when_it_has_them(broker: Broker) -> None:
+    broker.start()
+    homes = Homes(version=1, homes=[2, 1, 2], origins=[Origin(hub=0, slots=[0, 2])])
+    broker.link.send(ToHub(homes=homes))
+    broker.until_heard(("homes", [2, 1, 2], 1), ("origins", {0: 0, 2: 0}), "listen")
+    broker.node.on_settled(1)
+    assert broker.hear("settled").settled.version == 1
 
 
 def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
