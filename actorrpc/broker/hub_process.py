@@ -49,6 +49,9 @@ class Owner(Protocol):
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         """A move has ended."""
 
+    def hub_settled(self, process: HubProcess, version: int) -> None:
+        """It has the slots of topics that it got with a version of the homes: see ``Settled``."""
+
     def hub_stopping(self, process: HubProcess) -> None:
         """It accepts no more connections, by its own will or because it was told to stop."""
 
@@ -154,6 +157,8 @@ class HubProcess:
         elif kind == "moved":
             message.moved.aborted = brief(message.moved.aborted)  # it is kept, and shown
             self._owner.hub_moved(self, message.moved)
+        elif kind == "settled":
+            self._owner.hub_settled(self, message.settled.version)
         elif kind == "stopping":
             self.stopping = True
             self._owner.hub_stopping(self)

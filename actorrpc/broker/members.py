@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 
 import gevent
+from gevent.event import Event
 
 from actorrpc.broker.accept_queues import AcceptQueues
 from actorrpc.broker.hub_process import HubProcess, introduce
-from actorrpc.broker.topic_homes import SLOTS, assign, terms
+from actorrpc.broker.topic_homes import TopicHomes
 from actorrpc.pb import control_pb2
 
 __all__ = ["Members"]
@@ -26,10 +28,11 @@ class Members:
     def __init__(self, queues: AcceptQueues) -> None:
         self._queues = queues
         self._processes: list[HubProcess] = []
-        #: By slot of topics, the serial of its home; 0: none yet.
-        self._homes = [0] * SLOTS
-        self._version = 0
-        self._terms = [0] * SLOTS
+        self._homes = TopicHomes()
+        #: The serials of processes that are to be the home of no topic.
+        self._homeless: frozenset[int] = frozenset()
+        #: Set, and replaced, whenever slots have settled or a hub has gone.
+        self._changed = Event()
 
     @property
     def serving(self) -> list[HubProcess]:
@@ -39,8 +42,12 @@ class Members:
     def __contains__(self, process: HubProcess) -> bool:
         return process in self._processes
 
-    def join(self, processes: Sequence[HubProcess]) -> None:
-        """Link processes to all others and to each other; then topics may have their homes with them."""
+    def join(self, processes: Sequence[HubProcess], *, share: bool = False) -> None:
+        """Link processes to all others and to each other; then topics may have their homes with them.
+
+        Slots of topics that have a home stay there, so that these may get none, unless they are to ``share``:
+        then the others hand as many over as makes all hubs have equally many.
+        """
         for process in processes:
             for other in self._processes:
                 try:
@@ -48,7 +55,7 @@ class Members:
                 except OSError as error:
                     log.error("hubs %d and %d cannot be linked: %s", process.hub, other.hub, error)
             self._processes.append(process)
-        self._assign_homes()
+        self._assign_homes(share)
         self.assign_queues()
 
     def leave(self, process: HubProcess) -> None:
@@ -57,6 +64,41 @@ class Members:
             self._processes.remove(process)
             self._assign_homes()
             self.assign_queues()
+            self._tell()
+
+    def set_homeless(self, serials: Collection[int], *, share: bool = False) -> None:
+        """Say which processes are to be the home of no topic, now and when others die: those that have slots
+        hand them over. If there are no others, they keep them.
+
+        ``share``: those that are not among them any more get slots from the others, as in ``join``.
+        """
+        if self._homeless != (homeless := frozenset(serials)) or share:
+            self._homeless = homeless
+            self._assign_homes(share)
+
+    def needs(self, serial: int) -> bool:
+        """Whether a process is the home of topics, or may still be needed to hand some over."""
+        return self._homes.needs(serial)
+
+    def wait_until_homeless(self, serials: Collection[int], timeout: float) -> bool:
+        """Wait until processes are not needed for topics any more. Returns False if that takes longer."""
+        deadline = time.monotonic() + timeout
+        while any(map(self.needs, serials)):
+            if not self._changed.wait(max(deadline - time.monotonic(), 0)):
+                return False
+        return True
+
+    def settled(self, process: HubProcess, version: int) -> None:
+        """A process has all slots that it got with a version, and whoever had them is not needed for that."""
+        if process not in self._processes or not self._homes.settled(process.serial, version):
+            return
+        if any(map(self._homes.movable, self._homeless)):
+            self._assign_homes()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = Event()
 
     def wait_until_told(self) -> None:
         """Wait until each has heard of the others, and of topics' homes.
@@ -71,14 +113,11 @@ class Members:
         """Assign the queues anew: a process may have become able to accept, or unable."""
         self._queues.assign(self._processes)
 
-    def _assign_homes(self) -> None:
-        before = self._homes
-        self._homes = assign(before, [process.serial for process in self._processes])
-        self._version += 1
-        self._terms = terms(self._terms, before, self._homes, self._version)
-        homes = control_pb2.Homes(version=self._version, homes=self._homes, terms=self._terms)
+    def _assign_homes(self, share: bool = False) -> None:
+        self._homes.assign([process.serial for process in self._processes], self._homeless, share)
+        homes = control_pb2.ToHub(homes=self._homes.message())
         for process in self._processes:
-            process.send(control_pb2.ToHub(homes=homes))
+            process.send(homes)
 
     def __repr__(self) -> str:
-        return f"<Members {[process.hub for process in self._processes]}, homes version {self._version}>"
+        return f"<Members {[process.hub for process in self._processes]}, {self._homes!r}>"

@@ -140,6 +140,9 @@ class Supervisor:
     def hub_ready(self, process: HubProcess, error: str) -> None:
         self._events.put(partial(self._on_ready, process, error))
 
+    def hub_settled(self, process: HubProcess, version: int) -> None:
+        self._events.put(partial(self.members.settled, process, version))
+
     def hub_stopping(self, process: HubProcess) -> None:
         self._events.put(self.members.assign_queues)
 
@@ -180,7 +183,7 @@ class Supervisor:
         if error:
             log.error("hub %d cannot start: %s", process.hub, error, extra=about(process.hub))
         elif self._announced and process.exit_code is None:
-            self.members.join([process])
+            self.members.join([process], share=True)
             log.info("hub %d serves again (pid %d)", process.hub, process.pid, extra=about(process.hub))
 
     def _on_exit(self, process: HubProcess) -> None:

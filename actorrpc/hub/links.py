@@ -25,7 +25,10 @@ MAX_UNSENT_TOPICS = 512 * 1024
 #: The kinds of messages, by what they are about: moves, connections that have just been accepted, topics.
 HANDOFFS = ("prepare", "prepared", "refused", "commit", "abort")
 FRESH = ("accepted", "taken", "declined", "occupancy")
-TOPICS = ("subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "rejoined")
+TOPICS = (
+    *("subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver"),
+    *("rejoined", "handover", "received", "released"),
+)
 
 
 class HubLink(Link[HubToHub]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -55,6 +55,7 @@ class Node:
         hub: int = 0,
         serial: int | None = None,
         on_moved: Callable[[control_pb2.Moved], None] | None = None,
+        on_settled: Callable[[int], object] = lambda version: None,
         move_every: int = 0,
     ) -> None:
         self.hub = hub
@@ -76,7 +77,9 @@ class Node:
             lost=self._lost,
         )
         #: Connections know it as an ``engine.Topics``; links and homes concern this engine alone.
-        self.topics = EmbeddedTopics(self.serial, self.serial, self.links.send, self.links.has_room)
+        self.topics = EmbeddedTopics(
+            self.serial, self.serial, self.links.send, self.links.has_room, on_settled
+        )
         self.resources = Resources(app, config, self.topics)
         if move_every:
             self.resources.on_turn = self._count_turn
@@ -194,15 +197,23 @@ class Node:
         self.reception.add(serial, self.links.add(serial, sock, hub, snapshots))
         self.topics.linked(serial)
 
-    def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
-        """Learn which hubs are the homes of which topics.
+    def set_homes(
+        self,
+        homes: Sequence[int],
+        version: int,
+        terms: Sequence[int] = (),
+        origins: Mapping[int, int] | None = None,
+    ) -> None:
+        """Learn which hubs are the homes of which topics; and, by slot, which hubs hand them over to these.
 
-        A hub that is no longer a home has died. What it said before that comes first: it may be what its
-        topics' subscribers, or those who published, would otherwise be without.
+        A hub that is no longer a home, and hands nothing over, has died or is not needed. What it said before
+        that comes first: it may be what its topics' subscribers, or those who published, would otherwise be
+        without.
         """
-        for hub in {*self.topics.homes.hubs} - {*homes, self.serial}:
+        origins = origins or {}
+        for hub in {*self.topics.homes.hubs} - {*homes, *origins.values(), self.serial}:
             self.links.drain(hub)
-        self.topics.set_homes(list(homes), version, list(terms), list(self.links.by_serial))
+        self.topics.set_homes(list(homes), version, list(terms), origins)
 
     def _lost(self, serial: int, link: HubLink, gone: bool) -> None:
         why = f"the link to hub {link.hub} has ended"

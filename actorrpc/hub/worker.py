@@ -108,6 +108,7 @@ class Worker:
             hub=start.hub,
             serial=start.serial,
             on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
+            on_settled=self._tell_settled,
             move_every=start.move_every,
         )
         enter()
@@ -203,8 +204,8 @@ class Worker:
             self._node.add_peer(peer.serial, sock, peer.hub, snapshots)
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
-        terms = [homes.terms] if homes.terms else []  # an older broker names none
-        self._node.set_homes(homes.homes, homes.version, *terms)
+        origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}
+        self._node.set_homes(homes.homes, homes.version, homes.terms, origins)
         if not self._acceptor:
             self._listen()
 
@@ -234,6 +235,9 @@ class Worker:
         elif not self._stopping:
             log.warning("the broker has gone; this hub serves on")
             self._listen_alone()
+
+    def _tell_settled(self, version: int) -> None:
+        self._link.send(control_pb2.ToBroker(settled=control_pb2.Settled(version=version)))
 
     def _tick(self) -> None:
         self._meter.tick(time.monotonic())

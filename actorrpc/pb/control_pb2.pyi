@@ -78,14 +78,24 @@ class Peer(_message.Message):
     def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Homes(_message.Message):
-    __slots__ = ("version", "homes", "terms")
+    __slots__ = ("version", "homes", "terms", "origins")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
     TERMS_FIELD_NUMBER: _ClassVar[int]
+    ORIGINS_FIELD_NUMBER: _ClassVar[int]
     version: int
     homes: _containers.RepeatedScalarFieldContainer[int]
     terms: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ..., terms: _Optional[_Iterable[int]] = ...) -> None: ...
+    origins: _containers.RepeatedCompositeFieldContainer[Origin]
+    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ..., terms: _Optional[_Iterable[int]] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ...) -> None: ...
+
+class Origin(_message.Message):
+    __slots__ = ("hub", "slots")
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    hub: int
+    slots: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, hub: _Optional[int] = ..., slots: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Move(_message.Message):
     __slots__ = ("request", "connection", "target", "until", "by")
@@ -136,20 +146,22 @@ class Unlisten(_message.Message):
     def __init__(self, queue: _Optional[int] = ...) -> None: ...
 
 class ToBroker(_message.Message):
-    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping")
+    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled")
     READY_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     MOVE_RESULT_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MOVED_FIELD_NUMBER: _ClassVar[int]
     STOPPING_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_FIELD_NUMBER: _ClassVar[int]
     ready: Ready
     load: Load
     move_result: MoveResult
     connections: Connections
     moved: Moved
     stopping: Stopping
-    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ...) -> None: ...
+    settled: Settled
+    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ...) -> None: ...
 
 class Ready(_message.Message):
     __slots__ = ("error", "hello")
@@ -162,6 +174,12 @@ class Ready(_message.Message):
 class Stopping(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class Settled(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class Load(_message.Message):
     __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared")
@@ -324,7 +342,7 @@ class Connection(_message.Message):
     def __init__(self, id: _Optional[str] = ..., peer: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., cpu: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., actors: _Optional[_Mapping[str, float]] = ..., load: _Optional[float] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ..., identities: _Optional[int] = ..., move_ms: _Optional[float] = ...) -> None: ...
 
 class HubToHub(_message.Message):
-    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined")
+    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined", "handover", "received", "released")
     PREPARE_FIELD_NUMBER: _ClassVar[int]
     PREPARED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
@@ -341,6 +359,9 @@ class HubToHub(_message.Message):
     DECLINED_FIELD_NUMBER: _ClassVar[int]
     OCCUPANCY_FIELD_NUMBER: _ClassVar[int]
     REJOINED_FIELD_NUMBER: _ClassVar[int]
+    HANDOVER_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
     prepare: Prepare
     prepared: Prepared
     refused: Refused
@@ -357,7 +378,10 @@ class HubToHub(_message.Message):
     declined: Declined
     occupancy: Occupancy
     rejoined: Rejoined
-    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ...) -> None: ...
+    handover: Handover
+    received: Received
+    released: Released
+    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("connection", "snapshot", "snapshot_bytes", "number")
@@ -490,6 +514,56 @@ class Rejoined(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     version: int
     def __init__(self, version: _Optional[int] = ...) -> None: ...
+
+class Handover(_message.Message):
+    __slots__ = ("version", "logs", "last")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LOGS_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    logs: _containers.RepeatedCompositeFieldContainer[HandedLog]
+    last: bool
+    def __init__(self, version: _Optional[int] = ..., logs: _Optional[_Iterable[_Union[HandedLog, _Mapping]]] = ..., last: bool = ...) -> None: ...
+
+class HandedLog(_message.Message):
+    __slots__ = ("topic", "epoch", "kept", "entries")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    epoch: str
+    kept: int
+    entries: _containers.RepeatedCompositeFieldContainer[HandedEntry]
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., kept: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[HandedEntry, _Mapping]]] = ...) -> None: ...
+
+class HandedEntry(_message.Message):
+    __slots__ = ("type", "payload", "age")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    payload: bytes
+    age: float
+    def __init__(self, type: _Optional[str] = ..., payload: _Optional[bytes] = ..., age: _Optional[float] = ...) -> None: ...
+
+class Received(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
+
+class Released(_message.Message):
+    __slots__ = ("version", "home", "partial", "forgotten")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    HOME_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    home: int
+    partial: bool
+    forgotten: bool
+    def __init__(self, version: _Optional[int] = ..., home: _Optional[int] = ..., partial: bool = ..., forgotten: bool = ...) -> None: ...
 
 class Accepted(_message.Message):
     __slots__ = ("number", "peer")

@@ -51,6 +51,7 @@ class Owner:
     def __init__(self) -> None:
         self.ready: Queue[str] = Queue()
         self.moved: Queue[Moved] = Queue()
+        self.settled: Queue[int] = Queue()
         self.stopping = Event()
         self.exited = Event()
 
@@ -59,6 +60,9 @@ class Owner:
 
     def hub_moved(self, process: HubProcess, moved: Moved) -> None:
         self.moved.put(moved)
+
+    def hub_settled(self, process: HubProcess, version: int) -> None:
+        self.settled.put(version)
 
     def hub_stopping(self, process: HubProcess) -> None:
         self.stopping.set()
@@ -127,11 +131,13 @@ def test_last_words_come_before_the_exit(start: Start_) -> None:
     hub = start("""
         send(load=Load(turns=7))
         send(moved=Moved(connection="0-1-1"))
+        send(settled=Settled(version=5))
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert hub.wait() == "was killed by SIGKILL"
     assert hub.process.load == Load(turns=7)
     assert hub.owner.moved.get_nowait().connection == "0-1-1"
+    assert hub.owner.settled.get_nowait() == 5
 
 
 def test_the_end_of_the_link_is_not_the_end_of_the_process(start: Start_) -> None:

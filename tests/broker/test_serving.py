@@ -85,8 +85,8 @@ def test_what_a_connection_takes_is_shown_and_travels(server: ServerProcess, con
     (row,) = [row for row in server.connections() if row["services"] and not row["freeze_ms"]]
     assert row["id"] in known
     assert list(row) == [
-        "id", "hub", "generation", "serial", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why",
-        "actors", "load", "freeze_ms", "age", "identities", "move_ms",
+        "id", "hub", "generation", "serial", "peer", "services", "calls", "state_bytes", "cpu", "movable",
+        "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms",
     ]  # fmt: skip
     assert 0 < row["move_ms"] < 50
     assert list(row["actors"]) == row["services"]

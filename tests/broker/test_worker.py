@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ from actorrpc.pb.control_pb2 import (
     Move,
     Moved,
     MoveResult,
+    Origin,
     Peer,
     Start,
     Stop,
@@ -98,10 +99,12 @@ class FakeNode:
         hub: int,
         serial: int,
         on_moved: Callable[[Moved], None],
+        on_settled: Callable[[int], object],
         move_every: int,
     ) -> None:
         self.made_with = (app, config, hub, serial, move_every)
         self.on_moved = on_moved
+        self.on_settled = on_settled
         self.heard: list[Any] = []
         self.stopped: Callable[[], None] | None = None
         self.reception = FakeReception(self.heard)
@@ -112,8 +115,12 @@ class FakeNode:
         sock.sendall(b"hello")
         sock.close()
 
-    def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
+    def set_homes(
+        self, homes: Sequence[int], version: int, terms: Sequence[int], origins: Mapping[int, int]
+    ) -> None:
         self.heard.append(("homes", list(homes), version))
+        if origins:
+            self.heard.append(("origins", dict(origins)))
 
     def report(self) -> Load:
         return Load(connections=3, turns=42)
@@ -206,6 +213,15 @@ def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker
             ("peer", 1001, 1, SNAPSHOTS.newest), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2)
         )
         assert left.recv(9) == b"hello"
+
+
+def test_a_hub_hears_who_hands_topics_over_and_tells_when_it_has_them(broker: Broker) -> None:
+    broker.start()
+    homes = Homes(version=1, homes=[2, 1, 2], origins=[Origin(hub=0, slots=[0, 2])])
+    broker.link.send(ToHub(homes=homes))
+    broker.until_heard(("homes", [2, 1, 2], 1), ("origins", {0: 0, 2: 0}), "listen")
+    broker.node.on_settled(1)
+    assert broker.hear("settled").settled.version == 1
 
 
 def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:

@@ -288,7 +288,7 @@ def test_a_busy_hub_gets_fewer() -> None:
 
 def deaf(node: Node, hub: int) -> Callable[[], None]:
     """Let a hub not read what another one says. Returns what ends that."""
-    link = node.links.by_hub[hub]
+    link = node.links.by_serial[hub]
     link._reader.stop()
     return lambda: None if link.closed else link._reader.start(link._read)
 
@@ -299,7 +299,7 @@ def test_what_a_dead_hub_has_not_taken_is_served_by_another() -> None:
         hubs.ask(lambda: deaf(hubs.nodes[1], 0))
         clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(10)]
         hubs.wait_for(lambda: len(hubs.nodes[0].reception.passing.neighbours[1].leaving) == 5)
-        hubs.ask(lambda: hubs.nodes[1].links.by_hub[0].close())
+        hubs.ask(lambda: hubs.nodes[1].links.by_serial[0].close())
         for client in clients:
             client.wait_for(raw.SETTINGS)
         assert counts(hubs) == [10, 0]
@@ -386,7 +386,7 @@ def test_a_socket_that_cannot_be_sent_is_served_here(monkeypatch: pytest.MonkeyP
         def no_descriptors(*_: object) -> bool:
             raise OSError("too many open files")
 
-        monkeypatch.setattr(hubs.nodes[0].links.by_hub[1], "send", no_descriptors)
+        monkeypatch.setattr(hubs.nodes[0].links.by_serial[1], "send", no_descriptors)
         clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(5)]
         for client in clients:
             client.wait_for(raw.SETTINGS)
@@ -417,7 +417,7 @@ def test_a_connection_that_arrives_at_a_hub_which_is_stopping_is_told() -> None:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         hear = hubs.ask(lambda: deaf(hubs.nodes[0], 1))
         much = control_pb2.Publish(topic="anything", payload=bytes(2_000_000))
-        hubs.ask(lambda: hubs.nodes[1].links.by_hub[0].send(control_pb2.HubToHub(publish=much)))
+        hubs.ask(lambda: hubs.nodes[1].links.by_serial[0].send(control_pb2.HubToHub(publish=much)))
         clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(2)]
         hubs.wait_for(lambda: hubs.nodes[1].reception.passing.arriving == 1)
         stopped: list[bool] = []
@@ -457,7 +457,7 @@ def test_a_place_that_a_move_did_not_need_is_free_again() -> None:
         assert hubs.ask(lambda: node.reception.occupancy.has_room)
         prepare = control_pb2.Prepare(connection="0-1-9", number=9, snapshot=b"\xff")
         hubs.ask(
-            lambda: node.links.receive(0, node.links.by_hub[0], control_pb2.HubToHub(prepare=prepare), ())
+            lambda: node.links.receive(0, node.links.by_serial[0], control_pb2.HubToHub(prepare=prepare), ())
         )
         assert hubs.ask(lambda: node.reception.occupancy.has_room)
 
