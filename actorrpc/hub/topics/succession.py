@@ -57,24 +57,20 @@ class Succession:
         before = self.homes
         told = before.after(version, hubs, terms)
         told = told.over(lcm(len(told.hubs), len(before.hubs)))
-        places = enumerate(told.places)
         if before.version:
             self._widen(len(told.hubs))
             self.homes = replace(before.over(len(told.hubs)), version=version)
-            for slot, place in places:
+            for slot, place in enumerate(told.places):
                 self._append(slot, place, origins.get(slot % len(hubs)))
         else:
-            self.homes = told
-            for slot, place in places:
-                if place[0] == self._hub and slot in origins:
-                    self._begin_later(slot, Step(place, origins[slot]))
+            self._begin(told, origins)
         self._note()
 
-    def _begin_later(self, slot: int, step: Step) -> None:
-        """This hub, which has just come, gets a slot of another, which has it in a term unknown here."""
-        assert step.origin is not None
-        self.homes = self.homes.changed({slot: (step.origin, 0)})
-        self._queues[slot] = [step]
+    def _begin(self, told: Homes, origins: Mapping[int, int]) -> None:
+        """This hub has just come. What it gets of others they have until then, in terms unknown here."""
+        own = {slot: hub for slot, hub in origins.items() if told.hubs[slot] == self._hub}
+        self.homes = told.changed({slot: (hub, 0) for slot, hub in own.items()})
+        self._queues = {slot: [Step((self._hub, told.terms[slot]), hub)] for slot, hub in own.items()}
 
     def _widen(self, slots: int) -> None:
         """Homes are told by more slots than before."""
