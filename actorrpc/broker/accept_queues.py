@@ -68,12 +68,19 @@ class AcceptQueues:
         """What a hub's process is started with: whether one accepts for all, and a listening socket."""
         return self._acceptor, self._sockets[0 if self._acceptor else hub].fileno()
 
+    def started(self, process: HubProcess) -> None:
+        """A process has got what ``start`` said; with a queue for each hub, it accepts from its own."""
+        if not self._acceptor:
+            self._given[process.hub].append(process)
+
     def assign(self, processes: Iterable[HubProcess]) -> None:
         """Have each queue accepted from by a process that can. Never blocks.
 
         Call it when a process has come, has gone or has begun to stop, and from time to time: a process that
         has been silent for a while cannot accept.
         """
+        for queue, given in self._given.items():
+            self._given[queue] = [process for process in given if process.exit_code is None]
         able = {process.hub: process for process in processes if _can_accept(process)}
         before = {queue: process.hub for queue, process in self._holders.items()}
         for queue, hub in holders(len(self._sockets), able, before).items():
@@ -97,8 +104,8 @@ class AcceptQueues:
                 self._holders[queue] = holder
 
     def _owns(self, process: HubProcess, queue: int) -> bool:
-        """Whether it has had the queue from its start, and keeps it."""
-        return process.hub == queue and not self._acceptor
+        """Whether it has had the queue from its start, and has kept it."""
+        return process.hub == queue and not self._acceptor and process in self._given[queue]
 
     def _give(self, queue: int, process: HubProcess, then: Callable[[], None]) -> bool:
         listen = control_pb2.ToHub(listen=control_pb2.Listen(queue=queue, spread=self._acceptor))
@@ -117,12 +124,13 @@ class AcceptQueues:
         return False
 
     def _take_away(self, queue: int, holder: HubProcess) -> None:
-        """Have all others to which the queue was ever given let go of it."""
-        given = self._given.pop(queue, [])
-        if holder in given:
-            self._given[queue].append(holder)
+        """Have all others to which the queue was ever given let go of it. A hub keeps its own, to accept from
+        it again when it can, unless it is drained."""
+        given = self._given[queue]
+        keep = [each for each in given if each is holder or (self._owns(each, queue) and not each.draining)]
+        self._given[queue] = keep
         for process in given:
-            if process is not holder and process.exit_code is None:
+            if process not in keep and process.exit_code is None:
                 process.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue)))
 
     def close(self) -> None:

@@ -62,15 +62,27 @@ class Owner(Protocol):
 class HubProcess:
     """A fresh interpreter that runs a hub. Raises OSError if it cannot be started."""
 
-    def __init__(self, hub: int, serial: int, claim: Claim, command: Sequence[str], owner: Owner) -> None:
+    def __init__(
+        self,
+        hub: int,
+        serial: int,
+        claim: Claim,
+        command: Sequence[str],
+        owner: Owner,
+        generation: int = 1,
+        directory: str | None = None,
+    ) -> None:
+        """``directory``: where it works; None: where this process does."""
         self.hub = hub
         #: Of the code that it runs.
-        self.generation = 1
+        self.generation = generation
         self.serial = serial
         self.started = time.monotonic()
         #: The app is loaded.
         self.ready = False
         self.stopping = False
+        #: It was told to move all connections to others.
+        self.draining = False
         #: What it says of itself, once it is ready.
         self.hello: Hello | None = None
         #: None while it runs; as subprocess has it, minus the signal's number for a signal.
@@ -85,7 +97,7 @@ class HubProcess:
         self._last_request = 0
         # A policy's thread may fork: its child would have both ends of the link, and the error pipe.
         with no_forks():
-            self._popen, self._pidfd, control = _spawn(serial, claim, command)
+            self._popen, self._pidfd, control = _spawn(serial, claim, command, directory)
             self.pid = self._popen.pid
             self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)
             hold(self)
@@ -99,7 +111,15 @@ class HubProcess:
             return "stopping"
         if not self.ready:
             return "starting"
-        return "serving" if time.monotonic() - self._heard < SILENCE else "silent"
+        if time.monotonic() - self._heard >= SILENCE:
+            return "silent"
+        return "draining" if self.draining else "serving"
+
+    @property
+    def empty(self) -> bool:
+        """Whether it is drained, and has said that it has no connection left."""
+        load = self.load
+        return load.HasField("draining") and not load.connections and not load.draining.left
 
     def send(
         self, message: control_pb2.ToHub, fd: int | None = None, then: Callable[[], None] | None = None
@@ -239,7 +259,7 @@ def _send_peer(to: HubProcess, peer: HubProcess, fd: int) -> Event:
 
 
 def _spawn(
-    serial: int, claim: Claim, command: Sequence[str]
+    serial: int, claim: Claim, command: Sequence[str], directory: str | None
 ) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
     """Start the process. Returns it, its pidfd, and our end of the link to it."""
     with ExitStack() as on_error, ExitStack() as always:
@@ -248,7 +268,7 @@ def _spawn(
         always.callback(theirs.close)
         lock = claim.open_hub_file(serial)
         always.callback(close_now, lock)
-        popen = _popen(command, theirs.fileno(), lock)
+        popen = _popen(command, theirs.fileno(), lock, directory)
         on_error.callback(popen.wait)
         on_error.callback(popen.kill)
         os.write(lock, f"{popen.pid}\n".encode())
@@ -257,7 +277,7 @@ def _spawn(
         return popen, pidfd, ours
 
 
-def _popen(command: Sequence[str], control: int, lock: int) -> subprocess.Popen[bytes]:
+def _popen(command: Sequence[str], control: int, lock: int, directory: str | None) -> subprocess.Popen[bytes]:
     # Ctrl-C reaches the whole foreground group, and only the broker shall obey it: the hub starts with
     # SIGINT blocked, and ignores it as soon as it can.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -266,6 +286,7 @@ def _popen(command: Sequence[str], control: int, lock: int) -> subprocess.Popen[
             [*command, "--control-fd", str(control), "--lock-fd", str(lock)],
             pass_fds=(control, lock),
             stdin=subprocess.DEVNULL,
+            cwd=directory,
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from actorrpc.broker.hub_process import HubProcess
@@ -28,6 +29,10 @@ class HubSlot:
     def __init__(self, id: int) -> None:
         self.id = id
         self.process: HubProcess | None = None
+        #: Those of another generation of code: they are starting, or give away what they have.
+        self.others: list[HubProcess] = []
+        #: It is to give away what it has, and so are its next processes.
+        self.drained = False
         #: How many processes it has had after the first.
         self.restarts = -1
         self._quick_deaths = 0
@@ -45,16 +50,29 @@ class HubSlot:
     def state(self) -> str:
         return self.process.state if self.process else "restarting"
 
-    def row(self) -> dict[str, Any]:
-        """The form of ``actorrpc status --json``. Without a process the pid is null."""
-        load = self.process.load if self.process else Load()
+    @property
+    def processes(self) -> list[HubProcess]:
+        """All that run."""
+        known = ([self.process] if self.process else []) + self.others
+        return [process for process in known if process.exit_code is None]
+
+    def rows(self, is_empty: Callable[[HubProcess], bool]) -> list[dict[str, Any]]:
+        """The form of ``actorrpc status --json``: first its own process; the pid is null if there is none.
+
+        ``is_empty`` says of one that is drained whether it has given everything away.
+        """
+        return [self._row(process, is_empty) for process in (self.process, *self.others)]
+
+    def _row(self, process: HubProcess | None, is_empty: Callable[[HubProcess], bool]) -> dict[str, Any]:
+        load = process.load if process else Load()
         return {
             "id": self.id,
-            "pid": self.process.pid if self.process else None,
-            "generation": 1,
-            "serial": self.process.serial if self.process else None,
+            "pid": process.pid if process else None,
+            "generation": process.generation if process else None,
+            "serial": process.serial if process else None,
             "restarts": self.restarts,
-            "state": self.state,
+            "state": process.state if process else "restarting",
+            "draining": _draining(process, is_empty),
             "connections": load.connections,
             "cpu": round(load.cpu, 4),
             "lag_ms": round(load.lag_ms, 3),
@@ -71,3 +89,16 @@ class HubSlot:
 
     def __repr__(self) -> str:
         return f"<HubSlot {self.id}: {self.process!r}>"
+
+
+def _draining(process: HubProcess | None, is_empty: Callable[[HubProcess], bool]) -> dict[str, Any] | None:
+    """How far the drain of a process is; None if it is not drained."""
+    if process is None or not process.draining:
+        return None
+    draining = process.load.draining
+    return {
+        "left": process.load.connections,
+        "moved": draining.moved,
+        "stays": dict(draining.stays),
+        "empty": is_empty(process),
+    }

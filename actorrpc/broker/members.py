@@ -39,6 +39,11 @@ class Members:
         """The processes that have not exited."""
         return [process for process in self._processes if process.exit_code is None]
 
+    @property
+    def balanced(self) -> list[HubProcess]:
+        """Those among which policies may move connections: the others are drained."""
+        return [process for process in self.serving if not process.draining]
+
     def __contains__(self, process: HubProcess) -> bool:
         return process in self._processes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from signal import SIGINT, SIGTERM
+from signal import SIGHUP, SIGINT, SIGTERM
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
@@ -69,12 +69,17 @@ def serve(
             admin.serve(claim.open_socket(), supervisor, rebalancer)
 
             def ready() -> None:
-                rebalancer.start(lambda: supervisor.members.serving, recorder)
+                rebalancer.start(lambda: supervisor.members.balanced, recorder)
                 if on_ready is not None:
                     with users_code():
                         on_ready(supervisor.address)
 
-            with caught({SIGTERM: supervisor.stop_soon, SIGINT: supervisor.interrupt}), rebalancer:
+            signals = {
+                SIGTERM: supervisor.stop_soon,
+                SIGINT: supervisor.interrupt,
+                SIGHUP: supervisor.reload_soon,
+            }
+            with caught(signals), rebalancer:
                 supervisor.run(ready)
 
 

@@ -5,24 +5,30 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
+import gevent
 from gevent import get_hub
+from gevent.event import AsyncResult
 from gevent.queue import Empty, Queue
 
 from actorrpc.broker.accept_queues import AcceptQueues
-from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess
+from actorrpc.broker.drains import Drains
+from actorrpc.broker.generation import Generation
+from actorrpc.broker.hub_process import HubProcess
 from actorrpc.broker.hub_slot import HubSlot
 from actorrpc.broker.journal import MoveStatistics
+from actorrpc.broker.launcher import Launcher
 from actorrpc.broker.members import Members
 from actorrpc.broker.places import Places
+from actorrpc.broker.reload import Reload
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
-from actorrpc.ipc.hello import Hello
 from actorrpc.log import about, tell_what_is_due
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
@@ -56,35 +62,38 @@ class Supervisor:
         move_every: int = 0,
     ) -> None:
         self.config = config
-        self._move_every = move_every
         self._on_moved = on_moved
-        self._app = app
-        self._claim = claim
         self._queues = queues
         self._hubs = [HubSlot(id) for id in range(queues.hubs)]
-        #: By serial, which hub's process it was: what was said of one may come after its death.
-        self._hub_of: dict[int, int] = {}
+        self._launcher = Launcher(claim, queues, self, move_every)
+        self._generation = Generation.first(app, config)
         self._announced = False
         self._stopping = False
         self._events: Queue[Callable[[], None]] = Queue()
         self.address = queues.address
         self.members = Members(queues)
+        self._drains = Drains(self.members)
+        #: The last one, which may be under way, and the greenlet that makes it.
+        self._reload: Reload | None = None
+        self._reloading: gevent.Greenlet[..., None] | None = None
         self.moves = MoveStatistics()
         self.places = Places()
 
     @property
     def processes(self) -> list[HubProcess]:
         """Those that run."""
-        return [hub.process for hub in self._hubs if hub.process and hub.process.exit_code is None]
+        return [process for hub in self._hubs for process in hub.processes]
 
     def states(self) -> dict[int, str]:
         """What each hub is doing."""
         return {hub.id: hub.state for hub in self._hubs}
 
     def process(self, number: int) -> HubProcess | None:
-        """The process that a person means by a hub's number, or by a serial."""
-        named = (process for process in self.processes if number in (process.serial, process.hub))
-        return max(named, key=lambda process: process.serial, default=None)
+        """The process that a person means by a hub's number, which is its own one, or by a serial."""
+        if number < len(self._hubs):
+            process = self._hubs[number].process
+            return process if process is not None and process.exit_code is None else None
+        return next((process for process in self.processes if process.serial == number), None)
 
     def status(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``."""
@@ -92,9 +101,15 @@ class Supervisor:
             "address": self.address,
             "broker_pid": os.getpid(),
             "accept": self._queues.accept,
-            "hubs": [hub.row() for hub in self._hubs],
+            "hubs": self._rows(),
             "moves": self.moves.summary(),
+            "reload": self._reload.status() if self._reload is not None else None,
         }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """Of all processes: first each hub's own, by the hubs' numbers."""
+        rows = [hub.rows(self._drains.empty) for hub in self._hubs]
+        return [row for some in zip_longest(*rows) for row in some if row is not None]
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Start the hubs, call ``on_ready`` when all serve, and return when they have been stopped.
@@ -137,6 +152,81 @@ class Supervisor:
         """Stop gracefully; at once if it is stopping already."""
         self._events.put(lambda: self._kill_all() if self._stopping else self._begin_to_stop())
 
+    def reload_soon(self) -> None:
+        """Reload, unless that cannot be now: then the log says why."""
+
+        def begin() -> None:
+            try:
+                self.reload()
+            except ConfigError as error:
+                log.error("reload: %s", error)
+
+        gevent.spawn(begin)
+
+    def reload(self, drain_timeout: float | None = None) -> Reload:
+        """Begin a reload; ``drain_timeout`` is for this one, in seconds. Raises ConfigError if none can begin."""
+        if self._reload is not None and self._reload.under_way:
+            raise ConfigError("a reload is under way already")
+        if not self._announced or self._stopping:
+            raise ConfigError(f"the server is {'stopping' if self._stopping else 'still starting'}")
+        timeout = self.config.drain_timeout if drain_timeout is None else drain_timeout
+        self._reload = Reload(self, self._generation.next(), self._drains, self.change, timeout)
+        self._reloading = gevent.spawn(self._reload.run)
+        return self._reload
+
+    def start_successors(self, generation: Generation) -> list[HubProcess]:
+        processes = []
+        for hub in self._hubs:
+            processes.append(process := self._launcher.start(hub.id, generation))
+            hub.others.append(process)
+            self._check_later(process)
+        return processes
+
+    def succeed(
+        self, generation: Generation, processes: Sequence[HubProcess]
+    ) -> dict[HubProcess, Sequence[HubProcess]]:
+        self._generation = generation
+        targets: dict[HubProcess, Sequence[HubProcess]] = {}
+        for process in processes:
+            hub = self._hubs[process.hub]
+            hub.others.remove(process)
+            if (old := hub.process) is not None and old.exit_code is None:
+                hub.others.append(old)
+                targets[old] = [process]
+            hub.process, hub.drained = process, False
+        self.members.join(processes)
+        return targets
+
+    def drain(self, number: int, *, undo: bool = False) -> None:
+        """Have a hub give all it has to the others, and take nothing; or go on as before. Raises ConfigError if
+        that cannot be."""
+        if number >= len(self._hubs):
+            raise ConfigError(f"no such hub: {number} (there are hubs 0 to {len(self._hubs) - 1})")
+        if self._reload is not None and self._reload.under_way:
+            raise ConfigError("a reload is under way")
+        hub = self._hubs[number]
+        if hub.process is None or hub.process not in self.members:
+            raise ConfigError(f"hub {number} is {hub.state}")
+        if undo:
+            self._drains.undo([hub.process])
+        else:
+            self._drains.begin({hub.process: ()})
+        hub.drained = not undo
+
+    def change(self, function: Callable[[], Any]) -> Any:
+        """Call a function when nothing else changes what this has, and return what it returns, or raise what
+        it raises. For other greenlets than that of ``run``."""
+        done: AsyncResult[Any] = AsyncResult()
+
+        def call() -> None:
+            try:
+                done.set(function())
+            except Exception as error:
+                done.set_exception(error)
+
+        self._events.put(call)
+        return done.get()
+
     def hub_ready(self, process: HubProcess, error: str) -> None:
         self._events.put(partial(self._on_ready, process, error))
 
@@ -152,7 +242,7 @@ class Supervisor:
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)
         self.places.record(moved)
-        if (target := self._hub_of.get(moved.target)) is not None:
+        if (target := self._launcher.hub_of.get(moved.target)) is not None:
             self._on_moved(process.hub, target, moved)
 
     def _until(self, reached: Callable[[], bool], seconds: float | None = None) -> bool:
@@ -176,6 +266,9 @@ class Supervisor:
             log.exception("error in the broker, which goes on")
 
     def _on_ready(self, process: HubProcess, error: str) -> None:
+        if self._reload is not None and process in self._reload:
+            self._reload.heard(process, error)
+            return
         if self._stopping or process in self.members:
             return  # or it was among the first, which are joined as soon as all are ready
         if error and not self._announced:
@@ -184,6 +277,10 @@ class Supervisor:
             log.error("hub %d cannot start: %s", process.hub, error, extra=about(process.hub))
         elif self._announced and process.exit_code is None:
             self.members.join([process], share=True)
+            if self._hubs[process.hub].drained:
+                self._drains.begin({process: ()})
+            else:
+                self._drains.changed()
             log.info("hub %d serves again (pid %d)", process.hub, process.pid, extra=about(process.hub))
 
     def _on_exit(self, process: HubProcess) -> None:
@@ -192,9 +289,17 @@ class Supervisor:
             return
         if not self._announced:
             raise ConfigError(f"hub {hub.id} {process.describe_exit()} while it was starting")
-        log.warning("hub %d (pid %d) %s", hub.id, process.pid, process.describe_exit(), extra=about(hub.id))
+        if process is hub.process or not process.stopping:
+            how = process.describe_exit()
+            log.warning("hub %d (pid %d) %s", hub.id, process.pid, how, extra=about(hub.id))
+        if self._reload is not None:
+            self._reload.heard(process, f"hub {hub.id} {process.describe_exit()} while it was starting")
         self.members.leave(process)
-        self._start_later(hub)
+        self._drains.changed()
+        if process is hub.process:
+            self._start_later(hub)
+        elif process in hub.others:
+            hub.others.remove(process)
 
     def _begin_to_stop(self) -> None:
         self._stopping = True
@@ -205,34 +310,18 @@ class Supervisor:
             return
         hub.restarts += 1
         try:
-            hub.process = HubProcess(hub.id, self._claim.next_serial(), self._claim, HUB_COMMAND, self)
+            hub.process = self._launcher.start(hub.id, self._generation)
         except (OSError, ConfigError) as error:
             if not self._announced:
                 raise ConfigError(f"cannot start hub {hub.id}: {error}") from error
             log.error("cannot start hub %d: %s", hub.id, error, extra=about(hub.id))
             self._start_later(hub)
-            return
-        self._hub_of[hub.process.serial] = hub.id
-        acceptor, queue = self._queues.start(hub.id)
-        patience = self.config.start_timeout
-        start = control_pb2.Start(
-            hub=hub.id,
-            serial=hub.process.serial,
-            app=self._app,
-            config=self.config.to_message(),
-            acceptor=acceptor,
-            until=time.monotonic() + patience if patience else 0.0,
-            move_every=self._move_every,
-            hello=Hello.own().to_message(),
-        )
-        process = hub.process
-        try:
-            process.send(control_pb2.ToHub(start=start), queue)
-        except OSError as error:  # out of descriptors, to keep one for later
-            log.error("hub %d cannot be told to start: %s", hub.id, error, extra=about(hub.id))
-            process.kill()
-        if patience:
-            after(patience, self._events.put, partial(self._check_started, process))
+        else:
+            self._check_later(hub.process)
+
+    def _check_later(self, process: HubProcess) -> None:
+        if self.config.start_timeout:
+            after(self.config.start_timeout, self._events.put, partial(self._check_started, process))
 
     def _check_started(self, process: HubProcess) -> None:
         """The process has had its time to start. Raises ConfigError at first."""
@@ -253,6 +342,8 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         self._stopping = True
+        if self._reloading is not None:
+            self._reloading.kill(block=False)
         # From now on the kernel refuses connections that no hub would accept any more.
         self._queues.close()
         drain_timeout = self.config.drain_timeout if self._announced else 0.0

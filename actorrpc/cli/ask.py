@@ -16,7 +16,7 @@ from actorrpc.cli.tables import cell, print_table
 from actorrpc.errors import ConfigError
 from actorrpc.pb.admin_pb2 import Reply, Request
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "Failure", "ask_broker"]
 
 #: A broker that lives answers in milliseconds, once it has waited two seconds for silent hubs at most.
 ANSWER_TIMEOUT = 10.0
@@ -25,7 +25,7 @@ MOVE_TIMEOUT = 60.0
 #: What a move costs is shown from here on: of less, nobody notices anything.
 HEAVY_MOVE_MS = 10
 
-_HUBS = ("id", "pid", "generation", "state", "connections", "cpu", "lag_ms")
+_HUBS = ("id", "pid", "generation", "serial", "state", "connections", "cpu", "lag_ms")
 _CONNECTIONS = ("id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "move_ms", "movable", "why")
 _MOVES = (
     "at", "kind", "by", "what", "source", "target", "load", "outcome", "pause_ms", "times", "reason",
@@ -38,7 +38,7 @@ class Failure(click.ClickException):
     exit_code = 1
 
 
-def _ask(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIMEOUT) -> Reply:
+def ask_broker(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIMEOUT) -> Reply:
     """Return the broker's answer, after its warnings. Raises what ends the command if it is an error."""
     from actorrpc.broker.admin.ask import NoAnswer, ask
     from actorrpc.broker.runtime_dir import RuntimeDir
@@ -59,7 +59,7 @@ def _ask(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIME
 @runtime_dir_flag
 def status(as_json: bool, runtime_dir: str | None) -> None:
     """Show the hubs and how busy they are."""
-    reply = _ask(runtime_dir, Request(status=Request.Status()))
+    reply = ask_broker(runtime_dir, Request(status=Request.Status()))
     if as_json:
         print(reply.json)
         return
@@ -89,7 +89,7 @@ def _shared_line(hub: int, shared: dict[str, Any]) -> str:
 @runtime_dir_flag
 def connections(as_json: bool, runtime_dir: str | None) -> None:
     """List the connections of all hubs."""
-    reply = _ask(runtime_dir, Request(connections=Request.Connections()))
+    reply = ask_broker(runtime_dir, Request(connections=Request.Connections()))
     if as_json:
         print(reply.json)
         return
@@ -106,7 +106,7 @@ def connections(as_json: bool, runtime_dir: str | None) -> None:
 @runtime_dir_flag
 def moves(limit: int, as_json: bool, runtime_dir: str | None) -> None:
     """Show the last decisions to move, and not to move, with their reasons and outcomes."""
-    reply = _ask(runtime_dir, Request(moves=Request.Moves(limit=limit)))
+    reply = ask_broker(runtime_dir, Request(moves=Request.Moves(limit=limit)))
     if as_json:
         print(reply.json)
         return
@@ -124,7 +124,7 @@ def moves(limit: int, as_json: bool, runtime_dir: str | None) -> None:
 def move(connection: str, hub: int, runtime_dir: str | None) -> None:
     """Move CONNECTION to HUB, while its client goes on."""
     request = Request(move=Request.Move(connection=connection, hub=hub))
-    print(_ask(runtime_dir, request, MOVE_TIMEOUT).done)
+    print(ask_broker(runtime_dir, request, MOVE_TIMEOUT).done)
 
 
 @click.command()
@@ -133,7 +133,7 @@ def move(connection: str, hub: int, runtime_dir: str | None) -> None:
 def rebalance(wish: str, runtime_dir: str | None) -> None:
     """Pause or resume the moves of the policy, or have it decide now, also while it is paused."""
     request = Request(rebalance=Request.Rebalance(wish=wish.upper()))
-    print(_ask(runtime_dir, request).done)
+    print(ask_broker(runtime_dir, request).done)
 
 
 @click.command()

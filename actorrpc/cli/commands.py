@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from actorrpc.balancing.policies import DEFAULT, NAMES
-from actorrpc.cli import ask
+from actorrpc.cli import ask, deploy
 from actorrpc.cli.flags import NUMBER, runtime_dir_flag, setting_flags
 from actorrpc.cli.simulate import simulate
 from actorrpc.config import Config, settings
@@ -118,5 +118,5 @@ def serve(app: str, hubs: int | None, **options: Any) -> None:
 
 
 cli.add_command(protoc, "protoc")
-for _command in (*ask.COMMANDS, simulate):
+for _command in (*ask.COMMANDS, *deploy.COMMANDS, simulate):
     cli.add_command(_command)

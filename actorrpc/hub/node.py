@@ -18,6 +18,7 @@ from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
 from actorrpc.hub.listing import describe, list_some
+from actorrpc.hub.moving.drain import Drain
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
@@ -90,6 +91,7 @@ class Node:
         self.reception = Reception(
             self.serial, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
         )
+        self._drain: Drain | None = None
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: The drain timeout is over.
@@ -164,6 +166,8 @@ class Node:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
         load = self._reporter.report(self.resources.turns, self.resources.sharing.report())
         self.resources.runners.trim()
+        if self._drain is not None:
+            load.draining.CopyFrom(self._drain.report())
         self.reception.occupancy.tick(load.busy)
         tell_what_is_due()
         return load
@@ -242,10 +246,27 @@ class Node:
 
     # ---- moves
 
+    def drain(self, targets: Mapping[int, int]) -> None:
+        """Move all connections to these processes, by serial, with how many connections each has, and take no
+        others; without any, go on as before."""
+        if self._drain is not None and targets:
+            self._drain.retarget(targets)
+            return
+        if self._drain is not None:
+            self._drain.close()
+            self._drain = None
+        self.reception.rest(bool(targets))
+        if targets:
+            self._drain = Drain(
+                self.connections, self.mover.move, self.mover.cost, self.links.by_serial, targets
+            )
+
     @property
     def move_refusal(self) -> str:
         if self.stopping:
             return "the hub is stopping"
+        if self._drain is not None:
+            return f"hub {self.hub} is being drained"
         if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to
             return "the hub has not been told yet where topics are"
         limit = self.resources.config.max_connections
@@ -276,6 +297,8 @@ class Node:
         if self.stopping:
             return
         self._stopped = done
+        if self._drain is not None:
+            self._drain.close()
         self.reception.stop()
         self._stop_timer = after(drain_timeout, self._end_all)
         for connection in list(self.connections.values()):

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Request(_message.Message):
-    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves")
+    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves", "reload", "drain")
     class Status(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -24,6 +24,18 @@ class Request(_message.Message):
     class Stop(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
+    class Reload(_message.Message):
+        __slots__ = ("drain_timeout",)
+        DRAIN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+        drain_timeout: float
+        def __init__(self, drain_timeout: _Optional[float] = ...) -> None: ...
+    class Drain(_message.Message):
+        __slots__ = ("hub", "undo")
+        HUB_FIELD_NUMBER: _ClassVar[int]
+        UNDO_FIELD_NUMBER: _ClassVar[int]
+        hub: int
+        undo: bool
+        def __init__(self, hub: _Optional[int] = ..., undo: bool = ...) -> None: ...
     class Rebalance(_message.Message):
         __slots__ = ("wish",)
         class Wish(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -48,13 +60,17 @@ class Request(_message.Message):
     STOP_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
     MOVES_FIELD_NUMBER: _ClassVar[int]
+    RELOAD_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
     status: Request.Status
     connections: Request.Connections
     move: Request.Move
     stop: Request.Stop
     rebalance: Request.Rebalance
     moves: Request.Moves
-    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ...) -> None: ...
+    reload: Request.Reload
+    drain: Request.Drain
+    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ..., reload: _Optional[_Union[Request.Reload, _Mapping]] = ..., drain: _Optional[_Union[Request.Drain, _Mapping]] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("error", "bad_request", "json", "done", "warnings")

@@ -28,13 +28,14 @@ class Formats(_message.Message):
     def __init__(self, oldest: _Optional[int] = ..., newest: _Optional[int] = ...) -> None: ...
 
 class ToHub(_message.Message):
-    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "listen", "unlisten")
+    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten")
     START_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
     LIST_CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
     LISTEN_FIELD_NUMBER: _ClassVar[int]
     UNLISTEN_FIELD_NUMBER: _ClassVar[int]
     start: Start
@@ -43,9 +44,10 @@ class ToHub(_message.Message):
     move: Move
     list_connections: ListConnections
     stop: Stop
+    drain: Drain
     listen: Listen
     unlisten: Unlisten
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ...) -> None: ...
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
     __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello")
@@ -131,6 +133,19 @@ class Stop(_message.Message):
     drain_timeout: float
     def __init__(self, drain_timeout: _Optional[float] = ...) -> None: ...
 
+class Drain(_message.Message):
+    __slots__ = ("targets",)
+    class TargetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: int
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    targets: _containers.ScalarMap[int, int]
+    def __init__(self, targets: _Optional[_Mapping[int, int]] = ...) -> None: ...
+
 class Listen(_message.Message):
     __slots__ = ("queue", "spread")
     QUEUE_FIELD_NUMBER: _ClassVar[int]
@@ -182,7 +197,7 @@ class Settled(_message.Message):
     def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class Load(_message.Message):
-    __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared")
+    __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared", "draining")
     class GroupsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -204,6 +219,7 @@ class Load(_message.Message):
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     CROWDED_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     connections: int
     cpu: float
     lag_ms: float
@@ -218,7 +234,8 @@ class Load(_message.Message):
     groups: _containers.ScalarMap[str, float]
     crowded: bool
     shared: SharedConnections
-    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ..., busy: _Optional[float] = ..., lag_p99_ms: _Optional[float] = ..., runnable: _Optional[int] = ..., memory: _Optional[int] = ..., unsent_bytes: _Optional[int] = ..., heaviest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., groups: _Optional[_Mapping[str, float]] = ..., crowded: bool = ..., shared: _Optional[_Union[SharedConnections, _Mapping]] = ...) -> None: ...
+    draining: Draining
+    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ..., busy: _Optional[float] = ..., lag_p99_ms: _Optional[float] = ..., runnable: _Optional[int] = ..., memory: _Optional[int] = ..., unsent_bytes: _Optional[int] = ..., heaviest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., groups: _Optional[_Mapping[str, float]] = ..., crowded: bool = ..., shared: _Optional[_Union[SharedConnections, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
 
 class SharedConnections(_message.Message):
     __slots__ = ("connections", "calls", "refused", "first")
@@ -231,6 +248,23 @@ class SharedConnections(_message.Message):
     refused: int
     first: str
     def __init__(self, connections: _Optional[int] = ..., calls: _Optional[int] = ..., refused: _Optional[int] = ..., first: _Optional[str] = ...) -> None: ...
+
+class Draining(_message.Message):
+    __slots__ = ("left", "moved", "stays")
+    class StaysEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
+    STAYS_FIELD_NUMBER: _ClassVar[int]
+    left: int
+    moved: int
+    stays: _containers.ScalarMap[str, int]
+    def __init__(self, left: _Optional[int] = ..., moved: _Optional[int] = ..., stays: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class ConnectionLoad(_message.Message):
     __slots__ = ("id", "load", "recent", "state_bytes", "freeze_ms", "age", "why", "group", "move_ms", "too_heavy")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from gevent import get_hub
 from actorrpc.broker.hub_questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
+from actorrpc.errors import ConfigError
 from actorrpc.ipc.framing import MAX_FRAME, close_all
 from actorrpc.ipc.link import Link
 from actorrpc.loop.duties import reason
@@ -169,9 +171,30 @@ class Admin:
             return Reply(done=_REBALANCE[request.rebalance.wish](self._rebalancer))
         if kind == "moves":
             return Reply(json=json.dumps(self._rebalancer.journal.rows(request.moves.limit)))
+        if kind == "reload":
+            return self._reload(request.reload)
+        if kind == "drain":
+            return self._drain(request.drain.hub, request.drain.undo)
         return Reply(
             error="this broker does not know the question: it is of another version", bad_request=True
         )
+
+    def _reload(self, wish: Request.Reload) -> Reply:
+        rows, _ = list_connections(self._supervisor.members.serving)
+        pinned = Counter(row["why"] for row in rows if not row["movable"])
+        try:
+            reload = self._supervisor.reload(wish.drain_timeout if wish.HasField("drain_timeout") else None)
+        except ConfigError as error:
+            return Reply(error=str(error))
+        begun = {"generation": reload.generation.number, "connections": len(rows), "pinned": pinned}
+        return Reply(json=json.dumps(begun))
+
+    def _drain(self, hub: int, undo: bool) -> Reply:
+        try:
+            self._supervisor.change(lambda: self._supervisor.drain(hub, undo=undo))
+        except ConfigError as error:
+            return Reply(error=str(error))
+        return Reply(done=f"hub {hub} {'takes connections again' if undo else 'is being drained'}")
 
     def _connections(self) -> Reply:
         rows, silent = list_connections(self._supervisor.members.serving)

@@ -40,6 +40,8 @@ class Occupancy:
         self._busy = 0.0
         #: It takes no more.
         self.closed = False
+        #: It takes none for now.
+        self.resting = False
         self._alone = False
         #: What all who want to know were last told; when they were last told that there is room again, and
         #: the timer until they are told so next.
@@ -50,7 +52,7 @@ class Occupancy:
     @property
     def has_room(self) -> bool:
         """Whether this hub may serve one more."""
-        return not self.closed and (not self._limit or self._count() < self._limit)
+        return not (self.closed or self.resting) and (not self._limit or self._count() < self._limit)
 
     def estimate(self) -> Estimate:
         """``own``, as of now."""
@@ -148,7 +150,7 @@ class Occupancy:
         return self._alone or self._accepts()
 
     def _room(self) -> int | None:
-        if self.closed:
+        if self.closed or self.resting:
             return 0
         return max(0, self._limit - self._count()) if self._limit else None
 
@@ -165,7 +167,7 @@ class Occupancy:
             busy=self._busy,
             room=self._share(),
             gives=self._gives,
-            stopping=self.closed,
+            stopping=self.closed or self.resting,
         )
 
     def _tell(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:

@@ -80,6 +80,13 @@ class Reception:
         self.waiting.listeners[queue] = Listener(sock, accepted, room, self.waiting.watch)
         self.occupancy.tell_all()
 
+    def rest(self, resting: bool) -> None:
+        """Take no connections for now, neither from a queue nor from other hubs; or take them again."""
+        self.occupancy.resting = resting
+        self.occupancy.tell_all()
+        if not resting:
+            self.resume()
+
     def unlisten(self, queue: int) -> None:
         """Let go of a queue, from which another hub accepts now."""
         self._drop(queue)

@@ -1,0 +1,76 @@
+"""Hubs that give all they have to others: their connections, and the topics that they are the home of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.members import Members
+from actorrpc.errors import ConfigError
+from actorrpc.pb import control_pb2
+
+__all__ = ["Drains"]
+
+
+class Drains:
+    """The processes that are drained, and where what they have goes."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        #: By process: where its connections go; empty: to all that are not drained.
+        self._targets: dict[HubProcess, Sequence[HubProcess]] = {}
+
+    def begin(self, targets: Mapping[HubProcess, Sequence[HubProcess]]) -> None:
+        """Drain processes, each into its targets, or, where these are empty, into all that are not drained.
+
+        Raises ConfigError if there would be none left to take what they have.
+        """
+        drained = {*self._targets, *targets}
+        if not [process for process in self._members.serving if process not in drained]:
+            raise ConfigError("there is no other hub to take its connections")
+        self._targets.update(targets)
+        for process in targets:
+            process.draining = True
+        self._members.assign_queues()
+        self.changed()
+
+    def undo(self, processes: Collection[HubProcess]) -> None:
+        """Let processes go on as before; they get a share of the topics again."""
+        for process in processes:
+            self._targets.pop(process, None)
+            process.draining = False
+            process.send(control_pb2.ToHub(drain=control_pb2.Drain()))
+        self._members.assign_queues()
+        self.changed(share=True)
+
+    def changed(self, *, share: bool = False) -> None:
+        """Say again where everything goes: a process has come or gone. ``share``: as ``Members.join``."""
+        self._targets = {each: to for each, to in self._targets.items() if each.exit_code is None}
+        self._members.set_homeless({process.serial for process in self._targets}, share=share)
+        for process, targets in self._targets.items():
+            able = [each for each in targets if each.exit_code is None] or self._members.balanced
+            loads = {each.serial: each.load.connections for each in able if each is not process}
+            if loads:
+                process.send(control_pb2.ToHub(drain=control_pb2.Drain(targets=loads)))
+
+    def empty(self, process: HubProcess) -> bool:
+        """Whether a process has given everything away, or has ended."""
+        return process.exit_code is not None or (process.empty and not self._members.needs(process.serial))
+
+    def progress(self, processes: Collection[HubProcess]) -> dict[str, Any]:
+        """How far they are: connections ``left`` and ``moved``, and by reason how many could not move when
+        that was last tried."""
+        drains = [process.load.draining for process in processes]
+        stays: dict[str, int] = {}
+        for drain in drains:
+            for why, count in drain.stays.items():
+                stays[why] = stays.get(why, 0) + count
+        return {
+            "left": sum(process.load.connections for process in processes if process.exit_code is None),
+            "moved": sum(drain.moved for drain in drains),
+            "stays": dict(sorted(stays.items(), key=lambda item: -item[1])),
+        }
+
+    def __repr__(self) -> str:
+        return f"<Drains of {[process.serial for process in self._targets]}>"
