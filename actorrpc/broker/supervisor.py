@@ -164,7 +164,10 @@ class Supervisor:
         gevent.spawn(begin)
 
     def reload(self, drain_timeout: float | None = None) -> Reload:
-        """Begin a reload; ``drain_timeout`` is for this one, in seconds. Raises ConfigError if none can begin."""
+        """Begin a reload, with a drain timeout of its own, if it is given, in seconds.
+
+        Raises ConfigError if none can begin now.
+        """
         if self._reload is not None and self._reload.under_way:
             raise ConfigError("a reload is under way already")
         if not self._announced or self._stopping:
@@ -198,8 +201,10 @@ class Supervisor:
         return targets
 
     def drain(self, number: int, *, undo: bool = False) -> None:
-        """Have a hub give all it has to the others, and take nothing; or go on as before. Raises ConfigError if
-        that cannot be."""
+        """Have a hub give all it has to the others, and take nothing; or go on as before.
+
+        Raises ConfigError if that cannot be.
+        """
         if number >= len(self._hubs):
             raise ConfigError(f"no such hub: {number} (there are hubs 0 to {len(self._hubs) - 1})")
         if self._reload is not None and self._reload.under_way:
