@@ -1,4 +1,4 @@
-"""Commands that move what a running server has: reload and drain. They show how it goes on until it is over."""
+"""Commands that move what a running server has, and show how that goes on: reload and drain."""
 
 from __future__ import annotations
 
@@ -40,15 +40,11 @@ def reload(drain_timeout: float | None, runtime_dir: str | None) -> None:
     for why, count in begun["pinned"].items():
         print(f"{count} of {begun['connections']} connections cannot move now: {why}")
     print(f"generation {begun['generation']} starts", flush=True)
-    last = {"phase": "lost"}
-    for last in _show(_reloads(runtime_dir, begun["generation"])):
-        pass
+    last = _show(_reloads(runtime_dir, begun["generation"]))
     if last["phase"] != "done":
         raise Failure(f"generation {begun['generation']} is abandoned: {last.get('error')}")
-    line = (
-        f"generation {begun['generation']} serves: {last['moved']} connections moved in {last['seconds']} s"
-    )
-    print(line + _describe_stays(last))
+    moved = f"{last['moved']} connections moved in {last['seconds']} s"
+    print(f"generation {begun['generation']} serves: {moved}{_describe_stays(last)}")
 
 
 @click.command()
@@ -61,9 +57,7 @@ def drain(hub: int, undo: bool, runtime_dir: str | None) -> None:
     if undo:
         print(done)
         return
-    last: Mapping[str, Any] = {}
-    for last in _show(_drains(runtime_dir, hub)):
-        pass
+    last = _show(_drains(runtime_dir, hub))
     if last["phase"] != "done":
         raise Failure(f"hub {hub} is not drained: {last['phase']}")
     print(f"hub {hub} is drained: {last['moved']} connections moved")
@@ -101,17 +95,26 @@ def _status(runtime_dir: str | None) -> dict[str, Any]:
     return status
 
 
-def _show(states: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Show how it goes on: as a bar on a terminal, else as a line now and then."""
-    if not sys.stdout.isatty():
-        yield from _print_lines(states)
-        return
+def _show(states: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Show how it goes on, as a bar on a terminal, else as a line now and then. Returns the last state.
+
+    Raises Failure if there is none: the server has forgotten what it was asked.
+    """
+    last = None
+    for state in (_draw_bar if sys.stdout.isatty() else _print_lines)(states):
+        last = state
+        time.sleep(LOOK)
+    if last is None:
+        raise Failure("the server does not know of it any more")
+    return last
+
+
+def _draw_bar(states: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     with click.progressbar(length=1, show_eta=False, label="connections", show_pos=True) as bar:
         for state in states:
             bar.length = max(state["moved"] + state["left"], 1)
             bar.update(state["moved"] - bar.pos)
             yield state
-            time.sleep(LOOK)
 
 
 def _print_lines(states: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -124,7 +127,6 @@ def _print_lines(states: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, A
                 done = f"{state['moved']} moved, {state['left']} left"
                 print(f"{phase}: {done}{_describe_stays(state)}", flush=True)
         yield state
-        time.sleep(LOOK)
 
 
 def _describe_stays(state: Mapping[str, Any]) -> str:

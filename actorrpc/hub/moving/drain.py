@@ -23,7 +23,7 @@ from actorrpc.pb import control_pb2
 __all__ = ["AT_ONCE", "BUDGET", "Drain"]
 
 #: So many move at once, as long as all together cost both hubs no more than so many seconds.
-AT_ONCE, BUDGET = 16, 0.02
+AT_ONCE, BUDGET = 4, 0.02
 #: After a freeze of more than so many seconds the hub rests for as long as it took.
 HEAVY = 0.005
 #: Between two rounds of what could not move. A connection whose move was aborted waits longer each time, up
