@@ -1,4 +1,4 @@
-"""What the broker asks its hubs, and what it makes of the answers."""
+"""What the broker asks its hubs, to move a connection or to list them all, and what the answers mean."""
 
 from __future__ import annotations
 

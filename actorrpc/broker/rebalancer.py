@@ -1,4 +1,5 @@
-"""Shows a policy what the hubs report, and carries out the moves that it decides on.
+"""Decides nothing: it shows a policy (``balancing.policies``) what the hubs report, twice a second, and
+carries out the moves that this decides on.
 
 Users may write policies. A policy runs in a thread of its own, so that the broker does not hang with it; what
 it raises is logged, and what it decides is checked before anything is done.

@@ -1,4 +1,5 @@
-"""The commands that ask a running server, and tell its answer. They must start quickly, without gevent.
+"""``status``, ``connections``, ``moves``, ``move``, ``rebalance`` and ``stop``: commands that ask a running
+server, and print its answer. They must start quickly, without gevent.
 
 What belongs to the broker is imported late: other commands run where there is no Linux, and no ``fcntl``.
 """

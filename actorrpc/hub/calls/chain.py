@@ -1,4 +1,4 @@
-"""``Chain``: all interceptors of an app, hook by hook, in the order in which they run."""
+"""``Chain``: calls the hooks of an app's interceptors, in the order in which they run."""
 
 from __future__ import annotations
 

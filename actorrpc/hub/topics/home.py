@@ -1,4 +1,5 @@
-"""The home's half of topics: it numbers what is published, and sends it to the hubs that subscribe.
+"""The home's half of topics: it has what is published numbered (``numbered_log``), and sends it to the hubs
+that subscribe.
 
 No more waits in a link than ``room`` allows. A hub whose link is full is behind: the log notes the last
 number that it was sent, and goes on from there when there is room again. If some of that has been dropped by

@@ -1,4 +1,5 @@
-"""The numbered log of each topic at its home, and which hubs are sent its messages. Plain data."""
+"""The log of each topic at its home, which gives each message its number; and which hubs are sent them. Plain
+data."""
 
 from __future__ import annotations
 
