@@ -40,7 +40,7 @@ LAYERS: list[set[str]] = [
     {"hub.actors"},
     {"hub.serving"},
     {"hub.moving"},
-    {"hub.listing", "hub.report"},
+    {"hub.listing", "hub.report", "hub.watching"},
     {"hub.node"},
     # Everything that has hubs, or stands beside them.
     {"balancing", "codegen", "hub"},

@@ -13,14 +13,16 @@ from gevent import get_hub
 from gevent.queue import Empty, Queue
 
 from actorrpc.broker.accept_queues import Queues
+from actorrpc.broker.hangs import Hangs
 from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess
 from actorrpc.broker.journal import MoveStatistics
 from actorrpc.broker.members import Members
 from actorrpc.broker.places import Whereabouts
+from actorrpc.broker.restarts import Restarts
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.broker.slot import Hub
 from actorrpc.config import Config
-from actorrpc.errors import ConfigError
+from actorrpc.errors import ConfigError, TooManyRestarts
 from actorrpc.forks import guard, unguard
 from actorrpc.log import about, tell_what_is_due
 from actorrpc.loop.timers import after, every
@@ -61,6 +63,7 @@ class Supervisor:
         self._claim = claim
         self._queues = queues
         self._hubs = [Hub(id) for id in range(queues.hubs)]
+        self._restarts = Restarts(config.restart_intensity, config.restart_period)
         self._announced = False
         self._stopping = False
         self._events: Queue[Callable[[], None]] = Queue()
@@ -91,7 +94,8 @@ class Supervisor:
     def run(self, on_ready: Callable[[], None]) -> None:
         """Start the hubs, call ``on_ready`` when all serve, and return when they have been stopped.
 
-        Raises ConfigError if a hub cannot start at first. No process is left, whatever is raised.
+        Raises ConfigError if a hub cannot start at first, and TooManyRestarts if hubs end more often than
+        they may. No process is left, whatever is raised.
         """
         guard(self, get_hub())
         try:
@@ -108,6 +112,7 @@ class Supervisor:
                 checks = [
                     every(QUEUE_CHECK, self._events.put, self.members.assign_queues),
                     every(LOG_CHECK, tell_what_is_due),
+                    Hangs(self.config, lambda: self.processes),
                 ]
                 try:
                     self._until(lambda: self._stopping)
@@ -158,6 +163,8 @@ class Supervisor:
     def _handle(self, event: Callable[[], None]) -> None:
         try:
             event()
+        except TooManyRestarts:
+            raise
         except Exception:
             if not (self._announced or self._stopping):
                 raise
@@ -167,9 +174,10 @@ class Supervisor:
         if self._stopping or process in self.members:
             return  # or it was among the first, which are joined as soon as all are ready
         if error and not self._announced:
-            raise ConfigError(error)
+            raise ConfigError(error, process.trace)
         if error:
-            log.error("hub %d cannot start: %s", process.hub, error, extra=about(process.hub))
+            extra = about(process.hub) | {"detail": process.trace}
+            log.error("hub %d cannot start: %s", process.hub, error, extra=extra)
         elif self._announced and process.exit_code is None:
             self.members.join([process])
             log.info("hub %d serves again (pid %d)", process.hub, process.pid, extra=about(process.hub))
@@ -182,6 +190,8 @@ class Supervisor:
             raise ConfigError(f"hub {hub.id} {process.describe_exit()} while it was starting")
         log.warning("hub %d (pid %d) %s", hub.id, process.pid, process.describe_exit(), extra=about(hub.id))
         self.members.leave(process)
+        if not process.obeyed:
+            self._restarts.count(time.monotonic(), f"hub {hub.id} {process.describe_exit()}")
         self._start_later(hub)
 
     def _begin_to_stop(self) -> None:
@@ -198,6 +208,7 @@ class Supervisor:
             if not self._announced:
                 raise ConfigError(f"cannot start hub {hub.id}: {error}") from error
             log.error("cannot start hub %d: %s", hub.id, error, extra=about(hub.id))
+            self._restarts.count(time.monotonic(), f"hub {hub.id} cannot start: {error}")
             self._start_later(hub)
             return
         acceptor, queue = self._queues.start(hub.id)

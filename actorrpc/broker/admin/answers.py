@@ -13,6 +13,7 @@ from gevent import get_hub
 
 from actorrpc.broker.hub_questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
+from actorrpc.broker.stacks import stacks
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.ipc.framing import MAX_FRAME, close_all
 from actorrpc.ipc.link import Link
@@ -167,6 +168,8 @@ class Admin:
             return self._move(request.move.connection, request.move.hub)
         if kind == "rebalance":
             return Reply(done=_REBALANCE[request.rebalance.wish](self._rebalancer))
+        if kind == "stacks":
+            return self._stacks(request.stacks.hub)
         if kind == "moves":
             return Reply(json=json.dumps(self._rebalancer.journal.rows(request.moves.limit)))
         return Reply(
@@ -178,11 +181,21 @@ class Admin:
         warnings = [f"hub {hub} does not answer; its connections are not listed" for hub in silent]
         return Reply(json=json.dumps(rows), warnings=warnings)
 
+    def _stacks(self, hub: int) -> Reply:
+        states = self._supervisor.states()
+        if hub not in states:
+            return _no_such_hub(hub, len(states))
+        serving = self._supervisor.members.serving
+        process = next((process for process in serving if process.hub == hub), None)
+        if process is None:
+            return Reply(error=f"hub {hub} is {states[hub]}")
+        found, warnings = stacks(process)
+        return Reply(json=json.dumps(found), warnings=warnings)
+
     def _move(self, connection: str, target: int) -> Reply:
         states = self._supervisor.states()
         if target not in states:
-            last = len(states) - 1
-            return Reply(error=f"no such hub: {target} (there are hubs 0 to {last})", bad_request=True)
+            return _no_such_hub(target, len(states))
         if states[target] != "serving":
             return Reply(error=f"hub {target} is {states[target]}")
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
@@ -211,6 +224,10 @@ class Admin:
 
     def __repr__(self) -> str:
         return f"<Admin with {len(self._callers)} command lines, {len(self._stoppers)} waiting for the end>"
+
+
+def _no_such_hub(hub: int, count: int) -> Reply:
+    return Reply(error=f"no such hub: {hub} (there are hubs 0 to {count - 1})", bad_request=True)
 
 
 _REBALANCE: dict[Any, Callable[[Rebalancer], str]] = {
