@@ -62,7 +62,7 @@ class Hangs:
         if now - self._looked > CHECK + LATE:
             self._awake = now
         self._looked = now
-        running = [process for process in self._processes() if process.ready]
+        running = [process for process in self._processes() if process.ready and process.linked]
         self._silent = {process: each for process, each in self._silent.items() if process in running}
         for process in running:
             self._look_at(process, now - max(process.heard, self._awake))

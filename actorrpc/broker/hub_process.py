@@ -143,6 +143,11 @@ class HubProcess:
                 signal.pidfd_send_signal(self._pidfd, signum)
 
     @property
+    def linked(self) -> bool:
+        """Whether it can be heard: a hub whose link has broken serves on, and nobody knows how it is."""
+        return not self._link.closed
+
+    @property
     def obeyed(self) -> bool:
         """Whether it has ended as it was told to: by a signal to it alone, say."""
         return self.stopping and self.exit_code == 0

@@ -144,6 +144,19 @@ def test_nobody_is_reported_or_killed_where_that_is_not_wanted(serve: Serve, con
     assert server.log == ""
 
 
+def test_slow_turns_are_logged_where_that_is_wanted(serve: Serve, connect: Connect) -> None:
+    server = serve("--slow-turn", 0.2, app=APP, hubs=1)
+    client, id = connected_to(server, connect, 0)
+    hold(client, "wait", 0.8).result()
+    assert server.log == ""
+    for _ in range(7):
+        hold(client, "block", 0.8).result()
+    told = rf"a slow turn: shapes.Stateful/Unary held the loop for [\d.]+ s or more, on connection {id}\n"
+    server.wait_for(lambda: re.search(rf"and 2 more in the last \d+ s like: {told}", server.log))
+    assert len(re.findall(rf"WARNING hub 0: {told}", server.log)) == 5
+    assert ", in Unary\n" in server.log
+
+
 # ---- what people ask
 
 
@@ -172,6 +185,8 @@ def test_what_all_greenlets_do(serve: Serve, connect: Connect) -> None:
     assert rows["sleep"]["count"] == 1, "the greenlet that a handler has spawned"
     assert rows["Event.wait"]["count"] == 1, "the one that the app had from the beginning"
     assert len(rows) == 3
+    places = [frame["file"] for row in found["stacks"] for frame in row["frames"]]
+    assert not any(place.endswith("slow_turns.py") for place in places), "nobody has asked for them"
     text = server.run("stacks", 0).stdout
     assert f"hub 0 (pid {found['pid']}): 5 greenlets, " in text
     assert f"\n3 greenlets in shapes.Stateful/Beside, on {id}\n    /" in text

@@ -1,7 +1,8 @@
 """Which greenlets live in this process, for `actorrpc stacks`.
 
 Python does not tell: to look for them among all objects stops a hub with 20,000 connections for tens of
-milliseconds. So whoever makes one says so, which takes less than a microsecond of the 30 that one takes.
+milliseconds. So whoever makes one says so: that takes 1.1 µs with its end, and a greenlet that is spawned and
+joined takes 35 without. A call takes a runner that is there, and pays nothing.
 """
 
 from __future__ import annotations

@@ -20,14 +20,14 @@ __all__ = ["dump_on_signal"]
 
 def dump_on_signal() -> tuple[int, int] | None:
     """Have the main thread's stack written to a pipe on a signal. Returns the signal's number and the end of
-    the pipe to read from, which is the caller's; None if no signal is free, or no descriptor.
+    the pipe to read from, which is the caller's; None if there is no free signal, no descriptor or no /proc.
 
     A child, forked or started, has nothing of it.
     """
-    signum = next(_free(), None)
-    if signum is None:
-        return None
     try:
+        signum = next(_free(), None)
+        if signum is None:
+            return None
         reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
