@@ -45,6 +45,7 @@ LAYERS: list[set[str]] = [
     # Everything that has hubs, or stands beside them.
     {"balancing", "codegen", "hub"},
     {"balancing.policies"},
+    {"broker.watching"},
     {"balancing.simulation", "broker"},
     {"broker.admin"},
     {"broker.serve", "protoc"},

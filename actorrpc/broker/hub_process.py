@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
-from actorrpc.broker.dumps import Dumps, NoStack, Place
 from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.watching.dumps import Dumps, NoStack, Place
 from actorrpc.forks import hold, no_forks
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.link import Link

@@ -13,7 +13,6 @@ from gevent import get_hub
 from gevent.queue import Empty, Queue
 
 from actorrpc.broker.accept_queues import Queues
-from actorrpc.broker.hangs import Hangs
 from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess
 from actorrpc.broker.journal import MoveStatistics
 from actorrpc.broker.members import Members
@@ -21,6 +20,7 @@ from actorrpc.broker.places import Whereabouts
 from actorrpc.broker.restarts import Restarts
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.broker.slot import Hub
+from actorrpc.broker.watching.hangs import Hangs
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError, TooManyRestarts
 from actorrpc.forks import guard, unguard

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from actorrpc.broker.dumps import Dumps, NoStack, Place, parse
-from actorrpc.broker.holders import held_by
+from actorrpc.broker.watching.dumps import Dumps, NoStack, Place, parse
+from actorrpc.broker.watching.holders import held_by
 from tests.support.processes import ROOT, environment
 from tests.support.waiting import PATIENCE, until
 

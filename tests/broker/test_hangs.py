@@ -199,7 +199,7 @@ def test_what_all_greenlets_do(serve: Serve, connect: Connect) -> None:
 def test_what_holds_a_hub_that_does_not_answer(serve: Serve, connect: Connect, how: str) -> None:
     server = serve("--hang-timeout", 0, app=APP, hubs=1)
     client, _ = connected_to(server, connect, 0)
-    call = hold(client, how, 15)
+    call = hold(client, how, 1000)
     server.wait_for(lambda: server.hub(0)["state"] == "silent")
     found, warnings = asked(server, 0)
     assert "hub 0 does not answer: its loop is held by Unary (tests/apps/blocking.py, line " in warnings

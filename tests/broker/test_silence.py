@@ -11,8 +11,8 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from actorrpc.broker.dumps import NoStack, Place
-from actorrpc.broker.hangs import CHECK, LATE, Hangs
+from actorrpc.broker.watching.dumps import NoStack, Place
+from actorrpc.broker.watching.hangs import CHECK, LATE, Hangs
 from actorrpc.config import Config
 from actorrpc.log import LIMITS
 from tests.support.waiting import until

@@ -13,8 +13,8 @@ from gevent import get_hub
 
 from actorrpc.broker.hub_questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
-from actorrpc.broker.stacks import stacks
 from actorrpc.broker.supervisor import Supervisor
+from actorrpc.broker.watching.stacks import stacks
 from actorrpc.ipc.framing import MAX_FRAME, close_all
 from actorrpc.ipc.link import Link
 from actorrpc.loop.duties import reason

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import gevent
 from gevent import Greenlet
 
-from actorrpc.broker.holders import describe
-from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.watching.holders import describe
+from actorrpc.broker.watching.process import Watched
 from actorrpc.config import Config
 from actorrpc.log import about
 from actorrpc.loop.timers import every
@@ -46,13 +46,13 @@ class _Silence:
 class Hangs:
     """Watches the processes, from now on until ``close``."""
 
-    def __init__(self, config: Config, processes: Callable[[], Iterable[HubProcess]]) -> None:
+    def __init__(self, config: Config, processes: Callable[[], Iterable[Watched]]) -> None:
         self._processes = processes
         self._kill_timeout = config.kill_timeout
         timeouts = [each for each in (config.hang_timeout, config.kill_timeout) if each]
         #: None is killed that has not been reported.
         self._patience = min(timeouts, default=float("inf"))
-        self._silent: dict[HubProcess, _Silence] = {}
+        self._silent: dict[Watched, _Silence] = {}
         #: When it was last looked, and since when each process has had its chance to be heard.
         self._looked = self._awake = time.monotonic()
         self._timer = every(CHECK, self._look)
@@ -67,7 +67,7 @@ class Hangs:
         for process in running:
             self._look_at(process, now - max(process.heard, self._awake))
 
-    def _look_at(self, process: HubProcess, seconds: float) -> None:
+    def _look_at(self, process: Watched, seconds: float) -> None:
         """A process has been silent for so long."""
         silence = self._silent.get(process)
         if silence is None:
@@ -96,7 +96,7 @@ class Hangs:
             )
             process.kill()
 
-    def _report(self, process: HubProcess, seconds: float) -> None:
+    def _report(self, process: Watched, seconds: float) -> None:
         what, places = describe(process)
         shown = [f'File "{each.file}", line {each.line}, in {each.function}' for each in places[-PLACES:]]
         log.warning(

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 
 import gevent
 
-from actorrpc.broker.dumps import NoStack, Place
-from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.watching.dumps import NoStack, Place
+from actorrpc.broker.watching.process import Watched
 
 __all__ = ["describe", "held_by"]
 
 #: The folders of the code that calls the app's.
 _OURS = tuple(
     os.path.join(os.path.dirname(os.path.abspath(each)), "")
-    for each in (os.path.dirname(__file__), gevent.__file__)
+    for each in (os.path.dirname(os.path.dirname(__file__)), gevent.__file__)
 )
 
 
-def describe(process: HubProcess) -> tuple[str, list[Place]]:
+def describe(process: Watched) -> tuple[str, list[Place]]:
     """What holds a hub, and its stack, the outermost place first; none if it cannot be had. Waits for about a
     second at most."""
     try:

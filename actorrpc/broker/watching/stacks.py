@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from actorrpc.broker.dumps import Place
-from actorrpc.broker.holders import describe
-from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.watching.dumps import Place
+from actorrpc.broker.watching.holders import describe
+from actorrpc.broker.watching.process import Watched
 from actorrpc.pb import control_pb2
 from actorrpc.pb.control_pb2 import Stack
 
@@ -22,7 +22,7 @@ EXAMPLES = 10
 _KINDS = {Stack.GREENLET: "greenlet", Stack.THREAD: "thread"}
 
 
-def stacks(process: HubProcess) -> tuple[dict[str, Any], list[str]]:
+def stacks(process: Watched) -> tuple[dict[str, Any], list[str]]:
     """The form of ``actorrpc stacks --json``, and what it leaves out, as lines for a person."""
     pages: list[control_pb2.Stacks] = []
     complete = False
@@ -40,7 +40,7 @@ def stacks(process: HubProcess) -> tuple[dict[str, Any], list[str]]:
     return {"hub": process.hub, "pid": process.pid, "answers": bool(pages), "stacks": rows}, warnings
 
 
-def _pages(process: HubProcess) -> Iterator[control_pb2.Stacks]:
+def _pages(process: Watched) -> Iterator[control_pb2.Stacks]:
     """What it says of its greenlets, some at a time, until it has told all, or does not answer."""
     after, until = 0, time.monotonic() + ALL
     while time.monotonic() < until:
