@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import time
+import timeit
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,10 +30,8 @@ if is_module_patched("socket"):  # in a process of its own
 
 def compute(seconds: float) -> None:
     """Hold the interpreter's lock in a single call of C's, for so long or longer."""
-    few = 1_000_000
-    began = time.thread_time()
-    sum(range(few))
-    sum(range(int(few * seconds / (time.thread_time() - began))))
+    least = min(timeit.repeat("sum(range(1_000_000))", number=1, repeat=5))
+    sum(range(int(1_000_000 * seconds / least)))
 
 
 def fork_and_block(seconds: float) -> None:

@@ -1,11 +1,11 @@
 """What a stack is: which turn of which service it runs, for which connection.
 
-That is read from the local variables of our own functions on it, so that no turn pays for being found.
+That is read from the local variables of our own functions on it, so that no turn pays for being found. These
+functions end with the turn, since what has been read of a frame is kept with it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from types import CodeType, FrameType
@@ -16,7 +16,7 @@ from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.calls.variables import run_as_turn
 from actorrpc.hub.runtime.runners import Runner
 
-__all__ = ["NOTHING", "Running", "frames_of", "runner_of", "running"]
+__all__ = ["NOTHING", "Running", "frames_of", "running"]
 
 
 class Running(NamedTuple):
@@ -24,6 +24,8 @@ class Running(NamedTuple):
 
     what: str
     connection: str
+    #: What it runs on; None where that is not known.
+    runner: Runner | None = None
 
     def __bool__(self) -> bool:
         return bool(self.what)
@@ -49,29 +51,24 @@ def running(innermost: FrameType | None) -> Running:
     return NOTHING
 
 
-def runner_of(innermost: FrameType | None) -> Runner | None:
-    """The runner whose stack this is."""
-    outermost = deque(frames_of(innermost), maxlen=1)
-    if not outermost or outermost[0].f_code is not Runner.run.__code__:
-        return None
-    runner: Runner = outermost[0].f_locals["self"]
-    return runner
-
-
 # Each of these functions says when its turn began, before it calls the app's code.
 
 
 def _call_turn(found: dict[str, Any]) -> Running:
-    return Running(found["call"].method.lstrip("/"), found["self"].stage_id)
+    return Running(found["call"].method.lstrip("/"), found["self"].stage_id, found["runner"])
 
 
 def _hook(found: dict[str, Any]) -> Running:
     cell: Cell = found["self"]
-    return Running(f"{found['name']} of {cell.name}", cell.stage_id)
+    runner = found.get("runner")
+    return Running(
+        f"{found['name']} of {cell.name}", cell.stage_id, runner if isinstance(runner, Runner) else None
+    )
 
 
 def _hooks_of_call(found: dict[str, Any]) -> Running:
-    return Running(f"interceptors of {found['call'].method.lstrip('/')}", found["runner"].part.usage.id)
+    runner: Runner = found["runner"]
+    return Running(f"interceptors of {found['call'].method.lstrip('/')}", runner.part.usage.id, runner)
 
 
 #: By the code of a function that is on the stack of each turn: what its local variables tell.

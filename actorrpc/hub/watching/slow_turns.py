@@ -22,7 +22,7 @@ from gevent import get_hub
 from gevent.monkey import get_original
 
 from actorrpc.hub.runtime.runners import Runner, get_ident
-from actorrpc.hub.watching.running import NOTHING, Running, frames_of, runner_of, running
+from actorrpc.hub.watching.running import Running, frames_of, running
 from actorrpc.log import about
 
 __all__ = ["Seen", "SlowTurns"]
@@ -43,12 +43,11 @@ _LINES = 30
 class Seen:
     """A turn that holds the loop, or has held it."""
 
-    runner: Runner
-    #: What the runner says of when the turn began, or had last waited, on the monotonic clock; and a time
+    running: Running
+    #: What its runner says of when the turn began, or had last waited, on the monotonic clock; and a time
     #: before which it cannot have.
     since: float
     earliest: float
-    running: Running
     #: For how long it has been seen to hold the loop.
     seconds: float = 0.0
     #: Where it was when that was too long.
@@ -90,12 +89,12 @@ class SlowTurns:
         """The turn that holds the loop now; ``last``: the one that did when it was last looked."""
         frame = sys._current_frames().get(self._thread)
         before, self._looked = self._looked, monotonic()
-        runner = runner_of(frame)
-        if runner is None or (what := running(frame)) is NOTHING:
+        what = running(frame)
+        if (runner := what.runner) is None:
             return None
         since = _since(runner)
-        if last is None or last.runner is not runner or last.since != since:
-            last = Seen(runner, since, before, what)
+        if last is None or last.running.runner is not runner or last.since != since:
+            last = Seen(what, since, before)
         last.seconds = self._looked - max(since, last.earliest)
         if last.seconds >= self._slow and not last.stack:
             stack = _text(frame)
