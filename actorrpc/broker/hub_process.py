@@ -185,10 +185,8 @@ class HubProcess:
         elif kind == "move_result":
             message.move_result.why = brief(message.move_result.why)
             self._answer(message.move_result)
-        elif kind == "connections":
-            self._answer(message.connections)
-        elif kind == "stacks":
-            self._answer(message.stacks)
+        elif kind == "connections" or kind == "stacks":
+            self._answer(getattr(message, kind))
 
     def _answer(self, answer: Answer) -> None:
         if (asked := self._asked.pop(answer.request, None)) is not None:

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -17,6 +18,7 @@ import pytest
 from tests.apps.shapes_pb2 import Item
 from tests.support.counting_client import CountingClient
 from tests.support.fixtures import Serve
+from tests.support.processes import group_members
 from tests.support.server_process import ServerProcess
 from tests.support.waiting import PATIENCE, until
 
@@ -123,6 +125,29 @@ def test_an_app_keeps_its_signal(serve: Serve, connect: Connect) -> None:
     assert heard == 0
     os.kill(server.hub(0)["pid"], signal.SIGRTMAX - 1)
     until(lambda: client.stub.Beside(Item(), timeout=PATIENCE).number == 1)
+
+
+def pipes(pid: int) -> set[str]:
+    """The pipes that a process has, but for its standard streams."""
+    found = set()
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # it has just been closed
+            link = os.readlink(f"/proc/{pid}/fd/{number}")
+            if int(number) > 2 and link.startswith("pipe:"):
+                found.add(link)
+    return found
+
+
+def test_a_child_of_a_hub_has_nothing_of_its_pipe(serve: Serve, connect: Connect) -> None:
+    server = serve("--hang-timeout", 0, app=APP, hubs=1)
+    client, _ = connected_to(server, connect, 0)
+    hub = server.hub(0)["pid"]
+    (shared,) = pipes(server.pid) & pipes(hub)
+    call = hold(client, "fork", 1000)
+    (child,) = server.wait_for(lambda: set(group_members(server.pid)) - {server.pid, hub})
+    until(lambda: shared not in pipes(child))
+    call.cancel()
+    os.kill(child, signal.SIGKILL)
 
 
 def test_nothing_is_said_of_a_hub_while_the_broker_was_stopped_itself(serve: Serve) -> None:
