@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from actorrpc.broker.restarts import Restarts
+from actorrpc.broker.slot import restart_delay
 from actorrpc.errors import TooManyRestarts
 
 
@@ -39,6 +40,16 @@ def test_which_restarts_are_too_many(
     intensity: int, period: float, times: Sequence[float], refused: list[float]
 ) -> None:
     assert restart(intensity, period, times) == refused
+
+
+def test_what_a_hub_costs_that_dies_at_once() -> None:
+    """As docs/operate/supervision.md says."""
+    now, times = 0.0, [0.0]
+    for death in range(1, 30):
+        now += restart_delay(death)
+        times.append(now)
+    assert [sum(minute <= time / 60 < minute + 1 for time in times) for minute in range(3)] == [12, 6, 6]
+    assert restart(20, 60, times) == []
 
 
 def test_it_is_said_how_many_there_were_and_why() -> None:
