@@ -122,6 +122,18 @@ class Config:
     start_timeout: float = setting(120.0,
         "How long a hub's process may take until it serves, which is to import the app; then it is killed, "
         "and started again. 0: for ever.")
+    # docs/operate/supervision.md says why these are the defaults.
+    restart_intensity: int = setting(0,
+        "How many hubs that ended may be started again within the restart period, of all hubs together; with "
+        "one more the server stops, with exit status 3. 0: any number.")
+    restart_period: float = setting(60.0, "The time in which restarts are counted.")
+    hang_timeout: float = setting(5.0,
+        "A hub that has said nothing to the broker for so long is reported, with the stack of what holds it. "
+        "0: never.")
+    kill_timeout: float = setting(60.0,
+        "A hub that has said nothing for so long is killed, and started again. 0: never.")
+    slow_turn: float = setting(0.0,
+        "A turn that holds its hub's loop for longer is logged, with its stack. 0: none is.")
     drain_timeout: float = setting(5.0, "How long a stopping hub lets open calls go on.")
     # They grow while handlers take what comes as fast as the client sends.
     stream_window_bytes: int = _window(256 * _KB,

@@ -40,11 +40,12 @@ LAYERS: list[set[str]] = [
     {"hub.actors"},
     {"hub.serving"},
     {"hub.moving"},
-    {"hub.listing", "hub.report"},
+    {"hub.listing", "hub.report", "hub.watching"},
     {"hub.node"},
     # Everything that has hubs, or stands beside them.
     {"balancing", "codegen", "hub"},
     {"balancing.policies"},
+    {"broker.watching"},
     {"balancing.simulation", "broker"},
     {"broker.admin"},
     {"broker.serve", "protoc"},

@@ -53,7 +53,8 @@ def serve(
     open files is raised to the hard one, as it is in the hubs. ``move_every`` is a test's: it moves each
     connection on after so many turns, as in ``actorrpc.testing.serve``.
 
-    Raises ConfigError, with one line that says what is wrong, if it cannot start; then nothing is left.
+    Raises ConfigError, with one line that says what is wrong, if it cannot start, and TooManyRestarts when it
+    has stopped since hubs ended more often than ``config.restart_intensity`` allows; then nothing is left.
     """
     raise_limit()
     count = usable_cores() if hubs is None else hubs

@@ -25,9 +25,11 @@ from actorrpc.broker.launcher import Launcher
 from actorrpc.broker.members import Members
 from actorrpc.broker.places import Places
 from actorrpc.broker.reload import Reload
+from actorrpc.broker.restarts import Restarts
 from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.watching.hangs import Hangs
 from actorrpc.config import Config
-from actorrpc.errors import ConfigError
+from actorrpc.errors import ConfigError, TooManyRestarts
 from actorrpc.forks import guard, unguard
 from actorrpc.log import about, tell_what_is_due
 from actorrpc.loop.timers import after, every
@@ -67,6 +69,7 @@ class Supervisor:
         self._hubs = [HubSlot(id) for id in range(queues.hubs)]
         self._launcher = Launcher(claim, queues, self, move_every)
         self._generation = Generation.first(app, config)
+        self._restarts = Restarts(config.restart_intensity, config.restart_period)
         self._announced = False
         self._stopping = False
         self._events: Queue[Callable[[], None]] = Queue()
@@ -114,7 +117,8 @@ class Supervisor:
     def run(self, on_ready: Callable[[], None]) -> None:
         """Start the hubs, call ``on_ready`` when all serve, and return when they have been stopped.
 
-        Raises ConfigError if a hub cannot start at first. No process is left, whatever is raised.
+        Raises ConfigError if a hub cannot start at first, and TooManyRestarts if hubs end more often than
+        they may. No process is left, whatever is raised.
         """
         guard(self, get_hub())
         try:
@@ -131,6 +135,7 @@ class Supervisor:
                 checks = [
                     every(QUEUE_CHECK, self._events.put, self.members.assign_queues),
                     every(LOG_CHECK, tell_what_is_due),
+                    Hangs(self.config, lambda: self.processes),
                 ]
                 try:
                     self._until(lambda: self._stopping)
@@ -265,6 +270,8 @@ class Supervisor:
     def _handle(self, event: Callable[[], None]) -> None:
         try:
             event()
+        except TooManyRestarts:
+            raise
         except Exception:
             if not (self._announced or self._stopping):
                 raise
@@ -277,9 +284,10 @@ class Supervisor:
         if self._stopping or process in self.members:
             return  # or it was among the first, which are joined as soon as all are ready
         if error and not self._announced:
-            raise ConfigError(error)
+            raise ConfigError(error, process.trace)
         if error:
-            log.error("hub %d cannot start: %s", process.hub, error, extra=about(process.hub))
+            extra = about(process.hub) | {"detail": process.trace}
+            log.error("hub %d cannot start: %s", process.hub, error, extra=extra)
         elif self._announced and process.exit_code is None:
             self.members.join([process], share=True)
             if self._hubs[process.hub].drained:
@@ -302,6 +310,8 @@ class Supervisor:
         self.members.leave(process)
         self._drains.changed()
         if process is hub.process:
+            if not process.obeyed:
+                self._restarts.count(time.monotonic(), f"hub {hub.id} {process.describe_exit()}")
             self._start_later(hub)
         elif process in hub.others:
             hub.others.remove(process)
@@ -320,6 +330,7 @@ class Supervisor:
             if not self._announced:
                 raise ConfigError(f"cannot start hub {hub.id}: {error}") from error
             log.error("cannot start hub %d: %s", hub.id, error, extra=about(hub.id))
+            self._restarts.count(time.monotonic(), f"hub {hub.id} cannot start: {error}")
             self._start_later(hub)
         else:
             self._check_later(hub.process)

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from actorrpc.cli.flags import NUMBER, json_flag, runtime_dir_flag
+from actorrpc.cli.stacks import print_stacks
 from actorrpc.cli.tables import cell, print_table
 from actorrpc.errors import ConfigError
 from actorrpc.pb.admin_pb2 import Reply, Request
@@ -22,6 +23,7 @@ __all__ = ["COMMANDS", "Failure", "ask_broker"]
 #: A broker that lives answers in milliseconds, once it has waited two seconds for silent hubs at most.
 ANSWER_TIMEOUT = 10.0
 MOVE_TIMEOUT = 60.0
+STACKS_TIMEOUT = 60.0
 
 #: What a move costs is shown from here on: of less, nobody notices anything.
 HEAVY_MOVE_MS = 10
@@ -128,6 +130,22 @@ def move(connection: str, hub: int, runtime_dir: str | None) -> None:
     print(ask_broker(runtime_dir, request, MOVE_TIMEOUT).done)
 
 
+@click.command("stacks")
+@click.argument("hub", type=NUMBER)
+@json_flag
+@runtime_dir_flag
+def show_stacks(hub: int, as_json: bool, runtime_dir: str | None) -> None:
+    """Show what all greenlets of HUB do now, and its threads; those that do the same, together.
+
+    Where the hub does not answer, since a handler holds it, what holds it is shown.
+    """
+    reply = ask_broker(runtime_dir, Request(stacks=Request.Stacks(hub=hub)), STACKS_TIMEOUT)
+    if as_json:
+        print(reply.json)
+    else:
+        print_stacks(json.loads(reply.json))
+
+
 @click.command()
 @click.argument("wish", type=click.Choice(["pause", "resume", "now"]))
 @runtime_dir_flag
@@ -153,4 +171,4 @@ def stop(runtime_dir: str | None) -> None:
         raise Failure(str(error)) from error
 
 
-COMMANDS: tuple[click.Command, ...] = (status, connections, moves, move, rebalance, stop)
+COMMANDS: tuple[click.Command, ...] = (status, connections, moves, move, rebalance, show_stacks, stop)

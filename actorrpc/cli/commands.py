@@ -1,7 +1,7 @@
 """The command line: its commands, and how what is wrong is told.
 
 Only ``serve`` imports gevent; the rest must start quickly. Exit status 2 says that what was given is wrong,
-1 that it was right and could not be done.
+1 that it was right and could not be done, 3 that the server has stopped since its hubs end again and again.
 """
 
 from __future__ import annotations
@@ -19,19 +19,24 @@ from actorrpc.cli import ask, deploy
 from actorrpc.cli.flags import NUMBER, runtime_dir_flag, setting_flags
 from actorrpc.cli.simulate import simulate
 from actorrpc.config import Config, settings
-from actorrpc.errors import ConfigError
+from actorrpc.errors import ConfigError, TooManyRestarts
+from actorrpc.log import escape
 from actorrpc.loop.descriptors import fill_standard
 from actorrpc.protoc import main as protoc
 from actorrpc.supported import system_complaint
 
 __all__ = ["cli", "main"]
 
+#: The exit status of a server that has stopped because its hubs end again and again.
+RESTARTS = 3
+
 #: Commands for which it need not be Linux.
 _ANYWHERE = ("protoc", "simulate")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line, and exit. Whatever is wrong is told in one line on standard error."""
+    """Run the command line, and exit. Whatever is wrong is told in one line on standard error, which the
+    traceback of an app's or policy's own code follows, indented."""
     try:
         status = cli.main(arguments, prog_name="actorrpc", standalone_mode=False)
     except click.UsageError as error:
@@ -40,14 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except ConfigError as error:
-        _fail(str(error), 2)
+        _fail(str(error), 2, error.trace)
+    except TooManyRestarts as error:
+        _fail(str(error), RESTARTS)
     except click.Abort:
         sys.exit(130)
     sys.exit(status)
 
 
-def _fail(message: str, status: int) -> None:
+def _fail(message: str, status: int, trace: str = "") -> None:
     print("actorrpc: error:", " ".join(message.split()), file=sys.stderr)
+    for line in trace.splitlines():
+        print(f"    {escape(line)}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -94,7 +103,11 @@ def cli(context: click.Context) -> None:
 # For tests that need processes; no help for operators.
 @click.option("--move-every", type=NUMBER, default=0, hidden=True)
 def serve(app: str, hubs: int | None, **options: Any) -> None:
-    """Serve APP, given as package.module:attribute, until stopped."""
+    """Serve APP, given as package.module:attribute, until stopped.
+
+    Exit status: 0 when it was stopped, 2 when it could not start, 3 when its hubs ended too often
+    (--restart-intensity).
+    """
     fill_standard()
     from actorrpc.broker.serve import serve, usable_cores
     from actorrpc.log import log_to_stderr, log_uncaught

@@ -25,6 +25,9 @@ from actorrpc.hub.metering.loop_lag import LoopLag
 from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.runtime.guard import outlive_errors
 from actorrpc.hub.runtime.hanging import shown_if_it_hangs
+from actorrpc.hub.runtime.living import LIVING
+from actorrpc.hub.watching.slow_turns import SlowTurns
+from actorrpc.hub.watching.stacks import list_stacks
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.hello import Hello
@@ -53,13 +56,22 @@ _WITH_SOCKET = ("start", "peer", "listen")
 
 
 class Worker:
-    """One hub process. ``control`` is its end of the link to the broker."""
+    """One hub process. ``control`` is its end of the link to the broker.
+
+    ``dump_on_signal`` has the process write its stack on a signal (``hub.watching.dumps``).
+    """
 
     _node: Node
     _meter: LoopLag
 
-    def __init__(self, control: socket.socket, make_node: Callable[..., Node]) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        make_node: Callable[..., Node],
+        dump_on_signal: Callable[[], tuple[int, int] | None] = lambda: None,
+    ) -> None:
         self._make_node = make_node
+        self._dump_on_signal = dump_on_signal
         #: The first message and the socket with it; None if the broker has gone before.
         self._start: AsyncResult[tuple[control_pb2.Start, socket.socket] | None] = AsyncResult()
         #: The listening socket, until it is the node's.
@@ -78,6 +90,7 @@ class Worker:
             "move": self._on_move,
             "list_connections": self._on_list_connections,
             "drain": lambda drain: self._node.drain(drain.targets),
+            "list_stacks": self._on_list_stacks,
             "stop": lambda stop: self._stop(stop.drain_timeout),
             "listen": self._on_listen,
             "unlisten": lambda unlisten: self._node.reception.unlisten(unlisten.queue),
@@ -94,6 +107,7 @@ class Worker:
         log_to_stderr(f"hub {start.hub}")
         outlive_errors()
         config = Config.from_message(start.config)
+        LIVING.watch_gevent()
         try:
             Hello.own().agree_with_broker(Hello.from_message(start.hello))
             patience = start.until - time.monotonic() if start.until else 0.0
@@ -101,7 +115,7 @@ class Worker:
                 app = load(start.app)
         except ConfigError as error:
             listener.close()
-            return self._refuse(str(error))
+            return self._refuse(str(error), error.trace)
         outlive_configuration()
         self._node = self._make_node(
             app,
@@ -122,6 +136,9 @@ class Worker:
         with suppress(OSError):
             self._link.reserve()  # for a queue: who has no descriptor left to accept with must still get it
         self._watch(config.drain_timeout)
+        self._offer_dumps()
+        if config.slow_turn:
+            self._watchers.append(SlowTurns(config.slow_turn))
         ready = control_pb2.Ready(hello=Hello.own().to_message())
         if not self._link.send(control_pb2.ToBroker(ready=ready)):
             self._listen_alone()
@@ -129,12 +146,25 @@ class Worker:
         leave(CLOSING)
         return 0
 
+    def _offer_dumps(self) -> None:
+        """Tell the broker how to have this process's stack."""
+        if (dumps := self._dump_on_signal()) is not None:
+            signum, reader = dumps
+            with suppress(OSError):  # out of descriptors, to keep one for later
+                self._link.send(control_pb2.ToBroker(dumps=control_pb2.Dumps(signal=signum)), [reader])
+            close_all([reader])
+
     def forked(self) -> None:
         """Nothing to do: a child never comes back to ``run``."""
 
-    def _refuse(self, error: str) -> int:
+    def _refuse(self, error: str, trace: str) -> int:
         told = Event()
-        ready = control_pb2.Ready(error=brief(error, LONGEST_ERROR), hello=Hello.own().to_message())
+        # The end of a traceback says most.
+        ready = control_pb2.Ready(
+            error=brief(error, LONGEST_ERROR),
+            trace=brief(trace[-LONGEST_ERROR:], LONGEST_ERROR),
+            hello=Hello.own().to_message(),
+        )
         if self._link.send(control_pb2.ToBroker(ready=ready), then=told.set):
             told.wait(1)
         return 1
@@ -229,6 +259,11 @@ class Worker:
         answer = self._node.list_some(question.after)
         answer.request = question.request
         self._link.send(control_pb2.ToBroker(connections=answer))
+
+    def _on_list_stacks(self, question: control_pb2.ListStacks) -> None:
+        answer = list_stacks(question.after)
+        answer.request = question.request
+        self._link.send(control_pb2.ToBroker(stacks=answer))
 
     def _on_broker_gone(self, link: Link[control_pb2.ToHub]) -> None:
         if not self._start.ready():

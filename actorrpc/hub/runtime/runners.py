@@ -18,6 +18,7 @@ from greenlet import getcurrent, greenlet
 
 from actorrpc.forks import end_child
 from actorrpc.hub.metering.usage import Part
+from actorrpc.hub.runtime.living import LIVING
 
 # The thread's own, also in a patched process, where the module has the greenlet's.
 get_ident: Callable[[], int] = get_original("_thread", "get_ident")
@@ -60,6 +61,7 @@ class Runner(greenlet):
 
     def __init__(self, pool: Runners) -> None:
         super().__init__(parent=pool.hub)
+        LIVING.add(self)
         self._pool = pool
         self.job: Callable[[Runner], None] | None = None
         #: Who pays for its job.
