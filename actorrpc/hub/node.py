@@ -18,6 +18,7 @@ from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
 from actorrpc.hub.listing import describe, list_some
+from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
@@ -158,6 +159,7 @@ class Node:
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
         load = self._reporter.report(self.resources.turns, self.resources.sharing.report())
+        load.crowded = self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         self.reception.occupancy.tick(load.busy)
         tell_what_is_due()
@@ -166,6 +168,7 @@ class Node:
     def settle(self) -> None:
         """In place of ``report``, as often, where there is no broker to tell."""
         self._reporter.settle()
+        self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         tell_what_is_due()
 

@@ -15,6 +15,7 @@ from actorrpc.hub.accepting.least_loaded import choose
 from actorrpc.hub.accepting.listener import Listener
 from actorrpc.hub.accepting.occupancy import Occupancy
 from actorrpc.hub.accepting.passing import Guest, Passing
+from actorrpc.hub.accepting.shortage import Shortage
 from actorrpc.hub.accepting.waiting import Waiting
 from actorrpc.ipc.sender import Sender
 
@@ -42,6 +43,7 @@ class Reception:
         self._settled = settled
         #: Queues whose connections go to the least loaded hub.
         self._spread: set[int] = set()
+        self.shortage = Shortage()
         self.passing = Passing(
             has_room=lambda: self.occupancy.has_room, serve=serve, back=self._take_back, news=self._on_news
         )
@@ -77,7 +79,7 @@ class Reception:
         self._drop(queue)
         if spread:
             self._spread.add(queue)
-        self.waiting.listeners[queue] = Listener(sock, accepted, room, self.waiting.watch)
+        self.waiting.listeners[queue] = Listener(sock, accepted, room, self.waiting.watch, self.shortage.met)
         self.occupancy.tell_all()
 
     def unlisten(self, queue: int) -> None:
