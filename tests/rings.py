@@ -38,6 +38,7 @@ OUTER = (
     "broker/test_grpcio.py*",
     "broker/test_descriptors.py*",
     "broker/test_log.py*",
+    "broker/test_memory.py*",
     "broker/test_ownership.py*",
     "broker/test_hub_process.py*",
     "broker/test_serving.py*",

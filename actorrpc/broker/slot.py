@@ -59,6 +59,7 @@ class Hub:
             "lag_p99_ms": round(load.lag_p99_ms, 3),
             "runnable": load.runnable,
             "memory": load.memory,
+            "over_memory": load.over_memory,
             "unsent_bytes": load.unsent_bytes,
             # What it has seen of connections that several clients seem to share.
             "shared": {

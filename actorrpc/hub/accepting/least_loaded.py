@@ -38,6 +38,8 @@ class Estimate:
     silent: bool = False
     #: It takes no more, and ends when what it has does.
     stopping: bool = False
+    #: It has more memory than it should, and gets one only where no other can be given it.
+    over_memory: bool = False
 
     def hear(self, connections: int, busy: float, room: int | None) -> None:
         """The hub's own word, which counts all that it has answered for, and not what is on its way."""
@@ -66,14 +68,15 @@ class Estimate:
 def choose(hubs: Mapping[int, Estimate], excluded: Iterable[int] = ()) -> int | None:
     """Return the least loaded hub that may be given a connection; None if there is none.
 
-    The fewest connections decide among those that are about equally loaded, then the lowest number. What
-    a hub was given since its load was measured counts as the average connection of all hubs: so a
-    burst spreads, whoever told of the lowest load before it.
+    Hubs that have too much memory come last. The fewest connections decide among those that are about equally
+    loaded, then the lowest number. What a hub was given since its load was measured counts as the average
+    connection of all hubs: so a burst spreads, whoever told of the lowest load before it.
     """
     barred = set(excluded)
     fit = {hub: estimate for hub, estimate in hubs.items() if estimate.open and hub not in barred}
     if not fit:
         return None
+    fit = {hub: estimate for hub, estimate in fit.items() if not estimate.over_memory} or fit
     connections = fsum(estimate.count for estimate in hubs.values())
     each = min(fsum(estimate.busy for estimate in hubs.values()) / max(connections, 1), MOST)
     loads = {hub: estimate.load(each) for hub, estimate in fit.items()}

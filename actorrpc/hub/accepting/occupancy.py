@@ -66,6 +66,11 @@ class Occupancy:
             if not (estimate.silent or estimate.stopping)
         ]
 
+    def set_over_memory(self, over: bool) -> None:
+        """This hub has more memory than it should, or no longer: it gives connections away meanwhile."""
+        self.own.over_memory = over
+        self.tell_all()
+
     def left_alone(self) -> None:
         """Nobody else sees any more which hub could accept for all: hubs tell each other from now on."""
         self._alone = True
@@ -145,7 +150,7 @@ class Occupancy:
     @property
     def _gives(self) -> bool:
         """Whether this hub may have to give connections away."""
-        return self._alone or self._accepts()
+        return self._alone or self.own.over_memory or self._accepts()
 
     def _room(self) -> int | None:
         if self.closed:
@@ -166,6 +171,7 @@ class Occupancy:
             room=self._share(),
             gives=self._gives,
             stopping=self.closed,
+            over_memory=self.own.over_memory,
         )
 
     def _tell(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
@@ -181,8 +187,8 @@ class Occupancy:
 def _differs(one: control_pb2.Occupancy, other: control_pb2.Occupancy) -> bool:
     """Whether another hub would decide otherwise."""
     return (
-        (one.connections, one.room, one.gives, one.stopping)
-        != (other.connections, other.room, other.gives, other.stopping)
+        (one.connections, one.room, one.gives, one.stopping, one.over_memory)
+        != (other.connections, other.room, other.gives, other.stopping, other.over_memory)
         or one.HasField("room") != other.HasField("room")
         or abs(one.busy - other.busy) >= FINE
     )

@@ -138,9 +138,13 @@ class Reception:
         return False
 
     def _choose(self, guest: Guest, excluded: list[int]) -> int | None:
-        if self.occupancy.has_room and not guest.spread:
+        stays = self.occupancy.has_room and not guest.spread
+        if stays and not self.occupancy.own.over_memory:
             return self._hub
-        return choose({**self.passing.estimates(), self._hub: self.occupancy.estimate()}, excluded)
+        hubs = {**self.passing.estimates(), self._hub: self.occupancy.estimate()}
+        chosen = choose(hubs, excluded)
+        # Where all have too much memory, it stays where it would without that.
+        return self._hub if stays and chosen is not None and hubs[chosen].over_memory else chosen
 
     def _take_back(self, guest: Guest) -> None:
         """A hub has not taken it. It goes before those that came later."""

@@ -1,5 +1,4 @@
-"""When accepting fails for want of file descriptors or memory: it is said once when it begins, and once when it
-is over."""
+"""When accepting fails for want of descriptors or memory: said once when it begins, and once at its end."""
 
 from __future__ import annotations
 

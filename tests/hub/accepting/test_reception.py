@@ -96,6 +96,7 @@ class FakeListener:
 class FakeLink:
     def __init__(self) -> None:
         self.told: list[control_pb2.Occupancy] = []
+        self.offered: list[control_pb2.Accepted] = []
         self.broken = False
 
     def send(self, message: Any, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> bool:
@@ -103,6 +104,8 @@ class FakeLink:
             self.told.append(message.occupancy)
         elif self.broken:
             return False
+        elif message.HasField("accepted"):
+            self.offered.append(message.accepted)
         if then is not None:
             then()
         return True
@@ -315,6 +318,52 @@ def test_a_full_hub_where_clients_come_and_go_does_not_tell_each_time(timers: Ti
     desk.occupancy.changed()
     timers.fire()
     assert link.told[-1].room == 1, "in the end it says so"
+    desk.close()
+
+
+def offered(link: FakeLink) -> int:
+    return len(link.offered)
+
+
+def hear(desk: Desk, hub: int, **occupancy: Any) -> None:
+    desk.passing.receive(hub, control_pb2.HubToHub(occupancy=control_pb2.Occupancy(**occupancy)), ())
+
+
+def test_a_hub_with_too_much_memory_gives_away_what_it_would_serve_itself() -> None:
+    desk = Desk(0, full_timeout=0)
+    link, other = desk.join(1, gives=False), desk.join(2, gives=False)
+    desk.come(1)
+    assert (desk.served, link.told) == (["client 0"], [])
+    desk.occupancy.set_over_memory(True)
+    assert (link.told[-1].gives, link.told[-1].over_memory) == (True, True), "it wants to know what they have"
+    desk.come(1)
+    assert len(desk.served) == 2, "nobody has said yet that he has room"
+    hear(desk, 1, connections=50, busy=0.9)
+    hear(desk, 2, over_memory=True)
+    desk.come(3)
+    assert (len(desk.served), offered(link), offered(other)) == (2, 3, 0)
+    hear(desk, 1, connections=50, busy=0.9, over_memory=True)
+    desk.come(3)
+    assert (len(desk.served), offered(link), offered(other)) == (5, 3, 0), "all have too much"
+    hear(desk, 1)
+    desk.come(1)
+    assert offered(link) == 4
+    desk.occupancy.set_over_memory(False)
+    assert (link.told[-1].gives, link.told[-1].over_memory) == (False, False)
+    desk.come(1)
+    assert len(desk.served) == 6
+    desk.close()
+
+
+def test_a_full_hub_gives_to_one_with_too_much_memory_only_if_no_other_is_there() -> None:
+    desk = Desk(1, full_timeout=0)
+    link, other = desk.join(1, gives=True), desk.join(2, gives=True)
+    hear(desk, 1, over_memory=True)
+    hear(desk, 2, connections=9, busy=1.0, room=1)
+    desk.come(2)
+    assert (offered(link), offered(other)) == (0, 1)
+    desk.come(1)
+    assert (offered(link), offered(other)) == (1, 1)
     desk.close()
 
 

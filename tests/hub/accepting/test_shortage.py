@@ -1,4 +1,4 @@
-"""What is said when a hub can accept nobody: once when it begins, with the limit, and once when it is over."""
+"""What is said when a hub can accept nobody: once when it begins, with the limit, and once at its end."""
 
 from __future__ import annotations
 
