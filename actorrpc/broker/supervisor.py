@@ -63,6 +63,8 @@ class Supervisor:
         self._hubs = [Hub(id) for id in range(queues.hubs)]
         self._announced = False
         self._stopping = False
+        #: Called when the hubs are about to be stopped.
+        self.on_stopping: Callable[[], None] = lambda: None
         self._events: Queue[Callable[[], None]] = Queue()
         self.address = queues.address
         self.members = Members(queues)
@@ -73,6 +75,16 @@ class Supervisor:
     def processes(self) -> list[HubProcess]:
         """Those that run."""
         return [hub.process for hub in self._hubs if hub.process and hub.process.exit_code is None]
+
+    @property
+    def pids(self) -> set[int]:
+        """Those of the hubs' processes, whose ends nobody else may wait for."""
+        return {process.pid for process in self.processes}
+
+    @property
+    def connections(self) -> int:
+        """How many all hubs have, as last reported."""
+        return sum(process.load.connections for process in self.processes)
 
     def states(self) -> dict[int, str]:
         """What each hub is doing."""
@@ -239,6 +251,7 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         self._stopping = True
+        self.on_stopping()
         # From now on the kernel refuses connections that no hub would accept any more.
         self._queues.close()
         drain_timeout = self.config.drain_timeout if self._announced else 0.0
