@@ -44,6 +44,8 @@ class Notify:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
         self._watchdog = watchdog
         self._describe: Callable[[], str] = str
+        #: What it does beside serving, and the last status that was told.
+        self._doing = ""
         self._told = ""
         self._waiting: deque[str] = deque(maxlen=_KEPT)
         self._complained = False
@@ -76,31 +78,35 @@ class Notify:
 
     def ready(self) -> None:
         """All hubs serve: at the start, and when a reload is over, however it went."""
-        self._told = self._describe()
-        self._tell(f"READY=1\nMAINPID={os.getpid()}\nSTATUS={self._told}")
+        self._tell(f"READY=1\nMAINPID={os.getpid()}", "")
 
     def reloading(self) -> None:
         """A reload begins. ``ready`` ends it."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell(f"RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=reloading")
-        self._told = "reloading"
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={now}", "reloading")
 
     def stopping(self, seconds: float) -> None:
         """The hubs are being stopped, which may take so many seconds."""
-        self._describe = lambda: "stopping"
-        self._told = "stopping"
-        self._tell(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(seconds * 1e6)}\nSTATUS=stopping")
+        self._tell(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(seconds * 1e6)}", "stopping")
 
     def _tick(self) -> None:
         while self._waiting and self._send(self._waiting[0]):
             self._waiting.popleft()
-        status = self._describe()
+        status = self._status()
         if not self._waiting and status != self._told and self._send(f"STATUS={status}"):
             self._told = status
 
-    def _tell(self, message: str) -> None:
-        """Send it, now or later, after those that wait already."""
-        if self._address and (self._waiting or not self._send(message)):
+    def _status(self) -> str:
+        return ": ".join(filter(None, (self._doing, self._describe())))
+
+    def _tell(self, message: str, doing: str) -> None:
+        """Send it with the status, now or later, after those that wait already."""
+        if not self._address:
+            return
+        self._doing = doing
+        self._told = self._status()
+        message = f"{message}\nSTATUS={self._told}"
+        if self._waiting or not self._send(message):
             self._waiting.append(message)
 
     def _send(self, message: str) -> bool:

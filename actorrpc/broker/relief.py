@@ -105,7 +105,7 @@ class Relief:
         if last is not None and last.moved and last.memory - report.memory < HELPED * last.moved:
             patience = min(2 * last.patience, LONGEST)
             log.warning(
-                "hub %d has moved states of %s away, and has %s as before %s: it tries again in %.0f s",
+                "hub %d was to move states of %s away, and has %s, before that %s: the next try is in %.0f s",
                 hub,
                 _mib(last.moved),
                 _mib(report.memory),

@@ -157,10 +157,10 @@ def test_what_does_not_help_is_tried_ever_more_rarely(caplog: pytest.LogCaptureF
     ]
     assert len(rounds) <= 8
     assert all(later > 1.5 * earlier for earlier, later in pairwise(rounds[:5]))
-    told = [text for text in caplog.messages if "it tries again in" in text]
+    told = [text for text in caplog.messages if "the next try is in" in text]
     assert len(told) == len(set(told)) >= 4
-    assert told[0].startswith("hub 0 has moved states of ")
-    assert told[0].endswith("it tries again in 20 s")
+    assert told[0].startswith("hub 0 was to move states of ")
+    assert told[0].endswith("the next try is in 20 s")
 
 
 def test_where_all_have_too_much_it_is_said_once_and_nothing_moves(caplog: pytest.LogCaptureFixture) -> None:
