@@ -87,6 +87,10 @@ class Config:
     shared_connections: str = setting("warn",
         "What becomes of calls without an identity for the actors of a connection that several clients seem "
         "to share: they are served and counted, or end with FAILED_PRECONDITION.", choices=("warn", "refuse"))
+    # What is freed is not always given back, so it is no limit that could refuse anything.
+    max_memory: int = _size(0,
+        "Resident memory of a hub's process beyond which new connections go to other hubs, and some of its "
+        "own are moved there. 0: no limit.", most=_LARGEST)
     max_state_bytes: int = _size(64 * _MB,
         "The largest snapshot that a connection may travel as; a connection with a larger one stays where "
         "it is.", most=_LARGEST)

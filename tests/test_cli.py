@@ -168,8 +168,8 @@ def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capfd: pytest.
     assert capfd.readouterr().out == "ready on 127.0.0.1:1 (1 hub)\n"
     ((app, given),) = served
     assert app == "a:b"
-    assert (given["bind"], given["hubs"], given["runtime_dir"]) == ("127.0.0.1:50051", 1, None)
-    assert given["accept"] == "reuseport"
+    assert (given["bind"], given["hubs"], given["runtime_dir"]) == (None, 1, None)
+    assert given["accept"] is None
     assert given["config"] == Config(drain_timeout=0.5)
     assert given["move_every"] == 3
 

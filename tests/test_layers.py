@@ -41,6 +41,7 @@ LAYERS: list[set[str]] = [
     {"hub.serving"},
     {"hub.moving"},
     {"hub.listing", "hub.report", "hub.watching"},
+    {"hub.memory"},
     {"hub.node"},
     # Everything that has hubs, or stands beside them.
     {"balancing", "codegen", "hub"},

@@ -72,6 +72,11 @@ class Supervisor:
         self._restarts = Restarts(config.restart_intensity, config.restart_period)
         self._announced = False
         self._stopping = False
+        #: Called when the hubs are about to be stopped.
+        self.on_stopping: Callable[[], None] = lambda: None
+        #: Called when a reload begins, and when it has ended, however.
+        self.on_reloading: Callable[[], None] = lambda: None
+        self.on_reloaded: Callable[[], None] = lambda: None
         self._events: Queue[Callable[[], None]] = Queue()
         self.address = queues.address
         self.members = Members(queues)
@@ -86,6 +91,16 @@ class Supervisor:
     def processes(self) -> list[HubProcess]:
         """Those that run."""
         return [process for hub in self._hubs for process in hub.processes]
+
+    @property
+    def pids(self) -> set[int]:
+        """Those of the hubs' processes, whose ends nobody else may wait for."""
+        return {process.pid for process in self.processes}
+
+    @property
+    def connections(self) -> int:
+        """How many all hubs have, as last reported."""
+        return sum(process.load.connections for process in self.processes)
 
     def states(self) -> dict[int, str]:
         """What each hub is doing."""
@@ -179,8 +194,16 @@ class Supervisor:
             raise ConfigError(f"the server is {'stopping' if self._stopping else 'still starting'}")
         timeout = self.config.drain_timeout if drain_timeout is None else drain_timeout
         self._reload = Reload(self, self._generation.next(), self._drains, self.change, timeout)
-        self._reloading = gevent.spawn(self._reload.run)
+        self._reloading = gevent.spawn(self._run_reload, self._reload)
         return self._reload
+
+    def _run_reload(self, reload: Reload) -> None:
+        self.on_reloading()
+        try:
+            reload.run()
+        finally:
+            if not self._stopping:
+                self.on_reloaded()
 
     def start_successors(self, generation: Generation) -> list[HubProcess]:
         processes = []
@@ -360,6 +383,7 @@ class Supervisor:
         self._stopping = True
         if self._reloading is not None:
             self._reloading.kill(block=False)
+        self.on_stopping()
         # From now on the kernel refuses connections that no hub would accept any more.
         self._queues.close()
         drain_timeout = self.config.drain_timeout if self._announced else 0.0

@@ -80,15 +80,13 @@ def cli(context: click.Context) -> None:
 
 @cli.command()
 @click.argument("app")
-@click.option("--bind", default="127.0.0.1:50051", show_default=True, help="HOST:PORT or [IPv6]:PORT.")
+@click.option("--bind", help="HOST:PORT or [IPv6]:PORT.  [default: 127.0.0.1:50051, or systemd's socket]")
 @click.option("--hubs", type=int, help="How many hub processes.  [default: usable cores]")
 @click.option(
     "--accept",
     type=click.Choice(["reuseport", "acceptor"]),
-    default="reuseport",
-    show_default=True,
     help="Who accepts: all hubs, as the kernel shares connections out; or one, which gives each "
-    "connection to the least loaded hub.",
+    "connection to the least loaded hub.  [default: reuseport; acceptor with systemd's socket]",
 )
 @click.option(
     "--policy",

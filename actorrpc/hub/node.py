@@ -18,6 +18,8 @@ from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
 from actorrpc.hub.listing import describe, list_some
+from actorrpc.hub.memory import Largest, Memory
+from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.moving.drain import Drain
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.mover import Mover
@@ -92,6 +94,7 @@ class Node:
             self.serial, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
         )
         self._drain: Drain | None = None
+        self._memory = self._limited_memory() if config.max_memory else None
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: The drain timeout is over.
@@ -165,6 +168,9 @@ class Node:
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
         load = self._reporter.report(self.resources.turns, self.resources.sharing.report())
+        if self._memory is not None:
+            self._memory.tell(load)
+        load.crowded = self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         if self._drain is not None:
             load.draining.CopyFrom(self._drain.report())
@@ -175,8 +181,18 @@ class Node:
     def settle(self) -> None:
         """In place of ``report``, as often, where there is no broker to tell."""
         self._reporter.settle()
+        self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         tell_what_is_due()
+
+    def _limited_memory(self) -> Memory:
+        reporter, clock = self._reporter, self.resources.meter.clock
+        return Memory(
+            self.resources.config.max_memory,
+            Largest(self.connections, reporter.weigh),
+            lambda connection: reporter.describe(connection, clock()),
+            self.reception.occupancy.set_over_memory,
+        )
 
     def weigh(self, connection: Connection) -> None:
         self._reporter.weigh(connection)
@@ -348,6 +364,8 @@ class Node:
         self.topics.close()
         self.reception.close()
         self._reporter.close()
+        if self._memory is not None:
+            self._memory.close()
         self.links.close()
 
     def __repr__(self) -> str:

@@ -22,7 +22,6 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
 from actorrpc.hub.metering.loop_lag import LoopLag
-from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.runtime.guard import outlive_errors
 from actorrpc.hub.runtime.hanging import shown_if_it_hangs
 from actorrpc.hub.runtime.living import LIVING
@@ -285,7 +284,6 @@ class Worker:
         load = self._node.report()
         load.cpu, load.lag_ms = self._meter.take(time.monotonic(), time.process_time())
         load.lag_p99_ms = self._meter.lag_p99_ms
-        load.crowded = not can_open()
         if self._broker_gone and not self._stopping:
             self._listen_alone()  # the hub that did may have died since
         self._report(control_pb2.ToBroker(load=load))

@@ -259,7 +259,7 @@ class Settled(_message.Message):
     def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class Load(_message.Message):
-    __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared", "draining")
+    __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared", "draining", "over_memory", "largest")
     class GroupsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -282,6 +282,8 @@ class Load(_message.Message):
     CROWDED_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    OVER_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    LARGEST_FIELD_NUMBER: _ClassVar[int]
     connections: int
     cpu: float
     lag_ms: float
@@ -297,7 +299,9 @@ class Load(_message.Message):
     crowded: bool
     shared: SharedConnections
     draining: Draining
-    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ..., busy: _Optional[float] = ..., lag_p99_ms: _Optional[float] = ..., runnable: _Optional[int] = ..., memory: _Optional[int] = ..., unsent_bytes: _Optional[int] = ..., heaviest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., groups: _Optional[_Mapping[str, float]] = ..., crowded: bool = ..., shared: _Optional[_Union[SharedConnections, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
+    over_memory: bool
+    largest: _containers.RepeatedCompositeFieldContainer[ConnectionLoad]
+    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ..., busy: _Optional[float] = ..., lag_p99_ms: _Optional[float] = ..., runnable: _Optional[int] = ..., memory: _Optional[int] = ..., unsent_bytes: _Optional[int] = ..., heaviest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., groups: _Optional[_Mapping[str, float]] = ..., crowded: bool = ..., shared: _Optional[_Union[SharedConnections, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., over_memory: bool = ..., largest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ...) -> None: ...
 
 class SharedConnections(_message.Message):
     __slots__ = ("connections", "calls", "refused", "first")
@@ -682,15 +686,17 @@ class Declined(_message.Message):
     def __init__(self, number: _Optional[int] = ...) -> None: ...
 
 class Occupancy(_message.Message):
-    __slots__ = ("connections", "busy", "room", "gives", "stopping")
+    __slots__ = ("connections", "busy", "room", "gives", "stopping", "over_memory")
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     BUSY_FIELD_NUMBER: _ClassVar[int]
     ROOM_FIELD_NUMBER: _ClassVar[int]
     GIVES_FIELD_NUMBER: _ClassVar[int]
     STOPPING_FIELD_NUMBER: _ClassVar[int]
+    OVER_MEMORY_FIELD_NUMBER: _ClassVar[int]
     connections: int
     busy: float
     room: int
     gives: bool
     stopping: bool
-    def __init__(self, connections: _Optional[int] = ..., busy: _Optional[float] = ..., room: _Optional[int] = ..., gives: bool = ..., stopping: bool = ...) -> None: ...
+    over_memory: bool
+    def __init__(self, connections: _Optional[int] = ..., busy: _Optional[float] = ..., room: _Optional[int] = ..., gives: bool = ..., stopping: bool = ..., over_memory: bool = ...) -> None: ...
