@@ -210,7 +210,7 @@ def test_too_much_memory_is_relieved_whatever_the_policy_does(
     for _ in range(20):
         gevent.sleep(0.001)
     ((connection, target, answer),) = hubs[0].asked
-    assert (connection, target) == ("0-1-1", 1)
+    assert (connection, target) == ("0-1-1", 1001)
     assert hubs[0].by == control_pb2.Move.POLICY, "its source may refuse it for what it costs"
     hubs[0].load.over_memory = False
     answer.set(MoveResult(outcome=MoveResult.MOVED))
