@@ -22,7 +22,8 @@ from actorrpc.broker.slot import Hub
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
-from actorrpc.log import about, tell_what_is_due
+from actorrpc.log import about_hub as about
+from actorrpc.log import tell_what_is_due
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
 

@@ -22,6 +22,7 @@ from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.resources import Resources
+from actorrpc.hub.runtime.current import know_calls
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
@@ -76,6 +77,7 @@ class Node:
         #: Connections know it as an ``engine.Topics``; links and homes concern this engine alone.
         self.topics = EmbeddedTopics(hub, generation, self.links.send, self.links.has_room)
         self.resources = Resources(app, config, self.topics)
+        know_calls(self.resources.runners, self.connections)
         if move_every:
             self.resources.on_turn = self._count_turn
         self.mover = Mover(self, self.resources, self.links.by_hub, on_moved)
@@ -145,7 +147,8 @@ class Node:
             del self.connections[connection.id]
             duties.append(partial(self.mover.handoffs.closed, connection.id))
         duties += [self.reception.resume, self.reception.occupancy.changed, self.settled]
-        do_all(log, f"the end of connection {connection.id}", *duties)
+        ids = {"connection": connection.id}
+        do_all(log, f"the end of connection {connection.id}", *duties, ids=ids)
 
     def finished(self, connection: Connection) -> None:
         if connection in self._finishing:
