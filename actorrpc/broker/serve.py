@@ -8,7 +8,7 @@ from signal import SIGINT, SIGTERM
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
-from actorrpc.broker.accept_queues import ACCEPT_MODES, Queues
+from actorrpc.broker.accept_queues import Queues
 from actorrpc.broker.admin.answers import Admin
 from actorrpc.broker.descriptors import check_descriptors
 from actorrpc.broker.rebalancer import Rebalancer
@@ -20,6 +20,7 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import users_code
 from actorrpc.loop.descriptors import raise_limit
 from actorrpc.net.listening import open_queues
+from actorrpc.serve_options import ACCEPT_MODES
 
 __all__ = ["serve", "usable_cores"]
 

@@ -28,11 +28,12 @@ from actorrpc.hub.runtime.hanging import shown_if_it_hangs
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.link import Link
-from actorrpc.log import log_to_stderr, outlive_configuration
+from actorrpc.log import log_as_told, of_hub, outlive_configuration
 from actorrpc.loop.duties import brief
 from actorrpc.loop.timers import every
 from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
+from actorrpc.titles import Title
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
@@ -56,6 +57,7 @@ class Worker:
 
     _node: Node
     _meter: LoadMeter
+    _title: Title
 
     def __init__(self, control: socket.socket, make_node: Callable[..., Node]) -> None:
         self._make_node = make_node
@@ -89,9 +91,11 @@ class Worker:
         if started is None:
             return 1
         start, listener = started
-        log_to_stderr(f"hub {start.hub}")
-        outlive_errors()
         config = Config.from_message(start.config)
+        of_hub(start.hub)
+        log_as_told(f"hub {start.hub}", config.log_level, config.log_format)
+        self._title = Title(f"hub {start.hub}")
+        outlive_errors()
         try:
             patience = start.until - time.monotonic() if start.until else 0.0
             with users_code(), shown_if_it_hangs(start.app, patience):
@@ -236,7 +240,15 @@ class Worker:
         load.crowded = not can_open()
         if self._broker_gone and not self._stopping:
             self._listen_alone()  # the hub that did may have died since
+        self._show(load)
         self._report(control_pb2.ToBroker(load=load))
+
+    def _show(self, load: control_pb2.Load) -> None:
+        state = ", stopping" if self._stopping else ""
+        count = load.connections
+        self._title.show(
+            f"{state}, {count} connection{'s' * (count != 1)}, {load.cpu:.0%}".replace("%", " %")
+        )
 
     def _report(self, message: control_pb2.ToBroker) -> None:
         if self._link.unsent < MAX_UNREAD_REPORTS:
