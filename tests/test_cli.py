@@ -35,6 +35,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> None:
     """``serve`` has the log of its process for itself; here the process is that of other tests as well."""
     monkeypatch.setattr("actorrpc.log.log_as_told", lambda *given: None)
     monkeypatch.setattr("actorrpc.log.log_uncaught", lambda log: None)
+    monkeypatch.setattr("actorrpc.titles._found", lambda: None)
 
 
 @pytest.fixture
