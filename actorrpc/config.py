@@ -146,6 +146,13 @@ class Config:
     connection_window_bytes: int = _window(4 * _MB, "Flow-control window of a connection, at first.")
     max_connection_window_bytes: int = _window(16 * _MB,
         "Flow-control window of a connection, once it has grown.")
+    # Of hubs, and of the broker of `actorrpc serve`; a program logs in its own way.
+    log_format: str = setting("text",
+        "How hubs and broker write their log: as lines for people, or each as a JSON object.",
+        choices=("text", "json"))
+    log_level: str = setting("info",
+        "What is written of it, and of what an app logs that has not configured logging: this and worse.",
+        choices=("debug", "info", "warning", "error", "critical"))
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -165,7 +172,7 @@ class Config:
         for each in settings():
             if each.name in message.fields:
                 value: Any = message[each.name]  # a whole number comes as a float
-                told[each.name] = type(each.default)(value)
+                told[each.name] = each.kind(value)
         return cls(**told)
 
 

@@ -235,7 +235,8 @@ class Rebalancer:
             answer = source.ask(question).wait(self._patience)
             aborted = _why_aborted(move, answer)
         except Exception as error:
-            log.exception("%r could not be asked for", move)
+            ids = about(hub=move.source, connection=move.connection)
+            log.exception("%r could not be asked for", move, extra=ids)
             aborted = f"it could not be asked for: {reason(error)}"
         of_connection = isinstance(answer, control_pb2.MoveResult) and answer.of_connection
         del self._under_way[move.connection]

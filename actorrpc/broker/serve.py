@@ -10,7 +10,7 @@ from socket import socket
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
-from actorrpc.broker.accept_queues import ACCEPT_MODES, AcceptQueues
+from actorrpc.broker.accept_queues import AcceptQueues
 from actorrpc.broker.admin.answers import Admin
 from actorrpc.broker.descriptors import check_descriptors
 from actorrpc.broker.notify import Notify, serving_line
@@ -25,6 +25,7 @@ from actorrpc.forks import users_code
 from actorrpc.loop.descriptors import raise_limit
 from actorrpc.net.activation import activated
 from actorrpc.net.listening import open_queues
+from actorrpc.serve_options import ACCEPT_MODES
 
 __all__ = ["ADDRESS", "serve", "usable_cores"]
 
@@ -48,6 +49,7 @@ def serve(
     policy: str = DEFAULT,
     record: str | None = None,
     on_ready: Callable[[str], None] | None = None,
+    read_again: Callable[[], Config] | None = None,
     move_every: int = 0,
 ) -> None:
     """Start a broker here and hubs beside it, and block until they have been stopped.
@@ -58,7 +60,8 @@ def serve(
     loaded. With a socket of the service manager (docs/operate/systemd.md) neither is given, or the
     latter. ``policy`` decides which connections move (docs/operate/balancing.md): a name, or
     ``"package.module:Class"`` of your own. ``record`` is a file for what it has to decide by.
-    ``on_ready(address)`` is called when all hubs serve. In the main thread SIGTERM and SIGINT stop the
+    ``on_ready(address)`` is called when all hubs serve. ``read_again()`` gives, at a reload, the config of
+    the next generation of hubs; without it that is ``config``. In the main thread SIGTERM and SIGINT stop the
     server; ``actorrpc stop`` does from anywhere. This process's soft limit of open files is raised to the
     hard one, as it is in the hubs. ``move_every`` is a test's: it moves each connection on after so many
     turns, as in ``actorrpc.testing.serve``.
@@ -79,6 +82,8 @@ def serve(
         with _queues(given, bind or ADDRESS, number) as sockets, recording_to(record) as recorder:
             queues = AcceptQueues(sockets, count, accept)
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
+            if read_again is not None:
+                supervisor.read_again = read_again
             supervisor.on_reloading, supervisor.on_reloaded = notify.reloading, notify.ready
             supervisor.on_stopping = lambda: notify.stopping(config.drain_timeout + GRACE)
             admin.serve(claim.open_socket(), supervisor, rebalancer)

@@ -31,7 +31,8 @@ from actorrpc.broker.watching.hangs import Hangs
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError, TooManyRestarts
 from actorrpc.forks import guard, unguard
-from actorrpc.log import about, tell_what_is_due
+from actorrpc.log import about_hub as about
+from actorrpc.log import tell_what_is_due
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
 
@@ -63,7 +64,6 @@ class Supervisor:
         on_moved: Callable[[int, int, control_pb2.Moved], None],
         move_every: int = 0,
     ) -> None:
-        self.config = config
         self._on_moved = on_moved
         self._queues = queues
         self._hubs = [HubSlot(id) for id in range(queues.hubs)]
@@ -72,6 +72,8 @@ class Supervisor:
         self._restarts = Restarts(config.restart_intensity, config.restart_period)
         self._announced = False
         self._stopping = False
+        #: Gives the config of the next generation. Raises ConfigError.
+        self.read_again: Callable[[], Config] = lambda: self.config
         #: Called when the hubs are about to be stopped.
         self.on_stopping: Callable[[], None] = lambda: None
         #: Called when a reload begins, and when it has ended, however.
@@ -86,6 +88,11 @@ class Supervisor:
         self._reloading: gevent.Greenlet[..., None] | None = None
         self.moves = MoveStatistics()
         self.places = Places()
+
+    @property
+    def config(self) -> Config:
+        """What the current generation was told."""
+        return self._generation.config
 
     @property
     def processes(self) -> list[HubProcess]:
@@ -193,7 +200,9 @@ class Supervisor:
         if not self._announced or self._stopping:
             raise ConfigError(f"the server is {'stopping' if self._stopping else 'still starting'}")
         timeout = self.config.drain_timeout if drain_timeout is None else drain_timeout
-        self._reload = Reload(self, self._generation.next(), self._drains, self.change, timeout)
+        self._reload = Reload(
+            self, self._generation.next(self.read_again()), self._drains, self.change, timeout
+        )
         self._reloading = gevent.spawn(self._run_reload, self._reload)
         return self._reload
 

@@ -25,6 +25,7 @@ from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.resources import Resources
+from actorrpc.hub.runtime.current import know_calls
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
@@ -84,6 +85,7 @@ class Node:
             self.serial, self.serial, self.links.send, self.links.has_room, on_settled
         )
         self.resources = Resources(app, config, self.topics)
+        know_calls(self.resources.runners, self.connections)
         if move_every:
             self.resources.on_turn = self._count_turn
         self.mover = Mover(self, self.resources, self.links.by_serial, on_moved)
@@ -155,7 +157,8 @@ class Node:
             del self.connections[connection.id]
             duties.append(partial(self.mover.handoffs.closed, connection.id))
         duties += [self.reception.resume, self.reception.occupancy.changed, self.settled]
-        do_all(log, f"the end of connection {connection.id}", *duties)
+        ids = {"connection": connection.id}
+        do_all(log, f"the end of connection {connection.id}", *duties, ids=ids)
 
     def finished(self, connection: Connection) -> None:
         if connection in self._finishing:

@@ -31,11 +31,12 @@ from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.hello import Hello
 from actorrpc.ipc.link import Link
-from actorrpc.log import log_to_stderr, outlive_configuration
+from actorrpc.log import log_as_told, of_hub, outlive_configuration
 from actorrpc.loop.duties import brief
 from actorrpc.loop.timers import every
 from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
+from actorrpc.titles import Title
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
@@ -62,6 +63,7 @@ class Worker:
 
     _node: Node
     _meter: LoopLag
+    _title: Title
 
     def __init__(
         self,
@@ -103,9 +105,11 @@ class Worker:
         if started is None:
             return 1
         start, listener = started
-        log_to_stderr(f"hub {start.hub}")
-        outlive_errors()
         config = Config.from_message(start.config)
+        of_hub(start.hub)
+        log_as_told(f"hub {start.hub}", config.log_level, config.log_format)
+        self._title = Title(f"hub {start.hub}")
+        outlive_errors()
         LIVING.watch_gevent()
         try:
             Hello.own().agree_with_broker(Hello.from_message(start.hello))
@@ -286,7 +290,15 @@ class Worker:
         load.lag_p99_ms = self._meter.lag_p99_ms
         if self._broker_gone and not self._stopping:
             self._listen_alone()  # the hub that did may have died since
+        self._show(load)
         self._report(control_pb2.ToBroker(load=load))
+
+    def _show(self, load: control_pb2.Load) -> None:
+        state = ", stopping" if self._stopping else ""
+        count = load.connections
+        self._title.show(
+            f"{state}, {count} connection{'s' * (count != 1)}, {load.cpu:.0%}".replace("%", " %")
+        )
 
     def _report(self, message: control_pb2.ToBroker) -> None:
         if self._link.unsent < MAX_UNREAD_REPORTS:

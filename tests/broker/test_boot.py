@@ -128,7 +128,7 @@ def test_a_port_in_use(serve: Serve) -> None:
 
 @pytest.mark.parametrize("hubs", [0, -3])
 def test_too_few_hubs(serve: Serve, hubs: int) -> None:
-    fails(serve(hubs=hubs, ready=False), f"at least one hub is needed, not {hubs}")
+    fails(serve(hubs=hubs, ready=False), f"Invalid value for '--hubs': {hubs} is not in the range")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

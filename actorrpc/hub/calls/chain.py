@@ -110,7 +110,10 @@ class Chain:
                 hook(call, status, message)
             except BaseException as error:
                 log.exception(
-                    "%s raised, for call %s (it must not block either)", name, call.id, extra=about(name)
+                    "%s raised, for call %s (it must not block either)",
+                    name,
+                    call.id,
+                    extra=about(name, call=call.id),
                 )
                 errors.append(error)
         return errors
