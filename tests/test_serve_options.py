@@ -60,6 +60,7 @@ def test_the_command_line_names_the_file_before_the_environment_does(tmp_path: P
 def test_no_option_is_like_another_that_somebody_misspells() -> None:
     """The environment takes a name that is almost an option's for that, and refuses it."""
     for each in serve_settings():
-        text = {bool: "1", int: str(each.default or 1), float: "1", str: str(each.default or "x")}[each.kind]
+        word = each.default or (each.choices or ("x",))[0] if each.name != "bind" else "[::1]:1"
+        text = {bool: "1", int: str(each.default or 1), float: "1", str: str(word)}[each.kind]
         if each.name != "config":
             Sources({}, {f"ACTORRPC_{each.name.upper()}": text}).read()
