@@ -46,7 +46,8 @@ class Members:
         """Link processes to all others and to each other; then topics may have their homes with them.
 
         Slots of topics that have a home stay there, so that these may get none, unless they are to ``share``:
-        then the others hand as many over as makes all hubs have equally many.
+        then the others hand as many over as makes all hubs have equally many; but none if a link could not
+        be made, over which they would go.
         """
         for process in processes:
             for other in self._processes:
@@ -54,6 +55,7 @@ class Members:
                     introduce(process, other)
                 except OSError as error:
                     log.error("hubs %d and %d cannot be linked: %s", process.hub, other.hub, error)
+                    share = False
             self._processes.append(process)
         self._assign_homes(share)
         self.assign_queues()

@@ -117,6 +117,19 @@ def test_a_newcomer_gets_its_share_if_that_is_wanted(members: Members, processes
     assert {*later.origins} == {0, 1, 2}
 
 
+def test_a_newcomer_without_all_links_gets_none(
+    members: Members, processes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def introduce(one: FakeProcess, other: FakeProcess) -> None:
+        if other.hub == 1:
+            raise OSError("out of file descriptors")
+
+    monkeypatch.setattr(broker_members, "introduce", introduce)
+    late = FakeProcess(3)
+    members.join([late], share=True)  # type: ignore[list-item]
+    assert {*late.homes.homes} == {0, 1, 2}
+
+
 def test_what_is_said_by_a_process_that_has_left_is_ignored(members: Members, processes: list[Any]) -> None:
     members.set_homeless([1])
     members.leave(processes[0])
