@@ -206,7 +206,7 @@ class Node:
         without.
         """
         origins = origins or {}
-        for hub in {*self.topics.homes.hubs} - {*homes, *origins.values(), self.hub}:
+        for hub in self.topics.succession.hubs - {*homes, *origins.values(), self.hub}:
             self.links.drain(hub)
         self.topics.set_homes(list(homes), version, list(terms), origins)
 
