@@ -234,7 +234,7 @@ class Node:
         without.
         """
         origins = origins or {}
-        for hub in {*self.topics.homes.hubs} - {*homes, *origins.values(), self.serial}:
+        for hub in self.topics.succession.hubs - {*homes, *origins.values(), self.serial}:
             self.links.drain(hub)
         self.topics.set_homes(list(homes), version, list(terms), origins)
 

@@ -766,7 +766,7 @@ class World:
             assert not topics._feeds._groups
             assert not topics._feeds._subscribed
             assert not topics._early
-            assert not topics._succession._queues
+            assert not topics.succession._queues
             assert (len(topics._home.departures), len(topics._home.arrivals)) == (0, 0)
             assert (topics._home.arrivals.logs.logs, topics._home.arrivals.logs.size) == ({}, 0)
             assert not topics._own
