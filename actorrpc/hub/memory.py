@@ -65,10 +65,6 @@ class Largest:
         for id in ids:
             self._weigh(self._connections[id])
 
-    def forget(self) -> None:
-        """Begin anew."""
-        self._found = []
-
     def __repr__(self) -> str:
         return f"<Largest {self._found}>"
 
@@ -98,7 +94,6 @@ class Memory:
         if over:
             load.largest.extend(map(self._describe, self._largest.look()))
         if over != before:
-            self._largest.forget()
             self._changed(over)
 
     def close(self) -> None:

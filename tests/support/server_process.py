@@ -62,11 +62,11 @@ class ServerProcess:
         self.address = ""
         self._last_log: str | None = None
         # Tests move connections themselves, unless they say otherwise.
-        ours = (app, "--hubs", hubs, "--runtime-dir", self.runtime_dir, "--policy", "none")
         where = () if bind is None else ("--bind", bind)
+        ours = (app, *where, "--hubs", hubs, "--runtime-dir", self.runtime_dir, "--policy", "none")
         with (self.folder / "log").open("w") as log:
             self.process = subprocess.Popen(
-                [*program, *map(str, (*ours, *where, *options))],
+                [*program, *map(str, (*ours, *options))],
                 cwd=cwd,
                 env={**environment(strict=strict), **(variables or {})},
                 stdout=subprocess.PIPE,
