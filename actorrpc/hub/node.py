@@ -82,7 +82,7 @@ class Node:
         )
         #: Connections know it as an ``engine.Topics``; links and homes concern this engine alone.
         self.topics = EmbeddedTopics(
-            self.serial, self.serial, self.links.send, self.links.has_room, on_settled
+            self.serial, str(self.serial), self.links.send, self.links.has_room, on_settled
         )
         self.resources = Resources(app, config, self.topics)
         know_calls(self.resources.runners, self.connections)

@@ -351,7 +351,7 @@ class Hub:
         #: What this hub has said to the broker, which has not heard it.
         self.reports: deque[int] = deque()
         self.topics = EmbeddedTopics(
-            number, generation, self.links.send, self.links.has_room, self.reports.append
+            number, f"{number}.{generation}", self.links.send, self.links.has_room, self.reports.append
         )
 
     @property

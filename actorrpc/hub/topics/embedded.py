@@ -52,7 +52,7 @@ class EmbeddedTopics:
     def __init__(
         self,
         hub: int,
-        generation: int,
+        process: str,
         send: Callable[[int, control_pb2.HubToHub], None],
         room: Callable[[int], bool] = lambda hub: True,
         settled: Callable[[int], object] = lambda version: None,
@@ -64,7 +64,7 @@ class EmbeddedTopics:
         self._peers: set[int] = set()
         #: What it has been told of homes.
         self.succession = Succession(hub)
-        self._home = Home(hub, generation, self._send, room, self._tell_released)
+        self._home = Home(hub, process, self._send, room, self._tell_released)
         #: What is published from here, and what its feeds bring: each message once, however many get it.
         self._published, self._delivered = Rates(_MAX_RATES), Rates(_MAX_RATES)
         self._feeds = Feeds(hub, self._tell_home, self._delivered)

@@ -135,7 +135,7 @@ class Arrivals:
     logs of a home may: beyond it the largest lose their older half, and then topics are forgotten."""
 
     def __init__(self) -> None:
-        self.logs = TopicLogs(0, 0, self._forget)
+        self.logs = TopicLogs("", self._forget)
         #: By the former home, and the version.
         self._arrivals: dict[tuple[int, int], _Arrival] = {}
         self._of: dict[str, _Arrival] = {}

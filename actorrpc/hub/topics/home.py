@@ -56,7 +56,7 @@ class Home:
     def __init__(
         self,
         hub: int,
-        generation: int,
+        process: str,
         send: Callable[[int, control_pb2.HubToHub], None],
         room: Callable[[int], bool],
         released: Callable[[Departure], None],
@@ -66,7 +66,7 @@ class Home:
         self._room = room
         self._homes = Homes.alone(hub)
         self._released = released
-        self.logs = TopicLogs(hub, generation, self._forgotten)
+        self.logs = TopicLogs(process, self._forgotten)
         #: What it hands over to others, and what is handed over to it.
         self.departures = Departures(send, room, released)
         self.arrivals = Arrivals()
