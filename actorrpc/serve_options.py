@@ -83,11 +83,11 @@ class Sources:
 
 
 def config_read_again(before: Options, later: Options) -> Config:
-    """The settings of hubs, as they are told now. Raises ConfigError, which names it, if something else has
-    changed that cannot change while the server lives."""
-    if fixed := before.fixed_changes(later):
-        told = ", ".join(later.told_by(name) for name in fixed)
-        raise ConfigError(f"{told} cannot change while the server lives")
+    """The settings of hubs, as they are told now. Raises ConfigError, which names it, if anything else has
+    changed: a reload changes what hubs do, and not the server around them."""
+    around = {each.name for each in fields(Serving)}
+    if changed := [later.told_by(name) for name in before.changed(later) if name in around]:
+        raise ConfigError(f"{', '.join(changed)} cannot be changed by a reload")
     return config_of(later)
 
 

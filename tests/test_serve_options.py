@@ -9,7 +9,14 @@ import pytest
 
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
-from actorrpc.serve_options import Serving, Sources, config_of, serve_settings, serving_of
+from actorrpc.serve_options import (
+    Serving,
+    Sources,
+    config_of,
+    config_read_again,
+    serve_settings,
+    serving_of,
+)
 
 
 def test_each_option_says_what_it_is_for() -> None:
@@ -64,3 +71,17 @@ def test_no_option_is_like_another_that_somebody_misspells() -> None:
         text = {bool: "1", int: str(each.default or 1), float: "1", str: str(word)}[each.kind]
         if each.name != "config":
             Sources({}, {f"ACTORRPC_{each.name.upper()}": text}).read()
+
+
+def test_a_reload_changes_what_hubs_do_and_nothing_around_them(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text("max_mailbox = 1\n")
+    sources = Sources({"config": str(file)}, {})
+    before = sources.read()
+    file.write_text("max_mailbox = 2\n")
+    assert config_read_again(before, sources.read()).max_mailbox == 2
+    for line in ('bind = "[::1]:1"', 'policy = "none"', "hubs = 7", 'record = "x"', 'accept = "acceptor"'):
+        file.write_text(f"max_mailbox = 2\n{line}\n")
+        with pytest.raises(ConfigError) as caught:
+            config_read_again(before, sources.read())
+        assert str(caught.value) == f"{file}: {line.partition(' ')[0]} cannot be changed by a reload"
