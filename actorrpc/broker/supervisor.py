@@ -179,8 +179,9 @@ class Supervisor:
         """Stop gracefully; at once if it is stopping already."""
         self._events.put(lambda: self._kill_all() if self._stopping else self._begin_to_stop())
 
-    def reload_soon(self) -> None:
-        """Reload, unless that cannot be now: then the log says why."""
+    def reload_soon(self) -> bool:
+        """Reload, unless that cannot be now: then the log says why. Returns False, and does nothing, while a
+        reload is under way."""
 
         def begin() -> None:
             try:
@@ -188,7 +189,11 @@ class Supervisor:
             except ConfigError as error:
                 log.error("reload: %s", error)
 
+        if self._reload is not None and self._reload.under_way:
+            log.info("reload: one is under way already")
+            return False
         gevent.spawn(begin)
+        return True
 
     def reload(self, drain_timeout: float | None = None) -> Reload:
         """Begin a reload, with a drain timeout of its own, if it is given, in seconds.
@@ -200,8 +205,10 @@ class Supervisor:
         if not self._announced or self._stopping:
             raise ConfigError(f"the server is {'stopping' if self._stopping else 'still starting'}")
         timeout = self.config.drain_timeout if drain_timeout is None else drain_timeout
+        before = self._reload.generation if self._reload is not None else self._generation
+        number = before.number + 1  # also after one that was abandoned
         self._reload = Reload(
-            self, self._generation.next(self.read_again()), self._drains, self.change, timeout
+            self, self._generation.next(number, self.read_again()), self._drains, self.change, timeout
         )
         self._reloading = gevent.spawn(self._run_reload, self._reload)
         return self._reload
@@ -334,7 +341,8 @@ class Supervisor:
             return
         if not self._announced:
             raise ConfigError(f"hub {hub.id} {process.describe_exit()} while it was starting")
-        if process is hub.process or not process.stopping:
+        is_successor = process.generation > self._generation.number  # the reload tells of it
+        if process is hub.process or not (process.stopping or is_successor):
             how = process.describe_exit()
             log.warning("hub %d (pid %d) %s", hub.id, process.pid, how, extra=about(hub.id))
         if self._reload is not None:

@@ -156,6 +156,7 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
             policy=serving.policy,
             record=serving.record,
             on_ready=on_ready,
+            reload=serving.reload,
             read_again=lambda: config_read_again(options, sources.read()),
             move_every=move_every,
         )
