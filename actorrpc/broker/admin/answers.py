@@ -223,7 +223,12 @@ class Admin:
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
         places = self._supervisor.places
         verdict = move(
-            self._supervisor.members.serving, connection, target, timeout, first=places.guess(connection)
+            self._supervisor.members.serving,
+            connection,
+            target,
+            timeout,
+            first=places.guess(connection),
+            arriving=places.is_arriving(connection),
         )
         if verdict.unknown:
             places.forget(connection)
