@@ -77,7 +77,7 @@ def serve(
             signals = {
                 SIGTERM: supervisor.stop_soon,
                 SIGINT: supervisor.interrupt,
-                SIGHUP: supervisor.reload_soon,
+                SIGHUP: supervisor.deployment.reload_soon,
             }
             with caught(signals), rebalancer:
                 supervisor.run(ready)

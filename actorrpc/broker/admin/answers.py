@@ -182,8 +182,9 @@ class Admin:
     def _reload(self, wish: Request.Reload) -> Reply:
         rows, _ = list_connections(self._supervisor.members.serving)
         pinned = Counter(row["why"] for row in rows if not row["movable"])
+        timeout = wish.drain_timeout if wish.HasField("drain_timeout") else None
         try:
-            reload = self._supervisor.reload(wish.drain_timeout if wish.HasField("drain_timeout") else None)
+            reload = self._supervisor.deployment.reload(timeout)
         except ConfigError as error:
             return Reply(error=str(error))
         begun = {"generation": reload.generation.number, "connections": len(rows), "pinned": pinned}
@@ -191,7 +192,7 @@ class Admin:
 
     def _drain(self, hub: int, undo: bool) -> Reply:
         try:
-            self._supervisor.change(lambda: self._supervisor.drain(hub, undo=undo))
+            self._supervisor.events.change(lambda: self._supervisor.deployment.drain(hub, undo=undo))
         except ConfigError as error:
             return Reply(error=str(error))
         return Reply(done=f"hub {hub} {'takes connections again' if undo else 'is being drained'}")
@@ -202,8 +203,8 @@ class Admin:
         return Reply(json=json.dumps(rows), warnings=warnings)
 
     def _move(self, connection: str, number: int) -> Reply:
-        target = self._supervisor.process(number)
-        if target is None and number not in (states := self._supervisor.states()):
+        target = self._supervisor.hubs.process(number)
+        if target is None and number not in (states := self._supervisor.hubs.states()):
             last = len(states) - 1
             return Reply(error=f"no such hub: {number} (there are hubs 0 to {last})", bad_request=True)
         if target is None or target.state != "serving":
