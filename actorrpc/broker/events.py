@@ -24,6 +24,8 @@ class Events:
         #: Whether an event that raises ends nothing: it is logged, and the next one follows.
         self.outlive_errors = False
         self._events: Queue[Callable[[], object]] = Queue()
+        #: Changes that have not been made yet.
+        self._changes: set[AsyncResult[Any]] = set()
         self._refusal = ""
 
     def put(self, event: Callable[[], object]) -> None:
@@ -33,6 +35,9 @@ class Events:
     def refuse(self, why: str) -> None:
         """Refuse all further changes, and those that are waiting."""
         self._refusal = why
+        for change in self._changes:
+            change.set_exception(ConfigError(why))
+        self._changes.clear()
 
     def change(self, function: Callable[[], Any]) -> Any:
         """Call a function as an event, and return what it returns, or raise what it raises. For other
@@ -40,16 +45,20 @@ class Events:
 
         Raises ConfigError if changes are refused.
         """
+        if self._refusal:
+            raise ConfigError(self._refusal)
         done: AsyncResult[Any] = AsyncResult()
 
         def call() -> None:
+            if done not in self._changes:  # it has been refused
+                return
+            self._changes.discard(done)
             try:
-                if self._refusal:
-                    raise ConfigError(self._refusal)
                 done.set(function())
             except Exception as error:
                 done.set_exception(error)
 
+        self._changes.add(done)
         self.put(call)
         return done.get()
 
