@@ -87,17 +87,18 @@ def serve(
             queues = AcceptQueues(sockets, count, accept)
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
             if read_again is not None:
-                supervisor.read_again = read_again
-            supervisor.on_reloading, supervisor.on_reloaded = notify.reloading, notify.ready
+                supervisor.deployment.read_again = read_again
+            deployment = supervisor.deployment
+            deployment.on_reloading, deployment.on_reloaded = notify.reloading, notify.ready
             supervisor.on_stopping = lambda: notify.stopping(config.drain_timeout + GRACE)
             admin.serve(claim.open_socket(), supervisor, rebalancer)
-            notify.start(lambda: serving_line(supervisor.states(), supervisor.connections))
+            notify.start(lambda: serving_line(supervisor.hubs.states(), supervisor.hubs.connections))
 
             def ready() -> None:
                 rebalancer.start(lambda: supervisor.members.balanced, recorder)
                 notify.ready()
                 if reload:
-                    opened.enter_context(FileWatch(working_directory(), supervisor.reload_soon))
+                    opened.enter_context(FileWatch(working_directory(), deployment.reload_soon))
                 if on_ready is not None:
                     with users_code():
                         on_ready(supervisor.address)
@@ -105,9 +106,9 @@ def serve(
             signals = {
                 SIGTERM: supervisor.stop_soon,
                 SIGINT: supervisor.interrupt,
-                SIGHUP: supervisor.reload_soon,
+                SIGHUP: deployment.reload_soon,
             }
-            with caught(signals), reaping(lambda: supervisor.pids), rebalancer:
+            with caught(signals), reaping(lambda: supervisor.hubs.pids), rebalancer:
                 supervisor.run(ready)
 
 
