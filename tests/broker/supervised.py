@@ -35,6 +35,8 @@ class FakeHub:
         self.exit_code: int | None = None
         self.started = self.reported = 0.0
         self.hello = None
+        self.trace = ""
+        self.obeyed = False
         self.load = Load()
         #: Where its connections go, by what it was told last; None: nowhere.
         self.targets: dict[int, int] | None = None
@@ -183,7 +185,7 @@ def supervised(patch: pytest.MonkeyPatch, hubs: int = 2, **config: Any) -> Itera
         hubs=hubs, address="here", accept="reuseport", assign=len, close=lambda: None
     )
     claim: Any = None
-    supervisor = Supervisor("app", Config(**config), claim, queues, lambda *moved: None)
+    supervisor = Supervisor("app", Config(hang_timeout=0.0, kill_timeout=0.0, **config), claim, queues, lambda *moved: None)
     ready = gevent.event.Event()
     running = gevent.spawn(supervisor.run, ready.set)
     launcher: Any = supervisor._launcher
