@@ -49,9 +49,9 @@ def serve(
     hubs; or ``"acceptor"``: one hub gives each to the least loaded. ``policy`` decides which connections
     move (docs/operate/balancing.md): a name, or ``"package.module:Class"`` of your own. ``record`` is a file
     for what it has to decide by. ``on_ready(address)`` is called when all hubs serve. In the main thread
-    SIGTERM and SIGINT stop the server, SIGHUP reloads the app; ``actorrpc stop`` does from anywhere. This process's soft limit of
-    open files is raised to the hard one, as it is in the hubs. ``move_every`` is a test's: it moves each
-    connection on after so many turns, as in ``actorrpc.testing.serve``.
+    SIGTERM and SIGINT stop the server, as ``actorrpc stop`` does from anywhere, and SIGHUP reloads the app.
+    This process's soft limit of open files is raised to the hard one, as it is in the hubs. ``move_every`` is
+    a test's: it moves each connection on after so many turns, as in ``actorrpc.testing.serve``.
 
     Raises ConfigError, with one line that says what is wrong, if it cannot start; then nothing is left.
     """

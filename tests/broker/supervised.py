@@ -161,7 +161,7 @@ class Supervised:
         """Those of the generation that a reload starts."""
         before = len(self.started)
         self.deployment.reload()
-        return self.until(lambda: self.started[before:] if len(self.started) == before + number else None)
+        return self.until(lambda: self.started[before:] if len(self.started) == before + number else [])
 
     def drain(self, hub: int, *, undo: bool = False) -> None:
         self.supervisor.events.change(lambda: self.deployment.drain(hub, undo=undo))
@@ -189,7 +189,7 @@ def supervised(patch: pytest.MonkeyPatch, hubs: int = 2, **config: Any) -> Itera
     launcher: Any = supervisor._launcher
     found = Supervised(supervisor, launcher)
     try:
-        for process in found.until(lambda: found.started if len(found.started) == hubs else None):
+        for process in found.until(lambda: found.started if len(found.started) == hubs else []):
             process.start()
         found.until(ready.is_set)
         yield found

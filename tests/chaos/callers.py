@@ -36,8 +36,9 @@ class Caller:
         #: What went otherwise than it should, and the longest that a reply took, in seconds.
         self.faults: list[str] = []
         self.longest = 0.0
-        #: The status that ended its Watch before it wanted it to end.
+        #: The status that ended something before it wanted that to end.
         self.ended: grpc.StatusCode | None = None
+        self._leaving = False
         self._pb = pb
         self.channel = grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
         self.stub: Any = rpc.LifeStub(self.channel)
@@ -72,8 +73,9 @@ class Caller:
                 self.releases.append(reply.release)
             await self._talk.write(self._pb.Number(number=self.sent))
             self.talked += 1
-            reply = await self._timed(self._talk.read())
-            self._expect("Talk", getattr(reply, "number", 0), self.talked)
+            if (reply := await self._timed(self._talk.read())) is grpc.aio.EOF:
+                raise asyncio.InvalidStateError("Talk has ended")
+            self._expect("Talk", reply.number, self.talked)
             post = self._pb.Post(room=self.room, publisher=self.name, number=self.sent)
             await self._timed(self.stub.Publish(post, timeout=PATIENCE))
         except (grpc.RpcError, asyncio.CancelledError, asyncio.InvalidStateError) as error:
@@ -87,7 +89,8 @@ class Caller:
 
     async def _end(self, error: BaseException) -> None:
         self.faults.append(f"{self.name}, call {self.sent}: {error!r}")
-        self.ended = await self._watch.code() if self._watch.done() else grpc.StatusCode.UNKNOWN
+        if self.ended is None:
+            self.ended = error.code() if isinstance(error, grpc.RpcError) else await self._talk.code()
 
     async def _read(self, what: Any) -> None:
         try:
@@ -97,8 +100,6 @@ class Caller:
                 code = getattr(error, "code", lambda: grpc.StatusCode.CANCELLED)()
                 self.faults.append(f"{self.name}: a stream ended with {code}")
                 self.ended = code
-
-    _leaving = False
 
     async def _read_watch(self) -> None:
         while (message := await self._watch.read()) is not grpc.aio.EOF:
@@ -117,6 +118,15 @@ class Caller:
     def _expect(self, what: str, number: int, expected: int) -> None:
         if number != expected:
             self.faults.append(f"{self.name}, {what}: {number} where {expected} was due")
+
+    async def curse(self) -> None:
+        """Have its actor's state be one that cannot be upgraded."""
+        await self.stub.Curse(self._pb.Number())
+
+    async def watch_ended(self) -> grpc.StatusCode:
+        """With which status, once it has."""
+        code: grpc.StatusCode = await self._watch.code()
+        return code
 
     async def leave(self) -> None:
         self._leaving = True

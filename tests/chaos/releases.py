@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.processes import python
 
-__all__ = ["BROKEN", "Releases"]
+__all__ = ["BROKEN", "Releases", "generate"]
 
 _PROTO = """
 syntax = "proto3";
@@ -111,26 +111,29 @@ app = actorrpc.App([Life])
 BROKEN = "\nimport no_such_module_of_this_release\n"
 
 
-class Releases:
-    """A folder of releases. ``current`` is the link to the last one that was made."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
-        self.current = self.folder / "current"
-        self.count = 0
-        for contract, later in (("v1", False), ("v2", True)):
-            self._generate(self.folder / contract, later)
-
-    def _generate(self, folder: Path, later: bool) -> None:
-        folder.mkdir()
+def generate(folder: Path) -> None:
+    """Generate both contracts, into folders ``v1`` and ``v2``."""
+    for name, later in (("v1", False), ("v2", True)):
+        (contract := folder / name).mkdir()
         proto = _PROTO % {
             "post": "  string greeting = 4;\n" if later else "",
             "book": "  int64 doubled = 3;\n" if later else "",
             "service": "  rpc Doubled(Number) returns (Number);\n" if later else "",
         }
-        (folder / "life.proto").write_text(proto)
-        done = python("-m", "actorrpc.protoc", "-I", folder, "--out", folder, "life.proto", cwd=folder)
+        (contract / "life.proto").write_text(proto)
+        done = python("-m", "actorrpc.protoc", "-I", contract, "--out", contract, "life.proto")
         assert done.returncode == 0, done.stderr
+
+
+class Releases:
+    """A folder of releases of what was generated into ``contracts``. ``current`` is the link to the last one
+    that was made."""
+
+    def __init__(self, folder: Path, contracts: Path) -> None:
+        self.folder = folder.resolve()
+        self.contracts = contracts.resolve()
+        self.current = self.folder / "current"
+        self.count = 0
 
     def make(self, end: str = "") -> int:
         """Make the next release, which ends with this text, and have the link lead there. Returns its
@@ -138,7 +141,7 @@ class Releases:
         self.count += 1
         folder = self.folder / f"release-{self.count}"
         folder.mkdir()
-        for generated in (self.folder / ("v1" if self.count == 1 else "v2")).glob("*.py"):
+        for generated in (self.contracts / ("v1" if self.count == 1 else "v2")).glob("*.py"):
             (folder / generated.name).symlink_to(generated)
         app = _APP % {"release": self.count} + (_LATER if self.count > 1 else "") + _END + end
         (folder / "life.py").write_text(app)
