@@ -1,4 +1,4 @@
-"""Asks a policy, and checks what it decides. Pure, so that `actorrpc simulate` does the same.
+"""Asks a policy, which decides, and checks the answer. Pure, so that `actorrpc simulate` does the same.
 
 A policy is the user's code. Nothing that it raises gets any further, nor any decision that is not valid: the
 caller gets plain copies of the valid ones, with texts that can be shown, and what is wrong with the others.

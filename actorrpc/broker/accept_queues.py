@@ -18,12 +18,9 @@ from actorrpc.log import about
 from actorrpc.net.addresses import address_text
 from actorrpc.pb import control_pb2
 
-__all__ = ["ACCEPT_MODES", "AcceptQueues", "holders"]
+__all__ = ["AcceptQueues", "holders"]
 
 log = logging.getLogger("actorrpc.broker")
-
-#: What `--accept` may be.
-ACCEPT_MODES = ("reuseport", "acceptor")
 
 
 def holders(queues: int, able: Collection[int], before: Mapping[int, int]) -> dict[int, int]:
@@ -115,10 +112,13 @@ class AcceptQueues:
             given.append(process)
         try:
             if process.send(listen, self._sockets[queue].fileno(), then):
-                log.info("hub %d accepts from queue %d", process.hub, queue, extra=about(queue))
+                log.info(
+                    "hub %d accepts from queue %d", process.hub, queue, extra=about(queue, hub=process.hub)
+                )
                 return True
         except OSError as error:  # out of descriptors, to keep one for later
-            log.error("hub %d cannot be given queue %d: %s", process.hub, queue, error, extra=about(queue))
+            ids = about(queue, hub=process.hub)
+            log.error("hub %d cannot be given queue %d: %s", process.hub, queue, error, extra=ids)
         if is_new:
             given.remove(process)
         return False

@@ -15,6 +15,7 @@ from actorrpc.broker.hub_process import HubProcess
 from actorrpc.broker.hub_slots import HubSlots
 from actorrpc.broker.members import Members
 from actorrpc.broker.reload import Reload
+from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 
 __all__ = ["Deployment"]
@@ -49,18 +50,26 @@ class Deployment:
         self._start = start
         self._refusal = refusal
         self._drains = Drains(members)
+        #: Gives the config of the next generation. Raises ConfigError.
+        self.read_again: Callable[[], Config] = lambda: self.generation.config
+        #: Called when a reload begins, and when it has ended, unless the server stops.
+        self.on_reloading: Callable[[], None] = lambda: None
+        self.on_reloaded: Callable[[], None] = lambda: None
         #: The last one, which may be under way, and the greenlet that makes it.
         self._reload: Reload | None = None
         self._reloading: gevent.Greenlet[..., None] | None = None
 
     # ---- what is asked for
 
-    def reload_soon(self) -> None:
-        """Reload, unless that cannot be now: then the log says why. For the loop's callbacks."""
+    def reload_soon(self) -> bool:
+        """Reload, unless that cannot be now: then the log says why. For the loop's callbacks. Returns False
+        if that is because a reload is under way."""
+        busy = self._reload is not None and self._reload.under_way
         try:
             self.reload()
         except ConfigError as error:
             log.error("reload: %s", error)
+        return not busy
 
     def reload(self, drain_timeout: float | None = None) -> Reload:
         """Begin a reload, with a drain timeout of its own, if it is given, in seconds. Never blocks.
@@ -69,9 +78,19 @@ class Deployment:
         """
         self._check_free()
         timeout = self.generation.config.drain_timeout if drain_timeout is None else drain_timeout
-        self._reload = Reload(self, self.generation.next(), self._drains, self._events.change, timeout)
-        self._reloading = gevent.spawn(self._reload.run)
+        before = self._reload.generation if self._reload is not None else self.generation
+        generation = self.generation.next(
+            before.number + 1, self.read_again()
+        )  # one that was abandoned counts
+        self._reload = Reload(self, generation, self._drains, self._events.change, timeout)
+        self._reloading = gevent.spawn(self._run, self._reload)
         return self._reload
+
+    def _run(self, reload: Reload) -> None:
+        self.on_reloading()
+        reload.run()
+        if not self._refusal():
+            self.on_reloaded()
 
     def drain(self, number: int, *, undo: bool = False) -> None:
         """Have a hub give all it has to the others, and take nothing; or go on as before.

@@ -10,7 +10,7 @@ from typing import Any
 from gevent.event import AsyncResult
 from gevent.queue import Empty, Queue
 
-from actorrpc.errors import ConfigError
+from actorrpc.errors import ConfigError, TooManyRestarts
 
 __all__ = ["Events"]
 
@@ -77,6 +77,8 @@ class Events:
     def _handle(self, event: Callable[[], object]) -> None:
         try:
             event()
+        except TooManyRestarts:
+            raise
         except Exception:
             if not self.outlive_errors:
                 raise

@@ -17,6 +17,7 @@ from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
 from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.watching.dumps import Dumps, NoStack, Place
 from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, no_forks
 from actorrpc.ipc.framing import close_all
@@ -37,7 +38,7 @@ HUB_COMMAND = (sys.executable, "-m", "gevent.monkey", "--module", "actorrpc.hub"
 SILENCE = 2.0
 
 
-Answer = control_pb2.MoveResult | control_pb2.Connections
+Answer = control_pb2.MoveResult | control_pb2.Connections | control_pb2.Stacks
 
 
 class Owner(Protocol):
@@ -85,12 +86,17 @@ class HubProcess:
         self.draining = False
         #: What it says of itself, once it is ready.
         self.hello: Hello | None = None
+        #: Of what the app has raised when it was imported, for people.
+        self.trace = ""
         #: None while it runs; as subprocess has it, minus the signal's number for a signal.
         self.exit_code: int | None = None
         self.load = control_pb2.Load()
         #: When the load was reported, and anything heard, on the monotonic clock.
         self.reported = self.started
-        self._heard = 0.0
+        self.heard = 0.0
+        #: For how long it was silent when it was last heard again after a silence.
+        self.was_silent = 0.0
+        self._dumps: Dumps | None = None
         self._owner = owner
         self._claim = claim
         self._asked: dict[int, AsyncResult[Answer | None]] = {}
@@ -111,7 +117,7 @@ class HubProcess:
             return "stopping"
         if not self.ready:
             return "starting"
-        if time.monotonic() - self._heard >= SILENCE:
+        if time.monotonic() - self.heard >= SILENCE:
             return "silent"
         return "draining" if self.draining else "serving"
 
@@ -128,11 +134,10 @@ class HubProcess:
         return self._link.send(message, () if fd is None else (fd,), then)
 
     def ask(self, question: control_pb2.ToHub) -> AsyncResult[Answer | None]:
-        """Send a Move or ListConnections. The result is None if the hub will not answer any more."""
+        """Send a question that has a number. The result is None if the hub will not answer any more."""
         result: AsyncResult[Answer | None] = AsyncResult()
         self._last_request += 1
-        body = question.move if question.HasField("move") else question.list_connections
-        body.request = self._last_request
+        getattr(question, question.WhichOneof("kind") or "").request = self._last_request
         # A hub that has not read the last questions gets no more of them.
         if self._link.unsent or not self._link.send(question):
             result.set(None)
@@ -142,7 +147,15 @@ class HubProcess:
 
     def descriptors(self) -> list[int]:
         """What a child of this process may not keep: with the pidfd it could kill the hub."""
-        return [self._pidfd] if self.exit_code is None else []
+        dumps = self._dumps.descriptors() if self._dumps else []
+        return [self._pidfd, *dumps] if self.exit_code is None else dumps
+
+    def stack(self) -> list[Place]:
+        """Where its main thread is, the outermost place first, also while that is held. Waits for about a
+        second at most. Raises NoStack if it cannot be had."""
+        if self._dumps is None:
+            raise NoStack("it cannot be asked by a signal")
+        return self._dumps.take()
 
     def stop(self, drain_timeout: float) -> None:
         """Let it end its calls and exit; one that does not serve yet ends at once."""
@@ -154,10 +167,20 @@ class HubProcess:
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
 
-    def _signal(self, signum: signal.Signals) -> None:
+    def _signal(self, signum: int) -> None:
         if self.exit_code is None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signum)
+
+    @property
+    def linked(self) -> bool:
+        """Whether it can be heard: a hub whose link has broken serves on, and nobody knows how it is."""
+        return not self._link.closed
+
+    @property
+    def obeyed(self) -> bool:
+        """Whether it has ended as it was told to: by a signal to it alone, say."""
+        return self.stopping and self.exit_code == 0
 
     def describe_exit(self) -> str:
         """How it ended: ``was killed by SIGKILL``, ``exited with status 1``."""
@@ -168,12 +191,17 @@ class HubProcess:
         return f"exited with status {self.exit_code}"
 
     def _on_message(self, message: control_pb2.ToBroker, fds: tuple[int, ...]) -> None:
-        close_all(fds)
-        self._heard = time.monotonic()
         kind = message.WhichOneof("kind")
+        if kind == "dumps" and fds and self._dumps is None:
+            self._dumps = Dumps(self.pid, message.dumps.signal, fds[0], self._signal)
+            fds = fds[1:]
+        close_all(fds)
+        before, self.heard = self.heard, time.monotonic()
+        if self.heard - before > SILENCE:
+            self.was_silent = self.heard - before
         if kind == "load":
             self.load = message.load
-            self.reported = self._heard
+            self.reported = self.heard
         elif kind == "moved":
             message.moved.aborted = brief(message.moved.aborted)  # it is kept, and shown
             self._owner.hub_moved(self, message.moved)
@@ -187,8 +215,8 @@ class HubProcess:
         elif kind == "move_result":
             message.move_result.why = brief(message.move_result.why)
             self._answer(message.move_result)
-        elif kind == "connections":
-            self._answer(message.connections)
+        elif kind == "connections" or kind == "stacks":
+            self._answer(getattr(message, kind))
 
     def _on_ready(self, ready: control_pb2.Ready) -> None:
         self.hello = Hello.from_message(ready.hello)
@@ -199,6 +227,7 @@ class HubProcess:
             except ConfigError as complaint:
                 error = str(complaint)
         self.ready = not error
+        self.trace = ready.trace
         self._owner.hub_ready(self, error)
 
     def _answer(self, answer: Answer) -> None:
@@ -223,6 +252,8 @@ class HubProcess:
         self._link.drain()
         self._link.close()
         self._give_up_answers()
+        if self._dumps is not None:
+            self._dumps.close()
         self._owner.hub_exited(self)
 
     def _give_up_answers(self) -> None:

@@ -80,6 +80,7 @@ class HubSlot:
             "lag_p99_ms": round(load.lag_p99_ms, 3),
             "runnable": load.runnable,
             "memory": load.memory,
+            "over_memory": load.over_memory,
             "unsent_bytes": load.unsent_bytes,
             # Connections that several clients seem to share.
             "shared": {

@@ -37,6 +37,16 @@ class HubSlots:
         return [process for slot in self._slots for process in slot.processes]
 
     @property
+    def pids(self) -> set[int]:
+        """Those of the processes that run, whose ends nobody else may wait for."""
+        return {process.pid for process in self.processes}
+
+    @property
+    def connections(self) -> int:
+        """How many all hubs have, as last reported."""
+        return sum(process.load.connections for process in self.processes)
+
+    @property
     def all_ready(self) -> bool:
         return all(slot.process is not None and slot.process.ready for slot in self._slots)
 

@@ -37,7 +37,7 @@ class Entry:
     at: str
     #: ``move`` or ``stay``.
     kind: str
-    #: The policy, or ``asked for``.
+    #: The policy, ``--max-memory``, or ``asked for``.
     by: str
     #: The connection; of a decision not to move, what it is about ("" for everything).
     what: str

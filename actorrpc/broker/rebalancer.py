@@ -1,4 +1,5 @@
-"""Shows a policy what the hubs report, and carries out the moves that it decides on.
+"""Decides nothing: it shows a policy (``balancing.policies``) what the hubs report, twice a second, and
+carries out the moves that this decides on.
 
 Users may write policies. A policy runs in a thread of its own, so that the broker does not hang with it; what
 it raises is logged, and what it decides is checked before anything is done.
@@ -21,6 +22,7 @@ from actorrpc.balancing.view import KEPT, ConnectionLoad, History, HubLoad, Move
 from actorrpc.broker.hub_process import Answer, HubProcess
 from actorrpc.broker.hub_questions import MOVE_GRACE, move_question
 from actorrpc.broker.journal import BY_OTHERS, Journal
+from actorrpc.broker.relief import LOW, Relief
 from actorrpc.config import Config
 from actorrpc.forks import users_code
 from actorrpc.log import about
@@ -35,6 +37,8 @@ log = logging.getLogger("actorrpc.broker")
 PERIOD = 0.5
 #: How long a plan may take; for 1,000 hubs the built-in policies take 50 ms.
 PLAN_TIMEOUT = 1.0
+#: Who asks for a move away from a hub that has too much memory, in the journal.
+BY_MEMORY = "--max-memory"
 #: The same failure of a policy is logged no more often than this, in seconds.
 COMPLAINT_PAUSE = 60.0
 
@@ -48,6 +52,8 @@ class Rebalancer:
         self.journal = Journal()
         self._policy = policy
         self._limit = config.max_connections
+        self._max_memory = config.max_memory
+        self._relief = Relief(config.max_memory) if config.max_memory else None
         self._patience = config.quiesce_timeout + MOVE_GRACE
         self._serving: Callable[[], Sequence[HubProcess]] = list
         self._recorder: Recorder | None = None
@@ -128,6 +134,8 @@ class Rebalancer:
             try:
                 if self._recorder is not None:
                     self._recorder.reported(self._loads(time.monotonic()).values())
+                if self._relief is not None and not self.paused:
+                    self._relieve(self._relief)
                 if self.paused and not self._planning:
                     self._tell_history()
                 elif not self._planning:
@@ -138,7 +146,20 @@ class Rebalancer:
                 log.exception("error in the rebalancer, which goes on")
 
     def _loads(self, now: float) -> dict[int, HubLoad]:
-        return {process.hub: hub_load(process, now, self._limit) for process in self._serving()}
+        return {process.hub: self._load(process, now) for process in self._serving()}
+
+    def _load(self, process: HubProcess, now: float) -> HubLoad:
+        return hub_load(process, now, self._limit, self._max_memory)
+
+    def _relieve(self, relief: Relief) -> None:
+        """Move connections away from hubs that have too much memory, whatever the policy decides, or none.
+
+        The policy hears of it as of what a person moves: it may be in the middle of a plan.
+        """
+        now = time.monotonic()
+        hubs = [(process.load, self._load(process, now)) for process in self._serving()]
+        for move in relief.plan(now, hubs, self._under_way):
+            self._begin(move, BY_MEMORY)
 
     def _tell_history(self) -> None:
         """Add what has ended since the last plan. A policy that has broken its history gets a new one."""
@@ -168,7 +189,10 @@ class Rebalancer:
             self._complain(f"is not obeyed: {fault}", example)
         for stay in decisions.stays:
             self.journal.stayed(stay, self.name)
-        return [move for move in decisions.moves if self._begin(move, now)], decisions.stays
+        begun = [move for move in decisions.moves if self._begin(move, self.name)]
+        for move in begun:
+            self._history.begun(move, now)
+        return begun, decisions.stays
 
     def _ask(self, view: View) -> Decisions:
         """What the policy decides. Raises PolicyFailed if it raises, or takes too long."""
@@ -192,15 +216,14 @@ class Rebalancer:
     def _planned(self, result: Any) -> None:
         self._planning = False
 
-    def _begin(self, move: Move, now: float) -> bool:
+    def _begin(self, move: Move, by: str) -> bool:
         """Ask for a move; False if it must wait."""
         processes = {process.hub: process for process in self._serving()}
         source, target = processes.get(move.source), processes.get(move.target)
         if source is None or target is None or len(self._under_way) >= MOVES_AT_ONCE:
             return False
         self._under_way[move.connection] = move
-        self._history.begun(move, now)
-        self.journal.begun(move, self.name)
+        self.journal.begun(move, by)
         gevent.spawn(self._move, source, target.serial, move)
         return True
 
@@ -212,7 +235,8 @@ class Rebalancer:
             answer = source.ask(question).wait(self._patience)
             aborted = _why_aborted(move, answer)
         except Exception as error:
-            log.exception("%r could not be asked for", move)
+            ids = about(hub=move.source, connection=move.connection)
+            log.exception("%r could not be asked for", move, extra=ids)
             aborted = f"it could not be asked for: {reason(error)}"
         of_connection = isinstance(answer, control_pb2.MoveResult) and answer.of_connection
         del self._under_way[move.connection]
@@ -247,9 +271,11 @@ def _why_aborted(move: Move, answer: Answer | None) -> str:
     return answer.why or "it cannot be moved"
 
 
-def hub_load(process: HubProcess, now: float, limit: int) -> HubLoad:
-    """What a hub has last reported, as policies see it. ``limit`` is --max-connections, 0 for none."""
+def hub_load(process: HubProcess, now: float, limit: int, max_memory: int = 0) -> HubLoad:
+    """What a hub has last reported, as policies see it. ``limit`` is --max-connections, 0 for none, and so is
+    ``max_memory``: a hub that comes near it has no room."""
     load = process.load
+    room = max(limit - load.connections, 0) if limit else None
     return HubLoad(
         hub=process.hub,
         busy=load.busy,
@@ -257,7 +283,7 @@ def hub_load(process: HubProcess, now: float, limit: int) -> HubLoad:
         heaviest=[_connection_load(each) for each in load.heaviest],
         others=[_connection_load(each) for each in load.others],
         lag_ms=load.lag_p99_ms,
-        room=max(limit - load.connections, 0) if limit else None,
+        room=0 if max_memory and load.memory > LOW * max_memory else room,
         serving=process.state == "serving",
         stale=now - process.reported,
         groups=dict(load.groups),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,11 +22,14 @@ from actorrpc.broker.journal import MoveStatistics
 from actorrpc.broker.launcher import Launcher
 from actorrpc.broker.members import Members
 from actorrpc.broker.places import Places
+from actorrpc.broker.restarts import Restarts
 from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.watching.hangs import Hangs
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
-from actorrpc.log import about, tell_what_is_due
+from actorrpc.log import about_hub as about
+from actorrpc.log import tell_what_is_due
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
 
@@ -57,7 +61,6 @@ class Supervisor:
         on_moved: Callable[[int, int, control_pb2.Moved], None],
         move_every: int = 0,
     ) -> None:
-        self.config = config
         self._on_moved = on_moved
         self._queues = queues
         self._launcher = Launcher(claim, queues, self, move_every)
@@ -76,8 +79,16 @@ class Supervisor:
             self._start_process,
             self._why_not_now,
         )
+        self._restarts = Restarts(config.restart_intensity, config.restart_period)
+        #: Called when the hubs are about to be stopped.
+        self.on_stopping: Callable[[], None] = lambda: None
         self.moves = MoveStatistics()
         self.places = Places()
+
+    @property
+    def config(self) -> Config:
+        """What the current generation was told."""
+        return self.deployment.generation.config
 
     def status(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``."""
@@ -99,7 +110,8 @@ class Supervisor:
     def run(self, on_ready: Callable[[], None]) -> None:
         """Start the hubs, call ``on_ready`` when all serve, and return when they have been stopped.
 
-        Raises ConfigError if a hub cannot start at first. No process is left, whatever is raised.
+        Raises ConfigError if a hub cannot start at first, and TooManyRestarts if hubs end more often than
+        they may. No process is left, whatever is raised.
         """
         guard(self, get_hub())
         try:
@@ -114,6 +126,7 @@ class Supervisor:
                 checks = [
                     every(QUEUE_CHECK, self.events.put, self.members.assign_queues),
                     every(LOG_CHECK, tell_what_is_due),
+                    Hangs(self.config, lambda: self.hubs.processes),
                 ]
                 try:
                     self.events.until(lambda: self._stopping)
@@ -161,9 +174,10 @@ class Supervisor:
         if process is not hub.process or process in self.members:
             return  # it has been replaced; or it was among the first, which are joined together
         if error and not self._announced:
-            raise ConfigError(error)
+            raise ConfigError(error, process.trace)
         if error:
-            log.error("hub %d cannot start: %s", process.hub, error, extra=about(process.hub))
+            extra = about(process.hub) | {"detail": process.trace}
+            log.error("hub %d cannot start: %s", process.hub, error, extra=extra)
         elif self._announced and process.exit_code is None:
             self.members.join([process], share=True)
             self.deployment.joined(process)
@@ -175,12 +189,15 @@ class Supervisor:
             return
         if not self._announced:
             raise ConfigError(f"hub {hub.id} {process.describe_exit()} while it was starting")
-        if process is hub.process or not process.stopping:
+        is_successor = process.generation > self.deployment.generation.number  # the reload tells of it
+        if process is hub.process or not (process.stopping or is_successor):
             how = process.describe_exit()
             log.warning("hub %d (pid %d) %s", hub.id, process.pid, how, extra=about(hub.id))
         self.members.leave(process)
         self.deployment.left(process)
         if process is hub.process:
+            if not process.obeyed:
+                self._restarts.count(time.monotonic(), f"hub {hub.id} {process.describe_exit()}")
             self._start_later(hub)
         elif process in hub.others:
             hub.others.remove(process)
@@ -199,6 +216,7 @@ class Supervisor:
             if not self._announced:
                 raise ConfigError(f"cannot start hub {hub.id}: {error}") from error
             log.error("cannot start hub %d: %s", hub.id, error, extra=about(hub.id))
+            self._restarts.count(time.monotonic(), f"hub {hub.id} cannot start: {error}")
             self._start_later(hub)
 
     def _start_process(self, hub: int, generation: Generation) -> HubProcess:
@@ -230,6 +248,7 @@ class Supervisor:
         self._stopping = self.events.outlive_errors = True
         self.events.refuse("the server is stopping")
         self.deployment.close()
+        self.on_stopping()
         # From now on the kernel refuses connections that no hub would accept any more.
         self._queues.close()
         drain_timeout = self.config.drain_timeout if self._announced else 0.0

@@ -1,4 +1,5 @@
-"""The commands that ask a running server, and tell its answer. They must start quickly, without gevent.
+"""``status``, ``connections``, ``moves``, ``move``, ``rebalance`` and ``stop``: commands that ask a running
+server, and print its answer. They must start quickly, without gevent.
 
 What belongs to the broker is imported late: other commands run where there is no Linux, and no ``fcntl``.
 """
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from actorrpc.cli.flags import NUMBER, json_flag, runtime_dir_flag
+from actorrpc.cli.stacks import print_stacks
 from actorrpc.cli.tables import cell, print_table
 from actorrpc.errors import ConfigError
 from actorrpc.pb.admin_pb2 import Reply, Request
@@ -21,6 +23,7 @@ __all__ = ["COMMANDS", "Failure", "ask_broker"]
 #: A broker that lives answers in milliseconds, once it has waited two seconds for silent hubs at most.
 ANSWER_TIMEOUT = 10.0
 MOVE_TIMEOUT = 60.0
+STACKS_TIMEOUT = 60.0
 
 #: What a move costs is shown from here on: of less, nobody notices anything.
 HEAVY_MOVE_MS = 10
@@ -33,9 +36,13 @@ _MOVES = (
 
 
 class Failure(click.ClickException):
-    """What was asked is right, and cannot be done."""
+    """What was asked is right, and cannot be done. ``trace``: as in ConfigError."""
 
     exit_code = 1
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
 
 
 def ask_broker(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIMEOUT) -> Reply:
@@ -127,6 +134,22 @@ def move(connection: str, hub: int, runtime_dir: str | None) -> None:
     print(ask_broker(runtime_dir, request, MOVE_TIMEOUT).done)
 
 
+@click.command("stacks")
+@click.argument("hub", type=NUMBER)
+@json_flag
+@runtime_dir_flag
+def show_stacks(hub: int, as_json: bool, runtime_dir: str | None) -> None:
+    """Show what all greenlets of HUB do now, and its threads; those that do the same, together.
+
+    Where the hub does not answer, since a handler holds it, what holds it is shown.
+    """
+    reply = ask_broker(runtime_dir, Request(stacks=Request.Stacks(hub=hub)), STACKS_TIMEOUT)
+    if as_json:
+        print(reply.json)
+    else:
+        print_stacks(json.loads(reply.json))
+
+
 @click.command()
 @click.argument("wish", type=click.Choice(["pause", "resume", "now"]))
 @runtime_dir_flag
@@ -152,4 +175,4 @@ def stop(runtime_dir: str | None) -> None:
         raise Failure(str(error)) from error
 
 
-COMMANDS: tuple[click.Command, ...] = (status, connections, moves, move, rebalance, stop)
+COMMANDS: tuple[click.Command, ...] = (status, connections, moves, move, rebalance, show_stacks, stop)

@@ -19,6 +19,7 @@ from actorrpc.forks import hold_for_good
 from actorrpc.hub.node import Node
 from actorrpc.hub.runtime import grpcio, multiprocess
 from actorrpc.hub.runtime.locks import share_logging
+from actorrpc.hub.watching.dumps import dump_on_signal
 from actorrpc.hub.worker import Worker
 from actorrpc.log import log_uncaught
 from actorrpc.loop.descriptors import raise_limit
@@ -45,7 +46,7 @@ def main() -> int:
     grpcio.cooperate()
     share_logging()
     log_uncaught(logging.getLogger("actorrpc.hub"))
-    return Worker(socket.socket(fileno=given.control_fd), Node).run()
+    return Worker(socket.socket(fileno=given.control_fd), Node, dump_on_signal).run()
 
 
 if __name__ == "__main__":

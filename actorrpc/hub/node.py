@@ -18,11 +18,14 @@ from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
 from actorrpc.hub.listing import describe, list_some
+from actorrpc.hub.memory import Largest, Memory
+from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.moving.drain import Drain
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.resources import Resources
+from actorrpc.hub.runtime.current import know_calls
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
@@ -79,9 +82,10 @@ class Node:
         )
         #: Connections know it as an ``engine.Topics``; links and homes concern this engine alone.
         self.topics = EmbeddedTopics(
-            self.serial, self.serial, self.links.send, self.links.has_room, on_settled
+            self.serial, str(self.serial), self.links.send, self.links.has_room, on_settled
         )
         self.resources = Resources(app, config, self.topics)
+        know_calls(self.resources.runners, self.connections)
         if move_every:
             self.resources.on_turn = self._count_turn
         self.mover = Mover(self, self.resources, self.links.by_serial, on_moved)
@@ -92,6 +96,7 @@ class Node:
             self.serial, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
         )
         self._drain: Drain | None = None
+        self._memory = self._limited_memory() if config.max_memory else None
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: The drain timeout is over.
@@ -152,7 +157,8 @@ class Node:
             del self.connections[connection.id]
             duties.append(partial(self.mover.handoffs.closed, connection.id))
         duties += [self.reception.resume, self.reception.occupancy.changed, self.settled]
-        do_all(log, f"the end of connection {connection.id}", *duties)
+        ids = {"connection": connection.id}
+        do_all(log, f"the end of connection {connection.id}", *duties, ids=ids)
 
     def finished(self, connection: Connection) -> None:
         if connection in self._finishing:
@@ -165,6 +171,9 @@ class Node:
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
         load = self._reporter.report(self.resources.turns, self.resources.sharing.report())
+        if self._memory is not None:
+            self._memory.tell(load)
+        load.crowded = self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         if self._drain is not None:
             load.draining.CopyFrom(self._drain.report())
@@ -175,8 +184,18 @@ class Node:
     def settle(self) -> None:
         """In place of ``report``, as often, where there is no broker to tell."""
         self._reporter.settle()
+        self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         tell_what_is_due()
+
+    def _limited_memory(self) -> Memory:
+        reporter, clock = self._reporter, self.resources.meter.clock
+        return Memory(
+            self.resources.config.max_memory,
+            Largest(self.connections, reporter.weigh),
+            lambda connection: reporter.describe(connection, clock()),
+            self.reception.occupancy.set_over_memory,
+        )
 
     def weigh(self, connection: Connection) -> None:
         self._reporter.weigh(connection)
@@ -215,7 +234,7 @@ class Node:
         without.
         """
         origins = origins or {}
-        for hub in {*self.topics.homes.hubs} - {*homes, *origins.values(), self.serial}:
+        for hub in self.topics.succession.hubs - {*homes, *origins.values(), self.serial}:
             self.links.drain(hub)
         self.topics.set_homes(list(homes), version, list(terms), origins)
 
@@ -348,6 +367,8 @@ class Node:
         self.topics.close()
         self.reception.close()
         self._reporter.close()
+        if self._memory is not None:
+            self._memory.close()
         self.links.close()
 
     def __repr__(self) -> str:

@@ -22,18 +22,21 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
 from actorrpc.hub.metering.loop_lag import LoopLag
-from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.runtime.guard import outlive_errors
 from actorrpc.hub.runtime.hanging import shown_if_it_hangs
+from actorrpc.hub.runtime.living import LIVING
+from actorrpc.hub.watching.slow_turns import SlowTurns
+from actorrpc.hub.watching.stacks import list_stacks
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.hello import Hello
 from actorrpc.ipc.link import Link
-from actorrpc.log import log_to_stderr, outlive_configuration
+from actorrpc.log import log_as_told, of_hub, outlive_configuration
 from actorrpc.loop.duties import brief
 from actorrpc.loop.timers import every
 from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
+from actorrpc.titles import Title
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
@@ -53,13 +56,23 @@ _WITH_SOCKET = ("start", "peer", "listen")
 
 
 class Worker:
-    """One hub process. ``control`` is its end of the link to the broker."""
+    """One hub process. ``control`` is its end of the link to the broker.
+
+    ``dump_on_signal`` has the process write its stack on a signal (``hub.watching.dumps``).
+    """
 
     _node: Node
     _meter: LoopLag
+    _title: Title
 
-    def __init__(self, control: socket.socket, make_node: Callable[..., Node]) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        make_node: Callable[..., Node],
+        dump_on_signal: Callable[[], tuple[int, int] | None] = lambda: None,
+    ) -> None:
         self._make_node = make_node
+        self._dump_on_signal = dump_on_signal
         #: The first message and the socket with it; None if the broker has gone before.
         self._start: AsyncResult[tuple[control_pb2.Start, socket.socket] | None] = AsyncResult()
         #: The listening socket, until it is the node's.
@@ -78,6 +91,7 @@ class Worker:
             "move": self._on_move,
             "list_connections": self._on_list_connections,
             "drain": lambda drain: self._node.drain(drain.targets),
+            "list_stacks": self._on_list_stacks,
             "stop": lambda stop: self._stop(stop.drain_timeout),
             "listen": self._on_listen,
             "unlisten": lambda unlisten: self._node.reception.unlisten(unlisten.queue),
@@ -91,9 +105,12 @@ class Worker:
         if started is None:
             return 1
         start, listener = started
-        log_to_stderr(f"hub {start.hub}")
-        outlive_errors()
         config = Config.from_message(start.config)
+        of_hub(start.hub)
+        log_as_told(f"hub {start.hub}", config.log_level, config.log_format)
+        self._title = Title(f"hub {start.hub}")
+        outlive_errors()
+        LIVING.watch_gevent()
         try:
             Hello.own().agree_with_broker(Hello.from_message(start.hello))
             patience = start.until - time.monotonic() if start.until else 0.0
@@ -101,7 +118,7 @@ class Worker:
                 app = load(start.app)
         except ConfigError as error:
             listener.close()
-            return self._refuse(str(error))
+            return self._refuse(str(error), error.trace)
         outlive_configuration()
         self._node = self._make_node(
             app,
@@ -122,6 +139,9 @@ class Worker:
         with suppress(OSError):
             self._link.reserve()  # for a queue: who has no descriptor left to accept with must still get it
         self._watch(config.drain_timeout)
+        self._offer_dumps()
+        if config.slow_turn:
+            self._watchers.append(SlowTurns(config.slow_turn))
         ready = control_pb2.Ready(hello=Hello.own().to_message())
         if not self._link.send(control_pb2.ToBroker(ready=ready)):
             self._listen_alone()
@@ -129,12 +149,25 @@ class Worker:
         leave(CLOSING)
         return 0
 
+    def _offer_dumps(self) -> None:
+        """Tell the broker how to have this process's stack."""
+        if (dumps := self._dump_on_signal()) is not None:
+            signum, reader = dumps
+            with suppress(OSError):  # out of descriptors, to keep one for later
+                self._link.send(control_pb2.ToBroker(dumps=control_pb2.Dumps(signal=signum)), [reader])
+            close_all([reader])
+
     def forked(self) -> None:
         """Nothing to do: a child never comes back to ``run``."""
 
-    def _refuse(self, error: str) -> int:
+    def _refuse(self, error: str, trace: str) -> int:
         told = Event()
-        ready = control_pb2.Ready(error=brief(error, LONGEST_ERROR), hello=Hello.own().to_message())
+        # The end of a traceback says most.
+        ready = control_pb2.Ready(
+            error=brief(error, LONGEST_ERROR),
+            trace=brief(trace[-LONGEST_ERROR:], LONGEST_ERROR),
+            hello=Hello.own().to_message(),
+        )
         if self._link.send(control_pb2.ToBroker(ready=ready), then=told.set):
             told.wait(1)
         return 1
@@ -232,6 +265,11 @@ class Worker:
         answer.request = question.request
         self._link.send(control_pb2.ToBroker(connections=answer))
 
+    def _on_list_stacks(self, question: control_pb2.ListStacks) -> None:
+        answer = list_stacks(question.after)
+        answer.request = question.request
+        self._link.send(control_pb2.ToBroker(stacks=answer))
+
     def _on_broker_gone(self, link: Link[control_pb2.ToHub]) -> None:
         if not self._start.ready():
             self._start.set(None)
@@ -252,10 +290,17 @@ class Worker:
         load = self._node.report()
         load.cpu, load.lag_ms = self._meter.take(time.monotonic(), time.process_time())
         load.lag_p99_ms = self._meter.lag_p99_ms
-        load.crowded = not can_open()
         if self._broker_gone and not self._stopping:
             self._listen_alone()  # the hub that did may have died since
+        self._show(load)
         self._report(control_pb2.ToBroker(load=load))
+
+    def _show(self, load: control_pb2.Load) -> None:
+        state = ", stopping" if self._stopping else ""
+        count = load.connections
+        self._title.show(
+            f"{state}, {count} connection{'s' * (count != 1)}, {load.cpu:.0%}".replace("%", " %")
+        )
 
     def _report(self, message: control_pb2.ToBroker) -> None:
         if self._link.unsent < MAX_UNREAD_REPORTS:

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Request(_message.Message):
-    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves", "reload", "drain")
+    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves", "reload", "drain", "stacks")
     class Status(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -54,6 +54,11 @@ class Request(_message.Message):
         LIMIT_FIELD_NUMBER: _ClassVar[int]
         limit: int
         def __init__(self, limit: _Optional[int] = ...) -> None: ...
+    class Stacks(_message.Message):
+        __slots__ = ("hub",)
+        HUB_FIELD_NUMBER: _ClassVar[int]
+        hub: int
+        def __init__(self, hub: _Optional[int] = ...) -> None: ...
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +67,7 @@ class Request(_message.Message):
     MOVES_FIELD_NUMBER: _ClassVar[int]
     RELOAD_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    STACKS_FIELD_NUMBER: _ClassVar[int]
     status: Request.Status
     connections: Request.Connections
     move: Request.Move
@@ -70,7 +76,8 @@ class Request(_message.Message):
     moves: Request.Moves
     reload: Request.Reload
     drain: Request.Drain
-    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ..., reload: _Optional[_Union[Request.Reload, _Mapping]] = ..., drain: _Optional[_Union[Request.Drain, _Mapping]] = ...) -> None: ...
+    stacks: Request.Stacks
+    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ..., reload: _Optional[_Union[Request.Reload, _Mapping]] = ..., drain: _Optional[_Union[Request.Drain, _Mapping]] = ..., stacks: _Optional[_Union[Request.Stacks, _Mapping]] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("error", "bad_request", "json", "done", "warnings")

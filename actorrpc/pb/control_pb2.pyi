@@ -28,7 +28,7 @@ class Formats(_message.Message):
     def __init__(self, oldest: _Optional[int] = ..., newest: _Optional[int] = ...) -> None: ...
 
 class ToHub(_message.Message):
-    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten")
+    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten", "list_stacks")
     START_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,7 @@ class ToHub(_message.Message):
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     LISTEN_FIELD_NUMBER: _ClassVar[int]
     UNLISTEN_FIELD_NUMBER: _ClassVar[int]
+    LIST_STACKS_FIELD_NUMBER: _ClassVar[int]
     start: Start
     peer: Peer
     homes: Homes
@@ -47,7 +48,8 @@ class ToHub(_message.Message):
     drain: Drain
     listen: Listen
     unlisten: Unlisten
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ...) -> None: ...
+    list_stacks: ListStacks
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ..., list_stacks: _Optional[_Union[ListStacks, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
     __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello")
@@ -127,6 +129,14 @@ class ListConnections(_message.Message):
     after: int
     def __init__(self, request: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
 
+class ListStacks(_message.Message):
+    __slots__ = ("request", "after")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    after: int
+    def __init__(self, request: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
+
 class Stop(_message.Message):
     __slots__ = ("drain_timeout",)
     DRAIN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
@@ -161,7 +171,7 @@ class Unlisten(_message.Message):
     def __init__(self, queue: _Optional[int] = ...) -> None: ...
 
 class ToBroker(_message.Message):
-    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled")
+    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks")
     READY_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     MOVE_RESULT_FIELD_NUMBER: _ClassVar[int]
@@ -169,6 +179,8 @@ class ToBroker(_message.Message):
     MOVED_FIELD_NUMBER: _ClassVar[int]
     STOPPING_FIELD_NUMBER: _ClassVar[int]
     SETTLED_FIELD_NUMBER: _ClassVar[int]
+    DUMPS_FIELD_NUMBER: _ClassVar[int]
+    STACKS_FIELD_NUMBER: _ClassVar[int]
     ready: Ready
     load: Load
     move_result: MoveResult
@@ -176,15 +188,65 @@ class ToBroker(_message.Message):
     moved: Moved
     stopping: Stopping
     settled: Settled
-    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ...) -> None: ...
+    dumps: Dumps
+    stacks: Stacks
+    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("error", "hello")
+    __slots__ = ("error", "hello", "trace")
     ERROR_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     error: str
     hello: Hello
-    def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
+    trace: str
+    def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., trace: _Optional[str] = ...) -> None: ...
+
+class Dumps(_message.Message):
+    __slots__ = ("signal",)
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    signal: int
+    def __init__(self, signal: _Optional[int] = ...) -> None: ...
+
+class Stacks(_message.Message):
+    __slots__ = ("request", "stacks", "more")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    STACKS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    stacks: _containers.RepeatedCompositeFieldContainer[Stack]
+    more: int
+    def __init__(self, request: _Optional[int] = ..., stacks: _Optional[_Iterable[_Union[Stack, _Mapping]]] = ..., more: _Optional[int] = ...) -> None: ...
+
+class Stack(_message.Message):
+    __slots__ = ("kind", "count", "runs", "connections", "frames")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        GREENLET: _ClassVar[Stack.Kind]
+        THREAD: _ClassVar[Stack.Kind]
+    GREENLET: Stack.Kind
+    THREAD: Stack.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    kind: Stack.Kind
+    count: int
+    runs: str
+    connections: _containers.RepeatedScalarFieldContainer[str]
+    frames: _containers.RepeatedCompositeFieldContainer[Frame]
+    def __init__(self, kind: _Optional[_Union[Stack.Kind, str]] = ..., count: _Optional[int] = ..., runs: _Optional[str] = ..., connections: _Optional[_Iterable[str]] = ..., frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ...) -> None: ...
+
+class Frame(_message.Message):
+    __slots__ = ("file", "line", "function")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    line: int
+    function: str
+    def __init__(self, file: _Optional[str] = ..., line: _Optional[int] = ..., function: _Optional[str] = ...) -> None: ...
 
 class Stopping(_message.Message):
     __slots__ = ()
@@ -197,7 +259,7 @@ class Settled(_message.Message):
     def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class Load(_message.Message):
-    __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared", "draining")
+    __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared", "draining", "over_memory", "largest")
     class GroupsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -220,6 +282,8 @@ class Load(_message.Message):
     CROWDED_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    OVER_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    LARGEST_FIELD_NUMBER: _ClassVar[int]
     connections: int
     cpu: float
     lag_ms: float
@@ -235,7 +299,9 @@ class Load(_message.Message):
     crowded: bool
     shared: SharedConnections
     draining: Draining
-    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ..., busy: _Optional[float] = ..., lag_p99_ms: _Optional[float] = ..., runnable: _Optional[int] = ..., memory: _Optional[int] = ..., unsent_bytes: _Optional[int] = ..., heaviest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., groups: _Optional[_Mapping[str, float]] = ..., crowded: bool = ..., shared: _Optional[_Union[SharedConnections, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
+    over_memory: bool
+    largest: _containers.RepeatedCompositeFieldContainer[ConnectionLoad]
+    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ..., busy: _Optional[float] = ..., lag_p99_ms: _Optional[float] = ..., runnable: _Optional[int] = ..., memory: _Optional[int] = ..., unsent_bytes: _Optional[int] = ..., heaviest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., groups: _Optional[_Mapping[str, float]] = ..., crowded: bool = ..., shared: _Optional[_Union[SharedConnections, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., over_memory: bool = ..., largest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ...) -> None: ...
 
 class SharedConnections(_message.Message):
     __slots__ = ("connections", "calls", "refused", "first")
@@ -620,15 +686,17 @@ class Declined(_message.Message):
     def __init__(self, number: _Optional[int] = ...) -> None: ...
 
 class Occupancy(_message.Message):
-    __slots__ = ("connections", "busy", "room", "gives", "stopping")
+    __slots__ = ("connections", "busy", "room", "gives", "stopping", "over_memory")
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     BUSY_FIELD_NUMBER: _ClassVar[int]
     ROOM_FIELD_NUMBER: _ClassVar[int]
     GIVES_FIELD_NUMBER: _ClassVar[int]
     STOPPING_FIELD_NUMBER: _ClassVar[int]
+    OVER_MEMORY_FIELD_NUMBER: _ClassVar[int]
     connections: int
     busy: float
     room: int
     gives: bool
     stopping: bool
-    def __init__(self, connections: _Optional[int] = ..., busy: _Optional[float] = ..., room: _Optional[int] = ..., gives: bool = ..., stopping: bool = ...) -> None: ...
+    over_memory: bool
+    def __init__(self, connections: _Optional[int] = ..., busy: _Optional[float] = ..., room: _Optional[int] = ..., gives: bool = ..., stopping: bool = ..., over_memory: bool = ...) -> None: ...

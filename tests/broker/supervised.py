@@ -35,6 +35,7 @@ class FakeHub:
         self.exit_code: int | None = None
         self.started = self.reported = 0.0
         self.hello = None
+        self.trace = ""
         self.load = Load()
         #: Where its connections go, by what it was told last; None: nowhere.
         self.targets: dict[int, int] | None = None
@@ -83,9 +84,9 @@ class FakeHub:
 
     # ---- what a test does
 
-    def start(self, error: str = "") -> None:
+    def start(self, error: str = "", trace: str = "") -> None:
         """It has loaded the app, or cannot, and then exits."""
-        self.ready = not error
+        self.ready, self.trace = not error, trace
         self._owner.hub_ready(self, error)
         if error:
             self.die(1)

@@ -294,6 +294,31 @@ def test_others_accept_for_a_hub_that_is_out_of_descriptors(serve: Serve, crowd:
     until(accepts_again)
 
 
+@in_both_modes
+def test_at_the_limit_of_descriptors_accepting_pauses_and_goes_on_by_itself(
+    serve: Serve, crowd: Crowd, accept: str
+) -> None:
+    server = serve("--accept", accept, hubs=1)
+    hub = pid(server, 0)
+    soft, hard = resource.prlimit(hub, resource.RLIMIT_NOFILE)
+    first = crowd(server, 5)
+    are_served(first)
+    limit = open_files(hub) + 3
+    resource.prlimit(hub, resource.RLIMIT_NOFILE, (limit, hard))
+    waiting = crowd(server, 20)
+    until(lambda: sum(queue_lengths(server)) >= 16 and f"may have {limit} open files" in server.log)
+    # Who leaves makes room for one who waits, and nothing more is said.
+    for client in first:
+        client.close()
+    are_served(waiting[:6])
+    until(lambda: sum(queue_lengths(server)) <= 12)
+    resource.prlimit(hub, resource.RLIMIT_NOFILE, (soft, hard))
+    are_served(waiting)
+    until(lambda: "accepts connections again, after" in server.log)
+    assert server.log.count("accepting pauses") == 1
+    assert server.log.count("accepts connections again") == 1
+
+
 # ---- what is left
 
 

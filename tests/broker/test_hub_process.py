@@ -17,9 +17,10 @@ from gevent.queue import Queue
 from actorrpc.broker.hub_process import HubProcess, introduce
 from actorrpc.broker.hub_slot import restart_delay
 from actorrpc.broker.runtime_dir import Claim, RuntimeDir
+from actorrpc.broker.watching.dumps import NoStack
 from actorrpc.pb.control_pb2 import Connections, ListConnections, Load, Moved, Start, ToHub
 from tests.support.processes import environment
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 PROLOGUE = """
 import argparse, os, signal, socket, sys, time
@@ -223,6 +224,60 @@ def test_a_program_that_does_not_exist(claim: Claim) -> None:
         HubProcess(0, 1, claim, ("/no/such/program",), Owner())
     assert len(os.listdir("/proc/self/fd")) == before
     assert claim.directory.living_hubs() == {}
+
+
+def test_a_process_whose_link_has_broken_cannot_be_heard(start: Start_) -> None:
+    hub = start("""
+        send(ready=Ready())
+        control.close()
+        signal.pause()
+    """)
+    assert hub.owner.ready.get(timeout=PATIENCE) == ""
+    until(lambda: not hub.process.linked, sleep=gevent.sleep)
+    assert hub.process.exit_code is None
+
+
+def test_the_stack_of_a_process(start: Start_) -> None:
+    hub = start("""
+        from actorrpc.hub.watching.dumps import dump_on_signal
+        signum, reader = dump_on_signal()
+        socket.send_fds(control, [encode(ToBroker(dumps=Dumps(signal=signum)), 1)], [reader])
+        send(ready=Ready())
+        def held():
+            time.sleep(1000)
+        held()
+    """)
+    with pytest.raises(NoStack, match="cannot be asked"):
+        hub.process.stack()
+    hub.owner.ready.get(timeout=PATIENCE)
+
+    def functions() -> list[str]:
+        return [place.function for place in hub.process.stack()]
+
+    until(lambda: functions() == ["<module>", "held"], sleep=gevent.sleep, told=lambda: str(functions()))
+    hub.process.kill()
+    hub.wait()
+    with pytest.raises(NoStack, match="ended"):
+        hub.process.stack()
+
+
+def test_a_process_that_ends_while_its_stack_is_wanted(start: Start_) -> None:
+    """It does not write, and nobody closes the pipe under the one who reads."""
+    hub = start("""
+        from actorrpc.hub.watching.dumps import dump_on_signal
+        signum, reader = dump_on_signal()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signum])
+        socket.send_fds(control, [encode(ToBroker(dumps=Dumps(signal=signum)), 1)], [reader])
+        send(ready=Ready())
+        signal.pause()
+    """)
+    hub.owner.ready.get(timeout=PATIENCE)
+    asked = gevent.spawn(hub.process.stack)
+    gevent.sleep(0)
+    hub.process.kill()
+    hub.wait()
+    with pytest.raises(NoStack):
+        asked.get(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,60 @@ def test_the_policy_sees_what_was_reported(started: Any, hubs: list[Any]) -> Non
     assert hub_load(hubs[0], 7.0, 2).room == 0  # it had more when the limit came
 
 
+def test_a_hub_near_its_memory_has_no_room(hubs: list[Any]) -> None:
+    hubs[0].load.memory = 91
+    assert hub_load(hubs[0], 7.0, 0, 100).room == 0
+    assert hub_load(hubs[0], 7.0, 9, 100).room == 0
+    assert hub_load(hubs[0], 7.0, 9, 0).room == 6
+    hubs[0].load.memory = 89
+    assert hub_load(hubs[0], 7.0, 9, 100).room == 6
+    assert hub_load(hubs[0], 7.0, 0, 100).room is None
+
+
+def test_too_much_memory_is_relieved_whatever_the_policy_does(
+    hubs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it does not come back; and not while a person has paused all moves."""
+    monkeypatch.setattr(module, "PERIOD", 0.001)
+    monkeypatch.setattr(module, "PLAN_TIMEOUT", 0.01)
+    returns = threading.Event()
+    heard = []
+
+    def plan(view: View) -> Iterable[Move]:
+        returns.wait()
+        heard.append([(past.move.connection, past.aborted) for past in view.history.past])
+        return [Move("0-1-1", 0, 1, "the policy wants it too")]
+
+    memory = 100 * 2**20
+    rebalancer = Rebalancer("scripted", Scripted(plan), Config(max_memory=memory))
+    rebalancer.pause()
+    hubs[0].load.largest.add(id="0-1-1", state_bytes=2**20)
+    hubs[0].load.memory, hubs[0].load.over_memory = 2 * memory, True
+    rebalancer.start(lambda: hubs, None)
+    for _ in range(20):
+        gevent.sleep(0.001)
+    assert hubs[0].asked == []
+    rebalancer.resume()
+    while not hubs[0].asked:
+        gevent.sleep(0.001)
+    for _ in range(20):
+        gevent.sleep(0.001)
+    ((connection, target, answer),) = hubs[0].asked
+    assert (connection, target) == ("0-1-1", 1001)
+    assert hubs[0].by == control_pb2.Move.POLICY, "its source may refuse it for what it costs"
+    hubs[0].load.over_memory = False
+    answer.set(MoveResult(outcome=MoveResult.MOVED))
+    while rebalancer.status()["under_way"]:
+        gevent.sleep(0.001)
+    (row,) = rebalancer.journal.rows(10)
+    assert (row["by"], row["what"], row["outcome"]) == ("--max-memory", "0-1-1", "moved")
+    assert row["reason"] == "hub 0 has 200.0 MiB, over --max-memory of 100.0 MiB"
+    returns.set()
+    while [("0-1-1", "")] not in heard:
+        gevent.sleep(0.001)
+    rebalancer.__exit__(None, None, None)
+
+
 def test_nonsense_is_logged_and_the_rest_is_done(
     started: Any, hubs: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
@@ -182,9 +181,11 @@ class Broker:
 
 
 @pytest.fixture
-def broker() -> Iterator[Broker]:
-    logger = logging.getLogger("actorrpc")
-    before = (logger.level, logger.propagate, logger.handlers)
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    # A hub has log and title of its process for itself; here the process is that of other tests as well.
+    monkeypatch.setattr("actorrpc.hub.worker.log_as_told", lambda *given: None)
+    monkeypatch.setattr("actorrpc.hub.worker.of_hub", lambda hub: None)
+    monkeypatch.setattr("actorrpc.titles._found", lambda: None)
     broker = Broker()
     yield broker
     broker.status.kill()
@@ -194,7 +195,6 @@ def broker() -> Iterator[Broker]:
     if broker.worker._listener is not None:
         broker.worker._listener.close()
     broker.link.close()
-    logger.level, logger.propagate, logger.handlers = before
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

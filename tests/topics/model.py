@@ -351,7 +351,7 @@ class Hub:
         #: What this hub has said to the broker, which has not heard it.
         self.reports: deque[int] = deque()
         self.topics = EmbeddedTopics(
-            number, generation, self.links.send, self.links.has_room, self.reports.append
+            number, f"{number}.{generation}", self.links.send, self.links.has_room, self.reports.append
         )
 
     @property
@@ -766,7 +766,7 @@ class World:
             assert not topics._feeds._groups
             assert not topics._feeds._subscribed
             assert not topics._early
-            assert not topics._succession._queues
+            assert not topics.succession._queues
             assert (len(topics._home.departures), len(topics._home.arrivals)) == (0, 0)
             assert (topics._home.arrivals.logs.logs, topics._home.arrivals.logs.size) == ({}, 0)
             assert not topics._own

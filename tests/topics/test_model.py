@@ -367,6 +367,18 @@ def test_a_hub_gives_on_what_a_home_that_has_died_was_to_give_it(world):
     assert numbers(subscriber) == [1]
 
 
+def test_a_hub_gives_on_what_it_has_not_got_from_one_that_has_died_unnoticed(world):
+    """All that hub 1 gives to hub 2 in a version it releases at once; so it must have it all before."""
+    died = "the broker notices that {} has died".format
+    world.run("0 dies", died(0), "2 dies", died(2), "0 starts again and gets its share")
+    world.run("2 starts again and gets its share", "0 is emptied", "1 dies", died(1), "1 starts again")
+    world.run("0 dies", "2 dies", died(2), "1 is emptied", "1 hears the broker", died(0))
+    world.run("1 hears the broker", "2 starts again and gets its share", "1 hears the broker")
+    publish(world, 1, "g")
+    finish(world)
+    world.check_nothing_is_kept()
+
+
 # ---- what is full
 
 

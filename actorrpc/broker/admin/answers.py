@@ -15,6 +15,7 @@ from gevent import get_hub
 from actorrpc.broker.hub_questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
+from actorrpc.broker.watching.stacks import stacks
 from actorrpc.errors import ConfigError
 from actorrpc.ipc.framing import MAX_FRAME, close_all
 from actorrpc.ipc.link import Link
@@ -169,6 +170,8 @@ class Admin:
             return self._move(request.move.connection, request.move.hub)
         if kind == "rebalance":
             return Reply(done=_REBALANCE[request.rebalance.wish](self._rebalancer))
+        if kind == "stacks":
+            return self._stacks(request.stacks.hub)
         if kind == "moves":
             return Reply(json=json.dumps(self._rebalancer.journal.rows(request.moves.limit)))
         if kind == "reload":
@@ -181,8 +184,8 @@ class Admin:
 
     def _reload(self, wish: Request.Reload) -> Reply:
         rows, _ = list_connections(self._supervisor.members.serving)
-        pinned = Counter(row["why"] for row in rows if not row["movable"])
         timeout = wish.drain_timeout if wish.HasField("drain_timeout") else None
+        pinned = Counter(row["why"] for row in rows if not row["movable"])
         try:
             reload = self._supervisor.deployment.reload(timeout)
         except ConfigError as error:
@@ -202,17 +205,31 @@ class Admin:
         warnings = [f"hub {each.hub} does not answer; its connections are not listed" for each in silent]
         return Reply(json=json.dumps(rows), warnings=warnings)
 
+    def _stacks(self, hub: int) -> Reply:
+        process = self._supervisor.hubs.process(hub)
+        states = self._supervisor.hubs.states()
+        if process is None and hub not in states:
+            return _no_such_hub(hub, len(states))
+        if process is None or process not in self._supervisor.members:
+            return Reply(error=f"hub {hub} is {states.get(hub, 'starting')}")
+        found, warnings = stacks(process)
+        return Reply(json=json.dumps(found), warnings=warnings)
+
     def _move(self, connection: str, number: int) -> Reply:
         target = self._supervisor.hubs.process(number)
         if target is None and number not in (states := self._supervisor.hubs.states()):
-            last = len(states) - 1
-            return Reply(error=f"no such hub: {number} (there are hubs 0 to {last})", bad_request=True)
+            return _no_such_hub(number, len(states))
         if target is None or target.state != "serving":
             return Reply(error=f"hub {number} is {target.state if target else states[number]}")
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
         places = self._supervisor.places
         verdict = move(
-            self._supervisor.members.serving, connection, target, timeout, first=places.guess(connection)
+            self._supervisor.members.serving,
+            connection,
+            target,
+            timeout,
+            first=places.guess(connection),
+            arriving=places.is_arriving(connection),
         )
         if verdict.unknown:
             places.forget(connection)
@@ -235,6 +252,10 @@ class Admin:
 
     def __repr__(self) -> str:
         return f"<Admin with {len(self._callers)} command lines, {len(self._stoppers)} waiting for the end>"
+
+
+def _no_such_hub(hub: int, count: int) -> Reply:
+    return Reply(error=f"no such hub: {hub} (there are hubs 0 to {count - 1})", bad_request=True)
 
 
 _REBALANCE: dict[Any, Callable[[Rebalancer], str]] = {

@@ -38,6 +38,8 @@ class Estimate:
     silent: bool = False
     #: It takes no more, and ends when what it has does.
     stopping: bool = False
+    #: It has more memory than it should, and gets one only where no other can be given it.
+    over_memory: bool = False
 
     def hear(self, connections: int, busy: float, room: int | None) -> None:
         """Take in the hub's report. It includes all that the hub has taken, and not what is on its way."""
@@ -66,6 +68,8 @@ class Estimate:
 def choose(hubs: Mapping[int, Estimate], excluded: Iterable[int] = ()) -> int | None:
     """Return the least loaded hub that may be given a connection; None if there is none.
 
+    Hubs that have too much memory come last.
+
     Among those that are about equally loaded it is the one with the fewest connections, then with the lowest
     number. Connections given since a hub's load was measured count as average ones: so a burst spreads,
     whichever hub had the lowest load before it.
@@ -74,6 +78,7 @@ def choose(hubs: Mapping[int, Estimate], excluded: Iterable[int] = ()) -> int | 
     fit = {hub: estimate for hub, estimate in hubs.items() if estimate.open and hub not in barred}
     if not fit:
         return None
+    fit = {hub: estimate for hub, estimate in fit.items() if not estimate.over_memory} or fit
     connections = fsum(estimate.count for estimate in hubs.values())
     each = min(fsum(estimate.busy for estimate in hubs.values()) / max(connections, 1), MOST)
     loads = {hub: estimate.load(each) for hub, estimate in fit.items()}

@@ -40,7 +40,8 @@ class Listener:
 
     ``waited`` is for how many seconds at least the client has been in the queue: 0 unless the listener was
     resting and ``look`` was called from time to time. ``room()`` says whether one more may come. If not,
-    ``full()`` is called, and nobody is accepted until ``resume``.
+    ``full()`` is called, and nobody is accepted until ``resume``. ``failed(error)`` is called each time
+    that this process has no room for one.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Listener:
         accepted: Callable[[socket.socket, str, float], None],
         room: Callable[[], bool],
         full: Callable[[], None],
+        failed: Callable[[OSError], None],
     ) -> None:
         self._sock = socket_of(sock.detach())
         self._sock.setblocking(False)
@@ -56,7 +58,7 @@ class Listener:
         self._accepted = accepted
         self._room = room
         self._full = full
-        self._crowded = False
+        self._failed = failed
         self._closed = False
         #: How long clients have been in the queue; None when it has been found empty.
         self._age: QueueAge | None = None
@@ -88,9 +90,8 @@ class Listener:
             return None
         except OSError as error:
             if error.errno not in _IGNORED:
-                self._complain(error)
+                self._failed(error)
             return None  # the next attempt may succeed
-        self._crowded = False
         return picked
 
     def resume(self) -> None:
@@ -125,10 +126,9 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno not in _IGNORED:
-                    self._complain(error)
+                    self._failed(error)
                     self._rest()
                 return
-            self._crowded = False
             self._accepted(sock, peer, waited)
             if not self._watcher.active:  # closed meanwhile, or full
                 return
@@ -165,11 +165,6 @@ class Listener:
     def _go_on(self) -> None:
         self._pause.stop()
         self.resume()
-
-    def _complain(self, error: OSError) -> None:
-        if not self._crowded:  # once, not each time
-            log.error("cannot accept connections: %s", error)
-        self._crowded = True
 
     def __repr__(self) -> str:
         return f"<Listener {address_text(self._sock.getsockname())}{', full' * self.resting}>"

@@ -68,6 +68,11 @@ class Occupancy:
             if not (estimate.silent or estimate.stopping)
         ]
 
+    def set_over_memory(self, over: bool) -> None:
+        """This hub has more memory than it should, or no longer: it gives connections away meanwhile."""
+        self.own.over_memory = over
+        self.tell_all()
+
     def broker_lost(self) -> None:
         """The broker is gone, which knew which hub could accept for all: hubs now tell each other."""
         self._alone = True
@@ -147,7 +152,7 @@ class Occupancy:
     @property
     def _gives(self) -> bool:
         """Whether this hub may have to give connections away."""
-        return self._alone or self._accepts()
+        return self._alone or self.own.over_memory or self._accepts()
 
     def _room(self) -> int | None:
         if self.closed or self.resting:
@@ -168,6 +173,7 @@ class Occupancy:
             room=self._share(),
             gives=self._gives,
             stopping=self.closed or self.resting,
+            over_memory=self.own.over_memory,
         )
 
     def _tell(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
@@ -183,8 +189,8 @@ class Occupancy:
 def _differs(one: control_pb2.Occupancy, other: control_pb2.Occupancy) -> bool:
     """Whether another hub would decide otherwise."""
     return (
-        (one.connections, one.room, one.gives, one.stopping)
-        != (other.connections, other.room, other.gives, other.stopping)
+        (one.connections, one.room, one.gives, one.stopping, one.over_memory)
+        != (other.connections, other.room, other.gives, other.stopping, other.over_memory)
         or one.HasField("room") != other.HasField("room")
         or abs(one.busy - other.busy) >= FINE
     )

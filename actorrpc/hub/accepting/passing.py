@@ -255,6 +255,7 @@ class Passing:
         was_open = neighbour.estimate.open
         neighbour.estimate.hear(occupancy.connections, occupancy.busy, room)
         neighbour.estimate.stopping = occupancy.stopping
+        neighbour.estimate.over_memory = occupancy.over_memory
         neighbour.check(self._ticks)
         # Not each time: all neighbours would be looked at for each message of one of them.
         if (neighbour.estimate.open and not was_open) or (neighbour.gives and neighbour.told is None):

@@ -15,6 +15,7 @@ from actorrpc.hub.accepting.least_loaded import choose
 from actorrpc.hub.accepting.listener import Listener
 from actorrpc.hub.accepting.occupancy import Occupancy
 from actorrpc.hub.accepting.passing import Passing, PendingConnection
+from actorrpc.hub.accepting.shortage import Shortage
 from actorrpc.hub.accepting.waiting import Waiting
 from actorrpc.ipc.sender import Sender
 
@@ -42,6 +43,7 @@ class Reception:
         self._settled = settled
         #: Queues whose connections go to the least loaded hub.
         self._spread: set[int] = set()
+        self.shortage = Shortage()
         self.passing = Passing(
             has_room=lambda: self.occupancy.has_room, serve=serve, back=self._take_back, news=self._on_news
         )
@@ -77,7 +79,7 @@ class Reception:
         self._drop(queue)
         if spread:
             self._spread.add(queue)
-        self.waiting.listeners[queue] = Listener(sock, accepted, room, self.waiting.watch)
+        self.waiting.listeners[queue] = Listener(sock, accepted, room, self.waiting.watch, self.shortage.met)
         self.occupancy.tell_all()
 
     def rest(self, resting: bool) -> None:
@@ -143,9 +145,13 @@ class Reception:
         return False
 
     def _choose(self, pending: PendingConnection, excluded: list[int]) -> int | None:
-        if self.occupancy.has_room and not pending.spread:
+        stays = self.occupancy.has_room and not pending.spread
+        if stays and not self.occupancy.own.over_memory:
             return self._hub
-        return choose({**self.passing.estimates(), self._hub: self.occupancy.estimate()}, excluded)
+        hubs = {**self.passing.estimates(), self._hub: self.occupancy.estimate()}
+        chosen = choose(hubs, excluded)
+        # Where all have too much memory, it stays where it would without that.
+        return self._hub if stays and chosen is not None and hubs[chosen].over_memory else chosen
 
     def _take_back(self, pending: PendingConnection) -> None:
         """Put back one that a hub has not taken, before those that came later."""

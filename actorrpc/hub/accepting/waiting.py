@@ -1,4 +1,5 @@
-"""Clients that wait in queues and in the lobby because all hubs are full, and refusing the overdue ones."""
+"""Clients that wait in queues and in the lobby because all hubs are full, and when they are refused
+(``full_timeout``). How they are told: ``refusal``."""
 
 from __future__ import annotations
 

@@ -250,7 +250,7 @@ class CallTurns(Mailbox):
                 "closing an iterable of %s raised, on connection %s",
                 self.name,
                 self.stage_id,
-                extra=about(self.name),
+                extra=about(self.name, connection=self.stage_id, call=call.id),
             )
             contain(error)
         finally:

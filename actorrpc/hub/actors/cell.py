@@ -178,7 +178,7 @@ class Cell(CallTurns):
         return True
 
     def _log_raised(self, hook: str) -> None:
-        kind = about(hook, self.name)
+        kind = about(hook, self.name, connection=self.stage.id)
         log.exception("%s of %s raised, on connection %s", hook, self.name, self.stage.id, extra=kind)
 
     def _hook(self, name: str, *args: Any, through: Callable[..., None] | None = None) -> None:

@@ -1,5 +1,6 @@
-"""``ServerCall``: what a hub keeps of one call while it is open; what its handler sends, and the limits of
-what may wait unsent (``max_unsent_bytes``)."""
+"""``ServerCall``: what a hub keeps of one call while it is open; what its handler sends, and backpressure:
+while its client does not read, its iterable is not pulled and its input waits; beyond ``max_unsent_bytes``
+the call ends."""
 
 from __future__ import annotations
 

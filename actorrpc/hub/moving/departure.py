@@ -14,6 +14,7 @@ from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.phase import CLOSED, CLOSING, QUIESCING, SERVING
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.ipc.hello import SNAPSHOTS
+from actorrpc.log import about
 from actorrpc.net.sockets import socket_of
 
 __all__ = ["Arrival", "Departure", "resume"]
@@ -126,7 +127,8 @@ class Departure:
                 self.connection.cells.thaw_hooks()
             resume(self.connection)
         except Exception:  # better a client that sees a close than one that nobody serves
-            log.exception("connection %s is closed: it cannot be served again", self.id)
+            ids = about(connection=self.id)
+            log.exception("connection %s is closed: it cannot be served again", self.id, extra=ids)
             self.connection.close()
 
     def release(self) -> None:

@@ -14,6 +14,7 @@ from actorrpc.hub.moving.departure import Arrival, Departure
 from actorrpc.hub.moving.handoffs import Handoffs
 from actorrpc.hub.moving.memfd import unpacked
 from actorrpc.hub.moving.move_cost import Cost, MoveCosts, too_long
+from actorrpc.hub.moving.move_id import first_number
 from actorrpc.hub.moving.snapshot import thaw
 from actorrpc.hub.moving.source import Source
 from actorrpc.hub.moving.target import MoveRefused
@@ -82,7 +83,10 @@ class Mover:
         self._on_moved = on_moved
         self.costs = MoveCosts()
         self.handoffs = Handoffs(
-            timer=_timer, quiesce_timeout=resources.config.quiesce_timeout, thaw=self._thaw
+            timer=_timer,
+            quiesce_timeout=resources.config.quiesce_timeout,
+            thaw=self._thaw,
+            first=first_number(),
         )
 
     def cost(self, connection: Connection) -> Cost:
@@ -146,7 +150,8 @@ class Mover:
         ]
         if why:
             duties.append(partial(self._owner.stays, connection))
-        do_all(log, f"the end of the move of {connection.id}", *duties, self._owner.settled)
+        what = f"the end of the move of {connection.id}"
+        do_all(log, what, *duties, self._owner.settled, ids=source.ids)
 
     def _report(self, connection: Connection, target: int, source: Source, why: str) -> None:
         if self._on_moved is not None:

@@ -167,7 +167,9 @@ class Connection:
         """End it now: the socket is closed, calls are cancelled, then ``on_disconnect`` runs."""
         if self.phase.state == CLOSED:
             return
-        log.debug("connection %s from %s ends: %s", self.id, self.peer, why or "closed by this server")
+        ids = {"connection": self.id}
+        why = why or "closed by this server"
+        log.debug("connection %s from %s ends: %s", self.id, self.peer, why, extra=ids)
         self.phase.state = CLOSED
         self.schedule.close()
         self.phase.let_go_on()
@@ -255,7 +257,10 @@ class Connection:
             schedule.run_ready()
             self.flush()
         except Exception:
-            log.exception("connection %s is closed: what the client sent could not be handled", self.id)
+            ids = about(connection=self.id)
+            log.exception(
+                "connection %s is closed: what the client sent could not be handled", self.id, extra=ids
+            )
             self.close()
         finally:
             schedule.end()
@@ -339,7 +344,7 @@ class Connection:
             call.receiver.drained(call)
 
     def _on_fault(self, event: Faulted) -> None:
-        kind = about(event.error.code)
+        kind = about(event.error.code, connection=self.id)
         log.info("connection %s from %s: %s", self.id, self.peer, event.error, extra=kind)
         self.close_politely()
 

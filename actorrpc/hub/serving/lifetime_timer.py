@@ -16,6 +16,7 @@ from actorrpc.hub.actors.service_host import Carrier
 from actorrpc.hub.calls.call import CallHost
 from actorrpc.hub.phase import CLOSED, SERVING
 from actorrpc.hub.serving.lifetime import Due, Lifetime
+from actorrpc.log import about
 from actorrpc.loop.timers import after
 from actorrpc.net.pump import Pump
 
@@ -89,7 +90,8 @@ class LifetimeTimer:
                 if due <= now and connection.phase.state == SERVING:
                     _ACTS[what](self, connection)
         except Exception:  # not again and again
-            log.exception("connection %s is closed: what was due could not be done", connection.id)
+            ids = about(connection=connection.id)
+            log.exception("connection %s is closed: what was due could not be done", connection.id, extra=ids)
             connection.close()
         if connection.phase.state != CLOSED:
             self.start()
@@ -106,7 +108,13 @@ class LifetimeTimer:
         if connection.phase.state == CLOSED:
             return
         age = monotonic() - self.times.accepted
-        log.info("connection %s from %s sent no SETTINGS in %.1f s", connection.id, connection.peer, age)
+        log.info(
+            "connection %s from %s sent no SETTINGS in %.1f s",
+            connection.id,
+            connection.peer,
+            age,
+            extra=about(connection=connection.id),
+        )
         connection.close("the handshake took too long")
 
     def _ping(self, connection: TimedConnection) -> None:
@@ -117,7 +125,8 @@ class LifetimeTimer:
     def _give_up_silent(self, connection: TimedConnection) -> None:
         if self._hears(connection) or connection.phase.state == CLOSED:
             return
-        log.info("connection %s from %s answers no PING: closed", connection.id, connection.peer)
+        ids = about(connection=connection.id)
+        log.info("connection %s from %s answers no PING: closed", connection.id, connection.peer, extra=ids)
         connection.close("keepalive timeout")
 
     def _end_shutdown(self, connection: TimedConnection) -> None:

@@ -52,7 +52,7 @@ class EmbeddedTopics:
     def __init__(
         self,
         hub: int,
-        generation: int,
+        process: str,
         send: Callable[[int, control_pb2.HubToHub], None],
         room: Callable[[int], bool] = lambda hub: True,
         settled: Callable[[int], object] = lambda version: None,
@@ -62,8 +62,9 @@ class EmbeddedTopics:
         self._settled = settled
         #: The hubs that there are links to.
         self._peers: set[int] = set()
-        self._succession = Succession(hub)
-        self._home = Home(hub, generation, self._send, room, self._tell_released)
+        #: What it has been told of homes.
+        self.succession = Succession(hub)
+        self._home = Home(hub, process, self._send, room, self._tell_released)
         #: What is published from here, and what its feeds bring: each message once, however many get it.
         self._published, self._delivered = Rates(_MAX_RATES), Rates(_MAX_RATES)
         self._feeds = Feeds(hub, self._tell_home, self._delivered)
@@ -91,7 +92,7 @@ class EmbeddedTopics:
             "published": self._publisher.hear_published,
         }
         #: What is said of homes that change.
-        self._successions: dict[str, Callable[[int, control_pb2.HubToHub], None]] = {
+        self.successions: dict[str, Callable[[int, control_pb2.HubToHub], None]] = {
             "handover": self._hear_handover,
             "received": lambda source, message: self._home.departures.received(
                 source, message.received.version
@@ -114,7 +115,7 @@ class EmbeddedTopics:
     @property
     def homes(self) -> Homes:
         """Those that this hub goes by."""
-        return self._succession.homes
+        return self.succession.homes
 
     def home_of(self, topic: str) -> int:
         """The hub that numbers the topic's messages, as far as this one knows."""
@@ -141,7 +142,7 @@ class EmbeddedTopics:
         version = before.version + 1 if version is None else version
         if version < before.version:
             return
-        self._succession.learn(version, homes, terms, origins or {})
+        self.succession.learn(version, homes, terms, origins or {})
         if not before.version:
             self._go_by(before, {}, {*self.homes.places})
         self._advance()
@@ -150,7 +151,7 @@ class EmbeddedTopics:
     def _advance(self) -> None:
         """Go by other homes, as far as those before have released what was theirs."""
         before = self.homes
-        while steps := self._succession.advance(self._peers):
+        while steps := self.succession.advance(self._peers):
             self._go_by(before, steps, {step.place for step in steps.values()})
             self._hear_early()  # which may come here again
             before = self.homes
@@ -167,7 +168,7 @@ class EmbeddedTopics:
         hearing, self._hearing = self._hearing, True
         try:
             self._feeds.ask_anew(moved)
-            for home, term in sorted(places - self._succession.coming):
+            for home, term in sorted(places - self.succession.coming):
                 if home != self._hub:
                     self._outboxes.rejoin(home, term)
             self._publisher.publish_moved()
@@ -209,8 +210,8 @@ class EmbeddedTopics:
             self._answers[kind](source, message)
         elif kind in self._requests:
             self._hear_request(source, kind, message)
-        elif kind in self._successions:
-            self._successions[kind](source, message)
+        elif kind in self.successions:
+            self.successions[kind](source, message)
 
     def _hear_request(self, source: int, kind: str, message: control_pb2.HubToHub) -> None:
         request = getattr(message, kind)
@@ -228,7 +229,7 @@ class EmbeddedTopics:
 
     def _hear_rejoined(self, source: int, message: control_pb2.HubToHub) -> None:
         term = message.rejoined.version
-        if term > self.homes.version or (self._hub, term) in self._succession.coming:
+        if term > self.homes.version or (self._hub, term) in self.succession.coming:
             self._early.append((source, message))
         else:
             self._home.rejoined(source, term)
@@ -236,7 +237,7 @@ class EmbeddedTopics:
 
     def _hear_handover(self, source: int, message: control_pb2.HubToHub) -> None:
         version = message.handover.version
-        if self._succession.arriving(source, version) and self._home.arrivals.hear(source, message.handover):
+        if self.succession.arriving(source, version) and self._home.arrivals.hear(source, message.handover):
             received = control_pb2.Received(version=version)
             self._send_to_hub(source, control_pb2.HubToHub(received=received))
 
@@ -244,7 +245,7 @@ class EmbeddedTopics:
         if message.released.version > self.homes.version:
             self._early.append((source, message))
         else:
-            self._succession.release(source, message.released)
+            self.succession.release(source, message.released)
             self._advance()
 
     def _tell_released(self, departure: Departure) -> None:

@@ -135,7 +135,7 @@ class Arrivals:
     logs of a home may: beyond it the largest lose their older half, and then topics are forgotten."""
 
     def __init__(self) -> None:
-        self.logs = TopicLogs(0, 0, self._forget)
+        self.logs = TopicLogs("", self._forget)
         #: By the former home, and the version.
         self._arrivals: dict[tuple[int, int], _Arrival] = {}
         self._of: dict[str, _Arrival] = {}
@@ -188,14 +188,14 @@ def _pieces(version: int, logs: dict[str, TopicLog]) -> Iterator[control_pb2.Hub
     piece = _Piece(version)
     now = monotonic()
     for topic, log in logs.items():
-        if not piece.has_room(len(topic)):
+        if not piece.takes(len(topic)):
             yield piece.message
-            piece = _Piece(version)
+            piece = _Piece(version, len(topic))
         handed = piece.logs.add(topic=topic, epoch=log.epoch, kept=log.kept)
         for entry in log.entries:
-            if not piece.has_room(len(entry.payload)):
+            if not piece.takes(len(entry.payload)):
                 yield piece.message
-                piece = _Piece(version)
+                piece = _Piece(version, len(entry.payload))
                 handed = piece.logs.add()  # it goes on with the same log
             handed.entries.add(type=entry.type, payload=entry.payload, age=now - entry.at)
     piece.message.handover.last = True
@@ -203,12 +203,14 @@ def _pieces(version: int, logs: dict[str, TopicLog]) -> Iterator[control_pb2.Hub
 
 
 class _Piece:
-    def __init__(self, version: int) -> None:
+    """A message, and about how many bytes are in it."""
+
+    def __init__(self, version: int, size: int = 0) -> None:
         self.message = control_pb2.HubToHub(handover=control_pb2.Handover(version=version))
         self.logs = self.message.handover.logs
-        self._size = 0
+        self._size = size
 
-    def has_room(self, size: int) -> bool:
+    def takes(self, size: int) -> bool:
         """Whether so many bytes more may be put in, beside what they cost anyhow; they count from then on."""
         before, self._size = self._size, self._size + size + ENTRY_COST
         return not before or self._size <= PIECE

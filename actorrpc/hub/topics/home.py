@@ -1,4 +1,5 @@
-"""The home's half of topics: it numbers what is published, and sends it to the hubs that subscribe.
+"""The home's half of topics: it has what is published numbered (``numbered_log``), and sends it to the hubs
+that subscribe.
 
 No more waits in a link than ``room`` allows. A hub whose link is full is behind: the log notes the last
 number that it was sent, and goes on from there when there is room again. If some of that has been dropped by
@@ -55,7 +56,7 @@ class Home:
     def __init__(
         self,
         hub: int,
-        generation: int,
+        process: str,
         send: Callable[[int, control_pb2.HubToHub], None],
         room: Callable[[int], bool],
         released: Callable[[Departure], None],
@@ -65,7 +66,7 @@ class Home:
         self._room = room
         self._homes = Homes.alone(hub)
         self._released = released
-        self.logs = TopicLogs(hub, generation, self._forgotten)
+        self.logs = TopicLogs(process, self._forgotten)
         #: What it hands over to others, and what is handed over to it.
         self.departures = Departures(send, room, released)
         self.arrivals = Arrivals()

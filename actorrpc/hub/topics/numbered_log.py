@@ -1,4 +1,5 @@
-"""The numbered log of each topic at its home, and which hubs are sent its messages. Plain data."""
+"""The log of each topic at its home, which gives each message its number; and which hubs are sent them. Plain
+data."""
 
 from __future__ import annotations
 
@@ -125,12 +126,11 @@ class TopicLog:
 
 class TopicLogs:
     """The logs of all topics that a hub is the home of. ``forgotten(topic)`` is called when one is dropped,
-    with its messages, to make room."""
+    with its messages, to make room. ``process`` is what the names of its epochs begin with: no other process
+    has the same."""
 
-    def __init__(
-        self, hub: int, generation: int, forgotten: Callable[[str], None] = lambda topic: None
-    ) -> None:
-        self._prefix = f"{hub}.{generation}."
+    def __init__(self, process: str, forgotten: Callable[[str], None] = lambda topic: None) -> None:
+        self._process = process
         self._count = count(1)
         self._forgotten = forgotten
         self.logs: dict[str, TopicLog] = {}
@@ -141,7 +141,7 @@ class TopicLogs:
         """The topic's log. If there is none it is begun, after ``lost`` messages that nobody can have."""
         log = self.logs.get(topic)
         if log is None:
-            log = self.logs[topic] = TopicLog(f"{self._prefix}{next(self._count)}", lost)
+            log = self.logs[topic] = TopicLog(f"{self._process}.{next(self._count)}", lost)
             self.size += log.cost + len(topic)
         return log
 

@@ -49,6 +49,7 @@ class Succession:
         #: The places among these, and who hands over what to this hub in which term.
         self.coming: frozenset[Place] = frozenset()
         self._arriving: frozenset[tuple[int, int]] = frozenset()
+        self._origins: frozenset[int] = frozenset()
 
     def learn(
         self, version: int, hubs: Sequence[int], terms: Sequence[int], origins: Mapping[int, int]
@@ -117,6 +118,12 @@ class Succession:
             self._note()
         return taken
 
+    @property
+    def hubs(self) -> set[int]:
+        """Those that it goes by, and those that it waits for. If one has died, what it has said is to be
+        received, and its end, before ``learn`` takes homes without it."""
+        return {*self.homes.hubs, *self._origins}
+
     def arriving(self, source: int, version: int) -> bool:
         """Whether a hub may hand slots over to this one with a version, which may not be known yet."""
         return version > self.homes.version or (source, version) in self._arriving
@@ -124,6 +131,7 @@ class Succession:
     def _note(self) -> None:
         steps = [step for queue in self._queues.values() for step in queue]
         self.coming = frozenset(step.place for step in steps)
+        self._origins = frozenset(step.origin for step in steps if step.origin is not None)
         self._arriving = frozenset(
             (step.origin, step.place[1])
             for step in steps

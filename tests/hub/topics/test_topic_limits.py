@@ -344,7 +344,7 @@ class Ear:
 
 
 def test_subscribers_leave_a_topic_in_linear_time():
-    engine = EmbeddedTopics(0, 1, lambda hub, message: None)
+    engine = EmbeddedTopics(0, "0", lambda hub, message: None)
 
     def leaving(count: int) -> float:
         made = [engine.subscribe(f"t{count}", Ear()) for _ in range(count)]
@@ -385,7 +385,7 @@ class Far:
 
     def __init__(self) -> None:
         self.said: list[tuple[int, control_pb2.HubToHub]] = []
-        self.topics = EmbeddedTopics(0, 1, lambda hub, message: self.said.append((hub, message)))
+        self.topics = EmbeddedTopics(0, "0", lambda hub, message: self.said.append((hub, message)))
         self.ear = Ear()
         self.got = self.ear.got
 

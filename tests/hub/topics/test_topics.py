@@ -323,7 +323,7 @@ def test_log_keeps_at_least_the_last_message_however_large():
 
 
 def test_logs_forget_topics_without_subscribers_after_a_while():
-    logs = TopicLogs(0, 1)
+    logs = TopicLogs("0")
     first = logs.get("a")
     first.subscribers.add(1)
     logs.sweep(0)
