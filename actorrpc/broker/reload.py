@@ -73,8 +73,8 @@ class Reload:
     ) -> None:
         self.generation = generation
         self.phase = Phase.STARTING
-        #: Why it was abandoned.
-        self.error = ""
+        #: Why it was abandoned; and, if the app has raised something, the traceback, in lines.
+        self.error = self.trace = ""
         self._owner = owner
         self._drains = drains
         self._change = change
@@ -92,6 +92,7 @@ class Reload:
         """A process is ready, or, ``error``, will not be. One that is not of this reload is ignored."""
         ready = self._ready.get(process)
         if ready is not None and not ready.ready():
+            self.trace = self.trace or process.trace
             ready.set(error)
 
     def __contains__(self, process: HubProcess) -> bool:
@@ -173,7 +174,8 @@ class Reload:
 
     def _abandon(self, error: str) -> None:
         self.phase, self.error = Phase.ABANDONED, error
-        log.error("reload: generation %d is abandoned: %s", self.generation.number, error)
+        detail = {"detail": self.trace} if self.trace else None
+        log.error("reload: generation %d is abandoned: %s", self.generation.number, error, extra=detail)
         for process in self._ready:
             process.kill()
 
@@ -184,6 +186,7 @@ class Reload:
             "generation": self.generation.number,
             "phase": self.phase.value,
             "error": self.error,
+            "trace": self.trace,
             "seconds": round(ended - self._began, 3),
             **self._drains.progress(self._old),
         }

@@ -1,4 +1,4 @@
-"""The signals that stop a broker."""
+"""The signals that a broker obeys."""
 
 from __future__ import annotations
 

@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.UsageError as error:
         help = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
         _fail(f"{error.format_message()}{help}", error.exit_code)
+    except ask.Failure as error:
+        _fail(error.format_message(), error.exit_code, error.trace)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except ConfigError as error:

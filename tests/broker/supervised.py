@@ -36,7 +36,6 @@ class FakeHub:
         self.started = self.reported = 0.0
         self.hello = None
         self.trace = ""
-        self.obeyed = False
         self.load = Load()
         #: Where its connections go, by what it was told last; None: nowhere.
         self.targets: dict[int, int] | None = None
@@ -85,9 +84,9 @@ class FakeHub:
 
     # ---- what a test does
 
-    def start(self, error: str = "") -> None:
+    def start(self, error: str = "", trace: str = "") -> None:
         """It has loaded the app, or cannot, and then exits."""
-        self.ready = not error
+        self.ready, self.trace = not error, trace
         self._owner.hub_ready(self, error)
         if error:
             self.die(1)
@@ -163,7 +162,7 @@ class Supervised:
         """Those of the generation that a reload starts."""
         before = len(self.started)
         self.deployment.reload()
-        return self.until(lambda: self.started[before:] if len(self.started) == before + number else None)
+        return self.until(lambda: self.started[before:] if len(self.started) == before + number else [])
 
     def drain(self, hub: int, *, undo: bool = False) -> None:
         self.supervisor.events.change(lambda: self.deployment.drain(hub, undo=undo))
@@ -185,13 +184,13 @@ def supervised(patch: pytest.MonkeyPatch, hubs: int = 2, **config: Any) -> Itera
         hubs=hubs, address="here", accept="reuseport", assign=len, close=lambda: None
     )
     claim: Any = None
-    supervisor = Supervisor("app", Config(hang_timeout=0.0, kill_timeout=0.0, **config), claim, queues, lambda *moved: None)
+    supervisor = Supervisor("app", Config(**config), claim, queues, lambda *moved: None)
     ready = gevent.event.Event()
     running = gevent.spawn(supervisor.run, ready.set)
     launcher: Any = supervisor._launcher
     found = Supervised(supervisor, launcher)
     try:
-        for process in found.until(lambda: found.started if len(found.started) == hubs else None):
+        for process in found.until(lambda: found.started if len(found.started) == hubs else []):
             process.start()
         found.until(ready.is_set)
         yield found

@@ -119,13 +119,13 @@ def test_a_successor_that_cannot_be_started(server: Supervised, failing: int) ->
 def test_a_successor_that_cannot_load_the_app_says_why(server: Supervised) -> None:
     old = server.own()
     new = server.successors()
-    new[1].start(error="app.py:3: no such module")  # while the other one goes on starting
+    new[1].start("app.py:3: no such module", "Traceback ...")  # while the other one goes on starting
     server.until_phase("abandoned")
     settle()
     assert server.living == old == server.own()
     status = server.deployment.status()
     assert status is not None
-    assert status["error"] == "app.py:3: no such module"
+    assert (status["error"], status["trace"]) == ("app.py:3: no such module", "Traceback ...")
     assert statuses(server) == [(0, 1, "serving"), (1, 1, "serving")]
     assert [each.targets for each in old] == [None, None], "nothing has moved"
 
@@ -170,7 +170,7 @@ def test_after_one_that_was_abandoned_the_next_may_do(server: Supervised) -> Non
     for process in server.successors():
         process.start()
     server.until_phase("done")
-    assert [each.generation for each in server.living] == [3, 3]
+    assert [each.generation for each in server.living] == [3, 3], "one that was abandoned counts"
 
 
 def test_one_that_is_ready_after_all_does_not_serve(server: Supervised) -> None:
