@@ -23,17 +23,13 @@ import gevent
 from gevent.event import AsyncResult
 
 from actorrpc.broker.drains import Drains
+from actorrpc.broker.endings import end, wait_until_empty
 from actorrpc.broker.generation import Generation
 from actorrpc.broker.hub_process import HubProcess
 
 __all__ = ["Phase", "Reload", "ReloadOwner"]
 
 log = logging.getLogger("actorrpc.broker")
-
-#: Between two looks at how far it is.
-LOOK = 0.05
-#: How much longer than the drain timeout a hub may take to end before it is killed.
-GRACE = 4.0
 
 
 class Phase(str, Enum):
@@ -136,26 +132,11 @@ class Reload:
             self._drains.begin(targets)
 
         self._change(begin)
-        deadline = time.monotonic() + self._drain_timeout
-        while time.monotonic() < deadline and not all(map(self._drains.empty, self._old)):
-            gevent.sleep(LOOK)
+        wait_until_empty(self._drains, self._old, time.monotonic() + self._drain_timeout)
 
     def _end(self) -> None:
         self.phase = Phase.ENDING
-        left = self._drains.progress(self._old)
-        if left["left"]:
-            why = "; ".join(f"{count}: {why}" for why, count in left["stays"].items())
-            log.warning("reload: %d connections could not move and are ended: %s", left["left"], why)
-        for process in self._old:
-            process.stop(self._drain_timeout)
-        deadline = time.monotonic() + self._drain_timeout + GRACE
-        while any(process.exit_code is None for process in self._old):
-            if time.monotonic() > deadline:
-                log.warning("killing hubs of the old generation that do not end: %s", self._old)
-                for process in self._old:
-                    process.kill()
-                deadline = float("inf")
-            gevent.sleep(LOOK)
+        end("reload", self._drains, self._old, self._drain_timeout)
 
     def _abandon(self, error: str) -> None:
         self.phase, self.error = Phase.ABANDONED, error

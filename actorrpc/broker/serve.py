@@ -17,6 +17,7 @@ from actorrpc.broker.notify import Notify, serving_line
 from actorrpc.broker.orphans import reaping
 from actorrpc.broker.rebalancer import Rebalancer
 from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.scale import MOST_HUBS
 from actorrpc.broker.signals import caught
 from actorrpc.broker.supervisor import GRACE, Supervisor
 from actorrpc.config import Config
@@ -79,10 +80,11 @@ def serve(
         with _queues(given, bind or ADDRESS, number) as sockets, recording_to(record) as recorder:
             queues = AcceptQueues(sockets, count, accept)
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
-            supervisor.on_reloading, supervisor.on_reloaded = notify.reloading, notify.ready
-            supervisor.on_stopping = lambda: notify.stopping(config.drain_timeout + GRACE)
+            deployment = supervisor.deployment
+            deployment.on_reloading, deployment.on_reloaded = notify.reloading, notify.ready
+            supervisor.on_stopping = lambda seconds: notify.stopping(seconds + GRACE)
             admin.serve(claim.open_socket(), supervisor, rebalancer)
-            notify.start(lambda: serving_line(supervisor.states(), supervisor.connections))
+            notify.start(lambda: serving_line(supervisor.hubs.states, supervisor.connections))
 
             def ready() -> None:
                 rebalancer.start(lambda: supervisor.members.balanced, recorder)
@@ -92,9 +94,9 @@ def serve(
                         on_ready(supervisor.address)
 
             signals = {
-                SIGTERM: supervisor.stop_soon,
+                SIGTERM: supervisor.interrupt,
                 SIGINT: supervisor.interrupt,
-                SIGHUP: supervisor.reload_soon,
+                SIGHUP: deployment.reload_soon,
             }
             with caught(signals), reaping(lambda: supervisor.pids), rebalancer:
                 supervisor.run(ready)
@@ -127,4 +129,6 @@ def _check(hubs: int, accept: str | None) -> None:
         raise ConfigError(f"accept must be one of {', '.join(ACCEPT_MODES)}, not {accept!r}")
     if hubs < 1:
         raise ConfigError(f"at least one hub is needed, not {hubs}")
+    if hubs > MOST_HUBS:
+        raise ConfigError(f"there may be {MOST_HUBS} hubs at most, not {hubs}")
     check_descriptors(hubs)

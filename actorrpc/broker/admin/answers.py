@@ -14,6 +14,7 @@ from gevent import get_hub
 
 from actorrpc.broker.hub_questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.rebalancer import Rebalancer
+from actorrpc.broker.scale import MOST_HUBS
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.broker.watching.stacks import stacks
 from actorrpc.errors import ConfigError
@@ -146,7 +147,7 @@ class Admin:
     def _on_request(self, caller: _Caller, request: Request) -> None:
         if request.WhichOneof("kind") == "stop":
             self._stoppers.append(caller)
-            self._supervisor.stop_soon()
+            self._supervisor.stop_soon(_seconds(request.stop))
         else:
             gevent.spawn(self._answer, caller, request)
 
@@ -178,6 +179,8 @@ class Admin:
             return self._reload(request.reload)
         if kind == "drain":
             return self._drain(request.drain.hub, request.drain.undo)
+        if kind == "scale":
+            return self._scale(request.scale)
         return Reply(
             error="this broker does not know the question: it is of another version", bad_request=True
         )
@@ -186,7 +189,7 @@ class Admin:
         rows, _ = list_connections(self._supervisor.members.serving)
         pinned = Counter(row["why"] for row in rows if not row["movable"])
         try:
-            reload = self._supervisor.reload(wish.drain_timeout if wish.HasField("drain_timeout") else None)
+            reload = self._supervisor.deployment.reload(_seconds(wish))
         except ConfigError as error:
             return Reply(error=str(error))
         begun = {"generation": reload.generation.number, "connections": len(rows), "pinned": pinned}
@@ -194,10 +197,17 @@ class Admin:
 
     def _drain(self, hub: int, undo: bool) -> Reply:
         try:
-            self._supervisor.change(lambda: self._supervisor.drain(hub, undo=undo))
+            self._supervisor.deployment.drain(hub, undo=undo)
         except ConfigError as error:
             return Reply(error=str(error))
         return Reply(done=f"hub {hub} {'takes connections again' if undo else 'is being drained'}")
+
+    def _scale(self, wish: Request.Scale) -> Reply:
+        try:
+            scale = self._supervisor.deployment.scale(wish.hubs, _seconds(wish))
+        except ConfigError as error:
+            return Reply(error=str(error), bad_request=not 1 <= wish.hubs <= MOST_HUBS)
+        return Reply(json=json.dumps(scale.status()))
 
     def _connections(self) -> Reply:
         rows, silent = list_connections(self._supervisor.members.serving)
@@ -205,8 +215,8 @@ class Admin:
         return Reply(json=json.dumps(rows), warnings=warnings)
 
     def _stacks(self, hub: int) -> Reply:
-        process = self._supervisor.process(hub)
-        states = self._supervisor.states()
+        process = self._supervisor.hubs.process(hub)
+        states = self._supervisor.hubs.states
         if process is None and hub not in states:
             return _no_such_hub(hub, len(states))
         if process is None or process not in self._supervisor.members:
@@ -215,8 +225,8 @@ class Admin:
         return Reply(json=json.dumps(found), warnings=warnings)
 
     def _move(self, connection: str, number: int) -> Reply:
-        target = self._supervisor.process(number)
-        if target is None and number not in (states := self._supervisor.states()):
+        target = self._supervisor.hubs.process(number)
+        if target is None and number not in (states := self._supervisor.hubs.states):
             return _no_such_hub(number, len(states))
         if target is None or target.state != "serving":
             return Reply(error=f"hub {number} is {target.state if target else states[number]}")
@@ -246,6 +256,11 @@ class Admin:
 
     def __repr__(self) -> str:
         return f"<Admin with {len(self._callers)} command lines, {len(self._stoppers)} waiting for the end>"
+
+
+def _seconds(wish: Request.Stop | Request.Reload | Request.Scale) -> float | None:
+    """The drain timeout that was asked for."""
+    return wish.drain_timeout if wish.HasField("drain_timeout") else None
 
 
 def _no_such_hub(hub: int, count: int) -> Reply:
