@@ -44,6 +44,8 @@ OUTER = (
     "broker/test_ownership.py*",
     "broker/test_hub_process.py*",
     "broker/test_orphans.py*",
+    "broker/test_retiring.py*",
+    "broker/test_scaling.py*",
     "broker/test_serving.py*",
     "broker/test_supervision.py*",
     "broker/test_systemd.py*",

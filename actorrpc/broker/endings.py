@@ -33,8 +33,8 @@ def end(what: str, drains: Drains, processes: Sequence[HubProcess], drain_timeou
     until they have gone; those that do not go are killed. ``what``, for the log: why they end."""
     progress = drains.progress(processes)
     if progress["left"]:
-        why = "; ".join(f"{count}: {why}" for why, count in progress["stays"].items())
-        log.warning("%s: %d connections could not move and are ended: %s", what, progress["left"], why)
+        stays = "".join(f"; {count}: {why}" for why, count in progress["stays"].items())
+        log.warning("%s: %d connections could not move and are ended%s", what, progress["left"], stays)
     for process in processes:
         process.stop(drain_timeout)
     deadline = time.monotonic() + drain_timeout + GRACE

@@ -22,8 +22,8 @@ LOOK = 0.05
 
 class Retirement:
     """Of one hub. ``ask()`` asks the broker, and returns whether there is one to be asked. ``drain()`` has
-    the other hubs take what is here, and returns whether there are any. ``empty()`` says whether all has gone.
-    ``stop()`` ends the hub; all but the first time, it does nothing."""
+    the other hubs take what is here, and returns whether there are any. ``empty()`` says whether all has
+    gone. ``stop()`` ends the hub; all but the first time, it does nothing."""
 
     def __init__(
         self,
