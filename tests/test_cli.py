@@ -217,8 +217,8 @@ def test_status_names_the_hubs_whose_connections_seem_to_be_shared(
     plain = {"connections": 0, "calls": 0, "refused": 0, "first": ""}
     hubs = [
         {
-            "id": id, "pid": 1, "generation": 1, "state": "serving", "connections": 3, "cpu": 0.0,
-            "lag_ms": 0.0, "shared": seen,
+            "id": id, "pid": 1, "generation": 1, "serial": 1000 + id, "state": "serving", "connections": 3,
+            "cpu": 0.0, "lag_ms": 0.0, "shared": seen,
         }
         for id, seen in enumerate((plain, shared))
     ]  # fmt: skip

@@ -1,5 +1,4 @@
-"""What is asked of the hubs as a whole, while they serve: another generation, more or fewer of them, one that
-rests, one that ends. Reloads and scales change which processes there are, and go one at a time."""
+"""What an operator does to the hubs while they serve: reload, drain, scale, and a signal to one of them."""
 
 from __future__ import annotations
 
@@ -11,10 +10,10 @@ import gevent
 
 from actorrpc.broker.accept_queues import AcceptQueues
 from actorrpc.broker.drains import Drains
+from actorrpc.broker.events import Events
 from actorrpc.broker.generation import Generation
 from actorrpc.broker.hub_process import HubProcess
 from actorrpc.broker.hub_slots import HubSlots
-from actorrpc.broker.launcher import Launcher
 from actorrpc.broker.members import Members
 from actorrpc.broker.reload import Reload
 from actorrpc.broker.retire import Retirements
@@ -25,30 +24,38 @@ __all__ = ["Deployment"]
 
 log = logging.getLogger("actorrpc.broker")
 
+#: Starts a process of a hub in a generation's code.
+Start = Callable[[int, Generation], HubProcess]
+
 
 class Deployment:
-    """All of it for the ``hubs`` of one broker. ``change(function)`` calls it when nothing else changes them,
-    and returns what it returns. ``drain_timeout`` is the server's, in seconds."""
+    """Which generation of code serves, what follows it, and which hubs are drained.
+
+    ``refusal`` says why nothing can be done now, "" if it can. But for ``reload_soon`` and ``reload``, which
+    begin something, all is called as an event.
+    """
 
     def __init__(
         self,
+        generation: Generation,
         hubs: HubSlots,
-        launcher: Launcher,
-        queues: AcceptQueues,
         members: Members,
-        change: Callable[[Callable[[], Any]], Any],
-        drain_timeout: float,
+        events: Events,
+        start: Start,
+        refusal: Callable[[], str],
+        queues: AcceptQueues,
     ) -> None:
+        #: What is served, and what a hub that starts again runs.
+        self.generation = generation
         self._hubs = hubs
-        self._launcher = launcher
-        self._queues = queues
         self._members = members
-        self._change_now = change
-        self._drain_timeout = drain_timeout
-        self.drains = Drains(members)
-        self._retirements = Retirements(members, self.drains, self._change, drain_timeout)
-        #: Why nothing can be asked now.
-        self._refusal = "the server is still starting"
+        self._events = events
+        self._start = start
+        self._refusal = refusal
+        self._queues = queues
+        self._drains = Drains(members)
+        timeout = generation.config.drain_timeout
+        self._retirements = Retirements(members, self._drains, events.change, timeout)
         #: Called when a reload begins, and when it has ended, however, unless the server stops.
         self.on_reloading: Callable[[], None] = lambda: None
         self.on_reloaded: Callable[[], None] = lambda: None
@@ -57,57 +64,23 @@ class Deployment:
         self._scale: Scale | None = None
         self._running: gevent.Greenlet[..., None] | None = None
 
-    def open(self) -> None:
-        """The server serves."""
-        self._refusal = ""
-
-    def close(self) -> None:
-        """The server stops."""
-        self._refusal = "the server is stopping"
-        if self._running is not None:
-            self._running.kill(block=False)
-        self._retirements.close()
-
-    def _change(self, function: Callable[[], Any]) -> Any:
-        """Raises ConfigError, and does not call it, if the server has begun to stop meanwhile."""
-
-        def call() -> Any:
-            if self._refusal:
-                raise ConfigError(self._refusal)
-            return function()
-
-        return self._change_now(call)
-
-    def _check(self) -> None:
-        """Raise ConfigError if nothing can begin now."""
-        if self._refusal:
-            raise ConfigError(self._refusal)
-        for change, what in ((self._reload, "a reload"), (self._scale, "a scale")):
-            if change is not None and change.under_way:
-                raise ConfigError(f"{what} is under way")
-
-    # ---- reload
+    # ---- what is asked for
 
     def reload_soon(self) -> None:
-        """Reload, unless that cannot be now: then the log says why. For a signal."""
-
-        def begin() -> None:
-            try:
-                self.reload()
-            except ConfigError as error:
-                log.error("reload: %s", error)
-
-        gevent.spawn(begin)
+        """Reload, unless that cannot be now: then the log says why. For the loop's callbacks."""
+        try:
+            self.reload()
+        except ConfigError as error:
+            log.error("reload: %s", error)
 
     def reload(self, drain_timeout: float | None = None) -> Reload:
-        """Begin a reload, with a drain timeout of its own, if it is given, in seconds.
+        """Begin a reload, with a drain timeout of its own, if it is given, in seconds. Never blocks.
 
         Raises ConfigError if none can begin now.
         """
-        self._check()
-        timeout = self._drain_timeout if drain_timeout is None else drain_timeout
-        generation = self._launcher.generation.next()
-        self._reload = Reload(self, generation, self.drains, self._change, timeout)
+        self._check_free()
+        timeout = self.generation.config.drain_timeout if drain_timeout is None else drain_timeout
+        self._reload = Reload(self, self.generation.next(), self._drains, self._events.change, timeout)
         self._running = gevent.spawn(self._run_reload, self._reload)
         return self._reload
 
@@ -116,14 +89,76 @@ class Deployment:
         try:
             reload.run()
         finally:
-            if not self._refusal:
+            if not self._refusal():
                 self.on_reloaded()
+
+    def scale(self, count: int, drain_timeout: float | None = None) -> Scale:
+        """Begin to have so many hubs, with a drain timeout of its own, if it is given, in seconds.
+
+        Raises ConfigError if that cannot be.
+        """
+        self._check_free()
+        timeout = self.generation.config.drain_timeout if drain_timeout is None else drain_timeout
+        scale = Scale(
+            count,
+            self._hubs,
+            lambda hub: self._start(hub, self.generation),
+            self._queues,
+            self._members,
+            self._drains,
+            self._events.change,
+            timeout,
+        )
+        scale.begin()
+        self._scale = scale
+        self._running = gevent.spawn(scale.run)
+        return scale
+
+    def retire(self, process: HubProcess) -> None:
+        """A hub that was told to end asks for others to be given what it has."""
+        if not self._refusal():
+            self._retirements.begin(process)
+
+    def drain(self, number: int, *, undo: bool = False) -> None:
+        """Have a hub give all it has to the others, and take nothing; or go on as before.
+
+        Raises ConfigError if that cannot be.
+        """
+        if number >= len(self._hubs):
+            raise ConfigError(f"no such hub: {number} (there are hubs 0 to {len(self._hubs) - 1})")
+        self._check_free()
+        hub = self._hubs[number]
+        if hub.process is None or hub.process not in self._members or hub.process.stopping:
+            raise ConfigError(f"hub {number} is {hub.state}")
+        if undo:
+            self._drains.undo([hub.process])
+        elif not [each for each in self._members.balanced if each is not hub.process]:
+            raise ConfigError("there is no other hub to take its connections")
+        else:
+            self._drains.begin({hub.process: ()})
+        hub.drained = not undo
+
+    def _check_free(self) -> None:
+        if self._reload is not None and self._reload.under_way:
+            raise ConfigError("a reload is under way already")
+        if self._scale is not None and self._scale.under_way:
+            raise ConfigError("a scale is under way already")
+        if why := self._refusal():
+            raise ConfigError(why)
+
+    def close(self) -> None:
+        """The server stops: what is under way goes no further."""
+        if self._running is not None:
+            self._running.kill(block=False)
+        self._retirements.close()
+
+    # ---- what a reload does: see ReloadOwner
 
     def start_successors(self, generation: Generation) -> list[HubProcess]:
         processes: list[HubProcess] = []
         try:
             for hub in self._hubs:
-                processes.append(process := self._launcher.start(hub.id, generation))
+                processes.append(process := self._start(hub.id, generation))
                 hub.others.append(process)
         except BaseException:
             for process in processes:
@@ -134,91 +169,68 @@ class Deployment:
     def succeed(
         self, generation: Generation, processes: Sequence[HubProcess]
     ) -> dict[HubProcess, Sequence[HubProcess]]:
-        self._launcher.generation = generation
+        self.generation = generation
         targets: dict[HubProcess, Sequence[HubProcess]] = {}
         for process in processes:
-            hub = self._hubs[process.hub]
-            hub.others.remove(process)
-            if (old := hub.process) is not None and old.exit_code is None:
-                hub.others.append(old)
+            if (old := self._replace(process)) is not None:
                 targets[old] = [process]
-            hub.process, hub.drained = process, False
         self._members.join(processes)
+        self._drains.begin(targets)
         return targets
 
-    # ---- more or fewer hubs
-
-    def scale(self, count: int, drain_timeout: float | None = None) -> Scale:
-        """Begin to have so many hubs, with a drain timeout of its own, if it is given, in seconds.
-
-        Raises ConfigError if that cannot be.
-        """
-        timeout = self._drain_timeout if drain_timeout is None else drain_timeout
-
-        def begin() -> Scale:
-            self._check()
-            scale = Scale(
-                count,
-                self._hubs,
-                self._launcher,
-                self._queues,
-                self._members,
-                self.drains,
-                self._change,
-                timeout,
-            )
-            scale.begin()
-            self._scale = scale
-            self._running = gevent.spawn(scale.run)
-            return scale
-
-        scale: Scale = self._change(begin)
-        return scale
-
-    # ---- one hub
-
-    def drain(self, number: int, *, undo: bool = False) -> None:
-        """Have a hub give all it has to the others, and take nothing; or go on as before.
-
-        Raises ConfigError if that cannot be.
-        """
-
-        def begin() -> None:
-            hub = self._hubs[number]
-            self._check()
-            if hub.process is None or hub.process not in self._members:
-                raise ConfigError(f"hub {number} is {hub.state}")
-            if undo:
-                self.drains.undo([hub.process])
-            else:
-                self.drains.begin({hub.process: ()})
-            hub.drained = not undo
-
-        self._change(begin)
-
-    def retire(self, process: HubProcess) -> None:
-        """A hub that was told to end asks for others to be given what it has."""
-        if not self._refusal:
-            self._retirements.begin(process)
+    def _replace(self, process: HubProcess) -> HubProcess | None:
+        """Make it its hub's own process. Returns the one that was before, if it is to give away what it has;
+        one that was still starting ends."""
+        hub = self._hubs.of(process)
+        old, hub.process, hub.drained = hub.process, process, False
+        hub.others.remove(process)
+        if old is None or old.exit_code is not None:
+            return None
+        hub.others.append(old)
+        if old not in self._members:
+            old.stop(0.0)
+            return None
+        old.draining = True  # from here on no policy moves anything to it
+        return old
 
     # ---- what becomes of processes
 
-    def expects(self, process: HubProcess) -> bool:
-        """Whether a process is to be ready for what is under way, and not for the server as it is."""
-        return any(process in change for change in (self._reload, self._scale) if change is not None)
+    def takes(self, process: HubProcess, error: str) -> bool:
+        """A process is ready, or, ``error``, will not be. Returns whether that concerns only what is under
+        way."""
+        changes = [change for change in (self._reload, self._scale) if change is not None]
+        concerns = any(process in change for change in changes)
+        for change in changes:
+            change.heard(process, error)
+        return concerns
 
-    def heard(self, process: HubProcess, error: str) -> None:
-        """A process is ready, or, ``error``, will not be."""
-        for change in (self._reload, self._scale):
-            if change is not None:
-                change.heard(process, error)
+    def joined(self, process: HubProcess) -> None:
+        """A hub serves again."""
+        if self._hubs.of(process).drained:
+            self._drains.begin({process: ()})
+        else:
+            self._drains.changed()
 
-    def status(self) -> dict[str, Any]:
-        """What ``actorrpc status --json`` has of the last reload and the last scale."""
-        return {
-            "reload": self._reload.status() if self._reload is not None else None,
-            "scale": self._scale.status() if self._scale is not None else None,
-        }
+    def left(self, process: HubProcess) -> None:
+        """A process has exited."""
+        self._hubs.ended(process)
+        self.takes(process, f"hub {process.hub} {process.describe_exit()} while it was starting")
+        self._drains.changed()
+
+    # ---- what is told of it
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What ``actorrpc status --json`` has under ``hubs``."""
+        return self._hubs.rows(self._drains.empty)
+
+    def status(self) -> dict[str, Any] | None:
+        """What ``actorrpc status --json`` has under ``reload``: of the last one, or None."""
+        return self._reload.status() if self._reload is not None else None
+
+    def scale_status(self) -> dict[str, Any] | None:
+        """The same under ``scale``."""
+        return self._scale.status() if self._scale is not None else None
 
     def __repr__(self) -> str:
-        return f"<Deployment, {self._reload!r}, {self._scale!r}, {self._retirements!r}>"
+        under_way = f"{self._drains!r}, {self._reload!r}, {self._scale!r}, {self._retirements!r}"
+        return f"<Deployment of generation {self.generation.number}, {under_way}>"

@@ -1,4 +1,4 @@
-"""All hubs of the broker, by their numbers."""
+"""All hubs of a server, by their numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from actorrpc.broker.hub_process import HubProcess
 from actorrpc.broker.hub_slot import HubSlot
-from actorrpc.errors import ConfigError
 
 __all__ = ["HubSlots"]
 
@@ -21,24 +20,43 @@ class HubSlots:
         #: Those whose first processes start, and which will be hubs once all of them are ready.
         self._coming: list[HubSlot] = []
 
-    def __len__(self) -> int:
-        return len(self._slots)
-
     def __iter__(self) -> Iterator[HubSlot]:
         return iter(self._slots)
 
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def of(self, process: HubProcess) -> HubSlot:
+        """The hub whose process it is, or was."""
+        return self._slots[process.hub]
+
+    def slot_of(self, process: HubProcess) -> HubSlot | None:
+        """The hub that a process is one of now, if any."""
+        slot = self._slots[process.hub] if process.hub < len(self._slots) else None
+        return slot if slot is not None and (slot.process is process or process in slot.others) else None
+
     def __getitem__(self, number: int) -> HubSlot:
-        """Raises ConfigError if there is no such hub."""
-        if number >= len(self._slots):
-            raise ConfigError(f"no such hub: {number} (there are hubs 0 to {len(self._slots) - 1})")
         return self._slots[number]
 
     @property
     def processes(self) -> list[HubProcess]:
-        """All that run."""
+        """Those that run."""
         return [process for slot in (*self._slots, *self._coming) for process in slot.processes]
 
     @property
+    def pids(self) -> set[int]:
+        """Those of the processes, whose ends nobody else may wait for."""
+        return {process.pid for process in self.processes}
+
+    @property
+    def connections(self) -> int:
+        """How many all hubs have, as last reported."""
+        return sum(process.load.connections for process in self.processes)
+
+    @property
+    def all_ready(self) -> bool:
+        return all(slot.process is not None and slot.process.ready for slot in self._slots)
+
     def states(self) -> dict[int, str]:
         """What each hub is doing."""
         return {slot.id: slot.state for slot in self._slots}
@@ -50,10 +68,7 @@ class HubSlots:
             return process if process is not None and process.exit_code is None else None
         return next((process for process in self.processes if process.serial == number), None)
 
-    def slot_of(self, process: HubProcess) -> HubSlot | None:
-        """The hub that a process is one of. None for one that will never be any."""
-        slot = self._slots[process.hub] if process.hub < len(self._slots) else None
-        return slot if slot is not None and (slot.process is process or process in slot.others) else None
+    # ---- more hubs, and fewer
 
     def expect(self, process: HubProcess) -> None:
         """Add the first process of a hub that is to come."""
@@ -80,8 +95,11 @@ class HubSlots:
         """From this number on there are no hubs any more."""
         del self._slots[count:]
 
+    # ---- what is told of them
+
     def rows(self, is_empty: Callable[[HubProcess], bool]) -> list[dict[str, Any]]:
-        """Of all processes, as ``HubSlot.rows``: first each hub's own, by the hubs' numbers."""
+        """The form of ``actorrpc status --json``, of all processes: first each hub's own, by the hubs'
+        numbers. ``is_empty``: as in ``HubSlot.rows``."""
         rows = [slot.rows(is_empty) for slot in self._slots]
         return [row for some in zip_longest(*rows) for row in some if row is not None]
 

@@ -1,10 +1,9 @@
-"""Starting a hub's process: its serial, its queue, all that it is told first, and how long it may take."""
+"""Starting a hub's process: its serial, its queue, and all that it is told first."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 
 from actorrpc.broker.accept_queues import AcceptQueues
 from actorrpc.broker.generation import Generation
@@ -12,7 +11,6 @@ from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess, Owner
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.ipc.hello import Hello
 from actorrpc.log import about
-from actorrpc.loop.timers import after
 from actorrpc.pb import control_pb2
 
 __all__ = ["Launcher"]
@@ -21,34 +19,18 @@ log = logging.getLogger("actorrpc.broker")
 
 
 class Launcher:
-    """Starts processes that accept from ``queues``, and tell ``owner`` what becomes of them.
+    """Starts processes that accept from ``queues``, and tell ``owner`` what becomes of them."""
 
-    ``late(process)`` is called when one has had its time to start.
-    """
-
-    def __init__(
-        self,
-        claim: Claim,
-        queues: AcceptQueues,
-        owner: Owner,
-        generation: Generation,
-        late: Callable[[HubProcess], None],
-        move_every: int,
-    ) -> None:
-        #: What hubs run that start, or start again.
-        self.generation = generation
+    def __init__(self, claim: Claim, queues: AcceptQueues, owner: Owner, move_every: int) -> None:
         self._claim = claim
         self._queues = queues
         self._owner = owner
-        self._late = late
         self._move_every = move_every
         #: By serial, which hub's process it was: what is said of one may come after its death.
         self.hub_of: dict[int, int] = {}
 
-    def start(self, hub: int, generation: Generation | None = None) -> HubProcess:
-        """Start a process of a hub, in the code of a generation: unless given, that of now. Raises OSError or
-        ConfigError."""
-        generation = generation or self.generation
+    def start(self, hub: int, generation: Generation) -> HubProcess:
+        """Start a process of a hub, in the code of a generation. Raises OSError or ConfigError."""
         serial = self._claim.next_serial()
         process = HubProcess(
             hub, serial, self._claim, HUB_COMMAND, self._owner, generation.number, generation.place
@@ -72,6 +54,4 @@ class Launcher:
         except OSError as error:  # out of descriptors, to keep one for later
             log.error("hub %d cannot be told to start: %s", hub, error, extra=about(hub))
             process.kill()
-        if patience:
-            after(patience, self._late, process)
         return process

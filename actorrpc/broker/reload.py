@@ -51,7 +51,8 @@ class ReloadOwner(Protocol):
     def succeed(
         self, generation: Generation, processes: Sequence[HubProcess]
     ) -> Mapping[HubProcess, Sequence[HubProcess]]:
-        """Make a generation the current one. Returns, by process of the old one, its successor."""
+        """Make a generation the current one, and begin to drain the old one. Returns, by process of the old
+        one, its successor."""
 
 
 class Reload:
@@ -101,22 +102,25 @@ class Reload:
             self.phase, self.error = Phase.ABANDONED, "the server is stopping"
         except Exception as error:
             log.exception("the reload has failed")
-            self._abandon(str(error))
+            if self.phase is Phase.STARTING:
+                self._abandon(str(error))
+            else:  # the new generation serves
+                self._stop_old()
+                self.phase, self.error = Phase.DONE, str(error)
         self._ended = time.monotonic()
 
     def _run(self) -> None:
         log.info("reload: generation %d starts", self.generation.number)
-        processes: list[HubProcess] = self._change(lambda: self._owner.start_successors(self.generation))
-        self._ready = {process: AsyncResult() for process in processes}
-        for process in processes:  # what was heard before this
-            if process.exit_code is not None or process.ready:
-                self.heard(process, "" if process.ready else _describe(process))
-        errors = [error for ready in list(self._ready.values()) if (error := ready.get())]
-        if errors:
-            self._abandon(errors[0])
+        processes: list[HubProcess] = self._change(self._start)
+        for ready in gevent.iwait(list(self._ready.values())):
+            if error := ready.get():
+                self._abandon(error)
+                return
+        if not self._change(lambda: self._succeed(processes)):
             return
-        self._hand_over(processes)
-        self._end()
+        wait_until_empty(self._drains, self._old, time.monotonic() + self._drain_timeout)
+        self.phase = Phase.ENDING
+        end("reload", self._drains, self._old, self._drain_timeout)
         self.phase = Phase.DONE
         log.info(
             "reload: generation %d serves, and the old one has ended, after %.1f s",
@@ -124,19 +128,24 @@ class Reload:
             time.monotonic() - self._began,
         )
 
-    def _hand_over(self, processes: list[HubProcess]) -> None:
-        def begin() -> None:
-            self.phase = Phase.MOVING
-            targets = self._owner.succeed(self.generation, processes)
-            self._old = list(targets)
-            self._drains.begin(targets)
+    def _start(self) -> list[HubProcess]:
+        processes = self._owner.start_successors(self.generation)
+        self._ready = {process: AsyncResult() for process in processes}
+        return processes
 
-        self._change(begin)
-        wait_until_empty(self._drains, self._old, time.monotonic() + self._drain_timeout)
+    def _succeed(self, processes: list[HubProcess]) -> bool:
+        """Make them the hubs' own, unless one has died meanwhile: then there still is a way back."""
+        for process in processes:
+            if process.exit_code is not None:
+                self._abandon(_describe(process))
+                return False
+        self.phase = Phase.MOVING
+        self._old = list(self._owner.succeed(self.generation, processes))
+        return True
 
-    def _end(self) -> None:
-        self.phase = Phase.ENDING
-        end("reload", self._drains, self._old, self._drain_timeout)
+    def _stop_old(self) -> None:
+        for process in self._old:
+            process.stop(self._drain_timeout)
 
     def _abandon(self, error: str) -> None:
         self.phase, self.error = Phase.ABANDONED, error

@@ -17,7 +17,6 @@ from actorrpc.broker.drains import Drains
 from actorrpc.broker.endings import LOOK, end, wait_until_empty
 from actorrpc.broker.hub_process import HubProcess
 from actorrpc.broker.members import Members
-from actorrpc.errors import ConfigError
 from actorrpc.log import about
 
 __all__ = ["Retirements"]
@@ -67,10 +66,9 @@ class Retirements:
         been told to end, and one has to be there again first."""
         if process.draining or process.exit_code is not None:
             return True
-        try:
-            self._drains.begin({process: ()})
-        except ConfigError:
+        if not [each for each in self._members.balanced if each is not process]:
             return False
+        self._drains.begin({process: ()})
         return True
 
     def close(self) -> None:

@@ -30,7 +30,6 @@ from actorrpc.broker.drains import Drains
 from actorrpc.broker.endings import end, wait_until_empty
 from actorrpc.broker.hub_process import HubProcess
 from actorrpc.broker.hub_slots import HubSlots
-from actorrpc.broker.launcher import Launcher
 from actorrpc.broker.members import Members
 from actorrpc.broker.reload import Phase
 from actorrpc.errors import ConfigError
@@ -52,7 +51,7 @@ class Scale:
         self,
         count: int,
         hubs: HubSlots,
-        launcher: Launcher,
+        start: Callable[[int], HubProcess],
         queues: AcceptQueues,
         members: Members,
         drains: Drains,
@@ -65,7 +64,7 @@ class Scale:
         #: Why it was abandoned.
         self.error = ""
         self._hubs = hubs
-        self._launcher = launcher
+        self._start_process = start
         self._queues = queues
         self._members = members
         self._drains = drains
@@ -105,8 +104,9 @@ class Scale:
         slots = [self._hubs[number] for number in range(self.count, self.before)]
         processes = [process for slot in slots for process in slot.processes]
         self._leaving = [process for process in processes if process in self._members]
-        if self._leaving:
-            self._drains.begin(dict.fromkeys(self._leaving, ()))
+        if not [each for each in self._members.balanced if each not in self._leaving]:
+            raise ConfigError("there is no other hub to take what they have")
+        self._drains.begin(dict.fromkeys(self._leaving, ()))
         for slot in slots:
             slot.leaving = True
         for process in processes:
@@ -143,7 +143,7 @@ class Scale:
 
     def _start(self, number: int) -> None:
         try:
-            process = self._launcher.start(number)
+            process = self._start_process(number)
         except OSError as error:
             raise ConfigError(f"cannot start hub {number}: {error}") from error
         self._hubs.expect(process)

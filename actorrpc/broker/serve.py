@@ -84,7 +84,7 @@ def serve(
             deployment.on_reloading, deployment.on_reloaded = notify.reloading, notify.ready
             supervisor.on_stopping = lambda seconds: notify.stopping(seconds + GRACE)
             admin.serve(claim.open_socket(), supervisor, rebalancer)
-            notify.start(lambda: serving_line(supervisor.hubs.states, supervisor.connections))
+            notify.start(lambda: serving_line(supervisor.hubs.states(), supervisor.hubs.connections))
 
             def ready() -> None:
                 rebalancer.start(lambda: supervisor.members.balanced, recorder)
@@ -98,7 +98,7 @@ def serve(
                 SIGINT: supervisor.interrupt,
                 SIGHUP: deployment.reload_soon,
             }
-            with caught(signals), reaping(lambda: supervisor.pids), rebalancer:
+            with caught(signals), reaping(lambda: supervisor.hubs.pids), rebalancer:
                 supervisor.run(ready)
 
 

@@ -26,7 +26,7 @@ from actorrpc.broker.restarts import Restarts
 from actorrpc.broker.runtime_dir import Claim
 from actorrpc.broker.watching.hangs import Hangs
 from actorrpc.config import Config
-from actorrpc.errors import ConfigError, TooManyRestarts
+from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
 from actorrpc.log import about, tell_what_is_due
 from actorrpc.loop.timers import after, every
@@ -63,45 +63,30 @@ class Supervisor:
         self.config = config
         self._on_moved = on_moved
         self._queues = queues
-        self._events = Events(self._is_fatal)
-        self.hubs = HubSlots(queues.hubs)
-        self._launcher = Launcher(
-            claim,
-            queues,
-            self,
-            Generation.first(app, config),
-            lambda process: self._events.put(partial(self._check_started, process)),
-            move_every,
-        )
-        self._restarts = Restarts(config.restart_intensity, config.restart_period)
+        self._launcher = Launcher(claim, queues, self, move_every)
         self._announced = False
         self._stopping = False
+        #: All changes are made in these: ``events.change(function)``.
+        self.events = Events()
+        self.address = queues.address
+        self.hubs = HubSlots(queues.hubs)
+        self.members = Members(queues)
+        self.deployment = Deployment(
+            Generation.first(app, config),
+            self.hubs,
+            self.members,
+            self.events,
+            self._start_process,
+            self._why_not_now,
+            queues,
+        )
+        self._restarts = Restarts(config.restart_intensity, config.restart_period)
         #: For how many seconds open calls may go on when the server stops.
         self._drain_timeout = config.drain_timeout
         #: Called when the hubs are about to be stopped, with these seconds.
         self.on_stopping: Callable[[float], None] = lambda drain_timeout: None
-        self.address = queues.address
-        self.members = Members(queues)
-        self.deployment = Deployment(
-            self.hubs, self._launcher, queues, self.members, self._events.call, config.drain_timeout
-        )
         self.moves = MoveStatistics()
         self.places = Places()
-
-    @property
-    def processes(self) -> list[HubProcess]:
-        """Those that run."""
-        return self.hubs.processes
-
-    @property
-    def pids(self) -> set[int]:
-        """Those of the hubs' processes, whose ends nobody else may wait for."""
-        return {process.pid for process in self.processes}
-
-    @property
-    def connections(self) -> int:
-        """How many all hubs have, as last reported."""
-        return sum(process.load.connections for process in self.processes)
 
     def status(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``."""
@@ -109,10 +94,17 @@ class Supervisor:
             "address": self.address,
             "broker_pid": os.getpid(),
             "accept": self._queues.accept,
-            "hubs": self.hubs.rows(self.deployment.drains.empty),
+            "hubs": self.deployment.rows(),
             "moves": self.moves.summary(),
-            **self.deployment.status(),
+            "reload": self.deployment.status(),
+            "scale": self.deployment.scale_status(),
         }
+
+    def _why_not_now(self) -> str:
+        """Why no operator can change anything; "" if one can."""
+        if self._stopping:
+            return "the server is stopping"
+        return "" if self._announced else "the server is still starting"
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Start the hubs, call ``on_ready`` when all serve, and return when they have been stopped.
@@ -124,22 +116,19 @@ class Supervisor:
         try:
             for hub in self.hubs:
                 self._start(hub)
-            self._events.until(
-                lambda: self._stopping or all(hub.process and hub.process.ready for hub in self.hubs)
-            )
+            self.events.until(lambda: self._stopping or self.hubs.all_ready)
             if not self._stopping:
-                self.members.join(self.processes)
+                self.members.join(self.hubs.processes)
                 self.members.wait_until_told()
-                self._announced = True
-                self.deployment.open()
+                self._announced = self.events.outlive_errors = True
                 on_ready()
                 checks = [
-                    every(QUEUE_CHECK, self._events.put, self.members.assign_queues),
+                    every(QUEUE_CHECK, self.events.put, self.members.assign_queues),
                     every(LOG_CHECK, tell_what_is_due),
-                    Hangs(self.config, lambda: self.processes),
+                    Hangs(self.config, lambda: self.hubs.processes),
                 ]
                 try:
-                    self._events.until(lambda: self._stopping)
+                    self.events.until(lambda: self._stopping)
                 finally:
                     for check in checks:
                         check.close()
@@ -153,59 +142,52 @@ class Supervisor:
     def stop_soon(self, drain_timeout: float | None = None) -> None:
         """Stop gracefully, with a drain timeout of its own, if it is given, in seconds. This and what follows
         may be called at any time, and from the loop's callbacks."""
-        self._events.put(partial(self._begin_to_stop, drain_timeout))
+        self.events.put(partial(self._begin_to_stop, drain_timeout))
 
     def interrupt(self) -> None:
         """Stop gracefully; at once if it is stopping already."""
-        self._events.put(lambda: self._kill_all() if self._stopping else self._begin_to_stop())
+        self.events.put(lambda: self._kill_all() if self._stopping else self._begin_to_stop())
 
     def hub_ready(self, process: HubProcess, error: str) -> None:
-        self._events.put(partial(self._on_ready, process, error))
+        self.events.put(partial(self._on_ready, process, error))
 
     def hub_settled(self, process: HubProcess, version: int) -> None:
-        self._events.put(partial(self.members.settled, process, version))
+        self.events.put(partial(self.members.settled, process, version))
 
     def hub_stopping(self, process: HubProcess) -> None:
-        self._events.put(self.members.assign_queues)
+        self.events.put(self.members.assign_queues)
 
     def hub_retiring(self, process: HubProcess) -> None:
-        self._events.put(partial(self.deployment.retire, process))
+        self.events.put(partial(self.deployment.retire, process))
 
     def hub_exited(self, process: HubProcess) -> None:
-        self._events.put(partial(self._on_exit, process))
+        self.events.put(partial(self._on_exit, process))
 
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)
         self.places.record(moved)
-        if (target := self._launcher.hub_of.get(moved.target)) is not None:
+        target = self._launcher.hub_of.get(moved.target)
+        if target not in (None, process.hub):  # what goes to a hub's next process is no policy's concern
             self._on_moved(process.hub, target, moved)
 
-    def _is_fatal(self, error: Exception) -> bool:
-        return isinstance(error, TooManyRestarts) or not (self._announced or self._stopping)
-
     def _on_ready(self, process: HubProcess, error: str) -> None:
-        if self.deployment.expects(process):
-            self.deployment.heard(process, error)
+        if self.deployment.takes(process, error) or self._stopping:
             return
         hub = self.hubs.slot_of(process)
-        if self._stopping or process in self.members or hub is None or process is not hub.process:
-            return  # or it was among the first, which are joined as soon as all are ready
+        if hub is None or hub.leaving or process is not hub.process or process in self.members:
+            return  # it has been replaced; or it was among the first, which are joined together
         if error and not self._announced:
             raise ConfigError(error, process.trace)
         if error:
             extra = about(process.hub) | {"detail": process.trace}
             log.error("hub %d cannot start: %s", process.hub, error, extra=extra)
-        elif self._announced and process.exit_code is None and not hub.leaving:
+        elif self._announced and process.exit_code is None:
             self.members.join([process], share=True)
-            if hub.drained:
-                self.deployment.drains.begin({process: ()})
-            else:
-                self.deployment.drains.changed()
+            self.deployment.joined(process)
             log.info("hub %d serves again (pid %d)", process.hub, process.pid, extra=about(process.hub))
 
     def _on_exit(self, process: HubProcess) -> None:
         hub, how = self.hubs.slot_of(process), process.describe_exit()
-        self.hubs.ended(process)
         if self._stopping:
             return
         if not self._announced:
@@ -213,19 +195,13 @@ class Supervisor:
         if not process.stopping or (hub is not None and process is hub.process):
             level = logging.INFO if process.obeyed else logging.WARNING
             log.log(level, "hub %d (pid %d) %s", process.hub, process.pid, how, extra=about(process.hub))
-        self.deployment.heard(process, f"hub {process.hub} {how} while it was starting")
         self.members.leave(process)
-        self.deployment.drains.changed()
-        if hub is not None:
-            self._replace(hub, process)
-
-    def _replace(self, hub: HubSlot, process: HubProcess) -> None:
-        """A process of a hub has exited."""
-        if process in hub.others:
+        self.deployment.left(process)
+        if hub is not None and process in hub.others:
             hub.others.remove(process)
-        elif not hub.leaving:
+        elif hub is not None and not hub.leaving:
             if not process.obeyed:
-                self._restarts.count(time.monotonic(), f"hub {hub.id} {process.describe_exit()}")
+                self._restarts.count(time.monotonic(), f"hub {hub.id} {how}")
             self._start_later(hub)
 
     def _begin_to_stop(self, drain_timeout: float | None = None) -> None:
@@ -239,13 +215,20 @@ class Supervisor:
             return  # it is to go, or a reload has given it a process meanwhile
         hub.restarts += 1
         try:
-            hub.process = self._launcher.start(hub.id)
+            hub.process = self._start_process(hub.id, self.deployment.generation)
         except (OSError, ConfigError) as error:
             if not self._announced:
                 raise ConfigError(f"cannot start hub {hub.id}: {error}") from error
             log.error("cannot start hub %d: %s", hub.id, error, extra=about(hub.id))
             self._restarts.count(time.monotonic(), f"hub {hub.id} cannot start: {error}")
             self._start_later(hub)
+
+    def _start_process(self, hub: int, generation: Generation) -> HubProcess:
+        """Start a process, and see to it that it has started in time. Raises OSError or ConfigError."""
+        process = self._launcher.start(hub, generation)
+        if self.config.start_timeout:
+            after(self.config.start_timeout, self.events.put, partial(self._check_started, process))
+        return process
 
     def _check_started(self, process: HubProcess) -> None:
         """The process has had its time to start. Raises ConfigError at first."""
@@ -256,31 +239,32 @@ class Supervisor:
         )
         if not self._announced:
             raise ConfigError(late)
-        self.deployment.heard(process, late)
+        self.deployment.takes(process, late)
         log.error("%s: killed", late, extra=about(process.hub))
         process.kill()
 
     def _start_later(self, hub: HubSlot) -> None:
         delay = hub.next_start()
         log.info("hub %d starts again in %.1f s", hub.id, delay, extra=about(hub.id))
-        after(delay, self._events.put, partial(self._start, hub))
+        after(delay, self.events.put, partial(self._start, hub))
 
     def _stop_all(self) -> None:
-        self._stopping = True
+        self._stopping = self.events.outlive_errors = True
+        self.events.refuse("the server is stopping")
         self.deployment.close()
         self.on_stopping(self._drain_timeout)
         # From now on the kernel refuses connections that no hub would accept any more.
         self._queues.close()
         drain_timeout = self._drain_timeout if self._announced else 0.0
-        for process in self.processes:
+        for process in self.hubs.processes:
             process.stop(drain_timeout)
-        if not self._events.until(lambda: not self.processes, drain_timeout + GRACE):
-            log.warning("killing hubs that do not stop: %s", self.processes)
+        if not self.events.until(lambda: not self.hubs.processes, drain_timeout + GRACE):
+            log.warning("killing hubs that do not stop: %s", self.hubs.processes)
             self._kill_all()
-            self._events.until(lambda: not self.processes)
+            self.events.until(lambda: not self.hubs.processes)
 
     def _kill_all(self) -> None:
-        for process in self.processes:
+        for process in self.hubs.processes:
             process.kill()
 
     def __repr__(self) -> str:

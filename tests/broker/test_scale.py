@@ -1,4 +1,4 @@
-"""Each step of a scale, and what becomes of it when that fails: with processes that only say that they are."""
+"""Each step of a scale, and what becomes of it when that fails: with processes that are not there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.event import AsyncResult
 
 from actorrpc.broker import members as broker_members
 from actorrpc.broker.drains import Drains
@@ -40,7 +41,7 @@ class FakeProcess:
         return True
 
     def ask(self, question: ToHub) -> Any:
-        answer = gevent.event.AsyncResult()
+        answer: AsyncResult[Connections] = AsyncResult()
         answer.set(Connections())
         return answer
 
@@ -65,7 +66,7 @@ class Broker:
     """What a scale changes. Processes that it starts are in ``started``."""
 
     def __init__(self, hubs: int) -> None:
-        self.started: list[FakeProcess] = []
+        self.started: list[Any] = []
         self.fails: Exception | None = None
         queues: Any = SimpleNamespace(assign=len, grow=self._grow)
         self.grown = hubs
@@ -73,32 +74,23 @@ class Broker:
         self.members = Members(queues)
         self.drains = Drains(self.members)
         self.hubs = HubSlots(hubs)
-        self.old = [FakeProcess(hub) for hub in range(hubs)]
+        self.old: list[Any] = [FakeProcess(hub) for hub in range(hubs)]
         for slot, process in zip(self.hubs, self.old, strict=True):
-            slot.process = process  # type: ignore[assignment]
-        self.members.join(self.old)  # type: ignore[arg-type]
+            slot.process = process
+        self.members.join(self.old)
 
     def _grow(self, hubs: int) -> None:
         self.grown = max(hubs, self.grown)
 
-    def start(self, hub: int) -> FakeProcess:
+    def start(self, hub: int) -> Any:
         if self.fails is not None and hub == 3:
             raise self.fails
         self.started.append(process := FakeProcess(hub))
         return process
 
     def scale(self, count: int, drain_timeout: float = PATIENCE) -> Scale:
-        launcher: Any = self
-        return Scale(
-            count,
-            self.hubs,
-            launcher,
-            self.queues,
-            self.members,
-            self.drains,
-            lambda change: change(),
-            drain_timeout,
-        )
+        parts = (self.start, self.queues, self.members, self.drains)
+        return Scale(count, self.hubs, *parts, lambda change: change(), drain_timeout)
 
     def begin(self, count: int, drain_timeout: float = PATIENCE) -> tuple[Scale, gevent.Greenlet[..., None]]:
         scale = self.scale(count, drain_timeout)
@@ -126,12 +118,12 @@ def test_new_hubs_serve_once_all_are_ready(broker: Broker) -> None:
     scale, running = broker.begin(4)
     until(has_started(broker, 2), sleep=gevent.sleep)
     assert broker.grown == 4
-    scale.heard(broker.started[0], "")  # type: ignore[arg-type]
+    scale.heard(broker.started[0], "")
     gevent.sleep(0)
     assert (len(broker.hubs), scale.phase) == (2, "starting")
     assert broker.started[0] in scale
     assert len(broker.hubs.processes) == 4, "they end with the server"
-    scale.heard(broker.started[1], "")  # type: ignore[arg-type]
+    scale.heard(broker.started[1], "")
     running.get(timeout=PATIENCE)
     assert (len(broker.hubs), scale.phase, scale.under_way) == (4, "done", False)
     assert broker.started[0] not in scale
@@ -143,13 +135,13 @@ def test_new_hubs_serve_once_all_are_ready(broker: Broker) -> None:
 def test_one_that_cannot_start_ends_all_new_ones(broker: Broker) -> None:
     scale, running = broker.begin(4)
     until(has_started(broker, 2), sleep=gevent.sleep)
-    scale.heard(broker.started[1], "its app is broken")  # type: ignore[arg-type]
+    scale.heard(broker.started[1], "its app is broken")
     running.get(timeout=PATIENCE)  # without waiting for the other one
     assert (scale.phase, scale.error) == ("abandoned", "its app is broken")
     assert [process.told for process in broker.started] == [["kill"], ["kill"]]
     assert len(broker.hubs) == 2
     for process in broker.started:
-        broker.hubs.ended(process)  # type: ignore[arg-type]
+        broker.hubs.ended(process)
     assert broker.hubs.processes == broker.old
 
 
@@ -166,10 +158,10 @@ def test_one_that_cannot_even_be_started(broker: Broker, error: Exception) -> No
 def test_one_that_dies_when_it_was_ready(broker: Broker) -> None:
     scale, running = broker.begin(4)
     until(has_started(broker, 2), sleep=gevent.sleep)
-    scale.heard(broker.started[0], "")  # type: ignore[arg-type]
+    scale.heard(broker.started[0], "")
     broker.started[0].exit_code = -9
-    scale.heard(broker.started[0], "too late")  # type: ignore[arg-type]
-    scale.heard(broker.started[1], "")  # type: ignore[arg-type]
+    scale.heard(broker.started[0], "too late")
+    scale.heard(broker.started[1], "")
     running.get(timeout=PATIENCE)
     assert (scale.phase, scale.error) == ("abandoned", "hub 2 was killed when it was ready")
     assert len(broker.hubs) == 2
@@ -196,7 +188,7 @@ def test_the_highest_go_when_they_are_empty(broker: Broker) -> None:
 def test_a_home_of_topics_goes_when_others_have_them(broker: Broker) -> None:
     scale, running = broker.begin(1)
     gevent.sleep(0)
-    assert broker.drains.progress([broker.old[1]])["left"] == 0  # type: ignore[list-item]
+    assert broker.drains.progress([broker.old[1]])["left"] == 0
     assert scale.phase == "moving"
     broker.settle()
     running.get(timeout=PATIENCE)
@@ -213,9 +205,9 @@ def test_the_time_may_be_up(broker: Broker, caplog: pytest.LogCaptureFixture) ->
 
 
 def test_one_that_starts_is_not_needed_any_more(broker: Broker) -> None:
-    broker.members.leave(broker.old[1])  # type: ignore[arg-type]
-    starting = FakeProcess(1)
-    broker.hubs[1].process = starting  # type: ignore[assignment]
+    broker.members.leave(broker.old[1])
+    starting: Any = FakeProcess(1)
+    broker.hubs[1].process = starting
     scale, running = broker.begin(1)
     running.get(timeout=PATIENCE)
     assert starting.told == ["kill"]
@@ -231,7 +223,7 @@ def test_a_number_that_cannot_be_changes_nothing(broker: Broker, count: int) -> 
 
 
 def test_what_the_others_could_not_take_stays(broker: Broker) -> None:
-    broker.drains.begin({broker.old[0]: ()})  # type: ignore[dict-item]
+    broker.drains.begin({broker.old[0]: ()})
     with pytest.raises(ConfigError, match="no other hub"):
         broker.begin(1)
     assert not any(slot.leaving for slot in broker.hubs)

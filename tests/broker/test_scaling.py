@@ -166,15 +166,15 @@ def started(server: ServerProcess, hubs: int) -> list[int]:
 
 def test_one_thing_at_a_time(slow: ServerProcess, tmp_path: Path) -> None:
     assert begin(slow, 3) == ""
-    assert begin(slow, 2) == "a scale is under way"
-    assert slow.request(Request(reload=Request.Reload())).error == "a scale is under way"
-    assert slow.request(Request(drain=Request.Drain(hub=0))).error == "a scale is under way"
+    assert begin(slow, 2) == "a scale is under way already"
+    assert slow.request(Request(reload=Request.Reload())).error == "a scale is under way already"
+    assert slow.request(Request(drain=Request.Drain(hub=0))).error == "a scale is under way already"
     assert len(slow.status()["hubs"]) == 1
     (tmp_path / "go").touch()
     assert until_over(slow)["phase"] == "done"
     (tmp_path / "go").unlink()
     assert slow.request(Request(reload=Request.Reload())).error == ""
-    assert begin(slow, 2) == "a reload is under way"
+    assert begin(slow, 2) == "a reload is under way already"
     (tmp_path / "go").touch()
     slow.wait_for(lambda: slow.status()["reload"]["phase"] == "done")
     assert [(row["id"], row["generation"]) for row in slow.status()["hubs"]] == [(0, 2), (1, 2), (2, 2)]
@@ -223,6 +223,6 @@ def test_the_last_that_takes_connections_stays(serve: Serve) -> None:
     assert server.run("drain", 0).returncode == 0
     refused = server.run("scale", 1)
     assert refused.returncode == 1
-    assert "there is no other hub to take its connections" in refused.stderr
+    assert "there is no other hub to take what they have" in refused.stderr
     assert [row["state"] for row in server.status()["hubs"]] == ["draining", "serving"]
     scale(server, 3)

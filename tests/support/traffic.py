@@ -21,8 +21,8 @@ REST = 0.05
 
 class _Caller(CountingClient):
     """In a thread of its own, round after round: a call, a message on an open stream, and one that it
-    publishes to a topic to which it listens. All are counted by its actor or numbered, so that nothing is lost
-    or comes twice without being noticed."""
+    publishes to a topic to which it listens. All are counted by its actor or numbered, so that nothing is
+    lost or comes twice without being noticed."""
 
     def __init__(self, address: str, topic: str) -> None:
         super().__init__(address)

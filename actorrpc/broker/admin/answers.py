@@ -197,14 +197,16 @@ class Admin:
 
     def _drain(self, hub: int, undo: bool) -> Reply:
         try:
-            self._supervisor.deployment.drain(hub, undo=undo)
+            self._supervisor.events.change(lambda: self._supervisor.deployment.drain(hub, undo=undo))
         except ConfigError as error:
             return Reply(error=str(error))
         return Reply(done=f"hub {hub} {'takes connections again' if undo else 'is being drained'}")
 
     def _scale(self, wish: Request.Scale) -> Reply:
         try:
-            scale = self._supervisor.deployment.scale(wish.hubs, _seconds(wish))
+            scale = self._supervisor.events.change(
+                lambda: self._supervisor.deployment.scale(wish.hubs, _seconds(wish))
+            )
         except ConfigError as error:
             return Reply(error=str(error), bad_request=not 1 <= wish.hubs <= MOST_HUBS)
         return Reply(json=json.dumps(scale.status()))
@@ -216,7 +218,7 @@ class Admin:
 
     def _stacks(self, hub: int) -> Reply:
         process = self._supervisor.hubs.process(hub)
-        states = self._supervisor.hubs.states
+        states = self._supervisor.hubs.states()
         if process is None and hub not in states:
             return _no_such_hub(hub, len(states))
         if process is None or process not in self._supervisor.members:
@@ -226,7 +228,7 @@ class Admin:
 
     def _move(self, connection: str, number: int) -> Reply:
         target = self._supervisor.hubs.process(number)
-        if target is None and number not in (states := self._supervisor.hubs.states):
+        if target is None and number not in (states := self._supervisor.hubs.states()):
             return _no_such_hub(number, len(states))
         if target is None or target.state != "serving":
             return Reply(error=f"hub {number} is {target.state if target else states[number]}")
