@@ -47,6 +47,8 @@ OUTER = (
     "broker/test_exits.py*",
     "broker/test_orphans.py*",
     "broker/test_reload_option.py*",
+    "broker/test_retiring.py*",
+    "broker/test_scaling.py*",
     "broker/test_serving.py*",
     "broker/test_supervision.py*",
     "broker/test_systemd.py*",

@@ -56,6 +56,9 @@ class Owner(Protocol):
     def hub_stopping(self, process: HubProcess) -> None:
         """It accepts no more connections, by its own will or because it was told to stop."""
 
+    def hub_retiring(self, process: HubProcess) -> None:
+        """It was told to end, by a signal to it alone: see ``Retiring``."""
+
     def hub_exited(self, process: HubProcess) -> None:
         """The last that is heard of it."""
 
@@ -210,6 +213,8 @@ class HubProcess:
         elif kind == "stopping":
             self.stopping = True
             self._owner.hub_stopping(self)
+        elif kind == "retiring":
+            self._owner.hub_retiring(self)
         elif kind == "ready":
             self._on_ready(message.ready)
         elif kind == "move_result":

@@ -160,17 +160,23 @@ def rebalance(wish: str, runtime_dir: str | None) -> None:
 
 
 @click.command()
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    help="For this stop: how many seconds open calls may go on.",
+)
 @runtime_dir_flag
-def stop(runtime_dir: str | None) -> None:
+def stop(drain_timeout: float | None, runtime_dir: str | None) -> None:
     """Stop the server, and wait until it has stopped.
 
-    Where the broker is dead, the hubs that it has left are stopped.
+    Clients are told to go, and open calls may go on for a while. Where the broker is dead, the hubs that it
+    has left are stopped.
     """
     from actorrpc.broker.admin import ask
     from actorrpc.broker.runtime_dir import RuntimeDir
 
     try:
-        print(ask.stop(RuntimeDir(runtime_dir)))
+        print(ask.stop(RuntimeDir(runtime_dir), drain_timeout))
     except ask.NoAnswer as error:
         raise Failure(str(error)) from error
 
