@@ -310,6 +310,8 @@ class Supervisor:
             log.exception("error in the broker, which goes on")
 
     def _on_ready(self, process: HubProcess, error: str) -> None:
+        if not error and (error := self.members.why_not(process)):
+            process.kill()
         if self._reload is not None and process in self._reload:
             self._reload.heard(process, error)
             return
