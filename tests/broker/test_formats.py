@@ -35,9 +35,7 @@ def process(**formats: Formats) -> Any:
     return SimpleNamespace(hub=0, serial=1, hello=hello, exit_code=None, send=lambda message: True)
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"), [("links", "messages between hubs"), ("snapshots", "snapshots")]
-)
+@pytest.mark.parametrize(("kind", "words"), [("links", "messages between hubs"), ("snapshots", "snapshots")])
 def test_who_has_no_format_in_common_with_one_that_is_there(
     kind: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,9 +51,7 @@ def test_who_has_no_format_in_common_with_one_that_is_there(
     assert members.why_not(process(**{kind: NEXT})) == ""
 
 
-@pytest.mark.parametrize(
-    ("kind", "words"), [("LINKS", "messages between hubs"), ("SNAPSHOTS", "snapshots")]
-)
+@pytest.mark.parametrize(("kind", "words"), [("LINKS", "messages between hubs"), ("SNAPSHOTS", "snapshots")])
 def test_a_reload_to_what_the_living_do_not_understand_is_abandoned(
     serve: Serve, tmp_path: Path, kind: str, words: str
 ) -> None:
