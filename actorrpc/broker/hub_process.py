@@ -319,9 +319,9 @@ def _spawn(
 
 
 def _popen(command: Sequence[str], control: int, lock: int, directory: str | None) -> subprocess.Popen[bytes]:
-    # Ctrl-C reaches the whole foreground group, and only the broker shall obey it: the hub starts with
-    # SIGINT blocked, and ignores it as soon as it can.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    # Ctrl-C reaches the whole foreground group, and so does what a terminal that is closed sends, and only
+    # the broker shall obey: the hub starts with these blocked, and ignores them as soon as it can.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     try:
         return subprocess.Popen(
             [*command, "--control-fd", str(control), "--lock-fd", str(lock)],
