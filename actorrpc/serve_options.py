@@ -56,6 +56,8 @@ class Serving:
         metavar="NAME", fits=_policy_fits)
     record: str | None = optional(str,
         "Write what it decides by, for `actorrpc simulate --replay`.", "nothing", metavar="FILE")
+    reload: bool = setting(False,
+        "For development: reload when a Python file below the working directory changes.")
     runtime_dir: str | None = optional(str,
         "Where the broker and the other commands find each other.",
         "$XDG_RUNTIME_DIR/actorrpc or /tmp/actorrpc-UID", metavar="DIR", fixed=True)

@@ -46,6 +46,7 @@ OUTER = (
     "broker/test_hub_process.py*",
     "broker/test_exits.py*",
     "broker/test_orphans.py*",
+    "broker/test_reload_option.py*",
     "broker/test_serving.py*",
     "broker/test_supervision.py*",
     "broker/test_systemd.py*",

@@ -7,7 +7,6 @@ from typing import Any
 
 from actorrpc.broker.hub_process import HubProcess
 from actorrpc.broker.members import Members
-from actorrpc.errors import ConfigError
 from actorrpc.loop.timers import every
 from actorrpc.pb import control_pb2
 
@@ -30,13 +29,7 @@ class Drains:
         self._timer: Any = None
 
     def begin(self, targets: Mapping[HubProcess, Sequence[HubProcess]]) -> None:
-        """Drain processes, each into its targets, or, where these are empty, into all that are not drained.
-
-        Raises ConfigError if there would be none left to take what they have.
-        """
-        drained = {*self._targets, *targets}
-        if not [process for process in self._members.serving if process not in drained]:
-            raise ConfigError("there is no other hub to take its connections")
+        """Drain processes, each into its targets, or, if there are none, into all that are not drained."""
         self._targets.update(targets)
         for process in targets:
             process.draining = True

@@ -38,9 +38,9 @@ class Generation:
         path = working_directory()
         return cls(1, app, config, path, os.path.realpath(path))
 
-    def next(self, config: Config) -> Generation:
-        """The generation after this one, from what lies there now."""
-        return Generation(self.number + 1, self.app, config, self.path, os.path.realpath(self.path))
+    def next(self, number: int, config: Config) -> Generation:
+        """A generation after this one, from what lies there now."""
+        return Generation(number, self.app, config, self.path, os.path.realpath(self.path))
 
     @property
     def place(self) -> str:

@@ -319,8 +319,8 @@ def _spawn(
 
 
 def _popen(command: Sequence[str], control: int, lock: int, directory: str | None) -> subprocess.Popen[bytes]:
-    # Ctrl-C reaches the whole foreground group, and so does what a terminal that is closed sends, and only
-    # the broker shall obey: the hub starts with these blocked, and ignores them as soon as it can.
+    # Ctrl-C reaches the whole foreground group, as SIGHUP may, and only the broker shall obey: the hub
+    # starts with both blocked, and ignores them as soon as it can.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     try:
         return subprocess.Popen(

@@ -28,6 +28,8 @@ LISTING = 2.0
 #: How long a connection that no hub has is looked for: it may be on its way between two hubs. The pauses
 #: begin short, since that does not take long, and double.
 SEARCH, FIRST_PAUSE, LONGEST_PAUSE = 1.0, 0.001, 0.05
+#: The same of one that is known to be on its way: the hub that it goes to may be very busy.
+PATIENT_SEARCH = 8.0
 #: How long only the hub that most likely has the connection is asked. Nearly all moves take less: a target
 #: that is asked during the move may say that the connection is there already.
 HEAD_START = 1.0
@@ -99,18 +101,19 @@ def move(
     target: HubProcess,
     timeout: float,
     first: int | None = None,
+    arriving: bool = False,
 ) -> Verdict:
     """Have the hub that serves the connection move it to a process, within ``timeout`` seconds.
 
     The process with the serial ``first`` is asked first, and all the others only where it does not know the
-    connection.
+    connection. ``arriving``: it has moved lately, so that some hub has it, and may not know yet.
     """
     asked = list(processes)
     search = _Search(connection, target.serial)
     search.ask([process for process in asked if process.serial == first])
     if not search.found_within(HEAD_START):
         search.ask([process for process in asked if process.serial != first])
-        search.go_on(asked, SEARCH)
+        search.go_on(asked, PATIENT_SEARCH if arriving else SEARCH)
         search.found_within(timeout)
     return judge(search.answers, connection, target)
 

@@ -55,7 +55,8 @@ class ReloadOwner(Protocol):
     def succeed(
         self, generation: Generation, processes: Sequence[HubProcess]
     ) -> Mapping[HubProcess, Sequence[HubProcess]]:
-        """Make a generation the current one. Returns, by process of the old one, its successor."""
+        """Make a generation the current one, and begin to drain the old one. Returns, by process of the old
+        one, its successor."""
 
 
 class Reload:
@@ -72,8 +73,8 @@ class Reload:
     ) -> None:
         self.generation = generation
         self.phase = Phase.STARTING
-        #: Why it was abandoned.
-        self.error = ""
+        #: Why it was abandoned; and, if the app has raised something, the traceback, in lines.
+        self.error = self.trace = ""
         self._owner = owner
         self._drains = drains
         self._change = change
@@ -91,6 +92,7 @@ class Reload:
         """A process is ready, or, ``error``, will not be. One that is not of this reload is ignored."""
         ready = self._ready.get(process)
         if ready is not None and not ready.ready():
+            self.trace = self.trace or process.trace
             ready.set(error)
 
     def __contains__(self, process: HubProcess) -> bool:
@@ -105,21 +107,23 @@ class Reload:
             self.phase, self.error = Phase.ABANDONED, "the server is stopping"
         except Exception as error:
             log.exception("the reload has failed")
-            self._abandon(str(error))
+            if self.phase is Phase.STARTING:
+                self._abandon(str(error))
+            else:  # the new generation serves
+                self._stop_old()
+                self.phase, self.error = Phase.DONE, str(error)
         self._ended = time.monotonic()
 
     def _run(self) -> None:
         log.info("reload: generation %d starts", self.generation.number)
-        processes: list[HubProcess] = self._change(lambda: self._owner.start_successors(self.generation))
-        self._ready = {process: AsyncResult() for process in processes}
-        for process in processes:  # what was heard before this
-            if process.exit_code is not None or process.ready:
-                self.heard(process, "" if process.ready else _describe(process))
-        errors = [error for ready in list(self._ready.values()) if (error := ready.get())]
-        if errors:
-            self._abandon(errors[0])
+        processes: list[HubProcess] = self._change(self._start)
+        for ready in gevent.iwait(list(self._ready.values())):
+            if error := ready.get():
+                self._abandon(error)
+                return
+        if not self._change(lambda: self._succeed(processes)):
             return
-        self._hand_over(processes)
+        self._wait_until_empty()
         self._end()
         self.phase = Phase.DONE
         log.info(
@@ -128,14 +132,22 @@ class Reload:
             time.monotonic() - self._began,
         )
 
-    def _hand_over(self, processes: list[HubProcess]) -> None:
-        def begin() -> None:
-            self.phase = Phase.MOVING
-            targets = self._owner.succeed(self.generation, processes)
-            self._old = list(targets)
-            self._drains.begin(targets)
+    def _start(self) -> list[HubProcess]:
+        processes = self._owner.start_successors(self.generation)
+        self._ready = {process: AsyncResult() for process in processes}
+        return processes
 
-        self._change(begin)
+    def _succeed(self, processes: list[HubProcess]) -> bool:
+        """Make them the hubs' own, unless one has died meanwhile: then there still is a way back."""
+        for process in processes:
+            if process.exit_code is not None:
+                self._abandon(_describe(process))
+                return False
+        self.phase = Phase.MOVING
+        self._old = list(self._owner.succeed(self.generation, processes))
+        return True
+
+    def _wait_until_empty(self) -> None:
         deadline = time.monotonic() + self._drain_timeout
         while time.monotonic() < deadline and not all(map(self._drains.empty, self._old)):
             gevent.sleep(LOOK)
@@ -146,8 +158,7 @@ class Reload:
         if left["left"]:
             why = "; ".join(f"{count}: {why}" for why, count in left["stays"].items())
             log.warning("reload: %d connections could not move and are ended: %s", left["left"], why)
-        for process in self._old:
-            process.stop(self._drain_timeout)
+        self._stop_old()
         deadline = time.monotonic() + self._drain_timeout + GRACE
         while any(process.exit_code is None for process in self._old):
             if time.monotonic() > deadline:
@@ -157,9 +168,14 @@ class Reload:
                 deadline = float("inf")
             gevent.sleep(LOOK)
 
+    def _stop_old(self) -> None:
+        for process in self._old:
+            process.stop(self._drain_timeout)
+
     def _abandon(self, error: str) -> None:
         self.phase, self.error = Phase.ABANDONED, error
-        log.error("reload: generation %d is abandoned: %s", self.generation.number, error)
+        detail = {"detail": self.trace} if self.trace else None
+        log.error("reload: generation %d is abandoned: %s", self.generation.number, error, extra=detail)
         for process in self._ready:
             process.kill()
 
@@ -170,6 +186,7 @@ class Reload:
             "generation": self.generation.number,
             "phase": self.phase.value,
             "error": self.error,
+            "trace": self.trace,
             "seconds": round(ended - self._began, 3),
             **self._drains.progress(self._old),
         }

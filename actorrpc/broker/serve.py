@@ -13,6 +13,8 @@ from actorrpc.balancing.recorder import recording_to
 from actorrpc.broker.accept_queues import AcceptQueues
 from actorrpc.broker.admin.answers import Admin
 from actorrpc.broker.descriptors import check_descriptors
+from actorrpc.broker.file_watch import FileWatch
+from actorrpc.broker.generation import working_directory
 from actorrpc.broker.notify import Notify, serving_line
 from actorrpc.broker.orphans import reaping
 from actorrpc.broker.rebalancer import Rebalancer
@@ -49,6 +51,7 @@ def serve(
     policy: str = DEFAULT,
     record: str | None = None,
     on_ready: Callable[[str], None] | None = None,
+    reload: bool = False,
     read_again: Callable[[], Config] | None = None,
     move_every: int = 0,
 ) -> None:
@@ -60,11 +63,12 @@ def serve(
     loaded. With a socket of the service manager (docs/operate/systemd.md) neither is given, or the
     latter. ``policy`` decides which connections move (docs/operate/balancing.md): a name, or
     ``"package.module:Class"`` of your own. ``record`` is a file for what it has to decide by.
-    ``on_ready(address)`` is called when all hubs serve. ``read_again()`` gives, at a reload, the config of
-    the next generation of hubs; without it that is ``config``. In the main thread SIGTERM and SIGINT stop the
-    server; ``actorrpc stop`` does from anywhere. This process's soft limit of open files is raised to the
-    hard one, as it is in the hubs. ``move_every`` is a test's: it moves each connection on after so many
-    turns, as in ``actorrpc.testing.serve``.
+    ``on_ready(address)`` is called when all hubs serve. ``reload``: do so when a Python file below the
+    working directory changes. ``read_again()`` gives, at a reload, the config of the next generation of
+    hubs; without it that is ``config``. In the main thread SIGTERM and SIGINT stop the server, and SIGHUP
+    reloads it; ``actorrpc stop`` and ``reload`` do from anywhere. This process's soft limit of open files is
+    raised to the hard one, as it is in the hubs. ``move_every`` is a test's: it moves each connection on
+    after so many turns, as in ``actorrpc.testing.serve``.
 
     Raises ConfigError, with one line that says what is wrong, if it cannot start, and TooManyRestarts when it
     has stopped since hubs ended more often than ``config.restart_intensity`` allows; then nothing is left.
@@ -83,15 +87,18 @@ def serve(
             queues = AcceptQueues(sockets, count, accept)
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
             if read_again is not None:
-                supervisor.read_again = read_again
-            supervisor.on_reloading, supervisor.on_reloaded = notify.reloading, notify.ready
+                supervisor.deployment.read_again = read_again
+            deployment = supervisor.deployment
+            deployment.on_reloading, deployment.on_reloaded = notify.reloading, notify.ready
             supervisor.on_stopping = lambda: notify.stopping(config.drain_timeout + GRACE)
             admin.serve(claim.open_socket(), supervisor, rebalancer)
-            notify.start(lambda: serving_line(supervisor.states(), supervisor.connections))
+            notify.start(lambda: serving_line(supervisor.hubs.states(), supervisor.hubs.connections))
 
             def ready() -> None:
                 rebalancer.start(lambda: supervisor.members.balanced, recorder)
                 notify.ready()
+                if reload:
+                    opened.enter_context(FileWatch(working_directory(), deployment.reload_soon))
                 if on_ready is not None:
                     with users_code():
                         on_ready(supervisor.address)
@@ -99,9 +106,9 @@ def serve(
             signals = {
                 SIGTERM: supervisor.stop_soon,
                 SIGINT: supervisor.interrupt,
-                SIGHUP: supervisor.reload_soon,
+                SIGHUP: deployment.reload_soon,
             }
-            with caught(signals), reaping(lambda: supervisor.pids), rebalancer:
+            with caught(signals), reaping(lambda: supervisor.hubs.pids), rebalancer:
                 supervisor.run(ready)
 
 

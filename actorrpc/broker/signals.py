@@ -1,10 +1,10 @@
-"""The signals that stop a broker."""
+"""The signals that a broker obeys."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from gevent import get_hub
@@ -13,7 +13,7 @@ __all__ = ["caught"]
 
 
 @contextmanager
-def caught(handlers: dict[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+def caught(handlers: Mapping[signal.Signals, Callable[[], object]]) -> Iterator[None]:
     """Call a handler in the loop's callback when its signal comes, while the block runs.
 
     The process's own handlers come back afterwards. Does nothing outside the main thread, where Python

@@ -36,9 +36,13 @@ _MOVES = (
 
 
 class Failure(click.ClickException):
-    """What was asked is right, and cannot be done."""
+    """What was asked is right, and cannot be done. ``trace``: as in ConfigError."""
 
     exit_code = 1
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
 
 
 def ask_broker(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIMEOUT) -> Reply:

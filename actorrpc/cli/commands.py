@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.UsageError as error:
         help = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
         _fail(f"{error.format_message()}{help}", error.exit_code)
+    except ask.Failure as error:
+        _fail(error.format_message(), error.exit_code, error.trace)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except ConfigError as error:
@@ -156,6 +158,7 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
             policy=serving.policy,
             record=serving.record,
             on_ready=on_ready,
+            reload=serving.reload,
             read_again=lambda: config_read_again(options, sources.read()),
             move_every=move_every,
         )

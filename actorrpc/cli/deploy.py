@@ -42,7 +42,8 @@ def reload(drain_timeout: float | None, runtime_dir: str | None) -> None:
     print(f"generation {begun['generation']} starts", flush=True)
     last = _show(_reloads(runtime_dir, begun["generation"]))
     if last["phase"] != "done":
-        raise Failure(f"generation {begun['generation']} is abandoned: {last.get('error')}")
+        abandoned = f"generation {begun['generation']} is abandoned: {last.get('error')}"
+        raise Failure(abandoned, last.get("trace", ""))
     moved = f"{last['moved']} connections moved in {last['seconds']} s"
     print(f"generation {begun['generation']} serves: {moved}{_describe_stays(last)}")
 

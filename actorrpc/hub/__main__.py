@@ -32,11 +32,11 @@ def main() -> int:
     given = parser.parse_args()
     if not is_module_patched("socket"):
         parser.error("gevent has not patched this process: start hubs with `actorrpc serve`")
-    # Ctrl-C goes to the whole foreground group, and is the broker's business, as is SIGHUP, to which it
-    # reloads; it has blocked both for the time until here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, lambda number, frame: None)  # which programs that the app starts are without
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT, signal.SIGHUP])
+    # Ctrl-C, and the end of a terminal, go to the whole group, and are the broker's business; it has blocked
+    # the signals for the time until here.
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])
     raise_limit()
     # No process that the app starts may hold the lock or the link when this one has gone.
     os.set_inheritable(given.control_fd, False)

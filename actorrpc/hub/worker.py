@@ -188,7 +188,8 @@ class Worker:
             self._listener = None
 
     def _listen_alone(self) -> None:
-        """There is no broker any more to say who accepts for all: the lowest hub of those that are left does.
+        """There is no broker any more to say who accepts for all: of those that are left, the hub
+        with the lowest serial does.
 
         Left are those that are heard and do not stop. Another may do so already, at the broker's last word
         or because this one was not heard: they may both.
@@ -197,7 +198,8 @@ class Worker:
         if self._acceptor and not self._broker_gone:
             occupancy.broker_lost()
         self._broker_gone = True
-        if not self._acceptor or self._hub < min(occupancy.able, default=self._hub + 1):
+        serial = self._node.serial
+        if not self._acceptor or serial < min(occupancy.able, default=serial + 1):
             self._listen()
 
     def _stop(self, drain_timeout: float) -> None:

@@ -59,6 +59,10 @@ class Hubs:
             )
         if target is None:
             target = (node.hub + 1) % len(self.nodes)
+        if target not in range(len(self.nodes)):
+            return control_pb2.MoveResult(
+                outcome=control_pb2.MoveResult.UNKNOWN_HUB, why=f"hub {target} is not there"
+            )
         result: AsyncResult[control_pb2.MoveResult] = AsyncResult()
         node.mover.move(connection, target, result.set)
         outcome = result.get()

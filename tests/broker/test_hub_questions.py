@@ -79,10 +79,12 @@ Move = Callable[..., Verdict]
 
 @pytest.fixture
 def move() -> Move:
-    def ask(*processes: FakeProcess, timeout: float = 0.05, first: int | None = None) -> Verdict:
+    def ask(
+        *processes: FakeProcess, timeout: float = 0.05, first: int | None = None, arriving: bool = False
+    ) -> Verdict:
         target = next(each for each in processes if each.hub == 1)
         serial = None if first is None else 1000 + first
-        return questions.move(processes, "0-1-7", target, timeout, serial)  # type: ignore[arg-type]
+        return questions.move(processes, "0-1-7", target, timeout, serial, arriving)  # type: ignore[arg-type]
 
     return ask
 
@@ -193,3 +195,11 @@ def test_a_hub_that_falls_silent_in_between_is_named(monkeypatch: pytest.MonkeyP
     )
     assert [row["id"] for row in rows] == ["a", "b"]
     assert [each.hub for each in silent] == [0]
+
+
+def test_one_that_is_on_its_way_is_looked_for_longer(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub that it goes to may be too busy to read that it has it."""
+    monkeypatch.setattr(questions, "SEARCH", 0.0)
+    busy = [UNKNOWN] * 6
+    assert move(FakeProcess(0, *busy, MOVED), FakeProcess(1, UNKNOWN), arriving=True).moved
+    assert move(FakeProcess(0, *busy, MOVED), FakeProcess(1, UNKNOWN)).unknown

@@ -35,3 +35,19 @@ def test_only_so_many_are_remembered_and_none_that_came_home(monkeypatch: pytest
     for number in (2, 9):
         known.record(Moved(connection=f"0-1000-{number}", target=1000))
     assert repr(known) == "<Places of 0 connections that have moved>"
+
+
+def test_what_has_just_moved_may_still_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(places, "monotonic", lambda: now)
+    known = Places()
+    assert not known.is_arriving("0-1000-1")
+    known.record(Moved(connection="0-1000-1", target=1001))
+    known.record(Moved(connection="0-1000-2", target=1001, aborted="it is busy"))
+    now += 9
+    known.record(Moved(connection="0-1000-3", target=1000))
+    assert [known.is_arriving(f"0-1000-{number}") for number in (1, 2, 3)] == [True, False, True]
+    now += 2
+    known.record(Moved(connection="0-1000-4", target=1001))
+    assert [known.is_arriving(f"0-1000-{number}") for number in (1, 3, 4)] == [False, True, True]
+    assert len(known._left) == 2

@@ -35,10 +35,10 @@ def test_what_is_printed_and_told(server: ServerProcess) -> None:
     assert [row["id"] for row in found["hubs"]] == [0, 1]
     for row in found["hubs"]:
         assert list(row) == [
-            "id", "pid", "generation", "serial", "restarts", "state", "connections", "cpu", "lag_ms",
-            "busy", "lag_p99_ms", "runnable", "memory", "over_memory", "unsent_bytes", "shared",
+            "id", "pid", "generation", "serial", "restarts", "state", "draining", "connections", "cpu",
+            "lag_ms", "busy", "lag_p99_ms", "runnable", "memory", "over_memory", "unsent_bytes", "shared",
         ]  # fmt: skip
-        assert (row["generation"], row["state"]) == (1, "serving")
+        assert (row["generation"], row["state"], row["draining"]) == (1, "serving", None)
         assert row["shared"] == {"connections": 0, "calls": 0, "refused": 0, "first": ""}
         assert Path(server.runtime_dir, f"hub-{row['serial']}.pid").read_text() == f"{row['pid']}\n"
     assert server.log == ""
@@ -50,7 +50,8 @@ def test_people_get_tables(server: ServerProcess, connect: Connect) -> None:
     assert first == f"serving on {server.address}, broker {server.pid}"
     assert moves.startswith("moves: ")
     assert policy.startswith("policy ")
-    assert table[0].split() == ["id", "pid", "generation", "state", "connections", "cpu", "lag_ms"]
+    columns = ["id", "pid", "generation", "serial", "state", "connections", "cpu", "lag_ms"]
+    assert table[0].split() == columns
     assert len(table) == 3
     head, row = server.run("connections").stdout.splitlines()
     assert head.split() == [

@@ -90,6 +90,7 @@ def _descriptors(pid: int) -> Counter[str]:
             continue
         kind, _, rest = target.partition(":")
         kind = rest if kind == "anon_inode" else "memfd" if kind == "/memfd" else kind
+        kind = re.sub(r"hub-\d+\.pid$", "hub-SERIAL.pid", kind)
         kinds[kind.replace(str(pid), "self")] += 1  # another process may have taken its place
     return kinds
 

@@ -184,9 +184,10 @@ class Admin:
 
     def _reload(self, wish: Request.Reload) -> Reply:
         rows, _ = list_connections(self._supervisor.members.serving)
+        timeout = wish.drain_timeout if wish.HasField("drain_timeout") else None
         pinned = Counter(row["why"] for row in rows if not row["movable"])
         try:
-            reload = self._supervisor.reload(wish.drain_timeout if wish.HasField("drain_timeout") else None)
+            reload = self._supervisor.deployment.reload(timeout)
         except ConfigError as error:
             return Reply(error=str(error))
         begun = {"generation": reload.generation.number, "connections": len(rows), "pinned": pinned}
@@ -194,7 +195,7 @@ class Admin:
 
     def _drain(self, hub: int, undo: bool) -> Reply:
         try:
-            self._supervisor.change(lambda: self._supervisor.drain(hub, undo=undo))
+            self._supervisor.events.change(lambda: self._supervisor.deployment.drain(hub, undo=undo))
         except ConfigError as error:
             return Reply(error=str(error))
         return Reply(done=f"hub {hub} {'takes connections again' if undo else 'is being drained'}")
@@ -205,8 +206,8 @@ class Admin:
         return Reply(json=json.dumps(rows), warnings=warnings)
 
     def _stacks(self, hub: int) -> Reply:
-        process = self._supervisor.process(hub)
-        states = self._supervisor.states()
+        process = self._supervisor.hubs.process(hub)
+        states = self._supervisor.hubs.states()
         if process is None and hub not in states:
             return _no_such_hub(hub, len(states))
         if process is None or process not in self._supervisor.members:
@@ -215,15 +216,20 @@ class Admin:
         return Reply(json=json.dumps(found), warnings=warnings)
 
     def _move(self, connection: str, number: int) -> Reply:
-        target = self._supervisor.process(number)
-        if target is None and number not in (states := self._supervisor.states()):
+        target = self._supervisor.hubs.process(number)
+        if target is None and number not in (states := self._supervisor.hubs.states()):
             return _no_such_hub(number, len(states))
         if target is None or target.state != "serving":
             return Reply(error=f"hub {number} is {target.state if target else states[number]}")
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
         places = self._supervisor.places
         verdict = move(
-            self._supervisor.members.serving, connection, target, timeout, first=places.guess(connection)
+            self._supervisor.members.serving,
+            connection,
+            target,
+            timeout,
+            first=places.guess(connection),
+            arriving=places.is_arriving(connection),
         )
         if verdict.unknown:
             places.forget(connection)

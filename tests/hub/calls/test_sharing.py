@@ -124,7 +124,7 @@ def test_it_is_told_of_once_and_counted(route, caplog):
             assert [count(channel, who) for who in (ADA, [*ADA, *VIA])] == [1, 2]
         assert seen(hubs) == [(2, 3, 0)]
         first = hubs.ask(lambda: hubs.nodes[0].report().shared.first)
-    assert first.startswith("/shapes.Stateful/Unary on connection 0-1-1 from ")
+    assert first.startswith("/shapes.Stateful/Unary on connection 0-0-1 from ")
     assert first.endswith(": `authorization` is not the same in all calls")
     (record,) = caplog.records
     assert first in record.getMessage()

@@ -328,7 +328,7 @@ def test_what_cannot_be_moved_is_said(hubs):
         result = hubs.move(7)
         assert (result.outcome, result.why) == (result.UNKNOWN_HUB, "there is no link to that hub")
         result = hubs.move(0)
-        assert (result.outcome, result.why) == (result.MOVED, "already on hub 0")
+        assert (result.outcome, result.why) == (result.MOVED, "it is there already")
         unknown: list[Any] = []
         hubs.ask(lambda: hubs.nodes[0].mover.move("nobody", 1, unknown.append))
         assert unknown[0].outcome == result.UNKNOWN_CONNECTION
