@@ -9,18 +9,20 @@ from actorrpc.errors import ConfigError
 
 __all__ = ["check_descriptors", "needed_descriptors"]
 
-#: The broker keeps for each hub its listening socket, the link to it, its pidfd, and the pipe into which it
-#: writes its stack.
-PER_HUB = 4
+#: The broker keeps for each process of a hub the link to it, its pidfd, and the pipe into which it writes its
+#: stack.
+PER_PROCESS = 3
+#: For each hub its listening socket, and two processes: during a reload it has one of each generation.
+PER_HUB = 1 + 2 * PER_PROCESS
 #: For the lock and socket of the runtime directory, the loop's own descriptors, a few command lines that
 #: ask, and what is open while a hub starts or two hubs are introduced to each other.
 RESERVE = 32
 
 
 def needed_descriptors(hubs: int, already_open: int) -> int:
-    """What the broker needs: what is open already, four for each hub, and a reserve.
+    """What the broker needs: what is open already, seven for each hub, and a reserve.
 
-    A hub starts with fewer, one link to each other hub beside its own few, and inherits the same limit.
+    A hub starts with fewer, one link to each other process beside its own few, and inherits the same limit.
     """
     return already_open + PER_HUB * hubs + RESERVE
 

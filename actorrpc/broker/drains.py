@@ -7,9 +7,13 @@ from typing import Any
 
 from actorrpc.broker.hub_process import HubProcess
 from actorrpc.broker.members import Members
+from actorrpc.loop.timers import every
 from actorrpc.pb import control_pb2
 
 __all__ = ["Drains"]
+
+#: Between two looks at who is silent, in seconds.
+LOOK = 1.0
 
 
 class Drains:
@@ -19,6 +23,10 @@ class Drains:
         self._members = members
         #: By process: where its connections go; empty: to all that are not drained.
         self._targets: dict[HubProcess, Sequence[HubProcess]] = {}
+        #: By process, the serials of those that it was told of last.
+        self._told: dict[HubProcess, set[int]] = {}
+        #: Runs while there are any.
+        self._timer: Any = None
 
     def begin(self, targets: Mapping[HubProcess, Sequence[HubProcess]]) -> None:
         """Drain processes, each into its targets, or, if there are none, into all that are not drained."""
@@ -41,11 +49,37 @@ class Drains:
         """Say again where everything goes: a process has come or gone. ``share``: as ``Members.join``."""
         self._targets = {each: to for each, to in self._targets.items() if each.exit_code is None}
         self._members.set_homeless({process.serial for process in self._targets}, share=share)
-        for process, targets in self._targets.items():
-            able = [each for each in targets if each.exit_code is None] or self._members.balanced
-            loads = {each.serial: each.load.connections for each in able if each is not process}
-            if loads:
-                process.send(control_pb2.ToHub(drain=control_pb2.Drain(targets=loads)))
+        for process in self._targets:
+            self._tell(process)
+        if self._targets and self._timer is None:
+            self._timer = every(LOOK, self._look, ref=False)
+
+    def _look(self) -> None:
+        """Say anew where something goes if a process has fallen silent, or is heard again."""
+        self._targets = {each: to for each, to in self._targets.items() if each.exit_code is None}
+        for process in self._targets:
+            if {each.serial for each in self._able(process)} != self._told.get(process):
+                self._tell(process)
+        if not self._targets:
+            self._timer.close()
+            self._timer = None
+
+    def _tell(self, process: HubProcess) -> None:
+        loads = {each.serial: each.load.connections for each in self._able(process)}
+        if loads:  # without any it would go on as before
+            process.send(control_pb2.ToHub(drain=control_pb2.Drain(targets=loads)))
+        self._told = {each: told for each, told in self._told.items() if each in self._targets}
+        self._told[process] = {*loads}
+
+    def _able(self, process: HubProcess) -> list[HubProcess]:
+        """Where what a process has can go: to its targets, or else to all others. A silent one is given
+        nothing if any can be heard, since each connection would be frozen until it does not answer."""
+        living = [each for each in self._targets[process] if each.exit_code is None]
+        others = [each for each in self._members.balanced if each is not process]
+        for able in (living, others):
+            if heard := [each for each in able if each.state != "silent"]:
+                return heard
+        return living or others
 
     def empty(self, process: HubProcess) -> bool:
         """Whether a process has given everything away, or has ended."""

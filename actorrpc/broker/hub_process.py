@@ -85,8 +85,7 @@ class HubProcess:
         #: The app is loaded.
         self.ready = False
         self.stopping = False
-        #: It was told to move all connections to others.
-        self.draining = False
+        self._draining = False
         #: What it says of itself, once it is ready.
         self.hello: Hello | None = None
         #: Of what the app has raised when it was imported, for people.
@@ -123,6 +122,17 @@ class HubProcess:
         if time.monotonic() - self.heard >= SILENCE:
             return "silent"
         return "draining" if self.draining else "serving"
+
+    @property
+    def draining(self) -> bool:
+        """It was told to move all connections to others."""
+        return self._draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        if draining and not self._draining:
+            self.load.ClearField("draining")  # what it last said of an earlier drain
+        self._draining = draining
 
     @property
     def empty(self) -> bool:

@@ -12,6 +12,7 @@ from gevent.event import Event
 from actorrpc.broker.accept_queues import AcceptQueues
 from actorrpc.broker.hub_process import HubProcess, introduce
 from actorrpc.broker.topic_homes import TopicHomes
+from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
 
 __all__ = ["Members"]
@@ -64,6 +65,17 @@ class Members:
             self._processes.append(process)
         self._assign_homes(share)
         self.assign_queues()
+
+    def why_not(self, process: HubProcess) -> str:
+        """Why a process that is ready cannot join: it and one that is there would not understand each other;
+        "" if it can."""
+        for other in self._processes:
+            if process.hello is not None and other.hello is not None:
+                try:
+                    process.hello.agree_with_hub(other.hello)
+                except ConfigError as error:
+                    return str(error)
+        return ""
 
     def leave(self, process: HubProcess) -> None:
         """It has exited: what it had goes to others."""

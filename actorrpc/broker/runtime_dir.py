@@ -35,6 +35,8 @@ LOCK, SOCKET, SERIAL = "broker.lock", "broker.sock", "serial"
 #: Hubs are numbered from 0, their processes from here on: so that a number names the one or the other.
 FIRST_SERIAL = 1001
 
+_HUB_FILE = re.compile(r"hub-(\d{1,9})\.pid")
+
 _NAME_ANOTHER = "name another with --runtime-dir"
 
 
@@ -90,12 +92,17 @@ class RuntimeDir:
         except (OSError, ValueError, TypeError):
             return None
 
+    def last_serial(self) -> int:
+        """The highest of which there is a hub's file; 0 if there is none."""
+        found = (_HUB_FILE.fullmatch(name) for name in _names(self.path))
+        return max((int(match[1]) for match in found if match), default=0)
+
     def living_hubs(self) -> dict[int, int]:
         """The pids of the hubs that live, with a broker or without, by serial; 0 for one that is just
         starting."""
         found = {}
         for name in _names(self.path):
-            match = re.fullmatch(r"hub-(\d+)\.pid", name)
+            match = _HUB_FILE.fullmatch(name)
             if match and _is_locked(path := os.path.join(self.path, name)):
                 pid = _read_number(path)
                 # A process that the app has forked may hold the lock of a hub that is dead.
@@ -203,13 +210,14 @@ class Claim:
 
     def next_serial(self) -> int:
         """A number for a hub's process that no other has had. It is written down before it is used, so that
-        it is not given again after this broker's death.
+        it is not given again after this broker's death. Nor is one if the file has been lost, as long as
+        that process's own file is there.
 
         Raises OSError or ConfigError if it cannot be.
         """
         self.directory.make()  # something may have tidied up /tmp
         path = os.path.join(self.directory.path, SERIAL)
-        serial = max(self._serial, _read_number(path), FIRST_SERIAL - 1) + 1
+        serial = max(self._serial, _read_number(path), self.directory.last_serial(), FIRST_SERIAL - 1) + 1
         _replace(path, f"{serial}\n".encode())
         self._serial = serial
         return serial
@@ -247,7 +255,7 @@ class Claim:
     def _remove_files(self) -> None:
         path = self.directory.path
         for name in _names(path):
-            if name in (SOCKET, SERIAL) or re.fullmatch(r"hub-\d+\.pid", name):
+            if name in (SOCKET, SERIAL) or _HUB_FILE.fullmatch(name):
                 _remove(os.path.join(path, name))
         _remove(os.path.join(path, LOCK))
         if self._made:
@@ -317,13 +325,18 @@ def _read_number(path: str) -> int:
 
 
 def _replace(path: str, content: bytes) -> None:
-    """Write a file anew, so that it is never half of one."""
-    fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    """Write a file anew, so that it is never half of one. Raises OSError, and leaves nothing else behind."""
+    new = f"{path}.new"
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, content)
-    finally:
-        close_now(fd)
-    os.replace(f"{path}.new", path)
+        try:
+            os.write(fd, content)
+        finally:
+            close_now(fd)
+        os.replace(new, path)
+    except OSError:
+        _remove(new)
+        raise
 
 
 def _names(path: str) -> list[str]:

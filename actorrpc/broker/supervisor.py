@@ -176,6 +176,8 @@ class Supervisor:
             self._on_moved(process.hub, target, moved)
 
     def _on_ready(self, process: HubProcess, error: str) -> None:
+        if not error and (error := self.members.why_not(process)):
+            process.kill()
         if self.deployment.takes(process, error) or self._stopping:
             return
         hub = self.hubs.slot_of(process)

@@ -247,7 +247,7 @@ class Worker:
 
     def _on_peer(self, peer: control_pb2.Peer, sock: socket.socket) -> None:
         try:
-            snapshots = Hello.own().agree_on_snapshots(Hello.from_message(peer.hello))
+            snapshots = Hello.own().agree_with_hub(Hello.from_message(peer.hello))
         except ConfigError as error:
             log.error("no link to hub %d: %s", peer.hub, error)
             sock.close()

@@ -81,6 +81,12 @@ class Hello:
         """The format in which the two speak. Raises ConfigError if there is none."""
         return self._agree(broker, "the broker", "control messages", self.control, broker.control)
 
+    def agree_with_hub(self, other: Hello) -> int:
+        """The format of snapshots that go to another hub. Raises ConfigError if there is none, or no format
+        in which the two speak."""
+        self.agree_on_links(other)
+        return self.agree_on_snapshots(other)
+
     def agree_on_links(self, other: Hello) -> int:
         """The format in which two hubs speak. Raises ConfigError if there is none."""
         return self._agree(other, "another hub", "messages between hubs", self.links, other.links)

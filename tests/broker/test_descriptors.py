@@ -16,7 +16,7 @@ from tests.support.server_process import APP
 
 
 def test_the_formula() -> None:
-    assert needed_descriptors(hubs=4, already_open=3) == 3 + 4 * 4 + 32
+    assert needed_descriptors(hubs=4, already_open=3) == 3 + 4 * 7 + 32
 
 
 def test_the_limit_of_this_process() -> None:

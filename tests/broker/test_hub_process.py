@@ -191,9 +191,9 @@ def test_a_process_that_does_not_serve_yet_is_ended_by_a_signal(start: Start_) -
     assert hub.wait() == "was killed by SIGTERM"
 
 
-def test_it_starts_with_sigint_blocked_and_nothing_of_ours_open(start: Start_) -> None:
+def test_it_starts_with_signals_to_the_group_blocked_and_nothing_of_ours_open(start: Start_) -> None:
     hub = start("""
-        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        assert {signal.SIGINT, signal.SIGHUP} <= signal.pthread_sigmask(signal.SIG_BLOCK, [])
         ours = {0, 1, 2, given.control_fd, given.lock_fd}
         assert not [fd for fd in range(256) if fd not in ours and os.path.exists(f"/proc/self/fd/{fd}")]
         send(load=Load(turns=1))
@@ -285,3 +285,17 @@ def test_a_process_that_ends_while_its_stack_is_wanted(start: Start_) -> None:
 )
 def test_restart_delay(quick_deaths: int, delay: float) -> None:
     assert restart_delay(quick_deaths) == pytest.approx(delay)
+
+
+def test_what_was_said_of_an_earlier_drain_is_not_taken_for_this_one(start: Start_) -> None:
+    hub = start("""
+        send(load=Load(draining=Draining()))
+        receive()
+    """)
+    hub.process.draining = True
+    until(lambda: hub.process.empty, sleep=gevent.sleep)
+    hub.process.draining = True  # a reload finds it drained
+    assert hub.process.empty
+    hub.process.draining = False
+    hub.process.draining = True
+    assert not hub.process.empty

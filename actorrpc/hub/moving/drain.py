@@ -31,6 +31,10 @@ HEAVY = 0.005
 ROUND, LONGEST_WAIT = 0.1, 3.2
 #: A handler that has run for so long is taken for one that goes on: its connection is not brought to rest.
 SOON = 0.5
+#: So many are looked at in one step, which takes a millisecond, and then the loop goes on. Each that stays is
+#: looked at again after so many seconds for each that does, if that is more than a round: in a hub with many
+#: it would have little time for anything else.
+LOOKS, PAUSE, PACE = 256, 0.001, 4e-5
 #: Reasons that are told.
 _REASONS = 20
 
@@ -108,10 +112,18 @@ class Drain:
 
     def _go_on(self) -> None:
         """Begin as many moves as may be under way at once."""
+        looks = 0
         while self._waiting and not (self._closed or self._rest.active) and len(self._under_way) < AT_ONCE:
+            if (looks := looks + 1) > LOOKS:
+                self._rest.set(PAUSE, self._rested)
+                return
             connection = self._connections.get(self._waiting[0])
             if connection is None:
                 self._waiting.popleft()
+                continue
+            if why := why_not_now(connection):  # first: to count what it costs takes longer
+                self._waiting.popleft()
+                self._note(connection.id, why, max(ROUND, PACE * len(self._stays)))
                 continue
             cost = self._cost(connection)
             if self._under_way and sum(self._under_way.values()) + cost.total > BUDGET:
@@ -120,8 +132,8 @@ class Drain:
             self._begin(connection, cost)
 
     def _begin(self, connection: Connection, cost: Cost) -> None:
-        if (why := why_not_now(connection)) or (target := self._choose()) is None:
-            self._note(connection.id, why or "no hub is there to take it", ROUND)
+        if (target := self._choose()) is None:
+            self._note(connection.id, "no hub is there to take it", ROUND)
             return
         self._under_way[connection.id] = cost.total
         self._move(connection.id, target, partial(self._ended, connection.id, target, cost))
