@@ -217,7 +217,7 @@ class Supervisor:
     def start_successors(self, generation: Generation) -> list[HubProcess]:
         processes = []
         for hub in self._hubs:
-            processes.append(process := self._launcher.start(hub.id, generation))
+            processes.append(process := self._launcher.start(hub.id, generation, aside=True))
             hub.others.append(process)
             self._check_later(process)
         return processes
