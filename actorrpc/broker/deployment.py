@@ -25,8 +25,8 @@ __all__ = ["Deployment"]
 
 log = logging.getLogger("actorrpc.broker")
 
-#: Starts a process of a hub in a generation's code.
-Start = Callable[[int, Generation], HubProcess]
+#: Starts a process of a hub in a generation's code, perhaps aside (``Launcher.start``).
+Start = Callable[[int, Generation, bool], HubProcess]
 
 
 class Deployment:
@@ -111,7 +111,7 @@ class Deployment:
         scale = Scale(
             count,
             self._hubs,
-            lambda hub: self._start(hub, self.generation),
+            lambda hub: self._start(hub, self.generation, False),
             self._queues,
             self._members,
             self._drains,
@@ -167,7 +167,7 @@ class Deployment:
         processes: list[HubProcess] = []
         try:
             for hub in self._hubs:
-                processes.append(process := self._start(hub.id, generation))
+                processes.append(process := self._start(hub.id, generation, True))
                 hub.others.append(process)
         except BaseException:
             for process in processes:

@@ -29,11 +29,14 @@ class Launcher:
         #: By serial, which hub's process it was: what is said of one may come after its death.
         self.hub_of: dict[int, int] = {}
 
-    def start(self, hub: int, generation: Generation) -> HubProcess:
-        """Start a process of a hub, in the code of a generation. Raises OSError or ConfigError."""
+    def start(self, hub: int, generation: Generation, *, aside: bool = False) -> HubProcess:
+        """Start a process of a hub, in the code of a generation; ``aside`` of one that serves.
+
+        Raises OSError or ConfigError.
+        """
         serial = self._claim.next_serial()
         process = HubProcess(
-            hub, serial, self._claim, HUB_COMMAND, self._owner, generation.number, generation.place
+            hub, serial, self._claim, HUB_COMMAND, self._owner, generation.number, generation.place, aside
         )
         self.hub_of[serial] = hub
         acceptor, queue = self._queues.start(hub)

@@ -231,9 +231,12 @@ class Supervisor:
             self._restarts.count(time.monotonic(), f"hub {hub.id} cannot start: {error}")
             self._start_later(hub)
 
-    def _start_process(self, hub: int, generation: Generation) -> HubProcess:
-        """Start a process, and see to it that it has started in time. Raises OSError or ConfigError."""
-        process = self._launcher.start(hub, generation)
+    def _start_process(self, hub: int, generation: Generation, aside: bool = False) -> HubProcess:
+        """Start a process, and see to it that it has started in time; ``aside`` as in ``Launcher.start``.
+
+        Raises OSError or ConfigError.
+        """
+        process = self._launcher.start(hub, generation, aside=aside)
         if self.config.start_timeout:
             after(self.config.start_timeout, self.events.put, partial(self._check_started, process))
         return process
