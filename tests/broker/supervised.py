@@ -51,6 +51,10 @@ class FakeHub:
         return ("draining" if self.draining else "serving") if self.ready else "starting"
 
     @property
+    def obeyed(self) -> bool:
+        return self.stopping and self.exit_code == 0
+
+    @property
     def empty(self) -> bool:
         return self.load.HasField("draining") and not self.load.connections
 
@@ -184,7 +188,9 @@ def supervised(patch: pytest.MonkeyPatch, hubs: int = 2, **config: Any) -> Itera
         hubs=hubs, address="here", accept="reuseport", assign=len, close=lambda: None
     )
     claim: Any = None
-    supervisor = Supervisor("app", Config(**config), claim, queues, lambda *moved: None)
+    # Fakes report nothing, and are not watched.
+    settings = Config(hang_timeout=0.0, kill_timeout=0.0, **config)
+    supervisor = Supervisor("app", settings, claim, queues, lambda *moved: None)
     ready = gevent.event.Event()
     running = gevent.spawn(supervisor.run, ready.set)
     launcher: Any = supervisor._launcher
