@@ -35,6 +35,8 @@ class FakeHub:
         self.exit_code: int | None = None
         self.started = self.reported = 0.0
         self.hello = None
+        self.trace = ""
+        self.linked = False  # nobody looks whether it hangs
         self.load = Load()
         #: Where its connections go, by what it was told last; None: nowhere.
         self.targets: dict[int, int] | None = None
@@ -48,6 +50,10 @@ class FakeHub:
         if self.stopping:
             return "stopping"
         return ("draining" if self.draining else "serving") if self.ready else "starting"
+
+    @property
+    def obeyed(self) -> bool:
+        return self.stopping and self.exit_code == 0
 
     @property
     def empty(self) -> bool:
@@ -161,7 +167,7 @@ class Supervised:
         """Those of the generation that a reload starts."""
         before = len(self.started)
         self.deployment.reload()
-        return self.until(lambda: self.started[before:] if len(self.started) == before + number else None)
+        return self.until(lambda: self.started[before:] if len(self.started) == before + number else [])
 
     def drain(self, hub: int, *, undo: bool = False) -> None:
         self.supervisor.events.change(lambda: self.deployment.drain(hub, undo=undo))
@@ -189,7 +195,7 @@ def supervised(patch: pytest.MonkeyPatch, hubs: int = 2, **config: Any) -> Itera
     launcher: Any = supervisor._launcher
     found = Supervised(supervisor, launcher)
     try:
-        for process in found.until(lambda: found.started if len(found.started) == hubs else None):
+        for process in found.until(lambda: found.started if len(found.started) == hubs else []):
             process.start()
         found.until(ready.is_set)
         yield found
