@@ -10,17 +10,17 @@ from socket import socket
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
-from actorrpc.broker.accept_queues import AcceptQueues
 from actorrpc.broker.admin.answers import Admin
-from actorrpc.broker.descriptors import check_descriptors
-from actorrpc.broker.file_watch import FileWatch
-from actorrpc.broker.generation import working_directory
-from actorrpc.broker.notify import Notify, serving_line
-from actorrpc.broker.orphans import reaping
-from actorrpc.broker.rebalancer import Rebalancer
-from actorrpc.broker.runtime_dir import RuntimeDir
-from actorrpc.broker.scale import MOST_HUBS
-from actorrpc.broker.signals import caught
+from actorrpc.broker.deploying.file_watch import FileWatch
+from actorrpc.broker.deploying.generation import working_directory
+from actorrpc.broker.deploying.scale import MOST_HUBS
+from actorrpc.broker.host.descriptors import check_descriptors
+from actorrpc.broker.host.notify import Notify, serving_line
+from actorrpc.broker.host.orphans import reaping
+from actorrpc.broker.host.runtime_dir import RuntimeDir
+from actorrpc.broker.host.signals import caught
+from actorrpc.broker.moves.rebalancer import Rebalancer
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.supervisor import GRACE, Supervisor
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError

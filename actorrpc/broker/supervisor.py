@@ -11,19 +11,19 @@ from typing import Any
 
 from gevent import get_hub
 
-from actorrpc.broker.accept_queues import AcceptQueues
-from actorrpc.broker.deployment import Deployment
+from actorrpc.broker.deploying.deployment import Deployment
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.deploying.launcher import Launcher
 from actorrpc.broker.events import Events
-from actorrpc.broker.generation import Generation
-from actorrpc.broker.hub_process import HubProcess
-from actorrpc.broker.hub_slot import HubSlot
-from actorrpc.broker.hub_slots import HubSlots
-from actorrpc.broker.journal import MoveStatistics
-from actorrpc.broker.launcher import Launcher
-from actorrpc.broker.members import Members
-from actorrpc.broker.places import Places
-from actorrpc.broker.restarts import Restarts
-from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.host.runtime_dir import Claim
+from actorrpc.broker.moves.journal import MoveStatistics
+from actorrpc.broker.moves.places import Places
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_slot import HubSlot
+from actorrpc.broker.processes.hub_slots import HubSlots
+from actorrpc.broker.processes.restarts import Restarts
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.members import Members
 from actorrpc.broker.watching.hangs import Hangs
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError

@@ -48,7 +48,7 @@ class Failure(click.ClickException):
 def ask_broker(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIMEOUT) -> Reply:
     """Return the broker's answer, after its warnings. Raises what ends the command if it is an error."""
     from actorrpc.broker.admin.ask import NoAnswer, ask
-    from actorrpc.broker.runtime_dir import RuntimeDir
+    from actorrpc.broker.host.runtime_dir import RuntimeDir
 
     try:
         reply = ask(RuntimeDir(runtime_dir), request, timeout)
@@ -173,7 +173,7 @@ def stop(drain_timeout: float | None, runtime_dir: str | None) -> None:
     has left are stopped.
     """
     from actorrpc.broker.admin import ask
-    from actorrpc.broker.runtime_dir import RuntimeDir
+    from actorrpc.broker.host.runtime_dir import RuntimeDir
 
     try:
         print(ask.stop(RuntimeDir(runtime_dir), drain_timeout))

@@ -12,9 +12,9 @@ import gevent
 import pytest
 from gevent.event import AsyncResult
 
-from actorrpc.broker import members as broker_members
 from actorrpc.broker import supervisor as broker_supervisor
-from actorrpc.broker.generation import Generation
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.sharing import members as broker_members
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.config import Config
 from actorrpc.pb.control_pb2 import Draining, Load, ToHub
@@ -36,6 +36,7 @@ class FakeHub:
         self.started = self.reported = 0.0
         self.hello = None
         self.trace = ""
+        self.linked = False  # nobody looks whether it hangs
         self.load = Load()
         #: Where its connections go, by what it was told last; None: nowhere.
         self.targets: dict[int, int] | None = None

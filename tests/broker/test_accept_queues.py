@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.broker.accept_queues import AcceptQueues, holders
+from actorrpc.broker.sharing.accept_queues import AcceptQueues, holders
 from actorrpc.net.addresses import parse_address
 from actorrpc.net.listening import open_queues
 from actorrpc.pb.control_pb2 import Load, ToHub

@@ -53,6 +53,7 @@ def test_who_asks_for_a_change_gets_what_comes_of_it() -> None:
         with pytest.raises(ZeroDivisionError):  # it is the asker's
             events.change(lambda: 1 // 0)
         answers.append("raised")
+        events.put(lambda: None)  # it looks again
 
     asking = gevent.spawn(ask)
     assert events.until(lambda: len(answers) == 2, PATIENCE)

@@ -14,10 +14,10 @@ import pytest
 from gevent.event import Event
 from gevent.queue import Queue
 
-from actorrpc.broker.hub_process import HubProcess, introduce
-from actorrpc.broker.hub_slot import restart_delay
-from actorrpc.broker.low_priority import may_raise_again
-from actorrpc.broker.runtime_dir import Claim, RuntimeDir
+from actorrpc.broker.host.runtime_dir import Claim, RuntimeDir
+from actorrpc.broker.processes.hub_process import HubProcess, introduce
+from actorrpc.broker.processes.hub_slot import restart_delay
+from actorrpc.broker.processes.low_priority import may_raise_again
 from actorrpc.broker.watching.dumps import NoStack
 from actorrpc.pb.control_pb2 import Connections, ListConnections, Load, Moved, Start, ToHub
 from tests.support.processes import environment
@@ -196,7 +196,7 @@ def test_states(start: Start_, monkeypatch: pytest.MonkeyPatch) -> None:
     """)
     hub.owner.ready.get(timeout=PATIENCE)
     assert hub.process.state == "serving"
-    monkeypatch.setattr("actorrpc.broker.hub_process.SILENCE", 0)
+    monkeypatch.setattr("actorrpc.broker.processes.hub_process.SILENCE", 0)
     assert hub.process.state == "silent"
     hub.process.stop(4)
     assert hub.process.state == "stopping"

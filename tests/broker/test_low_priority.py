@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from actorrpc.broker import low_priority
-from actorrpc.broker.low_priority import LOWER, LowPriority, may_raise_again
+from actorrpc.broker.processes import low_priority
+from actorrpc.broker.processes.low_priority import LOWER, LowPriority, may_raise_again
 from tests.support.processes import ROOT
 from tests.support.waiting import until
 
@@ -90,7 +90,7 @@ def test_who_could_not_undo_it_does_not_do_it(limit: int, found: list[int]) -> N
     """Somebody without privileges, with a nice value of 0: with a limit of 19 he could go back to 1."""
     script = f"""
 import os, resource, subprocess, sys
-from actorrpc.broker.low_priority import LowPriority
+from actorrpc.broker.processes.low_priority import LowPriority
 os.setpriority(os.PRIO_PROCESS, 0, 0)
 try:
     resource.setrlimit(resource.RLIMIT_NICE, ({limit}, {limit}))

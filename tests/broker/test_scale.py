@@ -10,11 +10,11 @@ import gevent
 import pytest
 from gevent.event import AsyncResult
 
-from actorrpc.broker import members as broker_members
-from actorrpc.broker.drains import Drains
-from actorrpc.broker.hub_slots import HubSlots
-from actorrpc.broker.members import Members
-from actorrpc.broker.scale import Scale
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.deploying.scale import Scale
+from actorrpc.broker.processes.hub_slots import HubSlots
+from actorrpc.broker.sharing import members as broker_members
+from actorrpc.broker.sharing.members import Members
 from actorrpc.errors import ConfigError
 from actorrpc.pb.control_pb2 import Connections, Draining, Load, ToHub
 from tests.support.waiting import PATIENCE, until

@@ -102,6 +102,7 @@ class FakeNode:
         move_every: int,
     ) -> None:
         self.made_with = (app, config, hub, serial, move_every)
+        self.serial = serial
         self.on_moved = on_moved
         self.on_settled = on_settled
         self.heard: list[Any] = []
@@ -239,7 +240,7 @@ def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
     broker.until_heard(("homes", [2], 1), ("listen", 0, True), ("unlisten", 0))
 
 
-@pytest.mark.parametrize("peers", [(), (3, 4)])
+@pytest.mark.parametrize("peers", [(), (1006, 1007)])
 def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequence[int]) -> None:
     broker.start(acceptor=True)
     broker.node.reception.occupancy.able = peers
@@ -249,11 +250,11 @@ def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequ
 
 def test_without_a_broker_another_listens_once_those_below_have_gone(broker: Broker) -> None:
     broker.start(acceptor=True)
-    broker.node.reception.occupancy.able = [0, 3]
+    broker.node.reception.occupancy.able = [1001, 1006]
     broker.link.close()
     until(lambda: broker.worker._broker_gone, sleep=gevent.sleep)
     assert broker.node.heard == ["left alone"]
-    broker.node.reception.occupancy.able = [3]
+    broker.node.reception.occupancy.able = [1006]
     broker.until_heard("left alone", ("listen", 0, True))
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import gevent
 from gevent import get_hub
 
-from actorrpc.broker.hub_questions import MOVE_GRACE, list_connections, move
-from actorrpc.broker.rebalancer import Rebalancer
-from actorrpc.broker.scale import MOST_HUBS
+from actorrpc.broker.deploying.scale import MOST_HUBS
+from actorrpc.broker.moves.hub_questions import MOVE_GRACE, list_connections, move
+from actorrpc.broker.moves.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.broker.watching.stacks import stacks
 from actorrpc.errors import ConfigError

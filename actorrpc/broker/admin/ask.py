@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack, suppress
 
 from actorrpc.broker.admin.elsewhere import forbidden, nobody_there
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.ipc.request import request

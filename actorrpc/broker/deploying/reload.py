@@ -22,10 +22,10 @@ from typing import Any, Protocol
 import gevent
 from gevent.event import AsyncResult
 
-from actorrpc.broker.drains import Drains
-from actorrpc.broker.endings import end, wait_until_empty
-from actorrpc.broker.generation import Generation
-from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.deploying.endings import end, wait_until_empty
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.processes.hub_process import HubProcess
 
 __all__ = ["Phase", "Reload", "ReloadOwner"]
 

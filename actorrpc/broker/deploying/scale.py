@@ -24,14 +24,14 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult
 
-from actorrpc.broker.accept_queues import AcceptQueues
-from actorrpc.broker.descriptors import check_descriptors
-from actorrpc.broker.drains import Drains
-from actorrpc.broker.endings import end, wait_until_empty
-from actorrpc.broker.hub_process import HubProcess
-from actorrpc.broker.hub_slots import HubSlots
-from actorrpc.broker.members import Members
-from actorrpc.broker.reload import Phase
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.deploying.endings import end, wait_until_empty
+from actorrpc.broker.deploying.reload import Phase
+from actorrpc.broker.host.descriptors import check_descriptors
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_slots import HubSlots
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.members import Members
 from actorrpc.errors import ConfigError
 from actorrpc.log import about
 

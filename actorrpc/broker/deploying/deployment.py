@@ -8,16 +8,16 @@ from typing import Any
 
 import gevent
 
-from actorrpc.broker.accept_queues import AcceptQueues
-from actorrpc.broker.drains import Drains
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.deploying.reload import Reload
+from actorrpc.broker.deploying.retire import Retirements
+from actorrpc.broker.deploying.scale import Scale
 from actorrpc.broker.events import Events
-from actorrpc.broker.generation import Generation
-from actorrpc.broker.hub_process import HubProcess
-from actorrpc.broker.hub_slots import HubSlots
-from actorrpc.broker.members import Members
-from actorrpc.broker.reload import Reload
-from actorrpc.broker.retire import Retirements
-from actorrpc.broker.scale import Scale
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_slots import HubSlots
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.members import Members
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 

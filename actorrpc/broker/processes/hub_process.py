@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
-from actorrpc.broker.low_priority import LowPriority
-from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.host.runtime_dir import Claim
+from actorrpc.broker.processes.low_priority import LowPriority
 from actorrpc.broker.watching.dumps import Dumps, NoStack, Place
 from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, no_forks

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import gevent
 
-from actorrpc.broker.drains import Drains
-from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.processes.hub_process import HubProcess
 
 __all__ = ["LOOK", "end", "wait_until_empty"]
 

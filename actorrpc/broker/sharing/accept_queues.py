@@ -14,7 +14,7 @@ import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.log import about
 from actorrpc.net.addresses import address_text
 from actorrpc.net.listening import open_another

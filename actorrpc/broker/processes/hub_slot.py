@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.pb.control_pb2 import Load
 
 __all__ = ["HubSlot", "restart_delay"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 
-from actorrpc.broker.accept_queues import AcceptQueues
-from actorrpc.broker.generation import Generation
-from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess, Owner
-from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.host.runtime_dir import Claim
+from actorrpc.broker.processes.hub_process import HUB_COMMAND, HubProcess, Owner
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.ipc.hello import Hello
 from actorrpc.log import about
 from actorrpc.pb import control_pb2

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any
 
-from actorrpc.broker.hub_process import HubProcess
-from actorrpc.broker.hub_slot import HubSlot
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_slot import HubSlot
 
 __all__ = ["HubSlots"]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import gevent
 
-from actorrpc.broker.drains import Drains
-from actorrpc.broker.endings import LOOK, end, wait_until_empty
-from actorrpc.broker.hub_process import HubProcess
-from actorrpc.broker.members import Members
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.deploying.endings import LOOK, end, wait_until_empty
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.sharing.members import Members
 from actorrpc.log import about
 
 __all__ = ["Retirements"]
