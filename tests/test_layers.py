@@ -46,7 +46,7 @@ LAYERS: list[set[str]] = [
     # Everything that has hubs, or stands beside them.
     {"balancing", "codegen", "hub"},
     {"balancing.policies"},
-    {"broker.host", "broker.watching"},
+    {"broker.events", "broker.host", "broker.watching"},
     {"serve_options"},
     {"broker.processes"},
     {"broker.sharing"},
