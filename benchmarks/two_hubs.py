@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 from actorrpc.broker.admin import ask
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from benchmarks.accounting import cpu_seconds
 from benchmarks.background_load import background_load

@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner
 
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.cli.commands import cli, main
 from actorrpc.config import Config
 from actorrpc.ipc import framing

@@ -46,8 +46,12 @@ LAYERS: list[set[str]] = [
     # Everything that has hubs, or stands beside them.
     {"balancing", "codegen", "hub"},
     {"balancing.policies"},
-    {"broker.watching"},
+    {"broker.events", "broker.host", "broker.watching"},
     {"serve_options"},
+    {"broker.processes"},
+    {"broker.sharing"},
+    {"broker.moves"},
+    {"broker.deploying"},
     {"balancing.simulation", "broker"},
     {"broker.admin"},
     {"broker.serve", "protoc"},

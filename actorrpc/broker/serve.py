@@ -10,16 +10,17 @@ from socket import socket
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
-from actorrpc.broker.accept_queues import AcceptQueues
 from actorrpc.broker.admin.answers import Admin
-from actorrpc.broker.descriptors import check_descriptors
-from actorrpc.broker.file_watch import FileWatch
-from actorrpc.broker.generation import working_directory
-from actorrpc.broker.notify import Notify, serving_line
-from actorrpc.broker.orphans import reaping
-from actorrpc.broker.rebalancer import Rebalancer
-from actorrpc.broker.runtime_dir import RuntimeDir
-from actorrpc.broker.signals import caught
+from actorrpc.broker.deploying.file_watch import FileWatch
+from actorrpc.broker.deploying.generation import working_directory
+from actorrpc.broker.deploying.scale import MOST_HUBS
+from actorrpc.broker.host.descriptors import check_descriptors
+from actorrpc.broker.host.notify import Notify, serving_line
+from actorrpc.broker.host.orphans import reaping
+from actorrpc.broker.host.runtime_dir import RuntimeDir
+from actorrpc.broker.host.signals import caught
+from actorrpc.broker.moves.rebalancer import Rebalancer
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.supervisor import GRACE, Supervisor
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
@@ -86,11 +87,11 @@ def serve(
         with _queues(given, bind or ADDRESS, number) as sockets, recording_to(record) as recorder:
             queues = AcceptQueues(sockets, count, accept)
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
-            if read_again is not None:
-                supervisor.deployment.read_again = read_again
             deployment = supervisor.deployment
+            if read_again is not None:
+                deployment.read_again = read_again
             deployment.on_reloading, deployment.on_reloaded = notify.reloading, notify.ready
-            supervisor.on_stopping = lambda: notify.stopping(config.drain_timeout + GRACE)
+            supervisor.on_stopping = lambda seconds: notify.stopping(seconds + GRACE)
             admin.serve(claim.open_socket(), supervisor, rebalancer)
             notify.start(lambda: serving_line(supervisor.hubs.states(), supervisor.hubs.connections))
 
@@ -104,7 +105,7 @@ def serve(
                         on_ready(supervisor.address)
 
             signals = {
-                SIGTERM: supervisor.stop_soon,
+                SIGTERM: supervisor.interrupt,
                 SIGINT: supervisor.interrupt,
                 SIGHUP: deployment.reload_soon,
             }
@@ -139,4 +140,6 @@ def _check(hubs: int, accept: str | None) -> None:
         raise ConfigError(f"accept must be one of {', '.join(ACCEPT_MODES)}, not {accept!r}")
     if hubs < 1:
         raise ConfigError(f"at least one hub is needed, not {hubs}")
+    if hubs > MOST_HUBS:
+        raise ConfigError(f"there may be {MOST_HUBS} hubs at most, not {hubs}")
     check_descriptors(hubs)

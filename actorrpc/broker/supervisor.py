@@ -11,19 +11,19 @@ from typing import Any
 
 from gevent import get_hub
 
-from actorrpc.broker.accept_queues import AcceptQueues
-from actorrpc.broker.deployment import Deployment
+from actorrpc.broker.deploying.deployment import Deployment
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.deploying.launcher import Launcher
 from actorrpc.broker.events import Events
-from actorrpc.broker.generation import Generation
-from actorrpc.broker.hub_process import HubProcess
-from actorrpc.broker.hub_slot import HubSlot
-from actorrpc.broker.hub_slots import HubSlots
-from actorrpc.broker.journal import MoveStatistics
-from actorrpc.broker.launcher import Launcher
-from actorrpc.broker.members import Members
-from actorrpc.broker.places import Places
-from actorrpc.broker.restarts import Restarts
-from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.host.runtime_dir import Claim
+from actorrpc.broker.moves.journal import MoveStatistics
+from actorrpc.broker.moves.places import Places
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_slot import HubSlot
+from actorrpc.broker.processes.hub_slots import HubSlots
+from actorrpc.broker.processes.restarts import Restarts
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.members import Members
 from actorrpc.broker.watching.hangs import Hangs
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
@@ -78,10 +78,13 @@ class Supervisor:
             self.events,
             self._start_process,
             self._why_not_now,
+            queues,
         )
         self._restarts = Restarts(config.restart_intensity, config.restart_period)
-        #: Called when the hubs are about to be stopped.
-        self.on_stopping: Callable[[], None] = lambda: None
+        #: For how many seconds open calls may go on when the server stops.
+        self._drain_timeout = config.drain_timeout
+        #: Called when the hubs are about to be stopped, with these seconds.
+        self.on_stopping: Callable[[float], None] = lambda drain_timeout: None
         self.moves = MoveStatistics()
         self.places = Places()
 
@@ -99,6 +102,7 @@ class Supervisor:
             "hubs": self.deployment.rows(),
             "moves": self.moves.summary(),
             "reload": self.deployment.status(),
+            "scale": self.deployment.scale_status(),
         }
 
     def _why_not_now(self) -> str:
@@ -140,9 +144,10 @@ class Supervisor:
     def forked(self) -> None:
         """Nothing to do: a child does not come back to ``run``."""
 
-    def stop_soon(self) -> None:
-        """Stop gracefully. This and what follows may be called at any time, and from the loop's callbacks."""
-        self.events.put(self._begin_to_stop)
+    def stop_soon(self, drain_timeout: float | None = None) -> None:
+        """Stop gracefully, with a drain timeout of its own, if it is given, in seconds. This and what follows
+        may be called at any time, and from the loop's callbacks."""
+        self.events.put(partial(self._begin_to_stop, drain_timeout))
 
     def interrupt(self) -> None:
         """Stop gracefully; at once if it is stopping already."""
@@ -157,6 +162,9 @@ class Supervisor:
     def hub_stopping(self, process: HubProcess) -> None:
         self.events.put(self.members.assign_queues)
 
+    def hub_retiring(self, process: HubProcess) -> None:
+        self.events.put(partial(self.deployment.retire, process))
+
     def hub_exited(self, process: HubProcess) -> None:
         self.events.put(partial(self._on_exit, process))
 
@@ -170,10 +178,10 @@ class Supervisor:
     def _on_ready(self, process: HubProcess, error: str) -> None:
         if not error and (error := self.members.why_not(process)):
             process.kill()
-        hub = self.hubs.of(process)
         if self.deployment.takes(process, error) or self._stopping:
             return
-        if process is not hub.process or process in self.members:
+        hub = self.hubs.slot_of(process)
+        if hub is None or hub.leaving or process is not hub.process or process in self.members:
             return  # it has been replaced; or it was among the first, which are joined together
         if error and not self._announced:
             raise ConfigError(error, process.trace)
@@ -186,31 +194,33 @@ class Supervisor:
             log.info("hub %d serves again (pid %d)", process.hub, process.pid, extra=about(process.hub))
 
     def _on_exit(self, process: HubProcess) -> None:
-        hub = self.hubs.of(process)
+        hub, how = self.hubs.slot_of(process), process.describe_exit()
         if self._stopping:
             return
         if not self._announced:
-            raise ConfigError(f"hub {hub.id} {process.describe_exit()} while it was starting")
+            raise ConfigError(f"hub {process.hub} {how} while it was starting")
         is_successor = process.generation > self.deployment.generation.number  # the reload tells of it
-        if process is hub.process or not (process.stopping or is_successor):
-            how = process.describe_exit()
-            log.warning("hub %d (pid %d) %s", hub.id, process.pid, how, extra=about(hub.id))
+        if not (process.stopping or is_successor) or (hub is not None and process is hub.process):
+            level = logging.INFO if process.obeyed else logging.WARNING
+            log.log(level, "hub %d (pid %d) %s", process.hub, process.pid, how, extra=about(process.hub))
         self.members.leave(process)
         self.deployment.left(process)
-        if process is hub.process:
-            if not process.obeyed:
-                self._restarts.count(time.monotonic(), f"hub {hub.id} {process.describe_exit()}")
-            self._start_later(hub)
-        elif process in hub.others:
+        if hub is not None and process in hub.others:
             hub.others.remove(process)
+        elif hub is not None and not hub.leaving:
+            if not process.obeyed:
+                self._restarts.count(time.monotonic(), f"hub {hub.id} {how}")
+            self._start_later(hub)
 
-    def _begin_to_stop(self) -> None:
+    def _begin_to_stop(self, drain_timeout: float | None = None) -> None:
+        if not self._stopping:
+            self._drain_timeout = self.config.drain_timeout if drain_timeout is None else drain_timeout
         self._stopping = True
 
     def _start(self, hub: HubSlot) -> None:
         """Start the hub's next process. Raises ConfigError at first; later it is tried again."""
-        if self._stopping or hub.process is not None:  # a reload has given it one meanwhile
-            return
+        if self._stopping or hub.leaving or hub.process is not None:
+            return  # it is to go, or a reload has given it a process meanwhile
         hub.restarts += 1
         try:
             hub.process = self._start_process(hub.id, self.deployment.generation)
@@ -221,9 +231,12 @@ class Supervisor:
             self._restarts.count(time.monotonic(), f"hub {hub.id} cannot start: {error}")
             self._start_later(hub)
 
-    def _start_process(self, hub: int, generation: Generation) -> HubProcess:
-        """Start a process, and see to it that it has started in time. Raises OSError or ConfigError."""
-        process = self._launcher.start(hub, generation)
+    def _start_process(self, hub: int, generation: Generation, aside: bool = False) -> HubProcess:
+        """Start a process, and see to it that it has started in time; ``aside`` as in ``Launcher.start``.
+
+        Raises OSError or ConfigError.
+        """
+        process = self._launcher.start(hub, generation, aside=aside)
         if timeout := generation.config.start_timeout:
             after(timeout, self.events.put, partial(self._check_started, process, timeout))
         return process
@@ -248,10 +261,10 @@ class Supervisor:
         self._stopping = self.events.outlive_errors = True
         self.events.refuse("the server is stopping")
         self.deployment.close()
-        self.on_stopping()
+        self.on_stopping(self._drain_timeout)
         # From now on the kernel refuses connections that no hub would accept any more.
         self._queues.close()
-        drain_timeout = self.config.drain_timeout if self._announced else 0.0
+        drain_timeout = self._drain_timeout if self._announced else 0.0
         for process in self.hubs.processes:
             process.stop(drain_timeout)
         if not self.events.until(lambda: not self.hubs.processes, drain_timeout + GRACE):

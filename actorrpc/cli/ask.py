@@ -48,7 +48,7 @@ class Failure(click.ClickException):
 def ask_broker(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIMEOUT) -> Reply:
     """Return the broker's answer, after its warnings. Raises what ends the command if it is an error."""
     from actorrpc.broker.admin.ask import NoAnswer, ask
-    from actorrpc.broker.runtime_dir import RuntimeDir
+    from actorrpc.broker.host.runtime_dir import RuntimeDir
 
     try:
         reply = ask(RuntimeDir(runtime_dir), request, timeout)
@@ -160,17 +160,23 @@ def rebalance(wish: str, runtime_dir: str | None) -> None:
 
 
 @click.command()
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    help="For this stop: how many seconds open calls may go on.",
+)
 @runtime_dir_flag
-def stop(runtime_dir: str | None) -> None:
+def stop(drain_timeout: float | None, runtime_dir: str | None) -> None:
     """Stop the server, and wait until it has stopped.
 
-    Where the broker is dead, the hubs that it has left are stopped.
+    Clients are told to go, and open calls may go on for a while. Where the broker is dead, the hubs that it
+    has left are stopped.
     """
     from actorrpc.broker.admin import ask
-    from actorrpc.broker.runtime_dir import RuntimeDir
+    from actorrpc.broker.host.runtime_dir import RuntimeDir
 
     try:
-        print(ask.stop(RuntimeDir(runtime_dir)))
+        print(ask.stop(RuntimeDir(runtime_dir), drain_timeout))
     except ask.NoAnswer as error:
         raise Failure(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""Commands that move what a running server has, and show how that goes on: reload and drain."""
+"""Commands that move what a running server has, and show how that goes on: reload, drain and scale."""
 
 from __future__ import annotations
 
@@ -64,7 +64,31 @@ def drain(hub: int, undo: bool, runtime_dir: str | None) -> None:
     print(f"hub {hub} is drained: {last['moved']} connections moved")
 
 
-COMMANDS: tuple[click.Command, ...] = (reload, drain)
+@click.command()
+@click.argument("hubs", type=NUMBER)
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    help="For this: how many seconds connections may take to move, and then calls to end.",
+)
+@runtime_dir_flag
+def scale(hubs: int, drain_timeout: float | None, runtime_dir: str | None) -> None:
+    """Have so many HUBS from now on, until the next `serve`.
+
+    More: all new ones are started, and serve once all are ready; if one cannot start, none is added, and the
+    exit status is 1. Fewer: what the highest have moves to the others, while clients go on.
+    """
+    wish = Request(scale=Request.Scale(hubs=hubs, drain_timeout=drain_timeout))
+    begun = json.loads(ask_broker(runtime_dir, wish, BEGIN_TIMEOUT).json)
+    print(f"from {begun['before']} hubs to {hubs}", flush=True)
+    last = _show(_scales(runtime_dir, begun))
+    if last["phase"] != "done":
+        raise Failure(f"there are still {last['before']} hubs: {last['error']}")
+    moved = f"{last['moved']} connections moved in {last['seconds']} s"
+    print(f"{hubs} hub{'s' * (hubs != 1)} serve{'s' * (hubs == 1)}: {moved}")
+
+
+COMMANDS: tuple[click.Command, ...] = (reload, drain, scale)
 
 
 def _reloads(runtime_dir: str | None, generation: int) -> Iterator[Mapping[str, Any]]:
@@ -72,6 +96,17 @@ def _reloads(runtime_dir: str | None, generation: int) -> Iterator[Mapping[str, 
     while True:
         state = _status(runtime_dir)["reload"]
         if state is None or state["generation"] != generation:
+            return
+        yield state
+        if state["phase"] in ("done", "abandoned"):
+            return
+
+
+def _scales(runtime_dir: str | None, begun: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """How a change of the number of hubs goes on, until it is over, or another one has begun."""
+    while True:
+        state = _status(runtime_dir)["scale"]
+        if state is None or (state["before"], state["hubs"]) != (begun["before"], begun["hubs"]):
             return
         yield state
         if state["phase"] in ("done", "abandoned"):

@@ -280,6 +280,13 @@ class Node:
                 self.connections, self.mover.move, self.mover.cost, self.links.by_serial, targets
             )
 
+    def drain_to_all(self) -> bool:
+        """Move all connections to all other hubs. Returns whether there are any."""
+        targets = dict.fromkeys(self.links.by_serial, 0)
+        if targets:
+            self.drain(targets)
+        return bool(targets)
+
     @property
     def move_refusal(self) -> str:
         if self.stopping:

@@ -22,6 +22,7 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
 from actorrpc.hub.metering.loop_lag import LoopLag
+from actorrpc.hub.retirement import Retirement
 from actorrpc.hub.runtime.guard import outlive_errors
 from actorrpc.hub.runtime.hanging import shown_if_it_hangs
 from actorrpc.hub.runtime.living import LIVING
@@ -84,6 +85,7 @@ class Worker:
         self._stopped = Event()
         self._ticks = 0
         self._watchers: list[Any] = []
+        self._retirement: Retirement | None = None
         self._handlers: dict[str, Callable[..., None]] = {
             "start": self._on_start,
             "peer": self._on_peer,
@@ -176,9 +178,20 @@ class Worker:
         """From here on SIGTERM is a wish; before, it ends the process, which has nothing to finish."""
         loop = get_hub().loop
         self._meter = LoopLag(TICK, time.monotonic(), time.process_time())
+        self._retirement = Retirement(
+            ask=self._ask_to_retire,
+            drain=self._node.drain_to_all,
+            empty=lambda: not self._node.expected,
+            stop=lambda: self._stop(drain_timeout),
+            drain_timeout=drain_timeout,
+        )
         terminate = loop.signal(signal.SIGTERM)
-        terminate.start(self._stop, drain_timeout)
+        terminate.start(self._retirement.told)
         self._watchers = [every(TICK, self._tick), terminate]
+
+    def _ask_to_retire(self) -> bool:
+        retiring = control_pb2.ToBroker(retiring=control_pb2.Retiring())
+        return not self._broker_gone and self._link.send(retiring)
 
     def _listen(self) -> None:
         if self._listener is not None:
@@ -206,6 +219,8 @@ class Worker:
         if self._stopping:
             return
         self._stopping = True
+        if self._retirement is not None:
+            self._retirement.close()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -276,6 +291,8 @@ class Worker:
         elif not self._stopping:
             log.warning("the broker has gone; this hub serves on")
             self._listen_alone()
+            if self._retirement is not None:
+                self._retirement.broker_gone()
 
     def _tell_settled(self, version: int) -> None:
         self._link.send(control_pb2.ToBroker(settled=control_pb2.Settled(version=version)))

@@ -10,7 +10,7 @@ import pytest
 
 from actorrpc.balancing.decide import MOST, Decisions, PolicyFailed, decide
 from actorrpc.balancing.view import History, HubLoad, Move, Stay, View
-from actorrpc.broker.journal import Journal
+from actorrpc.broker.moves.journal import Journal
 
 
 class Number:

@@ -12,9 +12,9 @@ import gevent
 import pytest
 from gevent.event import AsyncResult
 
-from actorrpc.broker import members as broker_members
 from actorrpc.broker import supervisor as broker_supervisor
-from actorrpc.broker.generation import Generation
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.sharing import members as broker_members
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.config import Config
 from actorrpc.pb.control_pb2 import Draining, Load, ToHub
@@ -36,6 +36,7 @@ class FakeHub:
         self.started = self.reported = 0.0
         self.hello = None
         self.trace = ""
+        self.linked = False  # nobody looks whether it hangs
         self.load = Load()
         #: Where its connections go, by what it was told last; None: nowhere.
         self.targets: dict[int, int] | None = None
@@ -49,6 +50,10 @@ class FakeHub:
         if self.stopping:
             return "stopping"
         return ("draining" if self.draining else "serving") if self.ready else "starting"
+
+    @property
+    def obeyed(self) -> bool:
+        return self.stopping and self.exit_code == 0
 
     @property
     def empty(self) -> bool:
@@ -184,7 +189,9 @@ def supervised(patch: pytest.MonkeyPatch, hubs: int = 2, **config: Any) -> Itera
         hubs=hubs, address="here", accept="reuseport", assign=len, close=lambda: None
     )
     claim: Any = None
-    supervisor = Supervisor("app", Config(**config), claim, queues, lambda *moved: None)
+    # Fakes report nothing, and are not watched.
+    settings = Config(hang_timeout=0.0, kill_timeout=0.0, **config)
+    supervisor = Supervisor("app", settings, claim, queues, lambda *moved: None)
     ready = gevent.event.Event()
     running = gevent.spawn(supervisor.run, ready.set)
     launcher: Any = supervisor._launcher

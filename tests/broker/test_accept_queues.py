@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.broker.accept_queues import AcceptQueues, holders
+from actorrpc.broker.sharing.accept_queues import AcceptQueues, holders
+from actorrpc.net.addresses import parse_address
 from actorrpc.net.listening import open_queues
 from actorrpc.pb.control_pb2 import Load, ToHub
 
@@ -345,3 +347,33 @@ def test_each_queue_has_one_hub_in_the_end(accept: str, steps: list[tuple[str, i
             assert sum(queue in process.accepts for process in pool.processes) == 1
         for old in pool.old:  # it has what it was started with, and does not look at it
             assert old.accepts <= ({old.hub} if accept == "reuseport" else set())
+
+
+# ---- more hubs, and fewer
+
+
+def test_the_queue_of_a_new_hub_is_another_ones_until_it_is_there() -> None:
+    with open_queues("127.0.0.1:0", 1) as listeners:
+        queues = AcceptQueues(listeners, 1, "reuseport")
+        zero, first = FakeProcess(0), FakeProcess(1)
+        queues.grow(2)
+        assert assign(queues, zero) == [["listen 1"]]
+        with socket.create_connection(parse_address(queues.address)):
+            pass  # there are two now, and both are in use
+        queues.started(first)  # type: ignore[arg-type]
+        assert queues.start(1)[0] is False
+        assert assign(queues, zero, first) == [["unlisten 1"], []]
+        assert assign(queues, zero) == [["listen 1"]], "also when it has gone for good"
+        before = queues.start(1)
+        queues.grow(2)
+        assert queues.start(1) == before
+        queues.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(parse_address(queues.address))
+
+
+def test_one_queue_is_enough_for_an_acceptor() -> None:
+    with open_queues("127.0.0.1:0", 1) as listeners:
+        queues = AcceptQueues(listeners, 1, "acceptor")
+        queues.grow(9)
+        assert queues.start(8) == (True, listeners[0].fileno())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.broker.descriptors import check_descriptors, needed_descriptors
+from actorrpc.broker.host.descriptors import check_descriptors, needed_descriptors
 from actorrpc.errors import ConfigError
 from tests.support.processes import ACTORRPC, ROOT, environment
 from tests.support.server_process import APP

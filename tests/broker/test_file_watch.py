@@ -9,8 +9,8 @@ import gevent
 import pytest
 from gevent.queue import Queue
 
-from actorrpc.broker import file_watch
-from actorrpc.broker.file_watch import FileWatch, python_files
+from actorrpc.broker.deploying import file_watch
+from actorrpc.broker.deploying.file_watch import FileWatch, python_files
 from tests.support.waiting import PATIENCE
 
 

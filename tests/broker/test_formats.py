@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from actorrpc.broker import members as broker_members
-from actorrpc.broker.members import Members
+from actorrpc.broker.sharing import members as broker_members
+from actorrpc.broker.sharing.members import Members
 from actorrpc.ipc.hello import Formats, Hello
 from tests.support.fixtures import Serve
 from tests.support.processes import group_members

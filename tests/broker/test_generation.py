@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.broker.generation import Generation, working_directory
+from actorrpc.broker.deploying.generation import Generation, working_directory
 from actorrpc.config import Config
 
 

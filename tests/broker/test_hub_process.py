@@ -14,9 +14,10 @@ import pytest
 from gevent.event import Event
 from gevent.queue import Queue
 
-from actorrpc.broker.hub_process import HubProcess, introduce
-from actorrpc.broker.hub_slot import restart_delay
-from actorrpc.broker.runtime_dir import Claim, RuntimeDir
+from actorrpc.broker.host.runtime_dir import Claim, RuntimeDir
+from actorrpc.broker.processes.hub_process import HubProcess, introduce
+from actorrpc.broker.processes.hub_slot import restart_delay
+from actorrpc.broker.processes.low_priority import may_raise_again
 from actorrpc.broker.watching.dumps import NoStack
 from actorrpc.pb.control_pb2 import Connections, ListConnections, Load, Moved, Start, ToHub
 from tests.support.processes import environment
@@ -96,10 +97,11 @@ def start(claim: Claim, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start_]:
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     started = []
 
-    def start(program: str, hub: int = 0) -> Started:
+    def start(program: str, hub: int = 0, aside: bool = False) -> Started:
         owner = Owner()
         command = (sys.executable, "-c", PROLOGUE + textwrap.dedent(program))
-        started.append(found := Started(HubProcess(hub, claim.next_serial(), claim, command, owner), owner))
+        process = HubProcess(hub, claim.next_serial(), claim, command, owner, aside=aside)
+        started.append(found := Started(process, owner))
         return found
 
     gevent.sleep(0)  # the loop makes its own descriptors
@@ -109,6 +111,22 @@ def start(claim: Claim, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start_]:
         found.process.kill()
         found.wait()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.skipif(not may_raise_again(), reason="who runs the tests may not raise a priority again")
+def test_who_starts_aside_of_another_has_a_low_priority_until_it_is_ready(start: Start_) -> None:
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    program = """
+        receive()
+        send(ready=Ready())
+        receive()
+    """
+    hub, other = start(program, aside=True), start(program)
+    assert os.getpriority(os.PRIO_PROCESS, hub.process.pid) > usual
+    assert os.getpriority(os.PRIO_PROCESS, other.process.pid) == usual
+    hub.process.send(ToHub(start=Start()))
+    assert hub.owner.ready.get(timeout=PATIENCE) == ""
+    assert os.getpriority(os.PRIO_PROCESS, hub.process.pid) == usual
 
 
 def test_the_life_of_a_process(start: Start_, claim: Claim) -> None:
@@ -178,7 +196,7 @@ def test_states(start: Start_, monkeypatch: pytest.MonkeyPatch) -> None:
     """)
     hub.owner.ready.get(timeout=PATIENCE)
     assert hub.process.state == "serving"
-    monkeypatch.setattr("actorrpc.broker.hub_process.SILENCE", 0)
+    monkeypatch.setattr("actorrpc.broker.processes.hub_process.SILENCE", 0)
     assert hub.process.state == "silent"
     hub.process.stop(4)
     assert hub.process.state == "stopping"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from gevent.event import AsyncResult
 
-from actorrpc.broker import hub_questions as questions
-from actorrpc.broker.hub_process import Answer
-from actorrpc.broker.hub_questions import Verdict, judge
+from actorrpc.broker.moves import hub_questions as questions
+from actorrpc.broker.moves.hub_questions import Verdict, judge
+from actorrpc.broker.processes.hub_process import Answer
 from actorrpc.pb.control_pb2 import Connection, Connections, MoveResult, ToHub
 
 UNKNOWN = MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION)

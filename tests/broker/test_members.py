@@ -9,8 +9,8 @@ from typing import Any
 import gevent
 import pytest
 
-from actorrpc.broker import members as broker_members
-from actorrpc.broker.members import Members
+from actorrpc.broker.sharing import members as broker_members
+from actorrpc.broker.sharing.members import Members
 from actorrpc.pb.control_pb2 import Homes, ToHub
 from tests.support.waiting import PATIENCE
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import gevent
 import pytest
 
-from actorrpc.broker import notify as module
-from actorrpc.broker.notify import Notify, serving_line
+from actorrpc.broker.host import notify as module
+from actorrpc.broker.host.notify import Notify, serving_line
 from tests.support.waiting import until
 
 Listen = Callable[[str], socket.socket]

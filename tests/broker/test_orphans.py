@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.broker import orphans as module
-from actorrpc.broker.orphans import Orphans, adopts
+from actorrpc.broker.host import orphans as module
+from actorrpc.broker.host.orphans import Orphans, adopts
 from tests.support.counting_client import CountingClient
 from tests.support.fixtures import Serve
 from tests.support.processes import ACTORRPC

@@ -101,7 +101,7 @@ def test_every_process_may_have_as_many_descriptors_as_the_hard_limit_says(serve
 def test_the_broker_goes_on_looking_after_queues_when_a_look_has_failed(serve: Serve) -> None:
     program = """
 import sys
-from actorrpc.broker.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
 assign, times = AcceptQueues.assign, []
 def failing(self, processes):
     times.append(None)

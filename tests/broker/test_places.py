@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actorrpc.broker import places
-from actorrpc.broker.places import Places
+from actorrpc.broker.moves import places
+from actorrpc.broker.moves.places import Places
 from actorrpc.pb.control_pb2 import Moved
 
 

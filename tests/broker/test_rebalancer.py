@@ -17,8 +17,8 @@ from gevent.event import AsyncResult, Event
 from actorrpc.balancing.decide import MOVES_AT_ONCE
 from actorrpc.balancing.recorder import Recorder, recording_to
 from actorrpc.balancing.view import Move, Stay, View
-from actorrpc.broker import rebalancer as module
-from actorrpc.broker.rebalancer import Rebalancer, hub_load
+from actorrpc.broker.moves import rebalancer as module
+from actorrpc.broker.moves.rebalancer import Rebalancer, hub_load
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2

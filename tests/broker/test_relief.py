@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from actorrpc.balancing.view import HubLoad, Move
-from actorrpc.broker.relief import CONNECTION, GROWTH, LOW, MOVES, SETTLED, Relief
+from actorrpc.broker.moves.relief import CONNECTION, GROWTH, LOW, MOVES, SETTLED, Relief
 from actorrpc.pb.control_pb2 import ConnectionLoad, Load
 
 MB = 2**20

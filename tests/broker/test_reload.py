@@ -90,7 +90,7 @@ def test_who_cannot_move_is_told_to_end_when_the_time_is_up(hasty: Supervised) -
 
 
 def test_who_does_not_end_is_killed(hasty: Supervised, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actorrpc.broker.reload.GRACE", 0.0)
+    monkeypatch.setattr("actorrpc.broker.deploying.endings.GRACE", 0.0)
     old = hasty.own()
     old[0].stubborn = True
     for process in hasty.successors():

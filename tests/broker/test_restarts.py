@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from actorrpc.broker.slot import restart_delay
 
-from actorrpc.broker.restarts import Restarts
+from actorrpc.broker.processes.restarts import Restarts
 from actorrpc.errors import TooManyRestarts
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.broker import runtime_dir as module
-from actorrpc.broker.runtime_dir import FIRST_SERIAL, Claim, RuntimeDir
+from actorrpc.broker.host import runtime_dir as module
+from actorrpc.broker.host.runtime_dir import FIRST_SERIAL, Claim, RuntimeDir
 from actorrpc.loop.descriptors import close_now
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import gevent
 import pytest
 
-from actorrpc.broker import drains as module
-from actorrpc.broker.drains import Drains
+from actorrpc.broker.deploying import drains as module
+from actorrpc.broker.deploying.drains import Drains
 from actorrpc.pb.control_pb2 import Load, ToHub
 from tests.support.waiting import until
 

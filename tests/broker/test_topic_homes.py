@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actorrpc.broker.topic_homes import SLOTS, TopicHomes, assign, terms
+from actorrpc.broker.sharing.topic_homes import SLOTS, TopicHomes, assign, terms
 
 NOBODY = -1
 

@@ -14,7 +14,7 @@ from zlib import crc32
 import grpc
 import pytest
 
-from actorrpc.broker.topic_homes import SLOTS, assign
+from actorrpc.broker.sharing.topic_homes import SLOTS, assign
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support.server_process import ServerProcess

@@ -102,9 +102,12 @@ class FakeNode:
         move_every: int,
     ) -> None:
         self.made_with = (app, config, hub, serial, move_every)
+        self.serial = serial
         self.on_moved = on_moved
         self.on_settled = on_settled
         self.heard: list[Any] = []
+        #: Whether there are other hubs, and how many connections there are here.
+        self.others, self.expected = False, 0
         self.stopped: Callable[[], None] | None = None
         self.reception = FakeReception(self.heard)
         self.mover = FakeMover()
@@ -120,6 +123,10 @@ class FakeNode:
         self.heard.append(("homes", list(homes), version))
         if origins:
             self.heard.append(("origins", dict(origins)))
+
+    def drain_to_all(self) -> bool:
+        self.heard.append("drain to all")
+        return self.others
 
     def report(self) -> Load:
         return Load(connections=3, turns=42)
@@ -233,7 +240,7 @@ def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
     broker.until_heard(("homes", [2], 1), ("listen", 0, True), ("unlisten", 0))
 
 
-@pytest.mark.parametrize("peers", [(), (3, 4)])
+@pytest.mark.parametrize("peers", [(), (1006, 1007)])
 def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequence[int]) -> None:
     broker.start(acceptor=True)
     broker.node.reception.occupancy.able = peers
@@ -243,11 +250,11 @@ def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequ
 
 def test_without_a_broker_another_listens_once_those_below_have_gone(broker: Broker) -> None:
     broker.start(acceptor=True)
-    broker.node.reception.occupancy.able = [0, 3]
+    broker.node.reception.occupancy.able = [1001, 1006]
     broker.link.close()
     until(lambda: broker.worker._broker_gone, sleep=gevent.sleep)
     assert broker.node.heard == ["left alone"]
-    broker.node.reception.occupancy.able = [3]
+    broker.node.reception.occupancy.able = [1006]
     broker.until_heard("left alone", ("listen", 0, True))
 
 
@@ -327,10 +334,46 @@ def test_stop_and_the_end(broker: Broker) -> None:
     assert broker.status.get(timeout=PATIENCE) == 0
 
 
-def test_sigterm_is_a_stop_with_the_hubs_own_drain_timeout(broker: Broker) -> None:
+def test_sigterm_is_told_to_the_broker_and_a_second_one_a_stop(broker: Broker) -> None:
     broker.start()
     os.kill(os.getpid(), signal.SIGTERM)
+    broker.hear("retiring")
+    assert broker.node.heard == []
+    os.kill(os.getpid(), signal.SIGTERM)
     broker.until_heard(("stop", Config().drain_timeout))
+
+
+@pytest.mark.parametrize("first", ["signal", "death"])
+@pytest.mark.parametrize("others", [True, False])
+def test_without_a_broker_sigterm_gives_all_to_the_others(broker: Broker, first: str, others: bool) -> None:
+    broker.start()
+    broker.node.others, broker.node.expected = others, 1
+    if first == "death":
+        broker.link.close()
+        broker.until_heard("listen")
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)
+        broker.hear("retiring")
+        broker.link.close()
+    if others:
+        broker.until_heard("listen", "drain to all")
+        broker.node.expected = 0
+        broker.until_heard("listen", "drain to all", ("stop", Config().drain_timeout))
+    else:
+        broker.until_heard("listen", "drain to all", ("stop", Config().drain_timeout))
+
+
+def test_who_is_told_to_stop_waits_for_nothing_more(broker: Broker) -> None:
+    broker.start()
+    os.kill(os.getpid(), signal.SIGTERM)
+    broker.hear("retiring")
+    broker.link.send(ToHub(stop=Stop(drain_timeout=1.5)))
+    broker.hear("stopping")
+    broker.until_heard(("stop", 1.5))
+    os.kill(os.getpid(), signal.SIGTERM)
+    broker.hear("load")
+    broker.until_heard(("stop", 1.5))
 
 
 def test_a_broker_that_dies_before_start_ends_the_hub(broker: Broker) -> None:

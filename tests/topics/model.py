@@ -21,7 +21,7 @@ from zlib import crc32
 import pytest
 
 from actorrpc.actor import Actor
-from actorrpc.broker.topic_homes import TopicHomes
+from actorrpc.broker.sharing.topic_homes import TopicHomes
 from actorrpc.errors import RpcError
 from actorrpc.hub import links
 from actorrpc.hub.actors import sinks

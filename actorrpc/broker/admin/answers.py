@@ -12,8 +12,9 @@ from typing import Any
 import gevent
 from gevent import get_hub
 
-from actorrpc.broker.hub_questions import MOVE_GRACE, list_connections, move
-from actorrpc.broker.rebalancer import Rebalancer
+from actorrpc.broker.deploying.scale import MOST_HUBS
+from actorrpc.broker.moves.hub_questions import MOVE_GRACE, list_connections, move
+from actorrpc.broker.moves.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.broker.watching.stacks import stacks
 from actorrpc.errors import ConfigError
@@ -146,7 +147,7 @@ class Admin:
     def _on_request(self, caller: _Caller, request: Request) -> None:
         if request.WhichOneof("kind") == "stop":
             self._stoppers.append(caller)
-            self._supervisor.stop_soon()
+            self._supervisor.stop_soon(_seconds(request.stop))
         else:
             gevent.spawn(self._answer, caller, request)
 
@@ -178,16 +179,17 @@ class Admin:
             return self._reload(request.reload)
         if kind == "drain":
             return self._drain(request.drain.hub, request.drain.undo)
+        if kind == "scale":
+            return self._scale(request.scale)
         return Reply(
             error="this broker does not know the question: it is of another version", bad_request=True
         )
 
     def _reload(self, wish: Request.Reload) -> Reply:
         rows, _ = list_connections(self._supervisor.members.serving)
-        timeout = wish.drain_timeout if wish.HasField("drain_timeout") else None
         pinned = Counter(row["why"] for row in rows if not row["movable"])
         try:
-            reload = self._supervisor.deployment.reload(timeout)
+            reload = self._supervisor.deployment.reload(_seconds(wish))
         except ConfigError as error:
             return Reply(error=str(error))
         begun = {"generation": reload.generation.number, "connections": len(rows), "pinned": pinned}
@@ -199,6 +201,15 @@ class Admin:
         except ConfigError as error:
             return Reply(error=str(error))
         return Reply(done=f"hub {hub} {'takes connections again' if undo else 'is being drained'}")
+
+    def _scale(self, wish: Request.Scale) -> Reply:
+        try:
+            scale = self._supervisor.events.change(
+                lambda: self._supervisor.deployment.scale(wish.hubs, _seconds(wish))
+            )
+        except ConfigError as error:
+            return Reply(error=str(error), bad_request=not 1 <= wish.hubs <= MOST_HUBS)
+        return Reply(json=json.dumps(scale.status()))
 
     def _connections(self) -> Reply:
         rows, silent = list_connections(self._supervisor.members.serving)
@@ -252,6 +263,11 @@ class Admin:
 
     def __repr__(self) -> str:
         return f"<Admin with {len(self._callers)} command lines, {len(self._stoppers)} waiting for the end>"
+
+
+def _seconds(wish: Request.Stop | Request.Reload | Request.Scale) -> float | None:
+    """The drain timeout that was asked for."""
+    return wish.drain_timeout if wish.HasField("drain_timeout") else None
 
 
 def _no_such_hub(hub: int, count: int) -> Reply:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from glob import glob
 
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 
 __all__ = ["forbidden", "nobody_there"]
 

@@ -13,7 +13,7 @@ __all__ = ["Watched"]
 
 
 class Watched(Protocol):
-    """What ``actorrpc.broker.hub_process.HubProcess`` does for them."""
+    """What ``actorrpc.broker.processes.hub_process.HubProcess`` does for them."""
 
     hub: int
     pid: int

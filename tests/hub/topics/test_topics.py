@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 import actorrpc
-from actorrpc.broker.topic_homes import TopicHomes
+from actorrpc.broker.sharing.topic_homes import TopicHomes
 from actorrpc.hub.links import MAX_UNSENT_TOPICS
 from actorrpc.hub.topics.numbered_log import KEEP_MESSAGES, LINGER, TopicLog, TopicLogs
 from tests.apps.shapes import app

@@ -19,10 +19,10 @@ from gevent.event import AsyncResult, Event
 from actorrpc.balancing.decide import MOVES_AT_ONCE, Decisions, PolicyFailed, decide
 from actorrpc.balancing.recorder import Recorder
 from actorrpc.balancing.view import KEPT, ConnectionLoad, History, HubLoad, Move, Past, Policy, Stay, View
-from actorrpc.broker.hub_process import Answer, HubProcess
-from actorrpc.broker.hub_questions import MOVE_GRACE, move_question
-from actorrpc.broker.journal import BY_OTHERS, Journal
-from actorrpc.broker.relief import LOW, Relief
+from actorrpc.broker.moves.hub_questions import MOVE_GRACE, move_question
+from actorrpc.broker.moves.journal import BY_OTHERS, Journal
+from actorrpc.broker.moves.relief import LOW, Relief
+from actorrpc.broker.processes.hub_process import Answer, HubProcess
 from actorrpc.config import Config
 from actorrpc.forks import users_code
 from actorrpc.log import about

@@ -22,18 +22,14 @@ from typing import Any, Protocol
 import gevent
 from gevent.event import AsyncResult
 
-from actorrpc.broker.drains import Drains
-from actorrpc.broker.generation import Generation
-from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.deploying.endings import end, wait_until_empty
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.processes.hub_process import HubProcess
 
 __all__ = ["Phase", "Reload", "ReloadOwner"]
 
 log = logging.getLogger("actorrpc.broker")
-
-#: Between two looks at how far it is.
-LOOK = 0.05
-#: How much longer than the drain timeout a hub may take to end before it is killed.
-GRACE = 4.0
 
 
 class Phase(str, Enum):
@@ -123,8 +119,9 @@ class Reload:
                 return
         if not self._change(lambda: self._succeed(processes)):
             return
-        self._wait_until_empty()
-        self._end()
+        wait_until_empty(self._drains, self._old, time.monotonic() + self._drain_timeout)
+        self.phase = Phase.ENDING
+        end("reload", self._drains, self._old, self._drain_timeout)
         self.phase = Phase.DONE
         log.info(
             "reload: generation %d serves, and the old one has ended, after %.1f s",
@@ -146,27 +143,6 @@ class Reload:
         self.phase = Phase.MOVING
         self._old = list(self._owner.succeed(self.generation, processes))
         return True
-
-    def _wait_until_empty(self) -> None:
-        deadline = time.monotonic() + self._drain_timeout
-        while time.monotonic() < deadline and not all(map(self._drains.empty, self._old)):
-            gevent.sleep(LOOK)
-
-    def _end(self) -> None:
-        self.phase = Phase.ENDING
-        left = self._drains.progress(self._old)
-        if left["left"]:
-            why = "; ".join(f"{count}: {why}" for why, count in left["stays"].items())
-            log.warning("reload: %d connections could not move and are ended: %s", left["left"], why)
-        self._stop_old()
-        deadline = time.monotonic() + self._drain_timeout + GRACE
-        while any(process.exit_code is None for process in self._old):
-            if time.monotonic() > deadline:
-                log.warning("killing hubs of the old generation that do not end: %s", self._old)
-                for process in self._old:
-                    process.kill()
-                deadline = float("inf")
-            gevent.sleep(LOOK)
 
     def _stop_old(self) -> None:
         for process in self._old:

@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 import gevent
 from gevent.event import Event
 
-from actorrpc.broker.accept_queues import AcceptQueues
-from actorrpc.broker.hub_process import HubProcess, introduce
-from actorrpc.broker.topic_homes import TopicHomes
+from actorrpc.broker.processes.hub_process import HubProcess, introduce
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.topic_homes import TopicHomes
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
 

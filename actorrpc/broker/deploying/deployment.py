@@ -1,4 +1,4 @@
-"""What an operator does to the hubs while they serve: reload and drain."""
+"""What an operator does to the hubs while they serve: reload, drain, scale, and a signal to one of them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 
 import gevent
 
-from actorrpc.broker.drains import Drains
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.deploying.reload import Reload
+from actorrpc.broker.deploying.retire import Retirements
+from actorrpc.broker.deploying.scale import Scale
 from actorrpc.broker.events import Events
-from actorrpc.broker.generation import Generation
-from actorrpc.broker.hub_process import HubProcess
-from actorrpc.broker.hub_slots import HubSlots
-from actorrpc.broker.members import Members
-from actorrpc.broker.reload import Reload
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_slots import HubSlots
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.members import Members
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 
@@ -22,8 +25,8 @@ __all__ = ["Deployment"]
 
 log = logging.getLogger("actorrpc.broker")
 
-#: Starts a process of a hub in a generation's code.
-Start = Callable[[int, Generation], HubProcess]
+#: Starts a process of a hub in a generation's code, perhaps aside (``Launcher.start``).
+Start = Callable[[int, Generation, bool], HubProcess]
 
 
 class Deployment:
@@ -41,6 +44,7 @@ class Deployment:
         events: Events,
         start: Start,
         refusal: Callable[[], str],
+        queues: AcceptQueues,
     ) -> None:
         #: What is served, and what a hub that starts again runs.
         self.generation = generation
@@ -49,15 +53,19 @@ class Deployment:
         self._events = events
         self._start = start
         self._refusal = refusal
+        self._queues = queues
         self._drains = Drains(members)
+        timeout = generation.config.drain_timeout
+        self._retirements = Retirements(members, self._drains, events.change, timeout)
         #: Gives the config of the next generation. Raises ConfigError.
         self.read_again: Callable[[], Config] = lambda: self.generation.config
-        #: Called when a reload begins, and when it has ended, unless the server stops.
+        #: Called when a reload begins, and when it has ended, however, unless the server stops.
         self.on_reloading: Callable[[], None] = lambda: None
         self.on_reloaded: Callable[[], None] = lambda: None
-        #: The last one, which may be under way, and the greenlet that makes it.
+        #: The last ones, which may be under way, and the greenlet that makes the last of the two.
         self._reload: Reload | None = None
-        self._reloading: gevent.Greenlet[..., None] | None = None
+        self._scale: Scale | None = None
+        self._running: gevent.Greenlet[..., None] | None = None
 
     # ---- what is asked for
 
@@ -79,18 +87,46 @@ class Deployment:
         self._check_free()
         timeout = self.generation.config.drain_timeout if drain_timeout is None else drain_timeout
         before = self._reload.generation if self._reload is not None else self.generation
-        generation = self.generation.next(
-            before.number + 1, self.read_again()
-        )  # one that was abandoned counts
+        # One that was abandoned has had its number.
+        generation = self.generation.next(before.number + 1, self.read_again())
         self._reload = Reload(self, generation, self._drains, self._events.change, timeout)
-        self._reloading = gevent.spawn(self._run, self._reload)
+        self._running = gevent.spawn(self._run_reload, self._reload)
         return self._reload
 
-    def _run(self, reload: Reload) -> None:
+    def _run_reload(self, reload: Reload) -> None:
         self.on_reloading()
-        reload.run()
+        try:
+            reload.run()
+        finally:
+            if not self._refusal():
+                self.on_reloaded()
+
+    def scale(self, count: int, drain_timeout: float | None = None) -> Scale:
+        """Begin to have so many hubs, with a drain timeout of its own, if it is given, in seconds.
+
+        Raises ConfigError if that cannot be.
+        """
+        self._check_free()
+        timeout = self.generation.config.drain_timeout if drain_timeout is None else drain_timeout
+        scale = Scale(
+            count,
+            self._hubs,
+            lambda hub: self._start(hub, self.generation, False),
+            self._queues,
+            self._members,
+            self._drains,
+            self._events.change,
+            timeout,
+        )
+        scale.begin()
+        self._scale = scale
+        self._running = gevent.spawn(scale.run)
+        return scale
+
+    def retire(self, process: HubProcess) -> None:
+        """A hub that was told to end asks for others to be given what it has."""
         if not self._refusal():
-            self.on_reloaded()
+            self._retirements.begin(process)
 
     def drain(self, number: int, *, undo: bool = False) -> None:
         """Have a hub give all it has to the others, and take nothing; or go on as before.
@@ -114,13 +150,16 @@ class Deployment:
     def _check_free(self) -> None:
         if self._reload is not None and self._reload.under_way:
             raise ConfigError("a reload is under way already")
+        if self._scale is not None and self._scale.under_way:
+            raise ConfigError("a scale is under way already")
         if why := self._refusal():
             raise ConfigError(why)
 
     def close(self) -> None:
-        """The server stops: a reload goes no further."""
-        if self._reloading is not None:
-            self._reloading.kill(block=False)
+        """The server stops: what is under way goes no further."""
+        if self._running is not None:
+            self._running.kill(block=False)
+        self._retirements.close()
 
     # ---- what a reload does: see ReloadOwner
 
@@ -128,7 +167,7 @@ class Deployment:
         processes: list[HubProcess] = []
         try:
             for hub in self._hubs:
-                processes.append(process := self._start(hub.id, generation))
+                processes.append(process := self._start(hub.id, generation, True))
                 hub.others.append(process)
         except BaseException:
             for process in processes:
@@ -166,10 +205,12 @@ class Deployment:
     # ---- what becomes of processes
 
     def takes(self, process: HubProcess, error: str) -> bool:
-        """A process is ready, or, ``error``, will not be. Returns whether that concerns the reload alone."""
-        concerns = self._reload is not None and process in self._reload
-        if self._reload is not None:
-            self._reload.heard(process, error)
+        """A process is ready, or, ``error``, will not be. Returns whether that concerns only what is under
+        way."""
+        changes = [change for change in (self._reload, self._scale) if change is not None]
+        concerns = any(process in change for change in changes)
+        for change in changes:
+            change.heard(process, error)
         return concerns
 
     def joined(self, process: HubProcess) -> None:
@@ -181,9 +222,8 @@ class Deployment:
 
     def left(self, process: HubProcess) -> None:
         """A process has exited."""
-        if self._reload is not None:
-            why = f"hub {process.hub} {process.describe_exit()} while it was starting"
-            self._reload.heard(process, why)
+        self._hubs.ended(process)
+        self.takes(process, f"hub {process.hub} {process.describe_exit()} while it was starting")
         self._drains.changed()
 
     # ---- what is told of it
@@ -196,5 +236,10 @@ class Deployment:
         """What ``actorrpc status --json`` has under ``reload``: of the last one, or None."""
         return self._reload.status() if self._reload is not None else None
 
+    def scale_status(self) -> dict[str, Any] | None:
+        """The same under ``scale``."""
+        return self._scale.status() if self._scale is not None else None
+
     def __repr__(self) -> str:
-        return f"<Deployment of generation {self.generation.number}, {self._drains!r}, {self._reload!r}>"
+        under_way = f"{self._drains!r}, {self._reload!r}, {self._scale!r}, {self._retirements!r}"
+        return f"<Deployment of generation {self.generation.number}, {under_way}>"

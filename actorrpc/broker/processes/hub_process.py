@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
-from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.host.runtime_dir import Claim
+from actorrpc.broker.processes.low_priority import LowPriority
 from actorrpc.broker.watching.dumps import Dumps, NoStack, Place
 from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, no_forks
@@ -56,6 +57,9 @@ class Owner(Protocol):
     def hub_stopping(self, process: HubProcess) -> None:
         """It accepts no more connections, by its own will or because it was told to stop."""
 
+    def hub_retiring(self, process: HubProcess) -> None:
+        """It was told to end, by a signal to it alone: see ``Retiring``."""
+
     def hub_exited(self, process: HubProcess) -> None:
         """The last that is heard of it."""
 
@@ -72,8 +76,10 @@ class HubProcess:
         owner: Owner,
         generation: int = 1,
         directory: str | None = None,
+        aside: bool = False,
     ) -> None:
-        """``directory``: where it works; None: where this process does."""
+        """``directory``: where it works; None: where this process does. ``aside``: others serve, and it has a
+        lower priority until it is ready."""
         self.hub = hub
         #: Of the code that it runs.
         self.generation = generation
@@ -106,6 +112,7 @@ class HubProcess:
             self.pid = self._popen.pid
             self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)
             hold(self)
+        self._priority = LowPriority(self.pid) if aside else None
         self._exit_watcher: Any = get_hub().loop.io(self._pidfd, 1)
         self._exit_watcher.start(self._on_exit)
 
@@ -220,6 +227,8 @@ class HubProcess:
         elif kind == "stopping":
             self.stopping = True
             self._owner.hub_stopping(self)
+        elif kind == "retiring":
+            self._owner.hub_retiring(self)
         elif kind == "ready":
             self._on_ready(message.ready)
         elif kind == "move_result":
@@ -237,6 +246,8 @@ class HubProcess:
             except ConfigError as complaint:
                 error = str(complaint)
         self.ready = not error
+        if self._priority is not None:
+            self._priority.end()
         self.trace = ready.trace
         self._owner.hub_ready(self, error)
 
@@ -256,6 +267,8 @@ class HubProcess:
         self.exit_code = code
         self._exit_watcher.stop()
         self._exit_watcher.close()
+        if self._priority is not None:
+            self._priority.close()
         close_now(self._pidfd)
         self._claim.forget_hub(self.serial)
         # Why it ended may still lie in the socket.

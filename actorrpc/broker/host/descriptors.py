@@ -27,10 +27,10 @@ def needed_descriptors(hubs: int, already_open: int) -> int:
     return already_open + PER_HUB * hubs + RESERVE
 
 
-def check_descriptors(hubs: int) -> None:
-    """Raise ConfigError if the limit of open files does not allow so many hubs."""
+def check_descriptors(hubs: int, running: int = 0) -> None:
+    """Raise ConfigError if the limit of open files does not allow so many hubs, of which some are running."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = needed_descriptors(hubs, len(os.listdir("/proc/self/fd")))
+    needed = needed_descriptors(hubs - running, len(os.listdir("/proc/self/fd")))
     if limit != resource.RLIM_INFINITY and needed > limit:
         raise ConfigError(
             f"{hubs} hubs need {needed} file descriptors in the broker, and the limit is {limit}: "

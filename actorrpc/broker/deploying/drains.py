@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from actorrpc.broker.hub_process import HubProcess
-from actorrpc.broker.members import Members
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.sharing.members import Members
 from actorrpc.loop.timers import every
 from actorrpc.pb import control_pb2
 

@@ -1,7 +1,8 @@
 """Which hub accepts from which listening socket.
 
 With `--accept reuseport` each hub has a queue of its own. While it has no process that serves, another hub
-accepts from that queue as well, so that nobody waits for the restart. With `--accept acceptor` there is one
+accepts from that queue as well, so that nobody waits for the restart. So it is with the queue of a hub that
+there is no longer: to close it would be to lose those who wait in it. With `--accept acceptor` there is one
 queue, and one hub accepts from it for all. For a moment, two processes may accept from one queue; each
 connection goes to one of them.
 """
@@ -13,9 +14,10 @@ import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.log import about
 from actorrpc.net.addresses import address_text
+from actorrpc.net.listening import open_another
 from actorrpc.pb import control_pb2
 
 __all__ = ["AcceptQueues", "holders"]
@@ -53,13 +55,19 @@ class AcceptQueues:
         self.hubs = hubs
         #: What all listen on.
         self.address = address_text(sockets[0].getsockname())
-        self._sockets = sockets
+        self._sockets = [*sockets]
         self._acceptor = accept == "acceptor"
         #: By queue. With a queue for each hub, a process that has its own was given it at its start.
         self._holders: dict[int, HubProcess] = {}
         #: By queue, all that were given it and have not been told to let go, the holder too: the queue may be
         #: given on before its last holder has heard of it.
         self._given: dict[int, list[HubProcess]] = defaultdict(list)
+
+    def grow(self, hubs: int) -> None:
+        """There are to be so many hubs: with a queue for each, make those that there have never been. Until a
+        hub is there, another accepts from its queue. Raises ConfigError if a socket cannot be made."""
+        while not self._acceptor and len(self._sockets) < hubs:
+            self._sockets.append(open_another(self._sockets[0]))
 
     def start(self, hub: int) -> tuple[bool, int]:
         """What a hub's process is started with: whether one accepts for all, and a listening socket."""
@@ -137,7 +145,7 @@ class AcceptQueues:
         """Assign no more queues. The kernel refuses connections once the hubs have closed theirs, too."""
         for sock in self._sockets:
             sock.close()
-        self._sockets = ()
+        self._sockets.clear()
 
     def __repr__(self) -> str:
         held = {queue: process.hub for queue, process in self._holders.items()}

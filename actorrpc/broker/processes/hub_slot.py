@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from actorrpc.broker.hub_process import HubProcess
+from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.pb.control_pb2 import Load
 
 __all__ = ["HubSlot", "restart_delay"]
@@ -33,12 +33,18 @@ class HubSlot:
         self.others: list[HubProcess] = []
         #: It is to give away what it has, and so are its next processes.
         self.drained = False
+        #: There will be fewer hubs: it is not started again.
+        self.leaving = False
         #: How many processes it has had after the first.
         self.restarts = -1
         self._quick_deaths = 0
 
     def next_start(self) -> float:
-        """Count the death of the process. Returns the seconds until the next is to start."""
+        """Count the death of the process, unless it was told to end. Returns the seconds until the next is to
+        start."""
+        if self.process is not None and self.process.obeyed:
+            self._quick_deaths, self.process = 0, None
+            return 0.0
         # A process that never served counts as a quick death, however long it took.
         served = self.process is not None and self.process.ready
         lived = time.monotonic() - self.process.started if self.process and served else 0.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 
-from actorrpc.broker.accept_queues import AcceptQueues
-from actorrpc.broker.generation import Generation
-from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess, Owner
-from actorrpc.broker.runtime_dir import Claim
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.host.runtime_dir import Claim
+from actorrpc.broker.processes.hub_process import HUB_COMMAND, HubProcess, Owner
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.ipc.hello import Hello
 from actorrpc.log import about
 from actorrpc.pb import control_pb2
@@ -29,11 +29,14 @@ class Launcher:
         #: By serial, which hub's process it was: what is said of one may come after its death.
         self.hub_of: dict[int, int] = {}
 
-    def start(self, hub: int, generation: Generation) -> HubProcess:
-        """Start a process of a hub, in the code of a generation. Raises OSError or ConfigError."""
+    def start(self, hub: int, generation: Generation, *, aside: bool = False) -> HubProcess:
+        """Start a process of a hub, in the code of a generation; ``aside`` of one that serves.
+
+        Raises OSError or ConfigError.
+        """
         serial = self._claim.next_serial()
         process = HubProcess(
-            hub, serial, self._claim, HUB_COMMAND, self._owner, generation.number, generation.place
+            hub, serial, self._claim, HUB_COMMAND, self._owner, generation.number, generation.place, aside
         )
         self.hub_of[serial] = hub
         acceptor, queue = self._queues.start(hub)

@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult
 
-from actorrpc.broker.hub_process import Answer, HubProcess
+from actorrpc.broker.processes.hub_process import Answer, HubProcess
 from actorrpc.pb import control_pb2
 from actorrpc.pb.control_pb2 import MoveResult
 
