@@ -237,17 +237,15 @@ class Supervisor:
         Raises OSError or ConfigError.
         """
         process = self._launcher.start(hub, generation, aside=aside)
-        if self.config.start_timeout:
-            after(self.config.start_timeout, self.events.put, partial(self._check_started, process))
+        if timeout := generation.config.start_timeout:
+            after(timeout, self.events.put, partial(self._check_started, process, timeout))
         return process
 
-    def _check_started(self, process: HubProcess) -> None:
+    def _check_started(self, process: HubProcess, timeout: float) -> None:
         """The process has had its time to start. Raises ConfigError at first."""
         if process.ready or process.exit_code is not None or self._stopping:
             return
-        late = (
-            f"hub {process.hub} still does not serve after {self.config.start_timeout:g} s (--start-timeout)"
-        )
+        late = f"hub {process.hub} still does not serve after {timeout:g} s (--start-timeout)"
         if not self._announced:
             raise ConfigError(late)
         self.deployment.takes(process, late)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from actorrpc.pb.admin_pb2 import Request
@@ -60,3 +61,22 @@ def test_a_successor_that_is_stopped_does_not_keep_what_should_go_to_it(
         os.kill(successor["pid"], signal.SIGCONT)
     (after,) = server.connections()
     assert after["id"] == before["id"] and after["hub"] == 1 - before["hub"]
+
+
+def test_successors_have_the_time_to_start_that_the_options_say_now(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import os, time\n"
+        "time.sleep(1000 if os.path.exists('sleepy') else 0)\n"
+        "from tests.apps.shapes import app\n"
+    )
+    config = tmp_path / "serve.toml"
+    config.write_text("start_timeout = 60\n")
+    server = serve("--config", config, app="slow:app", cwd=tmp_path, hubs=1)
+    (tmp_path / "sleepy").touch()
+    config.write_text("start_timeout = 3\n")
+    reloaded = server.run("reload")
+    assert reloaded.returncode == 1
+    assert (
+        "generation 2 is abandoned: hub 0 still does not serve after 3 s (--start-timeout)" in reloaded.stderr
+    )
+    assert server.hub(0)["state"] == "serving"
