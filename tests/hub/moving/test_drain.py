@@ -105,6 +105,7 @@ class World:
             lambda connection: self.costs[connection.id],
             self.links,
             {7: 0} if targets is None else targets,
+            within=0.0,  # there is no time for rests: what these are is shown in test_drain_pace
         )
         settle()
         return drain
