@@ -105,7 +105,7 @@ class World:
             lambda connection: self.costs[connection.id],
             self.links,
             {7: 0} if targets is None else targets,
-            within=0.0,  # there is no time for rests: what these are is shown in test_drain_pace
+            within=-1.0,  # it is late, and so does not rest: test_drain_pace shows what rests are
         )
         settle()
         return drain
