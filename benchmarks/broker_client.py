@@ -47,9 +47,9 @@ class BrokerClient:
         self._send(Request(rebalance=Request.Rebalance(wish=wish)))
         return self._reply().done
 
-    def reload(self, drain_timeout: float) -> None:
+    def reload(self) -> None:
         """Begin a reload; ``status`` says how it goes on."""
-        self._send(Request(reload=Request.Reload(drain_timeout=drain_timeout)))
+        self._send(Request(reload=Request.Reload()))
         self._reply()
 
     def moves(self) -> list[dict[str, Any]]:

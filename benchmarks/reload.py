@@ -35,8 +35,6 @@ from benchmarks.two_hubs import Placement, TwoHubs, two_hubs
 
 #: The goals.
 _LOAD, _GONE, _PAUSE = 30.0, 10.0, 20.0
-#: How long connections may take to move, and what cannot move to end, before all is given up.
-_DRAIN_TIMEOUT = 60.0
 #: Between two looks at how far the reload is, as `actorrpc reload` looks.
 _LOOK = 0.1
 #: Open files that are not connections: libraries, pipes, epoll, listeners, links.
@@ -80,7 +78,7 @@ class Run:
     def round(self) -> None:
         options = self._options
         with (
-            two_hubs(Placement(None, None, None)) as hubs,
+            two_hubs(Placement(None, None, None), drain_timeout=options.drain_timeout) as hubs,
             crowd(hubs.address, options.connections - options.streams) as idle,
             numbered_clients(hubs.address, options.streams, options.period) as clients,
         ):
@@ -128,7 +126,7 @@ def _load(hubs: TwoHubs, clients: NumberedClients, seconds: float) -> float:
 def _reload(hubs: TwoHubs) -> Reloaded:
     """Have the broker reload, and look at it until no old hub is left."""
     began, ready = monotonic(), 0.0
-    hubs.broker.reload(_DRAIN_TIMEOUT)
+    hubs.broker.reload()
     while True:
         sleep(_LOOK)
         state = hubs.broker.status()["reload"]
@@ -191,6 +189,7 @@ def _options() -> argparse.Namespace:
     )
     add("--period", type=float, default=1.0, metavar="S", help="seconds between a client's pairs of calls")
     add("--seconds", type=float, default=10.0, metavar="S", help="how long to look at what was before")
+    add("--drain-timeout", type=float, default=10.0, metavar="S", help="as `actorrpc serve` has it")
     add("--json", action="store_true", help="print JSON")
     add("--no-verdict", action="store_true", help="also end with status 0 if a goal is missed")
     options = parser.parse_args()

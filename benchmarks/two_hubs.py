@@ -78,14 +78,17 @@ class TwoHubs(NamedTuple):
 
 
 @contextmanager
-def two_hubs(placement: Placement, *, prepares: Path | None = None) -> Iterator[TwoHubs]:
+def two_hubs(
+    placement: Placement, *, prepares: Path | None = None, drain_timeout: float | None = None
+) -> Iterator[TwoHubs]:
     """Start two hubs, and stop them at the end of the block; nothing is left of them then.
 
-    With ``prepares`` they note there how many bytes each PREPARE has.
+    With ``prepares`` they note there how many bytes each PREPARE has. ``drain_timeout`` is in seconds.
     """
     with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
         directory = RuntimeDir(os.path.join(folder, "run"))
         options = [] if prepares is None else [f"--prepares={prepares}"]
+        options += [] if drain_timeout is None else [f"--drain-timeout={drain_timeout}"]
         try:
             with (
                 server("actorrpc_hubs", placement.broker, directory.path, *options) as running,

@@ -277,7 +277,12 @@ class Node:
         self.reception.rest(bool(targets))
         if targets:
             self._drain = Drain(
-                self.connections, self.mover.move, self.mover.cost, self.links.by_serial, targets
+                self.connections,
+                self.mover.move,
+                self.mover.cost,
+                self.links.by_serial,
+                targets,
+                within=self.resources.config.drain_timeout,
             )
 
     def drain_to_all(self) -> bool:

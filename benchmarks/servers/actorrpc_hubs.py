@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--accept", default="reuseport", metavar="MODE", help="who accepts")
     parser.add_argument("--policy", default="none", help="what moves connections, besides the benchmark")
     parser.add_argument("--max-connections", type=int, default=0, metavar="N", help="for each hub")
+    parser.add_argument("--drain-timeout", type=float, default=0.2, metavar="S", help="as `serve` has it")
     options = parser.parse_args()
     if options.prepares:
         os.environ["BENCHMARK_PREPARES"] = options.prepares
@@ -40,7 +41,7 @@ def main() -> None:
         policy=options.policy,
         accept=options.accept,
         runtime_dir=options.runtime_dir,
-        config=Config(drain_timeout=0.2, max_connections=options.max_connections),
+        config=Config(drain_timeout=options.drain_timeout, max_connections=options.max_connections),
         on_ready=lambda address: print(f"ready {address}", flush=True),
     )
 

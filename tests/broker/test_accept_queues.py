@@ -356,6 +356,7 @@ def test_the_queue_of_a_new_hub_is_another_ones_until_it_is_there() -> None:
     with open_queues("127.0.0.1:0", 1) as listeners:
         queues = AcceptQueues(listeners, 1, "reuseport")
         zero, first = FakeProcess(0), FakeProcess(1)
+        queues.started(zero)  # type: ignore[arg-type]
         queues.grow(2)
         assert assign(queues, zero) == [["listen 1"]]
         with socket.create_connection(parse_address(queues.address)):

@@ -1,7 +1,8 @@
 """Moving all connections of a hub to others, so that it can rest or end: for a drain, a reload, fewer hubs.
 
-A few move at a time, so that the hub goes on serving those that are still here: heavy ones alone, and after
-each of these it rests for as long as its freeze took. What cannot move now is tried again.
+A few move at a time, heavy ones alone, so that the hub goes on serving those that are still here; and after
+each stretch of moves it rests for as long as they cost both hubs, if there is time for it: without that
+clients waited for half a second (docs/evidence/figures.md). What cannot move now is tried again.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ __all__ = ["AT_ONCE", "BUDGET", "Drain"]
 
 #: So many move at once, as long as all together cost both hubs no more than so many seconds.
 AT_ONCE, BUDGET = 4, 0.02
-#: After a freeze of more than so many seconds the hub rests for as long as it took.
+#: After moves that cost both hubs more than so many seconds together, this one rests for as long.
+STRETCH = 0.005
+#: After a freeze of more than so many seconds it rests for as long as that took, also if time is short.
 HEAVY = 0.005
+#: The part of its time that it plans to be over in.
+_PLANNED = 0.8
 #: Between two rounds of what could not move. A connection whose move was aborted waits longer each time, up
 #: to so many seconds: while it is brought to rest, its calls wait.
 ROUND, LONGEST_WAIT = 0.1, 3.2
@@ -53,7 +58,7 @@ class _Stay:
 
 class Drain:
     """Under way until it is closed; ``moved`` counts. ``targets``: the processes that may be given
-    connections, by serial, and how many each has."""
+    connections, by serial, and how many each has. ``within``: the seconds that it should take at most."""
 
     def __init__(
         self,
@@ -62,8 +67,12 @@ class Drain:
         cost: Callable[[Connection], Cost],
         links: Mapping[int, object],
         targets: Mapping[int, int],
+        within: float,
     ) -> None:
         self.moved = 0
+        self._began, self._within = monotonic(), within
+        #: What moves have cost since the last rest, in seconds.
+        self._owed = 0.0
         self._connections = connections
         self._move = move
         self._cost = cost
@@ -74,7 +83,7 @@ class Drain:
         self._under_way: dict[str, float] = {}
         self._stays: dict[str, _Stay] = {}
         self._closed = False
-        #: Until it looks again for what could not move; until it goes on after a heavy move.
+        #: Until it looks again for what could not move; until it goes on after a rest.
         self._round, self._rest = Timer(), Timer()
         self._begin_round()
 
@@ -152,10 +161,25 @@ class Drain:
         elif result.outcome != control_pb2.MoveResult.UNKNOWN_CONNECTION:
             before = self._stays.get(id)
             self._note(id, result.why, min(2 * before.wait if before else ROUND, LONGEST_WAIT))
-        if cost.freeze > HEAVY:
-            self._rest.set(cost.freeze, self._rested)
+        if (seconds := self._due_rest(cost)) > 0:
+            self._rest.set(seconds, self._rested)
         else:  # in a step of its own: who has waited for this one's freeze is served first
             get_hub().loop.run_callback(self._go_on)
+
+    def _due_rest(self, cost: Cost) -> float:
+        """For how many seconds it rests now, after a move of this cost."""
+        seconds = cost.freeze if cost.freeze > HEAVY else 0.0
+        self._owed += cost.total
+        if self._owed > STRETCH:
+            if not self._late():
+                seconds = self._owed
+            self._owed = 0.0
+        return seconds
+
+    def _late(self) -> bool:
+        """Whether it would not be over in time, if the others took as long as those that have moved."""
+        elapsed = monotonic() - self._began
+        return elapsed + len(self._connections) * elapsed / max(self.moved, 1) > _PLANNED * self._within
 
     def _rested(self) -> None:
         self._rest.stop()
