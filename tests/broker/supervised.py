@@ -123,7 +123,7 @@ class FakeLauncher:
         self._owner = owner
         self._serials = count(1000)
 
-    def start(self, hub: int, generation: Generation) -> FakeHub:
+    def start(self, hub: int, generation: Generation, aside: bool = False) -> FakeHub:
         if self.failing is not None and hub >= self.failing:
             raise OSError("out of memory")
         process = FakeHub(hub, next(self._serials), generation.number, self._owner)

@@ -105,6 +105,7 @@ class World:
             lambda connection: self.costs[connection.id],
             self.links,
             {7: 0} if targets is None else targets,
+            within=-1.0,  # no time for rests but those after heavy ones
         )
         settle()
         return drain
