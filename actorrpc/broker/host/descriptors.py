@@ -19,18 +19,19 @@ PER_HUB = 1 + 2 * PER_PROCESS
 RESERVE = 32
 
 
-def needed_descriptors(hubs: int, already_open: int) -> int:
-    """What the broker needs: what is open already, seven for each hub, and a reserve.
+def needed_descriptors(hubs: int, already_open: int, running: int = 0) -> int:
+    """What the broker needs: what is open already, seven for each hub that is to start, three for the next
+    generation of each that is running, and a reserve.
 
     A hub starts with fewer, one link to each other process beside its own few, and inherits the same limit.
     """
-    return already_open + PER_HUB * hubs + RESERVE
+    return already_open + PER_HUB * (hubs - running) + PER_PROCESS * running + RESERVE
 
 
 def check_descriptors(hubs: int, running: int = 0) -> None:
     """Raise ConfigError if the limit of open files does not allow so many hubs, of which some are running."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = needed_descriptors(hubs - running, len(os.listdir("/proc/self/fd")))
+    needed = needed_descriptors(hubs, len(os.listdir("/proc/self/fd")), running)
     if limit != resource.RLIM_INFINITY and needed > limit:
         raise ConfigError(
             f"{hubs} hubs need {needed} file descriptors in the broker, and the limit is {limit}: "

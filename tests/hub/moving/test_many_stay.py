@@ -40,7 +40,12 @@ class World:
 
     def begin(self) -> Drain:
         return Drain(
-            self.connections, lambda id, target, done: self.moved.append(id), self.cost, {7: None}, {7: 0}
+            self.connections,
+            lambda id, target, done: self.moved.append(id),
+            self.cost,
+            {7: None},
+            {7: 0},
+            30.0,
         )
 
 
