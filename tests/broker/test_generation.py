@@ -50,10 +50,10 @@ def test_the_next_generation_works_where_the_link_leads_then(releases: Path) -> 
     assert (first.number, first.place) == (1, str(releases / "1"))
     switch(releases, "2")
     assert first.place == str(releases / "1"), "its hubs that start again find its own release"
-    second = first.next()
+    second = first.next(2, first.config)
     assert (second.number, second.place, second.app) == (2, str(releases / "2"), "app:app")
     switch(releases, "1")
-    assert second.next().place == str(releases / "1"), "and back"
+    assert second.next(3, first.config).place == str(releases / "1"), "and back"
 
 
 def test_what_has_been_removed_cannot_be_worked_in(releases: Path) -> None:
@@ -68,4 +68,4 @@ def test_started_later_it_still_knows_its_path(releases: Path) -> None:
     first = Generation.first("app:app", Config())
     switch(releases, "2")
     assert working_directory() != first.path, "the shell's word is wrong by now"
-    assert first.next().place == str(releases / "2")
+    assert first.next(2, first.config).place == str(releases / "2")
