@@ -62,6 +62,12 @@ def served(serve: Serve, tmp_path: Path, *program: str) -> ServerProcess:
     )
 
 
+def is_hub(pid: int) -> bool:
+    """By the command line, or the title that has taken its place."""
+    line = Path(f"/proc/{pid}/cmdline").read_text()
+    return "actorrpc.hub" in line or line.startswith("actorrpc: hub")
+
+
 def reaps(server: ServerProcess, broker: int, connect: Callable[[str], CountingClient]) -> None:
     """It reaps orphans, and knows how its own hubs have ended."""
     left = until(lambda: found if len(found := orphans(broker)) == 2 else [])
@@ -70,7 +76,7 @@ def reaps(server: ServerProcess, broker: int, connect: Callable[[str], CountingC
     for pid in left:
         os.kill(pid, signal.SIGTERM)
     until(lambda: all(stat(pid) is None for pid in left))
-    hubs = [each for each in children(broker) if "actorrpc.hub" in Path(f"/proc/{each}/cmdline").read_text()]
+    hubs = [each for each in children(broker) if is_hub(each)]
     assert len(hubs) == 2
     for hub in hubs:
         os.kill(hub, signal.SIGKILL)
