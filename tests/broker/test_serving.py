@@ -319,11 +319,12 @@ def test_ipv6(serve: Serve, connect: Connect) -> None:
 FROM_PYTHON = """
     import signal, sys, threading
     import actorrpc
+    directory = sys.argv[sys.argv.index("--runtime-dir") + 1]
     before = signal.getsignal(signal.SIGINT)
     def on_ready(address):
         print("ready on", address, flush=True)
     def serve():
-        actorrpc.serve(sys.argv[1], bind="127.0.0.1:0", hubs=1, runtime_dir=sys.argv[5], on_ready=on_ready)
+        actorrpc.serve(sys.argv[1], bind="127.0.0.1:0", hubs=1, runtime_dir=directory, on_ready=on_ready)
     MAIN
     assert signal.getsignal(signal.SIGINT) is before
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
