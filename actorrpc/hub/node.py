@@ -265,9 +265,9 @@ class Node:
 
     # ---- moves
 
-    def drain(self, targets: Mapping[int, int]) -> None:
+    def drain(self, targets: Mapping[int, int], within: float = 0.0) -> None:
         """Move all connections to these processes, by serial, with how many connections each has, and take no
-        others; without any, go on as before."""
+        others; without any, go on as before. ``within`` so many seconds; 0: the drain timeout."""
         if self._drain is not None and targets:
             self._drain.retarget(targets)
             return
@@ -282,7 +282,7 @@ class Node:
                 self.mover.cost,
                 self.links.by_serial,
                 targets,
-                within=self.resources.config.drain_timeout,
+                within=within or self.resources.config.drain_timeout,
             )
 
     def drain_to_all(self) -> bool:

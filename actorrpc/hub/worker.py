@@ -92,7 +92,7 @@ class Worker:
             "homes": self._on_homes,
             "move": self._on_move,
             "list_connections": self._on_list_connections,
-            "drain": lambda drain: self._node.drain(drain.targets),
+            "drain": lambda drain: self._node.drain(drain.targets, drain.within),
             "list_stacks": self._on_list_stacks,
             "stop": lambda stop: self._stop(stop.drain_timeout),
             "listen": self._on_listen,

@@ -144,7 +144,7 @@ class Stop(_message.Message):
     def __init__(self, drain_timeout: _Optional[float] = ...) -> None: ...
 
 class Drain(_message.Message):
-    __slots__ = ("targets",)
+    __slots__ = ("targets", "within")
     class TargetsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -153,8 +153,10 @@ class Drain(_message.Message):
         value: int
         def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
     TARGETS_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_FIELD_NUMBER: _ClassVar[int]
     targets: _containers.ScalarMap[int, int]
-    def __init__(self, targets: _Optional[_Mapping[int, int]] = ...) -> None: ...
+    within: float
+    def __init__(self, targets: _Optional[_Mapping[int, int]] = ..., within: _Optional[float] = ...) -> None: ...
 
 class Listen(_message.Message):
     __slots__ = ("queue", "spread")

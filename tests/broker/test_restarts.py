@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from actorrpc.broker.slot import restart_delay
 
+from actorrpc.broker.processes.hub_slot import restart_delay
 from actorrpc.broker.processes.restarts import Restarts
 from actorrpc.errors import TooManyRestarts
 

@@ -184,7 +184,7 @@ class Deployment:
             if (old := self._replace(process)) is not None:
                 targets[old] = [process]
         self._members.join(processes)
-        self._drains.begin(targets)
+        self._drains.begin(targets, self._reload.drain_timeout if self._reload is not None else 0.0)
         return targets
 
     def _replace(self, process: HubProcess) -> HubProcess | None:

@@ -23,14 +23,20 @@ class Drains:
         self._members = members
         #: By process: where its connections go; empty: to all that are not drained.
         self._targets: dict[HubProcess, Sequence[HubProcess]] = {}
+        #: By process, in how many seconds it should be empty; 0: in its own drain timeout.
+        self._within: dict[HubProcess, float] = {}
         #: By process, the serials of those that it was told of last.
         self._told: dict[HubProcess, set[int]] = {}
         #: Runs while there are any.
         self._timer: Any = None
 
-    def begin(self, targets: Mapping[HubProcess, Sequence[HubProcess]]) -> None:
-        """Drain processes, each into its targets, or, if there are none, into all that are not drained."""
+    def begin(self, targets: Mapping[HubProcess, Sequence[HubProcess]], within: float = 0.0) -> None:
+        """Drain processes, each into its targets, or, if there are none, into all that are not drained.
+
+        ``within`` is the time that there is, in seconds; 0: the processes' own drain timeout.
+        """
         self._targets.update(targets)
+        self._within = {each: self._within.get(each, within) for each in self._targets}
         for process in targets:
             process.draining = True
         self._members.assign_queues()
@@ -67,7 +73,8 @@ class Drains:
     def _tell(self, process: HubProcess) -> None:
         loads = {each.serial: each.load.connections for each in self._able(process)}
         if loads:  # without any it would go on as before
-            process.send(control_pb2.ToHub(drain=control_pb2.Drain(targets=loads)))
+            drain = control_pb2.Drain(targets=loads, within=self._within.get(process, 0.0))
+            process.send(control_pb2.ToHub(drain=drain))
         self._told = {each: told for each, told in self._told.items() if each in self._targets}
         self._told[process] = {*loads}
 

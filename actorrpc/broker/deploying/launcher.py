@@ -17,6 +17,9 @@ __all__ = ["Launcher"]
 
 log = logging.getLogger("actorrpc.broker")
 
+#: How many processes are remembered.
+KEPT = 4096
+
 
 class Launcher:
     """Starts processes that accept from ``queues``, and tell ``owner`` what becomes of them."""
@@ -39,6 +42,8 @@ class Launcher:
             hub, serial, self._claim, HUB_COMMAND, self._owner, generation.number, generation.place, aside
         )
         self.hub_of[serial] = hub
+        if len(self.hub_of) > KEPT:
+            del self.hub_of[next(iter(self.hub_of))]
         acceptor, queue = self._queues.start(hub)
         patience = generation.config.start_timeout
         start = control_pb2.Start(

@@ -74,7 +74,7 @@ class Reload:
         self._owner = owner
         self._drains = drains
         self._change = change
-        self._drain_timeout = drain_timeout
+        self.drain_timeout = drain_timeout
         self._began = self._ended = time.monotonic()
         #: The new processes, and whether each is ready: "" or why not.
         self._ready: dict[HubProcess, AsyncResult[str]] = {}
@@ -119,9 +119,9 @@ class Reload:
                 return
         if not self._change(lambda: self._succeed(processes)):
             return
-        wait_until_empty(self._drains, self._old, time.monotonic() + self._drain_timeout)
+        wait_until_empty(self._drains, self._old, time.monotonic() + self.drain_timeout)
         self.phase = Phase.ENDING
-        end("reload", self._drains, self._old, self._drain_timeout)
+        end("reload", self._drains, self._old, self.drain_timeout)
         self.phase = Phase.DONE
         log.info(
             "reload: generation %d serves, and the old one has ended, after %.1f s",
@@ -146,7 +146,7 @@ class Reload:
 
     def _stop_old(self) -> None:
         for process in self._old:
-            process.stop(self._drain_timeout)
+            process.stop(self.drain_timeout)
 
     def _abandon(self, error: str) -> None:
         self.phase, self.error = Phase.ABANDONED, error

@@ -106,7 +106,7 @@ class Scale:
         self._leaving = [process for process in processes if process in self._members]
         if not [each for each in self._members.balanced if each not in self._leaving]:
             raise ConfigError("there is no other hub to take what they have")
-        self._drains.begin(dict.fromkeys(self._leaving, ()))
+        self._drains.begin(dict.fromkeys(self._leaving, ()), self._drain_timeout)
         for slot in slots:
             slot.leaving = True
         for process in processes:
