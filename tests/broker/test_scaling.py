@@ -101,7 +101,7 @@ def test_what_cannot_move_is_told_to_go_when_the_time_is_up(serve: Serve, connec
     server.wait_for(lambda: server.connections()[0]["calls"] == 1)
     assert "0 connections moved" in scale(server, 1, "--drain-timeout", 0.3)
     assert call.exception().code() is grpc.StatusCode.UNAVAILABLE
-    assert "1 connections could not move and are ended" in server.log, server.log
+    server.wait_for(lambda: "1 connections could not move and are ended" in server.log)
 
 
 def test_a_hub_that_dies_when_it_is_to_go_is_not_started_again(serve: Serve, connect: Connect) -> None:

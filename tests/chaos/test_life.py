@@ -159,8 +159,9 @@ def test_one_whose_state_cannot_be_upgraded_stays_until_its_time_is_up(
         releases.make()
         waiting = in_background(lambda: reload(server, "--drain-timeout", 3))
         server.wait_for(lambda: phase(server) == "moving" and server.status()["reload"]["left"] == 1)
-        (left,) = [row for row in server.connections() if row["id"] in server.log]
-        assert f"connection {left['id']} is refused" in server.log
+        server.wait_for(
+            lambda: any(f"connection {row['id']} is refused" in server.log for row in server.connections())
+        )
         done = waiting()
         assert done.returncode == 0
         assert "this state cannot be upgraded" in done.stdout
