@@ -19,6 +19,7 @@ from actorrpc.errors import (
     LostAttributeError,
     RpcError,
     StatusCode,
+    TooManyRestarts,
 )
 from actorrpc.hub_values import per_hub
 from actorrpc.service import Method, ServiceSpec
@@ -47,6 +48,7 @@ __all__ = [
     "Service",
     "ServiceSpec",
     "StatusCode",
+    "TooManyRestarts",
     "concurrent",
     "per_hub",
     "serve",

@@ -11,7 +11,7 @@ from actorrpc.call import Call
 from actorrpc.errors import ConfigError
 from actorrpc.interceptor import Interceptor, check_interceptors
 from actorrpc.loading import load_attribute
-from actorrpc.overrides import check_service
+from actorrpc.service_checks import check_service
 
 __all__ = ["App", "load"]
 

@@ -87,6 +87,10 @@ class Config:
     shared_connections: str = setting("warn",
         "What becomes of calls without an identity for the actors of a connection that several clients seem "
         "to share: they are served and counted, or end with FAILED_PRECONDITION.", choices=("warn", "refuse"))
+    # What is freed is not always given back, so it is no limit that could refuse anything.
+    max_memory: int = _size(0,
+        "Resident memory of a hub's process beyond which new connections go to other hubs, and some of its "
+        "own are moved there. 0: no limit.", most=_LARGEST)
     max_state_bytes: int = _size(64 * _MB,
         "The largest snapshot that a connection may travel as; a connection with a larger one stays where "
         "it is.", most=_LARGEST)
@@ -122,6 +126,18 @@ class Config:
     start_timeout: float = setting(120.0,
         "How long a hub's process may take until it serves, which is to import the app; then it is killed, "
         "and started again. 0: for ever.")
+    # docs/operate/supervision.md says why these are the defaults.
+    restart_intensity: int = setting(0,
+        "How many hubs that ended may be started again within the restart period, of all hubs together; with "
+        "one more the server stops, with exit status 3. 0: any number.")
+    restart_period: float = setting(60.0, "The time in which restarts are counted.")
+    hang_timeout: float = setting(5.0,
+        "A hub that has said nothing to the broker for so long is reported, with the stack of what holds it. "
+        "0: never.")
+    kill_timeout: float = setting(60.0,
+        "A hub that has said nothing for so long is killed, and started again. 0: never.")
+    slow_turn: float = setting(0.0,
+        "A turn that holds its hub's loop for longer is logged, with its stack. 0: none is.")
     drain_timeout: float = setting(5.0, "How long a stopping hub lets open calls go on.")
     # They grow while handlers take what comes as fast as the client sends.
     stream_window_bytes: int = _window(256 * _KB,
@@ -130,6 +146,13 @@ class Config:
     connection_window_bytes: int = _window(4 * _MB, "Flow-control window of a connection, at first.")
     max_connection_window_bytes: int = _window(16 * _MB,
         "Flow-control window of a connection, once it has grown.")
+    # Of hubs, and of the broker of `actorrpc serve`; a program logs in its own way.
+    log_format: str = setting("text",
+        "How hubs and broker write their log: as lines for people, or each as a JSON object.",
+        choices=("text", "json"))
+    log_level: str = setting("info",
+        "What is written of it, and of what an app logs that has not configured logging: this and worse.",
+        choices=("debug", "info", "warning", "error", "critical"))
     # fmt: on
 
     def __post_init__(self) -> None:
@@ -149,7 +172,7 @@ class Config:
         for each in settings():
             if each.name in message.fields:
                 value: Any = message[each.name]  # a whole number comes as a float
-                told[each.name] = type(each.default)(value)
+                told[each.name] = each.kind(value)
         return cls(**told)
 
 

@@ -3,6 +3,7 @@
 Exception
 ├── RpcError                 a handler ends its call with a status, or a client's call ended so
 ├── ConfigError              what the operator or the author of an app gave is wrong
+├── TooManyRestarts          the server has stopped, since its hubs end again and again
 ├── LostAttributeError       an actor would have lost this attribute when it moves
 ├── ProtocolError            the peer broke HTTP/2 or gRPC
 │   ├── ConnectionFault      the whole connection ends (GOAWAY)
@@ -36,6 +37,7 @@ __all__ = [
     "SnapshotError",
     "StatusCode",
     "StreamFault",
+    "TooManyRestarts",
     "status_code",
 ]
 
@@ -138,7 +140,18 @@ def _status(code: StatusCode, message: str, details: Iterable[Message]) -> bytes
 
 
 class ConfigError(Exception):
-    """What the operator or the author of an app gave is wrong. Its text is one line for a person."""
+    """What the operator or the author of an app gave is wrong. Its text is one line for a person.
+
+    ``trace`` is the traceback of what the author's code has raised, in lines; empty if it has not.
+    """
+
+    def __init__(self, text: str, trace: str = "") -> None:
+        super().__init__(text)
+        self.trace = trace
+
+
+class TooManyRestarts(Exception):
+    """The server has stopped, since its hubs end again and again. Its text is one line for a person."""
 
 
 class LostAttributeError(AttributeError):

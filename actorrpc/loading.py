@@ -33,8 +33,8 @@ _STANDARD = os.path.dirname(os.__file__)
 def load_attribute(what: str, path: str) -> Any:
     """Return what is at ``package.module:attribute``, imported with the working directory on ``sys.path``.
 
-    Raises ConfigError, with one line that says what failed and where, for whatever goes wrong. ``what`` says
-    what it is in that line, such as ``app``.
+    Raises ConfigError, with one line that says what failed and where, for whatever goes wrong, and with the
+    traceback if code of the user's has run. ``what`` says what it is in that line, such as ``app``.
     """
     name, colon, attribute = path.partition(":")
     if not (name and colon and attribute):
@@ -49,8 +49,18 @@ def load_attribute(what: str, path: str) -> Any:
         raise ConfigError(f"{what} {path!r}: {error}") from error
     except Exception as error:  # whatever the user's module does
         why = _module_of_file(name, attribute) or explain(error)
-        raise ConfigError(f"{what} {path!r} does not import: {why}") from error
+        raise ConfigError(f"{what} {path!r} does not import: {why}", _trace(error)) from error
     return found
+
+
+def _trace(error: Exception) -> str:
+    """The traceback, from the first place on that is not the import's own machinery; "" if there is none."""
+    trace = error.__traceback__
+    while trace is not None and not _is_written(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    if trace is None and not isinstance(error, SyntaxError):
+        return ""
+    return "".join(traceback.format_exception(type(error), error, trace))
 
 
 def _module_of_file(name: str, attribute: str) -> str:

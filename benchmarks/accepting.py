@@ -28,7 +28,7 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
 from actorrpc.broker.admin import ask
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from actorrpc.percentile import percentile
 from benchmarks.accounting import cpu_seconds

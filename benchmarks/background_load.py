@@ -30,7 +30,7 @@ def background_load(
         command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]
         with on_core(core):
             process = subprocess.Popen(
-                [*command, f"http://{address}/bench.Burden/Carry"],
+                [*command, f"http://{address}/bench.CpuLoad/Burn"],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

@@ -47,6 +47,11 @@ class BrokerClient:
         self._send(Request(rebalance=Request.Rebalance(wish=wish)))
         return self._reply().done
 
+    def reload(self) -> None:
+        """Begin a reload; ``status`` says how it goes on."""
+        self._send(Request(reload=Request.Reload()))
+        self._reply()
+
     def moves(self) -> list[dict[str, Any]]:
         """What `actorrpc moves --json` prints."""
         self._send(Request(moves=Request.Moves(limit=10_000)))

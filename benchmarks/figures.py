@@ -43,12 +43,12 @@ def met(figures: Iterable[Figure]) -> bool | None:
     return all(found) if found else None
 
 
-def table(figures: Sequence[Figure]) -> str:
-    """A line for each figure."""
-    rows = [("", "median (lowest–highest)", "unmoved", "goal", "")]
+def table(figures: Sequence[Figure], beside: str = "unmoved") -> str:
+    """A line for each figure. ``beside`` heads the column of what nothing happened to."""
+    rows = [("", "median (lowest–highest)", beside, "goal", "")]
     for figure in figures:
-        beside = _number(median(figure.beside)) if figure.beside else ""
-        rows.append((figure.title, _spread(figure), beside, _goal(figure), _OUTCOMES[figure.met]))
+        same = _number(median(figure.beside)) if figure.beside else ""
+        rows.append((figure.title, _spread(figure), same, _goal(figure), _OUTCOMES[figure.met]))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 

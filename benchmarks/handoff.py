@@ -16,8 +16,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from shutil import which
 from statistics import median
@@ -32,7 +32,7 @@ from actorrpc.percentile import percentile
 from benchmarks import descriptor_passing, figures
 from benchmarks.figures import Figure
 from benchmarks.gen.bench_pb2 import Count
-from benchmarks.idle_connections import IdleConnection, grpcio_opening
+from benchmarks.idle_connections import IdleConnection, crowd
 from benchmarks.pauses import Pauses, pauses_of
 from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm, python, run
 from benchmarks.two_hubs import BUSY, Placement, TwoHubs, busy, two_hubs
@@ -140,7 +140,7 @@ class Run:
         return found
 
     def _measure_rate(self) -> None:
-        with two_hubs(self._placement) as hubs, _crowd(hubs, _SHUTTLED):
+        with two_hubs(self._placement) as hubs, crowd(hubs.address, _SHUTTLED):
             connections = hubs.connections("bench.Counter")
             hubs.broker.shuttle(connections, _SHUTTLED, _WINDOW)  # a warm-up
             connections = hubs.connections("bench.Counter")
@@ -149,17 +149,17 @@ class Run:
 
     def _measure_drain(self) -> None:
         count = self._options.connections
-        with two_hubs(self._placement) as hubs, _crowd(hubs, count) as crowd:
+        with two_hubs(self._placement) as hubs, crowd(hubs.address, count) as connections:
             on_hub_1 = [id for id, hub in hubs.connections("bench.Counter") if hub == 1]
             hubs.broker.move_all(((id, 0) for id in on_hub_1), _WINDOW)
             found = _gathered(hubs, count)
             self._note(self._drain, hubs.broker.move_all(((id, 1) for id, _ in found), _WINDOW))
-            _check(crowd)
+            _check(connections)
 
     def _measure_prepare(self) -> None:
         with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
             notes = Path(folder, "prepares")
-            with two_hubs(self._placement, prepares=notes) as hubs, _crowd(hubs, _WEIGHED):
+            with two_hubs(self._placement, prepares=notes) as hubs, crowd(hubs.address, _WEIGHED):
                 hubs.broker.shuttle(hubs.connections("bench.Counter"), _WEIGHED, 1)
             sizes = [int(line) for line in notes.read_text().split()]
         if len(sizes) != _WEIGHED:
@@ -199,23 +199,9 @@ def _title(size: int, load: str) -> str:
     return f"pause, {SIZES[size][0]}, {load}"
 
 
-@contextmanager
-def _crowd(hubs: TwoHubs, count: int) -> Iterator[list[IdleConnection]]:
-    """Connections that have made one call, as grpcio does, and are idle."""
-    opening = grpcio_opening(hubs.address)
-    with ExitStack() as opened:
-        crowd = []
-        for _ in range(count):
-            crowd.append(IdleConnection(hubs.address, opening))
-            opened.callback(crowd[-1].close)
-        for connection in crowd:
-            connection.answer()
-        yield crowd
-
-
-def _check(crowd: Sequence[IdleConnection]) -> None:
+def _check(connections: Sequence[IdleConnection]) -> None:
     """Raise BenchmarkError unless each connection still has its session, and its actor what it counted."""
-    for connection in crowd:
+    for connection in connections:
         connection.call()
         if Count.FromString(connection.reply[5:]).calls != 2:
             raise BenchmarkError("an actor has lost its state")

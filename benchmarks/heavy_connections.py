@@ -18,8 +18,8 @@ import actorrpc
 from actorrpc.config import Config
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
-from benchmarks.gen.bench_actorrpc import TravellerBase
-from benchmarks.gen.bench_pb2 import Ball, Place, Size
+from benchmarks.gen.bench_actorrpc import MovableBase
+from benchmarks.gen.bench_pb2 import Ping, Place, Size
 from benchmarks.http2 import PREFACE
 
 __all__ = ["HEAVY_CONNECTIONS", "HeavyConnection"]
@@ -27,14 +27,14 @@ __all__ = ["HEAVY_CONNECTIONS", "HeavyConnection"]
 _ROOM = 2**30
 
 
-class Traveller(TravellerBase):
+class Movable(MovableBase):
     """Keeps its calls open, and says nothing on them."""
 
-    def Pack(self, request: Size, call: actorrpc.Call[Place]) -> Place:
+    def Resize(self, request: Size, call: actorrpc.Call[Place]) -> Place:
         self.state.content = bytes(request.bytes)
         return Place()
 
-    def Rally(self, message: Ball, call: actorrpc.Call[Place]) -> None:
+    def PingPong(self, message: Ping, call: actorrpc.Call[Place]) -> None:
         pass
 
     def on_topic(self, topic: str, message: Any) -> None:
@@ -49,7 +49,7 @@ class HeavyConnection:
     """A connection of hub 0, and hub 1, which it may move to."""
 
     def __init__(self) -> None:
-        app = actorrpc.App([Traveller], identity=_user)
+        app = actorrpc.App([Movable], identity=_user)
         config = Config(
             flood_burst=0,
             max_concurrent_streams=100_000,
@@ -70,10 +70,10 @@ class HeavyConnection:
         self._stream = -1
         self._feed(PREFACE + SettingsFrame(0).serialize())
 
-    def call(self, *fields: tuple[str, str], method: str = "Rally", message: bytes | None = None) -> Any:
+    def call(self, *fields: tuple[str, str], method: str = "PingPong", message: bytes | None = None) -> Any:
         """Begin a call, and end its request with a message if there is one."""
         self._stream += 2
-        head = [(":method", "POST"), (":scheme", "http"), (":path", f"/bench.Traveller/{method}")]
+        head = [(":method", "POST"), (":scheme", "http"), (":path", f"/bench.Movable/{method}")]
         head += [("te", "trailers"), ("content-type", "application/grpc"), *fields]
         block = b"".join(b"\0" + _literal(name) + _literal(value) for name, value in head)
         data = HeadersFrame(self._stream, block, flags=["END_HEADERS"]).serialize()
@@ -121,7 +121,7 @@ class HeavyConnection:
     # ---- the kinds
 
     def state(self, size: int) -> None:
-        self.call(method="Pack", message=Size(bytes=size).SerializeToString())
+        self.call(method="Resize", message=Size(bytes=size).SerializeToString())
 
     def calls(self, count: int, fields: int = 0, *, same: bool = True) -> None:
         """Calls, each with so many header fields, of its own or like the others'."""
@@ -150,7 +150,7 @@ class HeavyConnection:
 
     def users(self, count: int, calls: int = 0) -> None:
         for number in range(count):
-            self.call(("user", f"user {number}"), method="Pack", message=b"")
+            self.call(("user", f"user {number}"), method="Resize", message=b"")
         for number in range(calls):
             self.call(("user", f"user {number % count}"))
 

@@ -8,6 +8,8 @@ end of its first request is sent again on each connection, metadata and all; wha
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from hpack import Decoder
 from hyperframe.frame import (
@@ -25,7 +27,7 @@ from benchmarks.conversation import Conversation, conversation
 from benchmarks.http2 import PREFACE, answer, split
 from benchmarks.processes import BenchmarkError, python, run
 
-__all__ = ["IdleConnection", "grpcio_opening"]
+__all__ = ["IdleConnection", "crowd", "grpcio_opening"]
 
 #: Seconds without a byte after which a connection counts as lost.
 _TIMEOUT = 10.0
@@ -130,3 +132,17 @@ class IdleConnection:
                 if fields.get(b"grpc-status") != b"0":
                     raise BenchmarkError(f"the call failed: {fields}")
                 self._ended = True
+
+
+@contextmanager
+def crowd(server: str, count: int) -> Iterator[list[IdleConnection]]:
+    """Connections that have made one call, as grpcio does, and are idle."""
+    opening = grpcio_opening(server)
+    with ExitStack() as opened:
+        connections = []
+        for _ in range(count):
+            connections.append(IdleConnection(server, opening))
+            opened.callback(connections[-1].close)
+        for connection in connections:
+            connection.answer()
+        yield connections

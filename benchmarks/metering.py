@@ -41,7 +41,7 @@ from benchmarks.processes import BenchmarkError, Cores, end_on_sigterm, on_core,
 _ERROR, _BRACKET, _REPORTING = 10.0, 0.5, 0.5
 
 #: Shares of a core, and how many connections burn each.
-BURDENS = {0.3: 1, 0.1: 1, 0.05: 1, 0.002: 40}
+CPU_LOADS = {0.3: 1, 0.1: 1, 0.05: 1, 0.002: 40}
 
 #: Before charges are compared: connections have to be made.
 _SETTLE = 2.0
@@ -56,7 +56,7 @@ def measure_truth(cores: Cores, rounds: int, seconds: float) -> list[Figure]:
     with server("metered", cores.server) as hub:
         for _ in range(rounds):
             for where in ("alone", "beside"):
-                with neighbour(cores.server, where == "beside"), burdens(hub.address, cores):
+                with neighbour(cores.server, where == "beside"), cpu_loads(hub.address, cores):
                     sleep(_SETTLE)
                     before = account(hub.address)
                     sleep(seconds)
@@ -64,10 +64,10 @@ def measure_truth(cores: Cores, rounds: int, seconds: float) -> list[Figure]:
                         errors[where, share].append(error)
     found = []
     for (where, share), values in sorted(errors.items(), key=lambda each: (each[0][0], -each[0][1])):
-        title = f"{BURDENS[share]} × {share:.1%}{' (all of them)' * (BURDENS[share] > 1)}, {where}: error"
+        title = f"{CPU_LOADS[share]} × {share:.1%}{' (all of them)' * (CPU_LOADS[share] > 1)}, {where}: error"
         goal = _ERROR if share >= 0.05 else None
         found.append(Figure(f"error_{share}_{where}", title, "%", goal, rounds=values))
-    if len(found) < 2 * len(BURDENS):
+    if len(found) < 2 * len(CPU_LOADS):
         raise BenchmarkError("a connection that was to burn a share of a core got none")
     return found
 
@@ -88,10 +88,10 @@ def neighbour(core: int | None, wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
-def burdens(address: str, cores: Cores) -> Iterator[None]:
-    """Keep a call in flight on each connection of ``BURDENS`` in the block."""
+def cpu_loads(address: str, cores: Cores) -> Iterator[None]:
+    """Keep a call in flight on each connection of ``CPU_LOADS`` in the block."""
     with ExitStack() as running:
-        for share, count in BURDENS.items():
+        for share, count in CPU_LOADS.items():
             running.enter_context(background_load(address, share, count, cores.client))
         yield
 

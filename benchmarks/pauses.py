@@ -26,7 +26,7 @@ class Pauses:
 def pauses_of(trips: Sequence[RoundTrip]) -> Pauses:
     """Tell round trips with a move from those without.
 
-    A move falls in the round trip with the first reply from another hub: either the source held the ball
+    A move falls in the round trip with the first reply from another hub: either the source held the ping
     back and it travelled, or it came while nobody read the socket; and a reply that the source has sent
     was not held up, since a turn's output is written before anything is frozen. Usual is the median of
     the others, of the same stream. Raises ValueError if there are no others.

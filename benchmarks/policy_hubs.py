@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any, NamedTuple
 
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.percentile import percentile
 from benchmarks.broker_client import BrokerClient
 from benchmarks.processes import BenchmarkError, pin, python, server

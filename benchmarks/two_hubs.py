@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 from actorrpc.broker.admin import ask
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from benchmarks.accounting import cpu_seconds
 from benchmarks.background_load import background_load
@@ -78,14 +78,17 @@ class TwoHubs(NamedTuple):
 
 
 @contextmanager
-def two_hubs(placement: Placement, *, prepares: Path | None = None) -> Iterator[TwoHubs]:
+def two_hubs(
+    placement: Placement, *, prepares: Path | None = None, drain_timeout: float | None = None
+) -> Iterator[TwoHubs]:
     """Start two hubs, and stop them at the end of the block; nothing is left of them then.
 
-    With ``prepares`` they note there how many bytes each PREPARE has.
+    With ``prepares`` they note there how many bytes each PREPARE has. ``drain_timeout`` is in seconds.
     """
     with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
         directory = RuntimeDir(os.path.join(folder, "run"))
         options = [] if prepares is None else [f"--prepares={prepares}"]
+        options += [] if drain_timeout is None else [f"--drain-timeout={drain_timeout}"]
         try:
             with (
                 server("actorrpc_hubs", placement.broker, directory.path, *options) as running,
@@ -114,7 +117,7 @@ def busy(hubs: TwoHubs, placement: Placement) -> Iterator[None]:
 def _share_out(hubs: TwoHubs) -> None:
     """Have half of the loaded connections on each hub, whatever SO_REUSEPORT made of them."""
     deadline = monotonic() + _CONNECT_TIMEOUT
-    while len(loaded := hubs.connections("bench.Burden")) < _LOADED:
+    while len(loaded := hubs.connections("bench.CpuLoad")) < _LOADED:
         if monotonic() > deadline:
             raise BenchmarkError(f"h2load has {len(loaded)} of its {_LOADED} connections")
         sleep(0.05)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,13 @@ from benchmarks.heavy_connections import HEAVY_CONNECTIONS, HeavyConnection
 from benchmarks.idle import Usage
 from benchmarks.idle import table as idle_table
 from benchmarks.loads import LOADS, check_h2load
+from benchmarks.numbered_clients import numbered_clients
 from benchmarks.pauses import pauses_of
 from benchmarks.policy_hubs import policy_hubs
 from benchmarks.processes import BenchmarkError, Cores, server
+from benchmarks.two_hubs import Placement, two_hubs
 from tests.support.processes import ROOT
+from tests.support.waiting import until
 
 SERVERS = ["grpcio", "grpcio.aio", "actorrpc"]
 
@@ -289,6 +293,38 @@ def test_handoff_says_where_h2load_is_found() -> None:
     assert done.returncode == 2
     assert done.stdout == "" and len(done.stderr.splitlines()) == 1
     assert "nghttp2-client" in done.stderr and "--only-idle" in done.stderr
+
+
+def test_reload_reports_every_figure() -> None:
+    tiny = ["--rounds=1", "--connections=30", "--streams=5", "--seconds=0.5", "--period=0.05"]
+    found = report("reload", *tiny)
+    assert found["met"] in (True, False)
+    figures = {each["name"]: each for each in found["results"]}
+    calls = [f"call_{when}_{what}" for when in ("starting", "moving") for what in ("p50", "p99", "max")]
+    pauses = ["pause_p50", "pause_p99"]
+    assert list(figures) == ["load", "disconnects", "failed_calls", "ready", "gone", *pauses, *calls]
+    assert all(len(each["rounds"]) == 1 for each in figures.values())
+    assert goals(figures) == ["load", "disconnects", "failed_calls", "gone", "pause_p99"]
+    assert figures["disconnects"]["median"] == figures["failed_calls"]["median"] == 0
+    assert 0 < figures["ready"]["median"] < figures["gone"]["median"]
+    assert all(figures[name]["median"] > 0 for name in (*pauses, *calls))
+    assert all(figures[name]["unmoved"] > 0 for name in calls)
+
+
+def test_reload_wants_connections_of_both_kinds() -> None:
+    done = benchmark("reload", "--connections=5", "--streams=5")
+    assert done.returncode == 2 and "without one" in done.stderr
+
+
+def test_numbered_clients_say_what_they_have_lost() -> None:
+    with two_hubs(Placement(None, None, None)) as hubs, numbered_clients(hubs.address, 8, 0.01) as clients:
+        places = Counter(hub for _, hub in hubs.connections("bench.Movable"))
+        [(hub, count)] = places.most_common(1)
+        os.kill(hubs.pids[hub], signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{hubs.pids[hub]}").exists())
+        found = clients.end()
+    assert len(found.failed) == found.lost == count >= 4
+    assert found.calls and all(took > 0 for _, took in found.calls)
 
 
 @pytest.mark.skipif(not shutil.which("h2load"), reason="h2load is missing")

@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner
 
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.cli.commands import cli, main
 from actorrpc.config import Config
 from actorrpc.ipc import framing
@@ -33,8 +33,9 @@ def runtime_dir(tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def log(monkeypatch: pytest.MonkeyPatch) -> None:
     """``serve`` has the log of its process for itself; here the process is that of other tests as well."""
-    monkeypatch.setattr("actorrpc.log.log_to_stderr", lambda role: None)
+    monkeypatch.setattr("actorrpc.log.log_as_told", lambda *given: None)
     monkeypatch.setattr("actorrpc.log.log_uncaught", lambda log: None)
+    monkeypatch.setattr("actorrpc.titles._found", lambda: None)
 
 
 @pytest.fixture
@@ -78,8 +79,8 @@ def run(*arguments: str) -> int:
         ((), "Missing command. (see `actorrpc --help`)"),
         (("bogus",), "No such command 'bogus'."),
         (("serve",), "Missing argument 'APP'. (see `actorrpc serve --help`)"),
-        (("serve", "a:b", "--hubs", "many"), "Invalid value for '--hubs': 'many' is not a valid integer."),
-        (("serve", "a:b", "--hubs", "0"), "at least one hub is needed, not 0"),
+        (("serve", "a:b", "--hubs", "many"), "Invalid value for '--hubs': 'many' is not a valid integer"),
+        (("serve", "a:b", "--hubs", "0"), "Invalid value for '--hubs': 0 is not in the range 1<="),
         (("serve", "a:b", "--bind", "nowhere"), "cannot bind to 'nowhere': write HOST:PORT"),
         (
             ("serve", "a:b", "--accept", "luck"),
@@ -168,10 +169,60 @@ def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capfd: pytest.
     assert capfd.readouterr().out == "ready on 127.0.0.1:1 (1 hub)\n"
     ((app, given),) = served
     assert app == "a:b"
-    assert (given["bind"], given["hubs"], given["runtime_dir"]) == ("127.0.0.1:50051", 1, None)
-    assert given["accept"] == "reuseport"
+    assert (given["bind"], given["hubs"], given["runtime_dir"]) == (None, 1, None)
+    assert given["accept"] is None
     assert given["config"] == Config(drain_timeout=0.5)
     assert given["move_every"] == 3
+
+
+def test_the_command_line_comes_before_the_environment_and_that_before_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    served: list[dict[str, object]] = []
+    monkeypatch.setattr("actorrpc.broker.serve.serve", lambda app, **given: served.append(given))
+    file = tmp_path / "server.toml"
+    file.write_text('bind = "127.0.0.1:1"\nhubs = 1\nmax_mailbox = 1\ncompression = false\n')
+    monkeypatch.setenv("ACTORRPC_CONFIG", str(file))
+    monkeypatch.setenv("ACTORRPC_BIND", "127.0.0.1:2")
+    monkeypatch.setenv("ACTORRPC_HUBS", "2")
+    monkeypatch.setenv("ACTORRPC_RUNTIME_DIR", str(tmp_path / "run"))
+    # What is typed counts, also where it is the default.
+    assert run("serve", "a:b", "--bind", "127.0.0.1:50051") == 0
+    (given,) = served
+    assert (given["bind"], given["hubs"]) == ("127.0.0.1:50051", 2)
+    assert given["config"] == Config(max_mailbox=1, compression=False)
+    assert given["runtime_dir"] == str(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("max_conections = 1", "max_conections is not known: did you mean max_connections?"),
+        ("hubs = 'two'", "hubs must be a whole number, not 'two'"),
+        ("hubs = 0", "hubs must be from 1 to 4,294,967,295: 0"),
+        ("bind = 'nowhere'", "bind cannot be 'nowhere': write HOST:PORT, such as "),
+        ("policy = 'lucky'", "policy cannot be 'lucky': choose none, "),
+        ("hubs", "this is not TOML: "),
+    ],
+)
+def test_a_fault_in_a_file_gets_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, error: str
+) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text(text)
+    assert run("serve", "a:b", "--config", str(file)) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"actorrpc: error: {file}: {error}")
+    assert told.count("\n") == 1
+
+
+def test_who_asks_finds_a_server_by_the_environment_too(
+    broker: Broker, runtime_dir: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker(Reply(json="[]"))
+    monkeypatch.setenv("ACTORRPC_RUNTIME_DIR", runtime_dir)
+    assert run("connections", "--json") == 0
+    assert capsys.readouterr().out == "[]\n"
 
 
 def test_what_is_for_tests_is_no_business_of_operators() -> None:
@@ -217,8 +268,8 @@ def test_status_names_the_hubs_whose_connections_seem_to_be_shared(
     plain = {"connections": 0, "calls": 0, "refused": 0, "first": ""}
     hubs = [
         {
-            "id": id, "pid": 1, "generation": 1, "state": "serving", "connections": 3, "cpu": 0.0,
-            "lag_ms": 0.0, "shared": seen,
+            "id": id, "pid": 1, "generation": 1, "serial": 1000 + id, "state": "serving", "connections": 3,
+            "cpu": 0.0, "lag_ms": 0.0, "shared": seen,
         }
         for id, seen in enumerate((plain, shared))
     ]  # fmt: skip

@@ -11,18 +11,44 @@ from pathlib import Path
 import pytest
 
 from actorrpc.config import settings
+from actorrpc.errors import ConfigError
+from actorrpc.serve_options import Sources, serve_settings
 from tests import settings_table
 from tests.support.processes import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = sorted({*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("*/*/*.md")})
+PAGES = sorted(
+    page
+    for page in {*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("*/*/*.md")}
+    if not any(part.startswith(".") for part in page.relative_to(ROOT).parts)  # pytest's cache, say
+)
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-def test_limits_tells_of_each_setting_what_the_code_says() -> None:
-    text = settings_table.DOCS.read_text()
-    assert sorted(settings_table.named(text)) == sorted(each.name for each in settings())
+@pytest.mark.parametrize("page", [*settings_table.PAGES, settings_table.OPTIONS], ids=lambda page: page.name)
+def test_what_a_page_tells_of_options_is_what_the_code_says(page: Path) -> None:
+    text = page.read_text()
     assert settings_table.written(text) == text, "run `python -m tests.settings_table`"
+
+
+def test_each_setting_is_told_of_among_those_of_its_subject_and_among_all_options() -> None:
+    told = [name for page in settings_table.PAGES for name in settings_table.named(page.read_text())]
+    assert sorted(told) == sorted(each.name for each in settings())
+    rows = re.findall(r"^\| [\w ]+ \| `--([\w-]+)`", settings_table.OPTIONS.read_text(), re.M)
+    assert rows == [each.name.replace("_", "-") for each in serve_settings()]
+
+
+def test_the_examples_of_options_are_taken(tmp_path: Path) -> None:
+    text = settings_table.OPTIONS.read_text()
+    file = tmp_path / "server.toml"
+    file.write_text(text.partition("```toml\n")[2].partition("```")[0])
+    options = Sources({"config": str(file), "drain_timeout": 60.0}, {"ACTORRPC_HUBS": "4"}).read()
+    assert [options.values[name] for name in ("bind", "hubs", "drain_timeout")] == ["0.0.0.0:50051", 4, 60.0]
+    for fault, error in (("max_conections = 1", "did you mean"), ("hubs = 'four'", "whole number")):
+        file.write_text(fault)
+        with pytest.raises(ConfigError, match=error) as caught:
+            Sources({"config": str(file)}, {}).read()
+        assert str(caught.value).replace(str(file), "server.toml") in text
 
 
 def test_nobody_is_told_to_install_what_is_on_no_index() -> None:

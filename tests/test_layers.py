@@ -22,13 +22,13 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: From the bottom up: each may import what stands below it, and what it is made of. Those on one line do
 #: not know each other. A part is a module or a package, or one of a package that is named here itself.
 LAYERS: list[set[str]] = [
-    {"errors", "log", "loop", "metadata", "options_pb2", "pb", "percentile", "supported"},
+    {"errors", "log", "loop", "metadata", "options_pb2", "pb", "percentile", "supported", "titles"},
     {"forks", "loading", "service", "settings", "signatures"},
     {"config", "hub_values"},
     # What users write against: no wire in them, and no hub.
     {"call"},
     {"actor", "interceptor"},
-    {"client", "overrides"},
+    {"client", "service_checks"},
     {"app"},
     {"net", "wire"},
     {"ipc"},
@@ -40,11 +40,18 @@ LAYERS: list[set[str]] = [
     {"hub.actors"},
     {"hub.serving"},
     {"hub.moving"},
-    {"hub.listing", "hub.report"},
+    {"hub.listing", "hub.report", "hub.watching"},
+    {"hub.memory"},
     {"hub.node"},
     # Everything that has hubs, or stands beside them.
     {"balancing", "codegen", "hub"},
     {"balancing.policies"},
+    {"broker.events", "broker.host", "broker.watching"},
+    {"serve_options"},
+    {"broker.processes"},
+    {"broker.sharing"},
+    {"broker.moves"},
+    {"broker.deploying"},
     {"balancing.simulation", "broker"},
     {"broker.admin"},
     {"broker.serve", "protoc"},

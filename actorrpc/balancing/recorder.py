@@ -26,7 +26,7 @@ PERIOD = 1.0
 def recording_to(path: str | None) -> Iterator[Recorder | None]:
     """Record to a file until the block ends; with None, do not.
 
-    What is in the file stays there until there is something to write.
+    What the file has from before stays there until there is something to write.
 
     Raises ConfigError if the file cannot be made.
     """
@@ -35,7 +35,7 @@ def recording_to(path: str | None) -> Iterator[Recorder | None]:
         return
     try:
         if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError(errno.EINVAL, "it is not an ordinary file")  # which might make the broker wait
+            raise OSError(errno.EINVAL, "it is not an ordinary file")  # a pipe could block the broker
         file = open(path, "a", encoding="utf-8")  # noqa: SIM115  # the recorder closes it
     except OSError as error:
         raise ConfigError(f"cannot record to {path}: {error.strerror}") from error
@@ -69,7 +69,7 @@ class Recorder:
 
     def close(self) -> None:
         if self._file is not None:
-            with suppress(OSError):  # what could not be written before cannot be now
+            with suppress(OSError):  # the disk is full, say
                 self._file.close()
             self._file = None
 

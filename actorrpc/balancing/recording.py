@@ -2,8 +2,8 @@
 
 A line is ``{"t": seconds, "hubs": [...]}``, what the hubs reported at one moment: of each its number ``hub``,
 ``busy``, ``connections``, ``lag_ms``, and its ``heaviest`` connections and some ``others``, which are objects
-with the fields of ConnectionLoad. Or it is ``{"t": seconds, "moved": {...}}``, a move that has ended. Only
-people read these: in a replay connections move as the policy decides.
+with the fields of ConnectionLoad. Or it is ``{"t": seconds, "moved": {...}}``, a move that has ended. These
+lines are only for people: in a replay connections move as the policy decides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Reported", "move_line", "report_line", "reports"]
 
 
 class Reported(NamedTuple):
-    """What the hubs reported, ``at`` so many seconds on the recording's clock."""
+    """What the hubs reported ``at`` one moment, in seconds since the recording began."""
 
     at: float
     hubs: Sequence[HubLoad]
@@ -42,8 +42,8 @@ def move_line(at: float, connection: str, source: int, target: int, aborted: str
 def reports(path: str) -> Iterator[Reported]:
     """Read what the hubs reported, in order of time.
 
-    A server that was killed, or whose disk was full, may have left half a line at the end: it is ignored.
-    Raises OSError, and ConfigError for a line that is not of a recording.
+    An incomplete last line is ignored: the server was killed, or its disk was full. Raises OSError, and
+    ConfigError for a line that is not of a recording.
     """
     before = -math.inf
     with Path(path).open("rb") as file:
@@ -102,7 +102,7 @@ def _hub(row: dict[str, Any]) -> HubLoad:
 
 
 def _connection(row: dict[str, Any]) -> ConnectionLoad:
-    """Older recordings do not have all fields."""
+    """Read one connection. Older recordings do not have all fields."""
     load = _number(row["load"])
     return ConnectionLoad(
         str(row["id"]),

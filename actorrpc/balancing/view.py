@@ -22,7 +22,7 @@ class ConnectionLoad:
     """One connection, as its hub reports it. Loads are shares of one core, times are seconds."""
 
     id: str
-    #: Smoothed over about ten seconds, and over about one.
+    #: The averages over about ten seconds, and over about one.
     load: float
     recent: float
     state_bytes: int = 0
@@ -50,7 +50,7 @@ class HubLoad:
     #: The heaviest first, and a few of the others.
     heaviest: Sequence[ConnectionLoad] = ()
     others: Sequence[ConnectionLoad] = ()
-    #: The delay of its loop, not exceeded by 99 of 100.
+    #: The 99th percentile of the delay of its loop.
     lag_ms: float = 0.0
     #: Connections that it may still take; None: no limit.
     room: int | None = None
@@ -70,7 +70,7 @@ class Move:
     source: int
     target: int
     reason: str
-    #: What it weighs, as the policy saw it.
+    #: What the connection takes, as the policy saw it, in cores.
     load: float = 0.0
 
 
@@ -97,18 +97,19 @@ class Past:
 
 
 class History:
-    """What has come of earlier decisions. Its owner tells it; policies read it. Times are seconds.
+    """What has come of earlier decisions. Its owner keeps it up to date; policies read it. Times are seconds.
 
-    The owner's part: ``begun`` for each move that it asks a hub for, before the next plan; ``ended`` once for
-    each of these, whatever became of it; and ``heard`` of what others move. None of it while a plan is made.
+    The owner calls ``begun`` for each move that it asks a hub for, before the next plan; ``ended`` once for
+    each of these, whatever became of it; and ``heard`` for moves that others asked for. It does none of this
+    while a plan is made.
     """
 
     def __init__(self) -> None:
-        #: Moves under way, by connection: none of these may be moved again meanwhile.
+        #: Moves under way, by connection: until they end, these may not be moved again.
         self.in_flight: dict[str, Past] = {}
         #: Moves that ended, the last at the end.
         self.past: deque[Past] = deque(maxlen=KEPT)
-        #: The last of them of each connection.
+        #: The last ended move of each connection.
         self.last: dict[str, Past] = {}
         #: How many have ended since the beginning.
         self.count = 0
@@ -133,7 +134,7 @@ class History:
         self.count += 1
 
     def since(self, count: int) -> list[Past]:
-        """Moves that ended after ``count`` had, the oldest first, as far as they are remembered."""
+        """The moves that ended after the first ``count``, the oldest first, as far as they are remembered."""
         ended = list(self.past)
         return ended[max(0, len(ended) - (self.count - count)) :] if self.count > count else []
 
@@ -150,12 +151,12 @@ class View:
 class Policy(Protocol):
     """What `--policy package.module:Class` names. One object serves for the life of a broker.
 
-    It may remember what earlier views showed it; all that it remembers must come from them.
+    It may remember what earlier views showed it, but must decide by nothing else.
     """
 
     def plan(self, view: View) -> Iterable[Move | Stay]:
         """Decide. Called a few times a second, in a thread of its own: use nothing but the view.
 
-        What is proposed is what should be begun now. The owner may leave out moves, and then does not tell
-        the history of them; a policy that still wants them proposes them again.
+        It returns the moves that should begin now. The owner may leave some out, and then they are not in the
+        history; a policy that still wants them proposes them again.
         """

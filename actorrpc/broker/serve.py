@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from signal import SIGINT, SIGTERM
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from signal import SIGHUP, SIGINT, SIGTERM
+from socket import socket
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
-from actorrpc.broker.accept_queues import ACCEPT_MODES, Queues
 from actorrpc.broker.admin.answers import Admin
-from actorrpc.broker.descriptors import check_descriptors
-from actorrpc.broker.rebalancer import Rebalancer
-from actorrpc.broker.runtime_dir import RuntimeDir
-from actorrpc.broker.signals import caught
-from actorrpc.broker.supervisor import Supervisor
+from actorrpc.broker.deploying.file_watch import FileWatch
+from actorrpc.broker.deploying.generation import working_directory
+from actorrpc.broker.deploying.scale import MOST_HUBS
+from actorrpc.broker.host.descriptors import check_descriptors
+from actorrpc.broker.host.notify import Notify, serving_line
+from actorrpc.broker.host.orphans import reaping
+from actorrpc.broker.host.runtime_dir import RuntimeDir
+from actorrpc.broker.host.signals import caught
+from actorrpc.broker.moves.rebalancer import Rebalancer
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.supervisor import GRACE, Supervisor
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import users_code
 from actorrpc.loop.descriptors import raise_limit
+from actorrpc.net.activation import activated
 from actorrpc.net.listening import open_queues
+from actorrpc.serve_options import ACCEPT_MODES
 
-__all__ = ["serve", "usable_cores"]
+__all__ = ["ADDRESS", "serve", "usable_cores"]
+
+#: Where it listens, unless it is told.
+ADDRESS = "127.0.0.1:50051"
 
 
 def usable_cores() -> int:
@@ -32,55 +44,102 @@ def usable_cores() -> int:
 def serve(
     app: str,
     *,
-    bind: str = "127.0.0.1:50051",
+    bind: str | None = None,
     hubs: int | None = None,
-    accept: str = "reuseport",
+    accept: str | None = None,
     runtime_dir: str | None = None,
     config: Config | None = None,
     policy: str = DEFAULT,
     record: str | None = None,
     on_ready: Callable[[str], None] | None = None,
+    reload: bool = False,
+    read_again: Callable[[], Config] | None = None,
     move_every: int = 0,
 ) -> None:
     """Start a broker here and hubs beside it, and block until they have been stopped.
 
-    ``app`` is ``"package.module:attribute"``, found from the working directory. ``hubs`` is the number of
-    usable cores unless given. ``accept`` is ``"reuseport"``: the kernel shares connections out among the
-    hubs; or ``"acceptor"``: one hub gives each to the least loaded. ``policy`` decides which connections
-    move (docs/operate/balancing.md): a name, or ``"package.module:Class"`` of your own. ``record`` is a file
-    for what it has to decide by. ``on_ready(address)`` is called when all hubs serve. In the main thread
-    SIGTERM and SIGINT stop the server; ``actorrpc stop`` does from anywhere. This process's soft limit of
-    open files is raised to the hard one, as it is in the hubs. ``move_every`` is a test's: it moves each
-    connection on after so many turns, as in ``actorrpc.testing.serve``.
+    ``app`` is ``"package.module:attribute"``, found from the working directory. ``bind`` is ``ADDRESS``
+    and ``hubs`` the number of usable cores unless given. ``accept`` is ``"reuseport"``, the default: the
+    kernel shares connections out among the hubs; or ``"acceptor"``: one hub gives each to the least
+    loaded. With a socket of the service manager (docs/operate/systemd.md) neither is given, or the
+    latter. ``policy`` decides which connections move (docs/operate/balancing.md): a name, or
+    ``"package.module:Class"`` of your own. ``record`` is a file for what it has to decide by.
+    ``on_ready(address)`` is called when all hubs serve. ``reload``: do so when a Python file below the
+    working directory changes. ``read_again()`` gives, at a reload, the config of the next generation of
+    hubs; without it that is ``config``. In the main thread SIGTERM and SIGINT stop the server, and SIGHUP
+    reloads it; ``actorrpc stop`` and ``reload`` do from anywhere. This process's soft limit of open files is
+    raised to the hard one, as it is in the hubs. ``move_every`` is a test's: it moves each connection on
+    after so many turns, as in ``actorrpc.testing.serve``.
 
-    Raises ConfigError, with one line that says what is wrong, if it cannot start; then nothing is left.
+    Raises ConfigError, with one line that says what is wrong, if it cannot start, and TooManyRestarts when it
+    has stopped since hubs ended more often than ``config.restart_intensity`` allows; then nothing is left.
     """
     raise_limit()
     count = usable_cores() if hubs is None else hubs
     config = config or Config()
     _check(count, accept)
     rebalancer = Rebalancer(policy, make_policy(policy), config)
-    with Admin() as admin, RuntimeDir(runtime_dir).claim() as claim:
+    with ExitStack() as opened, Admin() as admin, RuntimeDir(runtime_dir).claim() as claim:
+        notify, given = opened.enter_context(Notify.from_environment()), opened.enter_context(activated())
         claim.announce(config.drain_timeout)
+        accept = _accept_mode(accept, bind, given)
         number = count if accept == "reuseport" else 1
-        with open_queues(bind, number) as sockets, recording_to(record) as recorder:
-            queues = Queues(sockets, count, accept)
+        with _queues(given, bind or ADDRESS, number) as sockets, recording_to(record) as recorder:
+            queues = AcceptQueues(sockets, count, accept)
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
+            deployment = supervisor.deployment
+            if read_again is not None:
+                deployment.read_again = read_again
+            deployment.on_reloading, deployment.on_reloaded = notify.reloading, notify.ready
+            supervisor.on_stopping = lambda seconds: notify.stopping(seconds + GRACE)
             admin.serve(claim.open_socket(), supervisor, rebalancer)
+            notify.start(lambda: serving_line(supervisor.hubs.states(), supervisor.hubs.connections))
 
             def ready() -> None:
-                rebalancer.start(lambda: supervisor.members.serving, recorder)
+                rebalancer.start(lambda: supervisor.members.balanced, recorder)
+                notify.ready()
+                if reload:
+                    opened.enter_context(FileWatch(working_directory(), deployment.reload_soon))
                 if on_ready is not None:
                     with users_code():
                         on_ready(supervisor.address)
 
-            with caught({SIGTERM: supervisor.stop_soon, SIGINT: supervisor.interrupt}), rebalancer:
+            signals = {
+                SIGTERM: supervisor.interrupt,
+                SIGINT: supervisor.interrupt,
+                SIGHUP: deployment.reload_soon,
+            }
+            with caught(signals), reaping(lambda: supervisor.hubs.pids), rebalancer:
                 supervisor.run(ready)
 
 
-def _check(hubs: int, accept: str) -> None:
-    if accept not in ACCEPT_MODES:
+@contextmanager
+def _queues(given: socket | None, bind: str, number: int) -> Iterator[Sequence[socket]]:
+    """The listening sockets: the one that was given, or as many as are needed."""
+    if given is not None:
+        yield [given]
+    else:
+        with open_queues(bind, number) as sockets:
+            yield sockets
+
+
+def _accept_mode(accept: str | None, bind: str | None, given: socket | None) -> str:
+    """What ``--accept`` is. Raises ConfigError where a socket was given, and that asks for others."""
+    if given is None:
+        return accept or "reuseport"
+    what = "the service manager has given one (LISTEN_FDS), from which the acceptor accepts for all hubs"
+    if accept not in (None, "acceptor"):
+        raise ConfigError(f"--accept {accept} needs a socket for each hub, and {what}: leave --accept out")
+    if bind is not None:
+        raise ConfigError(f"--bind {bind} needs a socket, and {what}: leave --bind out, or the .socket unit")
+    return "acceptor"
+
+
+def _check(hubs: int, accept: str | None) -> None:
+    if accept not in (None, *ACCEPT_MODES):
         raise ConfigError(f"accept must be one of {', '.join(ACCEPT_MODES)}, not {accept!r}")
     if hubs < 1:
         raise ConfigError(f"at least one hub is needed, not {hubs}")
+    if hubs > MOST_HUBS:
+        raise ConfigError(f"there may be {MOST_HUBS} hubs at most, not {hubs}")
     check_descriptors(hubs)

@@ -10,19 +10,26 @@ from functools import partial
 from typing import Any
 
 from gevent import get_hub
-from gevent.queue import Empty, Queue
 
-from actorrpc.broker.accept_queues import Queues
-from actorrpc.broker.hub_process import HUB_COMMAND, HubProcess
-from actorrpc.broker.journal import MoveStatistics
-from actorrpc.broker.members import Members
-from actorrpc.broker.places import Whereabouts
-from actorrpc.broker.runtime_dir import Claim
-from actorrpc.broker.slot import Hub
+from actorrpc.broker.deploying.deployment import Deployment
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.deploying.launcher import Launcher
+from actorrpc.broker.events import Events
+from actorrpc.broker.host.runtime_dir import Claim
+from actorrpc.broker.moves.journal import MoveStatistics
+from actorrpc.broker.moves.places import Places
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_slot import HubSlot
+from actorrpc.broker.processes.hub_slots import HubSlots
+from actorrpc.broker.processes.restarts import Restarts
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.members import Members
+from actorrpc.broker.watching.hangs import Hangs
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
-from actorrpc.log import about, tell_what_is_due
+from actorrpc.log import about_hub as about
+from actorrpc.log import tell_what_is_due
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
 
@@ -50,33 +57,41 @@ class Supervisor:
         app: str,
         config: Config,
         claim: Claim,
-        queues: Queues,
-        on_moved: Callable[[HubProcess, control_pb2.Moved], None],
+        queues: AcceptQueues,
+        on_moved: Callable[[int, int, control_pb2.Moved], None],
         move_every: int = 0,
     ) -> None:
-        self.config = config
-        self._move_every = move_every
         self._on_moved = on_moved
-        self._app = app
-        self._claim = claim
         self._queues = queues
-        self._hubs = [Hub(id) for id in range(queues.hubs)]
+        self._launcher = Launcher(claim, queues, self, move_every)
         self._announced = False
         self._stopping = False
-        self._events: Queue[Callable[[], None]] = Queue()
+        #: All changes are made in these: ``events.change(function)``.
+        self.events = Events()
         self.address = queues.address
+        self.hubs = HubSlots(queues.hubs)
         self.members = Members(queues)
+        self.deployment = Deployment(
+            Generation.first(app, config),
+            self.hubs,
+            self.members,
+            self.events,
+            self._start_process,
+            self._why_not_now,
+            queues,
+        )
+        self._restarts = Restarts(config.restart_intensity, config.restart_period)
+        #: For how many seconds open calls may go on when the server stops.
+        self._drain_timeout = config.drain_timeout
+        #: Called when the hubs are about to be stopped, with these seconds.
+        self.on_stopping: Callable[[float], None] = lambda drain_timeout: None
         self.moves = MoveStatistics()
-        self.whereabouts = Whereabouts()
+        self.places = Places()
 
     @property
-    def processes(self) -> list[HubProcess]:
-        """Those that run."""
-        return [hub.process for hub in self._hubs if hub.process and hub.process.exit_code is None]
-
-    def states(self) -> dict[int, str]:
-        """What each hub is doing."""
-        return {hub.id: hub.state for hub in self._hubs}
+    def config(self) -> Config:
+        """What the current generation was told."""
+        return self.deployment.generation.config
 
     def status(self) -> dict[str, Any]:
         """The form of ``actorrpc status --json``."""
@@ -84,33 +99,41 @@ class Supervisor:
             "address": self.address,
             "broker_pid": os.getpid(),
             "accept": self._queues.accept,
-            "hubs": [hub.row() for hub in self._hubs],
+            "hubs": self.deployment.rows(),
             "moves": self.moves.summary(),
+            "reload": self.deployment.status(),
+            "scale": self.deployment.scale_status(),
         }
+
+    def _why_not_now(self) -> str:
+        """Why no operator can change anything; "" if one can."""
+        if self._stopping:
+            return "the server is stopping"
+        return "" if self._announced else "the server is still starting"
 
     def run(self, on_ready: Callable[[], None]) -> None:
         """Start the hubs, call ``on_ready`` when all serve, and return when they have been stopped.
 
-        Raises ConfigError if a hub cannot start at first. No process is left, whatever is raised.
+        Raises ConfigError if a hub cannot start at first, and TooManyRestarts if hubs end more often than
+        they may. No process is left, whatever is raised.
         """
         guard(self, get_hub())
         try:
-            for hub in self._hubs:
+            for hub in self.hubs:
                 self._start(hub)
-            self._until(
-                lambda: self._stopping or all(hub.process and hub.process.ready for hub in self._hubs)
-            )
+            self.events.until(lambda: self._stopping or self.hubs.all_ready)
             if not self._stopping:
-                self.members.join(self.processes)
+                self.members.join(self.hubs.processes)
                 self.members.wait_until_told()
-                self._announced = True
+                self._announced = self.events.outlive_errors = True
                 on_ready()
                 checks = [
-                    every(QUEUE_CHECK, self._events.put, self.members.assign_queues),
+                    every(QUEUE_CHECK, self.events.put, self.members.assign_queues),
                     every(LOG_CHECK, tell_what_is_due),
+                    Hangs(self.config, lambda: self.hubs.processes),
                 ]
                 try:
-                    self._until(lambda: self._stopping)
+                    self.events.until(lambda: self._stopping)
                 finally:
                     for check in checks:
                         check.close()
@@ -121,138 +144,138 @@ class Supervisor:
     def forked(self) -> None:
         """Nothing to do: a child does not come back to ``run``."""
 
-    def stop_soon(self) -> None:
-        """Stop gracefully. This and what follows may be called at any time, and from the loop's callbacks."""
-        self._events.put(self._begin_to_stop)
+    def stop_soon(self, drain_timeout: float | None = None) -> None:
+        """Stop gracefully, with a drain timeout of its own, if it is given, in seconds. This and what follows
+        may be called at any time, and from the loop's callbacks."""
+        self.events.put(partial(self._begin_to_stop, drain_timeout))
 
     def interrupt(self) -> None:
         """Stop gracefully; at once if it is stopping already."""
-        self._events.put(lambda: self._kill_all() if self._stopping else self._begin_to_stop())
+        self.events.put(lambda: self._kill_all() if self._stopping else self._begin_to_stop())
 
     def hub_ready(self, process: HubProcess, error: str) -> None:
-        self._events.put(partial(self._on_ready, process, error))
+        self.events.put(partial(self._on_ready, process, error))
+
+    def hub_settled(self, process: HubProcess, version: int) -> None:
+        self.events.put(partial(self.members.settled, process, version))
 
     def hub_stopping(self, process: HubProcess) -> None:
-        self._events.put(self.members.assign_queues)
+        self.events.put(self.members.assign_queues)
+
+    def hub_retiring(self, process: HubProcess) -> None:
+        self.events.put(partial(self.deployment.retire, process))
 
     def hub_exited(self, process: HubProcess) -> None:
-        self._events.put(partial(self._on_exit, process))
+        self.events.put(partial(self._on_exit, process))
 
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)
-        self.whereabouts.record(moved)
-        self._on_moved(process, moved)
-
-    def _until(self, reached: Callable[[], bool], seconds: float | None = None) -> bool:
-        """Handle events until ``reached()``. Returns False if that takes longer than ``seconds``."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while not reached():
-            left = None if deadline is None else max(deadline - time.monotonic(), 0)
-            try:
-                event = self._events.get(timeout=left)
-            except Empty:
-                return False
-            self._handle(event)
-        return True
-
-    def _handle(self, event: Callable[[], None]) -> None:
-        try:
-            event()
-        except Exception:
-            if not (self._announced or self._stopping):
-                raise
-            log.exception("error in the broker, which goes on")
+        self.places.record(moved)
+        target = self._launcher.hub_of.get(moved.target)
+        if target not in (None, process.hub):  # what goes to a hub's next process is no policy's concern
+            self._on_moved(process.hub, target, moved)
 
     def _on_ready(self, process: HubProcess, error: str) -> None:
-        if self._stopping or process in self.members:
-            return  # or it was among the first, which are joined as soon as all are ready
+        if not error and (error := self.members.why_not(process)):
+            process.kill()
+        if self.deployment.takes(process, error) or self._stopping:
+            return
+        hub = self.hubs.slot_of(process)
+        if hub is None or hub.leaving or process is not hub.process or process in self.members:
+            return  # it has been replaced; or it was among the first, which are joined together
         if error and not self._announced:
-            raise ConfigError(error)
+            raise ConfigError(error, process.trace)
         if error:
-            log.error("hub %d cannot start: %s", process.hub, error, extra=about(process.hub))
+            extra = about(process.hub) | {"detail": process.trace}
+            log.error("hub %d cannot start: %s", process.hub, error, extra=extra)
         elif self._announced and process.exit_code is None:
-            self.members.join([process])
+            self.members.join([process], share=True)
+            self.deployment.joined(process)
             log.info("hub %d serves again (pid %d)", process.hub, process.pid, extra=about(process.hub))
 
     def _on_exit(self, process: HubProcess) -> None:
-        hub = self._hubs[process.hub]
+        hub, how = self.hubs.slot_of(process), process.describe_exit()
         if self._stopping:
             return
         if not self._announced:
-            raise ConfigError(f"hub {hub.id} {process.describe_exit()} while it was starting")
-        log.warning("hub %d (pid %d) %s", hub.id, process.pid, process.describe_exit(), extra=about(hub.id))
+            raise ConfigError(f"hub {process.hub} {how} while it was starting")
+        is_successor = process.generation > self.deployment.generation.number  # the reload tells of it
+        if not (process.stopping or is_successor) or (hub is not None and process is hub.process):
+            level = logging.INFO if process.obeyed else logging.WARNING
+            log.log(level, "hub %d (pid %d) %s", process.hub, process.pid, how, extra=about(process.hub))
         self.members.leave(process)
-        self._start_later(hub)
+        self.deployment.left(process)
+        if hub is not None and process in hub.others:
+            hub.others.remove(process)
+        elif hub is not None and not hub.leaving:
+            if not process.obeyed:
+                self._restarts.count(time.monotonic(), f"hub {hub.id} {how}")
+            self._start_later(hub)
 
-    def _begin_to_stop(self) -> None:
+    def _begin_to_stop(self, drain_timeout: float | None = None) -> None:
+        if not self._stopping:
+            self._drain_timeout = self.config.drain_timeout if drain_timeout is None else drain_timeout
         self._stopping = True
 
-    def _start(self, hub: Hub) -> None:
+    def _start(self, hub: HubSlot) -> None:
         """Start the hub's next process. Raises ConfigError at first; later it is tried again."""
-        if self._stopping:
-            return
-        hub.generation += 1
+        if self._stopping or hub.leaving or hub.process is not None:
+            return  # it is to go, or a reload has given it a process meanwhile
+        hub.restarts += 1
         try:
-            hub.process = HubProcess(hub.id, hub.generation, self._claim, HUB_COMMAND, self)
+            hub.process = self._start_process(hub.id, self.deployment.generation)
         except (OSError, ConfigError) as error:
             if not self._announced:
                 raise ConfigError(f"cannot start hub {hub.id}: {error}") from error
             log.error("cannot start hub %d: %s", hub.id, error, extra=about(hub.id))
+            self._restarts.count(time.monotonic(), f"hub {hub.id} cannot start: {error}")
             self._start_later(hub)
-            return
-        acceptor, queue = self._queues.start(hub.id)
-        patience = self.config.start_timeout
-        start = control_pb2.Start(
-            hub=hub.id,
-            generation=hub.generation,
-            app=self._app,
-            config=self.config.to_message(),
-            acceptor=acceptor,
-            until=time.monotonic() + patience if patience else 0.0,
-            move_every=self._move_every,
-        )
-        process = hub.process
-        try:
-            process.send(control_pb2.ToHub(start=start), queue)
-        except OSError as error:  # out of descriptors, to keep one for later
-            log.error("hub %d cannot be told to start: %s", hub.id, error, extra=about(hub.id))
-            process.kill()
-        if patience:
-            after(patience, self._events.put, partial(self._check_started, process))
 
-    def _check_started(self, process: HubProcess) -> None:
+    def _start_process(self, hub: int, generation: Generation, aside: bool = False) -> HubProcess:
+        """Start a process, and see to it that it has started in time; ``aside`` as in ``Launcher.start``.
+
+        Raises OSError or ConfigError.
+        """
+        process = self._launcher.start(hub, generation, aside=aside)
+        if timeout := generation.config.start_timeout:
+            after(timeout, self.events.put, partial(self._check_started, process, timeout))
+        return process
+
+    def _check_started(self, process: HubProcess, timeout: float) -> None:
         """The process has had its time to start. Raises ConfigError at first."""
         if process.ready or process.exit_code is not None or self._stopping:
             return
-        late = (
-            f"hub {process.hub} still does not serve after {self.config.start_timeout:g} s (--start-timeout)"
-        )
+        late = f"hub {process.hub} still does not serve after {timeout:g} s (--start-timeout)"
         if not self._announced:
             raise ConfigError(late)
+        self.deployment.takes(process, late)
         log.error("%s: killed", late, extra=about(process.hub))
         process.kill()
 
-    def _start_later(self, hub: Hub) -> None:
+    def _start_later(self, hub: HubSlot) -> None:
         delay = hub.next_start()
         log.info("hub %d starts again in %.1f s", hub.id, delay, extra=about(hub.id))
-        after(delay, self._events.put, partial(self._start, hub))
+        after(delay, self.events.put, partial(self._start, hub))
 
     def _stop_all(self) -> None:
-        self._stopping = True
+        self._stopping = self.events.outlive_errors = True
+        self.events.refuse("the server is stopping")
+        self.deployment.close()
+        self.on_stopping(self._drain_timeout)
         # From now on the kernel refuses connections that no hub would accept any more.
         self._queues.close()
-        drain_timeout = self.config.drain_timeout if self._announced else 0.0
-        for process in self.processes:
+        drain_timeout = self._drain_timeout if self._announced else 0.0
+        for process in self.hubs.processes:
             process.stop(drain_timeout)
-        if not self._until(lambda: not self.processes, drain_timeout + GRACE):
-            log.warning("killing hubs that do not stop: %s", self.processes)
+        if not self.events.until(lambda: not self.hubs.processes, drain_timeout + GRACE):
+            log.warning("killing hubs that do not stop: %s", self.hubs.processes)
             self._kill_all()
-            self._until(lambda: not self.processes)
+            self.events.until(lambda: not self.hubs.processes)
 
     def _kill_all(self) -> None:
-        for process in self.processes:
+        for process in self.hubs.processes:
             process.kill()
 
     def __repr__(self) -> str:
         state = "stopping" if self._stopping else "running" if self._announced else "starting"
-        return f"<Supervisor of {self.address} {state}: {self._hubs}>"
+        return f"<Supervisor of {self.address} {state}: {self.hubs}>"

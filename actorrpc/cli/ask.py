@@ -1,4 +1,5 @@
-"""The commands that ask a running server, and tell its answer. They must start quickly, without gevent.
+"""``status``, ``connections``, ``moves``, ``move``, ``rebalance`` and ``stop``: commands that ask a running
+server, and print its answer. They must start quickly, without gevent.
 
 What belongs to the broker is imported late: other commands run where there is no Linux, and no ``fcntl``.
 """
@@ -12,20 +13,22 @@ from typing import Any
 import click
 
 from actorrpc.cli.flags import NUMBER, json_flag, runtime_dir_flag
+from actorrpc.cli.stacks import print_stacks
 from actorrpc.cli.tables import cell, print_table
 from actorrpc.errors import ConfigError
 from actorrpc.pb.admin_pb2 import Reply, Request
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "Failure", "ask_broker"]
 
 #: A broker that lives answers in milliseconds, once it has waited two seconds for silent hubs at most.
 ANSWER_TIMEOUT = 10.0
 MOVE_TIMEOUT = 60.0
+STACKS_TIMEOUT = 60.0
 
 #: What a move costs is shown from here on: of less, nobody notices anything.
 HEAVY_MOVE_MS = 10
 
-_HUBS = ("id", "pid", "generation", "state", "connections", "cpu", "lag_ms")
+_HUBS = ("id", "pid", "generation", "serial", "state", "connections", "cpu", "lag_ms")
 _CONNECTIONS = ("id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "move_ms", "movable", "why")
 _MOVES = (
     "at", "kind", "by", "what", "source", "target", "load", "outcome", "pause_ms", "times", "reason",
@@ -33,15 +36,19 @@ _MOVES = (
 
 
 class Failure(click.ClickException):
-    """What was asked is right, and cannot be done."""
+    """What was asked is right, and cannot be done. ``trace``: as in ConfigError."""
 
     exit_code = 1
 
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.trace = trace
 
-def _ask(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIMEOUT) -> Reply:
+
+def ask_broker(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIMEOUT) -> Reply:
     """Return the broker's answer, after its warnings. Raises what ends the command if it is an error."""
     from actorrpc.broker.admin.ask import NoAnswer, ask
-    from actorrpc.broker.runtime_dir import RuntimeDir
+    from actorrpc.broker.host.runtime_dir import RuntimeDir
 
     try:
         reply = ask(RuntimeDir(runtime_dir), request, timeout)
@@ -59,7 +66,7 @@ def _ask(runtime_dir: str | None, request: Request, timeout: float = ANSWER_TIME
 @runtime_dir_flag
 def status(as_json: bool, runtime_dir: str | None) -> None:
     """Show the hubs and how busy they are."""
-    reply = _ask(runtime_dir, Request(status=Request.Status()))
+    reply = ask_broker(runtime_dir, Request(status=Request.Status()))
     if as_json:
         print(reply.json)
         return
@@ -89,7 +96,7 @@ def _shared_line(hub: int, shared: dict[str, Any]) -> str:
 @runtime_dir_flag
 def connections(as_json: bool, runtime_dir: str | None) -> None:
     """List the connections of all hubs."""
-    reply = _ask(runtime_dir, Request(connections=Request.Connections()))
+    reply = ask_broker(runtime_dir, Request(connections=Request.Connections()))
     if as_json:
         print(reply.json)
         return
@@ -106,7 +113,7 @@ def connections(as_json: bool, runtime_dir: str | None) -> None:
 @runtime_dir_flag
 def moves(limit: int, as_json: bool, runtime_dir: str | None) -> None:
     """Show the last decisions to move, and not to move, with their reasons and outcomes."""
-    reply = _ask(runtime_dir, Request(moves=Request.Moves(limit=limit)))
+    reply = ask_broker(runtime_dir, Request(moves=Request.Moves(limit=limit)))
     if as_json:
         print(reply.json)
         return
@@ -124,7 +131,23 @@ def moves(limit: int, as_json: bool, runtime_dir: str | None) -> None:
 def move(connection: str, hub: int, runtime_dir: str | None) -> None:
     """Move CONNECTION to HUB, while its client goes on."""
     request = Request(move=Request.Move(connection=connection, hub=hub))
-    print(_ask(runtime_dir, request, MOVE_TIMEOUT).done)
+    print(ask_broker(runtime_dir, request, MOVE_TIMEOUT).done)
+
+
+@click.command("stacks")
+@click.argument("hub", type=NUMBER)
+@json_flag
+@runtime_dir_flag
+def show_stacks(hub: int, as_json: bool, runtime_dir: str | None) -> None:
+    """Show what all greenlets of HUB do now, and its threads; those that do the same, together.
+
+    Where the hub does not answer, since a handler holds it, what holds it is shown.
+    """
+    reply = ask_broker(runtime_dir, Request(stacks=Request.Stacks(hub=hub)), STACKS_TIMEOUT)
+    if as_json:
+        print(reply.json)
+    else:
+        print_stacks(json.loads(reply.json))
 
 
 @click.command()
@@ -133,23 +156,29 @@ def move(connection: str, hub: int, runtime_dir: str | None) -> None:
 def rebalance(wish: str, runtime_dir: str | None) -> None:
     """Pause or resume the moves of the policy, or have it decide now, also while it is paused."""
     request = Request(rebalance=Request.Rebalance(wish=wish.upper()))
-    print(_ask(runtime_dir, request).done)
+    print(ask_broker(runtime_dir, request).done)
 
 
 @click.command()
+@click.option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    help="For this stop: how many seconds open calls may go on.",
+)
 @runtime_dir_flag
-def stop(runtime_dir: str | None) -> None:
+def stop(drain_timeout: float | None, runtime_dir: str | None) -> None:
     """Stop the server, and wait until it has stopped.
 
-    Where the broker is dead, the hubs that it has left are stopped.
+    Clients are told to go, and open calls may go on for a while. Where the broker is dead, the hubs that it
+    has left are stopped.
     """
     from actorrpc.broker.admin import ask
-    from actorrpc.broker.runtime_dir import RuntimeDir
+    from actorrpc.broker.host.runtime_dir import RuntimeDir
 
     try:
-        print(ask.stop(RuntimeDir(runtime_dir)))
+        print(ask.stop(RuntimeDir(runtime_dir), drain_timeout))
     except ask.NoAnswer as error:
         raise Failure(str(error)) from error
 
 
-COMMANDS: tuple[click.Command, ...] = (status, connections, moves, move, rebalance, stop)
+COMMANDS: tuple[click.Command, ...] = (status, connections, moves, move, rebalance, show_stacks, stop)

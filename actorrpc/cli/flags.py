@@ -1,4 +1,5 @@
-"""Flags that commands share: one for each setting, where the broker is, and whether JSON is wanted."""
+"""Flags that commands share: one for each setting, where the broker is, and whether JSON is wanted; and what
+of them was typed."""
 
 from __future__ import annotations
 
@@ -7,52 +8,58 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from actorrpc.config import settings
+from actorrpc.serve_options import serve_settings
 from actorrpc.settings import Setting
+from actorrpc.settings.sources import variable
 
-__all__ = ["NUMBER", "json_flag", "runtime_dir_flag", "setting_flags"]
+__all__ = ["NUMBER", "json_flag", "runtime_dir_flag", "setting_flags", "typed"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 #: What a number must be to fit into a question to the broker.
 NUMBER = click.IntRange(min=0, max=2**32 - 1)
 
-runtime_dir_flag = click.option(
-    "--runtime-dir",
-    metavar="DIR",
-    help="Where the broker and this command find each other.  "
-    "[default: $XDG_RUNTIME_DIR/actorrpc or /tmp/actorrpc-UID]",
-)
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def setting_flags(command: Command) -> Command:
     """Give a command a flag for each setting."""
-    for setting in reversed(settings()):
+    for setting in reversed(serve_settings()):
         command = _flag(setting)(command)
     return command
 
 
-def _flag(setting: Setting) -> Callable[[Command], Command]:
+def typed(context: click.Context) -> dict[str, Any]:
+    """The settings that stand on the command line, and not only have a default, by name."""
+    return {
+        each.name: context.params[each.name]
+        for each in serve_settings()
+        if context.get_parameter_source(each.name) is ParameterSource.COMMANDLINE
+    }
+
+
+def _flag(setting: Setting, **more: Any) -> Callable[[Command], Command]:
     flag = f"--{setting.name.replace('_', '-')}"
     return click.option(
         f"{flag}/--no-{flag[2:]}" if setting.default is True else flag,
         type=_type(setting),
-        is_flag=isinstance(setting.default, bool),
-        metavar=setting.unit.upper() or None,
+        is_flag=setting.kind is bool,
+        metavar=setting.metavar or setting.unit.upper() or None,
         default=setting.default,
-        show_default=True,
+        show_default=setting.unset or True,
         help=setting.help,
+        **more,
     )
 
 
 def _type(setting: Setting) -> Any:
     if setting.choices:
         return click.Choice(setting.choices)
-    if isinstance(setting.default, bool):
-        return bool
-    return _seconds if isinstance(setting.default, float) else click.IntRange(setting.least, setting.most)
+    if setting.kind is float:
+        return _seconds
+    return click.IntRange(setting.least, setting.most) if setting.kind is int else setting.kind
 
 
 def _seconds(value: str) -> float:
@@ -64,3 +71,9 @@ def _seconds(value: str) -> float:
     if not (math.isfinite(read) and read >= 0):
         raise click.BadParameter(f"{value!r} is not a number of seconds")
     return read
+
+
+_RUNTIME_DIR = next(each for each in serve_settings() if each.name == "runtime_dir")
+
+#: Of the other commands, which ask no file; they are to find a server that was told by its environment.
+runtime_dir_flag = _flag(_RUNTIME_DIR, envvar=variable("runtime_dir"))

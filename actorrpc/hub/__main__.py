@@ -19,6 +19,7 @@ from actorrpc.forks import hold_for_good
 from actorrpc.hub.node import Node
 from actorrpc.hub.runtime import grpcio, multiprocess
 from actorrpc.hub.runtime.locks import share_logging
+from actorrpc.hub.watching.dumps import dump_on_signal
 from actorrpc.hub.worker import Worker
 from actorrpc.log import log_uncaught
 from actorrpc.loop.descriptors import raise_limit
@@ -31,10 +32,11 @@ def main() -> int:
     given = parser.parse_args()
     if not is_module_patched("socket"):
         parser.error("gevent has not patched this process: start hubs with `actorrpc serve`")
-    # Ctrl-C goes to the whole foreground group, and is the broker's business; it has blocked the signal
-    # for the time until here.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    # Ctrl-C, and the end of a terminal, go to the whole group, and are the broker's business; it has blocked
+    # the signals for the time until here.
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])
     raise_limit()
     # No process that the app starts may hold the lock or the link when this one has gone.
     os.set_inheritable(given.control_fd, False)
@@ -44,7 +46,7 @@ def main() -> int:
     grpcio.cooperate()
     share_logging()
     log_uncaught(logging.getLogger("actorrpc.hub"))
-    return Worker(socket.socket(fileno=given.control_fd), Node).run()
+    return Worker(socket.socket(fileno=given.control_fd), Node, dump_on_signal).run()
 
 
 if __name__ == "__main__":

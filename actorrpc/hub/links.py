@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.ipc.link import Link
 from actorrpc.pb import control_pb2
 
 __all__ = ["FRESH", "HANDOFFS", "TOPICS", "HubLink", "Links", "Take"]
 
 HubToHub = control_pb2.HubToHub
-HubLink = Link[HubToHub]
 
 #: The largest message to another hub: one of a topic. Large snapshots do not travel in messages.
 MAX_HUB_FRAME = 64 * 1024 * 1024
@@ -25,14 +25,36 @@ MAX_UNSENT_TOPICS = 512 * 1024
 #: The kinds of messages, by what they are about: moves, connections that have just been accepted, topics.
 HANDOFFS = ("prepare", "prepared", "refused", "commit", "abort")
 FRESH = ("accepted", "taken", "declined", "occupancy")
-TOPICS = ("subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "rejoined")
+TOPICS = (
+    *("subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver"),
+    *("rejoined", "handover", "received", "released"),
+)
 
-#: Takes a message from a hub, which came over that link with these descriptors, and which it has to close.
+
+class HubLink(Link[HubToHub]):
+    """A link to a process of hub ``hub``; ``snapshots`` is the format of those that are sent there."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        hub: int,
+        snapshots: int,
+        on_message: Callable[[HubToHub, tuple[int, ...]], None],
+        on_close: Callable[[Link[HubToHub]], None],
+        on_taken: Callable[[], None],
+    ) -> None:
+        super().__init__(sock, HubToHub, on_message, on_close, max_frame=MAX_HUB_FRAME, on_taken=on_taken)
+        self.hub = hub
+        self.snapshots = snapshots
+
+
+#: Takes a message of a process, by its serial, which came over that link with these descriptors, and which it
+#: has to close.
 Take = Callable[[int, HubLink, HubToHub, tuple[int, ...]], None]
 
 
 class Links:
-    """One link to each hub that there is, by its number."""
+    """One link to each other process of a hub that there is, by its serial."""
 
     def __init__(
         self,
@@ -40,68 +62,68 @@ class Links:
         has_room: Callable[[int], None],
         lost: Callable[[int, HubLink, bool], None],
     ) -> None:
-        """``takes`` says who takes a message, by its kind. ``has_room(hub)`` is called when a link has room
-        for more; ``lost(hub, link, gone)`` when one has ended, ``gone``: and there is no other to its hub."""
+        """``takes`` says who takes a message, by its kind. ``has_room(serial)`` is called when a link has
+        room for more; ``lost(serial, link, gone)`` when one has ended, ``gone``: and there is no other."""
         self._takes = takes
         self._has_room = has_room
         self._lost = lost
-        self.by_hub: dict[int, HubLink] = {}
+        self.by_serial: dict[int, HubLink] = {}
 
-    def add(self, hub: int, sock: socket.socket) -> HubLink:
-        """Take a link to another hub, which replaces an earlier one to a process that has died.
+    def add(self, serial: int, sock: socket.socket, hub: int, snapshots: int = SNAPSHOTS.newest) -> HubLink:
+        """Take a link to a process of a hub, which replaces an earlier one to it.
 
-        That one may have sent a COMMIT, so that what it said is heard first.
+        That one may have brought a COMMIT, so that what it said is heard first.
         """
-        old = self.by_hub.get(hub)
+        old = self.by_serial.get(serial)
         if old is not None and not old.closed:
             old.drain()
             old.close()
-            self._end(hub, old)
-        self.by_hub[hub] = link = Link(
+            self._end(serial, old)
+        self.by_serial[serial] = link = HubLink(
             sock,
-            HubToHub,
-            lambda message, fds: self.receive(hub, link, message, fds),
-            partial(self._end, hub),
-            max_frame=MAX_HUB_FRAME,
-            on_taken=partial(self._has_room, hub),
+            hub,
+            snapshots,
+            lambda message, fds: self.receive(serial, link, message, fds),
+            lambda ended: self._end(serial, link),
+            partial(self._has_room, serial),
         )
         return link
 
-    def send(self, hub: int, message: HubToHub) -> None:
-        """Say something to a hub; what cannot be said because the hub is dead is dropped."""
-        link = self.by_hub.get(hub)
+    def send(self, serial: int, message: HubToHub) -> None:
+        """Say something to a process; what cannot be said because it is dead is dropped."""
+        link = self.by_serial.get(serial)
         if link is not None:
             link.send(message)
 
-    def has_room(self, hub: int) -> bool:
-        """Whether topics may say more to a hub."""
-        link = self.by_hub.get(hub)
+    def has_room(self, serial: int) -> bool:
+        """Whether topics may say more to a process."""
+        link = self.by_serial.get(serial)
         return link is not None and not link.closed and link.unsent < MAX_UNSENT_TOPICS
 
-    def drain(self, hub: int) -> None:
-        """Hear what a hub has said before now."""
-        link = self.by_hub.get(hub)
+    def drain(self, serial: int) -> None:
+        """Hear what a process has said before now."""
+        link = self.by_serial.get(serial)
         if link is not None:
             link.drain()
 
-    def receive(self, hub: int, link: HubLink, message: HubToHub, fds: tuple[int, ...]) -> None:
+    def receive(self, serial: int, link: HubLink, message: HubToHub, fds: tuple[int, ...]) -> None:
         """Give a message to whoever takes its kind."""
         take = self._takes.get(message.WhichOneof("kind") or "")
         if take is None:  # of a later version
             close_all(fds)
         else:
-            take(hub, link, message, fds)
+            take(serial, link, message, fds)
 
-    def _end(self, hub: int, link: HubLink) -> None:
+    def _end(self, serial: int, link: HubLink) -> None:
         """The link has ended: most likely the process at its other end is dead."""
-        gone = self.by_hub.get(hub) is link
+        gone = self.by_serial.get(serial) is link
         if gone:
-            del self.by_hub[hub]
-        self._lost(hub, link, gone)
+            del self.by_serial[serial]
+        self._lost(serial, link, gone)
 
     def close(self) -> None:
-        for link in self.by_hub.values():
+        for link in self.by_serial.values():
             link.close()
 
     def __repr__(self) -> str:
-        return f"<Links to {sorted(self.by_hub)}>"
+        return f"<Links to {sorted(self.by_serial)}>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,18 @@ from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
 from actorrpc.hub.listing import describe, list_some
+from actorrpc.hub.memory import Largest, Memory
+from actorrpc.hub.metering.proc import can_open
+from actorrpc.hub.moving.drain import Drain
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.resources import Resources
+from actorrpc.hub.runtime.current import know_calls
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out
 from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
@@ -41,9 +46,9 @@ STOP_GRACE = 3.0
 class Node:
     """One hub. It lives in the greenlets of the gevent hub that made it.
 
-    It keeps the connections, and puts the parts of a hub together: to a connection it is the ``Keeper``, to
-    moves the ``House``. What it answers these, a line or two each, makes up most of its methods: what decides
-    something is in its parts.
+    It keeps the connections, and puts the parts of a hub together. It is the ``ConnectionOwner`` and the
+    ``MoverOwner``, which make up most of its methods, a line or two each: what decides something is in its
+    parts.
     """
 
     def __init__(
@@ -52,12 +57,14 @@ class Node:
         config: Config,
         *,
         hub: int = 0,
-        generation: int = 1,
+        serial: int | None = None,
         on_moved: Callable[[control_pb2.Moved], None] | None = None,
+        on_settled: Callable[[int], object] = lambda version: None,
         move_every: int = 0,
     ) -> None:
         self.hub = hub
-        self.generation = generation
+        #: What tells this process from all others of the server, also later ones: other hubs know it by this.
+        self.serial = hub if serial is None else serial
         #: For tests: after so many turns a connection is sent on to the next hub. 0: never.
         self.move_every = move_every
         self.connections: dict[str, Connection] = {}
@@ -74,17 +81,22 @@ class Node:
             lost=self._lost,
         )
         #: Connections know it as an ``engine.Topics``; links and homes concern this engine alone.
-        self.topics = EmbeddedTopics(hub, generation, self.links.send, self.links.has_room)
+        self.topics = EmbeddedTopics(
+            self.serial, str(self.serial), self.links.send, self.links.has_room, on_settled
+        )
         self.resources = Resources(app, config, self.topics)
+        know_calls(self.resources.runners, self.connections)
         if move_every:
             self.resources.on_turn = self._count_turn
-        self.mover = Mover(self, self.resources, self.links.by_hub, on_moved)
+        self.mover = Mover(self, self.resources, self.links.by_serial, on_moved)
         self._reporter = Reporter(
             self.resources.meter, self.connections, self.topics, self.mover.cost, config.max_move_time
         )
         self.reception = Reception(
-            hub, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
+            self.serial, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
         )
+        self._drain: Drain | None = None
+        self._memory = self._limited_memory() if config.max_memory else None
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: The drain timeout is over.
@@ -101,7 +113,7 @@ class Node:
     def _accept(self, sock: socket.socket, peer: str) -> None:
         self._accepted += 1
         try:
-            id = f"{self.hub}-{self.generation}-{self._accepted}"
+            id = f"{self.hub}-{self.serial}-{self._accepted}"
             connection = Connection(self, self.resources, sock, id, peer)
         except BaseException:
             sock.close()  # better a client that sees a close than one that nobody serves
@@ -145,7 +157,8 @@ class Node:
             del self.connections[connection.id]
             duties.append(partial(self.mover.handoffs.closed, connection.id))
         duties += [self.reception.resume, self.reception.occupancy.changed, self.settled]
-        do_all(log, f"the end of connection {connection.id}", *duties)
+        ids = {"connection": connection.id}
+        do_all(log, f"the end of connection {connection.id}", *duties, ids=ids)
 
     def finished(self, connection: Connection) -> None:
         if connection in self._finishing:
@@ -158,7 +171,12 @@ class Node:
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
         load = self._reporter.report(self.resources.turns, self.resources.sharing.report())
+        if self._memory is not None:
+            self._memory.tell(load)
+        load.crowded = self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
+        if self._drain is not None:
+            load.draining.CopyFrom(self._drain.report())
         self.reception.occupancy.tick(load.busy)
         tell_what_is_due()
         return load
@@ -166,8 +184,18 @@ class Node:
     def settle(self) -> None:
         """In place of ``report``, as often, where there is no broker to tell."""
         self._reporter.settle()
+        self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         tell_what_is_due()
+
+    def _limited_memory(self) -> Memory:
+        reporter, clock = self._reporter, self.resources.meter.clock
+        return Memory(
+            self.resources.config.max_memory,
+            Largest(self.connections, reporter.weigh),
+            lambda connection: reporter.describe(connection, clock()),
+            self.reception.occupancy.set_over_memory,
+        )
 
     def weigh(self, connection: Connection) -> None:
         self._reporter.weigh(connection)
@@ -186,29 +214,38 @@ class Node:
 
     # ---- other hubs
 
-    def add_peer(self, hub: int, sock: socket.socket) -> None:
-        """Take a link to another hub, which replaces an earlier one to a process that has died."""
-        self.reception.add(hub, self.links.add(hub, sock))
-        self.topics.linked(hub)
+    def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int = SNAPSHOTS.newest) -> None:
+        """Take a link to a process of another hub, which replaces an earlier one to it. ``snapshots`` is the
+        format of those that are sent there."""
+        self.reception.add(serial, self.links.add(serial, sock, hub, snapshots))
+        self.topics.linked(serial)
 
-    def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
-        """Learn which hubs are the homes of which topics.
+    def set_homes(
+        self,
+        homes: Sequence[int],
+        version: int,
+        terms: Sequence[int] = (),
+        origins: Mapping[int, int] | None = None,
+    ) -> None:
+        """Learn which hubs are the homes of which topics; and, by slot, which hubs hand them over to these.
 
-        A hub that is no longer a home has died. What it said before that comes first: it may be what its
-        topics' subscribers, or those who published, would otherwise be without.
+        A hub that is no longer a home, and hands nothing over, has died or is not needed. What it said before
+        that comes first: it may be what its topics' subscribers, or those who published, would otherwise be
+        without.
         """
-        for hub in {*self.topics.homes.hubs} - {*homes, self.hub}:
+        origins = origins or {}
+        for hub in self.topics.succession.hubs - {*homes, *origins.values(), self.serial}:
             self.links.drain(hub)
-        self.topics.set_homes(list(homes), version, list(terms), list(self.links.by_hub))
+        self.topics.set_homes(list(homes), version, list(terms), origins)
 
-    def _lost(self, hub: int, link: HubLink, gone: bool) -> None:
-        why = f"the link to hub {hub} has ended"
+    def _lost(self, serial: int, link: HubLink, gone: bool) -> None:
+        why = f"the link to hub {link.hub} has ended"
         duties: list[Callable[[], object]] = [
             partial(self.mover.handoffs.link_lost, link, why),
-            partial(self.reception.passing.lost, hub, link),
+            partial(self.reception.passing.lost, serial, link),
         ]
         if gone:
-            duties.append(partial(self.topics.hub_died, hub))
+            duties.append(partial(self.topics.hub_died, serial))
         do_all(log, why, *duties, self.settled)
 
     def _on_topic(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
@@ -228,10 +265,39 @@ class Node:
 
     # ---- moves
 
+    def drain(self, targets: Mapping[int, int], within: float = 0.0) -> None:
+        """Move all connections to these processes, by serial, with how many connections each has, and take no
+        others; without any, go on as before. ``within`` so many seconds; 0: the drain timeout."""
+        if self._drain is not None and targets:
+            self._drain.retarget(targets)
+            return
+        if self._drain is not None:
+            self._drain.close()
+            self._drain = None
+        self.reception.rest(bool(targets))
+        if targets:
+            self._drain = Drain(
+                self.connections,
+                self.mover.move,
+                self.mover.cost,
+                self.links.by_serial,
+                targets,
+                within=within or self.resources.config.drain_timeout,
+            )
+
+    def drain_to_all(self) -> bool:
+        """Move all connections to all other hubs. Returns whether there are any."""
+        targets = dict.fromkeys(self.links.by_serial, 0)
+        if targets:
+            self.drain(targets)
+        return bool(targets)
+
     @property
-    def unwilling(self) -> str:
+    def move_refusal(self) -> str:
         if self.stopping:
             return "the hub is stopping"
+        if self._drain is not None:
+            return f"hub {self.hub} is being drained"
         if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to
             return "the hub has not been told yet where topics are"
         limit = self.resources.config.max_connections
@@ -262,6 +328,8 @@ class Node:
         if self.stopping:
             return
         self._stopped = done
+        if self._drain is not None:
+            self._drain.close()
         self.reception.stop()
         self._stop_timer = after(drain_timeout, self._end_all)
         for connection in list(self.connections.values()):
@@ -311,7 +379,9 @@ class Node:
         self.topics.close()
         self.reception.close()
         self._reporter.close()
+        if self._memory is not None:
+            self._memory.close()
         self.links.close()
 
     def __repr__(self) -> str:
-        return f"<Node hub {self.hub}.{self.generation}, {len(self.connections)} connections, {self.mover!r}>"
+        return f"<Node {self.serial} of hub {self.hub}, {len(self.connections)} connections, {self.mover!r}>"

@@ -120,8 +120,8 @@ class Reporter:
             memory=self._statm.read() * _PAGE,
             unsent_bytes=meter.unsent,
             shared=shared,
-            heaviest=[self._describe(connection, now) for connection in heaviest],
-            others=[self._describe(connection, now) for connection in others],
+            heaviest=[self.describe(connection, now) for connection in heaviest],
+            others=[self.describe(connection, now) for connection in others],
         )
         for each in load.heaviest:
             if each.group:
@@ -166,7 +166,8 @@ class Reporter:
         connection = self._connections.get(usage.id)
         return connection if connection is not None and connection.usage is usage else None
 
-    def _describe(self, connection: Connection, now: float) -> control_pb2.ConnectionLoad:
+    def describe(self, connection: Connection, now: float) -> control_pb2.ConnectionLoad:
+        """What a report says of one connection."""
         usage = connection.usage
         why = why_pinned(connection) or why_unquiet(connection)
         return control_pb2.ConnectionLoad(

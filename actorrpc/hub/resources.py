@@ -30,8 +30,8 @@ class Resources:
     chain: Chain | None
     #: Routes by ``:path``.
     routes: dict[str, Route]
-    #: Services with calls that may run beside others.
-    beside: set[type[Service]]
+    #: Services with methods that run concurrently.
+    concurrent_services: set[type[Service]]
     #: What a call is made of.
     call_type: type[ServerCall[Any]]
 
@@ -55,7 +55,7 @@ class Resources:
         self.services = app.services
         self.chain = chain_of(app)
         self.routes = routes_of(app, self.chain)
-        self.beside = {route.service for route in self.routes.values() if route.concurrent}
+        self.concurrent_services = {route.service for route in self.routes.values() if route.concurrent}
         self.call_type = ServerCall if self.chain is None else InterceptedCall
 
     def __repr__(self) -> str:

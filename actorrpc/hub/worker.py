@@ -21,18 +21,23 @@ from actorrpc.app import load
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
-from actorrpc.hub.metering.loop_lag import LoadMeter
-from actorrpc.hub.metering.proc import can_open
+from actorrpc.hub.metering.loop_lag import LoopLag
+from actorrpc.hub.retirement import Retirement
 from actorrpc.hub.runtime.guard import outlive_errors
 from actorrpc.hub.runtime.hanging import shown_if_it_hangs
+from actorrpc.hub.runtime.living import LIVING
+from actorrpc.hub.watching.slow_turns import SlowTurns
+from actorrpc.hub.watching.stacks import list_stacks
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.ipc.framing import close_all
+from actorrpc.ipc.hello import Hello
 from actorrpc.ipc.link import Link
-from actorrpc.log import log_to_stderr, outlive_configuration
+from actorrpc.log import log_as_told, of_hub, outlive_configuration
 from actorrpc.loop.duties import brief
 from actorrpc.loop.timers import every
 from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
+from actorrpc.titles import Title
 
 if TYPE_CHECKING:
     from actorrpc.hub.node import Node
@@ -52,13 +57,23 @@ _WITH_SOCKET = ("start", "peer", "listen")
 
 
 class Worker:
-    """One hub process. ``control`` is its end of the link to the broker."""
+    """One hub process. ``control`` is its end of the link to the broker.
+
+    ``dump_on_signal`` has the process write its stack on a signal (``hub.watching.dumps``).
+    """
 
     _node: Node
-    _meter: LoadMeter
+    _meter: LoopLag
+    _title: Title
 
-    def __init__(self, control: socket.socket, make_node: Callable[..., Node]) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        make_node: Callable[..., Node],
+        dump_on_signal: Callable[[], tuple[int, int] | None] = lambda: None,
+    ) -> None:
         self._make_node = make_node
+        self._dump_on_signal = dump_on_signal
         #: The first message and the socket with it; None if the broker has gone before.
         self._start: AsyncResult[tuple[control_pb2.Start, socket.socket] | None] = AsyncResult()
         #: The listening socket, until it is the node's.
@@ -70,12 +85,15 @@ class Worker:
         self._stopped = Event()
         self._ticks = 0
         self._watchers: list[Any] = []
+        self._retirement: Retirement | None = None
         self._handlers: dict[str, Callable[..., None]] = {
             "start": self._on_start,
-            "peer": lambda peer, sock: self._node.add_peer(peer.hub, sock),
+            "peer": self._on_peer,
             "homes": self._on_homes,
             "move": self._on_move,
             "list_connections": self._on_list_connections,
+            "drain": lambda drain: self._node.drain(drain.targets, drain.within),
+            "list_stacks": self._on_list_stacks,
             "stop": lambda stop: self._stop(stop.drain_timeout),
             "listen": self._on_listen,
             "unlisten": lambda unlisten: self._node.reception.unlisten(unlisten.queue),
@@ -89,23 +107,28 @@ class Worker:
         if started is None:
             return 1
         start, listener = started
-        log_to_stderr(f"hub {start.hub}")
-        outlive_errors()
         config = Config.from_message(start.config)
+        of_hub(start.hub)
+        log_as_told(f"hub {start.hub}", config.log_level, config.log_format)
+        self._title = Title(f"hub {start.hub}")
+        outlive_errors()
+        LIVING.watch_gevent()
         try:
+            Hello.own().agree_with_broker(Hello.from_message(start.hello))
             patience = start.until - time.monotonic() if start.until else 0.0
             with users_code(), shown_if_it_hangs(start.app, patience):
                 app = load(start.app)
         except ConfigError as error:
             listener.close()
-            return self._refuse(str(error))
+            return self._refuse(str(error), error.trace)
         outlive_configuration()
         self._node = self._make_node(
             app,
             config,
             hub=start.hub,
-            generation=start.generation,
+            serial=start.serial,
             on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
+            on_settled=self._tell_settled,
             move_every=start.move_every,
         )
         enter()
@@ -118,18 +141,35 @@ class Worker:
         with suppress(OSError):
             self._link.reserve()  # for a queue: who has no descriptor left to accept with must still get it
         self._watch(config.drain_timeout)
-        if not self._link.send(control_pb2.ToBroker(ready=control_pb2.Ready())):
+        self._offer_dumps()
+        if config.slow_turn:
+            self._watchers.append(SlowTurns(config.slow_turn))
+        ready = control_pb2.Ready(hello=Hello.own().to_message())
+        if not self._link.send(control_pb2.ToBroker(ready=ready)):
             self._listen_alone()
         self._stopped.wait()
         leave(CLOSING)
         return 0
 
+    def _offer_dumps(self) -> None:
+        """Tell the broker how to have this process's stack."""
+        if (dumps := self._dump_on_signal()) is not None:
+            signum, reader = dumps
+            with suppress(OSError):  # out of descriptors, to keep one for later
+                self._link.send(control_pb2.ToBroker(dumps=control_pb2.Dumps(signal=signum)), [reader])
+            close_all([reader])
+
     def forked(self) -> None:
         """Nothing to do: a child never comes back to ``run``."""
 
-    def _refuse(self, error: str) -> int:
+    def _refuse(self, error: str, trace: str) -> int:
         told = Event()
-        ready = control_pb2.Ready(error=brief(error, LONGEST_ERROR))
+        # The end of a traceback says most.
+        ready = control_pb2.Ready(
+            error=brief(error, LONGEST_ERROR),
+            trace=brief(trace[-LONGEST_ERROR:], LONGEST_ERROR),
+            hello=Hello.own().to_message(),
+        )
         if self._link.send(control_pb2.ToBroker(ready=ready), then=told.set):
             told.wait(1)
         return 1
@@ -137,10 +177,21 @@ class Worker:
     def _watch(self, drain_timeout: float) -> None:
         """From here on SIGTERM is a wish; before, it ends the process, which has nothing to finish."""
         loop = get_hub().loop
-        self._meter = LoadMeter(TICK, time.monotonic(), time.process_time())
+        self._meter = LoopLag(TICK, time.monotonic(), time.process_time())
+        self._retirement = Retirement(
+            ask=self._ask_to_retire,
+            drain=self._node.drain_to_all,
+            empty=lambda: not self._node.expected,
+            stop=lambda: self._stop(drain_timeout),
+            drain_timeout=drain_timeout,
+        )
         terminate = loop.signal(signal.SIGTERM)
-        terminate.start(self._stop, drain_timeout)
+        terminate.start(self._retirement.told)
         self._watchers = [every(TICK, self._tick), terminate]
+
+    def _ask_to_retire(self) -> bool:
+        retiring = control_pb2.ToBroker(retiring=control_pb2.Retiring())
+        return not self._broker_gone and self._link.send(retiring)
 
     def _listen(self) -> None:
         if self._listener is not None:
@@ -150,22 +201,26 @@ class Worker:
             self._listener = None
 
     def _listen_alone(self) -> None:
-        """There is no broker any more to say who accepts for all: the lowest hub of those that are left does.
+        """There is no broker any more to say who accepts for all: of those that are left, the hub
+        with the lowest serial does.
 
         Left are those that are heard and do not stop. Another may do so already, at the broker's last word
         or because this one was not heard: they may both.
         """
         occupancy = self._node.reception.occupancy
         if self._acceptor and not self._broker_gone:
-            occupancy.left_alone()
+            occupancy.broker_lost()
         self._broker_gone = True
-        if not self._acceptor or self._hub < min(occupancy.able, default=self._hub + 1):
+        serial = self._node.serial
+        if not self._acceptor or serial < min(occupancy.able, default=serial + 1):
             self._listen()
 
     def _stop(self, drain_timeout: float) -> None:
         if self._stopping:
             return
         self._stopping = True
+        if self._retirement is not None:
+            self._retirement.close()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -190,9 +245,18 @@ class Worker:
         serves(listener)
         self._start.set((start, listener))
 
+    def _on_peer(self, peer: control_pb2.Peer, sock: socket.socket) -> None:
+        try:
+            snapshots = Hello.own().agree_with_hub(Hello.from_message(peer.hello))
+        except ConfigError as error:
+            log.error("no link to hub %d: %s", peer.hub, error)
+            sock.close()
+        else:
+            self._node.add_peer(peer.serial, sock, peer.hub, snapshots)
+
     def _on_homes(self, homes: control_pb2.Homes) -> None:
-        terms = [homes.terms] if homes.terms else []  # an older broker names none
-        self._node.set_homes(homes.homes, homes.version, *terms)
+        origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}
+        self._node.set_homes(homes.homes, homes.version, homes.terms, origins)
         if not self._acceptor:
             self._listen()
 
@@ -216,12 +280,22 @@ class Worker:
         answer.request = question.request
         self._link.send(control_pb2.ToBroker(connections=answer))
 
+    def _on_list_stacks(self, question: control_pb2.ListStacks) -> None:
+        answer = list_stacks(question.after)
+        answer.request = question.request
+        self._link.send(control_pb2.ToBroker(stacks=answer))
+
     def _on_broker_gone(self, link: Link[control_pb2.ToHub]) -> None:
         if not self._start.ready():
             self._start.set(None)
         elif not self._stopping:
             log.warning("the broker has gone; this hub serves on")
             self._listen_alone()
+            if self._retirement is not None:
+                self._retirement.broker_gone()
+
+    def _tell_settled(self, version: int) -> None:
+        self._link.send(control_pb2.ToBroker(settled=control_pb2.Settled(version=version)))
 
     def _tick(self) -> None:
         self._meter.tick(time.monotonic())
@@ -233,10 +307,17 @@ class Worker:
         load = self._node.report()
         load.cpu, load.lag_ms = self._meter.take(time.monotonic(), time.process_time())
         load.lag_p99_ms = self._meter.lag_p99_ms
-        load.crowded = not can_open()
         if self._broker_gone and not self._stopping:
             self._listen_alone()  # the hub that did may have died since
+        self._show(load)
         self._report(control_pb2.ToBroker(load=load))
+
+    def _show(self, load: control_pb2.Load) -> None:
+        state = ", stopping" if self._stopping else ""
+        count = load.connections
+        self._title.show(
+            f"{state}, {count} connection{'s' * (count != 1)}, {load.cpu:.0%}".replace("%", " %")
+        )
 
     def _report(self, message: control_pb2.ToBroker) -> None:
         if self._link.unsent < MAX_UNREAD_REPORTS:

@@ -7,24 +7,35 @@ what its children log, which is why each logger has them.
 
 For whoever logs: ``about``. For whoever has a loop: ``tell_what_is_due`` and ``tell_what_was_left_out``. For
 who starts a process, or a program that wants its log written as hubs do: ``log_to_stderr``,
-``outlive_configuration``, ``log_uncaught``.
+``log_as_told``, ``outlive_configuration``, ``log_uncaught``; and for its own handlers ``Ids``,
+``LineFormatter`` and ``JsonFormatter``.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from functools import wraps
+from typing import Any
 
 from actorrpc.log.escaping import Escapes, LineFormatter, escape
-from actorrpc.log.limits import LIMITS, about, tell_what_is_due, tell_what_was_left_out
+from actorrpc.log.ids import Ids, find_ids_by, of_hub
+from actorrpc.log.json_lines import JsonFormatter
+from actorrpc.log.limits import LIMITS, about, about_hub, tell_what_is_due, tell_what_was_left_out
 
 __all__ = [
     "LOGGERS",
+    "Ids",
+    "JsonFormatter",
     "LineFormatter",
     "about",
+    "about_hub",
     "escape",
+    "find_ids_by",
+    "log_as_told",
     "log_to_stderr",
     "log_uncaught",
+    "of_hub",
     "outlive_configuration",
     "tell_what_is_due",
     "tell_what_was_left_out",
@@ -33,14 +44,17 @@ __all__ = [
 #: All loggers of this package.
 LOGGERS = ("actorrpc", "actorrpc.broker", "actorrpc.handoff", "actorrpc.hub", "actorrpc.ipc")
 
+_FORMATTERS = {"text": LineFormatter, "json": JsonFormatter}
+
 _ESCAPES = Escapes()
 for _name in LOGGERS:
     logging.getLogger(_name).addFilter(_ESCAPES)
     logging.getLogger(_name).addFilter(LIMITS)
 
 
-def log_to_stderr(role: str) -> None:
-    """Write what ``actorrpc.*`` loggers say from INFO up to standard error, each line with ``role``.
+def log_to_stderr(role: str, *, level: str = "info", format: str = "text") -> None:
+    """Write what ``actorrpc.*`` loggers say from ``level`` up to standard error, each line with ``role``, as
+    ``"text"`` or ``"json"``.
 
     The one who logs never waits for who reads. Only the project's own loggers: how an app logs is the app's
     choice. gevent must have patched this process before, if it does.
@@ -49,9 +63,9 @@ def log_to_stderr(role: str) -> None:
 
     global _handlers
     # Without it the descriptor 2 may be somebody else's, such as a client's.
-    _handlers = [logging.NullHandler() if sys.stderr is None else Handler(LineFormatter(role))]
+    _handlers = [logging.NullHandler() if sys.stderr is None else Handler(_FORMATTERS[format](role))]
     logger = logging.getLogger("actorrpc")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level.upper())
     logger.propagate = False
     logger.handlers = list(_handlers)
 
@@ -60,15 +74,49 @@ def log_to_stderr(role: str) -> None:
 _handlers: list[logging.Handler] = []
 
 
+class _Level(int):
+    """A level that we have given the root logger, and nobody has changed since."""
+
+
+def log_as_told(role: str, level: str, format: str) -> None:
+    """``log_to_stderr``, for a process that is ours: also whatever else is logged from ``level`` up and no
+    handler takes, in place of Python's own last resort, which prints warnings without saying when and by
+    whom.
+
+    An app that configures ``logging`` finds it as in any process, without a handler.
+    """
+    log_to_stderr(role, level=level, format=format)
+    logging.root.setLevel(_Level(logging.getLevelName(level.upper())))
+    logging.lastResort = _handlers[0]
+    logging.basicConfig = _basic_config
+
+
+_configure = logging.basicConfig
+
+
+@wraps(_configure)
+def _basic_config(**wishes: Any) -> None:
+    """Without a wish it is ``logging.info`` and the like that call it, where there is no handler yet: what
+    they log is to come out as all else does."""
+    if wishes:
+        _configure(**wishes)
+
+
 def outlive_configuration() -> None:
     """Have our loggers go on as ``log_to_stderr`` wanted it, after code of users that may have configured
     ``logging``: unless told otherwise, its dictConfig and fileConfig disable whatever they do not name, and
-    take the handlers of a logger that is named for its level. What they give to ours is left."""
+    take the handlers of a logger that is named for its level. What they give to ours is left.
+
+    Handlers that they have given to the root logger get what they would in any process.
+    """
     for name in LOGGERS:
         logging.getLogger(name).disabled = False
     logger = logging.getLogger("actorrpc")
     if not (logger.handlers or logger.propagate):
         logger.handlers = list(_handlers)
+    root = logging.root
+    if root.handlers and isinstance(root.level, _Level):
+        root.setLevel(logging.WARNING)
 
 
 def log_uncaught(log: logging.Logger) -> None:

@@ -14,7 +14,7 @@ from _thread import RLock
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
-__all__ = ["LIMITS", "Limits", "about", "tell_what_is_due", "tell_what_was_left_out"]
+__all__ = ["LIMITS", "Limits", "about", "about_hub", "tell_what_is_due", "tell_what_was_left_out"]
 
 #: Lines of a kind in so many seconds. A person who reads along sees what happens, and a kind that never ends
 #: is 50 MB in a day if it is tracebacks of 1 kB, and 5 MB if it is not.
@@ -31,13 +31,19 @@ class About(NamedTuple):
     seconds: float = SECONDS
 
 
-def about(*what: Hashable, lines: int = LINES, seconds: float = SECONDS) -> dict[str, Any]:
-    """For ``extra`` of a call that logs: a line is of another kind where this is another, beside the call's
-    template, its exception's type, and the place where that was raised.
+def about(*what: Hashable, lines: int = LINES, seconds: float = SECONDS, **ids: int | str) -> dict[str, Any]:
+    """For ``extra`` of a call that logs: a line is of another kind where ``what`` is another, beside the
+    call's template, its exception's type, and the place where that was raised.
 
-    Name what there are few of, and no client chooses: a method, a hook, a hub; not a connection.
+    Name what there are few of, and no client chooses: a method, a hook, a hub; not a connection. That may be
+    among the ``ids``, by the names that ``actorrpc.log.ids`` has, which make no kinds.
     """
-    return {"about": About(what, lines, seconds)}
+    return {"about": About(what, lines, seconds), **ids}
+
+
+def about_hub(hub: int) -> dict[str, Any]:
+    """``about`` a hub, for the broker."""
+    return about(hub, hub=hub)
 
 
 _USUAL = About()
@@ -164,7 +170,8 @@ def _tell(window: _Window, now: float) -> None:
             window.left_out,
             max(round(now - window.began), 1),
             window.example,
-            extra={_TELLS: True},
+            # They were of others than what now happens to run.
+            extra={_TELLS: True, "connection": "", "call": ""},
         )
 
 

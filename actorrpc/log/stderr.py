@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Any
 
+from actorrpc.log.ids import Ids
 from actorrpc.log.limits import tell_what_was_left_out
 from actorrpc.log.writer import Writer
 
@@ -30,10 +31,12 @@ class Handler(logging.Handler):
     def __init__(self, formatter: logging.Formatter) -> None:
         super().__init__()
         self.setFormatter(formatter)
+        self.addFilter(Ids())
         self._encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
         # Made here: a record asks for the thread that makes it, and gevent does not know the writer's.
         text = "%d lines are left out here: %s"
         self._note = logging.LogRecord("actorrpc", logging.WARNING, __file__, 0, text, (), None)
+        Ids().filter(self._note)
         _WRITER.note = self.note
 
     def createLock(self) -> None:

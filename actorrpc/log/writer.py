@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 from _thread import RLock
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,14 +18,12 @@ from typing import Any
 
 from gevent.monkey import get_original
 
+from actorrpc.log.escaping import AT_ONCE
+
 __all__ = ["Writer"]
 
 #: Bytes that may wait for a reader that stalls; what comes then is left out, and counted.
 LIMIT = 1024 * 1024
-#: What is written at once, in whole lines: those of several processes do not mix on a pipe (PIPE_BUF of
-#: pipe(7)). More in one write, and another hub's line may come in the middle of one: its rest then begins a
-#: line, with whatever a client has put there.
-AT_ONCE = 4096
 #: What a line that is longer goes on with.
 FOLD = b"    "
 #: What a line that waits takes beside its bytes.
@@ -159,6 +158,7 @@ class Writer:
     def _write(self, chunk: _Chunk) -> bool:
         """Write it, however long that takes. Whether it could be."""
         data, lines = chunk
+        self._leave_no_hole()
         pieces = _pieces(b"\n" + data if self._torn else data)
         error = next(filter(None, map(self._write_piece, pieces)), None)
         with self._lock:
@@ -169,6 +169,14 @@ class Writer:
             elif not self._left_out:
                 self._why = _SLOW
         return error is None
+
+    def _leave_no_hole(self) -> None:
+        """Go on at the end of a file that somebody has made shorter (logrotate's ``copytruncate``): where it
+        was not opened for appending, zeros would come before the next line."""
+        with suppress(OSError):
+            found = os.fstat(self._fd)
+            if stat.S_ISREG(found.st_mode) and os.lseek(self._fd, 0, os.SEEK_CUR) > found.st_size:
+                os.lseek(self._fd, 0, os.SEEK_END)
 
     def _write_piece(self, data: bytes) -> OSError | None:
         left = memoryview(data)

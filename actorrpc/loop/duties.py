@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 __all__ = ["LONGEST", "brief", "do_all", "reason"]
 
@@ -13,8 +13,11 @@ LONGEST = 500
 _CUT = " […]"
 
 
-def do_all(log: logging.Logger, what: str, *duties: Callable[[], object]) -> None:
-    """Do each of them, in order, also where an earlier one raises: that is logged, as an error in ``what``.
+def do_all(
+    log: logging.Logger, what: str, *duties: Callable[[], object], ids: Mapping[str, str] | None = None
+) -> None:
+    """Do each of them, in order, also where an earlier one raises: that is logged, as an error in ``what``,
+    with these ids (``actorrpc.log.ids``).
 
     What is not an Exception, such as a KeyboardInterrupt, is raised when all have been done.
     """
@@ -23,7 +26,7 @@ def do_all(log: logging.Logger, what: str, *duties: Callable[[], object]) -> Non
         try:
             duty()
         except Exception:
-            log.exception("error in %s, which goes on", what)
+            log.exception("error in %s, which goes on", what, extra=ids)
         except BaseException as error:
             interrupt = error
     if interrupt is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gevent import get_hub
 
-__all__ = ["after", "every"]
+__all__ = ["Timer", "after", "every"]
 
 
 def after(seconds: float, function: Callable[..., object], *args: Any) -> Any:
@@ -30,3 +30,27 @@ def every(seconds: float, function: Callable[..., object], *args: Any, ref: bool
     timer = get_hub().loop.timer(seconds, seconds, ref=ref)
     timer.start(function, *args, update=True)
     return timer
+
+
+class Timer:
+    """One timer at a time: setting it again replaces what was set."""
+
+    __slots__ = ("_timer",)
+
+    def __init__(self) -> None:
+        self._timer: Any = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it has been set and not stopped, also after its function has been called."""
+        return self._timer is not None
+
+    def set(self, seconds: float, function: Callable[..., object], *args: Any) -> None:
+        """Call a function once, in the loop, so many seconds from now."""
+        self.stop()
+        self._timer = after(seconds, function, *args)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.close()
+            self._timer = None

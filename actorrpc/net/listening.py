@@ -14,7 +14,7 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import serves
 from actorrpc.net.addresses import parse_address
 
-__all__ = ["BACKLOG", "open_queues"]
+__all__ = ["BACKLOG", "open_another", "open_queues"]
 
 BACKLOG = 4096
 
@@ -39,6 +39,20 @@ def open_queues(bind: str, count: int) -> Iterator[list[socket.socket]]:
         yield [first, *rest]
 
 
+def open_another(first: socket.socket) -> socket.socket:
+    """Listen once more on the address of a socket of ``open_queues``. The caller closes it.
+
+    Raises ConfigError if that cannot be.
+    """
+    try:
+        sock = _bound(first.family, first.getsockname(), shared=True)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on the same address again: {error.strerror}") from error
+    sock.listen(BACKLOG)
+    serves(sock)
+    return sock
+
+
 def _resolve(bind: str) -> tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]:
     try:
         host, port = parse_address(bind)
@@ -49,7 +63,7 @@ def _resolve(bind: str) -> tuple[socket.AddressFamily, tuple[str, int] | tuple[s
     return family, address  # type: ignore[return-value]
 
 
-def _bound(family: socket.AddressFamily, address: tuple[object, ...], *, shared: bool) -> socket.socket:
+def _bound(family: int, address: tuple[object, ...], *, shared: bool) -> socket.socket:
     """Bind a socket for a hub; unless ``shared``, only if nobody else is on the port.
 
     A port may be shared by whoever set SO_REUSEPORT before binding, any program of the same user. So the

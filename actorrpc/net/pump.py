@@ -1,5 +1,6 @@
-"""Between a session and its transport: writes as fast as the client takes it, and stops reading from a client
-that does not read. One that is parted with gets the last bytes.
+"""Between a session and its transport: writes as fast as the client takes it, and stops reading while more
+than a megabyte of frames waits. One that is parted with gets the last bytes. How a handler is held back whose
+client does not read: ``hub.calls.call``.
 """
 
 from __future__ import annotations

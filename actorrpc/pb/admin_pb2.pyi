@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Request(_message.Message):
-    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves")
+    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves", "reload", "drain", "scale", "stacks")
     class Status(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -22,8 +22,29 @@ class Request(_message.Message):
         hub: int
         def __init__(self, connection: _Optional[str] = ..., hub: _Optional[int] = ...) -> None: ...
     class Stop(_message.Message):
-        __slots__ = ()
-        def __init__(self) -> None: ...
+        __slots__ = ("drain_timeout",)
+        DRAIN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+        drain_timeout: float
+        def __init__(self, drain_timeout: _Optional[float] = ...) -> None: ...
+    class Reload(_message.Message):
+        __slots__ = ("drain_timeout",)
+        DRAIN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+        drain_timeout: float
+        def __init__(self, drain_timeout: _Optional[float] = ...) -> None: ...
+    class Drain(_message.Message):
+        __slots__ = ("hub", "undo")
+        HUB_FIELD_NUMBER: _ClassVar[int]
+        UNDO_FIELD_NUMBER: _ClassVar[int]
+        hub: int
+        undo: bool
+        def __init__(self, hub: _Optional[int] = ..., undo: bool = ...) -> None: ...
+    class Scale(_message.Message):
+        __slots__ = ("hubs", "drain_timeout")
+        HUBS_FIELD_NUMBER: _ClassVar[int]
+        DRAIN_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+        hubs: int
+        drain_timeout: float
+        def __init__(self, hubs: _Optional[int] = ..., drain_timeout: _Optional[float] = ...) -> None: ...
     class Rebalance(_message.Message):
         __slots__ = ("wish",)
         class Wish(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -42,19 +63,32 @@ class Request(_message.Message):
         LIMIT_FIELD_NUMBER: _ClassVar[int]
         limit: int
         def __init__(self, limit: _Optional[int] = ...) -> None: ...
+    class Stacks(_message.Message):
+        __slots__ = ("hub",)
+        HUB_FIELD_NUMBER: _ClassVar[int]
+        hub: int
+        def __init__(self, hub: _Optional[int] = ...) -> None: ...
     STATUS_FIELD_NUMBER: _ClassVar[int]
     CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_FIELD_NUMBER: _ClassVar[int]
     MOVES_FIELD_NUMBER: _ClassVar[int]
+    RELOAD_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    STACKS_FIELD_NUMBER: _ClassVar[int]
     status: Request.Status
     connections: Request.Connections
     move: Request.Move
     stop: Request.Stop
     rebalance: Request.Rebalance
     moves: Request.Moves
-    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ...) -> None: ...
+    reload: Request.Reload
+    drain: Request.Drain
+    scale: Request.Scale
+    stacks: Request.Stacks
+    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ..., reload: _Optional[_Union[Request.Reload, _Mapping]] = ..., drain: _Optional[_Union[Request.Drain, _Mapping]] = ..., scale: _Optional[_Union[Request.Scale, _Mapping]] = ..., stacks: _Optional[_Union[Request.Stacks, _Mapping]] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("error", "bad_request", "json", "done", "warnings")

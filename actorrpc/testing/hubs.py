@@ -35,8 +35,8 @@ class Hubs:
         for left in range(count):
             for right in range(left):
                 ends = socket.socketpair()
-                self.nodes[left].add_peer(right, ends[0])
-                self.nodes[right].add_peer(left, ends[1])
+                self.nodes[left].add_peer(right, ends[0], right)
+                self.nodes[right].add_peer(left, ends[1], left)
         for node in self.nodes:
             node.set_homes(range(count), 1)
 
@@ -59,6 +59,10 @@ class Hubs:
             )
         if target is None:
             target = (node.hub + 1) % len(self.nodes)
+        if target not in range(len(self.nodes)):
+            return control_pb2.MoveResult(
+                outcome=control_pb2.MoveResult.UNKNOWN_HUB, why=f"hub {target} is not there"
+            )
         result: AsyncResult[control_pb2.MoveResult] = AsyncResult()
         node.mover.move(connection, target, result.set)
         outcome = result.get()

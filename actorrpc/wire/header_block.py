@@ -1,4 +1,5 @@
-"""A header block in several frames: HEADERS, and as many CONTINUATION as it takes (RFC 9113, 4.3).
+"""A header block in several frames: HEADERS, and as many CONTINUATION as it takes (RFC 9113, 4.3). One that
+is in a single frame is decoded in ``session``.
 
 A block that is over the limit cannot be skipped, since the HPACK table depends on it. So it is decoded too,
 in parts, and has its price; and a block without end ends the connection.

@@ -1,5 +1,5 @@
-"""The receiving half of a session: messages out of DATA, how many may wait (``max_mailbox``), and the windows
-that are opened for more.
+"""The receiving half of a session: messages out of DATA, how many may wait (``max_mailbox``), and flow
+control: the windows that are opened for the peer, and how they grow. The peer's are in ``outbound``.
 
 A message that no handler has taken yet is not acknowledged, so the windows stay closed for it: ``held``
 counts the messages that have been reported and not yet ``consumed``. When more than ``max_mailbox`` of them

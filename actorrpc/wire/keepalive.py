@@ -1,4 +1,5 @@
-"""How often a peer may send PING (gRFC A8) and WINDOW_UPDATE. Our own PINGs: ``hub.serving.lifetime``.
+"""How often a peer may send PING (gRFC A8) and WINDOW_UPDATE. Our own PINGs:
+``hub.serving.lifetime_timer``.
 
 Both depend on what we have sent to it: after each frame of ours it may ask again whether we are alive, and it
 has to open its windows for what it was sent.

@@ -1,4 +1,5 @@
-"""The sending half of a session: messages, and what else a role sends, within the peer's windows.
+"""The sending half of a session: messages, and what else a role sends, within the windows
+that the peer opens. Our own are in ``inbound``.
 
 What a window or the transport does not take yet waits on its stream, and streams take turns. Call
 ``take`` when the transport can accept more: it returns at most a little over ``PORTION`` bytes of DATA.

@@ -20,8 +20,8 @@ from time import perf_counter
 import grpc
 
 from benchmarks.broker_client import BrokerClient
-from benchmarks.gen.bench_pb2 import Ball, Place, Size
-from benchmarks.gen.bench_pb2_grpc import TravellerStub
+from benchmarks.gen.bench_pb2 import Ping, Place, Size
+from benchmarks.gen.bench_pb2_grpc import MovableStub
 from benchmarks.pauses import RoundTrip
 from benchmarks.processes import BenchmarkError
 
@@ -35,22 +35,22 @@ _WARM_UP_MOVES = 4
 class PingPong:
     """The stream, and the round trips on it so far."""
 
-    def __init__(self, stub: TravellerStub, timeout: float) -> None:
-        self._balls: SimpleQueue[Ball | None] = SimpleQueue()
-        self._places = stub.Rally(iter(self._balls.get, None), timeout=timeout)
+    def __init__(self, stub: MovableStub, timeout: float) -> None:
+        self._pings: SimpleQueue[Ping | None] = SimpleQueue()
+        self._places = stub.PingPong(iter(self._pings.get, None), timeout=timeout)
         self.trips: list[RoundTrip] = []
 
     def trip(self) -> int:
         """Make a round trip. Returns the process that answered."""
-        ball = Ball()
+        ping = Ping()
         began = perf_counter()
-        self._balls.put(ball)
+        self._pings.put(ping)
         place: Place = next(self._places)
         self.trips.append((perf_counter() - began, place.pid))
         return place.pid
 
     def end(self) -> None:
-        self._balls.put(None)
+        self._pings.put(None)
         if next(self._places, None) is not None:
             raise ValueError("a reply too many")
 
@@ -96,8 +96,8 @@ def _spin(seconds: float) -> None:
 
 def run(options: argparse.Namespace) -> list[RoundTrip]:
     with grpc.insecure_channel(options.address) as channel, BrokerClient(options.broker) as broker:
-        stub = TravellerStub(channel)
-        place: Place = stub.Pack(Size(bytes=options.bytes))
+        stub = MovableStub(channel)
+        place: Place = stub.Resize(Size(bytes=options.bytes))
         rows = [row for row in broker.connections() if row["peer"] == place.peer]
         if len(rows) != 1:
             raise ValueError(f"{len(rows)} connections come from {place.peer}")

@@ -28,7 +28,7 @@ from typing import Any
 from hpack import HPACKError
 
 from benchmarks.clients.raw import CallFailed, Connection, Method
-from benchmarks.gen.bench_pb2 import Ball, Place, Task
+from benchmarks.gen.bench_pb2 import Ping, Place, Task
 
 #: Connections that may come to the wrong hub in a row.
 _ATTEMPTS = 200
@@ -36,7 +36,7 @@ _ATTEMPTS = 200
 LINGER = 1.0
 
 _NOTHING = Method("/bench.Worker/Work", Task().SerializeToString())
-_STAY = Method("/bench.Traveller/Stay", Ball().SerializeToString())
+_HOLD = Method("/bench.Movable/Hold", Ping().SerializeToString())
 
 #: When a call begins, and the number of its connection.
 Start = tuple[float, int]
@@ -58,7 +58,7 @@ def connect(address: str, wanted: int) -> Connection:
 def hold(connection: Connection) -> None:
     """Make a call that does not end, so that the connection stays where it is."""
     connection.message = b""
-    connection.call(_STAY, 0.0)
+    connection.call(_HOLD, 0.0)
     while not connection.message:
         connection.receive()
 

@@ -45,76 +45,76 @@ class CounterStub(client.Stub):
     Add: client.UnaryUnary[bench_pb2.Note, bench_pb2.Count]
 
 
-class TravellerBase(actorrpc.Actor[bench_pb2.Luggage]):
+class MovableBase(actorrpc.Actor[bench_pb2.Payload]):
     __rpc__ = actorrpc.ServiceSpec(
-        "bench.Traveller",
+        "bench.Movable",
         (
-            actorrpc.Method("Pack", bench_pb2.Size, bench_pb2.Place),
+            actorrpc.Method("Resize", bench_pb2.Size, bench_pb2.Place),
             actorrpc.Method(
-                "Rally",
-                bench_pb2.Ball,
+                "PingPong",
+                bench_pb2.Ping,
                 bench_pb2.Place,
                 client_streaming=True,
                 server_streaming=True,
             ),
-            actorrpc.Method("Stay", bench_pb2.Ball, bench_pb2.Place, server_streaming=True),
+            actorrpc.Method("Hold", bench_pb2.Ping, bench_pb2.Place, server_streaming=True),
         ),
-        state=bench_pb2.Luggage,
+        state=bench_pb2.Payload,
     )
-    state: bench_pb2.Luggage
+    state: bench_pb2.Payload
 
-    def Pack(self, request: bench_pb2.Size, call: actorrpc.Call[bench_pb2.Place]) -> bench_pb2.Place:
+    def Resize(self, request: bench_pb2.Size, call: actorrpc.Call[bench_pb2.Place]) -> bench_pb2.Place:
         """Makes the state as large as the request says."""
-        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Traveller/Pack is not implemented")
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Movable/Resize is not implemented")
 
-    def Rally(
+    def PingPong(
         self,
-        message: bench_pb2.Ball,
+        message: bench_pb2.Ping,
         call: actorrpc.Call[bench_pb2.Place],
     ) -> Iterable[bench_pb2.Place] | None:
-        """Sends each ball back."""
+        """Sends each ping back."""
         raise actorrpc.RpcError(
             actorrpc.StatusCode.UNIMPLEMENTED,
-            "/bench.Traveller/Rally is not implemented",
+            "/bench.Movable/PingPong is not implemented",
         )
 
-    def Rally_end(self, call: actorrpc.Call[bench_pb2.Place]) -> Iterable[bench_pb2.Place] | None:
+    def PingPong_end(self, call: actorrpc.Call[bench_pb2.Place]) -> Iterable[bench_pb2.Place] | None:
         """The client has half-closed."""
         call.finish()
         return None
 
-    def Stay(
+    def Hold(
         self,
-        request: bench_pb2.Ball,
+        request: bench_pb2.Ping,
         call: actorrpc.Call[bench_pb2.Place],
     ) -> Iterable[bench_pb2.Place] | None:
         """Says where it is and never ends, so that the connection cannot move."""
-        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Traveller/Stay is not implemented")
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Movable/Hold is not implemented")
 
 
-class TravellerStub(client.Stub):
-    __rpc__ = TravellerBase.__rpc__
-    Pack: client.UnaryUnary[bench_pb2.Size, bench_pb2.Place]
-    Rally: client.StreamStream[bench_pb2.Ball, bench_pb2.Place]
-    Stay: client.UnaryStream[bench_pb2.Ball, bench_pb2.Place]
+class MovableStub(client.Stub):
+    __rpc__ = MovableBase.__rpc__
+    Resize: client.UnaryUnary[bench_pb2.Size, bench_pb2.Place]
+    PingPong: client.StreamStream[bench_pb2.Ping, bench_pb2.Place]
+    Hold: client.UnaryStream[bench_pb2.Ping, bench_pb2.Place]
 
 
-class BurdenBase(actorrpc.Service):
+class CpuLoadBase(actorrpc.Service):
     __rpc__ = actorrpc.ServiceSpec(
-        "bench.Burden",
+        "bench.CpuLoad",
         (
-            actorrpc.Method("Carry", bench_pb2.Share, bench_pb2.Done),
+            actorrpc.Method("Burn", bench_pb2.Share, bench_pb2.Done),
         ),
     )
 
-    def Carry(self, request: bench_pb2.Share, call: actorrpc.Call[bench_pb2.Done]) -> bench_pb2.Done:
+    def Burn(self, request: bench_pb2.Share, call: actorrpc.Call[bench_pb2.Done]) -> bench_pb2.Done:
         """Works, then waits as long as it takes for the hub to have no more than this share of a core."""
-        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Burden/Carry is not implemented")
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.CpuLoad/Burn is not implemented")
 
 
-class BurdenStub(client.Stub):
-    __rpc__ = BurdenBase.__rpc__
-    Carry: client.UnaryUnary[bench_pb2.Share, bench_pb2.Done]
+class CpuLoadStub(client.Stub):
+    __rpc__ = CpuLoadBase.__rpc__
+    Burn: client.UnaryUnary[bench_pb2.Share, bench_pb2.Done]
 
 
 class WorkerBase(actorrpc.Actor[bench_pb2.Count]):

@@ -19,7 +19,7 @@ class Count(_message.Message):
     calls: int
     def __init__(self, calls: _Optional[int] = ...) -> None: ...
 
-class Luggage(_message.Message):
+class Payload(_message.Message):
     __slots__ = ("content",)
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     content: bytes
@@ -31,7 +31,7 @@ class Size(_message.Message):
     bytes: int
     def __init__(self, bytes: _Optional[int] = ...) -> None: ...
 
-class Ball(_message.Message):
+class Ping(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 

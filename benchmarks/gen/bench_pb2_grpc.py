@@ -176,7 +176,7 @@ class Counter:
         )
 
 
-class TravellerStub:
+class MovableStub:
     """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
@@ -185,77 +185,77 @@ class TravellerStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Pack = channel.unary_unary(
-            "/bench.Traveller/Pack",
+        self.Resize = channel.unary_unary(
+            "/bench.Movable/Resize",
             request_serializer=benchmarks_dot_gen_dot_bench__pb2.Size.SerializeToString,
             response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
             _registered_method=True,
         )
-        self.Rally = channel.stream_stream(
-            "/bench.Traveller/Rally",
-            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Ball.SerializeToString,
+        self.PingPong = channel.stream_stream(
+            "/bench.Movable/PingPong",
+            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Ping.SerializeToString,
             response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
             _registered_method=True,
         )
-        self.Stay = channel.unary_stream(
-            "/bench.Traveller/Stay",
-            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Ball.SerializeToString,
+        self.Hold = channel.unary_stream(
+            "/bench.Movable/Hold",
+            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Ping.SerializeToString,
             response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
             _registered_method=True,
         )
 
 
-class TravellerServicer:
+class MovableServicer:
     """Missing associated documentation comment in .proto file."""
 
-    def Pack(self, request, context):
+    def Resize(self, request, context):
         """Makes the state as large as the request says."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details("Method not implemented!")
         raise NotImplementedError("Method not implemented!")
 
-    def Rally(self, request_iterator, context):
-        """Sends each ball back."""
+    def PingPong(self, request_iterator, context):
+        """Sends each ping back."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details("Method not implemented!")
         raise NotImplementedError("Method not implemented!")
 
-    def Stay(self, request, context):
+    def Hold(self, request, context):
         """Says where it is and never ends, so that the connection cannot move."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details("Method not implemented!")
         raise NotImplementedError("Method not implemented!")
 
 
-def add_TravellerServicer_to_server(servicer, server):
+def add_MovableServicer_to_server(servicer, server):
     rpc_method_handlers = {
-        "Pack": grpc.unary_unary_rpc_method_handler(
-            servicer.Pack,
+        "Resize": grpc.unary_unary_rpc_method_handler(
+            servicer.Resize,
             request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Size.FromString,
             response_serializer=benchmarks_dot_gen_dot_bench__pb2.Place.SerializeToString,
         ),
-        "Rally": grpc.stream_stream_rpc_method_handler(
-            servicer.Rally,
-            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Ball.FromString,
+        "PingPong": grpc.stream_stream_rpc_method_handler(
+            servicer.PingPong,
+            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Ping.FromString,
             response_serializer=benchmarks_dot_gen_dot_bench__pb2.Place.SerializeToString,
         ),
-        "Stay": grpc.unary_stream_rpc_method_handler(
-            servicer.Stay,
-            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Ball.FromString,
+        "Hold": grpc.unary_stream_rpc_method_handler(
+            servicer.Hold,
+            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Ping.FromString,
             response_serializer=benchmarks_dot_gen_dot_bench__pb2.Place.SerializeToString,
         ),
     }
-    generic_handler = grpc.method_handlers_generic_handler("bench.Traveller", rpc_method_handlers)
+    generic_handler = grpc.method_handlers_generic_handler("bench.Movable", rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers("bench.Traveller", rpc_method_handlers)
+    server.add_registered_method_handlers("bench.Movable", rpc_method_handlers)
 
 
 # This class is part of an EXPERIMENTAL API.
-class Traveller:
+class Movable:
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
-    def Pack(
+    def Resize(
         request,
         target,
         options=(),
@@ -270,7 +270,7 @@ class Traveller:
         return grpc.experimental.unary_unary(
             request,
             target,
-            "/bench.Traveller/Pack",
+            "/bench.Movable/Resize",
             benchmarks_dot_gen_dot_bench__pb2.Size.SerializeToString,
             benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
             options,
@@ -285,7 +285,7 @@ class Traveller:
         )
 
     @staticmethod
-    def Rally(
+    def PingPong(
         request_iterator,
         target,
         options=(),
@@ -300,8 +300,8 @@ class Traveller:
         return grpc.experimental.stream_stream(
             request_iterator,
             target,
-            "/bench.Traveller/Rally",
-            benchmarks_dot_gen_dot_bench__pb2.Ball.SerializeToString,
+            "/bench.Movable/PingPong",
+            benchmarks_dot_gen_dot_bench__pb2.Ping.SerializeToString,
             benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
             options,
             channel_credentials,
@@ -315,7 +315,7 @@ class Traveller:
         )
 
     @staticmethod
-    def Stay(
+    def Hold(
         request,
         target,
         options=(),
@@ -330,8 +330,8 @@ class Traveller:
         return grpc.experimental.unary_stream(
             request,
             target,
-            "/bench.Traveller/Stay",
-            benchmarks_dot_gen_dot_bench__pb2.Ball.SerializeToString,
+            "/bench.Movable/Hold",
+            benchmarks_dot_gen_dot_bench__pb2.Ping.SerializeToString,
             benchmarks_dot_gen_dot_bench__pb2.Place.FromString,
             options,
             channel_credentials,
@@ -345,7 +345,7 @@ class Traveller:
         )
 
 
-class BurdenStub:
+class CpuLoadStub:
     """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
@@ -354,43 +354,43 @@ class BurdenStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Carry = channel.unary_unary(
-            "/bench.Burden/Carry",
+        self.Burn = channel.unary_unary(
+            "/bench.CpuLoad/Burn",
             request_serializer=benchmarks_dot_gen_dot_bench__pb2.Share.SerializeToString,
             response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Done.FromString,
             _registered_method=True,
         )
 
 
-class BurdenServicer:
+class CpuLoadServicer:
     """Missing associated documentation comment in .proto file."""
 
-    def Carry(self, request, context):
+    def Burn(self, request, context):
         """Works, then waits as long as it takes for the hub to have no more than this share of a core."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details("Method not implemented!")
         raise NotImplementedError("Method not implemented!")
 
 
-def add_BurdenServicer_to_server(servicer, server):
+def add_CpuLoadServicer_to_server(servicer, server):
     rpc_method_handlers = {
-        "Carry": grpc.unary_unary_rpc_method_handler(
-            servicer.Carry,
+        "Burn": grpc.unary_unary_rpc_method_handler(
+            servicer.Burn,
             request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Share.FromString,
             response_serializer=benchmarks_dot_gen_dot_bench__pb2.Done.SerializeToString,
         ),
     }
-    generic_handler = grpc.method_handlers_generic_handler("bench.Burden", rpc_method_handlers)
+    generic_handler = grpc.method_handlers_generic_handler("bench.CpuLoad", rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers("bench.Burden", rpc_method_handlers)
+    server.add_registered_method_handlers("bench.CpuLoad", rpc_method_handlers)
 
 
 # This class is part of an EXPERIMENTAL API.
-class Burden:
+class CpuLoad:
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
-    def Carry(
+    def Burn(
         request,
         target,
         options=(),
@@ -405,7 +405,7 @@ class Burden:
         return grpc.experimental.unary_unary(
             request,
             target,
-            "/bench.Burden/Carry",
+            "/bench.CpuLoad/Burn",
             benchmarks_dot_gen_dot_bench__pb2.Share.SerializeToString,
             benchmarks_dot_gen_dot_bench__pb2.Done.FromString,
             options,

@@ -1,4 +1,4 @@
-"""The app of travelling.py in a few hubs, as `actorrpc serve` runs it, in the given runtime directory."""
+"""The app of movable.py in a few hubs, as `actorrpc serve` runs it, in the given runtime directory."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ def main() -> None:
     parser.add_argument("--accept", default="reuseport", metavar="MODE", help="who accepts")
     parser.add_argument("--policy", default="none", help="what moves connections, besides the benchmark")
     parser.add_argument("--max-connections", type=int, default=0, metavar="N", help="for each hub")
+    parser.add_argument("--drain-timeout", type=float, default=0.2, metavar="S", help="as `serve` has it")
     options = parser.parse_args()
     if options.prepares:
         os.environ["BENCHMARK_PREPARES"] = options.prepares
     log_to_stderr("broker")
     gevent.spawn(_end_with_stdin)
     serve(
-        "benchmarks.servers.travelling:app",
+        "benchmarks.servers.movable:app",
         bind="127.0.0.1:0",
         hubs=options.hubs,
         policy=options.policy,
         accept=options.accept,
         runtime_dir=options.runtime_dir,
-        config=Config(drain_timeout=0.2, max_connections=options.max_connections),
+        config=Config(drain_timeout=options.drain_timeout, max_connections=options.max_connections),
         on_ready=lambda address: print(f"ready {address}", flush=True),
     )
 

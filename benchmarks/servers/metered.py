@@ -23,12 +23,12 @@ from gevent.lock import BoundedSemaphore
 from gevent.socket import wait_read
 
 import actorrpc
-from benchmarks.gen.bench_actorrpc import BurdenBase, EchoBase
+from benchmarks.gen.bench_actorrpc import CpuLoadBase, EchoBase
 from benchmarks.gen.bench_pb2 import Done, Note, Share
 
-#: Seconds of CPU that a burden takes in a turn: half of it before it blocks, half after.
+#: Seconds of CPU that a call burns: half of it before it blocks, half after.
 WORK = 0.01
-#: Burdens lighter than this take less, so that they come more often than once in a few seconds.
+#: Calls for a smaller share burn less, so that they come more often than once in a few seconds.
 _LIGHT, _LIGHT_WORK = 0.02, 0.001
 
 _claimed: dict[str, float] = {}
@@ -43,8 +43,8 @@ def _burn(peer: str, seconds: float) -> None:
     _burnt[peer] += spent
 
 
-class Burden(BurdenBase):
-    def Carry(self, request: Share, call: actorrpc.Call[Done]) -> Done:
+class CpuLoad(CpuLoadBase):
+    def Burn(self, request: Share, call: actorrpc.Call[Done]) -> Done:
         """Burn, wait, burn, so that all of it is the share of a core; then burn a little under a lock."""
         began = monotonic()
         _claimed[call.peer] = request.of_a_core
@@ -65,7 +65,7 @@ class Account(EchoBase):
         return Note(text=json.dumps(rows))
 
 
-server = actorrpc.Server(actorrpc.App([Account, Burden]), bind="127.0.0.1:0")
+server = actorrpc.Server(actorrpc.App([Account, CpuLoad]), bind="127.0.0.1:0")
 
 if __name__ == "__main__":
     with server:

@@ -281,7 +281,7 @@ class Inspector(InspectorBase):
 
 def _idle(stack: greenlet) -> bool:
     """Whether it waits in the pool for the next turn: there are as many as once were busy together."""
-    return isinstance(stack, Runner) and stack in stack._pool._free
+    return isinstance(stack, Runner) and stack in stack.pool._free
 
 
 bookkeeper = Bookkeeper()

@@ -1,4 +1,4 @@
-"""Whatever a policy gives back, its owner gets sound decisions."""
+"""Whatever a policy gives back, its caller gets valid decisions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from actorrpc.balancing.decide import MOST, Decisions, PolicyFailed, decide
 from actorrpc.balancing.view import History, HubLoad, Move, Stay, View
-from actorrpc.broker.journal import Journal
+from actorrpc.broker.moves.journal import Journal
 
 
 class Number:

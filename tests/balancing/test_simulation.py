@@ -14,7 +14,7 @@ from actorrpc.balancing.simulation.results import run
 from actorrpc.balancing.simulation.scenario import WORKLOADS, Scenario
 from actorrpc.balancing.simulation.simulation import PLAN, Simulation
 from actorrpc.balancing.view import ConnectionLoad, Move, View
-from actorrpc.broker import rebalancer
+from actorrpc.broker.moves import rebalancer
 from actorrpc.hub import report, worker
 from actorrpc.hub.metering import usage as metering
 

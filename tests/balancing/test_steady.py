@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.balancing.policies.do_gaps_last import Persistence
 from actorrpc.balancing.policies.levels import Levels
-from actorrpc.balancing.policies.restraint import Backoff, Budget, Rest
+from actorrpc.balancing.policies.parameters import Parameters, stops
+from actorrpc.balancing.policies.persistence import Persistence
 from actorrpc.balancing.policies.steady import Steady
-from actorrpc.balancing.policies.terms import Terms, stops
+from actorrpc.balancing.policies.throttling import Backoff, Budget, Rest
 from actorrpc.balancing.policies.trials import Trials
 from actorrpc.balancing.view import History, HubLoad, Move, Stay
 from tests.balancing.views import connection, hub, moves, plan, stays, view
 
 
-def trusting(terms: Terms | None = None) -> Steady:
+def trusting(parameters: Parameters | None = None) -> Steady:
     """A policy that has seen for long that moves do what they promise: it need not probe."""
-    policy = Steady(terms)
+    policy = Steady(parameters)
     policy._trials._took = policy._trials._came = 100.0
     return policy
 
@@ -99,9 +99,9 @@ def test_what_no_policy_may_move_is_left_and_said() -> None:
 
 def test_where_the_cost_is_not_known_what_is_counts() -> None:
     moved_once = connection("c", 0.02, freeze_ms=300.0)
-    assert stops(moved_once, Terms()) == pytest.approx(0.6)
-    assert stops(connection("c", 0.02, state_bytes=10**8), Terms()) == pytest.approx(0.5)
-    assert stops(connection("c", 0.02, state_bytes=10**8, move_ms=7.0), Terms()) == pytest.approx(0.007)
+    assert stops(moved_once, Parameters()) == pytest.approx(0.6)
+    assert stops(connection("c", 0.02, state_bytes=10**8), Parameters()) == pytest.approx(0.5)
+    assert stops(connection("c", 0.02, state_bytes=10**8, move_ms=7.0), Parameters()) == pytest.approx(0.007)
 
 
 def test_a_connection_rests_after_its_move_and_does_not_return_for_longer() -> None:
@@ -117,7 +117,7 @@ def test_a_connection_rests_after_its_move_and_does_not_return_for_longer() -> N
         return moves(plan(trusting(), hub(1, 0.3, busy=0.65), idle, now=now, history=history))
 
     assert without_others(30.0) == without_others(100.0) == []
-    assert without_others(10.0 + Terms().no_return) == [("1-0", 1, 0)]
+    assert without_others(10.0 + Parameters().no_return) == [("1-0", 1, 0)]
     # Elsewhere it may go sooner.
     third = hub(2)
     assert moves(
@@ -197,8 +197,8 @@ def test_one_noisy_report_moves_nothing() -> None:
 
 
 def test_budget() -> None:
-    terms = Terms(budget=0.0, least_budget=3.0)
-    assert len(moves(plan(trusting(terms), hub(0, *[0.02] * 40), hub(1), hub(2)))) == 3
+    parameters = Parameters(budget=0.0, least_budget=3.0)
+    assert len(moves(plan(trusting(parameters), hub(0, *[0.02] * 40), hub(1), hub(2)))) == 3
     budget = Budget()
     budget.refill(0.0, 4.0)
     budget.left -= 4
@@ -265,10 +265,10 @@ def run(policy: Steady, levels: list[tuple[float, float]]) -> list[list[Move | S
 
 
 def test_gaps_that_go_by_themselves_are_let_be() -> None:
-    terms = Terms(start=9.0)  # it watches only
-    policy = trusting(terms)
+    parameters = Parameters(start=9.0)  # it watches only
+    policy = trusting(parameters)
     run(policy, [(0.7, 0.3) if at // 6 % 2 else (0.3, 0.7) for at in range(200)])
-    policy.terms = Terms()
+    policy.parameters = Parameters()
     assert run(policy, [(0.75, 0.3)] * 3) == [[], [], []]
 
 
@@ -369,7 +369,9 @@ def test_after_a_rest_it_probes_again() -> None:
 
 
 def test_the_budget_holds_for_probes() -> None:
-    assert len(moves(plan(Steady(Terms(budget=0.0, least_budget=2.0)), hub(0, *[0.02] * 40), hub(1)))) == 2
+    assert (
+        len(moves(plan(Steady(Parameters(budget=0.0, least_budget=2.0)), hub(0, *[0.02] * 40), hub(1)))) == 2
+    )
 
 
 def test_a_probe_leaves_no_hub_overfull() -> None:

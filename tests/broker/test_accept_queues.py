@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actorrpc.broker.accept_queues import Queues, holders
+from actorrpc.broker.sharing.accept_queues import AcceptQueues, holders
+from actorrpc.net.addresses import parse_address
 from actorrpc.net.listening import open_queues
 from actorrpc.pb.control_pb2 import Load, ToHub
 
@@ -39,6 +41,7 @@ class FakeProcess:
     def __init__(self, hub: int) -> None:
         self.hub = hub
         self.state = "serving"
+        self.draining = False
         self.exit_code: int | None = None
         self.told: list[str] = []
         self.out_of_descriptors = False
@@ -73,6 +76,10 @@ class FakeProcess:
             self.unsent.append(taken)
         return True
 
+    def drain(self, *, undo: bool = False) -> None:
+        self.draining = not undo
+        self.state = "serving" if undo else "draining"
+
     def read(self) -> None:
         """It reads again: the kernel takes what waits."""
         unsent, self.unsent = self.unsent or [], None
@@ -85,35 +92,43 @@ class FakeProcess:
 
 
 @pytest.fixture(params=["reuseport", "acceptor"])
-def queues(request: pytest.FixtureRequest) -> Iterator[Queues]:
+def queues(request: pytest.FixtureRequest) -> Iterator[AcceptQueues]:
     with open_queues("127.0.0.1:0", 3 if request.param == "reuseport" else 1) as listeners:
-        yield Queues(listeners, 3, request.param)
+        yield AcceptQueues(listeners, 3, request.param)
 
 
-def assign(queues: Queues, *processes: FakeProcess) -> list[list[str]]:
+def start(queues: AcceptQueues, hub: int) -> FakeProcess:
+    """A process that was given its queue at its start, where it has one of its own."""
+    process = FakeProcess(hub)
+    queues.started(process)  # type: ignore[arg-type]
+    if queues.accept == "reuseport":
+        process.accepts.add(hub)
+    return process
+
+
+def assign(queues: AcceptQueues, *processes: FakeProcess) -> list[list[str]]:
     """What each of the processes is told."""
     queues.assign(processes)  # type: ignore[arg-type]
     return [process.news() for process in processes]
 
 
-def test_a_queue_goes_to_another_hub_and_back(queues: Queues) -> None:
+def test_a_queue_goes_to_another_hub_and_back(queues: AcceptQueues) -> None:
     one = queues.accept == "acceptor"
-    zero, first, second = (FakeProcess(hub) for hub in range(3))
+    zero, first, second = (start(queues, hub) for hub in range(3))
     assert assign(queues, zero, first, second) == [["listen 0 and spread"] if one else [], [], []]
     assert assign(queues, zero, first, second) == [[], [], []]
     zero.exit_code = -9
     assert assign(queues, first, second) == [["listen 0 and spread" if one else "listen 0"], []]
-    again = FakeProcess(0)
+    again = start(queues, 0)
     told = assign(queues, again, first, second)
     assert told == [["listen 0 and spread"] if one else [], ["unlisten 0"], []]
     assert zero.news() == []
 
 
 @pytest.mark.parametrize("state", ["silent", "stopping"])
-def test_a_hub_that_does_not_accept_is_helped(queues: Queues, state: str) -> None:
+def test_a_hub_that_does_not_accept_is_helped(queues: AcceptQueues, state: str) -> None:
     one = queues.accept == "acceptor"
-    zero, first = FakeProcess(0), FakeProcess(1)
-    second = FakeProcess(2)
+    zero, first, second = (start(queues, hub) for hub in range(3))
     assign(queues, zero, first, second)
     zero.state = state
     helped, helper, _ = assign(queues, zero, first, second)
@@ -123,8 +138,55 @@ def test_a_hub_that_does_not_accept_is_helped(queues: Queues, state: str) -> Non
     assert assign(queues, zero, first, second)[1] == ["unlisten 0"]
 
 
-def test_what_cannot_be_sent_is_tried_again(queues: Queues) -> None:
-    zero, first, second = (FakeProcess(hub) for hub in range(3))
+def test_a_drained_hub_gives_its_queue_away_until_that_is_undone(queues: AcceptQueues) -> None:
+    one = queues.accept == "acceptor"
+    zero, first, second = (start(queues, hub) for hub in range(3))
+    assign(queues, zero, first, second)
+    zero.drain()
+    listen = "listen 0 and spread" if one else "listen 0"
+    assert assign(queues, zero, first, second) == [["unlisten 0"], [listen], []], "also one of its own"
+    assert assign(queues, zero, first, second) == [[], [], []]
+    zero.drain(undo=True)
+    assert assign(queues, zero, first, second) == [[listen], ["unlisten 0"], []]
+
+
+def test_a_drained_hub_gives_away_what_it_was_lent(queues: AcceptQueues) -> None:
+    zero, first, second = (start(queues, hub) for hub in range(3))
+    assign(queues, zero, first, second)
+    zero.exit_code = -9
+    assign(queues, first, second)
+    assert 0 in first.accepts
+    first.drain()
+    assign(queues, first, second)
+    assert (0 in first.accepts, 0 in second.accepts) == (False, True)
+
+
+def test_a_successor_has_the_queue_at_once(queues: AcceptQueues) -> None:
+    """Both may accept for a moment, but not for a moment nobody."""
+    one = queues.accept == "acceptor"
+    old, first, second = (start(queues, hub) for hub in range(3))
+    assign(queues, old, first, second)
+    new = start(queues, 0)
+    told = assign(queues, old, first, second, new)
+    assert told == [["unlisten 0"] if one else [], [], [], ["listen 0 and spread"] if one else []]
+    old.drain()
+    assert assign(queues, old, first, second, new) == [[], [], [], []]
+    new.exit_code = -9
+    told = assign(queues, old, first, second)
+    assert told[1] == ["listen 0 and spread" if one else "listen 0"]
+    assert told[0] == ([] if one else ["unlisten 0"]), "it is drained"
+
+
+def test_if_all_are_drained_nobody_accepts(queues: AcceptQueues) -> None:
+    processes = [start(queues, hub) for hub in range(3)]
+    assign(queues, *processes)
+    for process in processes:
+        process.drain()
+    assert assign(queues, *processes) == [[], [], []]
+
+
+def test_what_cannot_be_sent_is_tried_again(queues: AcceptQueues) -> None:
+    zero, first, second = (start(queues, hub) for hub in range(3))
     assign(queues, zero, first, second)
     zero.exit_code = 1
     first.out_of_descriptors = True
@@ -133,9 +195,9 @@ def test_what_cannot_be_sent_is_tried_again(queues: Queues) -> None:
     assert assign(queues, first, second)[0][0].startswith("listen 0")
 
 
-def test_a_queue_that_cannot_be_given_stays_where_it_is(queues: Queues) -> None:
+def test_a_queue_that_cannot_be_given_stays_where_it_is(queues: AcceptQueues) -> None:
     """The old holder is only silent: it accepts when it is heard again."""
-    zero, first, second = (FakeProcess(hub) for hub in range(3))
+    zero, first, second = (start(queues, hub) for hub in range(3))
     assign(queues, zero, first, second)
     zero.state = "silent"
     first.out_of_descriptors = second.out_of_descriptors = True
@@ -146,8 +208,8 @@ def test_a_queue_that_cannot_be_given_stays_where_it_is(queues: Queues) -> None:
 
 def test_the_old_holder_lets_go_when_the_new_one_has_been_told() -> None:
     with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = Queues(listeners, 2, "acceptor")
-        zero, first = FakeProcess(0), FakeProcess(1)
+        queues = AcceptQueues(listeners, 2, "acceptor")
+        zero, first = start(queues, 0), start(queues, 1)
         assign(queues, zero, first)
         zero.state = "silent"
         first.unsent = []
@@ -158,8 +220,8 @@ def test_the_old_holder_lets_go_when_the_new_one_has_been_told() -> None:
 
 def test_a_holder_that_has_the_queue_back_keeps_it_when_the_other_one_reads_late() -> None:
     with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = Queues(listeners, 2, "acceptor")
-        zero, first = FakeProcess(0), FakeProcess(1)
+        queues = AcceptQueues(listeners, 2, "acceptor")
+        zero, first = start(queues, 0), start(queues, 1)
         assign(queues, zero, first)
         zero.state = "silent"
         first.unsent = []
@@ -170,9 +232,9 @@ def test_a_holder_that_has_the_queue_back_keeps_it_when_the_other_one_reads_late
         assert zero.news() == []
 
 
-def test_a_hub_without_descriptors_is_helped(queues: Queues) -> None:
+def test_a_hub_without_descriptors_is_helped(queues: AcceptQueues) -> None:
     one = queues.accept == "acceptor"
-    zero, first, second = (FakeProcess(hub) for hub in range(3))
+    zero, first, second = (start(queues, hub) for hub in range(3))
     assign(queues, zero, first, second)
     zero.load.crowded = True
     helped, helper, _ = assign(queues, zero, first, second)
@@ -185,8 +247,8 @@ def test_a_hub_without_descriptors_is_helped(queues: Queues) -> None:
 def test_a_holder_that_dies_before_it_has_heard_leaves_one_holder() -> None:
     """The one before it has not been told to let go yet."""
     with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = Queues(listeners, 3, "acceptor")
-        zero, first, second = (FakeProcess(hub) for hub in range(3))
+        queues = AcceptQueues(listeners, 3, "acceptor")
+        zero, first, second = (start(queues, hub) for hub in range(3))
         assign(queues, zero, first, second)
         zero.state = "silent"
         first.unsent = []
@@ -199,7 +261,9 @@ def test_a_holder_that_dies_before_it_has_heard_leaves_one_holder() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["assign"] * 4 + ["state", "stall", "read", "die", "crowd", "short", "calm"]),
+        st.sampled_from(
+            ["assign"] * 4 + ["state", "stall", "read", "die", "crowd", "short", "calm", "drain", "succeed"]
+        ),
         st.integers(0, 2),
         st.sampled_from(["serving", "silent", "stopping"]),
     ),
@@ -210,15 +274,11 @@ STEPS = st.lists(
 class Pool:
     """Three hubs of a broker, each with a process that may die, and is started again."""
 
-    def __init__(self, queues: Queues) -> None:
+    def __init__(self, queues: AcceptQueues) -> None:
         self.queues = queues
-        self.processes = [self._start(hub) for hub in range(3)]
-
-    def _start(self, hub: int) -> FakeProcess:
-        process = FakeProcess(hub)
-        if self.queues.accept == "reuseport":
-            process.accepts.add(hub)
-        return process
+        self.processes = [start(queues, hub) for hub in range(3)]
+        #: Of an earlier generation of code.
+        self.old: list[FakeProcess] = []
 
     def step(self, kind: str, hub: int, state: str) -> None:
         process = self.processes[hub]
@@ -234,7 +294,15 @@ class Pool:
             self.calm()
         elif kind == "die":
             process.exit_code = -9
-            self.processes[hub] = self._start(hub)
+            self.processes[hub] = start(self.queues, hub)
+            self.assign()
+        elif kind == "drain":
+            process.drain(undo=process.draining)
+        elif kind == "succeed":  # as in a reload
+            self.old.append(process)
+            self.processes[hub] = start(self.queues, hub)
+            self.assign()
+            process.drain()
             self.assign()
         elif kind == "crowd":
             process.load.crowded = not process.load.crowded
@@ -242,13 +310,13 @@ class Pool:
             process.out_of_descriptors = not process.out_of_descriptors
 
     def assign(self) -> None:
-        self.queues.assign(self.processes)  # type: ignore[arg-type]
+        self.queues.assign([*self.old, *self.processes])  # type: ignore[arg-type]
 
     def calm(self) -> None:
         """All that has been said is heard: then no queue is lent to two."""
         for _ in range(2):
             self.assign()
-            for process in self.processes:
+            for process in (*self.old, *self.processes):
                 process.read()
         reuseport = self.queues.accept == "reuseport"
         for queue in range(3):
@@ -259,7 +327,8 @@ class Pool:
     def settle(self) -> None:
         self.calm()
         for process in self.processes:
-            process.state, process.out_of_descriptors = "serving", False
+            process.drain(undo=True)
+            process.out_of_descriptors = False
             process.load.crowded = False
         self.assign()
 
@@ -269,10 +338,43 @@ class Pool:
 @given(steps=STEPS)
 def test_each_queue_has_one_hub_in_the_end(accept: str, steps: list[tuple[str, int, str]]) -> None:
     with open_queues("127.0.0.1:0", 3 if accept == "reuseport" else 1) as listeners:
-        pool = Pool(Queues(listeners, 3, accept))
+        pool = Pool(AcceptQueues(listeners, 3, accept))
         pool.assign()
         for step in steps:
             pool.step(*step)
         pool.settle()
         for queue in range(len(listeners)):
             assert sum(queue in process.accepts for process in pool.processes) == 1
+        for old in pool.old:  # it has what it was started with, and does not look at it
+            assert old.accepts <= ({old.hub} if accept == "reuseport" else set())
+
+
+# ---- more hubs, and fewer
+
+
+def test_the_queue_of_a_new_hub_is_another_ones_until_it_is_there() -> None:
+    with open_queues("127.0.0.1:0", 1) as listeners:
+        queues = AcceptQueues(listeners, 1, "reuseport")
+        zero, first = FakeProcess(0), FakeProcess(1)
+        queues.started(zero)  # type: ignore[arg-type]
+        queues.grow(2)
+        assert assign(queues, zero) == [["listen 1"]]
+        with socket.create_connection(parse_address(queues.address)):
+            pass  # there are two now, and both are in use
+        queues.started(first)  # type: ignore[arg-type]
+        assert queues.start(1)[0] is False
+        assert assign(queues, zero, first) == [["unlisten 1"], []]
+        assert assign(queues, zero) == [["listen 1"]], "also when it has gone for good"
+        before = queues.start(1)
+        queues.grow(2)
+        assert queues.start(1) == before
+        queues.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(parse_address(queues.address))
+
+
+def test_one_queue_is_enough_for_an_acceptor() -> None:
+    with open_queues("127.0.0.1:0", 1) as listeners:
+        queues = AcceptQueues(listeners, 1, "acceptor")
+        queues.grow(9)
+        assert queues.start(8) == (True, listeners[0].fileno())

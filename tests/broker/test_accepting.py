@@ -179,7 +179,7 @@ def test_who_waits_for_a_hub_that_is_killed_is_served(
     clients = crowd(server, 60)
     os.kill(victim, signal.SIGKILL)
     are_served(clients)
-    until(lambda: server.hub(hub)["generation"] == 2 and server.hub(hub)["state"] == "serving")
+    until(lambda: server.hub(hub)["restarts"] == 1 and server.hub(hub)["state"] == "serving")
     are_served(crowd(server, 20))
     until_counted(server, 80)
 
@@ -192,20 +192,20 @@ def test_who_waits_for_the_only_hub_is_served_by_its_next_process(serve: Serve, 
     assert sum(queue_lengths(server)) == 60
     os.kill(victim, signal.SIGKILL)
     are_served(clients)
-    assert server.hub(0)["generation"] == 2
+    assert server.hub(0)["restarts"] == 1
 
 
 @in_both_modes
 def test_nobody_waits_for_a_hub_that_restarts_late(serve: Serve, crowd: Crowd, accept: str) -> None:
     """Each quick death doubles the delay; meanwhile another hub accepts from the queue."""
     server = serve("--accept", accept, hubs=2)
-    for generation in range(1, 6):
-        until(lambda wanted=generation: server.hub(0)["generation"] == wanted and server.hub(0)["pid"])
+    for restarts in range(5):
+        until(lambda wanted=restarts: server.hub(0)["restarts"] == wanted and server.hub(0)["pid"])
         os.kill(pid(server, 0), signal.SIGKILL)
         until(lambda: server.hub(0)["state"] != "serving")
     clients = crowd(server, 40)
     are_served(clients)
-    assert server.hub(0)["generation"] == 5, "they did not wait for the restart"
+    assert server.hub(0)["restarts"] == 4, "they did not wait for the restart"
     assert until_counted(server, 40) == [0, 40]
 
 
@@ -238,7 +238,7 @@ def test_others_accept_for_a_hub_that_drains(
     are_served(crowd(server, 40))
     for call in slow:
         assert call.result().number == 2
-    until(lambda: server.hub(0)["generation"] == 2 and server.hub(0)["state"] == "serving")
+    until(lambda: server.hub(0)["restarts"] == 1 and server.hub(0)["state"] == "serving")
 
 
 @in_both_modes
@@ -292,6 +292,31 @@ def test_others_accept_for_a_hub_that_is_out_of_descriptors(serve: Serve, crowd:
         return connections(server)[0] > before
 
     until(accepts_again)
+
+
+@in_both_modes
+def test_at_the_limit_of_descriptors_accepting_pauses_and_goes_on_by_itself(
+    serve: Serve, crowd: Crowd, accept: str
+) -> None:
+    server = serve("--accept", accept, hubs=1)
+    hub = pid(server, 0)
+    soft, hard = resource.prlimit(hub, resource.RLIMIT_NOFILE)
+    first = crowd(server, 5)
+    are_served(first)
+    limit = open_files(hub) + 3
+    resource.prlimit(hub, resource.RLIMIT_NOFILE, (limit, hard))
+    waiting = crowd(server, 20)
+    until(lambda: sum(queue_lengths(server)) >= 16 and f"may have {limit} open files" in server.log)
+    # Who leaves makes room for one who waits, and nothing more is said.
+    for client in first:
+        client.close()
+    are_served(waiting[:6])
+    until(lambda: sum(queue_lengths(server)) <= 12)
+    resource.prlimit(hub, resource.RLIMIT_NOFILE, (soft, hard))
+    are_served(waiting)
+    until(lambda: "accepts connections again, after" in server.log)
+    assert server.log.count("accepting pauses") == 1
+    assert server.log.count("accepts connections again") == 1
 
 
 # ---- what is left

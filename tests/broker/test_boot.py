@@ -1,4 +1,5 @@
-"""Servers that cannot start: one clear line, exit status 2, and nothing left running."""
+"""Servers that cannot start: one clear line, with a traceback where code of the app's has raised something,
+exit status 2, and nothing left running."""
 
 from __future__ import annotations
 
@@ -15,17 +16,19 @@ from tests.support.server_process import ServerProcess
 from tests.support.waiting import until
 
 
-def fails(server: ServerProcess, *complaints: str) -> None:
-    """The server says one line with all of ``complaints``, and leaves nothing."""
+def fails(server: ServerProcess, *complaints: str) -> list[str]:
+    """The server says one line with all of ``complaints``, and leaves nothing. Returns the traceback that
+    follows."""
     assert server.read_line() == ""
     assert server.wait() == 2
-    errors = server.log
-    assert errors.startswith("actorrpc: error: ")
-    assert errors.count("\n") == 1
+    error, *trace = server.log.splitlines()
+    assert error.startswith("actorrpc: error: ")
+    assert all(line.startswith("    ") for line in trace)
     for complaint in complaints:
-        assert complaint in errors
+        assert complaint in error
     assert group_members(server.pid) == []
     assert not server.runtime_dir.exists()
+    return [line[4:] for line in trace]
 
 
 def module(server_folder: Path, source: str) -> dict[str, object]:
@@ -44,18 +47,40 @@ def module(server_folder: Path, source: str) -> dict[str, object]:
     ],
 )
 def test_an_app_that_cannot_be_served(serve: Serve, app: str, complaint: str) -> None:
-    fails(serve(app=app, ready=False), app, complaint)
+    assert fails(serve(app=app, ready=False), app, complaint) == []
 
 
 def test_an_app_whose_module_raises(serve: Serve, tmp_path: Path) -> None:
-    fails(
-        serve(**module(tmp_path, "\nraise ValueError('two\\nlines')")),
-        "ValueError: two lines (broken.py, line 2)",
-    )
+    source = """
+def connect():
+    raise ValueError('two\\nlines, \\x1b[31mred')
+try:
+    connect()
+except ValueError as error:
+    raise RuntimeError("no database") from error
+"""
+    trace = fails(serve(**module(tmp_path, source)), "RuntimeError: no database (broken.py, line 7)")
+    assert trace[0] == "Traceback (most recent call last):"
+    assert trace[1].endswith('broken.py", line 5, in <module>'), "none of the import's own machinery"
+    assert any(line.endswith('broken.py", line 3, in connect') for line in trace)
+    assert "ValueError: two" in trace and "lines, \\x1b[31mred" in trace
+    assert trace[-1] == "RuntimeError: no database"
+
+
+def test_an_app_with_a_mistake_in_its_syntax(serve: Serve, tmp_path: Path) -> None:
+    trace = fails(serve(**module(tmp_path, "import actorrpc\ndef oops(:\n")), "SyntaxError")
+    assert trace[-1] == "SyntaxError: invalid syntax"
+    assert "    def oops(:" in trace
+
+
+def test_a_traceback_that_is_too_long_keeps_its_end(serve: Serve, tmp_path: Path) -> None:
+    trace = fails(serve(**module(tmp_path, "raise ValueError('x' * 100_000 + 'the end')")), "ValueError")
+    assert len("\n".join(trace)) <= 10_000
+    assert trace[-1].endswith("xxthe end")
 
 
 def test_an_app_without_services(serve: Serve, tmp_path: Path) -> None:
-    fails(serve(**module(tmp_path, "import actorrpc\napp = actorrpc.App([])")), "no services")
+    assert fails(serve(**module(tmp_path, "import actorrpc\napp = actorrpc.App([])")), "no services") == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +128,7 @@ def test_a_port_in_use(serve: Serve) -> None:
 
 @pytest.mark.parametrize("hubs", [0, -3])
 def test_too_few_hubs(serve: Serve, hubs: int) -> None:
-    fails(serve(hubs=hubs, ready=False), f"at least one hub is needed, not {hubs}")
+    fails(serve(hubs=hubs, ready=False), f"Invalid value for '--hubs': {hubs} is not in the range")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

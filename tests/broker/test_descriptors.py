@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.broker.descriptors import check_descriptors, needed_descriptors
+from actorrpc.broker.host.descriptors import check_descriptors, needed_descriptors
 from actorrpc.errors import ConfigError
 from tests.support.processes import ACTORRPC, ROOT, environment
 from tests.support.server_process import APP
 
 
 def test_the_formula() -> None:
-    assert needed_descriptors(hubs=4, already_open=3) == 3 + 3 * 4 + 32
+    assert needed_descriptors(hubs=4, already_open=3) == 3 + 4 * 7 + 32
+    assert needed_descriptors(hubs=6, already_open=19, running=4) == 19 + 2 * 7 + 4 * 3 + 32
+    assert needed_descriptors(hubs=4, already_open=19, running=4) == 19 + 4 * 3 + 32
 
 
 def test_the_limit_of_this_process() -> None:

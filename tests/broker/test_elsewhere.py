@@ -13,7 +13,7 @@ import pytest
 
 from actorrpc.broker.admin import elsewhere
 from actorrpc.broker.admin.ask import ask, stop
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
 from actorrpc.pb.admin_pb2 import Request
 
@@ -74,7 +74,7 @@ def test_where_it_looked_is_said(home):
 
 def test_that_the_variable_is_not_set_is_said(monkeypatch, home):
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    monkeypatch.setattr("actorrpc.broker.runtime_dir.default_path", lambda: str(home / "none"))
+    monkeypatch.setattr("actorrpc.broker.host.runtime_dir.default_path", lambda: str(home / "none"))
     assert refusal() == f"no broker runs in {home}/none ($XDG_RUNTIME_DIR is not set); {ANY}"
 
 

@@ -14,16 +14,19 @@ import pytest
 from gevent.event import Event
 from gevent.queue import Queue
 
-from actorrpc.broker.hub_process import HubProcess, introduce
-from actorrpc.broker.runtime_dir import Claim, RuntimeDir
-from actorrpc.broker.slot import restart_delay
+from actorrpc.broker.host.runtime_dir import Claim, RuntimeDir
+from actorrpc.broker.processes.hub_process import HubProcess, introduce
+from actorrpc.broker.processes.hub_slot import restart_delay
+from actorrpc.broker.processes.low_priority import may_raise_again
+from actorrpc.broker.watching.dumps import NoStack
 from actorrpc.pb.control_pb2 import Connections, ListConnections, Load, Moved, Start, ToHub
 from tests.support.processes import environment
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 PROLOGUE = """
 import argparse, os, signal, socket, sys, time
 from actorrpc.ipc.framing import FrameReader, encode
+from actorrpc.ipc.hello import Hello as OurHello
 from actorrpc.pb.control_pb2 import *
 parser = argparse.ArgumentParser()
 parser.add_argument("--control-fd", type=int)
@@ -38,6 +41,8 @@ def receive():
         reader.receive(data, fds)
     return ToHub.FromString(frame[0]), frame[1]
 def send(**kind):
+    if (ready := kind.get("ready")) and not ready.HasField("hello"):
+        ready.hello.CopyFrom(OurHello.own().to_message())
     control.sendall(encode(ToBroker(**kind)))
 """
 
@@ -48,6 +53,7 @@ class Owner:
     def __init__(self) -> None:
         self.ready: Queue[str] = Queue()
         self.moved: Queue[Moved] = Queue()
+        self.settled: Queue[int] = Queue()
         self.stopping = Event()
         self.exited = Event()
 
@@ -56,6 +62,9 @@ class Owner:
 
     def hub_moved(self, process: HubProcess, moved: Moved) -> None:
         self.moved.put(moved)
+
+    def hub_settled(self, process: HubProcess, version: int) -> None:
+        self.settled.put(version)
 
     def hub_stopping(self, process: HubProcess) -> None:
         self.stopping.set()
@@ -88,10 +97,11 @@ def start(claim: Claim, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start_]:
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     started = []
 
-    def start(program: str, hub: int = 0) -> Started:
+    def start(program: str, hub: int = 0, aside: bool = False) -> Started:
         owner = Owner()
         command = (sys.executable, "-c", PROLOGUE + textwrap.dedent(program))
-        started.append(found := Started(HubProcess(hub, 1, claim, command, owner), owner))
+        process = HubProcess(hub, claim.next_serial(), claim, command, owner, aside=aside)
+        started.append(found := Started(process, owner))
         return found
 
     gevent.sleep(0)  # the loop makes its own descriptors
@@ -103,6 +113,22 @@ def start(claim: Claim, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start_]:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.skipif(not may_raise_again(), reason="who runs the tests may not raise a priority again")
+def test_who_starts_aside_of_another_has_a_low_priority_until_it_is_ready(start: Start_) -> None:
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    program = """
+        receive()
+        send(ready=Ready())
+        receive()
+    """
+    hub, other = start(program, aside=True), start(program)
+    assert os.getpriority(os.PRIO_PROCESS, hub.process.pid) > usual
+    assert os.getpriority(os.PRIO_PROCESS, other.process.pid) == usual
+    hub.process.send(ToHub(start=Start()))
+    assert hub.owner.ready.get(timeout=PATIENCE) == ""
+    assert os.getpriority(os.PRIO_PROCESS, hub.process.pid) == usual
+
+
 def test_the_life_of_a_process(start: Start_, claim: Claim) -> None:
     hub = start("""
         message, (listener,) = receive()
@@ -110,8 +136,8 @@ def test_the_life_of_a_process(start: Start_, claim: Claim) -> None:
         sys.exit(3)
     """)
     assert hub.process.state == "starting"
-    assert claim.directory.living_hubs() == {0: hub.process.pid}
-    assert int(Path(claim.directory.hub_path(0)).read_text()) == hub.process.pid
+    assert claim.directory.living_hubs() == {hub.process.serial: hub.process.pid}
+    assert int(Path(claim.directory.hub_path(hub.process.serial)).read_text()) == hub.process.pid
     with open("/dev/null") as null:
         hub.process.send(ToHub(start=Start(app="a:b")), null.fileno())
         assert hub.owner.ready.get(timeout=PATIENCE) == f"a:b {os.fstat(null.fileno()).st_ino}"
@@ -124,11 +150,13 @@ def test_last_words_come_before_the_exit(start: Start_) -> None:
     hub = start("""
         send(load=Load(turns=7))
         send(moved=Moved(connection="0-1-1"))
+        send(settled=Settled(version=5))
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert hub.wait() == "was killed by SIGKILL"
     assert hub.process.load == Load(turns=7)
     assert hub.owner.moved.get_nowait().connection == "0-1-1"
+    assert hub.owner.settled.get_nowait() == 5
 
 
 def test_the_end_of_the_link_is_not_the_end_of_the_process(start: Start_) -> None:
@@ -168,7 +196,7 @@ def test_states(start: Start_, monkeypatch: pytest.MonkeyPatch) -> None:
     """)
     hub.owner.ready.get(timeout=PATIENCE)
     assert hub.process.state == "serving"
-    monkeypatch.setattr("actorrpc.broker.hub_process.SILENCE", 0)
+    monkeypatch.setattr("actorrpc.broker.processes.hub_process.SILENCE", 0)
     assert hub.process.state == "silent"
     hub.process.stop(4)
     assert hub.process.state == "stopping"
@@ -181,9 +209,9 @@ def test_a_process_that_does_not_serve_yet_is_ended_by_a_signal(start: Start_) -
     assert hub.wait() == "was killed by SIGTERM"
 
 
-def test_it_starts_with_sigint_blocked_and_nothing_of_ours_open(start: Start_) -> None:
+def test_it_starts_with_signals_to_the_group_blocked_and_nothing_of_ours_open(start: Start_) -> None:
     hub = start("""
-        assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        assert {signal.SIGINT, signal.SIGHUP} <= signal.pthread_sigmask(signal.SIG_BLOCK, [])
         ours = {0, 1, 2, given.control_fd, given.lock_fd}
         assert not [fd for fd in range(256) if fd not in ours and os.path.exists(f"/proc/self/fd/{fd}")]
         send(load=Load(turns=1))
@@ -197,13 +225,13 @@ def test_introduced_hubs_can_talk(start: Start_) -> None:
         message, (fd,) = receive()
         peer = socket.socket(fileno=fd)
         peer.sendall(b"from %d" % (1 - message.peer.hub))
-        send(ready=Ready(error=f"{message.peer.hub}.{message.peer.generation}: {peer.recv(99).decode()}"))
+        send(ready=Ready(error=f"{message.peer.hub}.{message.peer.serial}: {peer.recv(99).decode()}"))
         assert peer.recv(99) == b""
     """
     one, other = start(program, 0), start(program, 1)
     introduce(one.process, other.process)
-    assert one.owner.ready.get(timeout=PATIENCE) == "1.1: from 1"
-    assert other.owner.ready.get(timeout=PATIENCE) == "0.1: from 0"
+    assert one.owner.ready.get(timeout=PATIENCE) == f"1.{other.process.serial}: from 1"
+    assert other.owner.ready.get(timeout=PATIENCE) == f"0.{one.process.serial}: from 0"
     one.process.kill()
     assert other.wait() == "exited with status 0", "the broker keeps no dup"
 
@@ -216,8 +244,76 @@ def test_a_program_that_does_not_exist(claim: Claim) -> None:
     assert claim.directory.living_hubs() == {}
 
 
+def test_a_process_whose_link_has_broken_cannot_be_heard(start: Start_) -> None:
+    hub = start("""
+        send(ready=Ready())
+        control.close()
+        signal.pause()
+    """)
+    assert hub.owner.ready.get(timeout=PATIENCE) == ""
+    until(lambda: not hub.process.linked, sleep=gevent.sleep)
+    assert hub.process.exit_code is None
+
+
+def test_the_stack_of_a_process(start: Start_) -> None:
+    hub = start("""
+        from actorrpc.hub.watching.dumps import dump_on_signal
+        signum, reader = dump_on_signal()
+        socket.send_fds(control, [encode(ToBroker(dumps=Dumps(signal=signum)), 1)], [reader])
+        send(ready=Ready())
+        def held():
+            time.sleep(1000)
+        held()
+    """)
+    with pytest.raises(NoStack, match="cannot be asked"):
+        hub.process.stack()
+    hub.owner.ready.get(timeout=PATIENCE)
+
+    def functions() -> list[str]:
+        return [place.function for place in hub.process.stack()]
+
+    until(lambda: functions() == ["<module>", "held"], sleep=gevent.sleep, told=lambda: str(functions()))
+    hub.process.kill()
+    hub.wait()
+    with pytest.raises(NoStack, match="ended"):
+        hub.process.stack()
+
+
+def test_a_process_that_ends_while_its_stack_is_wanted(start: Start_) -> None:
+    """It does not write, and nobody closes the pipe under the one who reads."""
+    hub = start("""
+        from actorrpc.hub.watching.dumps import dump_on_signal
+        signum, reader = dump_on_signal()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signum])
+        socket.send_fds(control, [encode(ToBroker(dumps=Dumps(signal=signum)), 1)], [reader])
+        send(ready=Ready())
+        signal.pause()
+    """)
+    hub.owner.ready.get(timeout=PATIENCE)
+    asked = gevent.spawn(hub.process.stack)
+    gevent.sleep(0)
+    hub.process.kill()
+    hub.wait()
+    with pytest.raises(NoStack):
+        asked.get(timeout=PATIENCE)
+
+
 @pytest.mark.parametrize(
     ("quick_deaths", "delay"), [(0, 0), (1, 0.1), (2, 0.2), (3, 0.4), (7, 6.4), (8, 10), (100_000, 10)]
 )
 def test_restart_delay(quick_deaths: int, delay: float) -> None:
     assert restart_delay(quick_deaths) == pytest.approx(delay)
+
+
+def test_what_was_said_of_an_earlier_drain_is_not_taken_for_this_one(start: Start_) -> None:
+    hub = start("""
+        send(load=Load(draining=Draining()))
+        receive()
+    """)
+    hub.process.draining = True
+    until(lambda: hub.process.empty, sleep=gevent.sleep)
+    hub.process.draining = True  # a reload finds it drained
+    assert hub.process.empty
+    hub.process.draining = False
+    hub.process.draining = True
+    assert not hub.process.empty

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from gevent.event import AsyncResult
 
-from actorrpc.broker import hub_questions as questions
-from actorrpc.broker.hub_process import Answer
-from actorrpc.broker.hub_questions import Verdict, judge
+from actorrpc.broker.moves import hub_questions as questions
+from actorrpc.broker.moves.hub_questions import Verdict, judge
+from actorrpc.broker.processes.hub_process import Answer
 from actorrpc.pb.control_pb2 import Connection, Connections, MoveResult, ToHub
 
 UNKNOWN = MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION)
@@ -31,14 +32,15 @@ def aborted(why: str) -> MoveResult:
         ({0: aborted("a turn runs"), 1: UNKNOWN}, Verdict(False, "0-1-7 stays on hub 0: a turn runs")),
         (
             {0: MoveResult(outcome=MoveResult.UNKNOWN_HUB), 1: UNKNOWN},
-            Verdict(False, "0-1-7 stays on hub 0: hub 0 has no link to hub 1"),
+            Verdict(False, "0-1-7 stays on hub 0: it has no link to hub 1"),
         ),
         ({0: UNKNOWN, 1: UNKNOWN}, Verdict(False, "no such connection: 0-1-7", unknown=True)),
         ({0: None, 1: UNKNOWN}, MISSING),
     ],
 )
 def test_judge(answers: dict[int, MoveResult | None], wanted: Verdict) -> None:
-    assert judge(answers, "0-1-7", 1) == wanted
+    processes: dict[int, Any] = {hub: FakeProcess(hub, None) for hub in {*answers, 1}}
+    assert judge({processes[hub]: answer for hub, answer in answers.items()}, "0-1-7", processes[1]) == wanted
 
 
 class FakeProcess:
@@ -46,6 +48,8 @@ class FakeProcess:
 
     def __init__(self, hub: int, *answers: Answer | None) -> None:
         self.hub = hub
+        self.serial = 1000 + hub
+        self.generation = 3
         self.asked: list[ToHub] = []
         self._answers = list(answers)
 
@@ -75,8 +79,12 @@ Move = Callable[..., Verdict]
 
 @pytest.fixture
 def move() -> Move:
-    def ask(*processes: FakeProcess, timeout: float = 0.05, first: int | None = None) -> Verdict:
-        return questions.move(processes, "0-1-7", 1, timeout, first)  # type: ignore[arg-type]
+    def ask(
+        *processes: FakeProcess, timeout: float = 0.05, first: int | None = None, arriving: bool = False
+    ) -> Verdict:
+        target = next(each for each in processes if each.hub == 1)
+        serial = None if first is None else 1000 + first
+        return questions.move(processes, "0-1-7", target, timeout, serial, arriving)  # type: ignore[arg-type]
 
     return ask
 
@@ -86,7 +94,7 @@ def test_a_connection_that_moves_meanwhile_is_looked_for_again(move: Move) -> No
     assert move(source, target).moved
     assert len(source.asked) == 3
     assert source.asked[0].move.connection == "0-1-7"
-    assert source.asked[0].move.target == 1
+    assert source.asked[0].move.target == 1001
 
 
 def test_it_is_looked_for_also_while_a_third_hub_is_dead(move: Move) -> None:
@@ -150,16 +158,16 @@ def test_connections_of_all_hubs_but_the_silent(monkeypatch: pytest.MonkeyPatch)
         FakeProcess(2, Connections(connections=[two, one])),  # one has just moved from hub 0
     ]
     rows, silent = questions.list_connections(processes)  # type: ignore[arg-type]
-    assert silent == [1]
+    assert [each.hub for each in silent] == [1]
     assert rows == [
         {
-            "id": "0-1-1", "hub": 2, "peer": "127.0.0.1:9", "services": ["a.B"], "calls": 2,
-            "state_bytes": 3, "cpu": 0.5, "movable": False, "why": "",
+            "id": "0-1-1", "hub": 2, "generation": 3, "serial": 1002, "peer": "127.0.0.1:9",
+            "services": ["a.B"], "calls": 2, "state_bytes": 3, "cpu": 0.5, "movable": False, "why": "",
             "actors": {"a.B": 0.5}, "load": 0.25, "freeze_ms": 1.5, "age": 7.0,
             "identities": 2, "move_ms": 12.3,
         },
         {
-            "id": "1-1-1", "hub": 2, "peer": "", "services": [], "calls": 0,
+            "id": "1-1-1", "hub": 2, "generation": 3, "serial": 1002, "peer": "", "services": [], "calls": 0,
             "state_bytes": 0, "cpu": 0.0, "movable": True, "why": "",
             "actors": {}, "load": 0.0, "freeze_ms": 0.0, "age": 0.0,
             "identities": 0, "move_ms": 0.0,
@@ -186,4 +194,12 @@ def test_a_hub_that_falls_silent_in_between_is_named(monkeypatch: pytest.MonkeyP
         [FakeProcess(0, _page("a", more=1), None), FakeProcess(1, _page("b"))]  # type: ignore[list-item]
     )
     assert [row["id"] for row in rows] == ["a", "b"]
-    assert silent == [0]
+    assert [each.hub for each in silent] == [0]
+
+
+def test_one_that_is_on_its_way_is_looked_for_longer(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub that it goes to may be too busy to read that it has it."""
+    monkeypatch.setattr(questions, "SEARCH", 0.0)
+    busy = [UNKNOWN] * 6
+    assert move(FakeProcess(0, *busy, MOVED), FakeProcess(1, UNKNOWN), arriving=True).moved
+    assert move(FakeProcess(0, *busy, MOVED), FakeProcess(1, UNKNOWN)).unknown

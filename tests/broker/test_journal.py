@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actorrpc.balancing.view import Move, Stay
-from actorrpc.broker.journal import BY_OTHERS, KEPT, KEPT_PAUSES, Journal, MoveStatistics
+from actorrpc.broker.moves.journal import BY_OTHERS, KEPT, KEPT_PAUSES, Journal, MoveStatistics
 from actorrpc.pb.control_pb2 import Moved
 
 MOVE = Move("0-1-1", 0, 1, "hub 0 is at 90 %", 0.25)

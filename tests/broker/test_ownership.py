@@ -101,14 +101,14 @@ def test_every_process_may_have_as_many_descriptors_as_the_hard_limit_says(serve
 def test_the_broker_goes_on_looking_after_queues_when_a_look_has_failed(serve: Serve) -> None:
     program = """
 import sys
-from actorrpc.broker.accept_queues import Queues
-assign, times = Queues.assign, []
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+assign, times = AcceptQueues.assign, []
 def failing(self, processes):
     times.append(None)
     if len(times) == 2:  # the first look of those that are repeated
         raise ZeroDivisionError("a mistake")
     assign(self, processes)
-Queues.assign = failing
+AcceptQueues.assign = failing
 from actorrpc.cli.commands import main
 sys.exit(main())
 """

@@ -4,34 +4,50 @@ from __future__ import annotations
 
 import pytest
 
-from actorrpc.broker import places as whereabouts
-from actorrpc.broker.places import Whereabouts
+from actorrpc.broker.moves import places
+from actorrpc.broker.moves.places import Places
 from actorrpc.pb.control_pb2 import Moved
 
 
 def test_a_connection_is_where_it_was_accepted_until_it_moves() -> None:
-    known = Whereabouts()
-    assert known.guess("3-2-17") == 3
-    known.record(Moved(connection="3-2-17", target=0))
-    known.record(Moved(connection="3-2-17", target=1, aborted="refused"))
-    assert known.guess("3-2-17") == 0
-    known.forget("3-2-17")
-    assert known.guess("3-2-17") == 3
+    known = Places()
+    assert known.guess("3-1002-17") == 1002
+    known.record(Moved(connection="3-1002-17", target=0))
+    known.record(Moved(connection="3-1002-17", target=1, aborted="refused"))
+    assert known.guess("3-1002-17") == 0
+    known.forget("3-1002-17")
+    assert known.guess("3-1002-17") == 1002
 
 
-@pytest.mark.parametrize("id", ["", "x-1-1", "\u00b2-1-1", "nobody's"])
+@pytest.mark.parametrize("id", ["", "1-x-1", "1-\u00b2-1", "nobody's"])
 def test_what_is_no_id_is_nowhere(id: str) -> None:
-    assert Whereabouts().guess(id) is None
+    assert Places().guess(id) is None
 
 
 def test_only_so_many_are_remembered_and_none_that_came_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whereabouts, "KEPT", 2)
-    known = Whereabouts()
+    monkeypatch.setattr(places, "KEPT", 2)
+    known = Places()
     for number in range(4):
-        known.record(Moved(connection=f"0-1-{number}", target=1))
-    known.record(Moved(connection="0-1-2", target=1))  # heard of last
-    known.record(Moved(connection="0-1-9", target=1))
-    assert [known.guess(f"0-1-{number}") for number in (0, 1, 2, 3, 9)] == [0, 0, 1, 0, 1]
+        known.record(Moved(connection=f"0-1000-{number}", target=1))
+    known.record(Moved(connection="0-1000-2", target=1))  # heard of last
+    known.record(Moved(connection="0-1000-9", target=1))
+    assert [known.guess(f"0-1000-{number}") for number in (0, 1, 2, 3, 9)] == [1000, 1000, 1, 1000, 1]
     for number in (2, 9):
-        known.record(Moved(connection=f"0-1-{number}", target=0))
-    assert repr(known) == "<Whereabouts of 0 connections away from home>"
+        known.record(Moved(connection=f"0-1000-{number}", target=1000))
+    assert repr(known) == "<Places of 0 connections that have moved>"
+
+
+def test_what_has_just_moved_may_still_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(places, "monotonic", lambda: now)
+    known = Places()
+    assert not known.is_arriving("0-1000-1")
+    known.record(Moved(connection="0-1000-1", target=1001))
+    known.record(Moved(connection="0-1000-2", target=1001, aborted="it is busy"))
+    now += 9
+    known.record(Moved(connection="0-1000-3", target=1000))
+    assert [known.is_arriving(f"0-1000-{number}") for number in (1, 2, 3)] == [True, False, True]
+    now += 2
+    known.record(Moved(connection="0-1000-4", target=1001))
+    assert [known.is_arriving(f"0-1000-{number}") for number in (1, 3, 4)] == [False, True, True]
+    assert len(known._left) == 2

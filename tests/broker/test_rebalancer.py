@@ -17,8 +17,8 @@ from gevent.event import AsyncResult, Event
 from actorrpc.balancing.decide import MOVES_AT_ONCE
 from actorrpc.balancing.recorder import Recorder, recording_to
 from actorrpc.balancing.view import Move, Stay, View
-from actorrpc.broker import rebalancer as module
-from actorrpc.broker.rebalancer import Rebalancer, hub_load
+from actorrpc.broker.moves import rebalancer as module
+from actorrpc.broker.moves.rebalancer import Rebalancer, hub_load
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
@@ -32,6 +32,7 @@ class FakeHub:
 
     def __init__(self, hub: int) -> None:
         self.hub = hub
+        self.serial = 1000 + hub
         self.state = "serving"
         self.reported = time.monotonic()
         self.load = Load(
@@ -103,10 +104,10 @@ def test_a_move_is_asked_of_its_source(started: Any, hubs: list[Any]) -> None:
     assert rebalancer.now() == "1 move begun\n0-1-1 from hub 0 to 1: hub 0 is at 90 %"
     gevent.sleep(0)
     ((connection, target, answer),) = hubs[0].asked
-    assert (connection, target, hubs[1].asked) == ("0-1-1", 1, [])
+    assert (connection, target, hubs[1].asked) == ("0-1-1", 1001, [])
     assert hubs[0].by == control_pb2.Move.POLICY  # which its source may refuse for what it costs
     assert rebalancer.status()["under_way"] == 1
-    rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=1, pause_ms=1.5))
+    rebalancer.hub_moved(0, 1, Moved(connection="0-1-1", target=1001, pause_ms=1.5))
     answer.set(MoveResult(outcome=MoveResult.MOVED))
     gevent.sleep(0)
     rebalancer.now()
@@ -144,8 +145,8 @@ def test_a_move_that_fails_is_history(started: Any, hubs: list[Any], answer: Any
 def test_what_others_move_is_history_too(started: Any, hubs: list[Any]) -> None:
     histories = []
     rebalancer = started(lambda view: histories.append(list(view.history.past)) or ())
-    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-9", target=0, pause_ms=1))
-    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-8", target=0, aborted="it is being closed"))
+    rebalancer.hub_moved(1, 0, Moved(connection="1-1-9", target=1000, pause_ms=1))
+    rebalancer.hub_moved(1, 0, Moved(connection="1-1-8", target=1000, aborted="it is being closed"))
     rebalancer.now()
     assert [(past.move.connection, past.move.source, past.aborted) for past in histories[0]] == [
         ("1-1-9", 1, ""), ("1-1-8", 1, "it is being closed"),
@@ -168,6 +169,60 @@ def test_the_policy_sees_what_was_reported(started: Any, hubs: list[Any]) -> Non
     assert hub_load(hubs[0], hubs[0].reported + 7.0, 0).stale == pytest.approx(7.0)
     assert hub_load(hubs[0], 7.0, 0).room is None
     assert hub_load(hubs[0], 7.0, 2).room == 0  # it had more when the limit came
+
+
+def test_a_hub_near_its_memory_has_no_room(hubs: list[Any]) -> None:
+    hubs[0].load.memory = 91
+    assert hub_load(hubs[0], 7.0, 0, 100).room == 0
+    assert hub_load(hubs[0], 7.0, 9, 100).room == 0
+    assert hub_load(hubs[0], 7.0, 9, 0).room == 6
+    hubs[0].load.memory = 89
+    assert hub_load(hubs[0], 7.0, 9, 100).room == 6
+    assert hub_load(hubs[0], 7.0, 0, 100).room is None
+
+
+def test_too_much_memory_is_relieved_whatever_the_policy_does(
+    hubs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it does not come back; and not while a person has paused all moves."""
+    monkeypatch.setattr(module, "PERIOD", 0.001)
+    monkeypatch.setattr(module, "PLAN_TIMEOUT", 0.01)
+    returns = threading.Event()
+    heard = []
+
+    def plan(view: View) -> Iterable[Move]:
+        returns.wait()
+        heard.append([(past.move.connection, past.aborted) for past in view.history.past])
+        return [Move("0-1-1", 0, 1, "the policy wants it too")]
+
+    memory = 100 * 2**20
+    rebalancer = Rebalancer("scripted", Scripted(plan), Config(max_memory=memory))
+    rebalancer.pause()
+    hubs[0].load.largest.add(id="0-1-1", state_bytes=2**20)
+    hubs[0].load.memory, hubs[0].load.over_memory = 2 * memory, True
+    rebalancer.start(lambda: hubs, None)
+    for _ in range(20):
+        gevent.sleep(0.001)
+    assert hubs[0].asked == []
+    rebalancer.resume()
+    while not hubs[0].asked:
+        gevent.sleep(0.001)
+    for _ in range(20):
+        gevent.sleep(0.001)
+    ((connection, target, answer),) = hubs[0].asked
+    assert (connection, target) == ("0-1-1", 1001)
+    assert hubs[0].by == control_pb2.Move.POLICY, "its source may refuse it for what it costs"
+    hubs[0].load.over_memory = False
+    answer.set(MoveResult(outcome=MoveResult.MOVED))
+    while rebalancer.status()["under_way"]:
+        gevent.sleep(0.001)
+    (row,) = rebalancer.journal.rows(10)
+    assert (row["by"], row["what"], row["outcome"]) == ("--max-memory", "0-1-1", "moved")
+    assert row["reason"] == "hub 0 has 200.0 MiB, over --max-memory of 100.0 MiB"
+    returns.set()
+    while [("0-1-1", "")] not in heard:
+        gevent.sleep(0.001)
+    rebalancer.__exit__(None, None, None)
 
 
 def test_nonsense_is_logged_and_the_rest_is_done(
@@ -207,10 +262,10 @@ def test_a_policy_that_spoils_its_history_gets_a_new_one(
 
     rebalancer = started(plan)
     rebalancer.now()
-    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-9", target=0, pause_ms=1))
+    rebalancer.hub_moved(1, 0, Moved(connection="1-1-9", target=1000, pause_ms=1))
     assert rebalancer.now() == "0 moves begun"
     assert "has changed its history" in caplog.text
-    rebalancer.hub_moved(hubs[1], Moved(connection="1-1-9", target=0, pause_ms=1))
+    rebalancer.hub_moved(1, 0, Moved(connection="1-1-9", target=1000, pause_ms=1))
     assert rebalancer.now() == "0 moves begun"
     assert rebalancer.status()["under_way"] == 0
 
@@ -234,7 +289,7 @@ def test_another_move_of_the_same_connection_is_not_the_policys(started: Any, hu
 
     rebalancer = started(plan)
     rebalancer.now()
-    rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=2, pause_ms=1))  # a user was faster
+    rebalancer.hub_moved(0, 2, Moved(connection="0-1-1", target=1002, pause_ms=1))  # a user was faster
     gevent.sleep(0)
     hubs[0].asked[0][2].set(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why="no connection 0-1-1"))
     gevent.sleep(0)
@@ -324,7 +379,7 @@ def test_a_recording(hubs: list[Any], tmp_path: Path) -> None:
         recorder.reported([])  # within the same second
         rebalancer = Rebalancer("scripted", Scripted(lambda view: ()), Config())
         rebalancer.start(lambda: hubs, recorder)
-        rebalancer.hub_moved(hubs[0], Moved(connection="0-1-1", target=1, aborted="it hangs"))
+        rebalancer.hub_moved(0, 1, Moved(connection="0-1-1", target=1001, aborted="it hangs"))
         rebalancer.__exit__(None, None, None)
     recorder.reported([])  # after the end: nothing
     first, second = map(json.loads, path.read_text().splitlines())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.broker.runtime_dir import Holder, RuntimeDir, default_path
+from actorrpc.broker.host.runtime_dir import Holder, RuntimeDir, default_path
 from actorrpc.errors import ConfigError
 from tests.support.processes import ROOT
 
@@ -39,7 +39,7 @@ def holding(program: str) -> Iterator[int]:
 
 def held_by_broker(path: Path) -> str:
     return (
-        "from actorrpc.broker.runtime_dir import RuntimeDir\n"
+        "from actorrpc.broker.host.runtime_dir import RuntimeDir\n"
         f"claim = RuntimeDir({str(path)!r}).claim()\n"
         "claim.announce(1.5)\n"
         "sock = claim.open_socket()"

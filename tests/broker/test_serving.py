@@ -35,12 +35,12 @@ def test_what_is_printed_and_told(server: ServerProcess) -> None:
     assert [row["id"] for row in found["hubs"]] == [0, 1]
     for row in found["hubs"]:
         assert list(row) == [
-            "id", "pid", "generation", "state", "connections", "cpu", "lag_ms",
-            "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "shared",
+            "id", "pid", "generation", "serial", "restarts", "state", "draining", "connections", "cpu",
+            "lag_ms", "busy", "lag_p99_ms", "runnable", "memory", "over_memory", "unsent_bytes", "shared",
         ]  # fmt: skip
-        assert (row["generation"], row["state"]) == (1, "serving")
+        assert (row["generation"], row["state"], row["draining"]) == (1, "serving", None)
         assert row["shared"] == {"connections": 0, "calls": 0, "refused": 0, "first": ""}
-        assert Path(server.runtime_dir, f"hub-{row['id']}.pid").read_text() == f"{row['pid']}\n"
+        assert Path(server.runtime_dir, f"hub-{row['serial']}.pid").read_text() == f"{row['pid']}\n"
     assert server.log == ""
 
 
@@ -50,13 +50,14 @@ def test_people_get_tables(server: ServerProcess, connect: Connect) -> None:
     assert first == f"serving on {server.address}, broker {server.pid}"
     assert moves.startswith("moves: ")
     assert policy.startswith("policy ")
-    assert table[0].split() == ["id", "pid", "generation", "state", "connections", "cpu", "lag_ms"]
+    columns = ["id", "pid", "generation", "serial", "state", "connections", "cpu", "lag_ms"]
+    assert table[0].split() == columns
     assert len(table) == 3
     head, row = server.run("connections").stdout.splitlines()
     assert head.split() == [
         "id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "move_ms", "movable", "why",
     ]  # fmt: skip
-    assert re.match(r"[01]-1-\d+  [01]    127.0.0.1:\d+  shapes.Stateful  0 .* yes$", row)
+    assert re.match(r"[01]-100\d-\d+  [01]    127.0.0.1:\d+  shapes.Stateful  0 .* yes$", row)
 
 
 def test_a_connection_moves_while_its_client_goes_on(server: ServerProcess, connect: Connect) -> None:
@@ -85,8 +86,8 @@ def test_what_a_connection_takes_is_shown_and_travels(server: ServerProcess, con
     (row,) = [row for row in server.connections() if row["services"] and not row["freeze_ms"]]
     assert row["id"] in known
     assert list(row) == [
-        "id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why",
-        "actors", "load", "freeze_ms", "age", "identities", "move_ms",
+        "id", "hub", "generation", "serial", "peer", "services", "calls", "state_bytes", "cpu", "movable",
+        "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms",
     ]  # fmt: skip
     assert 0 < row["move_ms"] < 50
     assert list(row["actors"]) == row["services"]
@@ -196,7 +197,7 @@ def test_a_hub_that_is_killed_starts_again_and_the_other_does_not(serve: Serve, 
         client.call()
     on_survivor = server.hub(survivor["id"])["connections"]
     os.kill(victim["pid"], signal.SIGKILL)
-    reborn = until(lambda: (row := server.hub(1))["generation"] == 2 and row["state"] == "serving" and row)
+    reborn = until(lambda: (row := server.hub(1))["restarts"] == 1 and row["state"] == "serving" and row)
     assert reborn["pid"] != victim["pid"]
     assert server.hub(0)["pid"] == survivor["pid"]
     assert server.hub(0)["connections"] >= on_survivor
@@ -207,7 +208,7 @@ def test_a_hub_that_is_killed_starts_again_and_the_other_does_not(serve: Serve, 
     # The new hub accepts, and has its links: what it accepts can move to the other.
     def accepted_by_reborn() -> list[str]:
         connect(server.address).call()
-        return [row["id"] for row in server.connections() if row["id"].startswith("1-2-")]
+        return [row["id"] for row in server.connections() if row["id"].startswith(f"1-{reborn['serial']}-")]
 
     id = until(accepted_by_reborn)[0]
     assert server.run("move", id, 0).stdout == f"moved {id} to hub 0\n"
@@ -221,7 +222,7 @@ def test_connections_that_wait_survive_a_hub_restart(serve: Serve, connect: Conn
     until(lambda: waiting_connections(server.address))
     os.kill(server.hub(0)["pid"], signal.SIGKILL)
     assert call.result().number == 1
-    assert server.hub(0)["generation"] == 2
+    assert server.hub(0)["restarts"] == 1
 
 
 def waiting_connections(address: str) -> int:
@@ -242,7 +243,7 @@ def test_a_hub_that_cannot_start_again_is_tried_again(serve: Serve, tmp_path: Pa
     until(lambda: server.hub(0)["state"] == "restarting" and server.hub(0)["pid"] is None)
     broken.unlink()
     row = until(lambda: (row := server.hub(0))["state"] == "serving" and row)
-    assert row["generation"] > 2
+    assert row["restarts"] > 1
 
 
 def test_a_frozen_hub_is_silent_and_not_dead(serve: Serve) -> None:
@@ -250,7 +251,7 @@ def test_a_frozen_hub_is_silent_and_not_dead(serve: Serve) -> None:
     frozen = server.hub(1)["pid"]
     os.kill(frozen, signal.SIGSTOP)
     until(lambda: server.hub(1)["state"] == "silent")
-    done = server.run("move", "0-1-1", 1)
+    done = server.run("move", "0-1001-1", 1)
     assert (done.returncode, done.stderr) == (1, "actorrpc: error: hub 1 is silent\n")
     done = server.run("connections", "--json")
     assert done.stderr == "actorrpc: warning: hub 1 does not answer; its connections are not listed\n"
@@ -318,11 +319,12 @@ def test_ipv6(serve: Serve, connect: Connect) -> None:
 FROM_PYTHON = """
     import signal, sys, threading
     import actorrpc
+    directory = sys.argv[sys.argv.index("--runtime-dir") + 1]
     before = signal.getsignal(signal.SIGINT)
     def on_ready(address):
         print("ready on", address, flush=True)
     def serve():
-        actorrpc.serve(sys.argv[1], bind="127.0.0.1:0", hubs=1, runtime_dir=sys.argv[7], on_ready=on_ready)
+        actorrpc.serve(sys.argv[1], bind="127.0.0.1:0", hubs=1, runtime_dir=directory, on_ready=on_ready)
     MAIN
     assert signal.getsignal(signal.SIGINT) is before
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -417,6 +419,6 @@ def test_nothing_that_an_app_raises_ends_a_hub(serve: Serve, tmp_path: Path) -> 
                 details = error.details() if isinstance(error, grpc.RpcError) else ""
                 assert details == ("the handler failed" if how in ("raise", "offload") else ""), (how, what)
         assert stub.Unary(Item(text="fine"), timeout=20).text == "fine"
-    assert [(row["pid"], row["generation"]) for row in server.status()["hubs"]] == [(pid, 1)]
+    assert [(row["pid"], row["restarts"]) for row in server.status()["hubs"]] == [(pid, 0)]
     until(lambda: server.log.count("it does not end the hub") == 3 * 4)
     assert server.run("stop").returncode == 0

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -13,7 +14,7 @@ from zlib import crc32
 import grpc
 import pytest
 
-from actorrpc.broker.topic_homes import SLOTS, assign
+from actorrpc.broker.sharing.topic_homes import SLOTS, assign
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support.server_process import ServerProcess
@@ -117,6 +118,32 @@ def not_held(server: ServerProcess, hub: int) -> bool:
     """Whether nothing of a hub's connections waits for a topic's home."""
     rows = [each for each in server.connections() if each["hub"] == hub]
     return bool(rows) and not any("acknowledged" in each["why"] for each in rows)
+
+
+def test_a_hub_that_comes_back_gets_its_share_of_topics_and_nobody_notices(server: ServerProcess) -> None:
+    """They are handed over by hubs that live, while messages are published."""
+    shared = assign(NEXT, [0, 1, 2], share=True)
+    slots = {name: crc32(name.encode()) % SLOTS for name in map(str, range(5000))}
+    topic = next(name for name, slot in slots.items() if (FIRST[slot], shared[slot]) == (1, 2))
+    numbers = count(1)
+    with client_in(server, 0) as subscriber, client_in(server, 1) as publisher:
+        replies = listen(subscriber, topic, publisher)
+
+        def publish() -> int:
+            number = next(numbers)
+            publisher.Publish(Item(text=topic, number=number), timeout=PATIENCE)
+            return number
+
+        def at_its_home() -> bool:
+            with stopped(server.hub(2)["pid"]):
+                publish()
+                return not not_held(server, 1)  # if another hub is the home, it has answered
+
+        os.kill(server.hub(2)["pid"], signal.SIGKILL)
+        until(lambda: publish() and "hub 2 serves again" in server.log)
+        until(at_its_home)
+        last = publish()
+        assert [next(replies).number for _ in range(last)] == [*range(1, last + 1)]
 
 
 def test_a_stopped_subscriber_makes_no_other_hub_grow(server: ServerProcess) -> None:

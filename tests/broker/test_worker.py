@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -18,6 +18,8 @@ from gevent.queue import Queue
 from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.hub.worker import MAX_UNREAD_REPORTS, Worker
+from actorrpc.ipc import hello as hello_module
+from actorrpc.ipc.hello import CONTROL, SNAPSHOTS, Formats, Hello, own_version
 from actorrpc.ipc.link import Link
 from actorrpc.pb.control_pb2 import (
     Connection,
@@ -29,6 +31,7 @@ from actorrpc.pb.control_pb2 import (
     Move,
     Moved,
     MoveResult,
+    Origin,
     Peer,
     Start,
     Stop,
@@ -47,8 +50,16 @@ class FakeOccupancy:
         self.able: Sequence[int] = ()
         self._heard = heard
 
-    def left_alone(self) -> None:
+    def broker_lost(self) -> None:
         self._heard.append("left alone")
+
+
+#: What the broker, and a hub, say of themselves.
+HELLO = Hello.own().to_message()
+
+
+#: What a broker, or another hub, says of itself.
+HELLO = Hello.own().to_message()
 
 
 class FakeReception:
@@ -85,24 +96,37 @@ class FakeNode:
         config: Config,
         *,
         hub: int,
-        generation: int,
+        serial: int,
         on_moved: Callable[[Moved], None],
+        on_settled: Callable[[int], object],
         move_every: int,
     ) -> None:
-        self.made_with = (app, config, hub, generation, move_every)
+        self.made_with = (app, config, hub, serial, move_every)
+        self.serial = serial
         self.on_moved = on_moved
+        self.on_settled = on_settled
         self.heard: list[Any] = []
+        #: Whether there are other hubs, and how many connections there are here.
+        self.others, self.expected = False, 0
         self.stopped: Callable[[], None] | None = None
         self.reception = FakeReception(self.heard)
         self.mover = FakeMover()
 
-    def add_peer(self, hub: int, sock: socket.socket) -> None:
-        self.heard.append(("peer", hub))
+    def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int) -> None:
+        self.heard.append(("peer", serial, hub, snapshots))
         sock.sendall(b"hello")
         sock.close()
 
-    def set_homes(self, homes: Sequence[int], version: int, terms: Sequence[int] = ()) -> None:
+    def set_homes(
+        self, homes: Sequence[int], version: int, terms: Sequence[int], origins: Mapping[int, int]
+    ) -> None:
         self.heard.append(("homes", list(homes), version))
+        if origins:
+            self.heard.append(("origins", dict(origins)))
+
+    def drain_to_all(self) -> bool:
+        self.heard.append("drain to all")
+        return self.others
 
     def report(self) -> Load:
         return Load(connections=3, turns=42)
@@ -137,10 +161,18 @@ class Broker:
     def node(self) -> FakeNode:
         return self.nodes[0]
 
-    def start(self, app: str = APP, *, acceptor: bool = False) -> ToBroker:
+    def start(self, app: str = APP, *, acceptor: bool = False, hello: Any = HELLO) -> ToBroker:
         config = Config(max_connections=9).to_message()
         with socket.socket() as listener:
-            start = Start(hub=2, generation=5, app=app, config=config, acceptor=acceptor, move_every=3)
+            start = Start(
+                hub=2,
+                serial=1005,
+                app=app,
+                config=config,
+                acceptor=acceptor,
+                move_every=3,
+                hello=hello,
+            )
             self.link.send(ToHub(start=start), [listener.fileno()])
         return self.hear("ready")
 
@@ -156,9 +188,11 @@ class Broker:
 
 
 @pytest.fixture
-def broker() -> Iterator[Broker]:
-    logger = logging.getLogger("actorrpc")
-    before = (logger.level, logger.propagate, logger.handlers)
+def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    # A hub has log and title of its process for itself; here the process is that of other tests as well.
+    monkeypatch.setattr("actorrpc.hub.worker.log_as_told", lambda *given: None)
+    monkeypatch.setattr("actorrpc.hub.worker.of_hub", lambda hub: None)
+    monkeypatch.setattr("actorrpc.titles._found", lambda: None)
     broker = Broker()
     yield broker
     broker.status.kill()
@@ -168,23 +202,33 @@ def broker() -> Iterator[Broker]:
     if broker.worker._listener is not None:
         broker.worker._listener.close()
     broker.link.close()
-    logger.level, logger.propagate, logger.handlers = before
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker) -> None:
     assert broker.start().ready.error == ""
-    app, config, hub, generation, move_every = broker.node.made_with
-    assert (config.max_connections, hub, generation, move_every) == (9, 2, 5, 3)
+    app, config, hub, serial, move_every = broker.node.made_with
+    assert (config.max_connections, hub, serial, move_every) == (9, 2, 1005, 3)
     assert "shapes.Stateful" in app.services
     assert broker.node.heard == []
     left, right = socket.socketpair()
     with left, right:
-        broker.link.send(ToHub(peer=Peer(hub=1)), [right.fileno()])
+        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=HELLO)), [right.fileno()])
         for version in (1, 2):
             broker.link.send(ToHub(homes=Homes(version=version, homes=[1, 2])))
-        broker.until_heard(("peer", 1), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2))
+        broker.until_heard(
+            ("peer", 1001, 1, SNAPSHOTS.newest), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2)
+        )
         assert left.recv(9) == b"hello"
+
+
+def test_a_hub_hears_who_hands_topics_over_and_tells_when_it_has_them(broker: Broker) -> None:
+    broker.start()
+    homes = Homes(version=1, homes=[2, 1, 2], origins=[Origin(hub=0, slots=[0, 2])])
+    broker.link.send(ToHub(homes=homes))
+    broker.until_heard(("homes", [2, 1, 2], 1), ("origins", {0: 0, 2: 0}), "listen")
+    broker.node.on_settled(1)
+    assert broker.hear("settled").settled.version == 1
 
 
 def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
@@ -196,7 +240,7 @@ def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
     broker.until_heard(("homes", [2], 1), ("listen", 0, True), ("unlisten", 0))
 
 
-@pytest.mark.parametrize("peers", [(), (3, 4)])
+@pytest.mark.parametrize("peers", [(), (1006, 1007)])
 def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequence[int]) -> None:
     broker.start(acceptor=True)
     broker.node.reception.occupancy.able = peers
@@ -206,11 +250,11 @@ def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequ
 
 def test_without_a_broker_another_listens_once_those_below_have_gone(broker: Broker) -> None:
     broker.start(acceptor=True)
-    broker.node.reception.occupancy.able = [0, 3]
+    broker.node.reception.occupancy.able = [1001, 1006]
     broker.link.close()
     until(lambda: broker.worker._broker_gone, sleep=gevent.sleep)
     assert broker.node.heard == ["left alone"]
-    broker.node.reception.occupancy.able = [3]
+    broker.node.reception.occupancy.able = [1006]
     broker.until_heard("left alone", ("listen", 0, True))
 
 
@@ -290,10 +334,46 @@ def test_stop_and_the_end(broker: Broker) -> None:
     assert broker.status.get(timeout=PATIENCE) == 0
 
 
-def test_sigterm_is_a_stop_with_the_hubs_own_drain_timeout(broker: Broker) -> None:
+def test_sigterm_is_told_to_the_broker_and_a_second_one_a_stop(broker: Broker) -> None:
     broker.start()
     os.kill(os.getpid(), signal.SIGTERM)
+    broker.hear("retiring")
+    assert broker.node.heard == []
+    os.kill(os.getpid(), signal.SIGTERM)
     broker.until_heard(("stop", Config().drain_timeout))
+
+
+@pytest.mark.parametrize("first", ["signal", "death"])
+@pytest.mark.parametrize("others", [True, False])
+def test_without_a_broker_sigterm_gives_all_to_the_others(broker: Broker, first: str, others: bool) -> None:
+    broker.start()
+    broker.node.others, broker.node.expected = others, 1
+    if first == "death":
+        broker.link.close()
+        broker.until_heard("listen")
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)
+        broker.hear("retiring")
+        broker.link.close()
+    if others:
+        broker.until_heard("listen", "drain to all")
+        broker.node.expected = 0
+        broker.until_heard("listen", "drain to all", ("stop", Config().drain_timeout))
+    else:
+        broker.until_heard("listen", "drain to all", ("stop", Config().drain_timeout))
+
+
+def test_who_is_told_to_stop_waits_for_nothing_more(broker: Broker) -> None:
+    broker.start()
+    os.kill(os.getpid(), signal.SIGTERM)
+    broker.hear("retiring")
+    broker.link.send(ToHub(stop=Stop(drain_timeout=1.5)))
+    broker.hear("stopping")
+    broker.until_heard(("stop", 1.5))
+    os.kill(os.getpid(), signal.SIGTERM)
+    broker.hear("load")
+    broker.until_heard(("stop", 1.5))
 
 
 def test_a_broker_that_dies_before_start_ends_the_hub(broker: Broker) -> None:
@@ -330,3 +410,48 @@ def test_repr_tells_the_state(broker: Broker) -> None:
     assert repr(broker.worker).startswith("<Worker starting, 0 ticks")
     broker.start()
     assert repr(broker.worker).startswith("<Worker serving")
+
+
+def test_a_broker_that_speaks_otherwise_is_told_so(broker: Broker) -> None:
+    """A broker of before the hello has none; one of a later version may have given up this one's formats."""
+    for formats in (Formats(0, 0), Formats(CONTROL.newest + 1, CONTROL.newest + 1)):
+        other = Broker()
+        try:
+            hello = replace(Hello.own(), version="9", control=formats).to_message()
+            answer = other.start(hello=hello)
+            assert answer.ready.error == (
+                f"actorrpc {own_version()} knows the formats {CONTROL} of control messages, and actorrpc 9, "
+                f"which the broker is, {formats}"
+            )
+            assert other.status.get(timeout=PATIENCE) == 1
+            assert not other.nodes
+        finally:
+            other.link.close()
+
+
+def test_a_peer_that_reads_no_snapshot_of_ours_is_given_none(broker: Broker) -> None:
+    broker.start()
+    left, right = socket.socketpair()
+    other = replace(Hello.own(), snapshots=Formats(SNAPSHOTS.newest + 1, SNAPSHOTS.newest + 2)).to_message()
+    with left, right:
+        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=other)), [right.fileno()])
+        right.close()
+        broker.link.send(ToHub(homes=Homes(version=1, homes=[1005])))
+        broker.until_heard(("homes", [1005], 1), "listen")
+        assert left.recv(9) == b""
+
+
+def test_snapshots_for_an_older_peer_are_in_the_format_that_it_knows(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a version would see it whose formats are one higher."""
+    older = Hello.own().to_message()
+    monkeypatch.setattr(hello_module, "SNAPSHOTS", Formats(SNAPSHOTS.newest, SNAPSHOTS.newest + 1))
+    broker.start()
+    left, right = socket.socketpair()
+    with left, right:
+        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=older)), [right.fileno()])
+        broker.link.send(
+            ToHub(peer=Peer(hub=1, serial=1002, hello=Hello.own().to_message())), [left.fileno()]
+        )
+        broker.until_heard(("peer", 1001, 1, SNAPSHOTS.newest), ("peer", 1002, 1, SNAPSHOTS.newest + 1))

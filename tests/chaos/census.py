@@ -64,7 +64,7 @@ def _count(broker: int, guest: Visitor) -> Census:
         census.update({(name, kind): count for kind, count in answer.counts.items()})
         census.update(_of_process(name, hub["pid"]))
         census[name, "children"] = _children(hub["pid"])
-        census[name, "generation"] = hub["generation"]
+        census[name, "restarts"] = hub["restarts"]
     return census
 
 
@@ -90,6 +90,7 @@ def _descriptors(pid: int) -> Counter[str]:
             continue
         kind, _, rest = target.partition(":")
         kind = rest if kind == "anon_inode" else "memfd" if kind == "/memfd" else kind
+        kind = re.sub(r"hub-\d+\.pid$", "hub-SERIAL.pid", kind)
         kinds[kind.replace(str(pid), "self")] += 1  # another process may have taken its place
     return kinds
 

@@ -73,6 +73,8 @@ class Client:
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._active: list[asyncio.Task[None]] = []
+        #: What parts of conversations run beside them.
+        self._parts: WeakSet[asyncio.Task[int]] = WeakSet()
         self._open: WeakSet[Any] = WeakSet()
         #: The calls that stay open, by the conversation that reads them.
         self._kept: dict[str, Any] = {}
@@ -126,8 +128,9 @@ class Client:
             task.cancel()
         for call in list(self._open):
             call.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # grpcio keeps a channel, and what it has connected to again, for as long as there is a call of it.
+        # All of them: grpcio keeps a channel, and what it has connected to again, for as long as there is a
+        # call of it, be it in the traceback of what has ended a part of a conversation.
+        await asyncio.gather(*self._tasks, *self._parts, return_exceptions=True)
         self._tasks.clear()
         self._active.clear()
         self._kept.clear()
@@ -190,6 +193,7 @@ class Client:
     def _beside(self, conversation: Coroutine[Any, Any, int]) -> asyncio.Task[int]:
         """Part of a conversation, at the same time. What it raises is for who awaits it, if anybody does."""
         task = asyncio.create_task(conversation)
+        self._parts.add(task)
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
         return task
 

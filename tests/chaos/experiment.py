@@ -36,7 +36,7 @@ class Outcome:
     def leaked(self) -> list[str]:
         before = dict(self.before)
         for death in self.storm.deaths.all if self.storm.deaths else ():
-            before[f"hub {death.hub}", "generation"] += 1
+            before[f"hub {death.hub}", "restarts"] += 1
         return leaks(before, self.after, RSS_LIMIT)
 
     @property

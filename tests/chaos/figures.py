@@ -33,13 +33,14 @@ def cpu_seconds(pid: int) -> float:
 
 
 def tcp_state(address: str) -> str:
-    """The state of the IPv4 socket that is bound to an address, as /proc/net/tcp numbers it, and which
-    processes have it; "" if there is none."""
+    """The state of the socket that is bound to an IPv4 address, as the kernel numbers it, and which processes
+    have it; "" if there is none. Sockets of grpcio's are for IPv6, which maps the address."""
     host, port = parse_address(address)
     wanted = f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+    tables = "".join(Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6"))
+    for line in tables.splitlines():
         _, local, _, state, *_, inode = line.split()[:10]
-        if local == wanted:
+        if local.endswith(wanted):
             return f"{state} of {sorted(_who_has(f'socket:[{inode}]'))}"
     return ""
 

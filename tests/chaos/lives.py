@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import time
 from array import array
 from collections import Counter
@@ -86,6 +87,7 @@ class _Crew:
             tell({"lost": client.peer, "at": time.monotonic(), "why": client.why})
             await client.leave()
             await self._channels.pop(client).close()
+            gc.collect()
             life += 1
             try:
                 client = await asyncio.wait_for(self.begin(number, life), 3 * STALL)

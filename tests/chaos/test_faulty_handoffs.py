@@ -162,7 +162,7 @@ class Stage:
 
     def _serves(self, hub: int) -> bool:
         row = self.hubs()[hub]
-        return (row["generation"], row["state"]) == (2, "serving")
+        return (row["restarts"], row["state"]) == (1, "serving")
 
     def close(self) -> None:
         for pid in self.pids:

@@ -78,7 +78,7 @@ def test_a_killed_hub_takes_only_its_own_connections_with_it(server):
 
     def restarted() -> bool:
         hub = server.status()["hubs"][0]
-        return (hub["generation"], hub["state"]) == (2, "serving")
+        return (hub["restarts"], hub["state"]) == (1, "serving")
 
     server.wait_for(restarted)
     safe.say()
@@ -165,7 +165,7 @@ def test_a_hub_killed_while_connections_move_leaves_no_client_hanging(victim):
             thread.start()
         server.wait_for(lambda: server.status()["moves"]["done"] > 200)
         os.kill(pid_of(server, victim), signal.SIGKILL)
-        server.wait_for(lambda: server.status()["hubs"][victim]["generation"] == 2)
+        server.wait_for(lambda: server.status()["hubs"][victim]["restarts"] == 1)
         server.wait_for(lambda: server.status()["hubs"][victim]["state"] == "serving")
         restarted.set()
         for thread in threads:

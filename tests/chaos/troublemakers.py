@@ -107,9 +107,10 @@ class Troublemaker(Client):
 
 
 def _name_of(pid: int) -> str:
-    """What program a process runs; "python" for any version."""
+    """What program a process runs; "python" for any version, and for what has only been forked: it has the
+    title of its hub."""
     name = Path(f"/proc/{pid}/comm").read_text().strip()
-    return "python" if name.startswith("python") else name
+    return "python" if name.startswith(("python", "actorrpc: hub")) else name
 
 
 async def main() -> None:

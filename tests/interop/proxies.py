@@ -13,8 +13,8 @@ from pathlib import Path
 
 import grpc
 
-from tests.interop.programs import program
 from tests.support.processes import ROOT
+from tests.support.programs import program
 from tests.support.waiting import PATIENCE, until
 
 __all__ = ["CONFIGS", "Proxy", "proxy"]

@@ -17,7 +17,6 @@ import pytest
 from google.protobuf.message import Message
 
 from tests.interop.procedures import LARGE, LARGE_REPLY, NO, YES, large, output, reply_of
-from tests.interop.programs import program
 from tests.interop.testing_pb2 import (
     EchoStatus,
     Empty,
@@ -27,6 +26,7 @@ from tests.interop.testing_pb2 import (
 )
 from tests.interop.wiretap import wiretap
 from tests.support import raw
+from tests.support.programs import program
 from tests.support.server_process import served
 from tests.support.waiting import PATIENCE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.interop.programs import REQUIRED, program
+from tests.support.programs import REQUIRED, program
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 
@@ -56,6 +58,98 @@ def test_each_line_is_written_once_however_the_program_ends(end: str) -> None:
     assert done.stderr.count("of the parent") == 1
     assert done.stderr.count("of the child") == (end == "child")
     assert done.returncode == {"exit": 3, "error": 1, "child": 0}[end]
+
+
+def run_told(source: str, level: str = "info", format: str = "text") -> list[str]:
+    """What a process says whose log is as ``serve`` was told, without the time."""
+    begin = f"from actorrpc.log import log_as_told\nlog_as_told('program', {level!r}, {format!r})\n"
+    begin += "import io, logging.config\nfrom actorrpc.log import outlive_configuration\n"
+    begin += "lib, other = map(logging.getLogger, ('some.lib', 'other'))\n"
+    done = run(begin + source)
+    assert done.returncode == 0, done.stderr
+    return [re.sub(r"^[\d-]+ [\d:,]+ ", "", line) for line in done.stderr.splitlines()]
+
+
+def test_what_an_app_logs_comes_out_as_ours_does() -> None:
+    said = run_told("""
+outlive_configuration()
+lib.debug("no")
+lib.info("a %s", "b" + chr(10) + "c")
+logging.info("by the root")
+other.setLevel(logging.DEBUG)
+other.debug("as it wants")
+log.info("ours")
+""")
+    assert said == [
+        r"INFO program some.lib: a b\nc",
+        "INFO program root: by the root",
+        "DEBUG program other: as it wants",
+        "INFO program: ours",
+    ]
+
+
+def test_an_app_s_lines_are_of_the_level_that_was_told() -> None:
+    source = (
+        "lib.debug('d'); lib.info('i'); lib.warning('w'); log.debug('d'); log.info('i'); log.warning('w')"
+    )
+    both = [["DEBUG", "d"], ["INFO", "i"], ["WARNING", "w"]]
+    for level, those in (("debug", both), ("info", both[1:]), ("warning", both[2:]), ("error", [])):
+        assert run_told(source, level) == [
+            *(f"{name} program some.lib: {text}" for name, text in those),
+            *(f"{name} program: {text}" for name, text in those),
+        ]
+
+
+def test_all_of_it_is_json_if_that_was_told() -> None:
+    said = [json.loads(line) for line in run_told("lib.info('a\\nb')\nlog.info('c')", format="json")]
+    assert [(line["logger"], line["role"], line["message"]) for line in said] == [
+        ("some.lib", "program", "a\nb"),
+        ("actorrpc.hub", "program", "c"),
+    ]
+
+
+#: How an app configures logging, and what it then writes itself, as it would in any process.
+APPS = {
+    "without a wish": ("logging.basicConfig()", ""),
+    "basic": ("logging.basicConfig(stream=own, format='%(message)s')", "w"),
+    "basic with our level": (
+        "logging.basicConfig(stream=own, format='%(message)s', level=logging.INFO)",
+        "iw",
+    ),
+    "debug": ("logging.basicConfig(stream=own, format='%(message)s', level=logging.DEBUG)", "diw"),
+    "a handler": ("logging.root.addHandler(logging.StreamHandler(own))", "w"),
+    "one logger": ("lib.addHandler(logging.StreamHandler(own)); lib.setLevel('INFO')", "iw"),
+    "dict": (
+        "logging.config.dictConfig({'version': 1, 'root': {'handlers': ['own'], 'level': 'INFO'},"
+        " 'handlers': {'own': {'class': 'logging.StreamHandler', 'stream': own}},"
+        " 'disable_existing_loggers': False})",
+        "iw",
+    ),
+    "file": (
+        "logging.config.fileConfig(io.StringIO('[loggers]\\nkeys=root\\n[handlers]\\nkeys=own\\n[formatters]\\n"
+        "keys=\\n[logger_root]\\nlevel=DEBUG\\nhandlers=own\\n[handler_own]\\nclass=StreamHandler\\nargs=(own,)'),"
+        "{}, False)",
+        "diw",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", APPS)
+def test_an_app_that_configures_logging_has_it_its_own_way(how: str) -> None:
+    configure, letters = APPS[how]
+    said = run_told(f"""
+own = logging.own = io.StringIO()
+{configure}
+outlive_configuration()
+lib.debug("d"); lib.info("i"); lib.warning("w")
+log.info("ours")
+logging.getLogger("actorrpc").handlers[0].flush()
+sys.stderr.write("".join(own.getvalue().split()) + chr(10))
+""")
+    theirs = (
+        [] if letters else [f"{level} program some.lib: {level[0].lower()}" for level in ("INFO", "WARNING")]
+    )
+    assert said == [*theirs, "INFO program: ours", letters]
 
 
 def test_children_of_multiprocessing_write_theirs() -> None:

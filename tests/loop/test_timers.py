@@ -13,7 +13,7 @@ from gevent import get_hub
 from gevent.event import Event
 
 from actorrpc.hub.moving.mover import _timer
-from actorrpc.loop.timers import after, every
+from actorrpc.loop.timers import Timer, after, every
 
 TURN, DELAY = 0.2, 0.15
 
@@ -73,3 +73,22 @@ def test_what_is_repeated_goes_on_after_an_error(capsys: pytest.CaptureFixture[s
     timer.close()
     gevent.sleep(0)
     assert capsys.readouterr().err.count("ZeroDivisionError") >= 3
+
+
+def test_a_timer_that_is_set_again_or_stopped_calls_only_what_was_set_last() -> None:
+    called: list[str] = []
+    done = Event()
+    timer, stopped = Timer(), Timer()
+    timer.set(0.0, called.append, "first")
+    timer.set(0.0, called.append, "second")
+    stopped.set(0.0, called.append, "stopped")
+    assert timer.active and stopped.active
+    stopped.stop()
+    assert not stopped.active
+    after(0.01, done.set)
+    done.wait()
+    assert called == ["second"]
+    assert timer.active, "until it is stopped"
+    timer.stop()
+    timer.stop()
+    assert not timer.active

@@ -12,7 +12,17 @@ from pathlib import Path
 from actorrpc.net.addresses import parse_address
 from tests.support.waiting import PATIENCE
 
-__all__ = ["ACTORRPC", "ROOT", "Result", "actorrpc", "environment", "group_members", "is_free", "python"]
+__all__ = [
+    "ACTORRPC",
+    "ROOT",
+    "Result",
+    "actorrpc",
+    "environment",
+    "group_members",
+    "is_free",
+    "python",
+    "untitled",
+]
 
 ROOT = Path(__file__).parents[2]
 ACTORRPC = (sys.executable, "-m", "actorrpc")
@@ -58,6 +68,13 @@ def environment(*, strict: bool = True) -> dict[str, str]:
     if strict:
         found["PYTHONWARNINGS"] = "error,ignore:Protobuf gencode version:UserWarning"
     return found
+
+
+def untitled(folder: Path) -> dict[str, str]:
+    """For processes that do not find setproctitle: what hides it is put into the folder."""
+    (folder / "setproctitle.py").write_text("raise ImportError('it is not installed')\n")
+    found = environment()
+    return {**found, "PYTHONPATH": os.pathsep.join([str(folder), found["PYTHONPATH"]])}
 
 
 def is_free(address: str) -> bool:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,10 +34,10 @@ class ServerProcess:
     """``actorrpc serve`` whose runtime directory is in ``folder``, or in one of its own that goes with it.
 
     Its standard error is in ``log``, unless another descriptor is given for that. Warnings are errors in one
-    that is ``strict``. It has a process group of its own, and a ``session`` as well, unless it is to have its
-    part of a busy machine: the scheduler weighs sessions against each other, and with one of their own broker
-    and hubs together have the share of the test. In the test's session a group whose broker is killed while a
-    hub is stopped gets SIGHUP from the kernel.
+    that is ``strict``; its environment has the ``variables`` as well. It has a process group of its own, and
+    a ``session`` as well, unless it is to have its part of a busy machine: the scheduler weighs sessions
+    against each other, and with one of their own broker and hubs together have the share of the test. In the
+    test's session a group whose broker is killed while a hub is stopped gets SIGHUP from the kernel.
     """
 
     def __init__(
@@ -46,13 +46,14 @@ class ServerProcess:
         folder: Path | None = None,
         app: str = APP,
         hubs: int = 2,
-        bind: str = "127.0.0.1:0",
+        bind: str | None = "127.0.0.1:0",
         cwd: Path = ROOT,
         program: Sequence[str] = (*ACTORRPC, "serve"),
         stderr: int | None = None,
         pass_fds: Sequence[int] = (),
         strict: bool = True,
         session: bool = True,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         # A short path, since that of a unix socket may have a hundred characters.
         self._own = None if folder else tempfile.TemporaryDirectory(prefix="actorrpc-")
@@ -61,12 +62,13 @@ class ServerProcess:
         self.address = ""
         self._last_log: str | None = None
         # Tests move connections themselves, unless they say otherwise.
-        ours = (app, "--bind", bind, "--hubs", hubs, "--runtime-dir", self.runtime_dir, "--policy", "none")
+        where = () if bind is None else ("--bind", bind)
+        ours = (app, *where, "--hubs", hubs, "--runtime-dir", self.runtime_dir, "--policy", "none")
         with (self.folder / "log").open("w") as log:
             self.process = subprocess.Popen(
                 [*program, *map(str, (*ours, *options))],
                 cwd=cwd,
-                env=environment(strict=strict),
+                env={**environment(strict=strict), **(variables or {})},
                 stdout=subprocess.PIPE,
                 stderr=log if stderr is None else stderr,
                 **({"start_new_session": True} if session else _GROUP),

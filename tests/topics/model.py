@@ -1,10 +1,11 @@
 """Hubs with topics, their links, their broker, subscribers and publishers, as a model in which each step can
 be chosen.
 
-The real ``EmbeddedTopics``, ``ServiceHost`` and turns of topics are used, and those parts of ``Node`` that
-stand between topics and links; processes, links and the broker are fakes, so that a test can deliver in any
-order between links, fill them, also with what is not about topics, kill hubs with links that nobody has read,
-and tell hubs of new homes at different times. ``History`` is the reference: it says who must have heard what.
+The real ``EmbeddedTopics``, ``ServiceHost`` and turns of topics are used, those parts of ``Node`` that stand
+between topics and links, and the broker's ``TopicHomes``; processes, links and the broker are fakes, so that
+a test can deliver in any order between links, fill them, also with what is not about topics, kill hubs with
+links that nobody has read, and tell hubs of new homes at different times. ``History`` is the reference: it
+says who must have heard what.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from zlib import crc32
 import pytest
 
 from actorrpc.actor import Actor
-from actorrpc.broker import topic_homes as broker_homes
+from actorrpc.broker.sharing.topic_homes import TopicHomes
 from actorrpc.errors import RpcError
 from actorrpc.hub import links
 from actorrpc.hub.actors import sinks
@@ -272,14 +273,13 @@ class End:
 
     def open(
         self,
-        inbound: type[control_pb2.HubToHub],
+        hub: int,
+        snapshots: int,
         on_message: Callable[[control_pb2.HubToHub, tuple[int, ...]], None],
         on_close: Callable[[End], None],
-        *,
-        max_frame: int,
-        on_taken: Callable[[], object] = lambda: None,
+        on_taken: Callable[[], object],
     ) -> End:
-        """The hub has been told of it, and begins to read."""
+        """The hub has been told of it, and begins to read: as ``HubLink`` does."""
         self._on_message = on_message
         self._on_close = on_close
         self._on_taken = on_taken
@@ -335,7 +335,7 @@ class Hub:
 
     def __init__(self, world: World, number: int, generation: int) -> None:
         self.world = world
-        self.hub = self.number = number
+        self.serial = self.number = number
         self.alive = True
         #: It has heard where topics are, and so serves.
         self.serving = False
@@ -348,11 +348,15 @@ class Hub:
         self.links = Links(
             dict.fromkeys(KINDS, self._on_topic), lambda hub: self.topics.has_room(hub), self._lost
         )
-        self.topics = EmbeddedTopics(number, generation, self.links.send, self.links.has_room)
+        #: What this hub has said to the broker, which has not heard it.
+        self.reports: deque[int] = deque()
+        self.topics = EmbeddedTopics(
+            number, f"{number}.{generation}", self.links.send, self.links.has_room, self.reports.append
+        )
 
     @property
     def _links(self) -> dict[int, Any]:
-        return self.links.by_hub
+        return self.links.by_serial
 
     def _on_topic(self, hub: int, link: Any, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         self.topics.receive(hub, message)
@@ -361,9 +365,33 @@ class Hub:
         if gone:
             self.topics.hub_died(hub)
 
-    def hear_homes(self, version: int, homes: list[int], terms: list[int]) -> None:
+    def hear_homes(self, homes: control_pb2.Homes) -> None:
         self.serving = True
-        self.set_homes(homes, version, terms)  # type: ignore[misc]
+        origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}
+        self.set_homes(homes.homes, homes.version, homes.terms, origins)  # type: ignore[misc]
+
+    def held(self) -> Iterator[bytes]:
+        """The messages that it has in logs, as the home of their topics."""
+        received = {
+            (hub, message.received.version) for hub, end in self._links.items() for message in end.inbox
+        }
+        departures = [
+            each
+            for some in self.topics._home.departures._departures.values()
+            for each in some
+            if each.place not in received  # else it will let go
+        ]
+        for logs in (self.topics._home.logs.logs, *(departure.logs for departure in departures)):
+            for log in logs.values():
+                yield from (entry.payload for entry in log.entries)
+
+    def handed(self) -> Iterator[bytes]:
+        """Those that other hubs hand over to it, or it to others, which have not arrived."""
+        for log in self.topics._home.arrivals.logs.logs.values():
+            yield from (entry.payload for entry in log.entries)
+        for end in self.ends:
+            for message in (*end.inbox, *end._unsent, *end.other.inbox, *end.other._unsent):
+                yield from (entry.payload for log in message.handover.logs for entry in log.entries)
 
     def steps(self) -> Iterator[tuple[str, Callable[[], None]]]:
         if self.orders:
@@ -382,13 +410,19 @@ class History:
 
     def __init__(self) -> None:
         self.published: list[tuple[str, bytes, Publisher]] = []
-        #: By payload: the process that numbered it last, as its epochs begin, and how often it was numbered.
-        self.homes: dict[bytes, str] = {}
+        #: By payload: the numbering that it is in, the last one, and how often it was numbered.
+        self.epochs: dict[bytes, str] = {}
         self.numbered: Counter[bytes] = Counter()
 
     def number(self, epoch: str, payload: bytes) -> None:
-        self.homes[payload] = epoch[: epoch.rindex(".") + 1]
+        self.epochs[payload] = epoch
         self.numbered[payload] += 1
+
+    def check_nobody_died(self) -> None:
+        """That each topic has had one numbering, in which each message has one number."""
+        assert {*self.numbered.values()} <= {1}
+        numberings = {(topic, self.epochs[each]) for topic, each, _ in self.published if each in self.epochs}
+        assert len(numberings) == len({topic for topic, _ in numberings})
 
     def check(self, subscriber: Subscriber) -> None:
         """That it heard what it must, as often as it may, each publisher in its order."""
@@ -463,8 +497,10 @@ class World:
         self.publishers: list[Publisher] = []
         self.generations = Counter[int]()
         self.most_unsent = 0
-        self._version = 0
-        self._homes, self._terms = [-1] * SLOTS, [0] * SLOTS
+        #: The broker's; and which hubs are to be the home of nothing.
+        self.homes = TopicHomes(SLOTS)
+        self.homeless: set[int] = set()
+        self.deaths = 0
         #: The process of each hub that the broker knows to be alive.
         self.joined: dict[int, Hub] = {}
         self.hubs: list[Hub] = []
@@ -490,7 +526,7 @@ class World:
             lost(sink, *args)
 
         self._patches.setattr(sinks._Sink, "lost", told)
-        self._patches.setattr(links, "Link", End.open)
+        self._patches.setattr(links, "HubLink", End.open)
 
     @property
     def living(self) -> list[Hub]:
@@ -509,14 +545,14 @@ class World:
 
     def home(self, topic: str) -> int:
         """Where the broker has the topic's home."""
-        return self._homes[crc32(topic.encode()) % SLOTS]
+        return self.homes.homes[crc32(topic.encode()) % SLOTS]
 
     # ---- the broker
 
-    def _start(self, number: int) -> None:
+    def _start(self, number: int, share: bool = False) -> None:
         """The broker starts a hub again."""
         self._join(number)
-        self._assign()
+        self._assign(share)
 
     def _join(self, number: int) -> None:
         self.generations[number] += 1
@@ -524,19 +560,33 @@ class World:
         for other in self.joined.values():
             mine, theirs = End(hub), End(other)
             mine.other, theirs.other = theirs, mine
-            hub.orders.append(partial(hub.add_peer, other.number, mine))  # type: ignore[misc, arg-type]
-            other.orders.append(partial(other.add_peer, number, theirs))  # type: ignore[misc, arg-type]
+            hub.orders.append(partial(hub.add_peer, other.number, mine, other.number))  # type: ignore[misc, arg-type]
+            other.orders.append(partial(other.add_peer, number, theirs, number))  # type: ignore[misc, arg-type]
         self.hubs.append(hub)
         self.joined[number] = hub
 
-    def _assign(self) -> None:
-        before, self._homes = self._homes, broker_homes.assign(self._homes, list(self.joined))
-        self._version += 1
-        version, homes = self._version, self._homes
-        self._terms = broker_homes.terms(self._terms, before, homes, version)
-        terms = self._terms
+    def _assign(self, share: bool = False) -> None:
+        self.homes.assign([*self.joined], self.homeless, share)
+        homes = self.homes.message()
         for hub in self.joined.values():
-            hub.orders.append(lambda hub=hub: hub.hear_homes(version, homes, terms))  # type: ignore[misc]
+            hub.orders.append(partial(hub.hear_homes, homes))
+
+    def _empty(self, number: int) -> None:
+        """A hub is to give its slots away."""
+        self.homeless.add(number)
+        self._assign()
+
+    def _fill(self, number: int) -> None:
+        """It gets its share again."""
+        self.homeless.discard(number)
+        self._assign(share=True)
+
+    def _hear(self, hub: Hub) -> None:
+        """The broker hears that a hub's slots have settled."""
+        version = hub.reports.popleft()
+        news = self.joined.get(hub.number) is hub and self.homes.settled(hub.number, version)
+        if news and any(map(self.homes.movable, self.homeless)):
+            self._assign()
 
     def _notice(self, hub: Hub) -> None:
         """The broker sees that a process has ended."""
@@ -545,6 +595,7 @@ class World:
 
     def kill(self, hub: Hub) -> None:
         """What it had not written is lost; what it had written can be read."""
+        self.deaths += 1
         for subscriber in self.subscribers:
             subscriber.excused |= self._lost_with(hub, subscriber)
         hub.alive = False
@@ -558,12 +609,14 @@ class World:
             subscriber.hub_died(hub)
 
     def _lost_with(self, hub: Hub, subscriber: Subscriber) -> set[bytes]:
-        """What a home has numbered, and a subscriber has not been sent, is lost with it."""
+        """What a home has numbered, or another has handed over to it, and a subscriber has not been sent, is
+        lost with it; not what it has handed over to others, or others not wholly to it."""
         connection = subscriber.connection
         if not subscriber.alive:
             return set()
-        numbered = {each for each, prefix in self.history.homes.items() if prefix == hub.prefix}
-        lost = numbered - {*subscriber.heard}
+        numbered = {each for each, epoch in self.history.epochs.items() if epoch.startswith(hub.prefix)}
+        elsewhere = {each for other in self.living if other is not hub for each in other.held()}
+        lost = {*numbered, *hub.held(), *hub.handed()} - elsewhere - {*subscriber.heard}
         waiting = {turn[2][2] for turn in connection.cell.mailbox if turn[0] == TOPIC}
         subscription = subscriber.subscription
         link = connection.hub._links.get(hub.number)
@@ -590,8 +643,21 @@ class World:
         for hub in self.joined.values():
             if not hub.alive:
                 steps[f"the broker notices that {hub.number} has died"] = lambda hub=hub: self._notice(hub)  # type: ignore[misc]
+        for hub in self.joined.values():
+            if hub.reports:
+                steps[f"the broker hears {hub.number}"] = partial(self._hear, hub)
         for each in self.clients:
             steps.update(each.steps())
+        return steps
+
+    def orders(self) -> Steps:
+        """What an operator does."""
+        steps: Steps = {}
+        for number in self.joined:
+            if number in self.homeless:
+                steps[f"{number} gets its share"] = partial(self._fill, number)
+            else:
+                steps[f"{number} is emptied"] = partial(self._empty, number)
         return steps
 
     def wishes(self) -> Steps:
@@ -624,7 +690,8 @@ class World:
                 steps[f"{hub.number} dies"] = lambda hub=hub: self.kill(hub)  # type: ignore[misc]
         for number in range(HUBS):
             if number not in self.joined:
-                steps[f"{number} starts again"] = lambda number=number: self._start(number)  # type: ignore[misc]
+                steps[f"{number} starts again"] = partial(self._start, number)
+                steps[f"{number} starts again and gets its share"] = partial(self._start, number, True)
         return steps
 
     def subscribe(self, hub: Hub, topic: str, actor: bool) -> Subscriber:
@@ -647,7 +714,7 @@ class World:
 
     def run(self, *names: str) -> None:
         for name in names:
-            (self.steps() | self.wishes() | self.chaos())[name]()
+            (self.steps() | self.wishes() | self.orders() | self.chaos())[name]()
             self.after()
 
     def after(self) -> None:
@@ -668,6 +735,12 @@ class World:
 
     def check(self) -> None:
         """At rest: everybody has heard what he must, and nobody waits for anything."""
+        if not self.deaths:
+            self.history.check_nobody_died()
+            assert not any(subscriber.told for subscriber in self.subscribers)
+        assert not self.homes.origins
+        if able := {*self.joined} - self.homeless:
+            assert {*self.homes.homes} <= able
         for subscriber in self.subscribers:
             if subscriber.alive:
                 self.history.check(subscriber)
@@ -693,6 +766,9 @@ class World:
             assert not topics._feeds._groups
             assert not topics._feeds._subscribed
             assert not topics._early
+            assert not topics.succession._queues
+            assert (len(topics._home.departures), len(topics._home.arrivals)) == (0, 0)
+            assert (topics._home.arrivals.logs.logs, topics._home.arrivals.logs.size) == ({}, 0)
             assert not topics._own
             unacknowledged = topics._publisher._unacknowledged
             assert (len(unacknowledged), unacknowledged.size) == (0, 0)

@@ -34,8 +34,8 @@ def nodes_of(app: App, config: Config, count: int, on_moved: Any, move_every: in
     for left in range(count):
         for right in range(left):
             ends = socket.socketpair()
-            nodes[left].add_peer(right, ends[0])
-            nodes[right].add_peer(left, ends[1])
+            nodes[left].add_peer(right, ends[0], right)
+            nodes[right].add_peer(left, ends[1], left)
     for node in nodes:
         node.set_homes(range(count), 1)
     return nodes

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from actorrpc.balancing.eligible import movable, takes
-from actorrpc.balancing.policies.grain import GRAIN, grained
-from actorrpc.balancing.policies.restraint import Backoff, Budget
-from actorrpc.balancing.policies.terms import Terms, pays, stops, weight
+from actorrpc.balancing.policies.parameters import Parameters, pays, stops, weight
+from actorrpc.balancing.policies.rounding import TOLERANCE, rounded
+from actorrpc.balancing.policies.throttling import Backoff, Budget
 from actorrpc.balancing.view import ConnectionLoad, HubLoad, Move, Stay, View
 
 __all__ = ["Plan"]
@@ -19,21 +19,23 @@ __all__ = ["Plan"]
 
 @dataclass
 class Plan:
-    """What each hub would have if all that is decided came about at once."""
+    """What each hub would have if all the moves decided so far had been made."""
 
-    terms: Terms
+    parameters: Parameters
     view: View
     hubs: list[HubLoad]
     levels: dict[int, float]
     lasts: float
-    #: It is not known yet what comes of moves: each hub that has too much probes another one, and waits.
+    #: It is not known yet whether moves help: each hub that has too much makes one probe, and waits.
     probing: bool
     #: Hubs that have just given or taken.
     resting: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for load in self.hubs:
-            if load.busy > self.terms.full - GRAIN:  # its level cannot be less, however it lags behind
+            if (
+                load.busy > self.parameters.full - TOLERANCE
+            ):  # its level cannot be less, however it lags behind
                 self.levels[load.hub] = max(self.levels[load.hub], load.busy)
         self.mean = fmean(self.levels.values())
         self._loads = {load.hub: load for load in self.hubs}
@@ -48,15 +50,15 @@ class Plan:
 
     def thresholds(self) -> tuple[float, float]:
         """The excess over the mean at which a hub begins and stops to give, in cores."""
-        terms = self.terms
-        start = max(terms.start * self.mean, terms.least_excess)
-        return start, start * terms.stop
+        parameters = self.parameters
+        start = max(parameters.start * self.mean, parameters.least_excess)
+        return start, start * parameters.stop
 
     def relieve(self, hub: int, backoff: Backoff, budget: Budget) -> Iterator[Move | Stay]:
         """Move from a hub what fits best, until it is near the mean or nothing is worth its move."""
-        too_dear = self._too_dear(self._loads[hub])
+        too_costly = self._too_costly(self._loads[hub])
         yield from self._relieve(hub, backoff, budget)
-        yield from too_dear
+        yield from too_costly
 
     def _relieve(self, hub: int, backoff: Backoff, budget: Budget) -> Iterator[Move | Stay]:
         source = self._loads[hub]
@@ -64,14 +66,14 @@ class Plan:
         stop = self.thresholds()[1]
         moved = 0
         most = math.inf
-        while self.levels[hub] - self.mean > stop + GRAIN and budget.left >= 1:
-            target = self._coolest(source, backoff)
+        while self.levels[hub] - self.mean > stop + TOLERANCE and budget.left >= 1:
+            target = self._least_busy_target(source, backoff)
             if target is None:
                 yield Stay(f"hub {hub}", "no hub that is less busy than the mean can take anything now")
                 return
-            probe = self.probing and not self._plain(source, target)
+            probe = self.probing and not self._is_obvious(source, target)
             if probe:
-                most = self.terms.probe * self._gap(source, target)
+                most = self.parameters.probe * self._gap(source, target)
             best = self._best(source, target, candidates, most)
             if best is None:
                 if not moved:
@@ -82,20 +84,24 @@ class Plan:
             budget.left -= 1
             moved += 1
             if probe:
-                yield from self._fill(source, target, candidates, most - weight(best), budget)
+                yield from self._fill_probe(source, target, candidates, most - weight(best), budget)
                 return
 
-    def _plain(self, source: HubLoad, target: HubLoad) -> bool:
-        """Whether a full hub is beside an idle one: whatever comes of a move, it is better than that."""
-        return source.busy > self.terms.full - GRAIN and target.busy < self.terms.idle + GRAIN
+    def _is_obvious(self, source: HubLoad, target: HubLoad) -> bool:
+        """Whether one is full and the other idle: then a move helps, whatever comes of it."""
+        return (
+            source.busy > self.parameters.full - TOLERANCE and target.busy < self.parameters.idle + TOLERANCE
+        )
 
-    def _fill(
+    def _fill_probe(
         self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad], most: float, budget: Budget
     ) -> Iterator[Move]:
-        """The rest of a probe: one light connection would not be noticed. The target takes nothing else."""
+        """Fill up a probe, since one light connection would not show. The target takes nothing else."""
         enough = most / 2
-        while most > enough - GRAIN and budget.left >= 1 and takes(target, self._coming.get(target.hub, 0)):
-            fitting = [each for each in candidates if weight(each) < most + GRAIN]
+        while (
+            most > enough - TOLERANCE and budget.left >= 1 and takes(target, self._coming.get(target.hub, 0))
+        ):
+            fitting = [each for each in candidates if weight(each) < most + TOLERANCE]
             best = self._best(source, target, fitting, most)
             if best is None:
                 break
@@ -105,48 +111,48 @@ class Plan:
             most -= weight(best)
         self.resting.add(target.hub)
 
-    def _too_dear(self, source: HubLoad) -> list[Stay]:
-        """Name the heaviest connection that stays only because its move would stop both hubs for too long."""
+    def _too_costly(self, source: HubLoad) -> list[Stay]:
+        """The heaviest connection that stays only because its move would stop both hubs for too long."""
         half = (self.levels[source.hub] - min(self.levels.values())) / 2
         staying = [
             each
             for each in source.heaviest
-            if (each.too_heavy or not (each.why or pays(each, self.lasts, self.terms)))
-            and weight(each) <= half + GRAIN
-            and pays(each, self.lasts, self.terms, stop=0.0)
+            if (each.too_heavy or not (each.why or pays(each, self.lasts, self.parameters)))
+            and weight(each) <= half + TOLERANCE
+            and pays(each, self.lasts, self.parameters, stop=0.0)
         ]
         if not staying:
             return []
-        heaviest = min(staying, key=lambda each: (-grained(weight(each)), each.id))
+        heaviest = min(staying, key=lambda each: (-rounded(weight(each)), each.id))
         if heaviest.too_heavy:
             return [Stay(heaviest.id, heaviest.why)]
-        stop = stops(heaviest, self.terms) * 1000
+        stop = stops(heaviest, self.parameters) * 1000
         why = f"a move would stop its two hubs for {stop:.0f} ms in all, and is not worth it"
         return [Stay(heaviest.id, why)]
 
     def _candidates(self, source: HubLoad) -> list[ConnectionLoad]:
-        return [each for each in movable(source, self.view) if not self._cooling(each)]
+        return [each for each in movable(source, self.view) if not self._has_just_moved(each)]
 
-    def _cooling(self, connection: ConnectionLoad) -> bool:
+    def _has_just_moved(self, connection: ConnectionLoad) -> bool:
         last = self.view.history.last.get(connection.id)
-        return last is not None and self.view.now - (last.ended or 0.0) < self.terms.pause
+        return last is not None and self.view.now - (last.ended or 0.0) < self.parameters.pause
 
-    def _coolest(self, source: HubLoad, backoff: Backoff) -> HubLoad | None:
+    def _least_busy_target(self, source: HubLoad, backoff: Backoff) -> HubLoad | None:
         """The least busy hub that may take something from this one."""
         if not self._targets:
             self._targets = [
-                (grained(level), hub)
+                (rounded(level), hub)
                 for hub, level in self.levels.items()
-                if hub not in self.resting and level < self.mean - GRAIN and takes(self._loads[hub])
+                if hub not in self.resting and level < self.mean - TOLERANCE and takes(self._loads[hub])
             ]
             heapq.heapify(self._targets)
         passed_over = []
         found = None
         while self._targets and found is None:
             level, hub = heapq.heappop(self._targets)
-            if level != grained(self.levels[hub]):
-                if self.levels[hub] < self.mean - GRAIN:
-                    heapq.heappush(self._targets, (grained(self.levels[hub]), hub))
+            if level != rounded(self.levels[hub]):
+                if self.levels[hub] < self.mean - TOLERANCE:
+                    heapq.heappush(self._targets, (rounded(self.levels[hub]), hub))
                 continue
             if hub in self.resting or not takes(self._loads[hub], self._coming.get(hub, 0)):
                 continue
@@ -166,10 +172,10 @@ class Plan:
         best, best_miss = None, 0.0
         for each in candidates:
             load = weight(each)
-            miss = grained(abs(wanted - load))
-            if load > half + GRAIN or (best is not None and (miss, each.id) >= (best_miss, best.id)):
+            miss = rounded(abs(wanted - load))
+            if load > half + TOLERANCE or (best is not None and (miss, each.id) >= (best_miss, best.id)):
                 continue
-            if pays(each, self.lasts, self.terms) and self._leaves(each, target):
+            if pays(each, self.lasts, self.parameters) and self._leaves(each, target):
                 best, best_miss = each, miss
         return best
 
@@ -177,13 +183,13 @@ class Plan:
         return self.levels[source.hub] - self.levels[target.hub]
 
     def _leaves(self, connection: ConnectionLoad, target: HubLoad) -> bool:
-        """Whether it may go there: for a long time not to the hub that it has left last."""
+        """Whether it may go there: for ``no_return`` seconds not back to the hub that it left last."""
         last = self.view.history.last.get(connection.id)
         return (
             last is None
             or bool(last.aborted)
             or last.move.source != target.hub
-            or self.view.now - (last.ended or 0.0) >= self.terms.no_return
+            or self.view.now - (last.ended or 0.0) >= self.parameters.no_return
         )
 
     def _move(self, connection: ConnectionLoad, source: HubLoad, target: HubLoad) -> Move:
@@ -194,14 +200,14 @@ class Plan:
         )
         self.levels[source.hub] -= load
         self.levels[target.hub] += load
-        heapq.heappush(self._targets, (grained(self.levels[target.hub]), target.hub))
+        heapq.heappush(self._targets, (rounded(self.levels[target.hub]), target.hub))
         self._count(target.hub)
         return Move(connection.id, source.hub, target.hub, reason, load)
 
     def _why_none(self, source: HubLoad, target: HubLoad, candidates: list[ConnectionLoad]) -> Stay:
-        """The words stay the same while the case does, so that a journal can fold them."""
+        """Why nothing moves, in words that stay the same from plan to plan, so that a journal counts them."""
         heaviest = max(source.heaviest, key=weight, default=None)
-        if heaviest is not None and weight(heaviest) > self.terms.elephant - GRAIN:
+        if heaviest is not None and weight(heaviest) > self.parameters.elephant - TOLERANCE:
             return Stay(
                 heaviest.id,
                 f"fills most of a core on hub {source.hub}: left alone; nothing else there is worth a move",
@@ -213,6 +219,6 @@ class Plan:
                 return Stay(what, f"is busy, but nothing there can move now: {pinned.id}: {pinned.why}")
             return Stay(what, "is busy, but every connection that it reports has just moved")
         half = (self.levels[source.hub] - self.levels[target.hub]) / 2
-        if all(weight(each) > half + GRAIN for each in candidates):
+        if all(weight(each) > half + TOLERANCE for each in candidates):
             return Stay(what, "is busy, but each connection on it is more than half the gap to any other hub")
         return Stay(what, "is busy, but no move from it would pay for itself")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from actorrpc.balancing.eligible import known, movable, takes
-from actorrpc.balancing.policies.grain import GRAIN, grained
+from actorrpc.balancing.policies.rounding import TOLERANCE, rounded
 from actorrpc.balancing.view import ConnectionLoad, HubLoad, Move, Stay, View
 
 __all__ = ["Count", "Greedy", "Nothing", "Steal"]
@@ -60,12 +60,12 @@ class Greedy:
     LEAST = 0.01
 
     def plan(self, view: View) -> Iterable[Move | Stay]:
-        by_load = sorted(known(view), key=lambda each: (-grained(each.busy), each.hub))
+        by_load = sorted(known(view), key=lambda each: (-rounded(each.busy), each.hub))
         coming = Counter(past.move.target for past in list(view.history.in_flight.values()))
         targets = [each for each in reversed(by_load) if takes(each, coming[each.hub])]
         for source, target in zip(by_load, targets, strict=False):
             gap = source.busy - target.busy
-            if gap < self.LEAST + GRAIN:
+            if gap < self.LEAST + TOLERANCE:
                 return
             if (best := _closest(source, gap / 2, gap, view)) is not None:
                 reason = f"hub {source.hub} is {source.busy:.2f} busy, hub {target.hub} {target.busy:.2f}"
@@ -81,12 +81,12 @@ class Steal:
     def plan(self, view: View) -> Iterable[Move | Stay]:
         hubs = known(view)
         victims = sorted(
-            (each for each in hubs if each.busy > self.BUSY + GRAIN),
-            key=lambda each: (-grained(each.busy), each.hub),
+            (each for each in hubs if each.busy > self.BUSY + TOLERANCE),
+            key=lambda each: (-rounded(each.busy), each.hub),
         )
         thieves = sorted(
-            (each for each in hubs if each.busy < self.IDLE - GRAIN),
-            key=lambda each: (grained(each.busy), each.hub),
+            (each for each in hubs if each.busy < self.IDLE - TOLERANCE),
+            key=lambda each: (rounded(each.busy), each.hub),
         )
         yield from self._rob(iter(victims), thieves, view)
 
@@ -105,5 +105,5 @@ class Steal:
 
 def _closest(source: HubLoad, wanted: float, most: float, view: View) -> ConnectionLoad | None:
     """The connection of a hub with the load nearest to ``wanted``, above zero and below ``most``."""
-    fitting = [each for each in movable(source, view) if GRAIN < each.recent < most - GRAIN]
-    return min(fitting, key=lambda each: (grained(abs(each.recent - wanted)), each.id), default=None)
+    fitting = [each for each in movable(source, view) if TOLERANCE < each.recent < most - TOLERANCE]
+    return min(fitting, key=lambda each: (rounded(abs(each.recent - wanted)), each.id), default=None)

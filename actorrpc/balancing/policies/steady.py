@@ -4,8 +4,9 @@ A hub whose smoothed load is well above the mean of all hubs gives connections a
 What moves is what fits into the gap best: at most half of it, so that two hubs cannot change roles. Each
 connection must be worth its move, and then rests, as its two hubs do.
 
-`levels.py` says how busy the hubs are. From that `do_gaps_last.py` and `trials.py` learn whether moving
-helps, and `one_plan.py` says what moves now, by the numbers in `terms.py`. `restraint.py` holds it back.
+`levels.py` says how busy the hubs are. From that `persistence.py` and `trials.py` learn whether moving
+helps, and `one_plan.py` says what moves now, by the numbers in `parameters.py`, as far as `throttling.py`
+allows.
 
 The policy begins with probes, small moves, until `trials.py` has seen that no more comes than is moved. Where
 more comes it rests, and then probes again; each rest is longer than the last while the answer is the same.
@@ -17,12 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from actorrpc.balancing.eligible import known
-from actorrpc.balancing.policies.do_gaps_last import Persistence
-from actorrpc.balancing.policies.grain import GRAIN, grained
 from actorrpc.balancing.policies.levels import Levels
 from actorrpc.balancing.policies.one_plan import Plan
-from actorrpc.balancing.policies.restraint import Backoff, Budget, Rest
-from actorrpc.balancing.policies.terms import Terms
+from actorrpc.balancing.policies.parameters import Parameters
+from actorrpc.balancing.policies.persistence import Persistence
+from actorrpc.balancing.policies.rounding import TOLERANCE, rounded
+from actorrpc.balancing.policies.throttling import Backoff, Budget, Rest
 from actorrpc.balancing.policies.trials import Trials
 from actorrpc.balancing.view import HubLoad, Move, Stay, View
 
@@ -30,18 +31,18 @@ __all__ = ["Steady"]
 
 
 class Steady:
-    """See the module. ``terms`` are the policy's numbers, each with its reason."""
+    """See the module. ``parameters`` are the policy's numbers, each with its reason."""
 
-    def __init__(self, terms: Terms | None = None) -> None:
-        self.terms = terms or Terms()
-        self._levels = Levels(self.terms.smoothing)
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        self.parameters = parameters or Parameters()
+        self._levels = Levels(self.parameters.smoothing)
         self._gaps = Persistence()
         self._trials = Trials()
-        self._rest = Rest(self.terms.rest, self.terms.longest_rest)
+        self._rest = Rest(self.parameters.rest, self.parameters.longest_rest)
         #: Why it rests, or has rested last.
         self._why = ""
         self._budget = Budget()
-        self._backoff = Backoff(self.terms.backoff, self.terms.longest_backoff)
+        self._backoff = Backoff(self.parameters.backoff, self.parameters.longest_backoff)
         #: Hubs that give until they are near the mean.
         self._giving: set[int] = set()
         self._seen = 0
@@ -56,13 +57,13 @@ class Steady:
         levels, moved = self._levels.current(), self._levels.moved
         if self._gaps.learn(view.now, levels, moved):
             self._trials.learn(view.now, levels, moved, self._gaps.lasts)
-        plan = Plan(self.terms, view, hubs, levels, self._gaps.lasts, probing=not self._trials.trusted)
+        plan = Plan(self.parameters, view, hubs, levels, self._gaps.lasts, probing=not self._trials.trusted)
         self._mark(plan)
         if not self._giving:
             return []
         if reason := self._why_resting(view.now):
             return [Stay("", reason)]
-        self._budget.refill(view.now, max(self.terms.least_budget, self.terms.budget * len(hubs)))
+        self._budget.refill(view.now, max(self.parameters.least_budget, self.parameters.budget * len(hubs)))
         plan.resting = {hub for hub, until in self._resting_until.items() if until > view.now}
         return self._decide(plan)
 
@@ -71,20 +72,20 @@ class Steady:
         for past in view.history.since(self._seen):
             self._backoff.learn(past)
             for hub in (past.move.source, past.move.target):
-                self._resting_until[hub] = (past.ended or view.now) + self.terms.hub_pause
+                self._resting_until[hub] = (past.ended or view.now) + self.parameters.hub_pause
         self._seen = view.history.count
         for past in list(view.history.in_flight.values()):
             for hub in (past.move.source, past.move.target):
-                self._resting_until[hub] = view.now + self.terms.hub_pause
+                self._resting_until[hub] = view.now + self.parameters.hub_pause
 
     def _mark(self, plan: Plan) -> None:
-        """A hub begins to give above one threshold and stops below another, so that it does not waver."""
+        """A hub begins to give above one threshold and stops below a lower one: hysteresis."""
         start, stop = plan.thresholds()
         trust = max(0.0, min(1.0, self._gaps.lasts))
         self._giving = {
             hub
             for hub, level in plan.levels.items()
-            if (level - plan.mean) * trust > (stop if hub in self._giving else start) + GRAIN
+            if (level - plan.mean) * trust > (stop if hub in self._giving else start) + TOLERANCE
         }
 
     def _why_resting(self, now: float) -> str:
@@ -99,7 +100,7 @@ class Steady:
 
     def _decide(self, plan: Plan) -> list[Move | Stay]:
         decided: list[Move | Stay] = []
-        for hub in sorted(self._giving, key=lambda hub: (-grained(plan.levels[hub]), hub)):
+        for hub in sorted(self._giving, key=lambda hub: (-rounded(plan.levels[hub]), hub)):
             if hub in plan.resting:
                 continue
             if self._budget.left < 1:

@@ -7,21 +7,21 @@ from collections import deque
 from collections.abc import Mapping
 from statistics import fmean
 
-from actorrpc.balancing.policies.do_gaps_last import Persistence, Sample
-from actorrpc.balancing.policies.grain import GRAIN
+from actorrpc.balancing.policies.persistence import Persistence, Sample
+from actorrpc.balancing.policies.rounding import TOLERANCE
 
 __all__ = ["Trials"]
 
 
 class Trials:
-    """Compares how much a hub has risen, ``AFTER`` so many seconds, with what it took.
+    """Compares how much a hub's level has risen, ``AFTER`` so many seconds, with what it took.
 
     ``yields`` is their ratio (a least-squares slope). It is 1 if clients do not care where they are. If three
-    times as much comes after what moved it is 4, of which levels show 3 by then. A move takes at most half of
-    a gap: if twice as much comes, the two hubs have changed roles. More than that, ``MOST``, makes it worse.
+    times as much follows what moved it is 4, of which levels show 3 by then. A move takes at most half of a
+    gap: if twice as much comes, the two hubs have changed roles. More than that, ``MOST``, makes it worse.
 
-    Hubs also rise and fall by themselves. An excess over the mean fades, as `Persistence` knows. How much the
-    rest is due to chance is seen at hubs that gave and took nothing meanwhile; so ``yields`` is known to
+    Levels also rise and fall by themselves. An excess over the mean fades, as `Persistence` has measured. How
+    much of the rest is chance shows at hubs that gave and took nothing meanwhile; so ``yields`` is known to
     within ``error``, ``SURE`` standard errors. Trials fade within ``MEMORY`` seconds.
     """
 
@@ -29,8 +29,8 @@ class Trials:
     #: Clients answer a move within a second, and levels are smoothed over another.
     AFTER = 2.0
     MOST, SURE = 2.0, 2.0
-    #: What a hub rises by chance, until some have been seen (the root mean square, in cores; reports are off
-    #: by as much). And how many hubs that counts for.
+    #: By how much a level rises by chance, until that has been measured (the root mean square, in cores: as
+    #: large as the error of reports). And for how many hubs that counts.
     FIRST_GUESS, PATIENCE = 0.02, 10.0
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Trials:
         self.forget()
 
     def forget(self) -> None:
-        """Judge moves from the beginning. What hubs do by themselves stays known."""
+        """Forget what came of moves, but not what hubs do by themselves."""
         self._took = self._came = 0.0
 
     def learn(
@@ -62,10 +62,10 @@ class Trials:
                 continue
             took, later = soon[2][hub] - before[2][hub], after[2][hub] - soon[2][hub]
             rise = after[1][hub] - excess * left - later
-            if took > GRAIN:
+            if took > TOLERANCE:
                 self._took += took * took
                 self._came += took * rise
-            elif abs(took) < GRAIN and abs(later) < GRAIN:
+            elif abs(took) < TOLERANCE and abs(later) < TOLERANCE:
                 self._squares += rise * rise
                 self._seen += 1
 
@@ -85,12 +85,12 @@ class Trials:
 
     @property
     def trusted(self) -> bool:
-        """Whether surely less comes than would do harm: connections may move freely."""
+        """Whether it is certain that less comes than would do harm: connections may move freely."""
         return self.yields + self.error < self.MOST
 
     @property
     def harmful(self) -> bool:
-        """Whether surely more comes."""
+        """Whether it is certain that more comes."""
         return self.yields - self.error > self.MOST
 
     def __repr__(self) -> str:

@@ -1,5 +1,5 @@
-"""The balancing policies on hubs and connections that do not exist: a discrete-event simulation.
+"""A discrete-event simulation of hubs and connections, to try balancing policies on.
 
-The policies are the objects that the broker runs, and see what it would show them. All but `command` need
-numpy (`pip install actorrpc[simulate]`); nothing here imports gevent or starts a process.
+The policies are the same objects that the broker runs, and see what it would show them. This needs numpy
+(`pip install actorrpc[simulate]`); nothing here imports gevent or starts a process.
 """

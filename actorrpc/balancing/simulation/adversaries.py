@@ -1,7 +1,7 @@
 """Clients that notice their connections' moves, and answer in such a way that the move was wrong.
 
-They shift load from one connection to another: the hubs have as much to do in all under any policy. No
-balancer can win here. A good one notices that, and stops.
+They shift load from one connection to another: the total is the same under any policy. No policy can gain
+anything here. A good one notices that, and stops.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Adversary", "Follower", "Herd"]
 
 
 class Adversary(LogNormal):
-    """What moved changes loads with the lightest that stayed: the source is as busy as before."""
+    """What moved swaps loads with the lightest that stayed: the source is as busy as before."""
 
     lasting = 1e12
 

@@ -36,7 +36,7 @@ class Connections:
         self.why: dict[int, str] = {}
         self.group: dict[int, str] = {}
         self._by_name: dict[str, int] = {}
-        #: How often each has connected again: it is another connection then.
+        #: How often each has connected again, as a new connection.
         self._times = np.zeros(self.count, np.int64)
         self._averages = np.tile(self.load, (2, 1))
         self._since = np.zeros(self.count)
@@ -67,7 +67,7 @@ class Connections:
         return row if self._times[row] == int(times) else None
 
     def members(self, hub: int) -> Indices:
-        """The rows at a hub, in an order that means nothing. Valid until one comes or goes."""
+        """The rows at a hub, in no particular order. Valid until one comes or goes."""
         return self._members[hub][: self._sizes[hub]]
 
     @property
@@ -89,7 +89,7 @@ class Connections:
         self.hub[row] = target
 
     def reconnect(self, rows: Indices, targets: Indices, now: float) -> None:
-        """Their hub has gone: they are new connections elsewhere, and measured from the beginning."""
+        """Their hub has gone: make them new connections elsewhere, which have not been measured yet."""
         for row, target in zip(rows.tolist(), targets.tolist(), strict=True):
             self.move(row, target)
         self._times[rows] += 1
@@ -98,7 +98,7 @@ class Connections:
         self._averages[:, rows] = self.load[rows]
 
     def change(self, rows: Indices, loads: Floats, now: float) -> None:
-        """From now on these take so much. No row may be given twice."""
+        """Set the loads of some connections from now on. No row may be given twice."""
         self._averages[:, rows] = self.averages(rows, now)
         self._since[rows] = now
         self.load[rows] = loads

@@ -1,4 +1,4 @@
-"""What is due next."""
+"""The queue of events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Events:
         heapq.heappush(self._due, (time, self._number, happen))
 
     def every(self, period: float, happen: Callable[[float], None], first: float = 0.0) -> None:
-        """Again and again, without adding up what sums of floats are off by."""
+        """Repeat a call, without accumulating the rounding errors of a sum."""
         times = 0
 
         def again(now: float) -> None:

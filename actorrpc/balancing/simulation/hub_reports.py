@@ -1,4 +1,4 @@
-"""What the simulated hubs report: no more than a real hub can know, late and with noise."""
+"""What the simulated hubs report: only what a real hub can know, late and with noise."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["PERIOD", "HubReports"]
 PERIOD = 0.25
 #: How many connections a report names: the heaviest, and others in turn.
 HEAVIEST, OTHERS = 32, 16
-#: With more connections than this a hub looks for its heaviest only in every fourth report: a simulation of
-#: a million would do little else.
+#: With more connections than this a hub looks for its heaviest only in every fourth report: with a million,
+#: most of the simulation's time would go into that.
 MANY = 10_000
 
 Floats = NDArray[np.float64]
@@ -44,7 +44,7 @@ class Moment:
 
 
 class Named(Sequence[ConnectionLoad]):
-    """Some of a hub's connections; made when a policy looks at them, since it looks at few."""
+    """Some of a hub's connections, made only when a policy looks at them: it looks at few."""
 
     def __init__(
         self, moment: Moment, hub: int, part: slice, connections: Connections, too_long: TooLong
@@ -133,7 +133,7 @@ class HubReports:
         self, now: float, serving: Sequence[bool], busy: Floats, speed: Floats, lag: Floats
     ) -> Moment:
         hubs = len(serving)
-        # Whoever has left since the heaviest were looked for is not named any more.
+        # Connections that have left since the heaviest were looked for are no longer named.
         here = self._connections.hub[self._named] == np.arange(hubs)[:, None]
         self._named[~here] = -1
         known = np.flatnonzero(self._named.ravel() >= 0)

@@ -46,7 +46,8 @@ class Figures:
 class Measures:
     """Adds up a run, interval by interval.
 
-    Delays weigh by the work that meets them: the p99 is the mean wait that 99 % of all work does not exceed.
+    Delays are weighted by the work that is delayed: the p99 is the mean wait that 99 % of all work does not
+    exceed.
     """
 
     def __init__(self) -> None:
@@ -93,11 +94,11 @@ class Measures:
         self._point, self._point_moves = [], 0
 
     def pause(self, seconds: float, load: float) -> None:
-        """A connection that takes ``load`` stood still: what came meanwhile waited for half of that."""
+        """A connection that takes ``load`` stood still: what came meanwhile waited half as long."""
         self._add(np.array([seconds / 2]), np.array([load * seconds]))
 
     def moved(self, connection: str, source: int, target: int, now: float) -> None:
-        """A move has ended. Who has connected again is another connection, and brings nothing back."""
+        """A move has ended. A client that has connected again counts as another connection."""
         self.moves += 1
         self._point_moves += 1
         left = self._left.setdefault(connection, {})

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from actorrpc.balancing.policies.terms import Terms, stops
+from actorrpc.balancing.policies.parameters import Parameters, stops
 from actorrpc.balancing.recording import Reported, reports
 from actorrpc.balancing.simulation.connections import Connections
 from actorrpc.balancing.simulation.workloads import Changes, Floats, Indices
@@ -20,7 +20,7 @@ from actorrpc.errors import ConfigError
 
 __all__ = ["Recording", "Replayed"]
 
-#: Seconds. A connection that has not been named for so long has ended, or weighs nothing.
+#: Seconds. A connection that has not been named for so long has ended, or takes next to nothing.
 FORGOTTEN = 30.0
 
 
@@ -124,12 +124,12 @@ class Replayed:
         ages = np.array([each.age for each in recording.facts])
         connections = Connections(homes, len(recording.hubs), loads, ages)
         connections.name(recording.names)
-        terms = Terms()
+        parameters = Parameters()
         for row, each in enumerate(recording.facts):
             connections.state_bytes[row] = each.state_bytes
             connections.freeze_ms[row] = each.freeze_ms
             # Older recordings do not say it; then it is what `steady` would guess.
-            connections.move_ms[row] = stops(each, terms) * 1e3
+            connections.move_ms[row] = stops(each, parameters) * 1e3
             if each.why and not each.too_heavy:  # whether it is too heavy depends on the scenario's limit
                 connections.why[row] = each.why
             if each.group:

@@ -27,7 +27,7 @@ LEAST_TRIP, MEAN_TURN = 0.005, 0.02
 #: CPU of a move at both hubs together, in seconds (docs/evidence/chaos.md), to which comes what depends on
 #: the connection. And how long an idle connection stands still (docs/design/handoff.md).
 MOVE_CPU, MOVE_PAUSE = 0.0014, 0.0005
-#: How long clients need to answer a move, and a hub to come back.
+#: How long clients take to answer a move, and a hub to come back.
 ANSWER, AWAY = 1.0, 30.0
 
 
@@ -84,7 +84,7 @@ class Simulation:
         return events
 
     def run(self) -> Measures:
-        """Let all of its time pass."""
+        """Run to the end of the scenario."""
         end = self.scenario.seconds
         while self._events.next_time <= end:
             time, happen = self._events.next()
@@ -112,7 +112,7 @@ class Simulation:
 
     def _report(self, now: float) -> None:
         busy = self._done / PERIOD
-        # A hub that cannot do all it is asked for gives each connection its share, averaged as loads are.
+        # A hub that is asked for too much gives each connection its share, averaged as loads are.
         got = np.divide(self._done, self._wanted, out=np.ones_like(busy), where=self._wanted > 1e-12)
         self._speed += (np.clip(got, 0, 2) - self._speed) * -np.expm1(-PERIOD)
         self._reports.take(now, self.serving.tolist(), busy, self._speed, self.jobs * SERVICE)
@@ -168,7 +168,7 @@ class Simulation:
         self._apply(rows, self.connections.load[rows[::-1]], now)
 
     def _plan(self, now: float) -> None:
-        """As the broker does; but a policy that fails ends the run."""
+        """Plan as the broker does, except that a policy that fails ends the run."""
         view = View(now, self._reports.arrived(now), self.history)
         try:
             decisions = decide(self.policy, view, self.history.in_flight)

@@ -23,8 +23,7 @@ Random = np.random.Generator
 
 
 class Workload(Protocol):
-    """What clients ask for in one run. It draws from random numbers of its own, so that all policies meet the
-    same."""
+    """What clients ask for in one run, by random numbers of its own: all policies are asked for the same."""
 
     #: Seconds between two calls of `change`.
     period: float
@@ -45,7 +44,7 @@ class Workload(Protocol):
 
 
 class Still:
-    """Every connection takes the same, for ever. The base of the other workloads."""
+    """Every connection takes the same all the time. The base of the other workloads."""
 
     period = 3600.0
     undone_after: float | None = None
@@ -115,7 +114,7 @@ class Heavy(LogNormal):
 
 
 class Fast(LogNormal):
-    """The log-normal workload, drawn again every three seconds: what was measured is over."""
+    """The log-normal workload, drawn again every three seconds: each measurement is out of date at once."""
 
     lasting = 3.0
 
@@ -171,7 +170,7 @@ class Step(Homed):
 
 
 class Sine(Homed):
-    """The clients of each hub wax and wane by 60 % within three minutes, one hub's after the other's."""
+    """The load of each hub's clients rises and falls by 60 % in three minutes, one hub after the other."""
 
     def factors(self, now: float) -> Floats:
         return 1 + 0.6 * np.sin(2 * np.pi * (now / 180 + np.arange(self.hubs) / self.hubs))

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import gevent
 from gevent import get_hub
 
-from actorrpc.broker.hub_questions import MOVE_GRACE, list_connections, move
-from actorrpc.broker.rebalancer import Rebalancer
+from actorrpc.broker.deploying.scale import MOST_HUBS
+from actorrpc.broker.moves.hub_questions import MOVE_GRACE, list_connections, move
+from actorrpc.broker.moves.rebalancer import Rebalancer
 from actorrpc.broker.supervisor import Supervisor
+from actorrpc.broker.watching.stacks import stacks
+from actorrpc.errors import ConfigError
 from actorrpc.ipc.framing import MAX_FRAME, close_all
 from actorrpc.ipc.link import Link
 from actorrpc.loop.duties import reason
@@ -26,7 +30,7 @@ log = logging.getLogger("actorrpc.broker")
 
 #: Command lines at once: what the reserve of descriptors allows for.
 MAX_CALLERS = 16
-#: Questions of one at once, and bytes of answers that it has not read: with more of either it has to go.
+#: Questions of one at once, and bytes of answers that it has not read: with more of either it is cut off.
 MAX_QUESTIONS = 64
 MAX_UNREAD = 16 * 1024 * 1024
 #: The largest question.
@@ -36,8 +40,8 @@ PAUSE = 1.0
 
 
 class _Caller:
-    """One command line. It may ask several things at once, and again later; each is answered when its answer
-    is there. While nothing of it is to be answered, it makes room for others."""
+    """One command line. It may ask several things at once, and again later; each is answered when the answer
+    is known. While it awaits no answer, it may be disconnected to make room for another."""
 
     def __init__(self, sock: socket.socket, asked: Callable[[_Caller, Request], None], gone: _Gone) -> None:
         self._asked = asked
@@ -62,7 +66,7 @@ class _Caller:
             self._asked(self, request)
 
     def answer(self, reply: Reply) -> None:
-        """Say so; nothing if it has gone."""
+        """Send an answer, unless it has gone."""
         self.answering -= 1
         if self.link.closed:
             return
@@ -72,7 +76,7 @@ class _Caller:
             self.link.send(Reply(error=str(error)))
 
     def end(self) -> None:
-        """It has gone, or is to go."""
+        """Disconnect it, or clean up when it has gone."""
         self.link.close()
         self._gone(self)
 
@@ -83,9 +87,9 @@ _Gone = Callable[[_Caller], None]
 class Admin:
     """Accepts command lines and answers each, in a greenlet of its own, until the block ends.
 
-    Who asked to stop is answered at the end of the block: by then all else has been cleaned up. Who says
-    nothing keeps nobody from being answered: at ``MAX_CALLERS`` the oldest of them goes, and where all are
-    being answered, others wait in the socket's queue until one of them has been.
+    A command line that asked to stop is answered at the end of the block, when all else has been cleaned up.
+    At ``MAX_CALLERS`` the oldest that awaits no answer is disconnected; if all await one, others wait in the
+    socket's queue.
     """
 
     def __init__(self) -> None:
@@ -124,7 +128,7 @@ class Admin:
             self._pause = after(PAUSE, self._accept)
 
     def _make_room(self) -> bool:
-        """Whether one more may come: the oldest that need not be answered goes for it."""
+        """Disconnect the oldest that awaits no answer, if need be. Returns whether there is room now."""
         if len(self._callers) >= MAX_CALLERS:
             idle = next((caller for caller in self._callers if not caller.answering), None)
             if idle is None:
@@ -143,7 +147,7 @@ class Admin:
     def _on_request(self, caller: _Caller, request: Request) -> None:
         if request.WhichOneof("kind") == "stop":
             self._stoppers.append(caller)
-            self._supervisor.stop_soon()
+            self._supervisor.stop_soon(_seconds(request.stop))
         else:
             gevent.spawn(self._answer, caller, request)
 
@@ -167,31 +171,79 @@ class Admin:
             return self._move(request.move.connection, request.move.hub)
         if kind == "rebalance":
             return Reply(done=_REBALANCE[request.rebalance.wish](self._rebalancer))
+        if kind == "stacks":
+            return self._stacks(request.stacks.hub)
         if kind == "moves":
             return Reply(json=json.dumps(self._rebalancer.journal.rows(request.moves.limit)))
+        if kind == "reload":
+            return self._reload(request.reload)
+        if kind == "drain":
+            return self._drain(request.drain.hub, request.drain.undo)
+        if kind == "scale":
+            return self._scale(request.scale)
         return Reply(
             error="this broker does not know the question: it is of another version", bad_request=True
         )
 
+    def _reload(self, wish: Request.Reload) -> Reply:
+        rows, _ = list_connections(self._supervisor.members.serving)
+        pinned = Counter(row["why"] for row in rows if not row["movable"])
+        try:
+            reload = self._supervisor.deployment.reload(_seconds(wish))
+        except ConfigError as error:
+            return Reply(error=str(error))
+        begun = {"generation": reload.generation.number, "connections": len(rows), "pinned": pinned}
+        return Reply(json=json.dumps(begun))
+
+    def _drain(self, hub: int, undo: bool) -> Reply:
+        try:
+            self._supervisor.events.change(lambda: self._supervisor.deployment.drain(hub, undo=undo))
+        except ConfigError as error:
+            return Reply(error=str(error))
+        return Reply(done=f"hub {hub} {'takes connections again' if undo else 'is being drained'}")
+
+    def _scale(self, wish: Request.Scale) -> Reply:
+        try:
+            scale = self._supervisor.events.change(
+                lambda: self._supervisor.deployment.scale(wish.hubs, _seconds(wish))
+            )
+        except ConfigError as error:
+            return Reply(error=str(error), bad_request=not 1 <= wish.hubs <= MOST_HUBS)
+        return Reply(json=json.dumps(scale.status()))
+
     def _connections(self) -> Reply:
         rows, silent = list_connections(self._supervisor.members.serving)
-        warnings = [f"hub {hub} does not answer; its connections are not listed" for hub in silent]
+        warnings = [f"hub {each.hub} does not answer; its connections are not listed" for each in silent]
         return Reply(json=json.dumps(rows), warnings=warnings)
 
-    def _move(self, connection: str, target: int) -> Reply:
-        states = self._supervisor.states()
-        if target not in states:
-            last = len(states) - 1
-            return Reply(error=f"no such hub: {target} (there are hubs 0 to {last})", bad_request=True)
-        if states[target] != "serving":
-            return Reply(error=f"hub {target} is {states[target]}")
+    def _stacks(self, hub: int) -> Reply:
+        process = self._supervisor.hubs.process(hub)
+        states = self._supervisor.hubs.states()
+        if process is None and hub not in states:
+            return _no_such_hub(hub, len(states))
+        if process is None or process not in self._supervisor.members:
+            return Reply(error=f"hub {hub} is {states.get(hub, 'starting')}")
+        found, warnings = stacks(process)
+        return Reply(json=json.dumps(found), warnings=warnings)
+
+    def _move(self, connection: str, number: int) -> Reply:
+        target = self._supervisor.hubs.process(number)
+        if target is None and number not in (states := self._supervisor.hubs.states()):
+            return _no_such_hub(number, len(states))
+        if target is None or target.state != "serving":
+            return Reply(error=f"hub {number} is {target.state if target else states[number]}")
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
-        whereabouts = self._supervisor.whereabouts
+        places = self._supervisor.places
         verdict = move(
-            self._supervisor.members.serving, connection, target, timeout, first=whereabouts.guess(connection)
+            self._supervisor.members.serving,
+            connection,
+            target,
+            timeout,
+            first=places.guess(connection),
+            arriving=places.is_arriving(connection),
         )
         if verdict.unknown:
-            whereabouts.forget(connection)
+            places.forget(connection)
         if verdict.moved:
             return Reply(done=verdict.text)
         return Reply(error=verdict.text, bad_request=verdict.unknown)
@@ -211,6 +263,15 @@ class Admin:
 
     def __repr__(self) -> str:
         return f"<Admin with {len(self._callers)} command lines, {len(self._stoppers)} waiting for the end>"
+
+
+def _seconds(wish: Request.Stop | Request.Reload | Request.Scale) -> float | None:
+    """The drain timeout that was asked for."""
+    return wish.drain_timeout if wish.HasField("drain_timeout") else None
+
+
+def _no_such_hub(hub: int, count: int) -> Reply:
+    return Reply(error=f"no such hub: {hub} (there are hubs 0 to {count - 1})", bad_request=True)
 
 
 _REBALANCE: dict[Any, Callable[[Rebalancer], str]] = {

@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack, suppress
 
 from actorrpc.broker.admin.elsewhere import forbidden, nobody_there
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.ipc.request import request
@@ -20,6 +20,8 @@ __all__ = ["NoAnswer", "ask", "stop"]
 
 #: How much longer than its drain timeout a hub may take to stop.
 GRACE = 2.0
+#: When a hub that has not ended is told so again.
+AGAIN = 0.2
 
 
 class NoAnswer(Exception):
@@ -45,16 +47,19 @@ def ask(directory: RuntimeDir, question: admin_pb2.Request, timeout: float | Non
         raise ConfigError(directory.describe_orphans() or nobody_there(directory)) from None
 
 
-def stop(directory: RuntimeDir) -> str:
+def stop(directory: RuntimeDir, drain_timeout: float | None = None) -> str:
     """Stop the broker and its hubs, or the hubs that a dead broker has left, and wait until they have gone.
 
+    ``drain_timeout``: for how many seconds open calls may go on; unless given, as the server was told.
     Returns what was done, as a line for the user. Raises ConfigError if nothing runs there, NoAnswer if
     the broker lives and does not stop.
     """
     holder = directory.last_holder()
-    patience = (holder or Config()).drain_timeout + GRACE
+    timeout = (holder or Config()).drain_timeout if drain_timeout is None else drain_timeout
+    patience = timeout + GRACE
+    wish = admin_pb2.Request(stop=admin_pb2.Request.Stop(drain_timeout=drain_timeout))
     try:
-        ask(directory, admin_pb2.Request(stop=admin_pb2.Request.Stop()), patience + GRACE)
+        ask(directory, wish, patience + GRACE)
         return "stopped"
     except ConfigError:
         if not directory.living_hubs():
@@ -78,8 +83,12 @@ def _stop_orphans(directory: RuntimeDir, patience: float) -> int:
                 # Still locked, so this is still the hub and no later process with its pid.
                 if directory.living_hubs().get(hub) == pid:
                     processes.append(process)
-        _signal(processes, signal.SIGTERM)
-        _wait(processes, deadline)
+        # More than once: at the first, a hub gives its connections to others, which are to end as well.
+        # Signals that come together are one.
+        ended = not processes
+        while not ended and time.monotonic() < deadline:
+            _signal(processes, signal.SIGTERM)
+            ended = _wait(processes, min(time.monotonic() + AGAIN, deadline))
         _signal(processes, signal.SIGKILL)
         _wait(processes, None)
         return len(processes)
@@ -91,9 +100,11 @@ def _signal(processes: list[int], signum: signal.Signals) -> None:
             signal.pidfd_send_signal(process, signum)
 
 
-def _wait(processes: list[int], deadline: float | None) -> None:
-    """Wait until the processes have ended: their pidfds become readable."""
+def _wait(processes: list[int], deadline: float | None) -> bool:
+    """Wait until the processes have ended: their pidfds become readable. Returns whether all have."""
+    ended = True
     for process in processes:
         poll = select.poll()
         poll.register(process, select.POLLIN)
-        poll.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000)
+        ended &= bool(poll.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000))
+    return ended

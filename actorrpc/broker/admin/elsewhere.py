@@ -1,4 +1,4 @@
-"""What to say when no broker answers: where it was looked for, where one may be, and how to name that one."""
+"""What to say when no broker answers: where we looked, where one may be, and how to name that one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from glob import glob
 
-from actorrpc.broker.runtime_dir import RuntimeDir
+from actorrpc.broker.host.runtime_dir import RuntimeDir
 
 __all__ = ["forbidden", "nobody_there"]
 
@@ -47,7 +47,7 @@ def _user(uid: int) -> str:
 
 
 def _others(directory: RuntimeDir) -> Iterator[str]:
-    """Which other directory a command line may have meant: first those of this user where a broker lives."""
+    """Other directories that may have been meant: first those of this user in which a broker lives."""
     theirs = []
     for path in sorted(path for pattern in _DEFAULTS for path in glob(pattern)):
         uid = _owner(path)

@@ -1,4 +1,4 @@
-"""Which hub gets a fresh connection: what is known of each, and the choice. Pure: no clock, no socket."""
+"""Which hub gets a new connection: what is known of each, and the choice. Pure: no clock, no socket."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from math import fsum
 
 __all__ = ["BAND", "DECAY", "Estimate", "choose"]
 
-#: Hubs whose load differs by less than this share of a core are taken for equally loaded: then the number of
-#: connections decides. Accepting a burst of connections alone makes a hub look this much busier.
+#: Hubs whose load differs by less than this share of a core count as equally loaded: then the number of
+#: connections decides. Merely to accept a burst of connections makes a hub look this much busier.
 BAND = 0.1
 
-#: What a connection is taken to add to a hub's load at most, while nothing is known of it.
+#: What a connection is assumed to add to a hub's load at most, as long as it has not been measured.
 MOST = 0.02
 
-#: A hub tells its load smoothed: each time it takes over a twentieth of what was measured since the last.
-#: Four times a second make that five seconds.
+#: A hub's load is an exponential average: a twentieth of what is measured each quarter of a second, and the
+#: rest of what it was. Its time constant is five seconds.
 DECAY = 0.95
 
 
 @dataclass(slots=True)
 class Estimate:
-    """One hub: what it has told of itself, and what it has been given since. Until it tells, it is full."""
+    """One hub: what it has reported, and what it was given since. Until it reports, it counts as full."""
 
     connections: int = 0
     #: Share of a core, smoothed.
     busy: float = 0.0
     #: Connections that it said it would take; None: no limit.
     room: int | None = 0
-    #: Connections that it was given since, and has; and that are on their way to it.
+    #: Connections that it has been given since its report; and those that are on their way to it.
     given: int = 0
     under_way: int = 0
     #: Connections given lately; each counts for the share of its load that ``busy`` does not show yet.
@@ -38,9 +38,11 @@ class Estimate:
     silent: bool = False
     #: It takes no more, and ends when what it has does.
     stopping: bool = False
+    #: It has more memory than it should, and gets one only where no other can be given it.
+    over_memory: bool = False
 
     def hear(self, connections: int, busy: float, room: int | None) -> None:
-        """The hub's own word, which counts all that it has answered for, and not what is on its way."""
+        """Take in the hub's report. It includes all that the hub has taken, and not what is on its way."""
         self.connections, self.busy, self.room = connections, busy, room
         self.given = 0
 
@@ -59,21 +61,24 @@ class Estimate:
         return self.connections + self.given + self.under_way
 
     def load(self, each: float) -> float:
-        """How busy it will be, if a connection makes a hub busier by ``each``."""
+        """How busy it will be, if each connection adds ``each`` to its load."""
         return self.busy + each * self.fresh
 
 
 def choose(hubs: Mapping[int, Estimate], excluded: Iterable[int] = ()) -> int | None:
     """Return the least loaded hub that may be given a connection; None if there is none.
 
-    The fewest connections decide among those that are about equally loaded, then the lowest number. What
-    a hub was given since its load was measured counts as the average connection of all hubs: so a
-    burst spreads, whoever told of the lowest load before it.
+    Hubs that have too much memory come last.
+
+    Among those that are about equally loaded it is the one with the fewest connections, then with the lowest
+    number. Connections given since a hub's load was measured count as average ones: so a burst spreads,
+    whichever hub had the lowest load before it.
     """
     barred = set(excluded)
     fit = {hub: estimate for hub, estimate in hubs.items() if estimate.open and hub not in barred}
     if not fit:
         return None
+    fit = {hub: estimate for hub, estimate in fit.items() if not estimate.over_memory} or fit
     connections = fsum(estimate.count for estimate in hubs.values())
     each = min(fsum(estimate.busy for estimate in hubs.values()) / max(connections, 1), MOST)
     loads = {hub: estimate.load(each) for hub, estimate in fit.items()}

@@ -14,7 +14,7 @@ from gevent import get_hub
 
 from actorrpc.forks import serves
 from actorrpc.hub.accepting.queue_age import QueueAge
-from actorrpc.loop.timers import after
+from actorrpc.loop.timers import Timer
 from actorrpc.net.addresses import address_text
 from actorrpc.net.sockets import socket_of
 
@@ -25,10 +25,10 @@ log = logging.getLogger("actorrpc.hub")
 #: Connections accepted in one step of the loop.
 _BATCH = 32
 
-#: Out of file descriptors: how long to leave the queue alone.
+#: How long to accept nothing when accepting has failed, for want of descriptors, say.
 _CROWDED_PAUSE = 0.1
 
-#: A connection that has gone before it was accepted, and other troubles of one connection (accept(2)).
+#: A connection that has gone before it was accepted, and other faults of one connection (accept(2)).
 _IGNORED = (errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH)
 
 #: ``tcpi_unacked`` in struct tcp_info (linux/tcp.h): for a listening socket, the length of its queue.
@@ -38,9 +38,10 @@ _QUEUE_LENGTH = struct.Struct("=24xI")
 class Listener:
     """Gives each accepted socket, non-blocking and without delay, to ``accepted(sock, peer, waited)``.
 
-    ``waited`` is for how many seconds the client has been in the queue at least: 0 unless nobody was
-    accepted meanwhile, and ``look`` called from time to time. ``room()`` says whether one more may come. If
-    not, ``full()`` is called, and nobody is accepted until ``resume``.
+    ``waited`` is for how many seconds at least the client has been in the queue: 0 unless the listener was
+    resting and ``look`` was called from time to time. ``room()`` says whether one more may come. If not,
+    ``full()`` is called, and nobody is accepted until ``resume``. ``failed(error)`` is called each time
+    that this process has no room for one.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Listener:
         accepted: Callable[[socket.socket, str, float], None],
         room: Callable[[], bool],
         full: Callable[[], None],
+        failed: Callable[[OSError], None],
     ) -> None:
         self._sock = socket_of(sock.detach())
         self._sock.setblocking(False)
@@ -56,13 +58,13 @@ class Listener:
         self._accepted = accepted
         self._room = room
         self._full = full
-        self._crowded = False
+        self._failed = failed
         self._closed = False
-        #: How long they wait in the queue; None while they do not.
+        #: How long clients have been in the queue; None when it has been found empty.
         self._age: QueueAge | None = None
         self._watcher: Any = get_hub().loop.io(self._sock.fileno(), 1)
-        #: There while nobody is accepted because that has failed.
-        self._pause: Any = None
+        #: The timer of a pause after a failure.
+        self._pause = Timer()
         self._watcher.start(self._on_readable)
 
     @property
@@ -77,7 +79,7 @@ class Listener:
         self._age.look(monotonic(), self._queue_length())
 
     def overdue(self, patience: float) -> int:
-        """How many have waited for so many seconds, as far as ``look`` has seen it."""
+        """How many have waited for at least ``patience`` seconds, as far as ``look`` has seen."""
         return 0 if self._age is None else self._age.overdue(monotonic(), patience)
 
     def pick(self) -> tuple[socket.socket, str] | None:
@@ -88,26 +90,20 @@ class Listener:
             return None
         except OSError as error:
             if error.errno not in _IGNORED:
-                self._complain(error)
-            return None  # it may be otherwise next time
-        self._crowded = False
+                self._failed(error)
+            return None  # the next attempt may succeed
         return picked
 
     def resume(self) -> None:
         """There may be room again."""
-        if not self._watcher.active and self._pause is None:
+        if not (self._watcher.active or self._pause.active):
             self._watcher.start(self._on_readable)
 
     def close(self) -> None:
         self._closed = True
         self._watcher.close()
-        self._stop_pause()
+        self._pause.stop()
         self._sock.close()
-
-    def _stop_pause(self) -> None:
-        if self._pause is not None:
-            self._pause.close()
-            self._pause = None
 
     def _on_readable(self) -> None:
         try:
@@ -130,17 +126,16 @@ class Listener:
                 return
             except OSError as error:
                 if error.errno not in _IGNORED:
-                    self._complain(error)
+                    self._failed(error)
                     self._rest()
                 return
-            self._crowded = False
             self._accepted(sock, peer, waited)
-            if not self._watcher.active:  # what was accepted brought the end, or filled the last place
+            if not self._watcher.active:  # closed meanwhile, or full
                 return
 
     def _take(self) -> tuple[socket.socket, str, float]:
         """Accept one, and say how long it has waited. Raises what accept() raises."""
-        # accept() would make a socket of whatever class the patched module has.
+        # accept() would make a socket of the class that gevent has patched in.
         fd, address = self._sock._accept()  # type: ignore[attr-defined]
         sock = socket_of(fd)
         try:
@@ -163,19 +158,13 @@ class Listener:
         return int(_QUEUE_LENGTH.unpack(info)[0])
 
     def _rest(self) -> None:
-        """Accept nothing for a moment: the queue keeps those who wait."""
+        """Accept nothing for a moment. Clients stay in the queue."""
         self._watcher.stop()
-        self._stop_pause()
-        self._pause = after(_CROWDED_PAUSE, self._go_on)
+        self._pause.set(_CROWDED_PAUSE, self._go_on)
 
     def _go_on(self) -> None:
-        self._stop_pause()
+        self._pause.stop()
         self.resume()
-
-    def _complain(self, error: OSError) -> None:
-        if not self._crowded:  # once, not each time
-            log.error("cannot accept connections: %s", error)
-        self._crowded = True
 
     def __repr__(self) -> str:
         return f"<Listener {address_text(self._sock.getsockname())}{', full' * self.resting}>"

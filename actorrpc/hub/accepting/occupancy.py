@@ -14,15 +14,15 @@ from actorrpc.pb import control_pb2
 
 __all__ = ["Occupancy"]
 
-#: A full hub where clients come and go says no more often than this that it has room again.
+#: Seconds at least between two messages of a full hub that it has room again.
 ROUND = 0.025
 
-#: A change of the load below this share of a core is not worth a message: see ``least_loaded.BAND``.
+#: Changes of the load below this share of a core are not worth a message: see ``least_loaded.BAND``.
 FINE = 0.02
 
 
 class Occupancy:
-    """What one hub has, and may be given, and the hubs that want to know it.
+    """What one hub has and may be given, and which hubs want to know that.
 
     ``count()`` says how many connections it has, with those that are on their way to it; ``accepts()``
     whether it has listening sockets from which it may have to give connections to others.
@@ -40,9 +40,11 @@ class Occupancy:
         self._busy = 0.0
         #: It takes no more.
         self.closed = False
+        #: It takes none for now.
+        self.resting = False
         self._alone = False
-        #: What was last said to all who want to know; when it was last said that there is room again, and the
-        #: timer that does so next.
+        #: What all who want to know were last told; when they were last told that there is room again, and
+        #: the timer until they are told so next.
         self._said: control_pb2.Occupancy | None = None
         self._opened = 0.0
         self._round: Any = None
@@ -50,7 +52,7 @@ class Occupancy:
     @property
     def has_room(self) -> bool:
         """Whether this hub may serve one more."""
-        return not self.closed and (not self._limit or self._count() < self._limit)
+        return not (self.closed or self.resting) and (not self._limit or self._count() < self._limit)
 
     def estimate(self) -> Estimate:
         """``own``, as of now."""
@@ -59,37 +61,42 @@ class Occupancy:
 
     @property
     def able(self) -> list[int]:
-        """The other hubs that could accept connections, as far as they have been asked."""
+        """The other hubs that can accept connections."""
         return [
             hub
             for hub, estimate in self._passing.estimates().items()
             if not (estimate.silent or estimate.stopping)
         ]
 
-    def left_alone(self) -> None:
-        """Nobody else sees any more which hub could accept for all: hubs tell each other from now on."""
+    def set_over_memory(self, over: bool) -> None:
+        """This hub has more memory than it should, or no longer: it gives connections away meanwhile."""
+        self.own.over_memory = over
+        self.tell_all()
+
+    def broker_lost(self) -> None:
+        """The broker is gone, which knew which hub could accept for all: hubs now tell each other."""
         self._alone = True
         self._passing.listen_anew()
         self.tell_all()
 
     def tick(self, busy: float) -> None:
-        """Take what a quarter of a second has shown of this hub's load, and tell those who want to know."""
+        """Take in how busy this hub was for a quarter of a second, and tell those who want to know."""
         self._busy += (busy - self._busy) * (1 - DECAY)
         self.own.tick()
         self._passing.tick()
         self.tell_changes(beat=True)
 
     def changed(self) -> None:
-        """This hub has a connection more or less. Tell those soon who are wrong about its being full."""
+        """This hub has a connection more or less. Tell the others soon if it is full now, or no longer."""
         if self._said is None or (room := self._room()) is None:
             return
         if not room and self._said.room:
             self.tell_changes()
         elif room and (not self._said.room or self._passing.spent):
-            self._say_room()
+            self._tell_room()
 
     def tell_changes(self, beat: bool = False) -> None:
-        """Tell all who want to know, if it is news to them, or its time for their heartbeat."""
+        """Tell all who want to know what has changed, or, on a ``beat``, those whose heartbeat is due."""
         wanting = [neighbour for neighbour in self._passing.neighbours.values() if neighbour.gives]
         if not wanting:
             self._said = None
@@ -107,9 +114,9 @@ class Occupancy:
                 self._tell(neighbour, occupancy)
 
     def tell_all(self) -> None:
-        """Tell the others what there is here, and whether they are to tell the same.
+        """Tell the others what this hub has, and whether it wants to know the same of them.
 
-        Where neither gives connections away, nothing is said.
+        Nothing is said between two hubs neither of which gives connections away.
         """
         occupancy = self._occupancy()
         self._said = occupancy
@@ -117,27 +124,27 @@ class Occupancy:
             if occupancy.gives or neighbour.gives or neighbour.told is not None:
                 self._tell(neighbour, occupancy)
 
-    def greet(self, neighbour: Neighbour) -> None:
-        """It has just been linked to: if it is to tell what it has, it must hear so."""
+    def tell_new(self, neighbour: Neighbour) -> None:
+        """Tell a hub that has just been linked, if this one wants to know what it has."""
         if self._gives:
             self._tell(neighbour, self._occupancy())
 
     def close(self) -> None:
-        """Take no more, and tell nobody by a timer."""
+        """Take no more connections, and stop the timer."""
         self.closed = True
         if self._round is not None:
             self._round.close()
 
-    def _say_room(self) -> None:
+    def _tell_room(self) -> None:
         if self._round is not None:
             return
         wait = self._opened + ROUND - monotonic()
         if wait > 0:
-            self._round = after(wait, self._end_round)
+            self._round = after(wait, self._tell_room_now)
         else:
-            self._end_round()
+            self._tell_room_now()
 
-    def _end_round(self) -> None:
+    def _tell_room_now(self) -> None:
         self._round = None
         self._opened = monotonic()
         self.tell_changes()
@@ -145,15 +152,15 @@ class Occupancy:
     @property
     def _gives(self) -> bool:
         """Whether this hub may have to give connections away."""
-        return self._alone or self._accepts()
+        return self._alone or self.own.over_memory or self._accepts()
 
     def _room(self) -> int | None:
-        if self.closed:
+        if self.closed or self.resting:
             return 0
         return max(0, self._limit - self._count()) if self._limit else None
 
     def _share(self) -> int | None:
-        """How many a neighbour may give before it hears again. All that do may do so at the same moment."""
+        """How many a neighbour may give until it is told again: an equal share, as all may give at once."""
         if not (room := self._room()):
             return room
         givers = self._gives + sum(neighbour.gives for neighbour in self._passing.neighbours.values())
@@ -165,7 +172,8 @@ class Occupancy:
             busy=self._busy,
             room=self._share(),
             gives=self._gives,
-            stopping=self.closed,
+            stopping=self.closed or self.resting,
+            over_memory=self.own.over_memory,
         )
 
     def _tell(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
@@ -181,8 +189,8 @@ class Occupancy:
 def _differs(one: control_pb2.Occupancy, other: control_pb2.Occupancy) -> bool:
     """Whether another hub would decide otherwise."""
     return (
-        (one.connections, one.room, one.gives, one.stopping)
-        != (other.connections, other.room, other.gives, other.stopping)
+        (one.connections, one.room, one.gives, one.stopping, one.over_memory)
+        != (other.connections, other.room, other.gives, other.stopping, other.over_memory)
         or one.HasField("room") != other.HasField("room")
         or abs(one.busy - other.busy) >= FINE
     )

@@ -1,4 +1,4 @@
-"""Giving fresh connections to other hubs, and taking theirs, so that none is lost and none has two owners.
+"""Giving new connections to other hubs, and taking theirs, so that none is lost and none has two owners.
 
     giver                                               taker
 
@@ -9,10 +9,10 @@
        ▼                                                 serves, once the kernel has taken TAKEN
     lets go
 
-Both hold the socket meanwhile, and nobody reads from it. The taker owns it when the kernel has taken TAKEN:
-so what the link has not brought when it ends was never read, and the giver gives it to somebody else. A
-handoff has it the other way round (``actorrpc.hub.moving.states``): there the socket is in use, and the death
-of its owner must close it at once.
+Both hold the socket until then, and neither reads from it. The taker owns it when the kernel has taken TAKEN:
+if the link ends without it, nothing was read, and the giver gives the socket to another hub. In a handoff
+(``actorrpc.hub.moving.states``) it is the other way round: there the socket is in use, and the death of its
+owner must close it at once.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from actorrpc.loop.duties import do_all
 from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
 
-__all__ = ["Guest", "Neighbour", "Passing"]
+__all__ = ["Neighbour", "Passing", "PendingConnection"]
 
 log = logging.getLogger("actorrpc.hub")
 
 #: For how many quarters of a second a hub may leave a connection unanswered, or say nothing, before it gets
-#: no more until it is heard again. They are the ticks of this hub: time in which it was itself held up says
-#: nothing about others. A hub with nothing new to say repeats itself every ``HEARTBEAT`` ticks.
+#: no more until it is heard again. They are the ticks of this hub: time in which this one was itself held up
+#: says nothing about others. A hub with nothing new to say repeats itself every ``HEARTBEAT`` ticks.
 UNANSWERED = 2
 UNHEARD = 4
 HEARTBEAT = 2
 
 
 @dataclass(slots=True, eq=False)
-class Guest:
-    """A fresh connection that is nobody's yet: no byte of it has been read."""
+class PendingConnection:
+    """An accepted connection that no hub serves yet: no byte of it has been read."""
 
     sock: socket.socket
     #: The client's address.
     peer: str
-    #: It shall go to the least loaded hub, not to this one if that has room.
+    #: It is to go to the least loaded hub, even if this one has room.
     spread: bool
-    #: Since when its client has waited, on the monotonic clock.
+    #: When its client began to wait, on the monotonic clock.
     since: float
 
 
@@ -67,10 +67,10 @@ class Neighbour:
     #: It gives connections away, and wants to know what others have.
     gives: bool = False
     #: Guests that it has not answered for, by number, and the tick in which they went.
-    leaving: dict[int, tuple[Guest, int]] = field(default_factory=dict)
+    leaving: dict[int, tuple[PendingConnection, int]] = field(default_factory=dict)
     #: The tick in which it was last heard.
     heard: int = 0
-    #: Taken, and the kernel has not taken the answer.
+    #: Taken from it, but the kernel has not taken the answer yet.
     arriving: set[socket.socket] = field(default_factory=set)
     #: What it has been told of this hub, and how many this hub has taken from it since.
     told: control_pb2.Occupancy | None = None
@@ -85,10 +85,10 @@ class Neighbour:
 
 
 class Passing:
-    """All neighbours. ``serve(sock, peer)`` takes a fresh connection of theirs if ``has_room()``.
+    """All neighbours. ``serve(sock, peer)`` takes a connection from one of them if ``has_room()``.
 
-    ``back(guest)`` is called for one that a neighbour has not taken, ``news()`` when a neighbour may take
-    more than before, or it is another one.
+    ``back(pending)`` is called for one that a neighbour has not taken; ``news()`` when a neighbour may take
+    more than before, has been lost, or wants to be told what this hub has.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Passing:
         *,
         has_room: Callable[[], bool],
         serve: Callable[[socket.socket, str], None],
-        back: Callable[[Guest], None],
+        back: Callable[[PendingConnection], None],
         news: Callable[[], None],
     ) -> None:
         self.neighbours: dict[int, Neighbour] = {}
@@ -111,7 +111,7 @@ class Passing:
 
     @property
     def under_way(self) -> Iterator[Neighbour]:
-        """Those to whom guests are under way, or from whom."""
+        """Those to or from which connections are under way."""
         return (each for each in self.neighbours.values() if each.leaving or each.arriving)
 
     @property
@@ -120,7 +120,7 @@ class Passing:
         return sum(len(neighbour.arriving) for neighbour in self.neighbours.values())
 
     def add(self, hub: int, link: Sender) -> None:
-        """A link to a hub; what there was to an earlier process of it has been lost."""
+        """Add a link to a hub. It replaces one to an earlier process of that hub."""
         if (old := self.neighbours.get(hub)) is not None:
             self.spent.discard(old)
         self.neighbours[hub] = Neighbour(hub, link, heard=self._ticks)
@@ -132,7 +132,7 @@ class Passing:
             neighbour.estimate.tick()
 
     def listen_anew(self) -> None:
-        """They speak from now on: that they were not heard before says nothing."""
+        """Start to wait for word from each neighbour now: before, none had to say anything."""
         for neighbour in self.neighbours.values():
             neighbour.heard = self._ticks
 
@@ -145,27 +145,27 @@ class Passing:
         self.spent.discard(neighbour)
         for sock in neighbour.arriving:
             sock.close()  # the giver has it, and has not heard that we took it
-        guests = [guest for guest, _ in neighbour.leaving.values()]
+        untaken = [pending for pending, _ in neighbour.leaving.values()]
         neighbour.leaving.clear()
-        do_all(log, f"the loss of {hub}", *[partial(self._back, guest) for guest in guests], self._news)
+        do_all(log, f"the loss of {hub}", *[partial(self._back, each) for each in untaken], self._news)
 
-    def give(self, hub: int, guest: Guest) -> bool:
-        """Give a guest to a hub. False: it could not be sent, and is the caller's; else its fate follows."""
+    def give(self, hub: int, pending: PendingConnection) -> bool:
+        """Give a connection to a hub. False: it could not be sent, and remains the caller's."""
         neighbour = self.neighbours[hub]
         number = next(self._numbers)
-        message = control_pb2.HubToHub(accepted=control_pb2.Accepted(number=number, peer=guest.peer))
+        message = control_pb2.HubToHub(accepted=control_pb2.Accepted(number=number, peer=pending.peer))
         try:
-            if not neighbour.link.send(message, (guest.sock.fileno(),)):
+            if not neighbour.link.send(message, (pending.sock.fileno(),)):
                 return False
         except OSError:  # out of descriptors, to keep one for later
             return False
-        neighbour.leaving[number] = guest, self._ticks
+        neighbour.leaving[number] = pending, self._ticks
         neighbour.estimate.under_way += 1
         neighbour.estimate.fresh += 1
         return True
 
     def receive(self, hub: int, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
-        """Take a message about fresh connections, with its descriptors."""
+        """Take a message about new connections, with its descriptors."""
         kind = message.WhichOneof("kind")
         neighbour = self.neighbours.get(hub)
         if kind is None or neighbour is None:  # its link has ended
@@ -179,12 +179,12 @@ class Passing:
             _RECEIVE[kind](self, neighbour, getattr(message, kind))
 
     def told(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
-        """It has been told what there is here."""
+        """Note that a neighbour has been told what this hub has."""
         neighbour.told, neighbour.taken = occupancy, 0
         self.spent.discard(neighbour)
 
     def beats(self, neighbour: Neighbour) -> bool:
-        """Whether it is its turn to be told, be there something new or not. Not all have theirs at once."""
+        """Whether its heartbeat is due: not all are at once."""
         return (self._ticks + neighbour.hub) % HEARTBEAT == 0
 
     def any_open(self) -> bool:
@@ -205,7 +205,7 @@ class Passing:
         self, neighbour: Neighbour, accepted: control_pb2.Accepted, fds: tuple[int, ...]
     ) -> None:
         number = accepted.number
-        # Without the descriptor this process has no room for one more.
+        # Without the descriptor: this process is out of them.
         if len(fds) != 1 or not self._has_room():
             close_all(fds)
             declined = control_pb2.HubToHub(declined=control_pb2.Declined(number=number))
@@ -232,8 +232,8 @@ class Passing:
 
     def _on_taken(self, neighbour: Neighbour, taken: control_pb2.Taken) -> None:
         if taken.number in neighbour.leaving:
-            guest, _ = neighbour.leaving.pop(taken.number)
-            guest.sock.close()
+            pending, _ = neighbour.leaving.pop(taken.number)
+            pending.sock.close()
             neighbour.estimate.under_way -= 1
             neighbour.estimate.given += 1
         if neighbour.estimate.silent:
@@ -242,31 +242,32 @@ class Passing:
     def _on_declined(self, neighbour: Neighbour, declined: control_pb2.Declined) -> None:
         neighbour.estimate.room = 0  # until it says otherwise
         if declined.number in neighbour.leaving:
-            guest, _ = neighbour.leaving.pop(declined.number)
+            pending, _ = neighbour.leaving.pop(declined.number)
             neighbour.estimate.under_way -= 1
             neighbour.estimate.fresh -= 1
-            self._back(guest)
+            self._back(pending)
 
     def _on_occupancy(self, neighbour: Neighbour, occupancy: control_pb2.Occupancy) -> None:
         if occupancy.gives and not neighbour.gives:
-            neighbour.told = None  # what it has been told before is old
+            neighbour.told = None  # what it was told before is out of date
         neighbour.gives = occupancy.gives
         room = occupancy.room if occupancy.HasField("room") else None
         was_open = neighbour.estimate.open
         neighbour.estimate.hear(occupancy.connections, occupancy.busy, room)
         neighbour.estimate.stopping = occupancy.stopping
+        neighbour.estimate.over_memory = occupancy.over_memory
         neighbour.check(self._ticks)
-        # Not each time: it would be a look at all neighbours for a word of each of them.
+        # Not each time: all neighbours would be looked at for each message of one of them.
         if (neighbour.estimate.open and not was_open) or (neighbour.gives and neighbour.told is None):
             self._news()
 
     def close(self) -> None:
-        """Close what is under way to nobody any more."""
+        """Close the sockets that are under way."""
         for neighbour in self.neighbours.values():
             for sock in neighbour.arriving:
                 sock.close()
-            for guest, _ in neighbour.leaving.values():
-                guest.sock.close()
+            for pending, _ in neighbour.leaving.values():
+                pending.sock.close()
         self.neighbours.clear()
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""How long those who wait in a listening socket's queue have waited. Pure: it is told the time."""
+"""How long clients have been in a listening socket's queue. Pure: it is told the time."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ __all__ = ["QueueAge"]
 class QueueAge:
     """One queue, looked at from time to time while nobody is accepted from it. Times are seconds.
 
-    The kernel tells a queue's length and not its members' age. But a queue is first in, first out: who
-    was the last when it was looked at has left it when as many as it then had have been taken.
+    The kernel tells a queue's length, but not its members' ages. But a queue is first in, first out: whoever
+    was last at a look has left once as many have been taken as were in it then.
     """
 
     def __init__(self) -> None:
         #: Taken from the queue since the first look.
         self._taken = 0
-        #: Looks that brought something new: when, and how many had come by then, those taken included.
+        #: The looks that found more than the one before: when, and how many had come by then in all.
         self._looks: deque[tuple[float, int]] = deque()
         self._come = 0
 
     def look(self, now: float, length: int) -> None:
         """The queue has ``length`` members now."""
-        # Fewer than there should be: another process accepts from the queue too, the oldest first.
+        # Fewer than there should be: another process also accepts from the queue, the oldest first.
         self._taken += max(0, self._come - self._taken - length)
         come = self._taken + length
         if come > self._come or not self._looks:
@@ -38,7 +38,7 @@ class QueueAge:
             self._looks.popleft()
 
     def overdue(self, now: float, patience: float) -> int:
-        """How many have been there for at least ``patience`` seconds, by what was seen."""
+        """How many have been there for at least ``patience`` seconds, as far as has been seen."""
         come = 0
         for seen, count in self._looks:
             if seen > now - patience:
@@ -47,5 +47,5 @@ class QueueAge:
         return max(0, come - self._taken)
 
     def waited(self, now: float) -> float:
-        """For how long the oldest has been there at least; 0 if that is not known."""
+        """For how long at least the oldest has been there; 0 if that is not known."""
         return next((now - seen for seen, come in self._looks if come > self._taken), 0.0)

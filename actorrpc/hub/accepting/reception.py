@@ -1,7 +1,7 @@
-"""Where a fresh connection goes: served here, given to another hub, waiting, or refused.
+"""Where a new connection goes: served here, given to another hub, waiting, or refused.
 
-A client waits in the kernel's queue for as long as no hub has room. Whoever was accepted and then finds none,
-because others were faster, waits in a lobby of this process, unread, and goes first.
+A client waits in the kernel's queue for as long as no hub has room. If there is none for one that has been
+accepted, because others were faster, it waits in the lobby of this process, unread, and goes first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from actorrpc.config import Config
 from actorrpc.hub.accepting.least_loaded import choose
 from actorrpc.hub.accepting.listener import Listener
 from actorrpc.hub.accepting.occupancy import Occupancy
-from actorrpc.hub.accepting.passing import Guest, Passing
+from actorrpc.hub.accepting.passing import Passing, PendingConnection
+from actorrpc.hub.accepting.shortage import Shortage
 from actorrpc.hub.accepting.waiting import Waiting
 from actorrpc.ipc.sender import Sender
 
@@ -22,7 +23,7 @@ __all__ = ["Reception"]
 
 
 class Reception:
-    """The listening sockets of one hub, and all connections that are nobody's yet.
+    """The listening sockets of one hub, and all connections that no hub serves yet.
 
     ``serve(sock, peer)`` makes a connection of one; ``count()`` says how many the hub has, with those that
     are on their way to it. ``settled()`` is called when ``unsettled`` may have become false.
@@ -42,6 +43,7 @@ class Reception:
         self._settled = settled
         #: Queues whose connections go to the least loaded hub.
         self._spread: set[int] = set()
+        self.shortage = Shortage()
         self.passing = Passing(
             has_room=lambda: self.occupancy.has_room, serve=serve, back=self._take_back, news=self._on_news
         )
@@ -69,19 +71,26 @@ class Reception:
             return
 
         def accepted(sock: socket.socket, peer: str, waited: float) -> None:
-            self._place(Guest(sock, peer, spread, monotonic() - waited))
+            self._place(PendingConnection(sock, peer, spread, monotonic() - waited))
 
         def room() -> bool:
-            return self._may_accept() and not self.waiting.lobby  # who go first
+            return self._may_accept() and not self.waiting.lobby  # those in the lobby go first
 
         self._drop(queue)
         if spread:
             self._spread.add(queue)
-        self.waiting.listeners[queue] = Listener(sock, accepted, room, self.waiting.watch)
+        self.waiting.listeners[queue] = Listener(sock, accepted, room, self.waiting.watch, self.shortage.met)
         self.occupancy.tell_all()
 
+    def rest(self, resting: bool) -> None:
+        """Take no connections for now, neither from a queue nor from other hubs; or take them again."""
+        self.occupancy.resting = resting
+        self.occupancy.tell_all()
+        if not resting:
+            self.resume()
+
     def unlisten(self, queue: int) -> None:
-        """Another hub accepts from this queue: let go of the socket."""
+        """Let go of a queue, from which another hub accepts now."""
         self._drop(queue)
         self.occupancy.tell_all()
 
@@ -91,9 +100,9 @@ class Reception:
             listener.close()
 
     def add(self, hub: int, link: Sender) -> None:
-        """A link to another hub."""
+        """Add a link to another hub."""
         self.passing.add(hub, link)
-        self.occupancy.greet(self.passing.neighbours[hub])
+        self.occupancy.tell_new(self.passing.neighbours[hub])
 
     def _on_news(self) -> None:
         """A neighbour has said what it has, has gone, or answers again."""
@@ -109,41 +118,45 @@ class Reception:
         """There may be room again, here or elsewhere: for those in the lobby first."""
         lobby = self.waiting.lobby
         while lobby and self._may_accept():
-            guest = lobby.popleft()
-            if not self._find_place(guest):
-                lobby.appendleft(guest)
+            pending = lobby.popleft()
+            if not self._find_place(pending):
+                lobby.appendleft(pending)
                 break
         if not lobby and any(self.waiting.held_up) and self._may_accept():
             for listener in self.waiting.listeners.values():
                 listener.resume()
 
-    def _place(self, guest: Guest) -> None:
-        if not self._find_place(guest):
-            self.waiting.lobby.append(guest)
+    def _place(self, pending: PendingConnection) -> None:
+        if not self._find_place(pending):
+            self.waiting.lobby.append(pending)
             self.waiting.watch()
 
-    def _find_place(self, guest: Guest) -> bool:
-        """Serve it, or give it to a hub. False: nobody takes it now."""
+    def _find_place(self, pending: PendingConnection) -> bool:
+        """Serve it, or give it to a hub. Returns False if none takes it now."""
         tried: list[int] = []
-        while (hub := self._choose(guest, tried)) is not None:
+        while (hub := self._choose(pending, tried)) is not None:
             if hub == self._hub:
                 self.occupancy.own.fresh += 1
-                self._serve(guest.sock, guest.peer)
+                self._serve(pending.sock, pending.peer)
                 return True
-            if self.passing.give(hub, guest):
+            if self.passing.give(hub, pending):
                 return True
             tried.append(hub)
         return False
 
-    def _choose(self, guest: Guest, excluded: list[int]) -> int | None:
-        if self.occupancy.has_room and not guest.spread:
+    def _choose(self, pending: PendingConnection, excluded: list[int]) -> int | None:
+        stays = self.occupancy.has_room and not pending.spread
+        if stays and not self.occupancy.own.over_memory:
             return self._hub
-        return choose({**self.passing.estimates(), self._hub: self.occupancy.estimate()}, excluded)
+        hubs = {**self.passing.estimates(), self._hub: self.occupancy.estimate()}
+        chosen = choose(hubs, excluded)
+        # Where all have too much memory, it stays where it would without that.
+        return self._hub if stays and chosen is not None and hubs[chosen].over_memory else chosen
 
-    def _take_back(self, guest: Guest) -> None:
-        """A hub has not taken it. It goes before those that came later."""
+    def _take_back(self, pending: PendingConnection) -> None:
+        """Put back one that a hub has not taken, before those that came later."""
         lobby = self.waiting.lobby
-        lobby.insert(sum(1 for other in lobby if other.since <= guest.since), guest)
+        lobby.insert(sum(1 for other in lobby if other.since <= pending.since), pending)
         if self.occupancy.closed:
             self.waiting.empty_lobby()
         else:
@@ -152,7 +165,7 @@ class Reception:
         self._settled()
 
     def stop(self) -> None:
-        """Accept nothing more, and take nothing from other hubs; who is in the lobby may still go to them."""
+        """Accept nothing more, and take nothing from other hubs. Those in the lobby may still go to them."""
         self.occupancy.closed = True
         self.waiting.stop()
         self.occupancy.tell_all()

@@ -1,9 +1,9 @@
 """Telling a client that there is no room for it, in a way that all clients understand.
 
 Each call that it makes is answered with UNAVAILABLE and the reason, then GOAWAY follows. A GOAWAY alone, with
-any error code, would not do: grpcio takes it for the end of a connection that was good, and connects again
-at once. It made 100 to 650 connections in four seconds, and its call ended with DEADLINE_EXCEEDED. Without
-SETTINGS before it, it is reported as broken HTTP/2.
+any error code, is not enough: to grpcio it is the end of a connection that was good, and it connects again at
+once. It made 100 to 650 connections in four seconds, and its call ended with DEADLINE_EXCEEDED. A GOAWAY
+without SETTINGS before it is reported as broken HTTP/2.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import logging
 import socket
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
 
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
-from actorrpc.loop.timers import after
+from actorrpc.loop.timers import Timer
 from actorrpc.net.pump import Pump
 from actorrpc.wire.events import Faulted, RequestReceived
 from actorrpc.wire.server import ServerSession
@@ -25,10 +24,10 @@ __all__ = ["Refusal"]
 
 log = logging.getLogger("actorrpc.hub")
 
-#: How long a client may take to make its first call. It thinks it is connected, and most wait with one.
+#: How long a client may take to make its first call. Most have one ready when they connect.
 FIRST_CALL = 1.0
-#: What lies between the first answer and GOAWAY: calls that come meanwhile are answered as well. And grpclib,
-#: when it reads both at once, reports the lost connection and not the answer.
+#: Seconds between the first answer and GOAWAY: calls that come meanwhile are answered too. And grpclib, when
+#: it reads both at once, reports the lost connection and not the answer.
 ANSWERING = 0.1
 
 
@@ -47,12 +46,12 @@ class Refusal:
         self._answered = False
         self._closing = False
         self._closed = False
-        self._timer: Any = None
+        self._timer = Timer()
 
     def start(self) -> None:
         """Begin to answer. ``over`` may be called before this returns."""
         log.debug("the connection from %s is refused: %s", self._peer, self._why)
-        self._set_timer(FIRST_CALL, self._say_goodbye)
+        self._timer.set(FIRST_CALL, self._send_goaway)
         self._pump.transport.start()
 
     @property
@@ -61,16 +60,16 @@ class Refusal:
         return not (self._spoken or self._closing or self._closed)
 
     def hurry(self) -> None:
-        """Others wait: part with a client that is silent. ``over`` may be called before this returns."""
+        """Since others wait, send a silent client away. ``over`` may be called before this returns."""
         self._pump.transport.read()  # what has come since the loop looked
         if self.silent:
-            self._say_goodbye()
+            self._send_goaway()
 
     def close(self) -> None:
         """End it now."""
         if not self._closed:
             self._closed = True
-            self._stop_timer()
+            self._timer.stop()
             self._pump.close()
             self._over(self)
 
@@ -82,7 +81,7 @@ class Refusal:
         for event in session.receive_data(data, monotonic()):
             if isinstance(event, RequestReceived):
                 session.refuse(event.stream, StatusCode.UNAVAILABLE, self._why)
-                self._will_say_goodbye()
+                self._send_goaway_soon()
             elif isinstance(event, Faulted):
                 self._part()
         self._flush()
@@ -98,13 +97,13 @@ class Refusal:
         if self._closing and not self._spoken and self._session.outbound.idle:
             self.close()
 
-    def _will_say_goodbye(self) -> None:
+    def _send_goaway_soon(self) -> None:
         if not self._answered:
             self._answered = True
-            self._set_timer(ANSWERING, self._say_goodbye)
+            self._timer.set(ANSWERING, self._send_goaway)
 
-    def _say_goodbye(self) -> None:
-        """Its calls have been answered, or it makes none."""
+    def _send_goaway(self) -> None:
+        """Its calls have been answered, or it makes none: send GOAWAY and part."""
         self._session.shutdown(self._why.encode())
         self._session.end_shutdown()
         self._part()
@@ -112,14 +111,5 @@ class Refusal:
 
     def _part(self) -> None:
         self._closing = True
-        self._stop_timer()
+        self._timer.stop()
         self._pump.part(self.close)
-
-    def _set_timer(self, seconds: float, function: Callable[[], None]) -> None:
-        self._stop_timer()
-        self._timer = after(seconds, function)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None

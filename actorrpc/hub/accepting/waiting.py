@@ -1,4 +1,5 @@
-"""Those who are held up, in the queues and in the lobby: who looks after them, and refuses the overdue."""
+"""Clients that wait in queues and in the lobby because all hubs are full, and when they are refused
+(``full_timeout``). How they are told: ``refusal``."""
 
 from __future__ import annotations
 
@@ -6,13 +7,12 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
 
 from actorrpc.config import Config
 from actorrpc.hub.accepting.listener import Listener
-from actorrpc.hub.accepting.passing import Guest
+from actorrpc.hub.accepting.passing import PendingConnection
 from actorrpc.hub.accepting.refusal import Refusal
-from actorrpc.loop.timers import after
+from actorrpc.loop.timers import Timer
 
 __all__ = ["Waiting"]
 
@@ -21,18 +21,18 @@ log = logging.getLogger("actorrpc.hub")
 #: How often the queues are looked at while all is full.
 LOOK = 0.25
 
-#: Refusals begun in one step of the loop, the pause before the next of them, and how many may go on at once.
-#: One takes about 0.3 ms in all: the connections that are served keep nine tenths of the hub.
+#: Refusals begun in one step, the pause until the next step, and how many may go on at once. One takes about
+#: 0.3 ms in all: the connections that are served keep nine tenths of the hub.
 REFUSALS_PER_STEP = 8
 NEXT_STEP = 0.025
 MAX_REFUSALS = 256
 
 
 class Waiting:
-    """One hub's queues and its lobby, and the refusals of those who have waited in them for too long.
+    """One hub's queues and its lobby, and the refusals of clients that have waited in them for too long.
 
-    ``resume()`` finds places for those for whom there are any; ``hubs()`` says how many hubs there are.
-    ``settled()`` is called when a refusal is over.
+    ``resume()`` places as many as there is room for; ``hubs()`` says how many hubs there are. ``settled()``
+    is called when a refusal is over.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class Waiting:
         self._settled = settled
         #: By the number of the queue that each accepts from.
         self.listeners: dict[int, Listener] = {}
-        self.lobby: deque[Guest] = deque()
-        #: Those that go on, the oldest first.
+        self.lobby: deque[PendingConnection] = deque()
+        #: Those under way, the oldest first.
         self.refusals: dict[Refusal, None] = {}
         #: The queue that the next refusal is from: they take turns.
         self._turn = 0
         self._stopped = False
         self._warned = False
-        #: There while somebody is held up.
-        self._timer: Any = None
+        #: Set while somebody waits.
+        self._timer = Timer()
 
     @property
     def held_up(self) -> list[Listener]:
@@ -65,22 +65,22 @@ class Waiting:
         return [listener for listener in self.listeners.values() if listener.resting]
 
     def watch(self) -> None:
-        """Somebody is held up: look after those who wait, from now on until nobody is."""
-        if self._timer is None and not self._stopped:
+        """Somebody has to wait: look after those who do, from now on until nobody does."""
+        if not (self._timer.active or self._stopped):
             for listener in self.held_up:
                 listener.look()
-            self._start_timer(LOOK)
+            self._timer.set(LOOK, self._on_timer)
 
     def stop(self) -> None:
-        """Accept nothing more. Who is in the lobby stays there, and nobody looks after them."""
+        """Accept nothing more. Those in the lobby stay there, and nothing looks after them."""
         self._stopped = True
         for listener in self.listeners.values():
             listener.close()
         self.listeners.clear()
-        self._stop_timer()
+        self._timer.stop()
 
     def empty_lobby(self) -> None:
-        """This hub stops: other hubs may take those in the lobby; whoever none takes is told so."""
+        """This hub stops: refuse those in the lobby that no other hub takes."""
         self._resume()
         while self.lobby:
             self._refuse(self.lobby.popleft(), "the server is shutting down")
@@ -90,39 +90,30 @@ class Waiting:
         self.stop()
         for refusal in list(self.refusals):
             refusal.close()
-        for guest in self.lobby:
-            guest.sock.close()
+        for pending in self.lobby:
+            pending.sock.close()
         self.lobby.clear()
-
-    def _start_timer(self, seconds: float) -> None:
-        self._stop_timer()
-        self._timer = after(seconds, self._on_timer)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
 
     def _on_timer(self) -> None:
         try:
             self._look_after_them()
         except Exception:  # they must not wait for ever
             log.exception("%r: error in looking after those who wait", self)
-            self._start_timer(LOOK)
+            self._timer.set(LOOK, self._on_timer)
 
     def _look_after_them(self) -> None:
         self._resume()
         held_up = self.held_up
         if self._stopped or not (held_up or self.lobby):
-            self._stop_timer()
+            self._timer.stop()
             self._warned = False
             return
         for listener in held_up:
             listener.look()
-        self._start_timer(NEXT_STEP if self._refuse_overdue(held_up) else LOOK)
+        self._timer.set(NEXT_STEP if self._refuse_overdue(held_up) else LOOK, self._on_timer)
 
     def _refuse_overdue(self, listeners: list[Listener]) -> bool:
-        """Refuse some of those who have waited for too long. Returns whether there may be more of them."""
+        """Refuse some of those that have waited for too long. Returns whether there may be more."""
         patience = self._config.full_timeout
         if not patience:
             return False
@@ -131,25 +122,25 @@ class Waiting:
             silent = next((each for each in self.refusals if each.silent), None) if crowded else None
             if crowded and silent is None:
                 return True
-            guest = self._next_overdue(listeners, patience)
-            if guest is None:
+            pending = self._next_overdue(listeners, patience)
+            if pending is None:
                 return False
             if silent is not None:
                 silent.hurry()
             if not self._warned:  # once, not for each of a crowd
                 log.warning("%s; clients are refused", self._full)
                 self._warned = True
-            self._refuse(guest, self._full)
+            self._refuse(pending, self._full)
         return True
 
-    def _next_overdue(self, listeners: list[Listener], patience: float) -> Guest | None:
+    def _next_overdue(self, listeners: list[Listener], patience: float) -> PendingConnection | None:
         if self.lobby and monotonic() - self.lobby[0].since >= patience:
             return self.lobby.popleft()
         for _ in listeners:
             self._turn += 1
             listener = listeners[self._turn % len(listeners)]
             if listener.overdue(patience) and (picked := listener.pick()) is not None:
-                return Guest(*picked, spread=False, since=0.0)
+                return PendingConnection(*picked, spread=False, since=0.0)
         return None
 
     @property
@@ -158,8 +149,8 @@ class Waiting:
         limit, hubs = self._config.max_connections, self._hubs()
         return f"the server is full: {limit} connections" + (f" on each of {hubs} hubs" if hubs > 1 else "")
 
-    def _refuse(self, guest: Guest, why: str) -> None:
-        refusal = Refusal(guest.sock, guest.peer, why, self._config, self._refused)
+    def _refuse(self, pending: PendingConnection, why: str) -> None:
+        refusal = Refusal(pending.sock, pending.peer, why, self._config, self._refused)
         self.refusals[refusal] = None
         refusal.start()
 

@@ -27,7 +27,7 @@ class Admission(Receiver):
     messages wait in ``call.held``. What is let through is given to ``admit(call)``, which may raise RpcError.
     """
 
-    __slots__ = ("_admit_call", "_schedule", "_stale", "lane")
+    __slots__ = ("_admit_call", "_schedule", "_stale", "concurrent")
 
     admits = True
 
@@ -36,15 +36,15 @@ class Admission(Receiver):
         self._admit_call = admit
         self.part = Part(schedule.usage)
         self.queued = False
-        #: Calls that were interrupted since the lane was last cleared of them.
+        #: Calls that were interrupted since the queue was last cleared of them.
         self._stale = 0
         #: Calls whose turn has not begun.
-        self.lane: deque[ServerCall[Any]] = deque()
+        self.concurrent: deque[ServerCall[Any]] = deque()
 
     def add(self, call: ServerCall[Any]) -> None:
         """Queue a call."""
         call.receiver = self
-        self.lane.append(call)
+        self.concurrent.append(call)
 
     def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
         """Keep a message, or the half-close, for when the call has been admitted."""
@@ -53,25 +53,25 @@ class Admission(Receiver):
     def interrupted(self) -> None:
         """A call was cancelled. Those that have ended go when they come up, or when most are such."""
         self._stale += 1
-        if is_mostly_stale(self._stale, len(self.lane)):
+        if is_mostly_stale(self._stale, len(self.concurrent)):
             self._stale = 0
-            open_calls = [call for call in self.lane if not call.ended]
-            self.lane.clear()
-            self.lane.extend(open_calls)
+            open_calls = [call for call in self.concurrent if not call.ended]
+            self.concurrent.clear()
+            self.concurrent.extend(open_calls)
 
     def start(self) -> None:
         schedule = self._schedule
-        while self.lane and not schedule.paused and not schedule.slice_over:
+        while self.concurrent and not schedule.paused and not schedule.slice_over:
             schedule.run(self._drain, self.part)
 
     def _drain(self, runner: Runner) -> None:
         schedule = self._schedule
         try:
-            while self.lane and not schedule.paused and not schedule.slice_over:
-                self._admit(self.lane.popleft(), runner)
+            while self.concurrent and not schedule.paused and not schedule.slice_over:
+                self._admit(self.concurrent.popleft(), runner)
                 schedule.count_turn(runner)
         finally:
-            schedule.drained(self)
+            schedule.runner_left(self)
 
     def _admit(self, call: ServerCall[Any], runner: Runner) -> None:
         if call.ended:
@@ -88,7 +88,7 @@ class Admission(Receiver):
                 fail(call, error)
 
     def __repr__(self) -> str:
-        return f"<Admission {len(self.lane)} calls wait>"
+        return f"<Admission {len(self.concurrent)} calls wait>"
 
 
 def _run_hooks(call: ServerCall[Any]) -> None:

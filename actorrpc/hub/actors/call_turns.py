@@ -250,7 +250,7 @@ class CallTurns(Mailbox):
                 "closing an iterable of %s raised, on connection %s",
                 self.name,
                 self.stage_id,
-                extra=about(self.name),
+                extra=about(self.name, connection=self.stage_id, call=call.id),
             )
             contain(error)
         finally:
@@ -264,7 +264,7 @@ class CallTurns(Mailbox):
     @property
     def closing(self) -> bool:
         """Whether iterables of calls that have ended wait to be closed: their turns do not travel."""
-        return any(turn[0] == CLOSE for queue in (self.mailbox, self.lane) for turn in queue)
+        return any(turn[0] == CLOSE for queue in (self.mailbox, self.concurrent) for turn in queue)
 
     def close_iterators(self) -> None:
         """Run these turns now, before others that wait."""

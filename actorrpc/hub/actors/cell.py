@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from actorrpc.actor import MOVED, Actor, Held, Service, make, overrides, state_of
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.actors.call_turns import CallTurns
-from actorrpc.hub.actors.mailbox import NO_LANE
+from actorrpc.hub.actors.mailbox import NO_CONCURRENT_TURNS
 from actorrpc.hub.actors.stage import Stage
 from actorrpc.hub.actors.turns import CALL_END, CLOSE, CONNECT, DISCONNECT, THAW, TOPIC, message_class
 from actorrpc.hub.calls.call import ServerCall
@@ -46,16 +46,16 @@ class Cell(CallTurns):
         state: Message | None = None,
         *,
         identity: str = "",
-        beside: bool,
+        concurrent: bool,
     ) -> None:
         """A cell whose instance is still to be made (``make``), with a new state if it is not given one.
 
-        ``beside``: some of its turns may run side by side.
+        ``concurrent``: some of its turns may run side by side.
         """
         schedule = stage.schedule
         super().__init__(
             schedule,
-            deque() if beside else NO_LANE,
+            deque() if concurrent else NO_CONCURRENT_TURNS,
             CallEnds() if overrides(service, "on_call_end") else None,
             Part(schedule.usage),
         )
@@ -108,7 +108,7 @@ class Cell(CallTurns):
         elif kind == CONNECT:
             self._connect()
         elif kind == DISCONNECT:
-            if self.mailbox or self.lane or self.beside:
+            if self.mailbox or self.concurrent or self.concurrent_running:
                 self.parting = True
             else:
                 self.run_hook("on_disconnect")
@@ -116,7 +116,7 @@ class Cell(CallTurns):
             self.frozen = False
             self.run_hook("on_thaw")
             self.thawing = False
-            self._open_lane()
+            self._start_concurrent()
         elif kind == CLOSE:
             self._close(*payload)
         elif kind == CALL_END:
@@ -144,13 +144,13 @@ class Cell(CallTurns):
             contain(error)
         else:
             self.connected = True
-            self._open_lane()
+            self._start_concurrent()
             if stage.phase.state == CLOSED:
                 self.keep_last_turns()
 
-    def _open_lane(self) -> None:
+    def _start_concurrent(self) -> None:
         """Turns that may run side by side need not wait for what is next in the mailbox."""
-        if self.lane:
+        if self.concurrent:
             self.schedule.ready(self)
 
     def _tell_end(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
@@ -158,7 +158,7 @@ class Cell(CallTurns):
         self.ends.waiting -= 1
         # As all that is done for a call, in its context.
         self.run_hook("on_call_end", call, status, message, through=partial(run_in, call))
-        self._open_lane()
+        self._start_concurrent()
 
     @property
     def ended_calls(self) -> list[Ended]:
@@ -178,7 +178,7 @@ class Cell(CallTurns):
         return True
 
     def _log_raised(self, hook: str) -> None:
-        kind = about(hook, self.name)
+        kind = about(hook, self.name, connection=self.stage.id)
         log.exception("%s of %s raised, on connection %s", hook, self.name, self.stage.id, extra=kind)
 
     def _hook(self, name: str, *args: Any, through: Callable[..., None] | None = None) -> None:
@@ -213,12 +213,12 @@ class Cell(CallTurns):
         if self.connected and self.overrides("on_disconnect"):
             self.mailbox.append((DISCONNECT, None, None))
 
-    def say_goodbye(self, runner: Runner) -> None:
+    def disconnect(self, runner: Runner) -> None:
         """Run on_disconnect where the actor ends before its connection does."""
         try:
             self.run_hook("on_disconnect")
         finally:
-            self.schedule.drained(self)
+            self.schedule.runner_left(self)
 
     def hold(self) -> None:
         """The state has been written down: until ``unhold`` or ``leave``, whoever uses it waits."""
@@ -242,13 +242,12 @@ class Cell(CallTurns):
             self.instance.__dict__["state"] = MOVED
         # What waits knows its call, and that the cell: all is to be freed at once.
         self.mailbox.clear()
-        self.lane.clear()
+        self.concurrent.clear()
         self.ends = None
 
     def __repr__(self) -> str:
-        return (
-            f"<Cell {self.name} {len(self.mailbox)}+{len(self.lane)} turns wait{', running' * self.running}>"
-        )
+        waiting = f"{len(self.mailbox)}+{len(self.concurrent)} turns wait"
+        return f"<Cell {self.name} {waiting}{', running' * self.running}>"
 
 
 def key_of(service: str, identity: str) -> str:

@@ -31,7 +31,7 @@ class Cells(dict[str, Cell]):
         self.identities: Identities | None = None
 
     @property
-    def lanes(self) -> list[Receiver]:
+    def receivers(self) -> list[Receiver]:
         """Whatever may have turns to run."""
         return [*self.values()] if self.admission is None else [self.admission, *self.values()]
 
@@ -39,7 +39,7 @@ class Cells(dict[str, Cell]):
     def busy(self) -> bool:
         """Whether turns wait to run."""
         # The last cells have their last turns last: of 10,000, asked at the end of each, one is looked at.
-        return any(cell.mailbox or cell.lane for cell in reversed(self.values()))
+        return any(cell.mailbox or cell.concurrent for cell in reversed(self.values()))
 
     @property
     def state_bytes(self) -> int:
@@ -49,8 +49,8 @@ class Cells(dict[str, Cell]):
     def make(self, service: type[Service], identity: str = "") -> Cell:
         """The one cell of a service for an identity, from its first call on. Its instance may still be in the
         making."""
-        beside = service in self._resources.beside
-        cell = Cell(self._stage, service, identity=identity, beside=beside)
+        concurrent = service in self._resources.concurrent_services
+        cell = Cell(self._stage, service, identity=identity, concurrent=concurrent)
         self[cell.key] = cell
         cell.prepare()
         return cell
@@ -87,7 +87,7 @@ class Cells(dict[str, Cell]):
                 schedule = self._stage.schedule
                 usage = schedule.usage
                 mark = usage.begin(monotonic())
-                cell.part.within(partial(schedule.run, cell.say_goodbye, cell.part))
+                cell.part.within(partial(schedule.run, cell.disconnect, cell.part))
                 usage.spend(mark)
 
     def drop_ended(self) -> None:
@@ -98,7 +98,7 @@ class Cells(dict[str, Cell]):
     def keep_last_turns(self) -> None:
         """The client has gone: only what ends actors is left to run."""
         if self.admission is not None:
-            self.admission.lane.clear()
+            self.admission.concurrent.clear()
         for cell in self.values():
             cell.keep_last_turns()
             self._stage.schedule.ready(cell)

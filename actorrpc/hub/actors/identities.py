@@ -1,4 +1,5 @@
-"""Identities: whose actors a connection has, besides its own, and when each of them had its last call.
+"""How many identities a connection has actors of, and when these end because nobody has called them. The
+actors themselves are in ``cells``.
 
 A proxy puts calls of many clients on one connection, and keeps that when they have gone. So each identity has
 actors of its own, and they end when nobody has called them for a while. A connection without identities has

@@ -1,7 +1,7 @@
 """``Mailbox``: the turns of one service that wait, and how they are run one after the other, or side by side.
 
 A turn is one message handled, or a hook. Turns of an actor never overlap: one runner drains the mailbox.
-Turns of concurrent methods, and of services without state, go to the ``lane``: when one of them blocks,
+Turns of concurrent methods, and of services without state, wait in a second queue: when one of them blocks,
 another runner goes on with the next. Messages of one call stay in order in either.
 
 How much may wait is bounded by ``wire.inbound`` (``max_mailbox``); ``hub.moving.snapshot`` writes what waits.
@@ -22,14 +22,14 @@ from actorrpc.hub.calls.call_ends import CallEnds
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.runtime.runners import Runner
 
-__all__ = ["NO_LANE", "Mailbox", "is_mostly_stale"]
+__all__ = ["NO_CONCURRENT_TURNS", "Mailbox", "is_mostly_stale"]
 
 #: So many calls may be cancelled before their turns are looked for.
 _FEW_STALE = 64
 
-#: The lane of a service without methods that run beside others: nothing is ever put there. (An empty deque
-#: has 760 bytes.)
-NO_LANE: deque[Turn] = deque(maxlen=0)
+#: The second queue of a service without concurrent methods: nothing is ever put there. (An empty deque has
+#: 760 bytes.)
+NO_CONCURRENT_TURNS: deque[Turn] = deque(maxlen=0)
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -37,21 +37,21 @@ class Mailbox(Receiver, ABC):
     """What waits for one service, and whether a turn of it runs."""
 
     schedule: Schedule
-    #: Turns that may run side by side; ``NO_LANE`` if none may.
-    lane: deque[Turn] = field()
+    #: Turns that may run side by side; ``NO_CONCURRENT_TURNS`` if none may.
+    concurrent: deque[Turn] = field()
     ends: CallEnds | None = field()
     part: Part
     mailbox: deque[Turn] = field(default_factory=deque)
     queued: bool = False
     #: A runner drains the mailbox.
     running: bool = False
-    #: So many drain the lane.
-    beside: int = 0
+    #: How many runners drain ``concurrent``.
+    concurrent_running: int = 0
     #: on_disconnect is due when all else has come to its end.
     parting: bool = False
     #: The instance has been made and on_connect has run, so that other turns may.
     connected: bool = True
-    #: on_thaw has to run before the lane's turns may.
+    #: on_thaw has to run before concurrent turns may.
     thawing: bool = False
     #: Calls that were interrupted since `drop_ended`: their turns may still wait.
     stale: int = 0
@@ -69,11 +69,11 @@ class Mailbox(Receiver, ABC):
 
     def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
         # As `_queue_of`, without a call for each message.
-        (self.lane if call.route.concurrent else self.mailbox).append((kind, call, payload))
+        (self.concurrent if call.route.concurrent else self.mailbox).append((kind, call, payload))
 
     def _queue_of(self, call: ServerCall[Any]) -> deque[Turn]:
         """Where the turns of a call wait."""
-        return self.lane if call.route.concurrent else self.mailbox
+        return self.concurrent if call.route.concurrent else self.mailbox
 
     def push_topic(self, topic: str, type_name: str, payload: bytes) -> None:
         """Queue a topic's message for the actor itself."""
@@ -86,12 +86,14 @@ class Mailbox(Receiver, ABC):
         if self.mailbox and not self.running and not schedule.paused:
             self.running = True
             schedule.run(self._drain_mailbox, self.part)
-        while self.lane and self._lane_open and not schedule.paused and not schedule.slice_over:
-            self.beside += 1
-            schedule.run(self._drain_lane, self.part)
+        while (
+            self.concurrent and self._may_run_concurrent and not schedule.paused and not schedule.slice_over
+        ):
+            self.concurrent_running += 1
+            schedule.run(self._drain_concurrent, self.part)
 
     @property
-    def _lane_open(self) -> bool:
+    def _may_run_concurrent(self) -> bool:
         return self.connected and not self.thawing and (self.ends is None or not self.ends.full)
 
     def _drain_mailbox(self, runner: Runner) -> None:
@@ -101,12 +103,12 @@ class Mailbox(Receiver, ABC):
             self.running = False
             self._left()
 
-    def _drain_lane(self, runner: Runner) -> None:
+    def _drain_concurrent(self, runner: Runner) -> None:
         try:
-            if self._lane_open:
-                self._drain(self.lane, runner)
+            if self._may_run_concurrent:
+                self._drain(self.concurrent, runner)
         finally:
-            self.beside -= 1
+            self.concurrent_running -= 1
             self._left()
 
     def _left(self) -> None:
@@ -114,12 +116,12 @@ class Mailbox(Receiver, ABC):
         if self.parting and not self.busy:
             self.parting = False
             self.mailbox.append((DISCONNECT, None, None))
-        self.schedule.drained(self)
+        self.schedule.runner_left(self)
 
     def _drain(self, queue: deque[Turn], runner: Runner) -> None:
         schedule = self.schedule
         while queue and not schedule.paused and not schedule.slice_over:
-            if self.ends is not None and queue is self.lane and not self._lane_open:
+            if self.ends is not None and queue is self.concurrent and not self._may_run_concurrent:
                 break
             kind, call, payload = queue.popleft()
             if call is None:
@@ -133,11 +135,13 @@ class Mailbox(Receiver, ABC):
                 schedule.use_slice(runner)
 
     def interrupted(self) -> None:
-        """A call was cancelled, or its deadline has passed. Its turns go when they come up, or when most of
-        what waits is such: else a client that begins calls which end at once would fill the mailbox of an
-        actor that is blocked."""
+        """A call was cancelled, or its deadline has passed.
+
+        Its turns are dropped when they come up, or as soon as most that wait are of such calls: else a client
+        whose calls end at once would fill the mailbox of a blocked actor.
+        """
         self.stale += 1
-        if is_mostly_stale(self.stale, len(self.mailbox) + len(self.lane)):
+        if is_mostly_stale(self.stale, len(self.mailbox) + len(self.concurrent)):
             self.drop_ended()
 
     def drop_ended(self) -> None:
@@ -149,7 +153,7 @@ class Mailbox(Receiver, ABC):
     def _take_out(self, unwanted: Callable[[Turn], bool]) -> list[Turn]:
         """Take turns out of both queues, and return them; the others stay in their order."""
         taken: list[Turn] = []
-        for queue in (self.mailbox, self.lane):
+        for queue in (self.mailbox, self.concurrent):
             turns = list(queue)
             queue.clear()
             for turn in turns:
@@ -159,7 +163,7 @@ class Mailbox(Receiver, ABC):
     @property
     def busy(self) -> bool:
         """Whether something of it runs, or waits to run."""
-        return bool(self.running or self.beside or self.mailbox or self.lane)
+        return bool(self.running or self.concurrent_running or self.mailbox or self.concurrent)
 
 
 def is_mostly_stale(stale: int, waiting: int) -> bool:

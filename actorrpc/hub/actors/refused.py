@@ -50,4 +50,4 @@ class RefusedCalls(Receiver):
             if not call.ended:
                 run_as_turn(call, runner, fail, call, error)
         finally:
-            self._schedule.drained(self)
+            self._schedule.runner_left(self)

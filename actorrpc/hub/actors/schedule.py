@@ -21,7 +21,7 @@ from actorrpc.hub.resources import Resources
 from actorrpc.hub.runtime.runners import Runner, Runners
 from actorrpc.loop.timers import after
 
-__all__ = ["Lanes", "Owner", "Schedule"]
+__all__ = ["Owner", "Receivers", "Schedule"]
 
 #: How long the turns of one stage may run before others get the hub, in seconds.
 TURN_SLICE = 0.002
@@ -37,12 +37,12 @@ class Owner(Protocol):
         """A turn has ended, though the schedule is closed."""
 
 
-class Lanes(Protocol):
+class Receivers(Protocol):
     """Whatever may have turns to run."""
 
     def __len__(self) -> int: ...
     @property
-    def lanes(self) -> Iterable[Receiver]: ...
+    def receivers(self) -> Iterable[Receiver]: ...
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -50,7 +50,7 @@ class Schedule:
     """When turns run. Its methods are called in the hub's greenlet, or in a turn."""
 
     _owner: Owner
-    _lanes: Lanes
+    _receivers: Receivers
     _resources: Resources
     usage: Usage
     runners: Runners = field(init=False)
@@ -79,16 +79,16 @@ class Schedule:
 
     # ---- what is to start
 
-    def ready(self, lane: Receiver) -> None:
+    def ready(self, receiver: Receiver) -> None:
         """See to it that the turns of a cell start, in the hub's greenlet."""
-        self.will_run(lane)
+        self.will_run(receiver)
         self.wake()
 
-    def will_run(self, lane: Receiver) -> None:
+    def will_run(self, receiver: Receiver) -> None:
         """As ``ready``, where ``run_ready`` follows in any case."""
-        if not lane.queued:
-            lane.queued = True
-            self._ready.append(lane)
+        if not receiver.queued:
+            receiver.queued = True
+            self._ready.append(receiver)
 
     def wake(self) -> None:
         """Something may have to be written or run: look once, when the loop has come round."""
@@ -106,12 +106,12 @@ class Schedule:
         """Start what is ready, until the slice is used up."""
         ready = self._ready
         while ready and not self.slice_over:
-            lane = ready.pop(0)
-            lane.queued = False
-            if len(self._lanes) < 2:  # what is spent is spent for it
-                lane.start()
+            receiver = ready.pop(0)
+            receiver.queued = False
+            if len(self._receivers) < 2:  # what is spent is spent for it
+                receiver.start()
             else:
-                lane.part.within(lane.start)
+                receiver.part.within(receiver.start)
 
     @property
     def has_ready(self) -> bool:
@@ -139,7 +139,7 @@ class Schedule:
     # ---- while turns run
 
     def run(self, job: Callable[[Runner], None], part: Part) -> None:
-        """Run turns, in the hub's greenlet, until they end or block. The job calls ``drained`` at its end."""
+        """Run turns, in the hub's greenlet, until they end or block. The job ends with ``runner_left``."""
         self.running += 1
         runner = self.runners.start(job, part)
         if runner is not None:
@@ -180,9 +180,9 @@ class Schedule:
         """A new slice, after others had the hub."""
         self.usage.meter.runnable -= 1
         self.slice_over = False
-        for lane in self._lanes.lanes:
-            if lane.mailbox or lane.lane:
-                self.will_run(lane)
+        for receiver in self._receivers.receivers:
+            if receiver.mailbox or receiver.concurrent:
+                self.will_run(receiver)
         self._work()
 
     def count_turn(self, runner: Runner) -> None:
@@ -194,7 +194,7 @@ class Schedule:
         if resources.on_turn is not None:
             resources.on_turn(self.usage.id, self.turns)
 
-    def drained(self, lane: Receiver) -> None:
+    def runner_left(self, receiver: Receiver) -> None:
         """A runner has left the cell: nothing waits there, or it may not go on."""
         self.running -= 1
         if self.blocked:
@@ -203,8 +203,8 @@ class Schedule:
             self._owner.turn_ended()
         if self._quiet is not None:
             self.notice_quiet()
-        elif (lane.mailbox or lane.lane) and not self.paused and not self.slice_over:
-            self.ready(lane)
+        elif (receiver.mailbox or receiver.concurrent) and not self.paused and not self.slice_over:
+            self.ready(receiver)
         else:
             self.wake()  # what was taken may open windows, or let more be read
 
@@ -254,7 +254,7 @@ class Schedule:
         """Nothing runs here any more: forget what knows this."""
         self._quiet = None
         self._ready.clear()
-        self._owner = self._lanes = _GONE
+        self._owner = self._receivers = _GONE
 
     def __repr__(self) -> str:
         state = "paused" if self.paused else "closed" if self.closed else "open"
@@ -262,9 +262,9 @@ class Schedule:
 
 
 class _Gone:
-    """Stands for the owner of a schedule that has been let go, and for its lanes."""
+    """Stands for the owner of a schedule that has been let go, and for its receivers."""
 
-    lanes = ()
+    receivers = ()
 
     def flush(self) -> None: ...
     def turn_ended(self) -> None: ...

@@ -25,6 +25,7 @@ from actorrpc.hub.metering.rates import counted_as
 from actorrpc.hub.phase import CLOSED
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.topics.engine import Sink, Subscription, Topics
+from actorrpc.log import about
 from actorrpc.pb.snapshot_pb2 import SubscriptionSnapshot
 
 __all__ = ["MAX_SUBSCRIPTIONS", "Carrier", "ServiceHost", "check_subscription"]
@@ -191,7 +192,7 @@ class ServiceHost:
         try:
             publish(topic, message.DESCRIPTOR.full_name, message.SerializeToString(), counted_as(topic))
         except RpcError as error:
-            log.error("a publication was refused: %s", error)
+            log.error("a publication was refused: %s", error, extra=about(connection=self._connection.id))
             raise
 
     def _publish(self, topic: str, type: str, payload: bytes, group: str) -> None:

@@ -46,6 +46,7 @@ class _Sink:
             self._connection.id,
             first,
             last,
+            extra=about(connection=self._connection.id),
         )
 
 
@@ -70,7 +71,7 @@ class CallSink(_Sink):
                 type,
                 call.method,
                 self._type,
-                extra=about(call.method),
+                extra=about(call.method, connection=self._connection.id, call=call.id),
             )
             call.stop(StatusCode.INTERNAL, "a topic carried a message of another type")
         return True

@@ -1,5 +1,6 @@
-"""``ServerCall``: what a hub keeps of one call while it is open; what its handler sends, and the limits of
-what may wait unsent (``max_unsent_bytes``)."""
+"""``ServerCall``: what a hub keeps of one call while it is open; what its handler sends, and backpressure:
+while its client does not read, its iterable is not pulled and its input waits; beyond ``max_unsent_bytes``
+the call ends."""
 
 from __future__ import annotations
 
@@ -79,7 +80,7 @@ class Receiver:
     part: Part
     #: What waits there, in order; and what may run side by side.
     mailbox: Sized = ()
-    lane: Sized = ()
+    concurrent: Sized = ()
     #: A call's handler is here. (What another one ends has a price.)
     serves = False
     #: Calls wait here for the interceptors' on_call.

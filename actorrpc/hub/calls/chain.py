@@ -1,4 +1,4 @@
-"""``Chain``: all interceptors of an app, hook by hook, in the order in which they run."""
+"""``Chain``: calls the hooks of an app's interceptors, in the order in which they run."""
 
 from __future__ import annotations
 
@@ -110,7 +110,10 @@ class Chain:
                 hook(call, status, message)
             except BaseException as error:
                 log.exception(
-                    "%s raised, for call %s (it must not block either)", name, call.id, extra=about(name)
+                    "%s raised, for call %s (it must not block either)",
+                    name,
+                    call.id,
+                    extra=about(name, call=call.id),
                 )
                 errors.append(error)
         return errors

@@ -58,11 +58,15 @@ def _end(call: ServerCall[Any], error: BaseException) -> None:
                 why,
                 call.id,
                 exc_info=error,
-                extra=about(call.method),
+                extra=_ids(call),
             )
         return
     call.end(StatusCode.UNKNOWN, "the handler failed")
-    log.error("%s raised, for call %s", call.method, call.id, exc_info=error, extra=about(call.method))
+    log.error("%s raised, for call %s", call.method, call.id, exc_info=error, extra=_ids(call))
+
+
+def _ids(call: ServerCall[Any]) -> dict[str, Any]:
+    return about(call.method, connection=call.host.id, call=call.id)
 
 
 def contain(error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""The open calls of one connection: their deadlines, and how they are interrupted."""
+"""The open calls of one connection: their deadlines, and what a client's cancelling interrupts."""
 
 from __future__ import annotations
 

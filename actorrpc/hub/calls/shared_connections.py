@@ -12,6 +12,7 @@ from typing import Protocol
 
 from actorrpc.config import Config
 from actorrpc.errors import RpcError, StatusCode
+from actorrpc.log import about
 from actorrpc.pb.control_pb2 import SharedConnections
 from actorrpc.wire.caller import is_steady, sign_of
 from actorrpc.wire.head import RequestHead
@@ -60,7 +61,8 @@ class Sharing:
         why = _explain(connection.shared_by)
         self.seen.calls += 1
         if not self.seen.first:
-            self._tell(f"{head.path} on connection {connection.id} from {connection.peer}: {why}")
+            what = f"{head.path} on connection {connection.id} from {connection.peer}: {why}"
+            self._tell(what, connection.id)
         if not self._refuses:
             return None
         self.seen.refused += 1
@@ -71,7 +73,7 @@ class Sharing:
             "(docs/operate/proxies.md of actorrpc)",
         )
 
-    def _tell(self, what: str) -> None:
+    def _tell(self, what: str, connection: str) -> None:
         self.seen.first = what
         log.warning(
             "several clients seem to share a connection, and its actors: %s. Such calls are %s; give them "
@@ -79,6 +81,7 @@ class Sharing:
             "`actorrpc status` counts them",
             what,
             "refused" if self._refuses else "served",
+            extra=about(connection=connection),
         )
 
     def report(self) -> SharedConnections | None:

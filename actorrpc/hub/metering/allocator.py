@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf.internal import api_implementation
 
-__all__ = ["used"]
+__all__ = ["trim", "used"]
 
 _FIELDS = (
     "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
@@ -38,6 +38,15 @@ def _find() -> Callable[[], int] | None:
         return None
     return _mallinfo("mallinfo2", ctypes.c_size_t) or _mallinfo("mallinfo", ctypes.c_int)
 
+
+def _find_trim() -> Callable[[], None] | None:
+    function = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return None if function is None else lambda: function(ctypes.c_size_t(0))
+
+
+#: Give the kernel back what is free, malloc_trim(3): glibc keeps it, where something that is used lies behind
+#: it. None with another libc.
+trim = _find_trim()
 
 #: The bytes in use, modulo 2^32, to take differences of. None with another libc, and where messages are made
 #: of Python's objects.

@@ -1,4 +1,4 @@
-"""How late a hub's loop is, and the CPU of its process. How busy it is, policies learn from ``usage``."""
+"""How late a hub's loop is, and the CPU of its process. (How busy it is for policies: ``usage``.)"""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections import deque
 
 from actorrpc.percentile import percentile
 
-__all__ = ["LoadMeter"]
+__all__ = ["LoopLag"]
 
 #: Seconds that the percentile of the lag looks back.
 _WINDOW = 10.0
 
 
-class LoadMeter:
-    """Turns readings of clocks, in seconds, into load. Reads no clock itself.
+class LoopLag:
+    """Turns readings of clocks, in seconds, into lag and CPU share. Reads no clock itself.
 
     ``tick`` is called by a timer of the loop every ``period`` seconds. A turn that holds the loop makes
     the tick late, by as much as is left of the turn when the tick was due: so the period bounds what can
@@ -54,4 +54,4 @@ class LoadMeter:
         return max(0.0, percentile(self._lags, 99)) * 1000
 
     def __repr__(self) -> str:
-        return f"<LoadMeter worst lag {self._worst_lag * 1000:.1f} ms>"
+        return f"<LoopLag worst lag {self._worst_lag * 1000:.1f} ms>"

@@ -31,7 +31,7 @@ def contents(connection: Connection) -> Contents:
     for head in heads:
         _count_head(head, found)
     for cell in connection.cells.values():
-        found.turns += len(cell.mailbox) + len(cell.lane)
+        found.turns += len(cell.mailbox) + len(cell.concurrent)
         found.bytes += cell.topic_bytes
         if cell.ends is not None:
             for call, *_ in cell.ended_calls:  # each has a head of its own on the way

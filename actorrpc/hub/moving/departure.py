@@ -13,6 +13,8 @@ from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.phase import CLOSED, CLOSING, QUIESCING, SERVING
 from actorrpc.hub.serving.connection import Connection
+from actorrpc.ipc.hello import SNAPSHOTS
+from actorrpc.log import about
 from actorrpc.net.sockets import socket_of
 
 __all__ = ["Arrival", "Departure", "resume"]
@@ -23,13 +25,20 @@ log = logging.getLogger("actorrpc.hub")
 class Departure:
     """A connection about to move, as ``actorrpc.hub.moving.source`` sees it: with the actors' hooks."""
 
-    def __init__(self, connection: Connection, costs: MoveCosts, limit: float = 0.0) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        costs: MoveCosts,
+        limit: float = 0.0,
+        format: int = SNAPSHOTS.newest,
+    ) -> None:
         """``costs`` learns what it took. ``limit`` is how many seconds the move may cost both hubs together;
-        0: as many as it takes."""
+        0: as many as it takes. ``format`` is that of the snapshot, which the target has to know."""
         self.connection = connection
         self.id = connection.id
         self._costs = costs
         self._limit = limit
+        self._format = format
         self._given_up = False
         #: Those whose on_freeze has begun.
         self._hooked: set[Cell] = set()
@@ -91,7 +100,7 @@ class Departure:
                 job(cell)
             finally:
                 cell.running = False
-                connection.schedule.drained(cell)
+                connection.schedule.runner_left(cell)
         if not self._given_up and connection.phase.state == QUIESCING:
             self.quiesce(on_quiet)  # what they published must be acknowledged
 
@@ -106,7 +115,7 @@ class Departure:
         obstacle = self._hook_failed or why_pinned(self.connection)
         if obstacle:
             raise SnapshotError(obstacle)
-        return freeze(self.connection, self._costs, self._limit)
+        return freeze(self.connection, self._costs, self._limit, self._format)
 
     def fileno(self) -> int:
         return self.connection.pump.transport.fileno()
@@ -118,7 +127,8 @@ class Departure:
                 self.connection.cells.thaw_hooks()
             resume(self.connection)
         except Exception:  # better a client that sees a close than one that nobody serves
-            log.exception("connection %s is closed: it cannot be served again", self.id)
+            ids = about(connection=self.id)
+            log.exception("connection %s is closed: it cannot be served again", self.id, extra=ids)
             self.connection.close()
 
     def release(self) -> None:
@@ -162,10 +172,10 @@ def resume(connection: Connection) -> None:
     transport.start()
     for subscription in connection.host.subscriptions:
         connection.resources.topics.catch_up(subscription)
-    for lane in connection.cells.lanes:
-        schedule.will_run(lane)
+    for receiver in connection.cells.receivers:
+        schedule.will_run(receiver)
     schedule.wake()
     # The client has waited: what it has sent meanwhile comes first, not after a round of the loop.
     transport.read()
     if phase.state != CLOSED:  # as it may be now
-        connection.upkeep.start()
+        connection.timer.start()

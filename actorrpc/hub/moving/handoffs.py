@@ -36,14 +36,16 @@ class Handoffs:
         timer: Timer,
         quiesce_timeout: float,
         thaw: Callable[[control_pb2.Prepare, tuple[int, ...]], Arriving],
+        first: int = 1,
     ) -> None:
+        """``first`` is the number of the first attempt (``move_id.first_number``)."""
         #: By connection.
         self.sources: dict[str, Source] = {}
         self.targets: dict[tuple[Sender, int], Target] = {}
         self._timer = timer
         self._quiesce_timeout = quiesce_timeout
         self._thaw = thaw
-        self._numbers = count(1)
+        self._numbers = count(first)
 
     def begin(self, connection: Departing, link: Sender, done: Callable[[Source, str], None]) -> None:
         """Move a connection that does not move yet over a link; ``done`` may come before this returns."""

@@ -14,32 +14,35 @@ from actorrpc.hub.moving.departure import Arrival, Departure
 from actorrpc.hub.moving.handoffs import Handoffs
 from actorrpc.hub.moving.memfd import unpacked
 from actorrpc.hub.moving.move_cost import Cost, MoveCosts, too_long
+from actorrpc.hub.moving.move_id import first_number
 from actorrpc.hub.moving.snapshot import thaw
 from actorrpc.hub.moving.source import Source
-from actorrpc.hub.moving.target import Unwilling
+from actorrpc.hub.moving.target import MoveRefused
 from actorrpc.hub.resources import Resources
-from actorrpc.hub.serving.connection import Connection, Keeper
+from actorrpc.hub.serving.connection import Connection, ConnectionOwner
 from actorrpc.ipc.sender import Sender
 from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
 from actorrpc.pb import control_pb2
 
-__all__ = ["House", "Mover"]
+__all__ = ["Mover", "MoverOwner"]
 
 log = logging.getLogger("actorrpc.hub")
 
 MoveResult = control_pb2.MoveResult
 
 
-class House(Keeper, Protocol):
+class MoverOwner(ConnectionOwner, Protocol):
     """The hub, as moves see it."""
 
     @property
-    def hub(self) -> int: ...
+    def serial(self) -> int:
+        """The number that the other hubs know this process by."""
+
     @property
     def connections(self) -> Mapping[str, Connection]: ...
     @property
-    def unwilling(self) -> str:
+    def move_refusal(self) -> str:
         """Why it can take no connection now, also one that is on its way here already; "" if it can."""
 
     def adopt(self, connection: Connection) -> None:
@@ -55,24 +58,35 @@ class House(Keeper, Protocol):
         """A move is over."""
 
 
+class Way(Sender, Protocol):
+    """A link to another hub's process."""
+
+    @property
+    def snapshots(self) -> int:
+        """The format of snapshots that are sent there."""
+
+
 class Mover:
-    """All moves of one hub. ``links`` are those to the other hubs, and ``on_moved`` is told of each move that
-    has been begun."""
+    """All moves of one hub. ``links`` are those to processes of other hubs, by their serials. ``on_moved``
+    is told of each move that has been begun."""
 
     def __init__(
         self,
-        house: House,
+        owner: MoverOwner,
         resources: Resources,
-        links: Mapping[int, Sender],
+        links: Mapping[int, Way],
         on_moved: Callable[[control_pb2.Moved], None] | None,
     ) -> None:
-        self._house = house
+        self._owner = owner
         self._resources = resources
         self._links = links
         self._on_moved = on_moved
         self.costs = MoveCosts()
         self.handoffs = Handoffs(
-            timer=_timer, quiesce_timeout=resources.config.quiesce_timeout, thaw=self._thaw
+            timer=_timer,
+            quiesce_timeout=resources.config.quiesce_timeout,
+            thaw=self._thaw,
+            first=first_number(),
         )
 
     def cost(self, connection: Connection) -> Cost:
@@ -81,7 +95,7 @@ class Mover:
 
     def _why_too_heavy(self, connection: Connection) -> str:
         """Why no policy may move it; "" if one may."""
-        self._house.weigh(connection)
+        self._owner.weigh(connection)
         return too_long(self.cost(connection), self._resources.config.max_move_time)
 
     def move(
@@ -92,18 +106,19 @@ class Mover:
         *,
         by_policy: bool = False,
     ) -> None:
-        """Move a connection to another hub; ``done`` gets the outcome, perhaps before this returns.
+        """Move a connection to a process of another hub; ``done`` gets the outcome, perhaps before this
+        returns.
 
         One that a policy asks for is refused if it would stop both hubs for too long.
         """
-        connection = self._house.connections.get(connection_id)
+        connection = self._owner.connections.get(connection_id)
         if connection is None:
             why = f"no connection {connection_id} here"
             done(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why=why, of_connection=True))
-        elif target == self._house.hub:
-            done(MoveResult(outcome=MoveResult.MOVED, why=f"already on hub {target}"))
+        elif target == self._owner.serial:
+            done(MoveResult(outcome=MoveResult.MOVED, why="it is there already"))
         elif target not in self._links:
-            done(MoveResult(outcome=MoveResult.UNKNOWN_HUB, why=f"hub {target} is not there"))
+            done(MoveResult(outcome=MoveResult.UNKNOWN_HUB, why="there is no link to that hub"))
         elif connection_id in self.handoffs.sources:
             why = "the connection is being moved already"
             done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
@@ -111,10 +126,9 @@ class Mover:
             done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
         else:
             limit = self._resources.config.max_move_time if by_policy else 0.0
-            departure = Departure(connection, self.costs, limit)
-            self.handoffs.begin(
-                departure, self._links[target], partial(self._moved, connection, target, done)
-            )
+            link = self._links[target]
+            departure = Departure(connection, self.costs, limit, link.snapshots)
+            self.handoffs.begin(departure, link, partial(self._moved, connection, target, done))
 
     def _moved(
         self,
@@ -135,8 +149,9 @@ class Mover:
             partial(done, result),
         ]
         if why:
-            duties.append(partial(self._house.stays, connection))
-        do_all(log, f"the end of the move of {connection.id}", *duties, self._house.settled)
+            duties.append(partial(self._owner.stays, connection))
+        what = f"the end of the move of {connection.id}"
+        do_all(log, what, *duties, self._owner.settled, ids=source.ids)
 
     def _report(self, connection: Connection, target: int, source: Source, why: str) -> None:
         if self._on_moved is not None:
@@ -153,16 +168,16 @@ class Mover:
     def move_on(self, connection_id: str) -> None:
         """Move a connection to the next hub, if it and another hub are here."""
         hubs = sorted(self._links)
-        if hubs and connection_id in self._house.connections:
-            target = next((hub for hub in hubs if hub > self._house.hub), hubs[0])
+        if hubs and connection_id in self._owner.connections:
+            target = next((hub for hub in hubs if hub > self._owner.serial), hubs[0])
             self.move(connection_id, target, lambda result: None)
 
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
-        house, resources = self._house, self._resources
-        if why := house.unwilling:
-            raise Unwilling(why)
+        owner, resources = self._owner, self._resources
+        if why := owner.move_refusal:
+            raise MoveRefused(why)
         with users_code(), unpacked(prepare, fds, resources.config.max_state_bytes) as snapshot:
-            return Arrival(thaw(house, resources, self.costs, snapshot), house.adopt)
+            return Arrival(thaw(owner, resources, self.costs, snapshot), owner.adopt)
 
     def __repr__(self) -> str:
         return f"<Mover {self.handoffs!r}>"

@@ -35,7 +35,8 @@ from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
-from actorrpc.hub.serving.connection import Connection, Keeper
+from actorrpc.hub.serving.connection import Connection, ConnectionOwner
+from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.loop.duties import reason
 from actorrpc.pb import snapshot_pb2
 from actorrpc.wire.compression import Compressed
@@ -44,12 +45,9 @@ from actorrpc.wire.head import freeze_head, thaw_head
 from actorrpc.wire.snapshot import freeze_session, thaw_session
 from actorrpc.wire.stream import Stream
 
-__all__ = ["FORMAT", "freeze", "thaw"]
+__all__ = ["freeze", "thaw"]
 
 log = logging.getLogger("actorrpc.hub")
-
-#: The format of the snapshots that this version writes, and the only one it reads.
-FORMAT = 4
 
 #: Bytes of a snapshot below which a move teaches nothing of what moves cost: there is nothing in it. To count
 #: and to price it all the same would make a tenth of an idle connection's move.
@@ -59,8 +57,11 @@ _LEAST_TAUGHT = 2048
 MAX_AGE = 10.0
 
 
-def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> bytes:
-    """The serialized snapshot of a quiet connection, which is frozen from now on.
+def freeze(
+    connection: Connection, costs: MoveCosts, limit: float = 0.0, format: int = SNAPSHOTS.newest
+) -> bytes:
+    """The serialized snapshot of a quiet connection, which is frozen from now on. ``format`` is one that its
+    reader knows.
 
     Raises SnapshotError if it is too large to move, or being closed, or if the move would take more than
     ``limit`` seconds of both hubs together; 0: that is all the same.
@@ -75,7 +76,7 @@ def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> byte
     connection.cells.drop_ended()
     now = monotonic()
     snapshot = snapshot_pb2.ConnectionSnapshot(
-        format=FORMAT,
+        format=format,
         taken_at=now,
         id=connection.id,
         peer=connection.peer,
@@ -91,7 +92,7 @@ def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> byte
         shared_by=connection.shared_by,
         weighing_us=round(usage.weighing * 1e6),
     )
-    connection.upkeep.times.freeze(snapshot, now)
+    connection.timer.times.freeze(snapshot, now)
     data = snapshot.SerializeToString()
     usage.state_bytes = sum(len(actor.state) for actor in snapshot.actors)
     usage.freeze_ms = (monotonic() - began) * 1000
@@ -110,7 +111,9 @@ def freeze(connection: Connection, costs: MoveCosts, limit: float = 0.0) -> byte
     return data
 
 
-def thaw(keeper: Keeper, resources: Resources, costs: MoveCosts, data: bytes | memoryview) -> Connection:
+def thaw(
+    owner: ConnectionOwner, resources: Resources, costs: MoveCosts, data: bytes | memoryview
+) -> Connection:
     """The connection of a snapshot, frozen and without a socket: ``Arrival.serve`` has it served.
 
     Raises SnapshotError for a snapshot that this hub cannot serve.
@@ -120,13 +123,13 @@ def thaw(keeper: Keeper, resources: Resources, costs: MoveCosts, data: bytes | m
         snapshot = snapshot_pb2.ConnectionSnapshot.FromString(data)  # type: ignore[arg-type]  # any buffer
     except DecodeError as error:
         raise SnapshotError("it is not a snapshot") from error
-    if snapshot.format != FORMAT:
-        raise SnapshotError(f"snapshot format {snapshot.format}, where this hub reads {FORMAT}")
+    if snapshot.format not in SNAPSHOTS:
+        raise SnapshotError(f"snapshot format {snapshot.format}, where this hub reads {SNAPSHOTS}")
     # What the way took is part of all times: else each move would put off deadlines, ages and the like.
     now = monotonic()
     taken = snapshot.taken_at if 0 <= now - snapshot.taken_at < MAX_AGE else now
     session = thaw_session(snapshot.session, resources.config, taken)
-    connection = Connection(keeper, resources, None, snapshot.id, snapshot.peer, session)
+    connection = Connection(owner, resources, None, snapshot.id, snapshot.peer, session)
     try:
         _fill(connection, snapshot, taken)
     except BaseException:
@@ -144,9 +147,9 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     connection.moves = snapshot.moves + 1
     connection.caller = snapshot.caller
     connection.shared_by = snapshot.shared_by
-    connection.upkeep.times.restore(snapshot, taken)
+    connection.timer.times.restore(snapshot, taken)
     usage = connection.usage
-    usage.restore(snapshot.load, snapshot.recent_load, taken, connection.upkeep.times.accepted)
+    usage.restore(snapshot.load, snapshot.recent_load, taken, connection.timer.times.accepted)
     usage.freeze_ms = snapshot.freeze_ms
     usage.state_bytes = sum(len(actor.state) for actor in snapshot.actors)
     usage.weighing = snapshot.weighing_us / 1e6
@@ -338,7 +341,7 @@ def _freeze_cell(cell: Cell, identities: Identities | None, now: float) -> snaps
         # An instance that has not been made yet is made before the snapshot's turns are queued.
         connected=cell.connected or (cell.instance is None and not cell.overrides("on_connect")),
         mailbox=[freeze_turn(turn) for turn in cell.mailbox if turn[0] <= CALL_END],
-        concurrent=[freeze_turn(turn) for turn in cell.lane if turn[0] <= CALL_END],
+        concurrent=[freeze_turn(turn) for turn in cell.concurrent if turn[0] <= CALL_END],
         state_version=service.state_version if issubclass(service, Actor) else 0,
         identity=cell.identity,
         ended=[_freeze_ended(each, now) for each in cell.ended_calls],
@@ -352,8 +355,8 @@ def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> 
         raise SnapshotError(f"{snapshot.service} is not served here")
     if snapshot.HasField("state") != (service.__rpc__.state is not None):
         raise SnapshotError(f"{snapshot.service} has state on one side only")
-    state, beside = _thaw_state(service, snapshot), service in connection.resources.beside
-    cell = Cell(connection, service, state, identity=snapshot.identity, beside=beside)
+    state, concurrent = _thaw_state(service, snapshot), service in connection.resources.concurrent_services
+    cell = Cell(connection, service, state, identity=snapshot.identity, concurrent=concurrent)
     try:
         Context().run(cell.make)
     except BaseException as error:  # whatever the app's __init__ does

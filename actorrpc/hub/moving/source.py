@@ -9,6 +9,7 @@ from typing import Protocol
 
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.moving.memfd import packed
+from actorrpc.hub.moving.move_id import move_id
 from actorrpc.hub.moving.states import SOURCE, SourceAction, SourceEvent, SourceState
 from actorrpc.ipc.sender import Sender
 from actorrpc.loop.duties import brief, do_all, reason
@@ -59,6 +60,8 @@ class Source:
         self.connection = connection
         self.number = number
         self.link = link
+        #: For lines of the log.
+        self.ids = {"connection": connection.id, "move": move_id(number)}
         self.state = SourceState.QUIESCING
         #: What ended the attempt lies with the connection, and says nothing of the two hubs.
         self.of_connection = False
@@ -72,12 +75,13 @@ class Source:
 
     def begin(self) -> None:
         """Quiesce. ``done`` may be called before this returns."""
+        log.debug("connection %s is to move", self.connection.id, extra=self.ids)
         try:
             pinned = self.connection.pinned
             if not pinned:
                 self.connection.quiesce(lambda: self.on(SourceEvent.QUIET))
         except Exception as error:
-            log.exception("connection %s cannot be brought to rest", self.connection.id)
+            log.exception("connection %s cannot be brought to rest", self.connection.id, extra=self.ids)
             pinned = reason(error)
         if self.state is not SourceState.QUIESCING:
             return
@@ -91,7 +95,13 @@ class Source:
         step = SOURCE.get((self.state, event))
         if step is None:
             if self.state not in (SourceState.SERVING, SourceState.MOVED, SourceState.GONE):
-                log.error("handoff of %s: %s in state %s", self.connection.id, event.name, self.state.name)
+                log.error(
+                    "handoff of %s: %s in state %s",
+                    self.connection.id,
+                    event.name,
+                    self.state.name,
+                    extra=self.ids,
+                )
             return
         self.state, action = step
         self._why = brief(why) or self._why
@@ -110,7 +120,7 @@ class Source:
             if isinstance(error, SnapshotError):
                 self.on(SourceEvent.UNFIT, str(error))
             else:  # a state that does not serialize, for one
-                log.exception("connection %s cannot be frozen", self.connection.id)
+                log.exception("connection %s cannot be frozen", self.connection.id, extra=self.ids)
                 self.on(SourceEvent.UNFIT, reason(error))
             return
         prepare = control_pb2.Prepare(connection=self.connection.id, number=self.number)
@@ -148,21 +158,20 @@ class Source:
 
     def _release(self) -> None:
         # The target owns it now: nothing that fails here may change that, nor keep the move from its end.
-        do_all(log, f"letting go of {self.connection.id}", self.connection.release, lambda: self._finish(""))
+        self._do_all(f"letting go of {self.connection.id}", self.connection.release, lambda: self._finish(""))
 
     def _abort(self) -> None:
-        do_all(log, f"taking {self.connection.id} back", self._say_abort, self._resume)
+        self._do_all(f"taking {self.connection.id} back", self._say_abort, self._resume)
 
     def _abandon(self) -> None:
-        do_all(log, f"giving {self.connection.id} up", self._say_abort, self._forget)
+        self._do_all(f"giving {self.connection.id} up", self._say_abort, self._forget)
 
     def _say_abort(self) -> None:
         abort = control_pb2.Abort(connection=self.connection.id, number=self.number, why=self._why)
         self.link.send(control_pb2.HubToHub(abort=abort))
 
     def _resume(self) -> None:
-        do_all(
-            log,
+        self._do_all(
             f"going on with {self.connection.id}",
             self.connection.resume,
             lambda: self._finish(self._why or "aborted"),
@@ -172,7 +181,11 @@ class Source:
         self._finish(self._why or "the connection was closed")
 
     def _finish(self, why: str) -> None:
-        do_all(log, f"the end of {self!r}", self._cancel_timer, lambda: self._done(self, why))
+        log.debug("connection %s %s", self.connection.id, why or "has moved", extra=self.ids)
+        self._do_all(f"the end of {self!r}", self._cancel_timer, lambda: self._done(self, why))
+
+    def _do_all(self, what: str, *duties: Callable[[], object]) -> None:
+        do_all(log, what, *duties, ids=self.ids)
 
     def __repr__(self) -> str:
         return f"<Source {self.number} of {self.connection.id} {self.state.name}>"

@@ -1,6 +1,6 @@
 """The taking side of a handoff: from PREPARE until the connection is served here, or given up.
 
-Why an offer is refused is decided elsewhere: by ``Node.unwilling`` (the hub takes none now), and by
+Why an offer is refused is decided elsewhere: by ``Node.move_refusal`` (the hub takes none now), and by
 ``snapshot.thaw`` (it cannot serve this one). Here that becomes REFUSED."""
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from actorrpc.hub.moving.move_id import move_id
 from actorrpc.hub.moving.states import TARGET, TargetAction, TargetEvent, TargetState
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.sender import Sender
 from actorrpc.loop.duties import brief, do_all, reason
 from actorrpc.pb import control_pb2
 
-__all__ = ["Arriving", "Target", "Unwilling"]
+__all__ = ["Arriving", "MoveRefused", "Target"]
 
 log = logging.getLogger("actorrpc.handoff")
 
 
-class Unwilling(Exception):
+class MoveRefused(Exception):
     """The hub takes no connection now, whatever this one is. Its text is the reason."""
 
 
@@ -41,6 +42,8 @@ class Target:
         self.id = id
         self.number = number
         self.link = link
+        #: For lines of the log.
+        self.ids = {"connection": id, "move": move_id(number)}
         self.state = TargetState.NEW
         self._arriving: Arriving | None = None
         self._fd = -1
@@ -55,12 +58,12 @@ class Target:
             except BaseException:
                 self.link.unreserve()
                 raise
-        except Unwilling as error:
+        except MoveRefused as error:
             self._why = brief(str(error))
             self.on(TargetEvent.UNFIT)
         except Exception as error:  # whatever the app's classes do with a state
             self._why = reason(error)
-            log.warning("connection %s is refused: %s", self.id, self._why)
+            log.warning("connection %s is refused: %s", self.id, self._why, extra=self.ids)
             self.on(TargetEvent.UNFIT)
         else:
             self.on(TargetEvent.THAWED)
@@ -77,14 +80,15 @@ class Target:
             self.on(TargetEvent.COMMIT)
         else:
             close_all(fds)
-            log.error("connection %s is lost: no room for its socket", self.id)
+            log.error("connection %s is lost: no room for its socket", self.id, extra=self.ids)
             self.on(TargetEvent.SOCKET_LOST)
 
     def on(self, event: TargetEvent) -> None:
         """Take what has happened. An event that the table has no row for is logged and ignored."""
         step = TARGET.get((self.state, event))
         if step is None:
-            log.error("handoff of %s: %s in state %s", self.id, event.name, self.state.name)
+            state = self.state.name
+            log.error("handoff of %s: %s in state %s", self.id, event.name, state, extra=self.ids)
             return
         self.state, action = step
         _ACTIONS[action](self)
@@ -103,12 +107,15 @@ class Target:
         try:
             self._arriving.serve(self._fd)
         except Exception:  # better a client that sees a close than one that nobody serves
-            log.exception("connection %s cannot be served", self.id)
-            do_all(log, f"letting go of {self.id}", self._arriving.discard)
+            log.exception("connection %s cannot be served", self.id, extra=self.ids)
+            do_all(log, f"letting go of {self.id}", self._arriving.discard, ids=self.ids)
+        else:
+            log.debug("connection %s has arrived", self.id, extra=self.ids)
 
     def _discard(self) -> None:
         assert self._arriving is not None
-        do_all(log, f"letting go of {self.id}", self.link.unreserve, self._arriving.discard)
+        duties = self.link.unreserve, self._arriving.discard
+        do_all(log, f"letting go of {self.id}", *duties, ids=self.ids)
 
     def __repr__(self) -> str:
         return f"<Target {self.number} of {self.id} {self.state.name}>"

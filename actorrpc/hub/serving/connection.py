@@ -5,8 +5,8 @@ turns run at once. What the turns sent goes out in one ``send`` at the end. A ha
 control with the loop, so the connection goes on reading meanwhile.
 
 Of what it is made: ``ServerSession`` and ``net.Pump`` for the bytes, ``OpenCalls`` and ``Cells`` for the
-calls and the actors, ``Schedule`` for their turns, ``ServiceHost`` for what actors ask, ``Upkeep`` for what
-time does, ``Phase`` for where it is in its life.
+calls and the actors, ``Schedule`` for their turns, ``ServiceHost`` for what actors ask, ``LifetimeTimer`` for
+what time does, ``Phase`` for where it is in its life.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from actorrpc.hub.metering.usage import Part, Usage
 from actorrpc.hub.phase import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING, Phase
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.lifetime import Lifetime
-from actorrpc.hub.serving.upkeep import Upkeep
+from actorrpc.hub.serving.lifetime_timer import LifetimeTimer
 from actorrpc.log import about
 from actorrpc.loop.duties import do_all
 from actorrpc.net.pump import Pump
@@ -50,7 +50,7 @@ from actorrpc.wire.events import (
 from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 
-__all__ = ["Connection", "Keeper"]
+__all__ = ["Connection", "ConnectionOwner"]
 
 log = logging.getLogger("actorrpc.hub")
 
@@ -58,7 +58,7 @@ log = logging.getLogger("actorrpc.hub")
 _SHOWN_PATH = 128
 
 
-class Keeper(Protocol):
+class ConnectionOwner(Protocol):
     """Whoever has the connections of a hub."""
 
     def closes(self, connection: Connection) -> None:
@@ -79,7 +79,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_keeper",
+        "_owner",
         "caller",
         "calls",
         "cells",
@@ -95,20 +95,20 @@ class Connection:
         "schedule",
         "session",
         "shared_by",
-        "upkeep",
+        "timer",
         "usage",
     )
 
     def __init__(
         self,
-        keeper: Keeper,
+        owner: ConnectionOwner,
         resources: Resources,
         sock: socket.socket | None,
         id: str,
         peer: str,
         session: ServerSession | None = None,
     ) -> None:
-        self._keeper = keeper
+        self._owner = owner
         self.resources = resources
         self.id = id
         #: The client's address.
@@ -134,20 +134,20 @@ class Connection:
         #: What its handlers hold, in bytes, as ``Resources.parsed`` counts it.
         self.parsed = 0
         self.pump = Pump(sock, self.session, self)
-        self.upkeep = Upkeep(self, Lifetime(resources.config))
+        self.timer = LifetimeTimer(self, Lifetime(resources.config))
 
     # ---- its life
 
     def start(self) -> None:
         """Serve. Called once, by whoever made it: the listener, or a handoff's target."""
         self.pump.transport.start()
-        self.upkeep.start()
+        self.timer.start()
 
     def shutdown(self) -> None:
         """Let open calls end, and the client begin no more of them; then close."""
         self.session.shutdown()
-        self.upkeep.times.shut_down = monotonic()
-        self.upkeep.start()
+        self.timer.times.shut_down = monotonic()
+        self.timer.start()
         self.changed()
 
     def close_politely(self, until: float | None = 0.0) -> None:
@@ -158,7 +158,7 @@ class Connection:
         moving, phase.state = phase.state == QUIESCING, CLOSING
         if moving:
             self.schedule.resume()
-            self._keeper.closes(self)
+            self._owner.closes(self)
         self._cancel_all("the connection is being closed")
         self.pump.part(self.close, until)
         self.changed()
@@ -167,18 +167,20 @@ class Connection:
         """End it now: the socket is closed, calls are cancelled, then ``on_disconnect`` runs."""
         if self.phase.state == CLOSED:
             return
-        log.debug("connection %s from %s ends: %s", self.id, self.peer, why or "closed by this server")
+        ids = {"connection": self.id}
+        why = why or "closed by this server"
+        log.debug("connection %s from %s ends: %s", self.id, self.peer, why, extra=ids)
         self.phase.state = CLOSED
         self.schedule.close()
         self.phase.let_go_on()
-        self.upkeep.stop()
+        self.timer.stop()
         self.pump.close()
         self._cancel_all("the connection has gone")
         self.host.end_subscriptions()
         self.cells.keep_last_turns()
         self.schedule.interrupt_blocked()
         self.session.abandon()
-        self._keeper.forget(self, finished=self._finished)
+        self._owner.forget(self, finished=self._finished)
         if self._finished:
             self.fall_apart()
 
@@ -190,7 +192,7 @@ class Connection:
     def fall_apart(self) -> None:
         """The last turn of a closed connection is over: let go of the parts, which know it, so that all is
         freed at once, and not when the garbage collector next looks. The app may keep some of them."""
-        self.upkeep.let_go()
+        self.timer.let_go()
         self.calls.clear()
         self.cells.let_go()
         self.schedule.let_go()
@@ -217,12 +219,12 @@ class Connection:
             f"letting go of connection {self.id}",
             self.pump.transport.let_go,  # first: whoever has the socket owns the connection
             self.pump.stop_waiting,
-            self.upkeep.let_go,
+            self.timer.let_go,
             self.calls.stop_deadlines,
             *[partial(cell.abandon_iterators, iterated.get(cell, ())) for cell in self.cells.values()],
             self.host.end_subscriptions,
             self._release_parsed,
-            partial(self._keeper.forget, self),
+            partial(self._owner.forget, self),
             self.phase.let_go_on,
         )
         self.fall_apart()
@@ -246,7 +248,7 @@ class Connection:
         if self.phase.state == CLOSING:
             return
         usage, schedule = self.usage, self.schedule
-        began = self.upkeep.times.heard = monotonic()
+        began = self.timer.times.heard = monotonic()
         mark = began - usage.meter.charged
         schedule.begin(began)
         try:
@@ -255,7 +257,10 @@ class Connection:
             schedule.run_ready()
             self.flush()
         except Exception:
-            log.exception("connection %s is closed: what the client sent could not be handled", self.id)
+            ids = about(connection=self.id)
+            log.exception(
+                "connection %s is closed: what the client sent could not be handled", self.id, extra=ids
+            )
             self.close()
         finally:
             schedule.end()
@@ -339,7 +344,7 @@ class Connection:
             call.receiver.drained(call)
 
     def _on_fault(self, event: Faulted) -> None:
-        kind = about(event.error.code)
+        kind = about(event.error.code, connection=self.id)
         log.info("connection %s from %s: %s", self.id, self.peer, event.error, extra=kind)
         self.close_politely()
 
@@ -354,7 +359,7 @@ class Connection:
         if call.identity:
             cell = cells.of_identity(service, call.identity)
             if cells.identities is not None and len(cells.identities) == 1:  # the next have more time
-                self.upkeep.start()
+                self.timer.start()
         else:
             head = call.stream.head
             if call.route.stateful and head.caller != self.caller:
@@ -427,7 +432,7 @@ class Connection:
             loop = self.resources.runners.hub.loop
             loop.run_callback(self.calls.throw, call, CallCancelled("the call has ended"))
         if not self.calls:
-            self.upkeep.times.idle_since = monotonic()
+            self.timer.times.idle_since = monotonic()
         self.schedule.wake()
 
     def tell_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
@@ -463,11 +468,11 @@ class Connection:
         if self.calls.unarmed:
             self.calls.arm()
         if session.over and phase.state == SERVING:
-            self.close_politely(self.upkeep.times.grace_ends)
+            self.close_politely(self.timer.times.grace_ends)
 
     def turn_ended(self) -> None:
         if self._finished:
-            self._keeper.finished(self)
+            self._owner.finished(self)
 
     def __repr__(self) -> str:
         state, turns = self.phase.state, self.schedule.turns

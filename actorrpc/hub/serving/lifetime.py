@@ -1,6 +1,6 @@
 """What time does to a connection: the handshake's limit, keepalive (gRFC A8), idleness and age (gRFC A9).
 
-Pure, but for the clock that it is made by: it says what is due when. Who acts on it: ``upkeep``.
+Pure, except that it reads the clock: it says what is due when. ``lifetime_timer`` acts on it.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class Lifetime:
         if self.max_age is not None:
             if not self.aged:
                 yield self.accepted + self.max_age, Due.AGE
-            elif config.max_connection_age_grace:
-                yield self.accepted + self.max_age + config.max_connection_age_grace, Due.GRACE
+            elif (ends := self.grace_ends) is not None:
+                yield ends, Due.GRACE
         if identities is not None and config.identity_idle:
             yield identities, Due.IDENTITIES
         if config.max_connection_idle and self.shut_down is None:

@@ -4,6 +4,9 @@ Each topic has a home hub, which numbers its messages (``home``). A hub with sub
 topic from there (``feeds``), and what is published on a hub goes there (``publisher``). This file joins the
 three: it takes what other hubs say, and tells all three of new homes, in the right order.
 
+A home that lives may be told to hand topics over to another hub (``handover``). Hubs turn to the new home
+when the old one has said its last (``succession``), and nobody notices.
+
 When a home dies, its topics begin a new epoch at another hub. Subscribers go on from the epoch's beginning;
 publications that were not acknowledged are published again, so they may come twice. Whatever is said by a hub
 that is not the present home is ignored: see ``homes``.
@@ -12,16 +15,18 @@ that is not the present home is ignored: see ``homes``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
 from actorrpc.hub.metering.rates import Rates
 from actorrpc.hub.topics.feeds import Feeds
+from actorrpc.hub.topics.handover import Departure
 from actorrpc.hub.topics.home import Home
-from actorrpc.hub.topics.homes import Homes
+from actorrpc.hub.topics.homes import Homes, Place
 from actorrpc.hub.topics.outbox import Outboxes
 from actorrpc.hub.topics.publisher import Publisher
+from actorrpc.hub.topics.succession import Steps, Succession
 from actorrpc.loop.timers import every
 from actorrpc.pb import control_pb2
 
@@ -39,20 +44,27 @@ class EmbeddedTopics:
     ``send(hub, message)`` drops what cannot be sent because the hub is dead. ``room(hub)`` says whether
     anything that may wait can be sent to another hub now; ``has_room`` is to be called when that changes to
     yes, ``linked`` when there is a link to a hub, ``hub_died`` when there is none any more.
+
+    ``settled(version)`` is called when this hub has all slots that it got with a version, and all hubs have
+    turned to it.
     """
 
     def __init__(
         self,
         hub: int,
-        generation: int,
+        process: str,
         send: Callable[[int, control_pb2.HubToHub], None],
         room: Callable[[int], bool] = lambda hub: True,
+        settled: Callable[[int], object] = lambda version: None,
     ) -> None:
         self._hub = hub
         self._send_to_hub = send
-        #: What this hub has been told last.
-        self.homes = Homes.alone(hub)
-        self._home = Home(hub, generation, self._send, room)
+        self._settled = settled
+        #: The hubs that there are links to.
+        self._peers: set[int] = set()
+        #: What it has been told of homes.
+        self.succession = Succession(hub)
+        self._home = Home(hub, process, self._send, room, self._tell_released)
         #: What is published from here, and what its feeds bring: each message once, however many get it.
         self._published, self._delivered = Rates(_MAX_RATES), Rates(_MAX_RATES)
         self._feeds = Feeds(hub, self._tell_home, self._delivered)
@@ -63,8 +75,6 @@ class EmbeddedTopics:
         self.thaw, self.catch_up = self._feeds.thaw, self._feeds.catch_up
         self.catch_up_soon = self._feeds.catch_up_soon
         self.publish, self.reserve = self._publisher.publish, self._publisher.reserve
-        #: Send a hub what has waited for room in the link to it, as far as there is some.
-        self.has_room = self._outboxes.flush
         #: What names a term that this hub has not learnt of yet, and who sent it.
         self._early: list[tuple[int, control_pb2.HubToHub]] = []
         #: What this hub says to itself. It is heard one by one, as if it came over a link.
@@ -81,6 +91,15 @@ class EmbeddedTopics:
             "deliver": self._feeds.hear_delivery,
             "published": self._publisher.hear_published,
         }
+        #: What is said of homes that change.
+        self.successions: dict[str, Callable[[int, control_pb2.HubToHub], None]] = {
+            "handover": self._hear_handover,
+            "received": lambda source, message: self._home.departures.received(
+                source, message.received.version
+            ),
+            "released": self._hear_released,
+            "rejoined": self._hear_rejoined,
+        }
         self._sweeper = every(_SWEEP_INTERVAL, lambda: self._home.sweep(monotonic()), ref=False)
 
     def heard(self, group: str, now: float) -> float:
@@ -93,28 +112,54 @@ class EmbeddedTopics:
     def close(self) -> None:
         self._sweeper.close()
 
+    @property
+    def homes(self) -> Homes:
+        """Those that this hub goes by."""
+        return self.succession.homes
+
     def home_of(self, topic: str) -> int:
-        """The hub that numbers the topic's messages."""
+        """The hub that numbers the topic's messages, as far as this one knows."""
         return self.homes.where(topic)[0]
+
+    def has_room(self, hub: int) -> None:
+        """Send a hub what has waited for room in the link to it, as far as there is some."""
+        self._home.departures.flush(hub)
+        self._outboxes.flush(hub)
 
     def set_homes(
         self,
         homes: Sequence[int],
         version: int | None = None,
         terms: Sequence[int] = (),
-        peers: Collection[int] = (),
+        origins: Mapping[int, int] | None = None,
     ) -> None:
         """Learn which hub is whose home; what is under way to a home that has changed is sent again.
 
-        What the links to hubs that have died still hold is to be received before. ``peers`` are the hubs
-        that there are links to; without ``terms``, a home that stays keeps its own.
+        What the links to hubs that have died still hold is to be received before. ``origins`` says by slot
+        which living hub hands it over to its home; without ``terms``, a home that stays keeps its own.
         """
         before = self.homes
         version = before.version + 1 if version is None else version
         if version < before.version:
             return
-        after = self.homes = before.after(version, homes, terms)
-        self._home.set_homes(after, peers)
+        self.succession.learn(version, homes, terms, origins or {})
+        if not before.version:
+            self._go_by(before, {}, {*self.homes.places})
+        self._advance()
+        self._hear_early()
+
+    def _advance(self) -> None:
+        """Go by other homes, as far as those before have released what was theirs."""
+        before = self.homes
+        while steps := self.succession.advance(self._peers):
+            self._go_by(before, steps, {step.place for step in steps.values()})
+            self._hear_early()  # which may come here again
+            before = self.homes
+        self._tell_settled()
+
+    def _go_by(self, before: Homes, steps: Steps, places: set[Place]) -> None:
+        after = self.homes
+        self._home.set_homes(before, after, steps, self._peers)
         moved = self._feeds.set_homes(after)
         self._publisher.set_homes(after)
         self._outboxes.keep(after, self._feeds.concerns)
@@ -123,18 +168,23 @@ class EmbeddedTopics:
         hearing, self._hearing = self._hearing, True
         try:
             self._feeds.ask_anew(moved)
-            for home in {home for home, _ in after.fresh(before)} - {self._hub}:
-                self._outboxes.rejoin(home, version)
+            for home, term in sorted(places - self.succession.coming):
+                if home != self._hub:
+                    self._outboxes.rejoin(home, term)
             self._publisher.publish_moved()
         finally:
             self._hearing = hearing
         self._hear_own()
+
+    def _hear_early(self) -> None:
         early, self._early = self._early, []
         for source, message in early:
             self.receive(source, message)
 
     def linked(self, hub: int) -> None:
         """There is a link to a hub, which has heard nothing of this one yet."""
+        self._peers.add(hub)
+        self._home.linked(hub)
         self._feeds.linked(hub)
         self._outboxes.forget_publications(hub)  # which come again, in their order, with those sent before
         self._publisher.linked(hub)
@@ -142,6 +192,7 @@ class EmbeddedTopics:
 
     def hub_died(self, hub: int) -> None:
         """The link to a hub has ended, and all that came over it has been received."""
+        self._peers.discard(hub)
         self._home.forget_hub(hub)
         self._outboxes.hub_died(hub)
         self._feeds.hub_died(hub)
@@ -150,6 +201,7 @@ class EmbeddedTopics:
             for source, message in self._early
             if source != hub or message.WhichOneof("kind") == "publish"
         ]
+        self._advance()
 
     def receive(self, source: int, message: control_pb2.HubToHub) -> None:
         """Take a message about topics from a hub, which may be this one."""
@@ -158,15 +210,15 @@ class EmbeddedTopics:
             self._answers[kind](source, message)
         elif kind in self._requests:
             self._hear_request(source, kind, message)
-        elif kind == "rejoined":
-            self._hear_rejoined(source, message)
+        elif kind in self.successions:
+            self.successions[kind](source, message)
 
     def _hear_request(self, source: int, kind: str, message: control_pb2.HubToHub) -> None:
         request = getattr(message, kind)
-        _, term = self.homes.where(request.topic)
+        home, term = self.homes.where(request.topic)
         if request.term > term:
             self._early.append((source, message))
-        elif request.term == term or not request.term:
+        elif home == self._hub and (request.term == term or not request.term):
             self._requests[kind](source, request)
         # Else its sender has not learnt yet that the topic has another home, and will ask that one.
 
@@ -176,10 +228,35 @@ class EmbeddedTopics:
         self._send(source, control_pb2.HubToHub(published=published))
 
     def _hear_rejoined(self, source: int, message: control_pb2.HubToHub) -> None:
-        if message.rejoined.version > self.homes.version:
+        term = message.rejoined.version
+        if term > self.homes.version or (self._hub, term) in self.succession.coming:
             self._early.append((source, message))
         else:
-            self._home.rejoined(source, message.rejoined.version)
+            self._home.rejoined(source, term)
+            self._tell_settled()
+
+    def _hear_handover(self, source: int, message: control_pb2.HubToHub) -> None:
+        version = message.handover.version
+        if self.succession.arriving(source, version) and self._home.arrivals.hear(source, message.handover):
+            received = control_pb2.Received(version=version)
+            self._send_to_hub(source, control_pb2.HubToHub(received=received))
+
+    def _hear_released(self, source: int, message: control_pb2.HubToHub) -> None:
+        if message.released.version > self.homes.version:
+            self._early.append((source, message))
+        else:
+            self.succession.release(source, message.released)
+            self._advance()
+
+    def _tell_released(self, departure: Departure) -> None:
+        """Tell all others that they have been told all about slots that were this hub's."""
+        message = control_pb2.HubToHub(released=departure.released())
+        for hub in [*self._peers]:
+            self._send_to_hub(hub, message)
+
+    def _tell_settled(self) -> None:
+        for term in self._home.settled():
+            self._settled(term)
 
     def _tell_home(self, topic: str) -> None:
         """Tell the topic's home whether it is wanted here, and from where."""

@@ -1,4 +1,5 @@
-"""What a hub hears of topics: one feed of each topic that is subscribed to here, from the topic's home.
+"""What a hub hears of topics: one feed of each topic that is subscribed to here, from the topic's home,
+and how subscriptions catch up.
 
 A subscription is a position (epoch and number) and takes exactly the message after it. It skips what it has
 had already; what it has missed, because it was moving, its hub came late or its sink was full, the home sends

@@ -7,7 +7,7 @@ each other about a topic carries it, and whatever comes from another home than t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm
 from zlib import crc32
@@ -40,26 +40,33 @@ class Homes:
         """The next version. Without terms, a slot whose home stays keeps its own."""
         if terms:
             return Homes(version, tuple(hubs), tuple(terms))
-        slots = lcm(len(hubs), len(self.hubs))  # so that the same topics share a slot before and after
-        places = [hubs[slot % len(hubs)] for slot in range(slots)]
-        return Homes(
-            version,
-            tuple(places),
-            tuple(
-                self.terms[slot % len(self.terms)]
-                if self.version and home == self.hubs[slot % len(self.hubs)]
-                else version
-                for slot, home in enumerate(places)
-            ),
+        slots = lcm(len(hubs), len(self.hubs))
+        before, after = self.over(slots), Homes(version, tuple(hubs), (version,) * len(hubs)).over(slots)
+        places = zip(before.places, after.places, strict=True)
+        return after.changed(
+            {slot: was for slot, (was, now) in enumerate(places) if self.version and was[0] == now[0]}
         )
 
-    def fresh(self, since: Homes) -> list[Place]:
-        """The places that are new since an earlier version."""
-        return sorted({*self._places} - {*since._places})
+    def over(self, slots: int) -> Homes:
+        """The same by so many slots, a multiple of what there are: each topic has the home that it had."""
+        times = slots // len(self.hubs)
+        return self if times == 1 else Homes(self.version, self.hubs * times, self.terms * times)
+
+    def changed(self, places: Mapping[int, Place]) -> Homes:
+        """The same, but for some slots."""
+        hubs, terms = [*self.hubs], [*self.terms]
+        for slot, place in places.items():
+            hubs[slot], terms[slot] = place
+        return Homes(self.version, tuple(hubs), tuple(terms))
+
+    def has(self, hub: int, term: int) -> bool:
+        """Whether that is the place of any slot."""
+        return (hub, term) in self.places
 
     @property
-    def _places(self) -> Iterator[Place]:
-        return zip(self.hubs, self.terms, strict=True)
+    def places(self) -> list[Place]:
+        """By slot."""
+        return [*zip(self.hubs, self.terms, strict=True)]
 
     def __repr__(self) -> str:
         return f"<Homes version {self.version}: {len(self.hubs)} slots of {len({*self.hubs})} hubs>"

@@ -1,9 +1,10 @@
-"""The numbered log of each topic at its home, and which hubs are sent its messages. Plain data."""
+"""The log of each topic at its home, which gives each message its number; and which hubs are sent them. Plain
+data."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -62,12 +63,16 @@ class TopicLog:
 
         ``awaited``: hubs may come that are behind from the beginning.
         """
-        self.head += 1
-        entry = Entry(self.head, type, payload, now)
-        self.entries.append(entry)
-        self.size += len(payload)
+        entry = Entry(self.head + 1, type, payload, now)
+        self.add(entry)
         self.trim(awaited)
         return entry
+
+    def add(self, entry: Entry) -> None:
+        """Keep the next message, which has its number."""
+        self.head = entry.sequence
+        self.entries.append(entry)
+        self.size += len(entry.payload)
 
     def trim(self, awaited: bool = False) -> None:
         """Drop what is too much; what hubs that are behind still need, only where it is far too much."""
@@ -121,12 +126,11 @@ class TopicLog:
 
 class TopicLogs:
     """The logs of all topics that a hub is the home of. ``forgotten(topic)`` is called when one is dropped,
-    with its messages, to make room."""
+    with its messages, to make room. ``process`` is what the names of its epochs begin with: no other process
+    has the same."""
 
-    def __init__(
-        self, hub: int, generation: int, forgotten: Callable[[str], None] = lambda topic: None
-    ) -> None:
-        self._prefix = f"{hub}.{generation}."
+    def __init__(self, process: str, forgotten: Callable[[str], None] = lambda topic: None) -> None:
+        self._process = process
         self._count = count(1)
         self._forgotten = forgotten
         self.logs: dict[str, TopicLog] = {}
@@ -137,7 +141,7 @@ class TopicLogs:
         """The topic's log. If there is none it is begun, after ``lost`` messages that nobody can have."""
         log = self.logs.get(topic)
         if log is None:
-            log = self.logs[topic] = TopicLog(f"{self._prefix}{next(self._count)}", lost)
+            log = self.logs[topic] = TopicLog(f"{self._process}.{next(self._count)}", lost)
             self.size += log.cost + len(topic)
         return log
 
@@ -149,6 +153,14 @@ class TopicLogs:
         if self.size > LOGS_BYTES:
             self._make_room()
         return entry
+
+    def add(self, log: TopicLog, entry: Entry) -> None:
+        """Keep the next message of a log, which has its number."""
+        before = log.cost
+        log.add(entry)
+        self.size += log.cost - before
+        if self.size > LOGS_BYTES:
+            self._make_room()
 
     def trim(self, log: TopicLog) -> None:
         """A hub is up to date again: drop what was kept for it."""
@@ -166,10 +178,25 @@ class TopicLogs:
         for log in self.logs.values():
             log.unsubscribe(hub)
 
-    def forget(self, gone: Callable[[str], bool]) -> None:
-        """Drop topics."""
-        self.logs = {topic: log for topic, log in self.logs.items() if not gone(topic)}
+    def give(self, gone: Callable[[str], bool]) -> dict[str, TopicLog]:
+        """Take topics out, for another hub, which is asked anew by those that subscribe."""
+        given = {topic: log for topic, log in self.logs.items() if gone(topic)}
+        for topic, log in given.items():
+            del self.logs[topic]
+            log.subscribers.clear()
+            log.behind.clear()
         self._count_anew()
+        return given
+
+    def take(self, logs: Mapping[str, TopicLog]) -> None:
+        """Add topics that another hub had."""
+        for topic, log in logs.items():
+            if (before := self.logs.pop(topic, None)) is not None:
+                self.size -= before.cost + len(topic)
+            self.logs[topic] = log
+            self.size += log.cost + len(topic)
+        if self.size > LOGS_BYTES:
+            self._make_room()
 
     def sweep(self, now: float, awaited: Callable[[str], bool] = lambda topic: False) -> None:
         """Drop messages, and topics without subscribers, that are older than ``LINGER`` seconds.

@@ -25,8 +25,8 @@ class Outbox:
     _question: Callable[[str], control_pb2.HubToHub]
     #: Topics to ask for, or to ask for no more. A dict in place of a set, for its order.
     topics: dict[str, None] = field(default_factory=dict)
-    #: The version of homes that this hub has to say that it knows, once it has asked for its topics.
-    rejoined: int = 0
+    #: The terms in which this hub has turned to that one: it has to say so once it has asked for its topics.
+    rejoined: deque[int] = field(default_factory=deque)
     publications: deque[Publication] = field(default_factory=deque)
 
     def next(self) -> control_pb2.HubToHub | None:
@@ -36,17 +36,17 @@ class Outbox:
             del self.topics[topic]
             return self._question(topic)
         if self.rejoined:
-            version, self.rejoined = self.rejoined, 0
-            return control_pb2.HubToHub(rejoined=control_pb2.Rejoined(version=version))
+            return control_pb2.HubToHub(rejoined=control_pb2.Rejoined(version=self.rejoined.popleft()))
         if self.publications:
             return self.publications.popleft().message()
         return None
 
     def keep(self, homes: Homes, concerns: Callable[[str], bool]) -> None:
-        """Drop what is not for this hub any more: topics that do not concern it, and publications."""
+        """Drop what is not for this hub any more: topics that do not concern it, terms, and publications."""
         self.topics = {
             topic: None for topic in self.topics if homes.where(topic)[0] == self.hub and concerns(topic)
         }
+        self.rejoined = deque(term for term in self.rejoined if homes.has(self.hub, term))
         self.publications = deque(each for each in self.publications if each.place == homes.where(each.topic))
 
     def __repr__(self) -> str:
@@ -86,9 +86,9 @@ class Outboxes:
         if (outbox := self._outboxes.get(hub)) is not None:
             outbox.topics.pop(topic, None)
 
-    def rejoin(self, hub: int, version: int) -> None:
-        """Tell a hub, after all questions, that this one knows a version of the homes."""
-        self._of(hub).rejoined = version
+    def rejoin(self, hub: int, term: int) -> None:
+        """Tell a hub, after all questions, that this one has turned to it in a term."""
+        self._of(hub).rejoined.append(term)
         self.flush(hub)
 
     def publish(self, publication: Publication) -> None:
@@ -124,7 +124,7 @@ class Outboxes:
     def hub_died(self, hub: int) -> None:
         """Who comes in its place does not wait to hear that this hub has rejoined."""
         if (outbox := self._outboxes.get(hub)) is not None:
-            outbox.rejoined = 0
+            outbox.rejoined.clear()
 
     def _of(self, hub: int) -> Outbox:
         outbox = self._outboxes.get(hub)

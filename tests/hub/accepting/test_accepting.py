@@ -14,6 +14,7 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.node import Node
+from actorrpc.loop.timers import Timer
 from actorrpc.net.addresses import parse_address
 from actorrpc.pb import control_pb2
 from tests.apps.shapes import app
@@ -206,28 +207,27 @@ def test_a_crowd_leaves_one_timer_that_looks_as_often_as_before() -> None:
     with serving(app, max_connections=1, full_timeout=0) as hubs, ExitStack() as opened:
         waits = hubs.nodes[0].reception.waiting
         begun: list[float] = []
-        start = waits._start_timer
+        fired: list[float] = []
 
-        def counted(seconds: float) -> None:
-            begun.append(seconds)
-            start(seconds)
+        class Counted(Timer):
+            def set(self, seconds: float, function: Callable[..., object], *args: Any) -> None:
+                begun.append(seconds)
+                super().set(seconds, lambda: (fired.append(seconds), function(*args)))
 
-        waits._start_timer = counted  # type: ignore[method-assign]
+        waits._timer = Counted()
         first = opened.enter_context(RawClient(hubs.address))
         first.wait_for(raw.SETTINGS)
         crowd = [opened.enter_context(RawClient(hubs.address)) for _ in range(50)]
         hubs.wait_for(lambda: waiting(hubs) == 50)
-        timers = []
-        for _ in range(3):
-            hubs.wait_for(lambda: waits._timer is not None and waits._timer not in timers)
-            timers.append(waits._timer)
+        hubs.ask(lambda: [waits.watch() for _ in crowd])  # as when each had been accepted first
+        hubs.wait_for(lambda: len(fired) >= 3)
         # One for each time that it has fired; they would double from one to the next.
-        assert len(begun) <= len(timers) + 1
+        assert hubs.ask(lambda: len(begun) <= len(fired) + 1)
         first.close()
         for client in crowd:
             client.wait_for(raw.SETTINGS)
             client.close()
-        hubs.wait_for(lambda: waits._timer is None)
+        hubs.wait_for(lambda: not waits._timer.active)
 
 
 def test_who_speaks_is_heard_behind_a_silent_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +288,7 @@ def test_a_busy_hub_gets_fewer() -> None:
 
 def deaf(node: Node, hub: int) -> Callable[[], None]:
     """Let a hub not read what another one says. Returns what ends that."""
-    link = node.links.by_hub[hub]
+    link = node.links.by_serial[hub]
     link._reader.stop()
     return lambda: None if link.closed else link._reader.start(link._read)
 
@@ -299,7 +299,7 @@ def test_what_a_dead_hub_has_not_taken_is_served_by_another() -> None:
         hubs.ask(lambda: deaf(hubs.nodes[1], 0))
         clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(10)]
         hubs.wait_for(lambda: len(hubs.nodes[0].reception.passing.neighbours[1].leaving) == 5)
-        hubs.ask(lambda: hubs.nodes[1].links.by_hub[0].close())
+        hubs.ask(lambda: hubs.nodes[1].links.by_serial[0].close())
         for client in clients:
             client.wait_for(raw.SETTINGS)
         assert counts(hubs) == [10, 0]
@@ -386,7 +386,7 @@ def test_a_socket_that_cannot_be_sent_is_served_here(monkeypatch: pytest.MonkeyP
         def no_descriptors(*_: object) -> bool:
             raise OSError("too many open files")
 
-        monkeypatch.setattr(hubs.nodes[0].links.by_hub[1], "send", no_descriptors)
+        monkeypatch.setattr(hubs.nodes[0].links.by_serial[1], "send", no_descriptors)
         clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(5)]
         for client in clients:
             client.wait_for(raw.SETTINGS)
@@ -417,7 +417,7 @@ def test_a_connection_that_arrives_at_a_hub_which_is_stopping_is_told() -> None:
         hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
         hear = hubs.ask(lambda: deaf(hubs.nodes[0], 1))
         much = control_pb2.Publish(topic="anything", payload=bytes(2_000_000))
-        hubs.ask(lambda: hubs.nodes[1].links.by_hub[0].send(control_pb2.HubToHub(publish=much)))
+        hubs.ask(lambda: hubs.nodes[1].links.by_serial[0].send(control_pb2.HubToHub(publish=much)))
         clients = [opened.enter_context(RawClient(hubs.address)) for _ in range(2)]
         hubs.wait_for(lambda: hubs.nodes[1].reception.passing.arriving == 1)
         stopped: list[bool] = []
@@ -457,7 +457,7 @@ def test_a_place_that_a_move_did_not_need_is_free_again() -> None:
         assert hubs.ask(lambda: node.reception.occupancy.has_room)
         prepare = control_pb2.Prepare(connection="0-1-9", number=9, snapshot=b"\xff")
         hubs.ask(
-            lambda: node.links.receive(0, node.links.by_hub[0], control_pb2.HubToHub(prepare=prepare), ())
+            lambda: node.links.receive(0, node.links.by_serial[0], control_pb2.HubToHub(prepare=prepare), ())
         )
         assert hubs.ask(lambda: node.reception.occupancy.has_room)
 

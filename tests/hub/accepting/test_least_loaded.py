@@ -37,6 +37,9 @@ def give(hubs: dict[int, Estimate], count: int) -> Counter[int]:
         ({0: hub(connections=5), 1: hub(connections=4, busy=BAND / 2)}, 1),  # about as busy
         ({1: hub(connections=4), 0: hub(connections=4)}, 0),
         ({0: Estimate(room=None, silent=True), 1: hub(connections=9, busy=1.0)}, 1),
+        ({0: Estimate(room=None, over_memory=True), 1: hub(connections=9, busy=1.0)}, 1),
+        ({0: Estimate(room=None, over_memory=True), 1: hub(room=0)}, 0),
+        ({0: hub(busy=0.5), 1: hub(busy=0.1)} | {2: Estimate(room=None, over_memory=True)}, 1),
     ],
 )
 def test_choose(hubs: dict[int, Estimate], chosen: int | None) -> None:

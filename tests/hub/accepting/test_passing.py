@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from actorrpc.hub.accepting.passing import Guest, Passing
+from actorrpc.hub.accepting.passing import Passing, PendingConnection
 from actorrpc.net.sockets import PlainSocket
 from actorrpc.pb import control_pb2
 
@@ -63,7 +63,7 @@ class Hub:
         self.passing = Passing(
             has_room=lambda: len(self.served) + self.passing.arriving < self.room,
             serve=self._serve,
-            back=lambda guest: (self.back.append(guest.peer), guest.sock.close()),
+            back=lambda pending: (self.back.append(pending.peer), pending.sock.close()),
             news=lambda: None,
         )
 
@@ -92,9 +92,11 @@ def pair() -> tuple[Hub, Hub]:
     return giver, taker
 
 
-def guest(number: int) -> Guest:
+def pending(number: int) -> PendingConnection:
     with socket.socket() as sock:
-        return Guest(PlainSocket(fileno=os.dup(sock.fileno())), str(number), spread=False, since=0.0)
+        return PendingConnection(
+            PlainSocket(fileno=os.dup(sock.fileno())), str(number), spread=False, since=0.0
+        )
 
 
 def descriptors() -> int:
@@ -110,7 +112,7 @@ def test_each_connection_has_one_owner(pair: tuple[Hub, Hub], dies: str, seed: i
     given: list[str] = []
 
     def give() -> None:
-        one = guest(len(given))
+        one = pending(len(given))
         given.append(one.peer)
         assert giver.passing.give(0, one)
 
@@ -171,7 +173,7 @@ def test_a_hub_that_is_not_heard_is_left_out_until_it_is(pair: tuple[Hub, Hub]) 
     assert not giver.passing.estimates()[0].open
     giver.passing.receive(0, told, ())
     assert giver.passing.estimates()[0].open
-    giver.passing.give(0, guest(1))
+    giver.passing.give(0, pending(1))
     for _ in range(3):
         giver.passing.tick()
         giver.passing.receive(0, told, ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import errno
 import os
 import resource
 import socket
@@ -15,7 +15,7 @@ import pytest
 from actorrpc.config import Config
 from actorrpc.hub.accepting import waiting as module
 from actorrpc.hub.accepting.listener import Listener
-from actorrpc.hub.accepting.passing import Guest, Neighbour
+from actorrpc.hub.accepting.passing import Neighbour, PendingConnection
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.accepting.waiting import LOOK, NEXT_STEP, REFUSALS_PER_STEP
 from actorrpc.net.sockets import PlainSocket
@@ -96,6 +96,7 @@ class FakeListener:
 class FakeLink:
     def __init__(self) -> None:
         self.told: list[control_pb2.Occupancy] = []
+        self.offered: list[control_pb2.Accepted] = []
         self.broken = False
 
     def send(self, message: Any, fds: tuple[int, ...] = (), then: Callable[[], None] | None = None) -> bool:
@@ -103,6 +104,8 @@ class FakeLink:
             self.told.append(message.occupancy)
         elif self.broken:
             return False
+        elif message.HasField("accepted"):
+            self.offered.append(message.accepted)
         if then is not None:
             then()
         return True
@@ -128,7 +131,7 @@ class Desk(Reception):
 
     def come(self, count: int) -> None:
         for number in range(count):
-            self._place(Guest(PlainSocket(), f"client {number}", spread=False, since=0.0))
+            self._place(PendingConnection(PlainSocket(), f"client {number}", spread=False, since=0.0))
 
     def join(self, hub: int, gives: bool) -> FakeLink:
         link = FakeLink()
@@ -191,7 +194,7 @@ def test_a_crowd_that_is_refused_has_one_timer_too(timers: Timers, refusals: lis
 def test_what_is_closed_has_neither_timer_nor_lobby(timers: Timers) -> None:
     desk = Desk(1, full_timeout=0)
     desk.come(3)
-    socks = [guest.sock for guest in desk.waiting.lobby]
+    socks = [pending.sock for pending in desk.waiting.lobby]
     desk.close()
     assert timers.running == []
     assert [sock.fileno() for sock in socks] == [-1, -1]
@@ -318,6 +321,52 @@ def test_a_full_hub_where_clients_come_and_go_does_not_tell_each_time(timers: Ti
     desk.close()
 
 
+def offered(link: FakeLink) -> int:
+    return len(link.offered)
+
+
+def hear(desk: Desk, hub: int, **occupancy: Any) -> None:
+    desk.passing.receive(hub, control_pb2.HubToHub(occupancy=control_pb2.Occupancy(**occupancy)), ())
+
+
+def test_a_hub_with_too_much_memory_gives_away_what_it_would_serve_itself() -> None:
+    desk = Desk(0, full_timeout=0)
+    link, other = desk.join(1, gives=False), desk.join(2, gives=False)
+    desk.come(1)
+    assert (desk.served, link.told) == (["client 0"], [])
+    desk.occupancy.set_over_memory(True)
+    assert (link.told[-1].gives, link.told[-1].over_memory) == (True, True), "it wants to know what they have"
+    desk.come(1)
+    assert len(desk.served) == 2, "nobody has said yet that he has room"
+    hear(desk, 1, connections=50, busy=0.9)
+    hear(desk, 2, over_memory=True)
+    desk.come(3)
+    assert (len(desk.served), offered(link), offered(other)) == (2, 3, 0)
+    hear(desk, 1, connections=50, busy=0.9, over_memory=True)
+    desk.come(3)
+    assert (len(desk.served), offered(link), offered(other)) == (5, 3, 0), "all have too much"
+    hear(desk, 1)
+    desk.come(1)
+    assert offered(link) == 4
+    desk.occupancy.set_over_memory(False)
+    assert (link.told[-1].gives, link.told[-1].over_memory) == (False, False)
+    desk.come(1)
+    assert len(desk.served) == 6
+    desk.close()
+
+
+def test_a_full_hub_gives_to_one_with_too_much_memory_only_if_no_other_is_there() -> None:
+    desk = Desk(1, full_timeout=0)
+    link, other = desk.join(1, gives=True), desk.join(2, gives=True)
+    hear(desk, 1, over_memory=True)
+    hear(desk, 2, connections=9, busy=1.0, room=1)
+    desk.come(2)
+    assert (offered(link), offered(other)) == (0, 1)
+    desk.come(1)
+    assert (offered(link), offered(other)) == (1, 1)
+    desk.close()
+
+
 def test_what_could_not_be_taken_does_not_count() -> None:
     desk = Desk(5, full_timeout=0)
     link = desk.join(1, gives=True)
@@ -337,7 +386,7 @@ def test_a_hub_that_was_left_alone_learns_who_could_accept() -> None:
     for _ in range(10):
         desk.occupancy.tick(0.0)
     assert link.told == [], "as long as nobody gives, nothing is said"
-    desk.occupancy.left_alone()
+    desk.occupancy.broker_lost()
     assert link.told[-1].gives
     assert desk.occupancy.able == [1, 2], "they have not been asked before"
     answer = control_pb2.Occupancy()
@@ -364,21 +413,19 @@ def test_a_hub_that_stops_says_so() -> None:
 # ---- the listener
 
 
-def test_a_client_that_cannot_be_picked_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_cannot_be_picked_is_told_of_and_waits() -> None:
+    failures: list[OSError] = []
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
-        listener = Listener(server, lambda *_: None, lambda: False, lambda: None)
+        listener = Listener(server, lambda *_: None, lambda: False, lambda: None, failures.append)
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         lowest_free = os.dup(0)
         os.close(lowest_free)
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
         try:
-            with caplog.at_level(logging.ERROR):
-                assert [listener.pick(), listener.pick()] == [None, None]
+            assert [listener.pick(), listener.pick()] == [None, None]
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert [record.getMessage() for record in caplog.records] == [
-            "cannot accept connections: [Errno 24] Too many open files"
-        ]
+        assert [failure.errno for failure in failures] == [errno.EMFILE, errno.EMFILE]
         picked = listener.pick()
         assert picked is not None
         picked[0].close()

@@ -325,7 +325,7 @@ def test_what_runs_keeps_them():
         ask(channel, "bob", "Publish")
         hubs.wait_for(lambda: "bob" in left and heard == ["begins"])
         connection = hubs.connection()
-        hubs.wait_for(lambda: connection.cells.identities.due > connection.upkeep.times.idle_since + 0.2)
+        hubs.wait_for(lambda: connection.cells.identities.due > connection.timer.times.idle_since + 0.2)
         assert "ada" not in left
         going.set()
         hubs.wait_for(lambda: "ada" in left)

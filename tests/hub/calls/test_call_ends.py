@@ -180,8 +180,8 @@ def _go(hubs: Hubs, channel: grpc.Channel, call: Any) -> None:
 def _age(hubs: Hubs, channel: grpc.Channel, call: Any) -> None:
     """As when it has reached its age, and the time that its calls have then is over, too."""
     connection = hubs.connection()
-    upkeep = connection.upkeep
-    hubs.ask(lambda: (upkeep._age(connection), upkeep._end_grace(connection)))
+    timer = connection.timer
+    hubs.ask(lambda: (timer._age(connection), timer._end_grace(connection)))
 
 
 def _stop(hubs: Hubs, channel: grpc.Channel, call: Any) -> None:
@@ -468,7 +468,7 @@ def test_ends_that_wait_are_bounded(monkeypatch):
         late = [begin(channel, "Beside", "") for _ in range(3)]
         connection = hubs.connection()
         cell = connection.cells["shapes.Stateful"]
-        hubs.wait_for(lambda: len(cell.lane) == 3)
+        hubs.wait_for(lambda: len(cell.concurrent) == 3)
         assert hubs.ask(lambda: cell.ends.waiting) == 3
         take(service, 6)
         assert service.seen.empty()

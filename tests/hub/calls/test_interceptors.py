@@ -353,11 +353,11 @@ def test_calls_that_begin_and_are_cancelled_while_a_move_waits_pile_up_nothing()
         hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         hubs.wait_for(lambda: connection.phase.state == "quiescing")
         kept = stub.Unary.future(Item(number=2))
-        hubs.wait_for(lambda: len(connection.cells.admission.lane) == 1)
+        hubs.wait_for(lambda: len(connection.cells.admission.concurrent) == 1)
         for _ in range(500):
             stub.Unary.future(Item()).cancel()
         hubs.wait_for(lambda: len(connection.calls) == 2)
-        assert len(connection.cells.admission.lane) < 200
+        assert len(connection.cells.admission.concurrent) < 200
         gate.open = True
         assert hubs.wait_for(lambda: results)[0].why == ""
         assert [first.result(10).number, kept.result(10).number] == [1, 2]
@@ -389,7 +389,7 @@ def test_calls_that_wait_for_on_call_travel(target):
         hubs.wait_for(lambda: connection.phase.state == "quiescing")
         waiting = [stub.Unary.future(Item(number=number)) for number in range(2, 9)]
         talk = stub.Talk(iter([Item(number=1), Item(number=2)]))
-        hubs.wait_for(lambda: len(connection.cells.admission.lane) == 8)
+        hubs.wait_for(lambda: len(connection.cells.admission.concurrent) == 8)
         gate.open = True
         assert hubs.wait_for(lambda: results)[0].why == ""
         assert [call.result(10).number for call in [first, *waiting]] == list(range(1, 9))

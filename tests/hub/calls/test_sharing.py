@@ -124,7 +124,7 @@ def test_it_is_told_of_once_and_counted(route, caplog):
             assert [count(channel, who) for who in (ADA, [*ADA, *VIA])] == [1, 2]
         assert seen(hubs) == [(2, 3, 0)]
         first = hubs.ask(lambda: hubs.nodes[0].report().shared.first)
-    assert first.startswith("/shapes.Stateful/Unary on connection 0-1-1 from ")
+    assert first.startswith("/shapes.Stateful/Unary on connection 0-0-1 from ")
     assert first.endswith(": `authorization` is not the same in all calls")
     (record,) = caplog.records
     assert first in record.getMessage()
@@ -246,7 +246,9 @@ def test_a_call_that_waits_for_an_on_call_and_comes_to_a_hub_without_is_looked_a
         results: list[Any] = []
         hubs.ask(lambda: hubs.nodes[0].mover.move(connection.id, 1, results.append))
         waiting = StatefulStub(channel).Unary.future(Item(), metadata=[*BOB, *VIA], timeout=30)
-        hubs.wait_for(lambda: connection.cells.admission is not None and connection.cells.admission.lane)
+        hubs.wait_for(
+            lambda: connection.cells.admission is not None and connection.cells.admission.concurrent
+        )
         hubs.ask(may_end.set)
         assert slow.result().number == 1
         assert waiting.code() is grpc.StatusCode.FAILED_PRECONDITION

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from actorrpc.hub.metering.loop_lag import LoadMeter
+from actorrpc.hub.metering.loop_lag import LoopLag
 
 
 def test_cpu_is_a_share_of_the_time_since_the_last_report() -> None:
-    meter = LoadMeter(0.05, now=100.0, cpu=7.0)
+    meter = LoopLag(0.05, now=100.0, cpu=7.0)
     assert meter.take(now=100.25, cpu=7.1)[0] == pytest.approx(0.4)
     assert meter.take(now=100.75, cpu=7.1)[0] == 0.0
     assert meter.take(now=100.75, cpu=7.2)[0] == 0.0  # no time has passed
@@ -24,15 +24,15 @@ def test_cpu_is_a_share_of_the_time_since_the_last_report() -> None:
     ],
 )
 def test_lag_is_the_worst_lateness_of_a_tick(ticks: list[float], lag: float) -> None:
-    meter = LoadMeter(0.05, now=0.0, cpu=0.0)
+    meter = LoopLag(0.05, now=0.0, cpu=0.0)
     for now in ticks:
         meter.tick(now)
     assert meter.take(1.0, 0.0)[1] == pytest.approx(lag)
     assert meter.take(2.0, 0.0)[1] == 0.0
 
 
-def ticked(*lags: float) -> LoadMeter:
-    meter = LoadMeter(0.05, now=0.0, cpu=0.0)
+def ticked(*lags: float) -> LoopLag:
+    meter = LoopLag(0.05, now=0.0, cpu=0.0)
     now = 0.0
     for lag in lags:
         now += 0.05 + lag

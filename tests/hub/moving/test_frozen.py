@@ -45,7 +45,7 @@ class Frozen:
         source, target = self.hubs.nodes
 
         def begin() -> None:
-            link = target.links.by_hub[0]
+            link = target.links.by_serial[0]
             link._reader.stop()
             source.mover.move(connection.id, 1, self.results.append)
 
@@ -54,7 +54,7 @@ class Frozen:
         return connection
 
     def let_move(self) -> None:
-        link = self.hubs.nodes[1].links.by_hub[0]
+        link = self.hubs.nodes[1].links.by_serial[0]
         self.hubs.ask(lambda: link._reader.start(link._read))
         self.hubs.wait_for(lambda: self.results)
         assert self.results[0].why == ""
@@ -63,7 +63,7 @@ class Frozen:
         self.hubs.ask(lambda: self.hubs.nodes[0].mover.handoffs.give_up("somebody says so"))
         self.hubs.wait_for(lambda: self.results)
         assert self.results[0].why == "somebody says so"
-        link = self.hubs.nodes[1].links.by_hub[0]
+        link = self.hubs.nodes[1].links.by_serial[0]
         self.hubs.ask(lambda: link._reader.start(link._read))
 
 

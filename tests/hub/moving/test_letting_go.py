@@ -17,7 +17,7 @@ from actorrpc.hub.metering.usage import Usage
 from actorrpc.hub.moving.departure import Departure
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
-from actorrpc.hub.serving.upkeep import Upkeep
+from actorrpc.hub.serving.lifetime_timer import LifetimeTimer
 from actorrpc.net import transport
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulStub
@@ -28,7 +28,7 @@ from tests.support.hubs import serving
 STEPS: dict[str, tuple[Any, str]] = {
     "the release": (Departure, "release"),
     "the epoll set": (transport, "_unregister"),
-    "its times": (Upkeep, "let_go"),
+    "its times": (LifetimeTimer, "let_go"),
     "its deadlines": (OpenCalls, "stop_deadlines"),
     "iterables": (Cell, "abandon_iterators"),
     "subscriptions": (ServiceHost, "end_subscriptions"),

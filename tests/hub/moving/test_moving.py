@@ -107,10 +107,10 @@ def test_a_deadline_is_no_later_for_the_way(hubs, monkeypatch):
             (call,) = hubs.connection().calls.values()
             return call.deadline
 
-        before, accepted = deadline(), hubs.connection().upkeep.times.accepted
+        before, accepted = deadline(), hubs.connection().timer.times.accepted
         moved(hubs, 1)
         assert deadline() == pytest.approx(before, abs=0.001)
-        assert hubs.connection().upkeep.times.accepted == pytest.approx(accepted, abs=0.001)
+        assert hubs.connection().timer.times.accepted == pytest.approx(accepted, abs=0.001)
 
 
 def test_a_snapshot_by_another_clock_has_its_time_remaining(hubs, monkeypatch):
@@ -326,9 +326,9 @@ def test_what_cannot_be_moved_is_said(hubs):
     with connect(hubs) as channel:
         StatelessStub(channel).Unary(Item())
         result = hubs.move(7)
-        assert (result.outcome, result.why) == (result.UNKNOWN_HUB, "hub 7 is not there")
+        assert (result.outcome, result.why) == (result.UNKNOWN_HUB, "there is no link to that hub")
         result = hubs.move(0)
-        assert (result.outcome, result.why) == (result.MOVED, "already on hub 0")
+        assert (result.outcome, result.why) == (result.MOVED, "it is there already")
         unknown: list[Any] = []
         hubs.ask(lambda: hubs.nodes[0].mover.move("nobody", 1, unknown.append))
         assert unknown[0].outcome == result.UNKNOWN_CONNECTION

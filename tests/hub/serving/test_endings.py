@@ -102,7 +102,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
 def _aged(hubs: Hubs) -> None:
     """As if it had reached its age."""
     connection = hubs.connection()
-    hubs.ask(lambda: connection.upkeep._age(connection))
+    hubs.ask(lambda: connection.timer._age(connection))
 
 
 def _stopped(hubs: Hubs) -> None:
@@ -626,7 +626,7 @@ def test_idleness_counts_from_the_end_of_a_call_that_blocked():
         client.wait_for(raw.HEADERS, raw.END_STREAM)
         connection = hubs.connection()
         # The client has said nothing since it began the call.
-        idle_for_less = hubs.ask(lambda: connection.upkeep.times.idle_since - connection.upkeep.times.heard)
+        idle_for_less = hubs.ask(lambda: connection.timer.times.idle_since - connection.timer.times.heard)
         assert idle_for_less >= 0.25
 
 

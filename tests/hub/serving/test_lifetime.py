@@ -40,7 +40,7 @@ def test_a_handshake_may_not_take_for_ever(begin: bytes) -> None:
 def test_a_connection_that_has_greeted_is_left_alone() -> None:
     with serving(app, handshake_timeout=0.05) as hubs, RawClient(hubs.address) as client:
         connection = hubs.connection()
-        accepted = connection.upkeep.times.accepted
+        accepted = connection.timer.times.accepted
         hubs.wait_for(lambda: time.monotonic() > accepted + 0.2)
         client.send(raw.frame(raw.PING, 0, 0, bytes(8)))
         client.wait_for(raw.PING, raw.ACK)
@@ -68,8 +68,8 @@ def test_a_client_that_speaks_is_not_asked() -> None:
         connection = hubs.connection()
 
         def grow_old() -> None:
-            connection.upkeep.times.heard -= 31
-            connection.upkeep.start()
+            connection.timer.times.heard -= 31
+            connection.timer.start()
 
         client.send(raw.settings())
         for _ in range(2):  # those of the handshake, and these
@@ -83,12 +83,12 @@ def test_a_client_that_speaks_is_not_asked() -> None:
 def test_an_idle_connection_is_ended_in_two_steps(moved: bool) -> None:
     with serving(app, 2, max_connection_idle=1000) as hubs, RawClient(hubs.address) as client:
         client.wait_for(raw.SETTINGS, raw.ACK)
-        upkeep = hubs.connection().upkeep
+        timer = hubs.connection().timer
 
         def grow_old() -> None:
-            upkeep.times.idle_since -= 1000
+            timer.times.idle_since -= 1000
             if not moved:  # else the other hub is the first to look at it
-                upkeep.start()
+                timer.start()
 
         hubs.ask(grow_old)
         if moved:
@@ -106,7 +106,7 @@ def test_a_connection_with_a_call_is_not_idle() -> None:
         replies = stub.Listen(Item(text="topic"))
         replies.initial_metadata()
         connection = hubs.connection()
-        accepted = connection.upkeep.times.accepted
+        accepted = connection.timer.times.accepted
         hubs.wait_for(lambda: time.monotonic() > accepted + 0.5)
         stub.Publish(Item(text="topic", number=1), timeout=10)
         assert next(replies).number == 1
@@ -164,12 +164,12 @@ def test_a_client_that_does_not_answer_the_goaway_goes_all_the_same() -> None:
 
 def test_ages_differ() -> None:
     with serving(app, max_connection_age=100) as hubs, RawClient(hubs.address):
-        first = hubs.connection().upkeep.times.max_age
+        first = hubs.connection().timer.times.max_age
         with RawClient(hubs.address):
             ages = hubs.wait_for(
                 lambda: (
                     len(hubs.nodes[0].connections) == 2
-                    and [each.upkeep.times.max_age for each in hubs.nodes[0].connections.values()]
+                    and [each.timer.times.max_age for each in hubs.nodes[0].connections.values()]
                 )
             )
         assert first in ages and len(set(ages)) == 2 and all(90 <= age <= 110 for age in ages)
@@ -177,7 +177,7 @@ def test_ages_differ() -> None:
 
 def test_times_travel() -> None:
     with serving(app, 2, max_connection_age=1000) as hubs, RawClient(hubs.address):
-        times = hubs.connection().upkeep.times
+        times = hubs.connection().timer.times
 
         def grow_old() -> None:
             times.accepted -= 500
@@ -187,7 +187,7 @@ def test_times_travel() -> None:
 
         hubs.ask(grow_old)
         assert hubs.move(1).outcome == MoveResult.MOVED
-        moved = hubs.connection().upkeep.times
+        moved = hubs.connection().timer.times
         now = time.monotonic()
         assert moved is not times and moved.max_age == times.max_age
         assert [round((now - at) / 100) for at in (moved.accepted, moved.idle_since, moved.heard)] == [

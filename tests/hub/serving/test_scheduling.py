@@ -277,8 +277,8 @@ def test_on_thaw_comes_before_what_a_window_lets_go_on_that_opened_on_the_way(
         connection = hubs.connection()
         hubs.wait_for(lambda: any(call.held for call in connection.calls.values()))
 
-        def freeze_and_open(connection: Connection, costs: MoveCosts, limit: float) -> bytes:
-            data = freeze(connection, costs, limit)
+        def freeze_and_open(connection: Connection, costs: MoveCosts, limit: float, format: int) -> bytes:
+            data = freeze(connection, costs, limit, format)
             client.send(raw.window_update(1, 1 << 20))
             return data
 

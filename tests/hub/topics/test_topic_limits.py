@@ -120,7 +120,7 @@ def test_publications_that_wait_for_their_home_are_limited(hubs, monkeypatch, ca
     topic = topic_of(hubs, 1)
     with connect(hubs) as channel:
         stub = StatefulStub(channel)
-        link = hubs.ask(lambda: hubs.nodes[0].links.by_hub.pop(1))  # the home cannot be reached
+        link = hubs.ask(lambda: hubs.nodes[0].links.by_serial.pop(1))  # the home cannot be reached
         for _ in range(4):
             stub.Beside(Item(text=topic, number=2000))
         assert code_of(lambda: stub.Beside(Item(text=topic, number=2000))) is code
@@ -130,7 +130,7 @@ def test_publications_that_wait_for_their_home_are_limited(hubs, monkeypatch, ca
         stub.Beside(Item(text=topic_of(hubs, 0)))  # the others are not concerned
         hubs.ask(
             lambda: (
-                hubs.nodes[0].links.by_hub.__setitem__(1, link),
+                hubs.nodes[0].links.by_serial.__setitem__(1, link),
                 hubs.nodes[0].resources.topics.linked(1),
             )
         )
@@ -144,7 +144,7 @@ def test_publications_that_wait_for_a_subscription_are_limited(hubs, monkeypatch
     monkeypatch.setattr(host, limit, 5 if limit == "MAX_HELD" else 5100)
     with connect(hubs) as channel:
         stub = StatefulStub(channel)
-        link = hubs.ask(lambda: hubs.nodes[0].links.by_hub.pop(1))  # it is never established
+        link = hubs.ask(lambda: hubs.nodes[0].links.by_serial.pop(1))  # it is never established
         stub.Unary(Item(text=topic_of(hubs, 1)))
         for _ in range(5):
             stub.Beside(Item(text="anything", number=1000))
@@ -153,7 +153,7 @@ def test_publications_that_wait_for_a_subscription_are_limited(hubs, monkeypatch
         connection = hubs.connection()
         hubs.ask(
             lambda: (
-                hubs.nodes[0].links.by_hub.__setitem__(1, link),
+                hubs.nodes[0].links.by_serial.__setitem__(1, link),
                 hubs.nodes[0].resources.topics.linked(1),
             )
         )
@@ -239,12 +239,12 @@ def test_a_hub_that_reads_nothing_gets_no_more_than_a_link_may_hold(hubs):
         assert not hubs.move(1, sorted(hubs.nodes[0].connections)[0]).why
         publisher.Beside(Item(text=topic, number=1))
         assert len(next(replies).body) == 1
-        link = hubs.nodes[0].links.by_hub[1]
-        hubs.ask(lambda: hubs.nodes[1].links.by_hub[0]._reader.stop())
+        link = hubs.nodes[0].links.by_serial[1]
+        hubs.ask(lambda: hubs.nodes[1].links.by_serial[0]._reader.stop())
         for _ in range(50):
             publisher.Beside(Item(text=topic, number=1_000_000))
             assert hubs.ask(lambda: link.unsent) < 2_000_000
-        reader = hubs.nodes[1].links.by_hub[0]
+        reader = hubs.nodes[1].links.by_serial[0]
         hubs.ask(lambda: reader._reader.start(reader._read))
         with pytest.raises(grpc.RpcError) as caught:
             for reply in replies:
@@ -260,7 +260,7 @@ def test_what_is_lost_of_a_topic_with_a_long_name_is_told_in_few_words(hubs, mon
         replies = StatefulStub(channel).Listen(Item(text=topic))
         dict(replies.initial_metadata())
         assert not hubs.move(1, sorted(hubs.nodes[0].connections)[0]).why
-        reader = hubs.nodes[1].links.by_hub[0]
+        reader = hubs.nodes[1].links.by_serial[0]
         hubs.ask(lambda: reader._reader.stop())
         StatefulStub(other).Beside(Item(text=topic, status=200))
         hubs.ask(lambda: reader._reader.start(reader._read))
@@ -344,7 +344,7 @@ class Ear:
 
 
 def test_subscribers_leave_a_topic_in_linear_time():
-    engine = EmbeddedTopics(0, 1, lambda hub, message: None)
+    engine = EmbeddedTopics(0, "0", lambda hub, message: None)
 
     def leaving(count: int) -> float:
         made = [engine.subscribe(f"t{count}", Ear()) for _ in range(count)]
@@ -385,7 +385,7 @@ class Far:
 
     def __init__(self) -> None:
         self.said: list[tuple[int, control_pb2.HubToHub]] = []
-        self.topics = EmbeddedTopics(0, 1, lambda hub, message: self.said.append((hub, message)))
+        self.topics = EmbeddedTopics(0, "0", lambda hub, message: self.said.append((hub, message)))
         self.ear = Ear()
         self.got = self.ear.got
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
+from typing import Any
 
 import grpc
 import pytest
 
 import actorrpc
+from actorrpc.broker.sharing.topic_homes import TopicHomes
+from actorrpc.hub.links import MAX_UNSENT_TOPICS
 from actorrpc.hub.topics.numbered_log import KEEP_MESSAGES, LINGER, TopicLog, TopicLogs
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
@@ -121,14 +125,118 @@ def test_the_topic_goes_on_elsewhere_when_its_home_dies(hubs):
 
         def die() -> None:
             for hub in (0, 1):
-                hubs.nodes[2].links.by_hub[hub].close()
+                hubs.nodes[2].links.by_serial[hub].close()
 
         hubs.ask(die)
-        hubs.wait_for(lambda: 2 not in hubs.nodes[0].links.by_hub and 2 not in hubs.nodes[1].links.by_hub)
+        hubs.wait_for(
+            lambda: 2 not in hubs.nodes[0].links.by_serial and 2 not in hubs.nodes[1].links.by_serial
+        )
         publisher.Publish(Item(text=topic, number=3))  # the home is dead and nobody has said who follows
         hubs.ask(lambda: [node.set_homes([0, 1], 2) for node in hubs.nodes[:2]])
         publisher.Publish(Item(text=topic, number=4))
         assert [take(stream, 2) for stream in streams] == [[3, 4]] * 2
+
+
+class Broker:
+    """Gives slots of topics from hub to hub, as the broker does."""
+
+    def __init__(self, hubs: Hubs) -> None:
+        self._hubs = hubs
+        self._homes = TopicHomes(12)
+        for node in hubs.nodes:
+            node.topics._settled = partial(self._homes.settled, node.hub)
+        self.empty([])
+
+    def empty(self, homeless: Collection[int]) -> None:
+        """Have hubs give away what they have; it waits until they are not needed any more."""
+        hubs = [node.hub for node in self._hubs.nodes]
+
+        def tell() -> None:
+            self._homes.assign(hubs, homeless, share=True)
+            origins = dict(self._homes.origins)
+            for node in self._hubs.nodes:
+                node.set_homes(self._homes.homes, self._homes.version, self._homes.terms, origins)
+
+        self._hubs.ask(tell)
+        self._hubs.wait_for(lambda: not self._homes.origins)
+        assert not any(map(self._homes.needs, homeless))
+
+
+def test_homes_are_handed_on_and_on_while_all_publish_and_move(hubs):
+    channels = [connect(hubs) for _ in range(3)]
+    topics = [f"room {number}" for number in range(4)]
+    streams = [(topic, listen(channel, topic)) for topic in topics for channel in channels]
+    publishers = [StatefulStub(channel) for channel in channels]
+    names, per_publisher = ids(hubs), 300
+    broker = Broker(hubs)
+
+    def publish(number: int) -> None:
+        for index in range(per_publisher):
+            for topic in topics:
+                publishers[number].Publish(Item(text=topic, number=number * 1000 + index))
+
+    threads = [threading.Thread(target=publish, args=(number,)) for number in range(len(channels))]
+    for thread in threads:
+        thread.start()
+    rounds = 0
+    while any(thread.is_alive() for thread in threads):
+        hubs.move(rounds % 2, names[rounds % len(names)])
+        broker.empty([rounds % 3])
+        rounds += 1
+    for thread in threads:
+        thread.join()
+    seen: dict[str, list[list[int]]] = {}
+    for topic, stream in streams:
+        seen.setdefault(topic, []).append(take(stream, per_publisher * len(channels)))
+    for heard in seen.values():
+        assert all(numbers == heard[0] for numbers in heard)
+        for number in range(len(channels)):
+            own = [each for each in heard[0] if each // 1000 == number]
+            assert own == [number * 1000 + index for index in range(per_publisher)]
+    assert rounds > 10
+    assert hubs.ask(lambda: not any(node.topics._early for node in hubs.nodes))
+    for channel in channels:
+        channel.close()
+
+
+def test_a_log_of_many_megabytes_is_handed_over_in_the_room_that_links_have(hubs):
+    topic, count = "large", 60
+    broker = Broker(hubs)
+    homes = hubs.nodes[0].topics
+    with connect(hubs) as channel:
+        replies = listen(channel, topic)
+        stub = StatefulStub(channel)
+        for number in range(count):
+            stub.Publish(Item(text=topic, number=number, body=bytes(100_000)))
+        assert take(replies, count) == [*range(count)]
+        former = hubs.ask(lambda: homes.home_of(topic))
+        log = hubs.nodes[former].topics._home.logs.logs[topic]
+        kept = (log.epoch, log.head, log.kept)
+        assert log.kept
+        links = hubs.nodes[former].links.by_serial.values()
+        most: list[int] = []
+        hubs.ask(lambda: watch(links, most))
+        broker.empty([former])
+        now = hubs.ask(lambda: homes.home_of(topic))
+        assert now != former
+        log = hubs.nodes[now].topics._home.logs.logs[topic]
+        assert (log.epoch, log.head, log.kept) == kept
+        assert 500_000 < max(most) < MAX_UNSENT_TOPICS + 200_000
+        stub.Publish(Item(text=topic, number=count))
+        assert take(replies, 1) == [count]
+
+
+def watch(links: Iterable[Any], most: list[int]) -> None:
+    """Note how much waits in links when something is sent."""
+    for link in links:
+        send = link.send
+
+        def watched(*args: Any, link: Any = link, send: Any = send) -> bool:
+            sent = send(*args)
+            most.append(link.unsent)
+            return bool(sent)
+
+        link.send = watched
 
 
 def test_unacknowledged_publications_hold_a_connection_and_then_let_it_go():
@@ -137,12 +245,14 @@ def test_unacknowledged_publications_hold_a_connection_and_then_let_it_go():
             name for name in map(str, range(100)) if hubs.nodes[0].resources.topics.home_of(name) == 2
         )
         stub = StatefulStub(channel)
-        link = hubs.nodes[0].links.by_hub.pop(2)  # the home cannot be reached
+        link = hubs.nodes[0].links.by_serial.pop(2)  # the home cannot be reached
         stub.Publish(Item(text=topic))
         result = hubs.move(1)
         assert result.outcome == result.ABORTED
         assert result.why == "1 published messages are not acknowledged"
-        hubs.ask(lambda: (hubs.nodes[0].links.by_hub.__setitem__(2, link), hubs.nodes[0].set_homes([0], 2)))
+        hubs.ask(
+            lambda: (hubs.nodes[0].links.by_serial.__setitem__(2, link), hubs.nodes[0].set_homes([0], 2))
+        )
         assert not hubs.move(1).why
 
 
@@ -213,7 +323,7 @@ def test_log_keeps_at_least_the_last_message_however_large():
 
 
 def test_logs_forget_topics_without_subscribers_after_a_while():
-    logs = TopicLogs(0, 1)
+    logs = TopicLogs("0")
     first = logs.get("a")
     first.subscribers.add(1)
     logs.sweep(0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.interop.programs import JS, install_node_modules, program
+from tests.interop.programs import JS, install_node_modules
+from tests.support.programs import program
 
 WAIT = 120.0
 

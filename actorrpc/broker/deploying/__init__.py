@@ -1,0 +1,2 @@
+"""Other processes in place of those that serve, with all that these have: reload, drain, scale, and signals
+to one hub."""

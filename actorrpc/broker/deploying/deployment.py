@@ -1,0 +1,245 @@
+"""What an operator does to the hubs while they serve: reload, drain, scale, and a signal to one of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gevent
+
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.deploying.reload import Reload
+from actorrpc.broker.deploying.retire import Retirements
+from actorrpc.broker.deploying.scale import Scale
+from actorrpc.broker.events import Events
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_slots import HubSlots
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.members import Members
+from actorrpc.config import Config
+from actorrpc.errors import ConfigError
+
+__all__ = ["Deployment"]
+
+log = logging.getLogger("actorrpc.broker")
+
+#: Starts a process of a hub in a generation's code, perhaps aside (``Launcher.start``).
+Start = Callable[[int, Generation, bool], HubProcess]
+
+
+class Deployment:
+    """Which generation of code serves, what follows it, and which hubs are drained.
+
+    ``refusal`` says why nothing can be done now, "" if it can. But for ``reload_soon`` and ``reload``, which
+    begin something, all is called as an event.
+    """
+
+    def __init__(
+        self,
+        generation: Generation,
+        hubs: HubSlots,
+        members: Members,
+        events: Events,
+        start: Start,
+        refusal: Callable[[], str],
+        queues: AcceptQueues,
+    ) -> None:
+        #: What is served, and what a hub that starts again runs.
+        self.generation = generation
+        self._hubs = hubs
+        self._members = members
+        self._events = events
+        self._start = start
+        self._refusal = refusal
+        self._queues = queues
+        self._drains = Drains(members)
+        timeout = generation.config.drain_timeout
+        self._retirements = Retirements(members, self._drains, events.change, timeout)
+        #: Gives the config of the next generation. Raises ConfigError.
+        self.read_again: Callable[[], Config] = lambda: self.generation.config
+        #: Called when a reload begins, and when it has ended, however, unless the server stops.
+        self.on_reloading: Callable[[], None] = lambda: None
+        self.on_reloaded: Callable[[], None] = lambda: None
+        #: The last ones, which may be under way, and the greenlet that makes the last of the two.
+        self._reload: Reload | None = None
+        self._scale: Scale | None = None
+        self._running: gevent.Greenlet[..., None] | None = None
+
+    # ---- what is asked for
+
+    def reload_soon(self) -> bool:
+        """Reload, unless that cannot be now: then the log says why. For the loop's callbacks. Returns False
+        if that is because a reload is under way."""
+        busy = self._reload is not None and self._reload.under_way
+        try:
+            self.reload()
+        except ConfigError as error:
+            log.error("reload: %s", error)
+        return not busy
+
+    def reload(self, drain_timeout: float | None = None) -> Reload:
+        """Begin a reload, with a drain timeout of its own, if it is given, in seconds. Never blocks.
+
+        Raises ConfigError if none can begin now.
+        """
+        self._check_free()
+        timeout = self.generation.config.drain_timeout if drain_timeout is None else drain_timeout
+        before = self._reload.generation if self._reload is not None else self.generation
+        # One that was abandoned has had its number.
+        generation = self.generation.next(before.number + 1, self.read_again())
+        self._reload = Reload(self, generation, self._drains, self._events.change, timeout)
+        self._running = gevent.spawn(self._run_reload, self._reload)
+        return self._reload
+
+    def _run_reload(self, reload: Reload) -> None:
+        self.on_reloading()
+        try:
+            reload.run()
+        finally:
+            if not self._refusal():
+                self.on_reloaded()
+
+    def scale(self, count: int, drain_timeout: float | None = None) -> Scale:
+        """Begin to have so many hubs, with a drain timeout of its own, if it is given, in seconds.
+
+        Raises ConfigError if that cannot be.
+        """
+        self._check_free()
+        timeout = self.generation.config.drain_timeout if drain_timeout is None else drain_timeout
+        scale = Scale(
+            count,
+            self._hubs,
+            lambda hub: self._start(hub, self.generation, False),
+            self._queues,
+            self._members,
+            self._drains,
+            self._events.change,
+            timeout,
+        )
+        scale.begin()
+        self._scale = scale
+        self._running = gevent.spawn(scale.run)
+        return scale
+
+    def retire(self, process: HubProcess) -> None:
+        """A hub that was told to end asks for others to be given what it has."""
+        if not self._refusal():
+            self._retirements.begin(process)
+
+    def drain(self, number: int, *, undo: bool = False) -> None:
+        """Have a hub give all it has to the others, and take nothing; or go on as before.
+
+        Raises ConfigError if that cannot be.
+        """
+        if number >= len(self._hubs):
+            raise ConfigError(f"no such hub: {number} (there are hubs 0 to {len(self._hubs) - 1})")
+        self._check_free()
+        hub = self._hubs[number]
+        if hub.process is None or hub.process not in self._members or hub.process.stopping:
+            raise ConfigError(f"hub {number} is {hub.state}")
+        if undo:
+            self._drains.undo([hub.process])
+        elif not [each for each in self._members.balanced if each is not hub.process]:
+            raise ConfigError("there is no other hub to take its connections")
+        else:
+            self._drains.begin({hub.process: ()})
+        hub.drained = not undo
+
+    def _check_free(self) -> None:
+        if self._reload is not None and self._reload.under_way:
+            raise ConfigError("a reload is under way already")
+        if self._scale is not None and self._scale.under_way:
+            raise ConfigError("a scale is under way already")
+        if why := self._refusal():
+            raise ConfigError(why)
+
+    def close(self) -> None:
+        """The server stops: what is under way goes no further."""
+        if self._running is not None:
+            self._running.kill(block=False)
+        self._retirements.close()
+
+    # ---- what a reload does: see ReloadOwner
+
+    def start_successors(self, generation: Generation) -> list[HubProcess]:
+        processes: list[HubProcess] = []
+        try:
+            for hub in self._hubs:
+                processes.append(process := self._start(hub.id, generation, True))
+                hub.others.append(process)
+        except BaseException:
+            for process in processes:
+                process.kill()
+            raise
+        return processes
+
+    def succeed(
+        self, generation: Generation, processes: Sequence[HubProcess]
+    ) -> dict[HubProcess, Sequence[HubProcess]]:
+        self.generation = generation
+        targets: dict[HubProcess, Sequence[HubProcess]] = {}
+        for process in processes:
+            if (old := self._replace(process)) is not None:
+                targets[old] = [process]
+        self._members.join(processes)
+        self._drains.begin(targets, self._reload.drain_timeout if self._reload is not None else 0.0)
+        return targets
+
+    def _replace(self, process: HubProcess) -> HubProcess | None:
+        """Make it its hub's own process. Returns the one that was before, if it is to give away what it has;
+        one that was still starting ends."""
+        hub = self._hubs.of(process)
+        old, hub.process, hub.drained = hub.process, process, False
+        hub.others.remove(process)
+        if old is None or old.exit_code is not None:
+            return None
+        hub.others.append(old)
+        if old not in self._members:
+            old.stop(0.0)
+            return None
+        old.draining = True  # from here on no policy moves anything to it
+        return old
+
+    # ---- what becomes of processes
+
+    def takes(self, process: HubProcess, error: str) -> bool:
+        """A process is ready, or, ``error``, will not be. Returns whether that concerns only what is under
+        way."""
+        changes = [change for change in (self._reload, self._scale) if change is not None]
+        concerns = any(process in change for change in changes)
+        for change in changes:
+            change.heard(process, error)
+        return concerns
+
+    def joined(self, process: HubProcess) -> None:
+        """A hub serves again."""
+        if self._hubs.of(process).drained:
+            self._drains.begin({process: ()})
+        else:
+            self._drains.changed()
+
+    def left(self, process: HubProcess) -> None:
+        """A process has exited."""
+        self._hubs.ended(process)
+        self.takes(process, f"hub {process.hub} {process.describe_exit()} while it was starting")
+        self._drains.changed()
+
+    # ---- what is told of it
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What ``actorrpc status --json`` has under ``hubs``."""
+        return self._hubs.rows(self._drains.empty)
+
+    def status(self) -> dict[str, Any] | None:
+        """What ``actorrpc status --json`` has under ``reload``: of the last one, or None."""
+        return self._reload.status() if self._reload is not None else None
+
+    def scale_status(self) -> dict[str, Any] | None:
+        """The same under ``scale``."""
+        return self._scale.status() if self._scale is not None else None
+
+    def __repr__(self) -> str:
+        under_way = f"{self._drains!r}, {self._reload!r}, {self._scale!r}, {self._retirements!r}"
+        return f"<Deployment of generation {self.generation.number}, {under_way}>"

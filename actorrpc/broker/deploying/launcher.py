@@ -1,0 +1,65 @@
+"""Starting a hub's process: its serial, its queue, and all that it is told first."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from actorrpc.broker.deploying.generation import Generation
+from actorrpc.broker.host.runtime_dir import Claim
+from actorrpc.broker.processes.hub_process import HUB_COMMAND, HubProcess, Owner
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.ipc.hello import Hello
+from actorrpc.log import about
+from actorrpc.pb import control_pb2
+
+__all__ = ["Launcher"]
+
+log = logging.getLogger("actorrpc.broker")
+
+#: How many processes are remembered.
+KEPT = 4096
+
+
+class Launcher:
+    """Starts processes that accept from ``queues``, and tell ``owner`` what becomes of them."""
+
+    def __init__(self, claim: Claim, queues: AcceptQueues, owner: Owner, move_every: int) -> None:
+        self._claim = claim
+        self._queues = queues
+        self._owner = owner
+        self._move_every = move_every
+        #: By serial, which hub's process it was: what is said of one may come after its death.
+        self.hub_of: dict[int, int] = {}
+
+    def start(self, hub: int, generation: Generation, *, aside: bool = False) -> HubProcess:
+        """Start a process of a hub, in the code of a generation; ``aside`` of one that serves.
+
+        Raises OSError or ConfigError.
+        """
+        serial = self._claim.next_serial()
+        process = HubProcess(
+            hub, serial, self._claim, HUB_COMMAND, self._owner, generation.number, generation.place, aside
+        )
+        self.hub_of[serial] = hub
+        if len(self.hub_of) > KEPT:
+            del self.hub_of[next(iter(self.hub_of))]
+        acceptor, queue = self._queues.start(hub)
+        patience = generation.config.start_timeout
+        start = control_pb2.Start(
+            hub=hub,
+            serial=serial,
+            app=generation.app,
+            config=generation.config.to_message(),
+            acceptor=acceptor,
+            until=time.monotonic() + patience if patience else 0.0,
+            move_every=self._move_every,
+            hello=Hello.own().to_message(),
+        )
+        try:
+            process.send(control_pb2.ToHub(start=start), queue)
+            self._queues.started(process)
+        except OSError as error:  # out of descriptors, to keep one for later
+            log.error("hub %d cannot be told to start: %s", hub, error, extra=about(hub))
+            process.kill()
+        return process

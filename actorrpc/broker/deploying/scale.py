@@ -1,0 +1,188 @@
+"""More hubs, or fewer, while the server serves.
+
+    STARTING ── a new hub cannot start ──► ABANDONED: no hub is added, the others serve on
+       │ all are ready, and have joined
+    DONE
+
+    MOVING     connections and topics of the highest hubs go to the others, for as long as the drain timeout
+       │ nothing is left, or the time is up
+    ENDING     GOAWAY to those who are left, and as much time again for their open calls
+       │ the processes have ended
+    DONE
+
+New hubs get no connections moved to them by this: new ones come, and the policy moves others.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gevent
+from gevent.event import AsyncResult
+
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.deploying.endings import end, wait_until_empty
+from actorrpc.broker.deploying.reload import Phase
+from actorrpc.broker.host.descriptors import check_descriptors
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_slots import HubSlots
+from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.members import Members
+from actorrpc.errors import ConfigError
+from actorrpc.log import about
+
+__all__ = ["MOST_HUBS", "Scale"]
+
+log = logging.getLogger("actorrpc.broker")
+
+#: The numbers of hubs stay below the first serial: one number never means two processes.
+MOST_HUBS = 1000
+
+
+class Scale:
+    """One change to ``count`` hubs. ``change(function)`` calls it when nothing else changes the hubs, and
+    returns what it returns."""
+
+    def __init__(
+        self,
+        count: int,
+        hubs: HubSlots,
+        start: Callable[[int], HubProcess],
+        queues: AcceptQueues,
+        members: Members,
+        drains: Drains,
+        change: Callable[[Callable[[], Any]], Any],
+        drain_timeout: float,
+    ) -> None:
+        self.count = count
+        self.before = len(hubs)
+        self.phase = Phase.STARTING if count > self.before else Phase.MOVING
+        #: Why it was abandoned.
+        self.error = ""
+        self._hubs = hubs
+        self._start_process = start
+        self._queues = queues
+        self._members = members
+        self._drains = drains
+        self._change = change
+        self._drain_timeout = drain_timeout
+        self._began = self._ended = time.monotonic()
+        #: The new processes until they join, and whether each is ready: "" or why not.
+        self._ready: dict[HubProcess, AsyncResult[str]] = {}
+        self._leaving: list[HubProcess] = []
+
+    @property
+    def under_way(self) -> bool:
+        return self.phase not in (Phase.DONE, Phase.ABANDONED)
+
+    def __contains__(self, process: HubProcess) -> bool:
+        """Whether it is one of the new ones, which do not serve yet."""
+        return process in self._ready
+
+    def heard(self, process: HubProcess, error: str) -> None:
+        """A process is ready, or, ``error``, will not be. One that is not of this is ignored."""
+        ready = self._ready.get(process)
+        if ready is not None and not ready.ready():
+            ready.set(error)
+
+    def begin(self) -> None:
+        """Begin, as a change. Raises ConfigError if that cannot be, and then nothing has changed."""
+        if not 1 <= self.count <= MOST_HUBS:
+            raise ConfigError(f"there may be 1 to {MOST_HUBS} hubs, not {self.count}")
+        if self.count >= self.before:
+            check_descriptors(self.count, self.before)
+            self._queues.grow(self.count)
+            self._members.assign_queues()
+        else:
+            self._begin_to_leave()
+
+    def _begin_to_leave(self) -> None:
+        slots = [self._hubs[number] for number in range(self.count, self.before)]
+        processes = [process for slot in slots for process in slot.processes]
+        self._leaving = [process for process in processes if process in self._members]
+        if not [each for each in self._members.balanced if each not in self._leaving]:
+            raise ConfigError("there is no other hub to take what they have")
+        self._drains.begin(dict.fromkeys(self._leaving, ()), self._drain_timeout)
+        for slot in slots:
+            slot.leaving = True
+        for process in processes:
+            if process not in self._members:  # it does not serve yet
+                process.kill()
+
+    def run(self) -> None:
+        """Do the rest. Never raises."""
+        log.info("scale: from %d hubs to %d", self.before, self.count)
+        try:
+            if self.count > self.before:
+                self._grow()
+            else:
+                self._shrink()
+            self.phase = Phase.DONE
+            log.info("scale: %d hubs serve, after %.1f s", self.count, time.monotonic() - self._began)
+        except gevent.GreenletExit:  # the server is stopping
+            self.phase, self.error = Phase.ABANDONED, "the server is stopping"
+        except ConfigError as error:
+            self._abandon(str(error))
+        except Exception as error:
+            log.exception("the scale has failed")
+            self._abandon(str(error))
+        self._ended = time.monotonic()
+
+    def _grow(self) -> None:
+        for number in range(self.before, self.count):
+            self._change(partial(self._start, number))
+        for ready in gevent.iwait(list(self._ready.values())):
+            if ready.value:
+                raise ConfigError(ready.value)
+        self._change(self._join)
+        self._members.wait_until_told()
+
+    def _start(self, number: int) -> None:
+        try:
+            process = self._start_process(number)
+        except OSError as error:
+            raise ConfigError(f"cannot start hub {number}: {error}") from error
+        self._hubs.expect(process)
+        self._ready[process] = AsyncResult()
+
+    def _join(self) -> None:
+        for process in self._ready:
+            if process.exit_code is not None:
+                raise ConfigError(f"hub {process.hub} {process.describe_exit()} when it was ready")
+        processes = list(self._ready)
+        self._ready.clear()  # from now on, their deaths are nothing special
+        self._hubs.admit()
+        self._members.join(processes, share=True)
+        self._drains.changed()
+        for process in processes:
+            log.info("hub %d serves (pid %d)", process.hub, process.pid, extra=about(process.hub))
+
+    def _shrink(self) -> None:
+        wait_until_empty(self._drains, self._leaving, self._began + self._drain_timeout)
+        self.phase = Phase.ENDING
+        end("scale", self._drains, self._leaving, self._drain_timeout)
+        self._change(partial(self._hubs.cut, self.count))
+
+    def _abandon(self, error: str) -> None:
+        self.phase, self.error = Phase.ABANDONED, error
+        log.error("scale: there are still %d hubs: %s", len(self._hubs), error)
+        self._hubs.disappoint()
+
+    def status(self) -> dict[str, Any]:
+        """What ``actorrpc status --json`` has under ``scale``."""
+        ended = time.monotonic() if self.under_way else self._ended
+        return {
+            "hubs": self.count,
+            "before": self.before,
+            "phase": self.phase.value,
+            "error": self.error,
+            "seconds": round(ended - self._began, 3),
+            **self._drains.progress(self._leaving),
+        }
+
+    def __repr__(self) -> str:
+        return f"<Scale from {self.before} to {self.count} hubs, {self.phase.value}>"

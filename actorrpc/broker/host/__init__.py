@@ -1,0 +1,2 @@
+"""What the broker is to the machine it runs on: its runtime directory, signals, descriptors, the service
+manager, and other processes' orphans."""

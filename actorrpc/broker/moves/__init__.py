@@ -1,0 +1,1 @@
+"""Who moves which connection where: people, policies, and what hubs are asked for it."""

@@ -1,0 +1,195 @@
+"""What the broker asks its hubs, to move a connection or to list them all, and what the answers mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+from gevent.event import AsyncResult
+
+from actorrpc.broker.processes.hub_process import Answer, HubProcess
+from actorrpc.pb import control_pb2
+from actorrpc.pb.control_pb2 import MoveResult
+
+__all__ = ["MOVE_GRACE", "Verdict", "judge", "list_connections", "move", "move_question"]
+
+#: How late after the question a hub may begin with a move. After that it refuses: whoever asked may have been
+#: told that the move failed.
+BEGIN_WITHIN = 2.0
+#: How much longer than the quiesce timeout the answer to a move may take: ``BEGIN_WITHIN``, the time that a
+#: target has to get ready, and a reserve.
+MOVE_GRACE = BEGIN_WITHIN + 6.0
+
+#: How long a hub may take to name one page of its connections.
+LISTING = 2.0
+#: How long a connection that no hub has is looked for: it may be on its way between two hubs. The pauses
+#: begin short, since that does not take long, and double.
+SEARCH, FIRST_PAUSE, LONGEST_PAUSE = 1.0, 0.001, 0.05
+#: The same of one that is known to be on its way: the hub that it goes to may be very busy.
+PATIENT_SEARCH = 8.0
+#: How long only the hub that most likely has the connection is asked. Nearly all moves take less: a target
+#: that is asked during the move may say that the connection is there already.
+HEAD_START = 1.0
+
+
+def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[HubProcess]]:
+    """Return the rows of ``actorrpc connections --json``, and the processes that do not answer to the end."""
+    listings = [_Listing(process) for process in processes]
+    gevent.joinall([gevent.spawn(listing.run) for listing in listings])
+    rows = {row["id"]: row for listing in listings for row in listing.rows}
+    return list(rows.values()), [listing.process for listing in listings if not listing.complete]
+
+
+class _Listing:
+    """The connections of one hub, which names them a page at a time, so as not to hold up its clients."""
+
+    def __init__(self, process: HubProcess) -> None:
+        self.process = process
+        self.rows: list[dict[str, Any]] = []
+        self.complete = False
+
+    def run(self) -> None:
+        """Ask until it has named all, or does not answer."""
+        after = 0
+        while not self.complete:
+            wanted = control_pb2.ListConnections(after=after)
+            result = self.process.ask(control_pb2.ToHub(list_connections=wanted))
+            answer = result.wait(timeout=LISTING)  # None if it takes longer
+            if not isinstance(answer, control_pb2.Connections):
+                return
+            self.rows.extend(_row(self.process, row) for row in answer.connections)
+            after, self.complete = answer.more, not answer.more
+
+
+def _row(process: HubProcess, connection: control_pb2.Connection) -> dict[str, Any]:
+    return {
+        "id": connection.id,
+        "hub": process.hub,
+        "generation": process.generation,
+        "serial": process.serial,
+        "peer": connection.peer,
+        "services": list(connection.services),
+        "calls": connection.calls,
+        "state_bytes": connection.state_bytes,
+        "cpu": round(connection.cpu, 4),
+        "movable": connection.movable,
+        "why": connection.why,
+        "actors": {name: round(share, 4) for name, share in sorted(connection.actors.items())},
+        "load": round(connection.load, 4),
+        "freeze_ms": round(connection.freeze_ms, 3),
+        "age": round(connection.age, 1),
+        "identities": connection.identities,
+        "move_ms": round(connection.move_ms, 1),
+    }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a request to move a connection. ``unknown``: no hub has it."""
+
+    moved: bool
+    text: str
+    unknown: bool = False
+
+
+def move(
+    processes: Iterable[HubProcess],
+    connection: str,
+    target: HubProcess,
+    timeout: float,
+    first: int | None = None,
+    arriving: bool = False,
+) -> Verdict:
+    """Have the hub that serves the connection move it to a process, within ``timeout`` seconds.
+
+    The process with the serial ``first`` is asked first, and all the others only where it does not know the
+    connection. ``arriving``: it has moved lately, so that some hub has it, and may not know yet.
+    """
+    asked = list(processes)
+    search = _Search(connection, target.serial)
+    search.ask([process for process in asked if process.serial == first])
+    if not search.found_within(HEAD_START):
+        search.ask([process for process in asked if process.serial != first])
+        search.go_on(asked, PATIENT_SEARCH if arriving else SEARCH)
+        search.found_within(timeout)
+    return judge(search.answers, connection, target)
+
+
+class _Search:
+    """Looks for the hub that has a connection, and asks it to move it.
+
+    The connection may be on its way between two hubs, also while a third is silent, or dead without the
+    broker having noticed: so hubs that do not know the connection are asked again.
+    """
+
+    def __init__(self, connection: str, target: int) -> None:
+        self._connection, self._target = connection, target
+        #: The answer to the last question, once it is there.
+        self._results: dict[HubProcess, AsyncResult[Answer | None]] = {}
+
+    @property
+    def answers(self) -> dict[HubProcess, MoveResult | None]:
+        """What each process has answered last, None for silence."""
+        values = {process: result.value for process, result in self._results.items()}
+        return {each: value if isinstance(value, MoveResult) else None for each, value in values.items()}
+
+    def ask(self, processes: Iterable[HubProcess]) -> None:
+        question = move_question(self._connection, self._target)
+        self._results.update({process: process.ask(question) for process in processes})
+
+    def found_within(self, seconds: float) -> bool:
+        """Wait until a hub says that it has the connection, or all have answered."""
+        results = gevent.iwait(list(self._results.values()), timeout=seconds)
+        return any(_knows(result.value) for result in results)
+
+    def go_on(self, processes: Collection[HubProcess], seconds: float) -> None:
+        """Ask all that have answered again and again, until one has the connection."""
+        deadline = time.monotonic() + seconds
+        pause = FIRST_PAUSE
+        while not self.found_within(pause) and time.monotonic() < deadline:
+            if all(result.ready() for result in self._results.values()):
+                gevent.sleep(pause)
+            self.ask([process for process in processes if self._results[process].ready()])
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def move_question(
+    connection: str, target: int, by: control_pb2.Move.Asker = control_pb2.Move.PERSON
+) -> control_pb2.ToHub:
+    """To a hub: move this connection to the process with that serial, now or not at all."""
+    until = time.monotonic() + BEGIN_WITHIN
+    move = control_pb2.Move(connection=connection, target=target, until=until, by=by)
+    return control_pb2.ToHub(move=move)
+
+
+def _knows(answer: Answer | None) -> bool:
+    """Whether the hub that answered has the connection."""
+    return isinstance(answer, MoveResult) and answer.outcome != MoveResult.UNKNOWN_CONNECTION
+
+
+def judge(answers: Mapping[HubProcess, MoveResult | None], connection: str, target: HubProcess) -> Verdict:
+    """What the hubs' answers, None for silence, mean together."""
+    # The target last: it may have been asked when the connection had just come.
+    for process in sorted(answers, key=lambda process: process is target):
+        if (answer := answers[process]) is not None and _knows(answer):
+            return _verdict(process, answer, connection, target)
+    silent = ", ".join(str(process.hub) for process, answer in answers.items() if answer is None)
+    if silent:
+        return Verdict(
+            False, f"{connection} is not on any hub that answers, and hub {silent} does not answer"
+        )
+    return Verdict(False, f"no such connection: {connection}", unknown=True)
+
+
+def _verdict(process: HubProcess, answer: MoveResult, connection: str, target: HubProcess) -> Verdict:
+    """What the answer of the process that has the connection means."""
+    if answer.outcome == MoveResult.UNKNOWN_HUB:
+        return Verdict(False, f"{connection} stays on hub {process.hub}: it has no link to hub {target.hub}")
+    if answer.outcome != MoveResult.MOVED:
+        return Verdict(False, f"{connection} stays on hub {process.hub}: {answer.why}")
+    if process is target:
+        return Verdict(True, f"{connection} is already on hub {target.hub}")
+    return Verdict(True, f"moved {connection} to hub {target.hub}")

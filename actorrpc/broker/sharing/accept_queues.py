@@ -1,0 +1,156 @@
+"""Which hub accepts from which listening socket.
+
+With `--accept reuseport` each hub has a queue of its own. While it has no process that serves, another hub
+accepts from that queue as well, so that nobody waits for the restart. So it is with the queue of a hub that
+there is no longer: to close it would be to lose those who wait in it. With `--accept acceptor` there is one
+queue, and one hub accepts from it for all. For a moment, two processes may accept from one queue; each
+connection goes to one of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.log import about
+from actorrpc.net.addresses import address_text
+from actorrpc.net.listening import open_another
+from actorrpc.pb import control_pb2
+
+__all__ = ["AcceptQueues", "holders"]
+
+log = logging.getLogger("actorrpc.broker")
+
+
+def holders(queues: int, able: Collection[int], before: Mapping[int, int]) -> dict[int, int]:
+    """Return which hub accepts from which queue.
+
+    The hub with a queue's number has it if it can accept. Otherwise the queue stays where it was ``before``,
+    or goes to the hub with the fewest queues, and of these to the lowest. With a single queue that hub is the
+    acceptor.
+    """
+    if not able:
+        return dict(before)
+    held = {queue: queue for queue in range(queues) if queue in able}
+    for queue in range(queues):
+        if queue not in held and (hub := before.get(queue)) in able and hub is not None:
+            held[queue] = hub
+    counts = Counter(held.values())
+    for queue in range(queues):
+        if queue not in held:
+            hub = min(able, key=lambda hub: (counts[hub], hub))
+            held[queue] = hub
+            counts[hub] += 1
+    return held
+
+
+class AcceptQueues:
+    """The listening sockets, and the processes that accept from them. The broker keeps a dup of each."""
+
+    def __init__(self, sockets: Sequence[socket.socket], hubs: int, accept: str) -> None:
+        self.accept = accept
+        self.hubs = hubs
+        #: What all listen on.
+        self.address = address_text(sockets[0].getsockname())
+        self._sockets = [*sockets]
+        self._acceptor = accept == "acceptor"
+        #: By queue. With a queue for each hub, a process that has its own was given it at its start.
+        self._holders: dict[int, HubProcess] = {}
+        #: By queue, all that were given it and have not been told to let go, the holder too: the queue may be
+        #: given on before its last holder has heard of it.
+        self._given: dict[int, list[HubProcess]] = defaultdict(list)
+
+    def grow(self, hubs: int) -> None:
+        """There are to be so many hubs: with a queue for each, make those that there have never been. Until a
+        hub is there, another accepts from its queue. Raises ConfigError if a socket cannot be made."""
+        while not self._acceptor and len(self._sockets) < hubs:
+            self._sockets.append(open_another(self._sockets[0]))
+
+    def start(self, hub: int) -> tuple[bool, int]:
+        """What a hub's process is started with: whether one accepts for all, and a listening socket."""
+        return self._acceptor, self._sockets[0 if self._acceptor else hub].fileno()
+
+    def started(self, process: HubProcess) -> None:
+        """A process has got what ``start`` said; with a queue for each hub, it accepts from its own."""
+        if not self._acceptor:
+            self._given[process.hub].append(process)
+
+    def assign(self, processes: Iterable[HubProcess]) -> None:
+        """Have each queue accepted from by a process that can. Never blocks.
+
+        Call it when a process has come, has gone or has begun to stop, and from time to time: a process that
+        has been silent for a while cannot accept.
+        """
+        for queue, given in self._given.items():
+            self._given[queue] = [process for process in given if process.exit_code is None]
+        able = {process.hub: process for process in processes if _can_accept(process)}
+        before = {queue: process.hub for queue, process in self._holders.items()}
+        for queue, hub in holders(len(self._sockets), able, before).items():
+            holder = self._holders.get(queue)
+            if hub in able and able[hub] is not holder:
+                self._hand_over(queue, holder, able[hub])
+
+    def _hand_over(self, queue: int, holder: HubProcess | None, process: HubProcess) -> None:
+        """Give a queue to a process. Once it has it for certain, the others let go of it."""
+
+        def handed_over() -> None:
+            if self._holders.get(queue) is process:
+                self._take_away(queue, process)
+
+        self._holders[queue] = process
+        if self._owns(process, queue):
+            handed_over()
+        elif not self._give(queue, process, handed_over):
+            del self._holders[queue]
+            if holder is not None:
+                self._holders[queue] = holder
+
+    def _owns(self, process: HubProcess, queue: int) -> bool:
+        """Whether it has had the queue from its start, and has kept it."""
+        return process.hub == queue and not self._acceptor and process in self._given[queue]
+
+    def _give(self, queue: int, process: HubProcess, then: Callable[[], None]) -> bool:
+        listen = control_pb2.ToHub(listen=control_pb2.Listen(queue=queue, spread=self._acceptor))
+        given = self._given[queue]
+        is_new = process not in given
+        if is_new:  # before it is sent: ``then`` may be called at once
+            given.append(process)
+        try:
+            if process.send(listen, self._sockets[queue].fileno(), then):
+                log.info(
+                    "hub %d accepts from queue %d", process.hub, queue, extra=about(queue, hub=process.hub)
+                )
+                return True
+        except OSError as error:  # out of descriptors, to keep one for later
+            ids = about(queue, hub=process.hub)
+            log.error("hub %d cannot be given queue %d: %s", process.hub, queue, error, extra=ids)
+        if is_new:
+            given.remove(process)
+        return False
+
+    def _take_away(self, queue: int, holder: HubProcess) -> None:
+        """Have all others to which the queue was ever given let go of it. A hub keeps its own, to accept from
+        it again when it can, unless it is drained."""
+        given = self._given[queue]
+        keep = [each for each in given if each is holder or (self._owns(each, queue) and not each.draining)]
+        self._given[queue] = keep
+        for process in given:
+            if process not in keep and process.exit_code is None:
+                process.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue)))
+
+    def close(self) -> None:
+        """Assign no more queues. The kernel refuses connections once the hubs have closed theirs, too."""
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+
+    def __repr__(self) -> str:
+        held = {queue: process.hub for queue, process in self._holders.items()}
+        return f"<AcceptQueues {self.accept}, accepted from by {held}>"
+
+
+def _can_accept(process: HubProcess) -> bool:
+    return process.state == "serving" and not process.load.crowded

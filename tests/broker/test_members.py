@@ -1,0 +1,147 @@
+"""Which hubs are told to be the home of topics, and when one is not needed for them any more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import gevent
+import pytest
+
+from actorrpc.broker.sharing import members as broker_members
+from actorrpc.broker.sharing.members import Members
+from actorrpc.pb.control_pb2 import Homes, ToHub
+from tests.support.waiting import PATIENCE
+
+
+class FakeProcess:
+    """A hub's process, and the homes that it has been told of."""
+
+    def __init__(self, hub: int) -> None:
+        self.hub = self.serial = hub
+        self.exit_code: int | None = None
+        self.told: list[Homes] = []
+
+    def send(self, message: ToHub) -> bool:
+        self.told.append(message.homes)
+        return True
+
+    @property
+    def homes(self) -> Homes:
+        return self.told[-1]
+
+    @property
+    def origins(self) -> dict[int, int]:
+        """Those who still hand slots over, by how many."""
+        return {origin.hub: len(origin.slots) for origin in self.homes.origins}
+
+
+@pytest.fixture
+def members(monkeypatch: pytest.MonkeyPatch) -> Members:
+    monkeypatch.setattr(broker_members, "introduce", lambda one, other: None)
+    queues: Any = SimpleNamespace(assign=len)
+    return Members(queues)
+
+
+@pytest.fixture
+def processes(members: Members) -> list[Any]:
+    """Three that have joined."""
+    processes: list[Any] = [FakeProcess(hub) for hub in range(3)]
+    members.join(processes)
+    return processes
+
+
+def test_a_hub_that_is_to_have_no_topics_gives_them_away(members: Members, processes: list[Any]) -> None:
+    members.set_homeless([1])
+    assert {*processes[0].homes.homes} == {0, 2}
+    assert [process.homes for process in processes] == [processes[0].homes] * 3
+    assert [*processes[0].origins] == [1]
+    assert members.needs(1)
+    version = processes[0].homes.version
+    members.settled(processes[0], version)
+    assert members.needs(1)
+    members.settled(processes[2], version)
+    assert not members.needs(1)
+    assert processes[0].homes.version == version  # there is nothing to tell
+    members.leave(processes[2])
+    assert {*processes[0].homes.homes} == {0}
+
+
+def test_what_is_on_its_way_to_a_hub_goes_on_when_it_has_arrived(
+    members: Members, processes: list[Any]
+) -> None:
+    members.set_homeless([1])
+    first = processes[0].homes.version
+    members.set_homeless([1, 2])
+    assert {*processes[0].homes.homes} == {0, 2}  # hub 2 does not have all yet
+    members.settled(processes[2], first)
+    assert {*processes[0].homes.homes} == {0}
+    members.settled(processes[0], first)
+    for version in range(first + 1, processes[0].homes.version + 1):
+        members.settled(processes[0], version)
+    assert not members.needs(1) and not members.needs(2)
+
+
+def test_who_waits_for_a_hub_to_be_emptied_hears_of_it(members: Members, processes: list[Any]) -> None:
+    members.set_homeless([1])
+    waiting = gevent.spawn(members.wait_until_homeless, [1], PATIENCE)
+    gevent.sleep(0)
+    members.settled(processes[0], 2)
+    gevent.sleep(0)
+    assert not waiting.ready()
+    members.settled(processes[2], 2)
+    assert waiting.get(timeout=PATIENCE) is True
+
+
+def test_who_waits_hears_of_a_hub_that_dies_meanwhile(members: Members, processes: list[Any]) -> None:
+    members.set_homeless([1])
+    waiting = gevent.spawn(members.wait_until_homeless, [1], PATIENCE)
+    gevent.sleep(0)
+    members.leave(processes[1])
+    assert waiting.get(timeout=PATIENCE) is True
+
+
+def test_who_waits_too_long_is_told(members: Members, processes: list[Any]) -> None:
+    assert members.wait_until_homeless([1], 0) is False
+
+
+def test_a_newcomer_gets_its_share_if_that_is_wanted(members: Members, processes: list[Any]) -> None:
+    late, later = FakeProcess(3), FakeProcess(4)
+    members.join([late])  # type: ignore[list-item]
+    assert 3 not in late.homes.homes
+    members.join([later], share=True)  # type: ignore[list-item]
+    counts = Counter(later.homes.homes)
+    assert {*counts} == {0, 1, 2, 3, 4}
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert {*later.origins} == {0, 1, 2}
+
+
+def test_a_newcomer_without_all_links_gets_none(
+    members: Members, processes: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def introduce(one: FakeProcess, other: FakeProcess) -> None:
+        if other.hub == 1:
+            raise OSError("out of file descriptors")
+
+    monkeypatch.setattr(broker_members, "introduce", introduce)
+    late = FakeProcess(3)
+    members.join([late], share=True)  # type: ignore[list-item]
+    assert {*late.homes.homes} == {0, 1, 2}
+
+
+def test_what_is_said_by_a_process_that_has_left_is_ignored(members: Members, processes: list[Any]) -> None:
+    members.set_homeless([1])
+    members.leave(processes[0])
+    members.settled(processes[0], 2)
+    assert members.needs(1)
+
+
+def test_who_was_to_have_no_topics_gets_its_share_again(members: Members, processes: list[Any]) -> None:
+    members.set_homeless([1])
+    for process in processes:
+        members.settled(process, 2)
+    members.set_homeless([])
+    assert 1 not in processes[0].homes.homes
+    members.set_homeless([], share=True)
+    assert Counter(processes[0].homes.homes)[1] > 300

@@ -1,0 +1,82 @@
+"""Reloads in which something goes wrong, or is unusual: no client notices."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from actorrpc.pb.admin_pb2 import Request
+from tests.support.counting_client import CountingClient
+from tests.support.fixtures import Serve
+from tests.support.server_process import ServerProcess
+
+Connect = Callable[[str], CountingClient]
+
+
+def until_phase(server: ServerProcess, phase: str) -> list[Any]:
+    """Wait until a reload is there. Returns the hubs' rows."""
+    server.wait_for(lambda: (reload := server.status()["reload"]) and reload["phase"] == phase)
+    rows: list[Any] = server.status()["hubs"]
+    return rows
+
+
+def test_sighup_to_the_whole_group_reloads_and_disconnects_nobody(serve: Serve, connect: Connect) -> None:
+    """As from a terminal that is closed."""
+    server = serve()
+    clients = [connect(server.address) for _ in range(4)]
+    for client in clients:
+        client.call()
+    before = {row["id"] for row in server.connections()}
+    os.killpg(server.pid, signal.SIGHUP)
+    os.killpg(server.pid, signal.SIGHUP)  # while new hubs start, to whom it is nothing either
+    rows = until_phase(server, "done")
+    assert [(row["generation"], row["restarts"]) for row in rows] == [(2, 0), (2, 0)]
+    for client in clients:
+        client.call()
+    assert {row["id"] for row in server.connections()} == before
+
+
+def test_a_successor_that_is_stopped_does_not_keep_what_should_go_to_it(
+    serve: Serve, connect: Connect
+) -> None:
+    server = serve("--drain-timeout", 15)
+    client = connect(server.address)
+    client.call()
+    (before,) = server.connections()
+    slow = client.begin_slow_call(4)
+    server.wait_for(lambda: "running" in server.connections()[0]["why"])
+    server.request(Request(reload=Request.Reload()))
+    rows = until_phase(server, "moving")
+    successor = rows[before["hub"]]
+    assert successor["generation"] == 2
+    os.kill(successor["pid"], signal.SIGSTOP)
+    try:
+        assert slow.result().number == 2
+        until_phase(server, "done")
+        client.call()
+    finally:
+        os.kill(successor["pid"], signal.SIGCONT)
+    (after,) = server.connections()
+    assert after["id"] == before["id"] and after["hub"] == 1 - before["hub"]
+
+
+def test_successors_have_the_time_to_start_that_the_options_say_now(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(
+        "import os, time\n"
+        "time.sleep(1000 if os.path.exists('sleepy') else 0)\n"
+        "from tests.apps.shapes import app\n"
+    )
+    config = tmp_path / "serve.toml"
+    config.write_text("start_timeout = 60\n")
+    server = serve("--config", config, app="slow:app", cwd=tmp_path, hubs=1)
+    (tmp_path / "sleepy").touch()
+    config.write_text("start_timeout = 3\n")
+    reloaded = server.run("reload")
+    assert reloaded.returncode == 1
+    assert (
+        "generation 2 is abandoned: hub 0 still does not serve after 3 s (--start-timeout)" in reloaded.stderr
+    )
+    assert server.hub(0)["state"] == "serving"

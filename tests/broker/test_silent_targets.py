@@ -1,0 +1,101 @@
+"""Where the connections of a drained hub go while a hub that should take them is silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gevent
+import pytest
+
+from actorrpc.broker.deploying import drains as module
+from actorrpc.broker.deploying.drains import Drains
+from actorrpc.pb.control_pb2 import Load, ToHub
+from tests.support.waiting import until
+
+
+class FakeProcess:
+    def __init__(self, serial: int) -> None:
+        self.serial = serial
+        self.state = "serving"
+        self.exit_code: int | None = None
+        self.draining = False
+        self.load = Load()
+        #: Where it was told to move what it has, each time; empty: to go on as before.
+        self.told: list[set[int]] = []
+
+    def send(self, message: ToHub) -> bool:
+        self.told.append({*message.drain.targets})
+        return True
+
+
+class FakeMembers:
+    def __init__(self, processes: list[FakeProcess]) -> None:
+        self.processes = processes
+
+    @property
+    def serving(self) -> list[FakeProcess]:
+        return [each for each in self.processes if each.exit_code is None]
+
+    @property
+    def balanced(self) -> list[FakeProcess]:
+        return [each for each in self.serving if not each.draining]
+
+    def assign_queues(self) -> None: ...
+
+    def set_homeless(self, serials: object, *, share: bool = False) -> None: ...
+
+
+@pytest.fixture
+def processes() -> list[Any]:
+    return [FakeProcess(serial) for serial in (1, 2, 11, 12)]
+
+
+@pytest.fixture
+def drains(processes: list[Any], monkeypatch: pytest.MonkeyPatch) -> Drains:
+    monkeypatch.setattr(module, "LOOK", 0.001)
+    members: Any = FakeMembers(processes)
+    return Drains(members)
+
+
+def wait(process: FakeProcess, targets: set[int]) -> None:
+    until(lambda: process.told[-1] == targets, sleep=gevent.sleep)
+
+
+def test_while_its_successor_is_silent_the_others_take_what_a_hub_has(
+    drains: Drains, processes: list[Any]
+) -> None:
+    old, other, successor, neighbour = processes
+    drains.begin({old: [successor], other: [neighbour]})
+    assert (old.told, other.told) == ([{11}], [{12}])
+    successor.state = "silent"
+    wait(old, {12})
+    neighbour.state = "silent"
+    wait(old, {11})  # if all are silent it is as before
+    successor.state = "serving"
+    wait(other, {11})
+    neighbour.state = "serving"
+    wait(other, {12})
+    assert old.told == [{11}, {12}, {11}]
+
+
+def test_a_hub_whose_targets_are_all_gone_is_not_told_to_go_on(drains: Drains, processes: list[Any]) -> None:
+    old, _, *new = processes
+    drains.begin({old: new})
+    for process in processes[1:]:
+        process.exit_code = -9
+    drains.changed()
+    assert set() not in old.told
+    processes.append(again := FakeProcess(21))
+    drains.changed()
+    assert old.told[-1] == {again.serial}
+
+
+def test_nobody_looks_once_all_have_ended(drains: Drains, processes: list[Any]) -> None:
+    drains.begin({processes[0]: [processes[2]]})
+    assert drains._timer is not None
+    processes[0].exit_code = 0
+    until(lambda: drains._timer is None, sleep=gevent.sleep)
+    drains.begin({processes[1]: ()})
+    assert processes[1].told == [{11, 12}]
+    drains.undo([processes[1]])
+    until(lambda: drains._timer is None, sleep=gevent.sleep)

@@ -1,0 +1,1 @@
+"""What a setting is, and where it is told."""
