@@ -156,6 +156,7 @@ def test_children_of_multiprocessing_write_theirs() -> None:
     """They end with os._exit."""
     done = run("""
 import multiprocessing
+os.waitpid = waitpid  # which multiprocessing waits with
 def child(generation):
     for number in range(50):
         log.error("%s of %d", number, generation)
