@@ -22,9 +22,12 @@ class FakeProcess:
         self.load = Load()
         #: Where it was told to move what it has, each time; empty: to go on as before.
         self.told: list[set[int]] = []
+        #: In how many seconds, by the last word.
+        self.within = 0.0
 
     def send(self, message: ToHub) -> bool:
         self.told.append({*message.drain.targets})
+        self.within = message.drain.within
         return True
 
 
@@ -99,3 +102,14 @@ def test_nobody_looks_once_all_have_ended(drains: Drains, processes: list[Any]) 
     assert processes[1].told == [{11, 12}]
     drains.undo([processes[1]])
     until(lambda: drains._timer is None, sleep=gevent.sleep)
+
+
+def test_the_last_word_says_how_much_time_there_is(drains: Drains, processes: list[Any]) -> None:
+    """A hub that was drained by hand is ended by a reload, which has a drain timeout of its own."""
+    old, other, *_ = processes
+    drains.begin({old: (), other: ()})
+    assert (old.within, other.within) == (0.0, 0.0)
+    drains.begin({old: ()}, 2.0)
+    assert (old.within, other.within) == (2.0, 0.0)
+    drains.begin({old: ()})
+    assert old.within == 0.0

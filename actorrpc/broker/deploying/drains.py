@@ -36,7 +36,8 @@ class Drains:
         ``within`` is the time that there is, in seconds; 0: the processes' own drain timeout.
         """
         self._targets.update(targets)
-        self._within = {each: self._within.get(each, within) for each in self._targets}
+        self._within = {each: self._within.get(each, 0.0) for each in self._targets}
+        self._within.update(dict.fromkeys(targets, within))
         for process in targets:
             process.draining = True
         self._members.assign_queues()
