@@ -28,6 +28,7 @@ class FakeProcess:
         self.exit_code: int | None = None
         self.draining = self.stopping = False
         self.obeyed = False
+        self.trace = ""
         self.state = "serving"
         self.load = Load()
         self.told: list[str] = []

@@ -176,7 +176,7 @@ class Deployment:
         return processes
 
     def succeed(
-        self, generation: Generation, processes: Sequence[HubProcess]
+        self, generation: Generation, processes: Sequence[HubProcess], drain_timeout: float
     ) -> dict[HubProcess, Sequence[HubProcess]]:
         self.generation = generation
         targets: dict[HubProcess, Sequence[HubProcess]] = {}
@@ -184,7 +184,7 @@ class Deployment:
             if (old := self._replace(process)) is not None:
                 targets[old] = [process]
         self._members.join(processes)
-        self._drains.begin(targets, self._reload.drain_timeout if self._reload is not None else 0.0)
+        self._drains.begin(targets, drain_timeout)
         return targets
 
     def _replace(self, process: HubProcess) -> HubProcess | None:

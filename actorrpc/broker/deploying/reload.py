@@ -16,30 +16,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from typing import Any, Protocol
 
 import gevent
 from gevent.event import AsyncResult
 
+from actorrpc.broker.deploying.change import Change, Phase
 from actorrpc.broker.deploying.drains import Drains
 from actorrpc.broker.deploying.endings import end, wait_until_empty
 from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.processes.hub_process import HubProcess
 
-__all__ = ["Phase", "Reload", "ReloadOwner"]
+__all__ = ["Reload", "ReloadOwner"]
 
 log = logging.getLogger("actorrpc.broker")
-
-
-class Phase(str, Enum):
-    """Where a reload is, in the words of ``actorrpc status --json``."""
-
-    STARTING = "starting"
-    MOVING = "moving"
-    ENDING = "ending"
-    DONE = "done"
-    ABANDONED = "abandoned"
 
 
 class ReloadOwner(Protocol):
@@ -49,13 +39,13 @@ class ReloadOwner(Protocol):
         """Start one process of a generation for each hub. Raises OSError or ConfigError."""
 
     def succeed(
-        self, generation: Generation, processes: Sequence[HubProcess]
+        self, generation: Generation, processes: Sequence[HubProcess], drain_timeout: float
     ) -> Mapping[HubProcess, Sequence[HubProcess]]:
         """Make a generation the current one, and begin to drain the old one. Returns, by process of the old
         one, its successor."""
 
 
-class Reload:
+class Reload(Change):
     """One reload, to ``generation``. ``change(function)`` calls it when nothing else changes the supervisor,
     and returns what it returns."""
 
@@ -67,48 +57,27 @@ class Reload:
         change: Callable[[Callable[[], Any]], Any],
         drain_timeout: float,
     ) -> None:
+        super().__init__(Phase.STARTING)
         self.generation = generation
-        self.phase = Phase.STARTING
-        #: Why it was abandoned; and, if the app has raised something, the traceback, in lines.
-        self.error = self.trace = ""
         self._owner = owner
         self._drains = drains
         self._change = change
-        self.drain_timeout = drain_timeout
-        self._began = self._ended = time.monotonic()
-        #: The new processes, and whether each is ready: "" or why not.
-        self._ready: dict[HubProcess, AsyncResult[str]] = {}
+        self._drain_timeout = drain_timeout
         self._old: list[HubProcess] = []
-
-    @property
-    def under_way(self) -> bool:
-        return self.phase not in (Phase.DONE, Phase.ABANDONED)
-
-    def heard(self, process: HubProcess, error: str) -> None:
-        """A process is ready, or, ``error``, will not be. One that is not of this reload is ignored."""
-        ready = self._ready.get(process)
-        if ready is not None and not ready.ready():
-            self.trace = self.trace or process.trace
-            ready.set(error)
-
-    def __contains__(self, process: HubProcess) -> bool:
-        """Whether it is of the new generation, and this one is not the current one yet."""
-        return self.phase is Phase.STARTING and process in self._ready
 
     def run(self) -> None:
         """Do it all. Never raises."""
         try:
             self._run()
         except gevent.GreenletExit:  # the server is stopping
-            self.phase, self.error = Phase.ABANDONED, "the server is stopping"
+            self._finish(Phase.ABANDONED, "the server is stopping")
         except Exception as error:
             log.exception("the reload has failed")
             if self.phase is Phase.STARTING:
                 self._abandon(str(error))
             else:  # the new generation serves
                 self._stop_old()
-                self.phase, self.error = Phase.DONE, str(error)
-        self._ended = time.monotonic()
+                self._finish(Phase.DONE, str(error))
 
     def _run(self) -> None:
         log.info("reload: generation %d starts", self.generation.number)
@@ -119,14 +88,14 @@ class Reload:
                 return
         if not self._change(lambda: self._succeed(processes)):
             return
-        wait_until_empty(self._drains, self._old, time.monotonic() + self.drain_timeout)
+        wait_until_empty(self._drains, self._old, time.monotonic() + self._drain_timeout)
         self.phase = Phase.ENDING
-        end("reload", self._drains, self._old, self.drain_timeout)
-        self.phase = Phase.DONE
+        end("reload", self._drains, self._old, self._drain_timeout)
+        self._finish(Phase.DONE)
         log.info(
             "reload: generation %d serves, and the old one has ended, after %.1f s",
             self.generation.number,
-            time.monotonic() - self._began,
+            self.seconds,
         )
 
     def _start(self) -> list[HubProcess]:
@@ -141,15 +110,15 @@ class Reload:
                 self._abandon(_describe(process))
                 return False
         self.phase = Phase.MOVING
-        self._old = list(self._owner.succeed(self.generation, processes))
+        self._old = list(self._owner.succeed(self.generation, processes, self._drain_timeout))
         return True
 
     def _stop_old(self) -> None:
         for process in self._old:
-            process.stop(self.drain_timeout)
+            process.stop(self._drain_timeout)
 
     def _abandon(self, error: str) -> None:
-        self.phase, self.error = Phase.ABANDONED, error
+        self._finish(Phase.ABANDONED, error)
         detail = {"detail": self.trace} if self.trace else None
         log.error("reload: generation %d is abandoned: %s", self.generation.number, error, extra=detail)
         for process in self._ready:
@@ -157,15 +126,8 @@ class Reload:
 
     def status(self) -> dict[str, Any]:
         """What ``actorrpc status --json`` has under ``reload``."""
-        ended = time.monotonic() if self.under_way else self._ended
-        return {
-            "generation": self.generation.number,
-            "phase": self.phase.value,
-            "error": self.error,
-            "trace": self.trace,
-            "seconds": round(ended - self._began, 3),
-            **self._drains.progress(self._old),
-        }
+        told = self._told(self._drains.progress(self._old))
+        return {"generation": self.generation.number, "trace": self.trace, **told}
 
     def __repr__(self) -> str:
         return f"<Reload to generation {self.generation.number}, {self.phase.value}>"

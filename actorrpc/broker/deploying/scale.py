@@ -16,7 +16,6 @@ New hubs get no connections moved to them by this: new ones come, and the policy
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,9 +23,9 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult
 
+from actorrpc.broker.deploying.change import Change, Phase
 from actorrpc.broker.deploying.drains import Drains
 from actorrpc.broker.deploying.endings import end, wait_until_empty
-from actorrpc.broker.deploying.reload import Phase
 from actorrpc.broker.host.descriptors import check_descriptors
 from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.broker.processes.hub_slots import HubSlots
@@ -43,7 +42,7 @@ log = logging.getLogger("actorrpc.broker")
 MOST_HUBS = 1000
 
 
-class Scale:
+class Scale(Change):
     """One change to ``count`` hubs. ``change(function)`` calls it when nothing else changes the hubs, and
     returns what it returns."""
 
@@ -60,9 +59,7 @@ class Scale:
     ) -> None:
         self.count = count
         self.before = len(hubs)
-        self.phase = Phase.STARTING if count > self.before else Phase.MOVING
-        #: Why it was abandoned.
-        self.error = ""
+        super().__init__(Phase.STARTING if count > self.before else Phase.MOVING)
         self._hubs = hubs
         self._start_process = start
         self._queues = queues
@@ -70,24 +67,7 @@ class Scale:
         self._drains = drains
         self._change = change
         self._drain_timeout = drain_timeout
-        self._began = self._ended = time.monotonic()
-        #: The new processes until they join, and whether each is ready: "" or why not.
-        self._ready: dict[HubProcess, AsyncResult[str]] = {}
         self._leaving: list[HubProcess] = []
-
-    @property
-    def under_way(self) -> bool:
-        return self.phase not in (Phase.DONE, Phase.ABANDONED)
-
-    def __contains__(self, process: HubProcess) -> bool:
-        """Whether it is one of the new ones, which do not serve yet."""
-        return process in self._ready
-
-    def heard(self, process: HubProcess, error: str) -> None:
-        """A process is ready, or, ``error``, will not be. One that is not of this is ignored."""
-        ready = self._ready.get(process)
-        if ready is not None and not ready.ready():
-            ready.set(error)
 
     def begin(self) -> None:
         """Begin, as a change. Raises ConfigError if that cannot be, and then nothing has changed."""
@@ -121,16 +101,15 @@ class Scale:
                 self._grow()
             else:
                 self._shrink()
-            self.phase = Phase.DONE
-            log.info("scale: %d hubs serve, after %.1f s", self.count, time.monotonic() - self._began)
+            self._finish(Phase.DONE)
+            log.info("scale: %d hubs serve, after %.1f s", self.count, self.seconds)
         except gevent.GreenletExit:  # the server is stopping
-            self.phase, self.error = Phase.ABANDONED, "the server is stopping"
+            self._finish(Phase.ABANDONED, "the server is stopping")
         except ConfigError as error:
             self._abandon(str(error))
         except Exception as error:
             log.exception("the scale has failed")
             self._abandon(str(error))
-        self._ended = time.monotonic()
 
     def _grow(self) -> None:
         for number in range(self.before, self.count):
@@ -168,21 +147,14 @@ class Scale:
         self._change(partial(self._hubs.cut, self.count))
 
     def _abandon(self, error: str) -> None:
-        self.phase, self.error = Phase.ABANDONED, error
+        self._finish(Phase.ABANDONED, error)
         log.error("scale: there are still %d hubs: %s", len(self._hubs), error)
         self._hubs.disappoint()
 
     def status(self) -> dict[str, Any]:
         """What ``actorrpc status --json`` has under ``scale``."""
-        ended = time.monotonic() if self.under_way else self._ended
-        return {
-            "hubs": self.count,
-            "before": self.before,
-            "phase": self.phase.value,
-            "error": self.error,
-            "seconds": round(ended - self._began, 3),
-            **self._drains.progress(self._leaving),
-        }
+        told = self._told(self._drains.progress(self._leaving))
+        return {"hubs": self.count, "before": self.before, **told}
 
     def __repr__(self) -> str:
         return f"<Scale from {self.before} to {self.count} hubs, {self.phase.value}>"
