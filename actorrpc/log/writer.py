@@ -7,6 +7,7 @@ some of those, but belongs to the open file, which the parent and other processe
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import stat
@@ -158,7 +159,7 @@ class Writer:
     def _write(self, chunk: _Chunk) -> bool:
         """Write it, however long that takes. Whether it could be."""
         data, lines = chunk
-        self._leave_no_hole()
+        self._append()
         pieces = _pieces(b"\n" + data if self._torn else data)
         error = next(filter(None, map(self._write_piece, pieces)), None)
         with self._lock:
@@ -170,13 +171,14 @@ class Writer:
                 self._why = _SLOW
         return error is None
 
-    def _leave_no_hole(self) -> None:
-        """Go on at the end of a file that somebody has made shorter (logrotate's ``copytruncate``): where it
-        was not opened for appending, zeros would come before the next line."""
+    def _append(self) -> None:
+        """Have each write go to the end of a file, wherever that is by then: after somebody made it shorter
+        (logrotate's ``copytruncate``), zeros would come before the next line. That belongs to the open file
+        too, and harms nobody who writes to it."""
         with suppress(OSError):
-            found = os.fstat(self._fd)
-            if stat.S_ISREG(found.st_mode) and os.lseek(self._fd, 0, os.SEEK_CUR) > found.st_size:
-                os.lseek(self._fd, 0, os.SEEK_END)
+            flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+            if not flags & os.O_APPEND and stat.S_ISREG(os.fstat(self._fd).st_mode):
+                fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | os.O_APPEND)
 
     def _write_piece(self, data: bytes) -> OSError | None:
         left = memoryview(data)

@@ -247,3 +247,23 @@ def test_a_child_writes_what_is_its_own(pipe: Pipe) -> None:
     data = pipe.read(filled, b"the end\n")
     assert child.flush(PATIENCE)
     assert data.count(b"the parent's") <= 1
+
+
+def test_a_file_that_is_emptied_at_any_moment_has_no_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also just before a write, after whatever has been looked at: another process does so when it likes."""
+    write = os.write
+    with open(tmp_path / "log", "wb") as file:
+
+        def empty_and_write(fd: int, data: bytes) -> int:
+            if fd == file.fileno():
+                os.truncate(file.name, 0)
+            return write(fd, data)
+
+        monkeypatch.setattr(os, "write", empty_and_write)
+        writer = Writer(file.fileno())
+        for line in (b"a line\n", b"the last line\n"):
+            writer.put(line)
+            assert writer.flush(PATIENCE)
+    assert (tmp_path / "log").read_bytes() == b"the last line\n"

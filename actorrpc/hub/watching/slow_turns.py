@@ -37,6 +37,8 @@ _LOOKS = 4
 _SHORTEST = 0.001
 #: Lines of a stack that are shown, the innermost ones.
 _LINES = 30
+#: What is told where the stack was not read in time.
+_ENDED = "(it ended before its stack was read)\n"
 
 
 @dataclass
@@ -97,12 +99,12 @@ class SlowTurns:
             last = Seen(what, since, before)
         last.seconds = self._looked - max(since, last.earliest)
         if last.seconds >= self._slow and not last.stack:
-            stack = _text(frame)
-            # It may have ended just now, while this thread had not the interpreter's lock.
-            if _since(runner) == since:
-                last.stack = stack
-                self._found.append(last)
-                self._told.send()
+            places = _places(frame)
+            # It may have ended just now, while this thread had not the interpreter's lock: then these are
+            # the places of what came after.
+            last.stack = _text(places) if _since(runner) == since else _ENDED
+            self._found.append(last)
+            self._told.send()
         return last
 
     def _log_all(self) -> None:
@@ -131,7 +133,12 @@ def _since(runner: Runner) -> float:
     return max(runner.since, runner.resumed)
 
 
-def _text(innermost: FrameType | None) -> str:
-    """A stack as tracebacks show it, with its innermost places if it is deep."""
-    frames = [(each, each.f_lineno) for each in islice(frames_of(innermost), _LINES)]
-    return "".join(traceback.StackSummary.extract(reversed(frames), lookup_lines=False).format())
+def _places(innermost: FrameType | None) -> list[tuple[FrameType, int]]:
+    """Where a stack is, or its innermost part if it is deep; the outermost first. That is read at once, since
+    the stack goes on while it is made a text: source files are read for that."""
+    return [(each, each.f_lineno) for each in islice(frames_of(innermost), _LINES)][::-1]
+
+
+def _text(places: list[tuple[FrameType, int]]) -> str:
+    """A stack as tracebacks show it."""
+    return "".join(traceback.StackSummary.extract(iter(places), lookup_lines=False).format())
