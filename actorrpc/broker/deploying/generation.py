@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from actorrpc.config import Config
+from actorrpc.pb import record_pb2
 
 __all__ = ["Generation", "working_directory"]
 
@@ -41,6 +42,17 @@ class Generation:
     def next(self, number: int, config: Config) -> Generation:
         """A generation after this one, from what lies there now."""
         return Generation(number, self.app, config, self.path, os.path.realpath(self.path))
+
+    @classmethod
+    def from_message(cls, app: str, message: record_pb2.Generation) -> Generation:
+        config = Config.from_message(message.config)
+        return cls(message.number, app, config, message.path, message.directory)
+
+    def to_message(self) -> record_pb2.Generation:
+        """As a broker writes it down."""
+        return record_pb2.Generation(
+            number=self.number, config=self.config.to_message(), path=self.path, directory=self.directory
+        )
 
     @property
     def place(self) -> str:

@@ -40,6 +40,9 @@ class Retirements:
         self._drain_timeout = drain_timeout
         self._under_way: dict[HubProcess, gevent.Greenlet[..., None]] = {}
 
+    def __contains__(self, process: HubProcess) -> bool:
+        return process in self._under_way
+
     def begin(self, process: HubProcess) -> None:
         """A process asks to be retired. Called as a change."""
         if process.stopping or process in self._under_way:
@@ -64,7 +67,7 @@ class Retirements:
     def _begin_to_drain(self, process: HubProcess) -> bool:
         """Returns whether it is drained, or has ended. There may be no other to take what it has: all have
         been told to end, and one has to be there again first."""
-        if process.draining or process.exit_code is not None:
+        if process in self._drains or process.exit_code is not None:
             return True
         if not [each for each in self._members.balanced if each is not process]:
             return False

@@ -93,6 +93,10 @@ class Scale(Change):
             if process not in self._members:  # it does not serve yet
                 process.kill()
 
+    @property
+    def drain_timeout(self) -> float:
+        return self._drain_timeout
+
     def run(self) -> None:
         """Do the rest. Never raises."""
         log.info("scale: from %d hubs to %d", self.before, self.count)
