@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gevent
@@ -20,6 +21,7 @@ from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.sharing.members import Members
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.loop.duties import do_all
 
 __all__ = ["Deployment"]
 
@@ -55,10 +57,13 @@ class Deployment:
         self._refusal = refusal
         self._queues = queues
         self._drains = Drains(members)
-        timeout = generation.config.drain_timeout
-        self._retirements = Retirements(members, self._drains, events.change, timeout)
+        self._retirements = Retirements(
+            members, self._drains, events.change, lambda: self.generation.config.drain_timeout
+        )
         #: Gives the config of the next generation. Raises ConfigError.
         self.read_again: Callable[[], Config] = lambda: self.generation.config
+        #: Called with the config of each further generation, once it serves.
+        self.on_config: Callable[[Config], object] = lambda config: None
         #: Called when a reload begins, and when it has ended, however, unless the server stops.
         self.on_reloading: Callable[[], None] = lambda: None
         self.on_reloaded: Callable[[], None] = lambda: None
@@ -141,9 +146,8 @@ class Deployment:
             raise ConfigError(f"hub {number} is {hub.state}")
         if undo:
             self._drains.undo([hub.process])
-        elif not [each for each in self._members.balanced if each is not hub.process]:
-            raise ConfigError("there is no other hub to take its connections")
         else:
+            self._drains.check_takers([hub.process])
             self._drains.begin({hub.process: ()})
         hub.drained = not undo
 
@@ -185,6 +189,7 @@ class Deployment:
                 targets[old] = [process]
         self._members.join(processes)
         self._drains.begin(targets, drain_timeout)
+        do_all(log, "telling of the new config", partial(self.on_config, generation.config))
         return targets
 
     def _replace(self, process: HubProcess) -> HubProcess | None:
