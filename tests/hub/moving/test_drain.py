@@ -137,7 +137,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(module, "Timer", clock.timer)
     monkeypatch.setattr(module, "monotonic", lambda: clock.now)
-    monkeypatch.setattr("actorrpc.hub.moving.obstacles.monotonic", lambda: clock.now)
     return clock
 
 
@@ -274,10 +273,21 @@ def test_a_handler_that_goes_on_is_not_disturbed(world: World) -> None:
     world.run("a", 2 * SOON)
     drain = world.begin()
     assert list(world.moving) == ["b"]
-    assert dict(drain.report().stays) == {"handler Long running for 1.0 s": 1}
+    assert dict(drain.report().stays) == {"handler Long running": 1}
     world.connections["a"].calls.clear()
     world.clock.pass_(2 * ROUND)
     assert "a" in world.moving
+
+
+def test_what_keeps_many_is_one_reason(world: World) -> None:
+    """However long each of them has been kept."""
+    world.add(*"abc")
+    for number, id in enumerate("abc"):
+        world.run(id, (2 + 3 * number) * SOON)
+    drain = world.begin()
+    assert dict(drain.report().stays) == {"handler Long running": 3}
+    world.clock.pass_(5 * ROUND)
+    assert dict(drain.report().stays) == {"handler Long running": 3}
 
 
 def test_an_iterable_without_a_cursor_says_so(world: World) -> None:
