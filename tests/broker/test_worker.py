@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -111,6 +112,7 @@ class FakeNode:
         self.stopped: Callable[[], None] | None = None
         self.reception = FakeReception(self.heard)
         self.mover = FakeMover()
+        self.draining = SimpleNamespace(drain_to_all=self._drain_to_all)
 
     def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int) -> None:
         self.heard.append(("peer", serial, hub, snapshots))
@@ -124,7 +126,7 @@ class FakeNode:
         if origins:
             self.heard.append(("origins", dict(origins)))
 
-    def drain_to_all(self) -> bool:
+    def _drain_to_all(self) -> bool:
         self.heard.append("drain to all")
         return self.others
 
