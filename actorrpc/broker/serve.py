@@ -61,6 +61,7 @@ def serve(
     reload: bool = False,
     takeover: bool = False,
     read_again: Callable[[], Config] | None = None,
+    on_config: Callable[[Config], object] = lambda config: None,
     move_every: int = 0,
 ) -> None:
     """Start a broker here and hubs beside it, and block until they have been stopped, or another broker has
@@ -79,10 +80,11 @@ def serve(
     ``on_ready(address)`` is called when all hubs serve, and just before it ``on_hubs(hubs)`` with their
     number, which is not ``hubs`` if another broker's are taken over. ``reload``: do so when a Python file
     below the working directory changes. ``read_again()`` gives, at a reload, the config of the next
-    generation of hubs; without it that is ``config``. In the main thread SIGTERM and SIGINT stop the server,
-    and SIGHUP reloads it; ``actorrpc stop`` and ``reload`` do from anywhere. This process's soft limit of
-    open files is raised to the hard one, as it is in the hubs. ``move_every`` is a test's: it moves each
-    connection on after so many turns, as in ``actorrpc.testing.serve``.
+    generation of hubs; without it that is ``config``. ``on_config(config)`` is called with it once these
+    serve. In the main thread SIGTERM and SIGINT stop the server, and SIGHUP reloads it; ``actorrpc stop`` and
+    ``reload`` do from anywhere. This process's soft limit of open files is raised to the hard one, as it is
+    in the hubs. ``move_every`` is a test's: it moves each connection on after so many turns, as in
+    ``actorrpc.testing.serve``.
 
     Raises ConfigError, with one line that says what is wrong, if it cannot start, and TooManyRestarts when it
     has stopped since hubs ended more often than ``config.restart_intensity`` allows; then nothing is left,
@@ -92,7 +94,7 @@ def serve(
     count = usable_cores() if hubs is None else hubs
     config = config or Config()
     _check(count, accept)
-    rebalancer = Rebalancer(policy, make_policy(policy), config)
+    rebalancer = Rebalancer(policy, make_policy(policy))
     directory = RuntimeDir(runtime_dir)
     with ExitStack() as opened, Admin() as admin, ExitStack() as held:
         notify, given = opened.enter_context(Notify.from_environment()), opened.enter_context(activated())
@@ -114,8 +116,15 @@ def serve(
 
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every, write)
             deployment = supervisor.deployment
+
+            def told(config: Config) -> None:
+                claim.tell(config.drain_timeout)
+                with users_code():
+                    on_config(config)
+
             if read_again is not None:
                 deployment.read_again = read_again
+            deployment.on_config = told
             deployment.on_reloading, deployment.on_reloaded = notify.reloading, notify.ready
             supervisor.on_stopping = lambda seconds: notify.stopping(seconds + GRACE)
             admin.on_handed_over = notify.handed_over
@@ -123,7 +132,7 @@ def serve(
             notify.start(lambda: serving_line(supervisor.hubs.states(), supervisor.hubs.connections))
 
             def ready() -> None:
-                rebalancer.start(lambda: supervisor.members.balanced, recorder)
+                rebalancer.start(lambda: supervisor.members.balanced, lambda: supervisor.config, recorder)
                 notify.ready()
                 if reload:
                     opened.enter_context(FileWatch(working_directory(), deployment.reload_soon))

@@ -94,9 +94,9 @@ class Supervisor:
             queues,
             self.write_down,
         )
-        self._restarts = Restarts(config.restart_intensity, config.restart_period)
-        #: For how many seconds open calls may go on when the server stops.
-        self._drain_timeout = config.drain_timeout
+        self._restarts = Restarts(lambda: self.config)
+        #: For how many seconds open calls may go on when the server stops; None: as the config says.
+        self._drain_timeout: float | None = None
         #: Called when the hubs are about to be stopped, with these seconds.
         self.on_stopping: Callable[[float], None] = lambda drain_timeout: None
         self.moves = MoveStatistics()
@@ -165,7 +165,7 @@ class Supervisor:
             every(QUEUE_CHECK, self.events.put, self.members.assign_queues),
             every(LOG_CHECK, self.events.put, self._write_moves),
             every(LOG_CHECK, tell_what_is_due),
-            Hangs(self.config, lambda: self.hubs.processes),
+            Hangs(lambda: self.config, lambda: self.hubs.processes),
         ]
         try:
             self.events.until(lambda: self._stopping or self._leaving)
@@ -199,6 +199,7 @@ class Supervisor:
     def _inherit(self, adoption: Adoption) -> None:
         server = adoption.server
         self.deployment.restore(server)
+        self.deployment.on_config(self.config)
         self.moves.restore(server.moves.done, server.moves.aborted)
         self._written_moves = self.moves.done, self.moves.aborted
         for process in (*adoption.members, *adoption.successors):
@@ -342,7 +343,7 @@ class Supervisor:
 
     def _begin_to_stop(self, drain_timeout: float | None = None) -> None:
         if not self._stopping:
-            self._drain_timeout = self.config.drain_timeout if drain_timeout is None else drain_timeout
+            self._drain_timeout = drain_timeout
         self._stopping = True
 
     def _start(self, hub: HubSlot) -> None:
@@ -389,10 +390,11 @@ class Supervisor:
         self._stopping = self.events.outlive_errors = True
         self.events.refuse("the server is stopping")
         self.deployment.close()
-        self.on_stopping(self._drain_timeout)
+        drain_timeout = self.config.drain_timeout if self._drain_timeout is None else self._drain_timeout
+        self.on_stopping(drain_timeout)
         # From now on the kernel refuses connections that no hub would accept any more.
         self._queues.close()
-        drain_timeout = self._drain_timeout if self._announced else 0.0
+        drain_timeout = drain_timeout if self._announced else 0.0
         for process in self.hubs.processes:
             process.stop(drain_timeout)
         if not self.events.until(lambda: not self.hubs.processes, drain_timeout + GRACE):

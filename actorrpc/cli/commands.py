@@ -129,7 +129,7 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
     """
     fill_standard()
     from actorrpc.broker.serve import serve, usable_cores
-    from actorrpc.log import log_as_told, log_uncaught
+    from actorrpc.log import log_as_told, log_otherwise, log_uncaught
     from actorrpc.log.stderr import LAST_LINES
     from actorrpc.log.writer import Writer
 
@@ -164,6 +164,7 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
             reload=serving.reload,
             takeover=serving.takeover,
             read_again=lambda: config_read_again(options, sources.read()),
+            on_config=lambda config: log_otherwise("broker", config.log_level, config.log_format),
             move_every=move_every,
         )
     finally:

@@ -34,11 +34,7 @@ def main() -> int:
     given = parser.parse_args()
     if not is_module_patched("socket"):
         parser.error("gevent has not patched this process: start hubs with `actorrpc serve`")
-    # Ctrl-C, and the end of a terminal, go to the whole group, and are the broker's business; it has blocked
-    # the signals for the time until here.
-    for signum in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])
+    _leave_to_broker(signal.SIGINT, signal.SIGHUP)
     raise_limit()
     # No process that the app starts may hold the lock or the link when this one has gone.
     os.set_inheritable(given.control_fd, False)
@@ -51,6 +47,18 @@ def main() -> int:
     log_uncaught(logging.getLogger("actorrpc.hub"))
     control, calls = socket.socket(fileno=given.control_fd), socket.socket(fileno=given.call_fd)
     return Worker(control, calls, Node, dump_on_signal).run()
+
+
+def _leave_to_broker(*signals: signal.Signals) -> None:
+    """Ctrl-C, and the end of a terminal, go to the whole group, and are the broker's business; it has blocked
+    the signals for the time until here.
+
+    By a handler: programs that the app starts would inherit SIG_IGN, and so ignore them for good.
+    """
+    for signum in signals:
+        signal.signal(signum, lambda number, frame: None)
+        signal.siginterrupt(signum, False)  # nothing of the app's is interrupted
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])
 
 
 if __name__ == "__main__":

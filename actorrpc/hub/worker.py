@@ -102,7 +102,7 @@ class Worker:
             "homes": self._on_homes,
             "move": self._on_move,
             "list_connections": self._on_list_connections,
-            "drain": lambda drain: self._node.drain(drain.targets, drain.within),
+            "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within),
             "list_stacks": self._on_list_stacks,
             "adopt": self._on_adopt,
             "stop": lambda stop: self._stop(stop.drain_timeout),
@@ -194,7 +194,7 @@ class Worker:
         self._meter = LoopLag(TICK, time.monotonic(), time.process_time())
         self._retirement = Retirement(
             ask=self._ask_to_retire,
-            drain=self._node.drain_to_all,
+            drain=self._node.draining.drain_to_all,
             empty=lambda: not self._node.expected,
             stop=lambda: self._stop(drain_timeout),
             drain_timeout=drain_timeout,

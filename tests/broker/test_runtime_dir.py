@@ -115,6 +115,15 @@ def test_what_a_dead_broker_left_is_taken_over(path: Path) -> None:
             client.connect(directory.socket_path)
 
 
+def test_a_holder_may_have_another_drain_timeout(path: Path) -> None:
+    directory = RuntimeDir(str(path))
+    with directory.claim() as claim:
+        claim.announce(1.5)
+        for timeout in (1234.5, 2.0, 60.25):
+            claim.tell(timeout)
+            assert directory.holder() == Holder(os.getpid(), timeout)
+
+
 def test_the_living_hubs_of_a_dead_broker_are_left_as_they_are(path: Path) -> None:
     path.mkdir(0o700)
     (path / "hub-0.pid").write_text(f"{os.getpid()}\n")  # a recycled pid, but no lock

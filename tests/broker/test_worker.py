@@ -129,6 +129,7 @@ class FakeNode:
         self.mover = FakeMover()
         self.connections = {"0-1-1": None}
         self.topics = SimpleNamespace(homes=SimpleNamespace(version=0))
+        self.draining = SimpleNamespace(drain_to_all=self._drain_to_all)
 
     def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int) -> None:
         self.heard.append(("peer", serial, hub, snapshots))
@@ -143,7 +144,7 @@ class FakeNode:
         if origins:
             self.heard.append(("origins", dict(origins)))
 
-    def drain_to_all(self) -> bool:
+    def _drain_to_all(self) -> bool:
         self.heard.append("drain to all")
         return self.others
 

@@ -204,11 +204,11 @@ class Admin:
 
     def _reload(self, wish: Request.Reload) -> Reply:
         rows, _ = list_connections(self._supervisor.members.serving)
-        pinned = Counter(row["why"] for row in rows if not row["movable"])
         try:
             reload = self._supervisor.deployment.reload(_seconds(wish))
         except ConfigError as error:
             return Reply(error=str(error))
+        pinned = dict(Counter(row["why"] for row in rows if not row["movable"]).most_common())
         begun = {"generation": reload.generation.number, "connections": len(rows), "pinned": pinned}
         return Reply(json=json.dumps(begun))
 

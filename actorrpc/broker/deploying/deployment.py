@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gevent
@@ -20,6 +21,7 @@ from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.sharing.members import Members
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.loop.duties import do_all
 from actorrpc.pb.record_pb2 import Process, Server
 
 __all__ = ["Deployment"]
@@ -61,10 +63,13 @@ class Deployment:
         #: The number of the last generation that was begun: one that is abandoned has had its own.
         self._last_number = generation.number
         self._drains = Drains(members)
-        timeout = generation.config.drain_timeout
-        self._retirements = Retirements(members, self._drains, events.change, timeout)
+        self._retirements = Retirements(
+            members, self._drains, events.change, lambda: self.generation.config.drain_timeout
+        )
         #: Gives the config of the next generation. Raises ConfigError.
         self.read_again: Callable[[], Config] = lambda: self.generation.config
+        #: Called with the config of each further generation, once it serves.
+        self.on_config: Callable[[Config], object] = lambda config: None
         #: Called when a reload begins, and when it has ended, however, unless the server stops.
         self.on_reloading: Callable[[], None] = lambda: None
         self.on_reloaded: Callable[[], None] = lambda: None
@@ -156,9 +161,8 @@ class Deployment:
             raise ConfigError(f"hub {number} is {hub.state}")
         if undo:
             self._drains.undo([hub.process])
-        elif not [each for each in self._members.balanced if each is not hub.process]:
-            raise ConfigError("there is no other hub to take its connections")
         else:
+            self._drains.check_takers([hub.process])
             self._drains.begin({hub.process: ()})
         hub.drained = not undo
         self.changed()
@@ -201,6 +205,7 @@ class Deployment:
                 targets[old] = [process]
         self._members.join(processes)
         self._drains.begin(targets, drain_timeout)
+        do_all(log, "telling of the new config", partial(self.on_config, generation.config))
         return targets
 
     def _replace(self, process: HubProcess) -> HubProcess | None:

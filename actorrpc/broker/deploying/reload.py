@@ -148,15 +148,13 @@ class Reload(Change):
 
     def _abandon(self, error: str) -> None:
         self._finish(Phase.ABANDONED, error)
-        detail = {"detail": self.trace} if self.trace else None
-        log.error("reload: generation %d is abandoned: %s", self.generation.number, error, extra=detail)
+        log.error("reload: generation %d is abandoned: %s", self.generation.number, error, extra=self._detail)
         for process in self._ready:
             process.kill()
 
     def status(self) -> dict[str, Any]:
         """What ``actorrpc status --json`` has under ``reload``."""
-        told = self._told(self._drains.progress(self._old))
-        return {"generation": self.generation.number, "trace": self.trace, **told}
+        return {"generation": self.generation.number, **self._told(self._drains.progress(self._old))}
 
     def __repr__(self) -> str:
         return f"<Reload to generation {self.generation.number}, {self.phase.value}>"

@@ -207,9 +207,13 @@ class Claim:
 
     def announce(self, drain_timeout: float) -> None:
         """Say who holds the directory, for whoever finds it held, or finds hubs without a broker."""
-        holder = {"pid": os.getpid(), "drain_timeout": drain_timeout}
         os.truncate(self._lock, 0)
-        os.pwrite(self._lock, json.dumps(holder).encode(), 0)
+        self.tell(drain_timeout)
+
+    def tell(self, drain_timeout: float) -> None:
+        """Say it again, with another drain timeout. Whoever reads it meanwhile finds the one or the other."""
+        holder = json.dumps({"pid": os.getpid(), "drain_timeout": drain_timeout}).encode()
+        os.pwrite(self._lock, holder.ljust(os.fstat(self._lock).st_size), 0)
 
     def open_socket(self) -> socket.socket:
         """Listen for the command line; a socket that a dead broker left is replaced."""

@@ -51,7 +51,7 @@ def _popen(
     command: Sequence[str], control: int, lock: int, calls: int, directory: str | None
 ) -> subprocess.Popen[bytes]:
     # Ctrl-C reaches the whole foreground group, as SIGHUP may, and only the broker shall obey: the hub
-    # starts with both blocked, and ignores them as soon as it can.
+    # starts with both blocked, and does nothing at them as soon as it can.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     try:
         return subprocess.Popen(
