@@ -285,6 +285,10 @@ class Node:
                 within=within or self.resources.config.drain_timeout,
             )
 
+    def left_behind(self) -> control_pb2.LeftBehind | None:
+        """Who has not been moved away by the drain under way; None if there is none."""
+        return None if self._drain is None else self._drain.left_behind()
+
     def drain_to_all(self) -> bool:
         """Move all connections to all other hubs. Returns whether there are any."""
         targets = dict.fromkeys(self.links.by_serial, 0)

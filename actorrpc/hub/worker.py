@@ -224,7 +224,8 @@ class Worker:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        self._link.send(control_pb2.ToBroker(stopping=control_pb2.Stopping()))
+        stopping = control_pb2.Stopping(left_behind=self._node.left_behind())
+        self._link.send(control_pb2.ToBroker(stopping=stopping))
         self._node.stop(drain_timeout, self._stopped.set)
 
     def _on_message(self, message: control_pb2.ToHub, fds: tuple[int, ...]) -> None:

@@ -253,8 +253,26 @@ class Frame(_message.Message):
     def __init__(self, file: _Optional[str] = ..., line: _Optional[int] = ..., function: _Optional[str] = ...) -> None: ...
 
 class Stopping(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("left_behind",)
+    LEFT_BEHIND_FIELD_NUMBER: _ClassVar[int]
+    left_behind: LeftBehind
+    def __init__(self, left_behind: _Optional[_Union[LeftBehind, _Mapping]] = ...) -> None: ...
+
+class LeftBehind(_message.Message):
+    __slots__ = ("count", "first")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    first: _containers.RepeatedCompositeFieldContainer[Stay]
+    def __init__(self, count: _Optional[int] = ..., first: _Optional[_Iterable[_Union[Stay, _Mapping]]] = ...) -> None: ...
+
+class Stay(_message.Message):
+    __slots__ = ("connection", "why")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    why: str
+    def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
 
 class Retiring(_message.Message):
     __slots__ = ()

@@ -25,6 +25,7 @@ from actorrpc.pb.control_pb2 import (
     Connection,
     Connections,
     Homes,
+    LeftBehind,
     ListConnections,
     Listen,
     Load,
@@ -34,6 +35,7 @@ from actorrpc.pb.control_pb2 import (
     Origin,
     Peer,
     Start,
+    Stay,
     Stop,
     ToBroker,
     ToHub,
@@ -123,6 +125,9 @@ class FakeNode:
         self.heard.append(("homes", list(homes), version))
         if origins:
             self.heard.append(("origins", dict(origins)))
+
+    def left_behind(self) -> LeftBehind:
+        return LeftBehind(count=1, first=[Stay(connection="0-1-1", why="a handler runs")])
 
     def drain_to_all(self) -> bool:
         self.heard.append("drain to all")
@@ -326,7 +331,8 @@ def test_stop_and_the_end(broker: Broker) -> None:
     broker.start()
     broker.link.send(ToHub(stop=Stop(drain_timeout=1.5)))
     broker.link.send(ToHub(stop=Stop(drain_timeout=9)))
-    broker.hear("stopping")
+    left = broker.hear("stopping").stopping.left_behind
+    assert (left.count, left.first[0].connection, left.first[0].why) == (1, "0-1-1", "a handler runs")
     broker.until_heard(("stop", 1.5))
     assert not broker.status.ready()
     assert broker.node.stopped is not None

@@ -99,6 +99,8 @@ class HubProcess:
         #: When the load was reported, and anything heard, on the monotonic clock.
         self.reported = self.started
         self.heard = 0.0
+        #: What it said when it stopped.
+        self.last_words: control_pb2.Stopping | None = None
         #: For how long it was silent when it was last heard again after a silence.
         self.was_silent = 0.0
         self._dumps: Dumps | None = None
@@ -225,7 +227,7 @@ class HubProcess:
         elif kind == "settled":
             self._owner.hub_settled(self, message.settled.version)
         elif kind == "stopping":
-            self.stopping = True
+            self.stopping, self.last_words = True, message.stopping
             self._owner.hub_stopping(self)
         elif kind == "retiring":
             self._owner.hub_retiring(self)

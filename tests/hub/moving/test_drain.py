@@ -12,7 +12,7 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.moving import drain as module
-from actorrpc.hub.moving.drain import AT_ONCE, BUDGET, HEAVY, LONGEST_WAIT, ROUND, SOON, Drain
+from actorrpc.hub.moving.drain import AT_ONCE, BUDGET, HEAVY, LONGEST_WAIT, NAMED, ROUND, SOON, Drain
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.phase import CLOSING
 from actorrpc.pb.control_pb2 import MoveResult
@@ -84,7 +84,11 @@ class World:
     def add(self, *ids: str, cost: Cost = CHEAP) -> None:
         for id in ids:
             phase = SimpleNamespace(state=None)
-            self.connections[id] = SimpleNamespace(id=id, phase=phase, calls={}, cells={})
+            host = SimpleNamespace(unacknowledged=0, subscriptions=())
+            schedule = SimpleNamespace(running=False)
+            self.connections[id] = SimpleNamespace(
+                id=id, phase=phase, calls={}, cells={}, host=host, schedule=schedule
+            )
             self.costs[id] = cost
 
     def run(self, id: str, seconds: float) -> None:
@@ -278,6 +282,21 @@ def test_a_handler_that_goes_on_is_not_disturbed(world: World) -> None:
     world.connections["a"].calls.clear()
     world.clock.pass_(2 * ROUND)
     assert "a" in world.moving
+
+
+def test_who_is_left_in_the_end_is_told_by_name_but_not_without_bound(world: World) -> None:
+    ids = "abcdefghijklmno"
+    world.add(*ids)
+    world.run("a", 2 * SOON)
+    drain = world.begin()
+    world.abort("b")
+    left = drain.left_behind()
+    assert left.count == len(ids)
+    whys = {stay.connection: stay.why for stay in left.first}
+    assert list(whys) == list(ids)[:NAMED]
+    assert whys["a"] == "handler Long running for 1.0 s"
+    assert whys["b"] == "a handler runs"
+    assert (whys["c"], whys["j"]) == ("it was being moved", "its turn had not come")
 
 
 def test_an_iterable_without_a_cursor_says_so(world: World) -> None:
