@@ -22,6 +22,7 @@ from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
 from actorrpc.hub.metering.loop_lag import LoopLag
+from actorrpc.hub.moving.fit import known_states
 from actorrpc.hub.retirement import Retirement
 from actorrpc.hub.runtime.guard import outlive_errors
 from actorrpc.hub.runtime.hanging import shown_if_it_hangs
@@ -144,7 +145,7 @@ class Worker:
         self._offer_dumps()
         if config.slow_turn:
             self._watchers.append(SlowTurns(config.slow_turn))
-        ready = control_pb2.Ready(hello=Hello.own().to_message())
+        ready = control_pb2.Ready(hello=Hello.own().to_message(), states=known_states(app.services))
         if not self._link.send(control_pb2.ToBroker(ready=ready)):
             self._listen_alone()
         self._stopped.wait()
@@ -253,7 +254,7 @@ class Worker:
             log.error("no link to hub %d: %s", peer.hub, error)
             sock.close()
         else:
-            self._node.add_peer(peer.serial, sock, peer.hub, snapshots)
+            self._node.add_peer(peer.serial, sock, peer.hub, snapshots, dict(peer.states))
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
         origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}

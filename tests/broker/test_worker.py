@@ -114,8 +114,12 @@ class FakeNode:
         self.reception = FakeReception(self.heard)
         self.mover = FakeMover()
 
-    def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int) -> None:
+    def add_peer(
+        self, serial: int, sock: socket.socket, hub: int, snapshots: int, states: Mapping[str, int]
+    ) -> None:
         self.heard.append(("peer", serial, hub, snapshots))
+        if states:
+            self.heard.append(("states", dict(states)))
         sock.sendall(b"hello")
         sock.close()
 
@@ -211,19 +215,20 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
 
 
 def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker) -> None:
-    assert broker.start().ready.error == ""
+    ready = broker.start().ready
+    assert (ready.error, dict(ready.states)) == ("", {"shapes.Stateful": 1, "shapes.Stateless": 0})
     app, config, hub, serial, move_every = broker.node.made_with
     assert (config.max_connections, hub, serial, move_every) == (9, 2, 1005, 3)
     assert "shapes.Stateful" in app.services
     assert broker.node.heard == []
     left, right = socket.socketpair()
     with left, right:
-        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=HELLO)), [right.fileno()])
+        states = {"shapes.Stateful": 7}
+        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=HELLO, states=states)), [right.fileno()])
         for version in (1, 2):
             broker.link.send(ToHub(homes=Homes(version=version, homes=[1, 2])))
-        broker.until_heard(
-            ("peer", 1001, 1, SNAPSHOTS.newest), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2)
-        )
+        peer = ("peer", 1001, 1, SNAPSHOTS.newest), ("states", states)
+        broker.until_heard(*peer, ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2))
         assert left.recv(9) == b"hello"
 
 

@@ -13,6 +13,7 @@ from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.deploying.reload import Reload
 from actorrpc.broker.deploying.retire import Retirements
 from actorrpc.broker.deploying.scale import Scale
+from actorrpc.broker.deploying.sources import Sources
 from actorrpc.broker.events import Events
 from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.broker.processes.hub_slots import HubSlots
@@ -48,6 +49,8 @@ class Deployment:
     ) -> None:
         #: What is served, and what a hub that starts again runs.
         self.generation = generation
+        #: What that consisted of when it began; and the same of the one that may follow.
+        self._sources = self._next_sources = Sources(generation)
         self._hubs = hubs
         self._members = members
         self._events = events
@@ -111,7 +114,7 @@ class Deployment:
         scale = Scale(
             count,
             self._hubs,
-            lambda hub: self._start(hub, self.generation, False),
+            self.start_again,
             self._queues,
             self._members,
             self._drains,
@@ -165,6 +168,7 @@ class Deployment:
 
     def start_successors(self, generation: Generation) -> list[HubProcess]:
         processes: list[HubProcess] = []
+        self._next_sources = Sources(generation)
         try:
             for hub in self._hubs:
                 processes.append(process := self._start(hub.id, generation, True))
@@ -178,7 +182,7 @@ class Deployment:
     def succeed(
         self, generation: Generation, processes: Sequence[HubProcess], drain_timeout: float
     ) -> dict[HubProcess, Sequence[HubProcess]]:
-        self.generation = generation
+        self.generation, self._sources = generation, self._next_sources
         targets: dict[HubProcess, Sequence[HubProcess]] = {}
         for process in processes:
             if (old := self._replace(process)) is not None:
@@ -203,6 +207,15 @@ class Deployment:
         return old
 
     # ---- what becomes of processes
+
+    def start_again(self, hub: int) -> HubProcess:
+        """Start a process that joins those that serve, in their generation's code, as far as that is there.
+
+        Raises OSError or ConfigError.
+        """
+        process = self._start(hub, self.generation, False)
+        self._sources.tell(hub)
+        return process
 
     def takes(self, process: HubProcess, error: str) -> bool:
         """A process is ready, or, ``error``, will not be. Returns whether that concerns only what is under

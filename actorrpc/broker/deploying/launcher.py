@@ -7,7 +7,7 @@ import time
 
 from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.host.runtime_dir import Claim
-from actorrpc.broker.processes.hub_process import HUB_COMMAND, HubProcess, Owner
+from actorrpc.broker.processes.hub_process import HUB_MODULE, HubProcess, Owner
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.ipc.hello import Hello
 from actorrpc.log import about
@@ -38,8 +38,9 @@ class Launcher:
         Raises OSError or ConfigError.
         """
         serial = self._claim.next_serial()
+        command = (generation.python, *HUB_MODULE)
         process = HubProcess(
-            hub, serial, self._claim, HUB_COMMAND, self._owner, generation.number, generation.place, aside
+            hub, serial, self._claim, command, self._owner, generation.number, generation.place, aside
         )
         self.hub_of[serial] = hub
         if len(self.hub_of) > KEPT:

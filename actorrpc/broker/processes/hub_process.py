@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -28,12 +27,13 @@ from actorrpc.loop.descriptors import close_now
 from actorrpc.loop.duties import brief
 from actorrpc.pb import control_pb2
 
-__all__ = ["HUB_COMMAND", "Answer", "HubProcess", "Owner", "introduce"]
+__all__ = ["HUB_MODULE", "Answer", "HubProcess", "Owner", "introduce"]
 
 log = logging.getLogger("actorrpc.broker")
 
-#: gevent patches before it runs the module, and the module before `actorrpc` is imported.
-HUB_COMMAND = (sys.executable, "-m", "gevent.monkey", "--module", "actorrpc.hub")
+#: What an interpreter is to run. gevent patches before it runs the module, and the module before `actorrpc`
+#: is imported.
+HUB_MODULE = ("-m", "gevent.monkey", "--module", "actorrpc.hub")
 
 #: A hub that reports its load four times a second and has not done so for this long is silent.
 SILENCE = 2.0
@@ -91,6 +91,8 @@ class HubProcess:
         self._draining = False
         #: What it says of itself, once it is ready.
         self.hello: Hello | None = None
+        #: The services of its app, and which versions of their states that knows.
+        self.states: dict[str, int] = {}
         #: Of what the app has raised when it was imported, for people.
         self.trace = ""
         #: None while it runs; as subprocess has it, minus the signal's number for a signal.
@@ -240,7 +242,7 @@ class HubProcess:
             self._answer(getattr(message, kind))
 
     def _on_ready(self, ready: control_pb2.Ready) -> None:
-        self.hello = Hello.from_message(ready.hello)
+        self.hello, self.states = Hello.from_message(ready.hello), dict(ready.states)
         error = ready.error
         if not error:
             try:
@@ -308,7 +310,8 @@ def introduce(one: HubProcess, other: HubProcess) -> None:
 def _send_peer(to: HubProcess, peer: HubProcess, fd: int) -> Event:
     taken = Event()
     hello = None if peer.hello is None else peer.hello.to_message()
-    message = control_pb2.ToHub(peer=control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello))
+    told = control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello, states=peer.states)
+    message = control_pb2.ToHub(peer=told)
     if not to.send(message, fd, then=taken.set):
         taken.set()
     return taken

@@ -59,7 +59,8 @@ class _Stay:
 
 class Drain:
     """Under way until it is closed; ``moved`` counts. ``targets``: the processes that may be given
-    connections, by serial, and how many each has. ``within``: the seconds that it should take at most."""
+    connections, by serial, and how many each has. ``within``: the seconds that it should take at most.
+    ``why_unfit`` says why one of them would refuse a connection, "" if it would not."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Drain:
         links: Mapping[int, object],
         targets: Mapping[int, int],
         within: float,
+        why_unfit: Callable[[Connection, int], str] = lambda connection, target: "",
     ) -> None:
         self.moved = 0
         self._began, self._within = monotonic(), within
@@ -77,6 +79,7 @@ class Drain:
         self._connections = connections
         self._move = move
         self._cost = cost
+        self._why_unfit = why_unfit
         self._links = links
         self._targets = dict(targets)
         self._waiting: deque[str] = deque()
@@ -154,16 +157,18 @@ class Drain:
             self._begin(connection, cost)
 
     def _begin(self, connection: Connection, cost: Cost) -> None:
-        if (target := self._choose()) is None:
+        if (target := self._choose(connection)) is None:
             self._note(connection.id, "no hub is there to take it", ROUND)
             return
         self._under_way[connection.id] = cost.total
         self._move(connection.id, target, partial(self._ended, connection.id, target, cost))
 
-    def _choose(self) -> int | None:
-        """The process that has the fewest connections."""
+    def _choose(self, connection: Connection) -> int | None:
+        """The process that has the fewest connections, of those that would not refuse this one if there are
+        any."""
         there = [serial for serial in self._targets if serial in self._links]
-        return min(there, key=self._targets.__getitem__, default=None)
+        fit = [serial for serial in there if not self._why_unfit(connection, serial)]
+        return min(fit or there, key=self._targets.__getitem__, default=None)
 
     def _ended(self, id: str, target: int, cost: Cost, result: control_pb2.MoveResult) -> None:
         self._under_way.pop(id, None)

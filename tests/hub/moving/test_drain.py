@@ -80,6 +80,8 @@ class World:
         #: By connection: where it is to go, and who is told what came of it.
         self.moving: dict[str, tuple[int, Callable[[MoveResult], None]]] = {}
         self.asked: list[tuple[str, int]] = []
+        #: Connections that a process would refuse.
+        self.unfit: set[tuple[str, int]] = set()
 
     def add(self, *ids: str, cost: Cost = CHEAP) -> None:
         for id in ids:
@@ -110,6 +112,7 @@ class World:
             self.links,
             {7: 0} if targets is None else targets,
             within=-1.0,  # it is late, and so does not rest: test_drain_pace shows what rests are
+            why_unfit=lambda connection, target: "it is old" * ((connection.id, target) in self.unfit),
         )
         settle()
         return drain
@@ -235,6 +238,22 @@ def test_others_may_become_the_targets(world: World) -> None:
     drain.retarget({9: 0})
     world.end_all()
     assert [target for _, target in world.asked] == [7, 7, 7, 7, 9]
+
+
+def test_one_that_some_would_refuse_goes_to_another(world: World) -> None:
+    world.add(*"ab")
+    world.unfit = {("a", 7)}
+    drain = world.begin({7: 0, 9: 5})
+    assert world.asked == [("a", 9), ("b", 7)]
+    world.end_all()
+    assert drain.moved == 2
+
+
+def test_one_that_all_would_refuse_is_told_so_by_its_move(world: World) -> None:
+    world.add("a")
+    world.unfit = {("a", 7), ("a", 9)}
+    world.begin({7: 3, 9: 5})
+    assert world.asked == [("a", 7)]
 
 
 # ---- what cannot move now
