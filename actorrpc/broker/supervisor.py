@@ -352,7 +352,10 @@ class Supervisor:
             return  # it is to go, or a reload has given it a process meanwhile
         hub.restarts += 1
         try:
-            hub.process = self._start_process(hub.id, self.deployment.generation)
+            if self._announced:
+                hub.process = self.deployment.start_again(hub.id)
+            else:
+                hub.process = self._start_process(hub.id, self.deployment.generation)
         except (OSError, ConfigError) as error:
             if not self._announced:
                 raise ConfigError(f"cannot start hub {hub.id}: {error}") from error

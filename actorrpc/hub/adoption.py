@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gevent import get_hub
@@ -70,7 +70,7 @@ class Calls:
 
 
 def adopted(
-    broker: Hello, node: Node, own: OwnQueue, *, stopping: bool, retiring: bool
+    broker: Hello, node: Node, own: OwnQueue, states: Mapping[str, int], *, stopping: bool, retiring: bool
 ) -> tuple[control_pb2.Adopted, list[int]]:
     """What a hub says to a broker that calls, with the descriptors that go with it, which stay the hub's.
 
@@ -86,5 +86,6 @@ def adopted(
         draining=node.reception.occupancy.resting,
         retiring=retiring,
         load=control_pb2.Load(connections=len(node.connections)),
+        states=states,
     )
     return message, [fd for _, fd, _ in offers]

@@ -25,6 +25,7 @@ from actorrpc.forks import guard, serves, users_code
 from actorrpc.hub.accepting.own_queue import OwnQueue
 from actorrpc.hub.adoption import Calls, adopted
 from actorrpc.hub.metering.loop_lag import LoopLag
+from actorrpc.hub.moving.fit import known_states
 from actorrpc.hub.retirement import Retirement
 from actorrpc.hub.runtime.guard import outlive_errors
 from actorrpc.hub.runtime.hanging import shown_if_it_hangs
@@ -70,6 +71,7 @@ class Worker:
 
     _node: Node
     _own_queue: OwnQueue
+    _states: dict[str, int]
     _meter: LoopLag
     _title: Title
 
@@ -156,7 +158,8 @@ class Worker:
         self._greet()
         if config.slow_turn:
             self._watchers.append(SlowTurns(config.slow_turn))
-        ready = control_pb2.Ready(hello=Hello.own().to_message())
+        self._states = known_states(app.services)
+        ready = control_pb2.Ready(hello=Hello.own().to_message(), states=self._states)
         self._ready = True
         if not self._link.send(control_pb2.ToBroker(ready=ready)):
             self._without_broker()
@@ -214,7 +217,8 @@ class Worker:
         if self._retirement is not None:
             self._retirement.close()
         self._own_queue.close()
-        self._link.send(control_pb2.ToBroker(stopping=control_pb2.Stopping()))
+        stopping = control_pb2.Stopping(left_behind=self._node.draining.left_behind())
+        self._link.send(control_pb2.ToBroker(stopping=stopping))
         self._node.stop(drain_timeout, self._stopped.set)
 
     def _on_message(self, message: control_pb2.ToHub, fds: tuple[int, ...]) -> None:
@@ -242,7 +246,7 @@ class Worker:
             log.error("no link to hub %d: %s", peer.hub, error)
             sock.close()
         else:
-            self._node.add_peer(peer.serial, sock, peer.hub, snapshots)
+            self._node.add_peer(peer.serial, sock, peer.hub, snapshots, dict(peer.states))
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
         origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}
@@ -306,6 +310,7 @@ class Worker:
                 Hello.from_message(adopt.hello),
                 self._node,
                 self._own_queue,
+                self._states,
                 stopping=self._stopping,
                 retiring=retiring,
             )

@@ -46,16 +46,16 @@ class Server(_message.Message):
     def __init__(self, format: _Optional[int] = ..., app: _Optional[str] = ..., bind: _Optional[str] = ..., address: _Optional[str] = ..., accept: _Optional[str] = ..., hubs: _Optional[int] = ..., generation: _Optional[_Union[Generation, _Mapping]] = ..., last_generation: _Optional[int] = ..., members: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., homes: _Optional[_Union[_control_pb2.Homes, _Mapping]] = ..., drained: _Optional[_Iterable[int]] = ..., reload: _Optional[_Union[Reload, _Mapping]] = ..., scale: _Optional[_Union[Scale, _Mapping]] = ..., restarts: _Optional[_Iterable[int]] = ..., moves: _Optional[_Union[Moves, _Mapping]] = ..., paused: bool = ..., made_directory: bool = ...) -> None: ...
 
 class Generation(_message.Message):
-    __slots__ = ("number", "config", "path", "directory")
+    __slots__ = ("number", "config", "directory", "interpreter")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
-    PATH_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    INTERPRETER_FIELD_NUMBER: _ClassVar[int]
     number: int
     config: _struct_pb2.Struct
-    path: str
     directory: str
-    def __init__(self, number: _Optional[int] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., path: _Optional[str] = ..., directory: _Optional[str] = ...) -> None: ...
+    interpreter: str
+    def __init__(self, number: _Optional[int] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., directory: _Optional[str] = ..., interpreter: _Optional[str] = ...) -> None: ...
 
 class Process(_message.Message):
     __slots__ = ("hub", "serial", "generation")

@@ -30,6 +30,7 @@ from actorrpc.pb.control_pb2 import (
     Connection,
     Connections,
     Homes,
+    LeftBehind,
     ListConnections,
     Listen,
     Load,
@@ -39,6 +40,7 @@ from actorrpc.pb.control_pb2 import (
     Origin,
     Peer,
     Start,
+    Stay,
     Stop,
     ToBroker,
     ToHub,
@@ -129,10 +131,14 @@ class FakeNode:
         self.mover = FakeMover()
         self.connections = {"0-1-1": None}
         self.topics = SimpleNamespace(homes=SimpleNamespace(version=0))
-        self.draining = SimpleNamespace(drain_to_all=self._drain_to_all)
+        self.draining = SimpleNamespace(drain_to_all=self._drain_to_all, left_behind=self._left_behind)
 
-    def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int) -> None:
+    def add_peer(
+        self, serial: int, sock: socket.socket, hub: int, snapshots: int, states: Mapping[str, int]
+    ) -> None:
         self.heard.append(("peer", serial, hub, snapshots))
+        if states:
+            self.heard.append(("states", dict(states)))
         sock.sendall(b"hello")
         sock.close()
 
@@ -143,6 +149,9 @@ class FakeNode:
         self.topics.homes.version = version
         if origins:
             self.heard.append(("origins", dict(origins)))
+
+    def _left_behind(self) -> LeftBehind:
+        return LeftBehind(count=1, first=[Stay(connection="0-1-1", why="a handler runs")])
 
     def _drain_to_all(self) -> bool:
         self.heard.append("drain to all")
@@ -264,19 +273,20 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
 
 
 def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker) -> None:
-    assert broker.start().ready.error == ""
+    ready = broker.start().ready
+    assert (ready.error, dict(ready.states)) == ("", {"shapes.Stateful": 1, "shapes.Stateless": 0})
     app, config, hub, serial, move_every = broker.node.made_with
     assert (config.max_connections, hub, serial, move_every) == (9, 2, 1005, 3)
     assert "shapes.Stateful" in app.services
     assert broker.node.heard == []
     left, right = socket.socketpair()
     with left, right:
-        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=HELLO)), [right.fileno()])
+        states = {"shapes.Stateful": 7}
+        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=HELLO, states=states)), [right.fileno()])
         for version in (1, 2):
             broker.link.send(ToHub(homes=Homes(version=version, homes=[1, 2])))
-        broker.until_heard(
-            ("peer", 1001, 1, SNAPSHOTS.newest), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2)
-        )
+        peer = ("peer", 1001, 1, SNAPSHOTS.newest), ("states", states)
+        broker.until_heard(*peer, ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2))
         assert left.recv(9) == b"hello"
 
 
@@ -386,7 +396,8 @@ def test_stop_and_the_end(broker: Broker) -> None:
     broker.start()
     broker.link.send(ToHub(stop=Stop(drain_timeout=1.5)))
     broker.link.send(ToHub(stop=Stop(drain_timeout=9)))
-    broker.hear("stopping")
+    left = broker.hear("stopping").stopping.left_behind
+    assert (left.count, left.first[0].connection, left.first[0].why) == (1, "0-1-1", "a handler runs")
     broker.until_heard(("stop", 1.5))
     assert not broker.status.ready()
     assert broker.node.stopped is not None

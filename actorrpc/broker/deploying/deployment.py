@@ -14,6 +14,7 @@ from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.deploying.reload import Reload
 from actorrpc.broker.deploying.retire import Retirements
 from actorrpc.broker.deploying.scale import Scale
+from actorrpc.broker.deploying.sources import Sources
 from actorrpc.broker.events import Events
 from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.broker.processes.hub_slots import HubSlots
@@ -53,6 +54,8 @@ class Deployment:
         """``changed()`` is called when something is otherwise that another broker would have to know."""
         #: What is served, and what a hub that starts again runs.
         self.generation = generation
+        #: What that consisted of when it began; and the same of the one that may follow.
+        self._sources = self._next_sources = Sources(generation)
         self._hubs = hubs
         self._members = members
         self._events = events
@@ -124,7 +127,7 @@ class Deployment:
         scale = Scale(
             count,
             self._hubs,
-            lambda hub: self._start(hub, self.generation, False),
+            self.start_again,
             self._queues,
             self._members,
             self._drains,
@@ -185,6 +188,7 @@ class Deployment:
 
     def start_successors(self, generation: Generation) -> list[HubProcess]:
         processes: list[HubProcess] = []
+        self._next_sources = Sources(generation)
         try:
             for hub in self._hubs:
                 processes.append(process := self._start(hub.id, generation, True))
@@ -198,7 +202,7 @@ class Deployment:
     def succeed(
         self, generation: Generation, processes: Sequence[HubProcess], drain_timeout: float
     ) -> dict[HubProcess, Sequence[HubProcess]]:
-        self.generation = generation
+        self.generation, self._sources = generation, self._next_sources
         targets: dict[HubProcess, Sequence[HubProcess]] = {}
         for process in processes:
             if (old := self._replace(process)) is not None:
@@ -224,6 +228,15 @@ class Deployment:
         return old
 
     # ---- what becomes of processes
+
+    def start_again(self, hub: int) -> HubProcess:
+        """Start a process that joins those that serve, in their generation's code, as far as that is there.
+
+        Raises OSError or ConfigError.
+        """
+        process = self._start(hub, self.generation, False)
+        self._sources.tell(hub)
+        return process
 
     def takes(self, process: HubProcess, error: str) -> bool:
         """A process is ready, or, ``error``, will not be. Returns whether that concerns only what is under
@@ -267,6 +280,7 @@ class Deployment:
     def restore(self, server: Server) -> None:
         """Know what has been served until now."""
         self.generation = Generation.from_message(server.app, server.generation)
+        self._sources = Sources(self.generation)
         self._last_number = server.last_generation
         for hub in self._hubs:
             hub.drained = hub.id in server.drained
@@ -292,6 +306,7 @@ class Deployment:
         timeout = server.reload.drain_timeout
         reload = Reload(self, generation, self._drains, self._events.change, timeout, started=successors)
         if {each.hub for each in successors if each.ready} == {hub.id for hub in self._hubs}:
+            self._next_sources = Sources(generation)
             self._begin_reload(reload)
         else:
             self._reload = reload

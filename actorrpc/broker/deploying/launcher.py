@@ -9,7 +9,7 @@ from functools import partial
 from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.host.runtime_dir import Claim
 from actorrpc.broker.processes.hub_process import HubProcess, Owner
-from actorrpc.broker.processes.spawning import HUB_COMMAND, spawn
+from actorrpc.broker.processes.spawning import HUB_MODULE, spawn
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.ipc.hello import Hello
 from actorrpc.log import about
@@ -46,11 +46,12 @@ class Launcher:
         Raises OSError or ConfigError.
         """
         serial = self._claim.next_serial()
+        command = (generation.python, *HUB_MODULE)
         process = HubProcess(
             hub,
             serial,
             self._claim,
-            partial(spawn, serial, self._claim, HUB_COMMAND, generation.place),
+            partial(spawn, serial, self._claim, command, generation.place),
             self._owner,
             generation.number,
             aside,

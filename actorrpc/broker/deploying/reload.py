@@ -102,7 +102,7 @@ class Reload(Change):
             return
         wait_until_empty(self._drains, self._old, time.monotonic() + self._drain_timeout)
         self.phase = Phase.ENDING
-        end("reload", self._drains, self._old, self._drain_timeout)
+        self.left_behind = end("reload", self._old, self._drain_timeout)
         self._finish(Phase.DONE)
         log.info(
             "reload: generation %d serves, and the old one has ended, after %.1f s",

@@ -64,7 +64,7 @@ class Retirements:
         while not self._change(partial(self._begin_to_drain, process)) and time.monotonic() < deadline:
             gevent.sleep(LOOK)
         wait_until_empty(self._drains, [process], deadline)
-        end(f"hub {process.hub}", self._drains, [process], drain_timeout)
+        end(f"hub {process.hub}", [process], drain_timeout)
 
     def _begin_to_drain(self, process: HubProcess) -> bool:
         """Returns whether it is drained, or has ended. There may be no other to take what it has: all have

@@ -146,7 +146,7 @@ class Scale(Change):
     def _shrink(self) -> None:
         wait_until_empty(self._drains, self._leaving, self._began + self._drain_timeout)
         self.phase = Phase.ENDING
-        end("scale", self._drains, self._leaving, self._drain_timeout)
+        self.left_behind = end("scale", self._leaving, self._drain_timeout)
         self._change(partial(self._hubs.cut, self.count))
 
     def _abandon(self, error: str) -> None:

@@ -87,6 +87,8 @@ class HubProcess:
         self._draining = False
         #: What it says of itself, once it is ready.
         self.hello: Hello | None = None
+        #: The services of its app, and which versions of their states that knows.
+        self.states: dict[str, int] = {}
         #: Of what the app has raised when it was imported, for people.
         self.trace = ""
         #: None while it runs; as subprocess has it, minus the signal's number for a signal, or
@@ -96,6 +98,8 @@ class HubProcess:
         #: When the load was reported, and anything heard, on the monotonic clock.
         self.reported = self.started
         self.heard = 0.0
+        #: What it said when it stopped.
+        self.last_words: control_pb2.Stopping | None = None
         #: For how long it was silent when it was last heard again after a silence.
         self.was_silent = 0.0
         self._dumps: Dumps | None = None
@@ -226,7 +230,7 @@ class HubProcess:
         elif kind == "settled":
             self._owner.hub_settled(self, message.settled.version)
         elif kind == "stopping":
-            self.stopping = True
+            self.stopping, self.last_words = True, message.stopping
             self._owner.hub_stopping(self)
         elif kind == "retiring":
             self._owner.hub_retiring(self)
@@ -239,7 +243,7 @@ class HubProcess:
             self._answer(getattr(message, kind))
 
     def _on_ready(self, ready: control_pb2.Ready) -> None:
-        self.hello = Hello.from_message(ready.hello)
+        self.hello, self.states = Hello.from_message(ready.hello), dict(ready.states)
         error = ready.error
         if not error:
             try:
@@ -253,7 +257,7 @@ class HubProcess:
         self._owner.hub_ready(self, error)
 
     def _on_adopted(self, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> None:
-        self.hello = Hello.from_message(adopted.hello)
+        self.hello, self.states = Hello.from_message(adopted.hello), dict(adopted.states)
         self.ready = True
         self.stopping = self.stopping or adopted.stopping
         self.draining = self.draining or adopted.draining
@@ -318,7 +322,8 @@ def introduce(one: HubProcess, other: HubProcess) -> None:
 def _send_peer(to: HubProcess, peer: HubProcess, fd: int) -> Event:
     taken = Event()
     hello = None if peer.hello is None else peer.hello.to_message()
-    message = control_pb2.ToHub(peer=control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello))
+    told = control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello, states=peer.states)
+    message = control_pb2.ToHub(peer=told)
     if not to.send(message, fd, then=taken.set):
         taken.set()
     return taken

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -16,10 +15,11 @@ from actorrpc.broker.host.runtime_dir import Claim
 from actorrpc.broker.processes.os_process import Child, OsProcess
 from actorrpc.loop.descriptors import close_now
 
-__all__ = ["HUB_COMMAND", "spawn"]
+__all__ = ["HUB_MODULE", "spawn"]
 
-#: gevent patches before it runs the module, and the module before `actorrpc` is imported.
-HUB_COMMAND = (sys.executable, "-m", "gevent.monkey", "--module", "actorrpc.hub")
+#: What an interpreter is to run. gevent patches before it runs the module, and the module before `actorrpc`
+#: is imported.
+HUB_MODULE = ("-m", "gevent.monkey", "--module", "actorrpc.hub")
 
 
 def spawn(
