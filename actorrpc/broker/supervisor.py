@@ -32,6 +32,7 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
 from actorrpc.log import about_hub as about
 from actorrpc.log import tell_what_is_due
+from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
 from actorrpc.pb.record_pb2 import Moves, Process, Server
@@ -185,16 +186,20 @@ class Supervisor:
         adoption.wait()
         if not self._queues.any:
             raise ConfigError("the hubs that serve cannot be taken over: none of them answers")
+        self._queues.grow(len(self.hubs))
         self._inherit(adoption)
         self._leaving = False
         self._announced = self.events.outlive_errors = True
-        self._queues.grow(len(self.hubs))
-        self.members.go_on()
-        self.deployment.resume(adoption.server, adoption.successors)
         serving = self.members.serving
         log.info("took over %d processes of hubs (pids %s)", len(serving), [each.pid for each in serving])
-        for hub in self.hubs:
-            self._start(hub)
+        # What goes wrong in one of these is no reason to stop hubs that serve.
+        do_all(
+            log,
+            "taking over hubs",
+            partial(self.deployment.resume, adoption.server, adoption.successors),
+            self.members.go_on,
+            *(partial(self._start, hub) for hub in self.hubs),
+        )
 
     def _inherit(self, adoption: Adoption) -> None:
         server = adoption.server
