@@ -202,8 +202,10 @@ class Supervisor:
         )
 
     def _inherit(self, adoption: Adoption) -> None:
-        server = adoption.server
+        server, told = adoption.server, self.config
         self.deployment.restore(server)
+        if other := told.differs(self.config):
+            log.warning("the hubs were started with other options, until `actorrpc reload`: %s", other)
         self.deployment.on_config(self.config)
         self.moves.restore(server.moves.done, server.moves.aborted)
         self._written_moves = self.moves.done, self.moves.aborted

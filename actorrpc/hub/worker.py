@@ -286,16 +286,17 @@ class Worker:
 
     def _without_broker(self) -> None:
         """Serve on, until another broker calls. Who has never served has nothing to do then."""
-        self._broker_gone = True
-        if self._stopping:
-            self._calls.wait(None)
-        elif self._node.topics.homes.version:
-            log.warning("the broker has gone; this hub serves on")
+        again, self._broker_gone = self._broker_gone, True
+        serves = bool(self._node.topics.homes.version)
+        if not (again or self._stopping):
+            log.warning(
+                "the broker has gone; this hub serves on"
+                if serves
+                else "the broker has gone before this hub served"
+            )
+        if serves and not self._stopping:
             self._own_queue.alone()
-            self._calls.wait(None)
-        else:
-            log.warning("the broker has gone before this hub served")
-            self._calls.wait(lambda: self._stop(0.0))
+        self._calls.wait(None if serves or self._stopping else lambda: self._stop(0.0))
         if self._retirement is not None and not self._stopping:
             self._retirement.broker_gone()
 
