@@ -1,5 +1,5 @@
-"""Brokers that are killed in the middle of moves, drains, reloads and scales, one after the other, and followed by
-others, while real clients go on: none of them may notice."""
+"""Brokers that are killed in the middle of moves, drains, reloads and scales, one after the other, and
+followed by others, while real clients go on: none of them may notice."""
 
 from __future__ import annotations
 
