@@ -1,4 +1,5 @@
-"""The program of a hub process: ``python -m gevent.monkey --module actorrpc.hub --control-fd N --lock-fd M``.
+"""The program of a hub process: ``python -m gevent.monkey --module actorrpc.hub --control-fd N --lock-fd M
+--call-fd L``.
 
 The broker starts it so, because by the time this file runs ``actorrpc`` has long been imported, and gevent
 must patch first.
@@ -29,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="actorrpc.hub", description="A hub process; the broker starts it.")
     parser.add_argument("--control-fd", type=int, required=True, help="the link to the broker")
     parser.add_argument("--lock-fd", type=int, required=True, help="the locked file of a hub that lives")
+    parser.add_argument("--call-fd", type=int, required=True, help="where another broker may call")
     given = parser.parse_args()
     if not is_module_patched("socket"):
         parser.error("gevent has not patched this process: start hubs with `actorrpc serve`")
@@ -37,12 +39,14 @@ def main() -> int:
     # No process that the app starts may hold the lock or the link when this one has gone.
     os.set_inheritable(given.control_fd, False)
     os.set_inheritable(given.lock_fd, False)
+    os.set_inheritable(given.call_fd, False)
     hold_for_good(given.lock_fd)
     multiprocess.cooperate()
     grpcio.cooperate()
     share_logging()
     log_uncaught(logging.getLogger("actorrpc.hub"))
-    return Worker(socket.socket(fileno=given.control_fd), Node, dump_on_signal).run()
+    control, calls = socket.socket(fileno=given.control_fd), socket.socket(fileno=given.call_fd)
+    return Worker(control, calls, Node, dump_on_signal).run()
 
 
 def _leave_to_broker(*signals: signal.Signals) -> None:

@@ -32,7 +32,8 @@ TOPICS = (
 
 
 class HubLink(Link[HubToHub]):
-    """A link to a process of hub ``hub``; ``snapshots`` is the format of those that are sent there."""
+    """A link to a process of hub ``hub``; ``snapshots`` is the format of those that are sent there, and
+    ``states`` are the states that its app knows (``moving/fit.py``), or empty."""
 
     def __init__(
         self,
@@ -42,10 +43,12 @@ class HubLink(Link[HubToHub]):
         on_message: Callable[[HubToHub, tuple[int, ...]], None],
         on_close: Callable[[Link[HubToHub]], None],
         on_taken: Callable[[], None],
+        states: Mapping[str, int],
     ) -> None:
         super().__init__(sock, HubToHub, on_message, on_close, max_frame=MAX_HUB_FRAME, on_taken=on_taken)
         self.hub = hub
         self.snapshots = snapshots
+        self.states = states
 
 
 #: Takes a message of a process, by its serial, which came over that link with these descriptors, and which it
@@ -69,7 +72,14 @@ class Links:
         self._lost = lost
         self.by_serial: dict[int, HubLink] = {}
 
-    def add(self, serial: int, sock: socket.socket, hub: int, snapshots: int = SNAPSHOTS.newest) -> HubLink:
+    def add(
+        self,
+        serial: int,
+        sock: socket.socket,
+        hub: int,
+        snapshots: int = SNAPSHOTS.newest,
+        states: Mapping[str, int] | None = None,
+    ) -> HubLink:
         """Take a link to a process of a hub, which replaces an earlier one to it.
 
         That one may have brought a COMMIT, so that what it said is heard first.
@@ -86,6 +96,7 @@ class Links:
             lambda message, fds: self.receive(serial, link, message, fds),
             lambda ended: self._end(serial, link),
             partial(self._has_room, serial),
+            states or {},
         )
         return link
 

@@ -217,10 +217,17 @@ class Node:
 
     # ---- other hubs
 
-    def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int = SNAPSHOTS.newest) -> None:
+    def add_peer(
+        self,
+        serial: int,
+        sock: socket.socket,
+        hub: int,
+        snapshots: int = SNAPSHOTS.newest,
+        states: Mapping[str, int] | None = None,
+    ) -> None:
         """Take a link to a process of another hub, which replaces an earlier one to it. ``snapshots`` is the
-        format of those that are sent there."""
-        self.reception.add(serial, self.links.add(serial, sock, hub, snapshots))
+        format of those that are sent there, ``states`` what its app knows, as far as that is known."""
+        self.reception.add(serial, self.links.add(serial, sock, hub, snapshots, states))
         self.topics.linked(serial)
 
     def set_homes(

@@ -99,9 +99,11 @@ def test_what_cannot_move_is_told_to_go_when_the_time_is_up(serve: Serve, connec
     assert server.move(row["id"], 1) == ""
     call = client.begin_slow_call(PATIENCE)
     server.wait_for(lambda: server.connections()[0]["calls"] == 1)
-    assert "0 connections moved" in scale(server, 1, "--drain-timeout", 0.3)
+    told = scale(server, 1, "--drain-timeout", 0.3)
+    assert "0 connections moved" in told
+    assert f"; 1 ended: {row['id']} (handler " in told
     assert call.exception().code() is grpc.StatusCode.UNAVAILABLE
-    server.wait_for(lambda: "1 connections could not move and are ended" in server.log)
+    server.wait_for(lambda: f"1 connection could not move and is ended: {row['id']} (" in server.log)
 
 
 def test_a_hub_that_dies_when_it_is_to_go_is_not_started_again(serve: Serve, connect: Connect) -> None:

@@ -101,6 +101,8 @@ class Admin:
         #: The oldest first.
         self._callers: dict[_Caller, None] = {}
         self._stoppers: list[_Caller] = []
+        #: Called when another broker, the process with this pid, gets the hubs.
+        self.on_handed_over: Callable[[int], None] = lambda pid: None
 
     def serve(self, sock: socket.socket, supervisor: Supervisor, rebalancer: Rebalancer) -> None:
         """Begin to answer. The listening socket is closed at the end of the block."""
@@ -148,8 +150,21 @@ class Admin:
         if request.WhichOneof("kind") == "stop":
             self._stoppers.append(caller)
             self._supervisor.stop_soon(_seconds(request.stop))
+        elif request.WhichOneof("kind") == "hand_over":
+            gevent.spawn(self._hand_over, caller, request.hand_over.pid)
         else:
             gevent.spawn(self._answer, caller, request)
+
+    def _hand_over(self, caller: _Caller, pid: int) -> None:
+        try:
+            self._supervisor.events.change(self._supervisor.hand_over)
+        except ConfigError as error:
+            caller.answer(Reply(error=str(error)))
+            self._room_again()
+        else:
+            log.info("the broker with pid %d takes the hubs over", pid)
+            self.on_handed_over(pid)
+            self._stoppers.append(caller)
 
     def _answer(self, caller: _Caller, request: Request) -> None:
         try:
@@ -170,7 +185,9 @@ class Admin:
         if kind == "move":
             return self._move(request.move.connection, request.move.hub)
         if kind == "rebalance":
-            return Reply(done=_REBALANCE[request.rebalance.wish](self._rebalancer))
+            done = _REBALANCE[request.rebalance.wish](self._rebalancer)
+            self._supervisor.events.put(self._supervisor.write_down)
+            return Reply(done=done)
         if kind == "stacks":
             return self._stacks(request.stacks.hub)
         if kind == "moves":

@@ -8,6 +8,7 @@ from typing import Any
 
 from gevent.event import AsyncResult
 
+from actorrpc.broker.deploying.left_behind import LeftBehind
 from actorrpc.broker.processes.hub_process import HubProcess
 
 __all__ = ["Change", "Phase"]
@@ -30,6 +31,8 @@ class Change:
         self.phase = phase
         #: Why it was abandoned; and, if the app has raised something, the traceback, in lines.
         self.error = self.trace = ""
+        #: Who could not move in time, once that is over.
+        self.left_behind = LeftBehind()
         self._began = self._ended = time.monotonic()
         #: The new processes, and whether each is ready: "" or why not.
         self._ready: dict[HubProcess, AsyncResult[str]] = {}
@@ -65,11 +68,11 @@ class Change:
 
     def _told(self, progress: dict[str, Any]) -> dict[str, Any]:
         """What the status has of each change."""
-        seconds = round(self.seconds, 3)
         return {
             "phase": self.phase.value,
             "error": self.error,
             "trace": self.trace,
-            "seconds": seconds,
+            "seconds": round(self.seconds, 3),
+            "ended": self.left_behind.row(),
             **progress,
         }

@@ -31,6 +31,9 @@ class Drains:
         #: Runs while there are any.
         self._timer: Any = None
 
+    def __contains__(self, process: HubProcess) -> bool:
+        return process in self._targets
+
     def begin(self, targets: Mapping[HubProcess, Sequence[HubProcess]], within: float = 0.0) -> None:
         """Drain processes, each into its targets, or, if there are none, into all that are not drained.
 

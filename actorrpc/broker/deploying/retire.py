@@ -41,6 +41,9 @@ class Retirements:
         self._drain_timeout = drain_timeout
         self._under_way: dict[HubProcess, gevent.Greenlet[..., None]] = {}
 
+    def __contains__(self, process: HubProcess) -> bool:
+        return process in self._under_way
+
     def begin(self, process: HubProcess) -> None:
         """A process asks to be retired. Called as a change."""
         if process.stopping or process in self._under_way:
@@ -61,12 +64,12 @@ class Retirements:
         while not self._change(partial(self._begin_to_drain, process)) and time.monotonic() < deadline:
             gevent.sleep(LOOK)
         wait_until_empty(self._drains, [process], deadline)
-        end(f"hub {process.hub}", self._drains, [process], drain_timeout)
+        end(f"hub {process.hub}", [process], drain_timeout)
 
     def _begin_to_drain(self, process: HubProcess) -> bool:
         """Returns whether it is drained, or has ended. There may be no other to take what it has: all have
         been told to end, and one has to be there again first."""
-        if process.draining or process.exit_code is not None:
+        if process in self._drains or process.exit_code is not None:
             return True
         if not self._drains.takers([process]):
             return False

@@ -92,6 +92,10 @@ class Scale(Change):
             if process not in self._members:  # it does not serve yet
                 process.kill()
 
+    @property
+    def drain_timeout(self) -> float:
+        return self._drain_timeout
+
     def run(self) -> None:
         """Do the rest. Never raises."""
         log.info("scale: from %d hubs to %d", self.before, self.count)
@@ -142,7 +146,7 @@ class Scale(Change):
     def _shrink(self) -> None:
         wait_until_empty(self._drains, self._leaving, self._began + self._drain_timeout)
         self.phase = Phase.ENDING
-        end("scale", self._drains, self._leaving, self._drain_timeout)
+        self.left_behind = end("scale", self._leaving, self._drain_timeout)
         self._change(partial(self._hubs.cut, self.count))
 
     def _abandon(self, error: str) -> None:

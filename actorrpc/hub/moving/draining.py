@@ -55,7 +55,12 @@ class Draining:
                 self._links,
                 targets,
                 within=within or self._drain_timeout,
+                why_unfit=self._mover.why_unfit,
             )
+
+    def left_behind(self) -> control_pb2.LeftBehind | None:
+        """Who has not been moved away by the drain under way; None if there is none."""
+        return None if self._drain is None else self._drain.left_behind()
 
     def drain_to_all(self) -> bool:
         """Move all connections to all other hubs. Returns whether there are any."""

@@ -12,7 +12,7 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.moving import drain as module
-from actorrpc.hub.moving.drain import AT_ONCE, BUDGET, HEAVY, LONGEST_WAIT, ROUND, SOON, Drain
+from actorrpc.hub.moving.drain import AT_ONCE, BUDGET, HEAVY, LONGEST_WAIT, NAMED, ROUND, SOON, Drain
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.phase import CLOSING
 from actorrpc.pb.control_pb2 import MoveResult
@@ -80,11 +80,17 @@ class World:
         #: By connection: where it is to go, and who is told what came of it.
         self.moving: dict[str, tuple[int, Callable[[MoveResult], None]]] = {}
         self.asked: list[tuple[str, int]] = []
+        #: Connections that a process would refuse.
+        self.unfit: set[tuple[str, int]] = set()
 
     def add(self, *ids: str, cost: Cost = CHEAP) -> None:
         for id in ids:
             phase = SimpleNamespace(state=None)
-            self.connections[id] = SimpleNamespace(id=id, phase=phase, calls={}, cells={})
+            host = SimpleNamespace(unacknowledged=0, subscriptions=())
+            schedule = SimpleNamespace(running=False)
+            self.connections[id] = SimpleNamespace(
+                id=id, phase=phase, calls={}, cells={}, host=host, schedule=schedule
+            )
             self.costs[id] = cost
 
     def run(self, id: str, seconds: float) -> None:
@@ -106,6 +112,7 @@ class World:
             self.links,
             {7: 0} if targets is None else targets,
             within=-1.0,  # it is late, and so does not rest: test_drain_pace shows what rests are
+            why_unfit=lambda connection, target: "it is old" * ((connection.id, target) in self.unfit),
         )
         settle()
         return drain
@@ -232,6 +239,22 @@ def test_others_may_become_the_targets(world: World) -> None:
     assert [target for _, target in world.asked] == [7, 7, 7, 7, 9]
 
 
+def test_one_that_some_would_refuse_goes_to_another(world: World) -> None:
+    world.add(*"ab")
+    world.unfit = {("a", 7)}
+    drain = world.begin({7: 0, 9: 5})
+    assert world.asked == [("a", 9), ("b", 7)]
+    world.end_all()
+    assert drain.moved == 2
+
+
+def test_one_that_all_would_refuse_is_told_so_by_its_move(world: World) -> None:
+    world.add("a")
+    world.unfit = {("a", 7), ("a", 9)}
+    world.begin({7: 3, 9: 5})
+    assert world.asked == [("a", 7)]
+
+
 # ---- what cannot move now
 
 
@@ -288,6 +311,21 @@ def test_what_keeps_many_is_one_reason(world: World) -> None:
     assert dict(drain.report().stays) == {"handler Long running": 3}
     world.clock.pass_(5 * ROUND)
     assert dict(drain.report().stays) == {"handler Long running": 3}
+
+
+def test_who_is_left_in_the_end_is_told_by_name_but_not_without_bound(world: World) -> None:
+    ids = "abcdefghijklmno"
+    world.add(*ids)
+    world.run("a", 2 * SOON)
+    drain = world.begin()
+    world.abort("b")
+    left = drain.left_behind()
+    assert left.count == len(ids)
+    whys = {stay.connection: stay.why for stay in left.first}
+    assert list(whys) == list(ids)[:NAMED]
+    assert whys["a"] == "handler Long running for 1.0 s"
+    assert whys["b"] == "a handler runs"
+    assert (whys["c"], whys["j"]) == ("it was being moved", "its turn had not come")
 
 
 def test_an_iterable_without_a_cursor_says_so(world: World) -> None:
