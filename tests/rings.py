@@ -34,6 +34,7 @@ OUTER = (
     "balancing/test_command.py*",
     "balancing/test_simulation.py*",
     "broker/test_accepting.py*",
+    "broker/test_adoption.py*",
     "broker/test_answers.py*",
     "broker/test_balancing.py*",
     "broker/test_boot.py*",
