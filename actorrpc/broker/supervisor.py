@@ -70,7 +70,7 @@ class Supervisor:
         self.events = Events()
         self.address = queues.address
         self.hubs = HubSlots(queues.hubs)
-        self.members = Members(queues)
+        self.members = Members(queues, lambda seconds, event: after(seconds, self.events.put, event))
         self.deployment = Deployment(
             Generation.first(app, config),
             self.hubs,
@@ -158,6 +158,9 @@ class Supervisor:
 
     def hub_settled(self, process: HubProcess, version: int) -> None:
         self.events.put(partial(self.members.settled, process, version))
+
+    def hub_unlinked(self, process: HubProcess, serial: int, number: int) -> None:
+        self.events.put(partial(self.members.broken, process, serial, number))
 
     def hub_stopping(self, process: HubProcess) -> None:
         self.events.put(self.members.assign_queues)

@@ -129,6 +129,7 @@ class Worker:
             serial=start.serial,
             on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
             on_settled=self._tell_settled,
+            on_unlinked=self._tell_unlinked,
             move_every=start.move_every,
         )
         enter()
@@ -237,6 +238,8 @@ class Worker:
             self._handlers[kind](getattr(message, kind))
         elif not fds:
             log.error("out of file descriptors: no room for the socket that came with %s", kind)
+            if kind == "peer":
+                self._tell_unlinked(message.peer.serial, message.peer.number)
         else:
             close_all(fds[1:])
             self._handlers[kind](getattr(message, kind), socket_of(fds[0]))
@@ -252,11 +255,11 @@ class Worker:
             log.error("no link to hub %d: %s", peer.hub, error)
             sock.close()
         else:
-            self._node.add_peer(peer.serial, sock, peer.hub, snapshots)
+            self._node.add_peer(peer.serial, sock, peer.hub, snapshots, peer.number)
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
         origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}
-        self._node.set_homes(homes.homes, homes.version, homes.terms, origins)
+        self._node.set_homes(homes.homes, homes.version, homes.terms, origins, homes.living or None)
         if not self._acceptor:
             self._listen()
 
@@ -291,11 +294,16 @@ class Worker:
         elif not self._stopping:
             log.warning("the broker has gone; this hub serves on")
             self._listen_alone()
+            self._node.topics.broker_gone()
             if self._retirement is not None:
                 self._retirement.broker_gone()
 
     def _tell_settled(self, version: int) -> None:
         self._link.send(control_pb2.ToBroker(settled=control_pb2.Settled(version=version)))
+
+    def _tell_unlinked(self, serial: int, number: int) -> None:
+        unlinked = control_pb2.Unlinked(serial=serial, number=number)
+        self._link.send(control_pb2.ToBroker(unlinked=unlinked))
 
     def _tick(self) -> None:
         self._meter.tick(time.monotonic())

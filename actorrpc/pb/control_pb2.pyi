@@ -72,26 +72,30 @@ class Start(_message.Message):
     def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Peer(_message.Message):
-    __slots__ = ("hub", "serial", "hello")
+    __slots__ = ("hub", "serial", "hello", "number")
     HUB_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     hub: int
     serial: int
     hello: Hello
-    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
+    number: int
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Homes(_message.Message):
-    __slots__ = ("version", "homes", "terms", "origins")
+    __slots__ = ("version", "homes", "terms", "origins", "living")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
     TERMS_FIELD_NUMBER: _ClassVar[int]
     ORIGINS_FIELD_NUMBER: _ClassVar[int]
+    LIVING_FIELD_NUMBER: _ClassVar[int]
     version: int
     homes: _containers.RepeatedScalarFieldContainer[int]
     terms: _containers.RepeatedScalarFieldContainer[int]
     origins: _containers.RepeatedCompositeFieldContainer[Origin]
-    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ..., terms: _Optional[_Iterable[int]] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ...) -> None: ...
+    living: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ..., terms: _Optional[_Iterable[int]] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ..., living: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Origin(_message.Message):
     __slots__ = ("hub", "slots")
@@ -173,7 +177,7 @@ class Unlisten(_message.Message):
     def __init__(self, queue: _Optional[int] = ...) -> None: ...
 
 class ToBroker(_message.Message):
-    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring")
+    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring", "unlinked")
     READY_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     MOVE_RESULT_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +188,7 @@ class ToBroker(_message.Message):
     DUMPS_FIELD_NUMBER: _ClassVar[int]
     STACKS_FIELD_NUMBER: _ClassVar[int]
     RETIRING_FIELD_NUMBER: _ClassVar[int]
+    UNLINKED_FIELD_NUMBER: _ClassVar[int]
     ready: Ready
     load: Load
     move_result: MoveResult
@@ -194,7 +199,8 @@ class ToBroker(_message.Message):
     dumps: Dumps
     stacks: Stacks
     retiring: Retiring
-    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ...) -> None: ...
+    unlinked: Unlinked
+    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ..., unlinked: _Optional[_Union[Unlinked, _Mapping]] = ...) -> None: ...
 
 class Ready(_message.Message):
     __slots__ = ("error", "hello", "trace")
@@ -265,6 +271,14 @@ class Settled(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     version: int
     def __init__(self, version: _Optional[int] = ...) -> None: ...
+
+class Unlinked(_message.Message):
+    __slots__ = ("serial", "number")
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    serial: int
+    number: int
+    def __init__(self, serial: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Load(_message.Message):
     __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared", "draining", "over_memory", "largest")
@@ -634,16 +648,25 @@ class Handover(_message.Message):
     def __init__(self, version: _Optional[int] = ..., logs: _Optional[_Iterable[_Union[HandedLog, _Mapping]]] = ..., last: bool = ...) -> None: ...
 
 class HandedLog(_message.Message):
-    __slots__ = ("topic", "epoch", "kept", "entries")
+    __slots__ = ("topic", "epoch", "kept", "entries", "numbered")
+    class NumberedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: int
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NUMBERED_FIELD_NUMBER: _ClassVar[int]
     topic: str
     epoch: str
     kept: int
     entries: _containers.RepeatedCompositeFieldContainer[HandedEntry]
-    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., kept: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[HandedEntry, _Mapping]]] = ...) -> None: ...
+    numbered: _containers.ScalarMap[int, int]
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., kept: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[HandedEntry, _Mapping]]] = ..., numbered: _Optional[_Mapping[int, int]] = ...) -> None: ...
 
 class HandedEntry(_message.Message):
     __slots__ = ("type", "payload", "age")

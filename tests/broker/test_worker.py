@@ -6,8 +6,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -37,6 +38,7 @@ from actorrpc.pb.control_pb2 import (
     Stop,
     ToBroker,
     ToHub,
+    Unlinked,
     Unlisten,
 )
 from tests.support.server_process import APP
@@ -99,28 +101,40 @@ class FakeNode:
         serial: int,
         on_moved: Callable[[Moved], None],
         on_settled: Callable[[int], object],
+        on_unlinked: Callable[[int, int], object],
         move_every: int,
     ) -> None:
         self.made_with = (app, config, hub, serial, move_every)
         self.serial = serial
         self.on_moved = on_moved
         self.on_settled = on_settled
+        self.on_unlinked = on_unlinked
         self.heard: list[Any] = []
         #: Whether there are other hubs, and how many connections there are here.
         self.others, self.expected = False, 0
         self.stopped: Callable[[], None] | None = None
         self.reception = FakeReception(self.heard)
         self.mover = FakeMover()
+        #: That nobody says any more who lives.
+        self.topics_alone = Event()
+        self.topics = SimpleNamespace(broker_gone=self.topics_alone.set)
 
-    def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int) -> None:
-        self.heard.append(("peer", serial, hub, snapshots))
+    def add_peer(self, serial: int, sock: socket.socket, hub: int, snapshots: int, number: int) -> None:
+        self.heard.append(("peer", serial, hub, snapshots, number))
         sock.sendall(b"hello")
         sock.close()
 
     def set_homes(
-        self, homes: Sequence[int], version: int, terms: Sequence[int], origins: Mapping[int, int]
+        self,
+        homes: Sequence[int],
+        version: int,
+        terms: Sequence[int],
+        origins: Mapping[int, int],
+        living: Collection[int] | None,
     ) -> None:
         self.heard.append(("homes", list(homes), version))
+        if living is not None:
+            self.heard.append(("living", list(living)))
         if origins:
             self.heard.append(("origins", dict(origins)))
 
@@ -213,11 +227,11 @@ def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker
     assert broker.node.heard == []
     left, right = socket.socketpair()
     with left, right:
-        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=HELLO)), [right.fileno()])
+        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=HELLO, number=7)), [right.fileno()])
         for version in (1, 2):
             broker.link.send(ToHub(homes=Homes(version=version, homes=[1, 2])))
         broker.until_heard(
-            ("peer", 1001, 1, SNAPSHOTS.newest), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2)
+            ("peer", 1001, 1, SNAPSHOTS.newest, 7), ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2)
         )
         assert left.recv(9) == b"hello"
 
@@ -401,9 +415,25 @@ def test_what_this_version_does_not_know_is_passed_over(broker: Broker) -> None:
     broker.start()
     with open("/dev/null") as null:
         broker.link.send(ToHub(), [null.fileno()])
-    broker.link.send(ToHub(peer=Peer(hub=1)))  # its descriptor was lost
     broker.link.send(ToHub(homes=Homes(version=1, homes=[0])))
     broker.until_heard(("homes", [0], 1), "listen")
+
+
+def test_a_link_that_has_ended_or_has_not_come_is_told(broker: Broker) -> None:
+    broker.start()
+    broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, number=7)))  # its descriptor was lost
+    assert broker.hear("unlinked").unlinked == Unlinked(serial=1001, number=7)
+    broker.node.on_unlinked(1002, 8)
+    assert broker.hear("unlinked").unlinked == Unlinked(serial=1002, number=8)
+
+
+def test_a_hub_hears_who_lives_until_the_broker_has_gone(broker: Broker) -> None:
+    broker.start()
+    broker.link.send(ToHub(homes=Homes(version=1, homes=[2], living=[2, 1])))
+    broker.until_heard(("homes", [2], 1), ("living", [2, 1]), "listen")
+    assert not broker.node.topics_alone.is_set()
+    broker.link.close()
+    assert broker.node.topics_alone.wait(PATIENCE)
 
 
 def test_repr_tells_the_state(broker: Broker) -> None:
@@ -454,4 +484,4 @@ def test_snapshots_for_an_older_peer_are_in_the_format_that_it_knows(
         broker.link.send(
             ToHub(peer=Peer(hub=1, serial=1002, hello=Hello.own().to_message())), [left.fileno()]
         )
-        broker.until_heard(("peer", 1001, 1, SNAPSHOTS.newest), ("peer", 1002, 1, SNAPSHOTS.newest + 1))
+        broker.until_heard(("peer", 1001, 1, SNAPSHOTS.newest, 0), ("peer", 1002, 1, SNAPSHOTS.newest + 1, 0))
