@@ -45,7 +45,7 @@ def reload(drain_timeout: float | None, runtime_dir: str | None) -> None:
         abandoned = f"generation {begun['generation']} is abandoned: {last.get('error')}"
         raise Failure(abandoned, last.get("trace", ""))
     moved = f"{last['moved']} connections moved in {last['seconds']} s"
-    print(f"generation {begun['generation']} serves: {moved}{_describe_stays(last)}")
+    print(f"generation {begun['generation']} serves: {moved}{_describe_ended(last)}")
 
 
 @click.command()
@@ -83,9 +83,9 @@ def scale(hubs: int, drain_timeout: float | None, runtime_dir: str | None) -> No
     print(f"from {begun['before']} hubs to {hubs}", flush=True)
     last = _show(_scales(runtime_dir, begun))
     if last["phase"] != "done":
-        raise Failure(f"there are still {last['before']} hubs: {last['error']}")
+        raise Failure(f"there are still {last['before']} hubs: {last['error']}", last.get("trace", ""))
     moved = f"{last['moved']} connections moved in {last['seconds']} s"
-    print(f"{hubs} hub{'s' * (hubs != 1)} serve{'s' * (hubs == 1)}: {moved}")
+    print(f"{hubs} hub{'s' * (hubs != 1)} serve{'s' * (hubs == 1)}: {moved}{_describe_ended(last)}")
 
 
 COMMANDS: tuple[click.Command, ...] = (reload, drain, scale)
@@ -169,3 +169,13 @@ def _describe_stays(state: Mapping[str, Any]) -> str:
     if not (state["left"] and state["stays"]):
         return ""
     return "; " + "; ".join(f"{count} stay: {why}" for why, count in state["stays"].items())
+
+
+def _describe_ended(state: Mapping[str, Any]) -> str:
+    """Who could not move in time: the first ones by their ids."""
+    count, first = state["ended"]["count"], state["ended"]["first"]
+    if not count:
+        return ""
+    named = ", ".join(f"{each['id']} ({each['why']})" for each in first)
+    more = f" and {count - len(first)} more" if count > len(first) else ""
+    return f"; {count} ended: {named}{more}"

@@ -33,7 +33,8 @@ TOPICS = (
 
 class HubLink(Link[HubToHub]):
     """A link to a process of hub ``hub``; ``snapshots`` is the format of those that are sent there, and
-    ``number`` what the broker knows it by."""
+    ``states`` are the states that its app knows (``moving/fit.py``), or empty; ``number`` is what the broker
+    knows it by."""
 
     def __init__(
         self,
@@ -44,10 +45,12 @@ class HubLink(Link[HubToHub]):
         on_message: Callable[[HubToHub, tuple[int, ...]], None],
         on_close: Callable[[Link[HubToHub]], None],
         on_taken: Callable[[], None],
+        states: Mapping[str, int],
     ) -> None:
         super().__init__(sock, HubToHub, on_message, on_close, max_frame=MAX_HUB_FRAME, on_taken=on_taken)
         self.hub = hub
         self.snapshots = snapshots
+        self.states = states
         self.number = number
 
 
@@ -84,6 +87,7 @@ class Links:
         sock: socket.socket,
         hub: int,
         snapshots: int = SNAPSHOTS.newest,
+        states: Mapping[str, int] | None = None,
         number: int = 0,
     ) -> HubLink:
         """Take a link to a process of a hub, which replaces an earlier one to it.
@@ -101,6 +105,7 @@ class Links:
             lambda message, fds: self.receive(serial, link, message, fds),
             lambda ended: self._end(serial, link),
             partial(self._has_room, serial),
+            states or {},
         )
         return link
 

@@ -1,7 +1,12 @@
-"""The storm's interceptor: it notes on each call what it has seen of it, and keeps a book of their ends."""
+"""The storm's interceptor: it notes on each call what it has seen of it, and keeps a book of their ends.
+
+A hub that stops leaves its book, as far as nobody has taken that, in the folder that ``STORM_BOOKS`` names.
+"""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -19,15 +24,21 @@ REPEATED = ("/storm.Storm/Recite", "/storm.Storm/Murmur", "/storm.Storm/Pour", "
 BARRED = "/storm.Storm/Barred"
 
 
+def _leave(book: Book) -> None:
+    if folder := os.environ.get("STORM_BOOKS"):
+        Path(folder, str(os.getpid())).write_bytes(book.SerializeToString())
+
+
 class Bookkeeper(actorrpc.Interceptor):
     """One hub's. A call's notes come from the hubs where it was before."""
 
-    def __init__(self) -> None:
-        self._book = Book()
+    _book = actorrpc.per_hub(Book, close=_leave)
 
     def take(self) -> Book:
         """What was noted since this was last called."""
-        book, self._book = self._book, Book()
+        book = Book()
+        book.CopyFrom(self._book)
+        self._book.Clear()
         return book
 
     def on_call(self, call: actorrpc.Call[Any]) -> None:

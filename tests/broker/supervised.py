@@ -17,7 +17,7 @@ from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.sharing import members as broker_members
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.config import Config
-from actorrpc.pb.control_pb2 import Draining, Load, ToHub
+from actorrpc.pb.control_pb2 import Draining, LeftBehind, Load, Stay, Stopping, ToHub
 from tests.support.waiting import until
 
 __all__ = ["FakeHub", "Supervised", "supervised"]
@@ -38,6 +38,7 @@ class FakeHub:
         self.trace = ""
         self.linked = False  # nobody looks whether it hangs
         self.load = Load()
+        self.last_words: Stopping | None = None
         #: Where its connections go, by what it was told last; None: nowhere.
         self.targets: dict[int, int] | None = None
         self.drain_timeout: float | None = None
@@ -78,6 +79,11 @@ class FakeHub:
 
     def stop(self, drain_timeout: float) -> None:
         self.stopping, self.drain_timeout = True, drain_timeout
+        first = [
+            Stay(connection=f"{self.hub}-1-{each}", why="a handler runs")
+            for each in range(self.load.connections)
+        ]
+        self.last_words = Stopping(left_behind=LeftBehind(count=len(first), first=first))
         if not self.stubborn:
             self.die(0)
 

@@ -87,6 +87,10 @@ def test_who_cannot_move_is_told_to_end_when_the_time_is_up(hasty: Supervised) -
     assert hasty.phase() == "ending", "as long as its process lives"
     old[0].die(0)
     hasty.until_phase("done")
+    status = hasty.deployment.status()
+    assert status is not None
+    named = [{"id": id, "why": "a handler runs"} for id in ("0-1-0", "0-1-1")]
+    assert status["ended"] == {"count": 2, "first": named}, "who it was is known afterwards"
 
 
 def test_who_does_not_end_is_killed(hasty: Supervised, monkeypatch: pytest.MonkeyPatch) -> None:

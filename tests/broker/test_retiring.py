@@ -101,7 +101,7 @@ def test_what_cannot_move_is_told_to_go_when_the_time_is_up(serve: Serve, connec
     terminate(server, 0)
     assert call.exception().code() is grpc.StatusCode.UNAVAILABLE
     # The log is written beside all else: the client may be faster.
-    until(lambda: "hub 0: 1 connections could not move and are ended" in server.log)
+    until(lambda: "hub 0: 1 connection could not move and is ended: " in server.log)
 
 
 def test_the_only_hub_does_not_wait_for_others(serve: Serve, connect: Connect) -> None:

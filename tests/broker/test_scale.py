@@ -17,7 +17,7 @@ from actorrpc.broker.sharing import members as broker_members
 from actorrpc.broker.sharing.members import Members
 from actorrpc.errors import ConfigError
 from actorrpc.loop.timers import after
-from actorrpc.pb.control_pb2 import Connections, Draining, Load, ToHub
+from actorrpc.pb.control_pb2 import Connections, Draining, LeftBehind, Load, Stay, Stopping, ToHub
 from tests.support.waiting import PATIENCE, until
 
 
@@ -32,6 +32,7 @@ class FakeProcess:
         self.trace = ""
         self.state = "serving"
         self.load = Load()
+        self.last_words: Stopping | None = None
         self.told: list[str] = []
         #: Whether it gives away what it has, and ends when it is told to.
         self.moves = self.ends = True
@@ -53,6 +54,9 @@ class FakeProcess:
 
     def stop(self, drain_timeout: float) -> None:
         self.told.append("stop")
+        count = self.load.connections
+        first = [Stay(connection=f"{self.hub}-1-{each}", why="a handler runs") for each in range(count)]
+        self.last_words = Stopping(left_behind=LeftBehind(count=count, first=first))
         if self.ends:
             self.exit_code = 0
 
@@ -203,7 +207,10 @@ def test_the_time_may_be_up(broker: Broker, caplog: pytest.LogCaptureFixture) ->
     scale, running = broker.begin(1, 0.01)
     running.get(timeout=PATIENCE)
     assert scale.phase == "done"
-    assert "scale: 3 connections could not move and are ended; 3: a handler runs" in caplog.text
+    names = ", ".join(f"1-1-{each} (a handler runs)" for each in range(3))
+    assert f"scale: 3 connections could not move and are ended: {names}" in caplog.text
+    first = [{"id": f"1-1-{each}", "why": "a handler runs"} for each in range(3)]
+    assert scale.status()["ended"] == {"count": 3, "first": first}
 
 
 def test_one_that_starts_is_not_needed_any_more(broker: Broker) -> None:

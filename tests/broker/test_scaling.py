@@ -99,9 +99,11 @@ def test_what_cannot_move_is_told_to_go_when_the_time_is_up(serve: Serve, connec
     assert server.move(row["id"], 1) == ""
     call = client.begin_slow_call(PATIENCE)
     server.wait_for(lambda: server.connections()[0]["calls"] == 1)
-    assert "0 connections moved" in scale(server, 1, "--drain-timeout", 0.3)
+    told = scale(server, 1, "--drain-timeout", 0.3)
+    assert "0 connections moved" in told
+    assert f"; 1 ended: {row['id']} (handler " in told
     assert call.exception().code() is grpc.StatusCode.UNAVAILABLE
-    server.wait_for(lambda: "1 connections could not move and are ended" in server.log)
+    server.wait_for(lambda: f"1 connection could not move and is ended: {row['id']} (" in server.log)
 
 
 def test_a_hub_that_dies_when_it_is_to_go_is_not_started_again(serve: Serve, connect: Connect) -> None:
@@ -132,7 +134,10 @@ def test_without_a_hub_that_can_start_none_is_added(serve: Serve, connect: Conne
     failed = server.run("scale", 3)
     assert failed.returncode == 1
     assert "there are still 1 hubs: " in failed.stderr
-    assert "RuntimeError: broken" in failed.stderr
+    assert "    Traceback (most recent call last):\n" in failed.stderr
+    assert f'File "{tmp_path}/fragile.py", line 2, in <module>' in failed.stderr
+    assert failed.stderr.count("RuntimeError: broken\n") == 1, "as the last line of the traceback"
+    server.wait_for(lambda: f'{tmp_path}/fragile.py", line 2' in server.log)
     connect(server.address).call()
     (row,) = server.status()["hubs"]
     assert row["restarts"] == 0
@@ -223,6 +228,6 @@ def test_the_last_that_takes_connections_stays(serve: Serve) -> None:
     assert server.run("drain", 0).returncode == 0
     refused = server.run("scale", 1)
     assert refused.returncode == 1
-    assert "there is no other hub to take what they have" in refused.stderr
+    assert "there is no other hub to take the connections" in refused.stderr
     assert [row["state"] for row in server.status()["hubs"]] == ["draining", "serving"]
     scale(server, 3)

@@ -33,6 +33,9 @@ def main() -> int:
         default=30.0,
         help="seconds between two hubs that are killed; 0: none is",
     )
+    parser.add_argument(
+        "--reloads-every", type=float, default=60.0, help="seconds between two reloads; 0: there is none"
+    )
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     plan = Plan(
@@ -45,6 +48,7 @@ def main() -> int:
         think=arguments.think,
         seed=arguments.seed,
         deaths_every=arguments.deaths_every,
+        reloads_every=arguments.reloads_every,
         limit=arguments.seconds,
     )
     outcome = experiment(plan, Progress(plan.moves))

@@ -17,17 +17,18 @@ from tests.support.waiting import PATIENCE
 
 __all__ = ["Caller", "Callers"]
 
-#: Between two calls of one client, in seconds.
+#: Between two calls of one client, in seconds, and how many share a topic: each hears all that they say.
 THINK = 0.1
-ROOMS = 3
+ROOM = 4
 
 
 class Caller:
     """A client with a connection of its own: an open Watch, Talk and Listen, and call after call."""
 
-    def __init__(self, number: int, address: str, pb: ModuleType, rpc: ModuleType) -> None:
+    def __init__(self, number: int, address: str, pb: ModuleType, rpc: ModuleType, think: float) -> None:
         self.name = f"caller {number}"
-        self.room = f"room {number % ROOMS}"
+        self.room = f"room {number // ROOM}"
+        self._think = think
         self.sent = 0
         self.watched = self.talked = 0
         #: By publisher, the number of its last post.
@@ -60,7 +61,7 @@ class Caller:
         """Call until it is to stop."""
         while not stopping.is_set() and self.ended is None:
             await self.call()
-            await asyncio.sleep(THINK)
+            await asyncio.sleep(self._think)
 
     async def call(self, takes: float = 0.0) -> None:
         """One round of all that there is."""
@@ -140,13 +141,16 @@ class Caller:
 
 
 class Callers:
-    """Some of them, in a thread with a loop of its own, until the block ends."""
+    """Some of them, in a thread with a loop of its own, until the block ends. ``think``: the seconds that
+    each rests between two calls."""
 
-    def __init__(self, count: int, address: str, pb: ModuleType, rpc: ModuleType) -> None:
+    def __init__(
+        self, count: int, address: str, pb: ModuleType, rpc: ModuleType, think: float = THINK
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._make = lambda number: Caller(number, address, pb, rpc)
+        self._make = lambda number: Caller(number, address, pb, rpc, think)
         self._count = count
         self._stopping = asyncio.Event()
 
@@ -201,7 +205,7 @@ class Callers:
 
     def figures(self) -> str:
         longest = f"the longest that a client waited: {self.longest * 1000:.0f} ms"
-        return f"{3 * self.calls} calls and messages; {longest}"
+        return f"{len(self.all)} clients, {3 * self.calls} calls and messages; {longest}"
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stopping.set)

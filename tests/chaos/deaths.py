@@ -80,14 +80,14 @@ class Deaths:
         #: A hub that hangs, and when it is to be killed.
         self._doomed: Death | None = None
         self._kill_at = 0.0
-        self._note_pids()
+        self.note_pids()
 
     @property
     def under_way(self) -> bool:
         """A hub has died, and not everything is as it was."""
         return self._death is not None or self._doomed is not None
 
-    def step(self) -> list[str]:
+    def step(self, *, may_begin: bool = True) -> list[str]:
         """Do what is due. Returns what is wrong."""
         now = time.monotonic()
         if self._doomed is not None:
@@ -100,7 +100,7 @@ class Deaths:
         elif new := self._lost() - self._judged:
             self._judged |= new
             return [f"no hub has died, and {each.peer} says {each.why}" for each in new]
-        elif len(self.all) < self._most and now >= self._due:
+        elif may_begin and len(self.all) < self._most and now >= self._due:
             self._begin()
         return []
 
@@ -166,7 +166,7 @@ class Deaths:
     def _end(self, death: Death, lost: set[Lost]) -> None:
         self._mover.hub_lives(death.hub)
         self._judged |= lost
-        self._note_pids()
+        self.note_pids()
         now = time.monotonic()
         self.heard.extend(each.at - death.at for each in lost)
         self.recovered.append(now - death.at)
@@ -187,7 +187,8 @@ class Deaths:
         hubs: list[dict[str, Any]] = self._server.status()["hubs"]
         return hubs
 
-    def _note_pids(self) -> None:
+    def note_pids(self) -> None:
+        """Know the processes that are hubs now."""
         self.pids.update(hub["pid"] for hub in self._hubs())
 
     def __repr__(self) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.chaos.census import Census, leaks, take_census
 from tests.chaos.deaths import Death
 from tests.chaos.logs import unexpected
 from tests.chaos.mover import Moves
+from tests.chaos.reloads import Reloaded
 from tests.chaos.storm import Plan, Storm
 from tests.chaos.streams import MAX_MAILBOX
 from tests.support.server_process import served
@@ -55,13 +58,17 @@ def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: Non
     app = f"tests.apps.storm:{'app' if plan.intercepted else 'plain'}"
     # Its app forks where there are threads, of which Python warns from 3.12 on.
     options = ("--max-mailbox", MAX_MAILBOX)
-    with served(*options, app=app, hubs=plan.hubs, strict=False) as server:
-        warm = Storm(server, replace(plan, moves=WARM_UP, rate=1000, seed=plan.seed + 1, deaths_every=0))
-        warm.blow()
-        assert not warm.faults, warm.faults
-        before = take_census(server)
-        storm = Storm(server, plan)
-        storm.blow(progress)
-        after = take_census(server)
+    quiet = replace(plan, moves=WARM_UP, rate=1000, seed=plan.seed + 1, deaths_every=0, reloads_every=0)
+    with TemporaryDirectory(prefix="books-") as books:
+        variables = {"STORM_BOOKS": books}
+        with served(*options, app=app, hubs=plan.hubs, strict=False, variables=variables) as server:
+            warm = Storm(server, quiet, Path(books))
+            warm.blow()
+            assert not warm.faults, warm.faults
+            before = take_census(server)
+            storm = Storm(server, plan, Path(books))
+            storm.blow(progress)
+            after = take_census(server)
     deaths: list[Death] = storm.deaths.all if storm.deaths else []
-    return Outcome(storm, before, after, unexpected(server.log.splitlines(), deaths))
+    reloads: list[Reloaded] = storm.reloads.all if storm.reloads else []
+    return Outcome(storm, before, after, unexpected(server.log.splitlines(), deaths, reloads))

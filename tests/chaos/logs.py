@@ -1,4 +1,4 @@
-"""What a server may log in a storm: nothing, except about the hubs that the storm has killed."""
+"""What a server may log in a storm: nothing, except about reloads, and the hubs that the storm has killed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from tests.chaos.deaths import Death
+from tests.chaos.reloads import Reloaded
 
 __all__ = ["unexpected"]
 
@@ -19,15 +20,26 @@ _LOST = re.compile(
     r"ERROR hub \d+: (and \d+ more in the last \d+ s like: )?"
     r"subscription to '[^']*' on connection [-\d]+ .* are lost"
 )
+#: What the broker says of a reload.
+_RELOADED = re.compile(
+    r"INFO broker: reload: generation (\d+) serves, and the old one has ended, after [\d.]+ s"
+)
+_RELOADING = re.compile(r"INFO broker: (reload: generation \d+ starts|hub \d+ accepts from queue \d+)")
 
 
-def unexpected(lines: Iterable[str], deaths: Sequence[Death]) -> list[str]:
-    """The lines that should not be there, and the deaths that nobody speaks of."""
+def unexpected(lines: Iterable[str], deaths: Sequence[Death], reloads: Sequence[Reloaded] = ()) -> list[str]:
+    """The lines that should not be there, and the deaths and reloads that nobody speaks of."""
+    generations = {str(reload.generation) for reload in reloads}
     killed = {(str(death.hub), str(death.pid)) for death in deaths}
     wrong = []
     for line in lines:
         if (died := _DIED.search(line)) and died.groups() in killed:
             killed.discard((died[1], died[2]))
+        elif (reloaded := _RELOADED.search(line)) and reloaded[1] in generations:
+            generations.discard(reloaded[1])
+        elif reloads and _RELOADING.search(line):
+            continue
         elif not (deaths and (_AFTER.search(line) or _LOST.search(line))):
             wrong.append(line)
+    wrong += [f"nothing about generation {generation}, which serves" for generation in sorted(generations)]
     return wrong + [f"nothing about hub {hub} (pid {pid}), which was killed" for hub, pid in sorted(killed)]

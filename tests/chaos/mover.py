@@ -3,6 +3,9 @@
 Each lane is one command line with one question under way, and has connections of its own: no connection is
 asked to move twice at once, and each is asked again only where the last answer has left it.
 
+A reload moves connections as well. While it does, a move may be refused that comes at the wrong moment, and
+find that its connection is there already; it is one of the storm's own, and is told apart.
+
 When a hub is killed, nothing more is moved to it, nor any connection that was there or under way, until
 ``look`` has learned what there is now.
 """
@@ -32,6 +35,8 @@ LANES = 6
 PATIENCE = 60.0
 #: How often it looks whether something can be moved, where nothing can.
 IDLE = 0.001
+#: Why a move is refused while a reload moves the same connection, or has the hub rest that was its target.
+RELOADING = ("is being moved already", "being drained", "is draining", "is stopping", "has no link to hub")
 #: A command line that says nothing for five seconds has to go: after so many it is another one that asks.
 SILENCE = 2.0
 
@@ -111,6 +116,9 @@ class Mover:
         self._struck: set[str] = set()
         #: When each has moved last.
         self._moved_at: dict[str, float] = {}
+        #: A reload is under way, and when the last one has ended.
+        self._reloading = False
+        self._reloaded_at = 0.0
         #: No move is to begin.
         self._rests = False
         self._lanes = [_Lane(path) for _ in range(LANES)]
@@ -166,6 +174,14 @@ class Mover:
     def hub_lives(self, hub: int) -> None:
         """It is there again."""
         self._living.add(hub)
+
+    def reload_begins(self) -> None:
+        """From now on connections move by themselves, to other processes of their hubs."""
+        self._reloading = True
+
+    def reload_ended(self) -> None:
+        """It has: what was asked for before may still be refused."""
+        self._reloading, self._reloaded_at = False, time.monotonic()
 
     def __call__(self, moves: int, rate: float, go_on: Callable[[Moves], bool]) -> None:
         """Ask for so many moves, at most ``rate`` a second, for as long as ``go_on(moves so far)``.
@@ -234,8 +250,11 @@ class Mover:
         if reply is None:
             return False
         self.moves.seconds.append(time.monotonic() - lane.asked_at)
-        if reply.error and (lane.moving in self._struck or self._is_excused(reply.error)):
+        if reply.error and (lane.moving in self._struck or self._is_excused(reply.error, lane)):
             self.moves.excused[reply.error.replace(lane.moving, "it")] += 1
+        elif self._is_of_reload(lane) and "is already on hub" in reply.done:
+            self.moves.excused["a reload had moved it there"] += 1
+            self._where[lane.moving] = lane.target
         elif reply.error:
             self.moves.aborted[reply.error.replace(lane.moving, "it")] += 1
         else:
@@ -245,10 +264,16 @@ class Mover:
         lane.moving = ""
         return True
 
-    def _is_excused(self, error: str) -> bool:
-        """Whether a handler waits for its child, or a hub has died: then topics may wait for another home,
-        and the broker for the dead hub's answer."""
+    def _is_of_reload(self, lane: _Lane) -> bool:
+        """Whether a reload was under way at some time after the lane's question."""
+        return self._reloading or lane.asked_at < self._reloaded_at
+
+    def _is_excused(self, error: str, lane: _Lane) -> bool:
+        """Whether a handler waits for its child, or a reload is under way, or a hub has died: then topics may
+        wait for another home, and the broker for the dead hub's answer."""
         if "handler Fork running" in error:
+            return True
+        if self._is_of_reload(lane) and any(reason in error for reason in RELOADING):
             return True
         reasons = ("acknowledged", "subscription", "on no hub that answers")
         return len(self._living) < self._hubs and any(reason in error for reason in reasons)

@@ -12,13 +12,15 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tests.apps.storm_pb2 import Number
+from tests.apps.storm_pb2 import Book, Number
 from tests.chaos.crew import Crew
 from tests.chaos.deaths import Death, Deaths
 from tests.chaos.figures import cpu_seconds, summary
 from tests.chaos.mover import LANES, Mover, Moves
+from tests.chaos.reloads import Reloads
 from tests.chaos.visitor import visitor
 from tests.support.server_process import ServerProcess
 
@@ -56,6 +58,9 @@ class Plan:
     #: Seconds between the deaths of two hubs, each the home of topics, and at most so many; 0: none dies.
     deaths_every: float = 0.0
     deaths: int = 1_000_000
+    #: The same for reloads.
+    reloads_every: float = 0.0
+    reloads: int = 1_000_000
     #: Seconds after which no more moves are asked for; None: as long as they take.
     limit: float | None = None
 
@@ -65,10 +70,14 @@ class Plan:
 
 
 class Storm:
-    """One storm over a running server, from the first client to the last. ``blow`` makes it."""
+    """One storm over a running server, from the first client to the last. ``blow`` makes it.
 
-    def __init__(self, server: ServerProcess, plan: Plan) -> None:
+    ``books``: where hubs that end leave what their interceptor has noted.
+    """
+
+    def __init__(self, server: ServerProcess, plan: Plan, books: Path) -> None:
         self.server = server
+        self._books = books
         self.plan = plan
         self.moves = Moves()
         #: What is wrong, as far as it is known.
@@ -84,7 +93,12 @@ class Storm:
         #: CPU seconds from "go" to the end of the moves, by process.
         self.cpu: dict[str, float] = {}
         self._crews: list[Crew] = []
+        #: By connection, how often its actor was thawed.
+        self._thaws: dict[str, int] = {}
         self.deaths: Deaths | None = None
+        self.reloads: Reloads | None = None
+        #: Moves of the reloads' own that were aborted, and made later.
+        self.tried_again = 0
 
     def blow(self, progress: Callable[[Moves], None] = lambda moves: None) -> None:
         """Start the clients, move everything, and let the clients come to their ends.
@@ -105,6 +119,7 @@ class Storm:
                 crew.kill()
         self._collect()
         self._compare_with_the_brokers_count(before)
+        self._compare_with_the_actors_count()
         if self.plan.intercepted:
             self._compare_with_the_interceptors_books()
 
@@ -145,20 +160,32 @@ class Storm:
         self.moves = mover.moves
         chance = random.Random(plan.seed)
         deaths = self.deaths = Deaths(self.server, self._crews, mover, chance, plan.deaths_every, plan.deaths)
+        books = self._books if plan.intercepted else None
+        reloads = self.reloads = Reloads(self.server, mover, books, plan.reloads_every, plan.reloads)
         for crew in self._crews:
             crew.say("go")
         end = time.monotonic() + plan.limit if plan.limit is not None else float("inf")
 
+        def under_way() -> bool:
+            return deaths.under_way or reloads.under_way
+
+        def step() -> None:
+            self.faults.extend(deaths.step(may_begin=not reloads.under_way))
+            count = len(reloads.all)
+            self.faults.extend(reloads.step(may_begin=not deaths.under_way))
+            if len(reloads.all) != count:
+                deaths.note_pids()
+
         def go_on(moves: Moves) -> bool:
             progress(moves)
-            self.faults.extend(deaths.step())
-            return not self._found_faults() and (deaths.under_way or time.monotonic() < end)
+            step()
+            return not self._found_faults() and (under_way() or time.monotonic() < end)
 
         cpu = self._cpu()
         try:
             mover(plan.moves, plan.rate, go_on)
-            while deaths.under_way and not self._found_faults():
-                self.faults.extend(deaths.step())
+            while under_way() and not self._found_faults():
+                step()
                 time.sleep(0.01)
             self.cpu = {name: seconds - cpu[name] for name, seconds in self._cpu().items() if name in cpu}
         except OSError as error:
@@ -177,7 +204,6 @@ class Storm:
         return bool(self.faults) or any(crew.faults for crew in self._crews)
 
     def _collect(self) -> None:
-        thaws: dict[str, int] = {}
         pids: set[int] = set()
         for crew in self._crews:
             self.faults.extend(crew.faults)
@@ -185,7 +211,7 @@ class Storm:
                 self.numbers[what] = self.numbers.get(what, 0) + count
             if "pauses" in crew.report:
                 self.pauses.append(crew.report["pauses"])
-            thaws.update(crew.report.get("thaws", {}))
+            self._thaws.update(crew.report.get("thaws", {}))
             pids.update(crew.report.get("pids", ()))
             for odd in crew.report.get("oddities", ()):
                 self._judge(odd)
@@ -195,9 +221,6 @@ class Storm:
             self.faults.append(
                 f"answers came from processes {strangers}, which are no hubs: {self.deaths.pids}"
             )
-        aborted = self.moves.aborted.total() + self.moves.excused.total()
-        faults, self.unthawed = compare_thaws(self.moves.done, thaws, aborted)
-        self.faults.extend(faults)
 
     def _judge(self, odd: dict[str, Any]) -> None:
         deaths = [] if self.deaths is None else self.deaths.all
@@ -219,31 +242,40 @@ class Storm:
         unsure = LANES * len(self.deaths.all) if self.deaths is not None else 0
         unsure += self.moves.excused.total()
         unsure += sum(count for why, count in self.moves.aborted.items() if why.startswith(NOT_BEGUN))
+        by_reloads = 0 if self.reloads is None else self.reloads.moved
         after: dict[str, Any] = {}
 
         def counted() -> bool:
             after.update(self.server.status()["moves"])
-            differences = (
-                after["done"] - before["done"] - done,
-                after["aborted"] - before["aborted"] - aborted,
-            )
-            return bool(max(map(abs, differences)) <= unsure)
+            more_done = after["done"] - before["done"] - done - by_reloads
+            more_aborted = after["aborted"] - before["aborted"] - aborted
+            if by_reloads and more_aborted > 0:  # what a reload cannot move at once it tries again
+                self.tried_again, more_aborted = more_aborted, 0
+            return bool(max(abs(more_done), abs(more_aborted)) <= unsure)
 
         try:
             self.server.wait_for(counted)
         except AssertionError:
             told = dict(self.moves.aborted) or aborted
-            self.faults.append(f"{done} moves done, aborted {told}, and the broker counts {after}")
+            done_in_all = f"{done} moves done and {by_reloads} by reloads"
+            self.faults.append(f"{done_in_all}, aborted {told}, and the broker counts {after}")
+
+    def _compare_with_the_actors_count(self) -> None:
+        aborted = self.moves.aborted.total() + self.moves.excused.total() + self.tried_again
+        reloads = 0 if self.reloads is None else len(self.reloads.all)
+        faults, self.unthawed = compare_thaws(self.moves.done, self._thaws, aborted + reloads)
+        self.faults.extend(faults)
 
     def _compare_with_the_interceptors_books(self) -> None:
         """``on_end`` runs once for each call, in whatever hub it ends, with all that was noted on it."""
-        noted: dict[str, Counter[str]] = defaultdict(Counter)
+        books = [Book.FromString(path.read_bytes()) for path in self._books.iterdir()]
         with visitor(self.server) as guest:
-            for _ in guest.hubs():
-                book = guest.inspector.Endings(Number())
-                self.faults.extend(f"an interceptor: {fault}" for fault in book.faults)
-                for connection, endings in book.endings.items():
-                    noted[connection].update({field.name: value for field, value in endings.ListFields()})
+            books += [guest.inspector.Endings(Number()) for _ in guest.hubs()]
+        noted: dict[str, Counter[str]] = defaultdict(Counter)
+        for book in books:
+            self.faults.extend(f"an interceptor: {fault}" for fault in book.faults)
+            for connection, endings in book.endings.items():
+                noted[connection].update({field.name: value for field, value in endings.ListFields()})
         deaths = 0 if self.deaths is None else len(self.deaths.all)
         for crew in self._crews:
             for connection, endings in crew.report.get("endings", {}).items():
@@ -265,6 +297,7 @@ class Storm:
             "not made, for a reason of the storm's own": dict(self.moves.excused),
             "moved on before they were thawed": self.unthawed,
             **self._figures_of_deaths(),
+            **self._figures_of_reloads(),
             "moves a second": round(self.moves.rate, 1),
             "CPU for each move (ms)": {
                 name: round(seconds * 1000 / max(self.moves.count, 1), 3)
@@ -289,14 +322,24 @@ class Storm:
             "lost on the way as a home died": self.lost_on_the_way,
         }
 
+    def _figures_of_reloads(self) -> dict[str, Any]:
+        if self.reloads is None or not self.reloads.all:
+            return {}
+        return {
+            "reloads": len(self.reloads.all),
+            "a reload (ms)": summary([each.seconds for each in self.reloads.all]),
+            "connections moved by reloads": self.reloads.moved,
+            "moves by reloads that were tried again": self.tried_again,
+        }
+
 
 def compare_thaws(moves: Mapping[str, int], thaws: Mapping[str, int], aborted: int) -> tuple[list[str], int]:
     """Compare how often connections were moved with what their actors count of it. Returns what is wrong, and
-    how many moves led to no thaw.
+    how many moves led to no thaw, at least.
 
-    An actor is thawed after a move that was given up, too; and only once if its connection moves on before
-    that, which is likelier where hubs wait for a core. So each has at least one thaw to tell of, and only all
-    together have most of them.
+    An actor is thawed after a move that was given up, too, and after one by a reload, which ``aborted`` has
+    as well; and only once if its connection moves on before that, which is likelier where hubs wait for a
+    core. So each has at least one thaw to tell of, and only all together have most of them.
     """
     moved = {connection: moves[connection] for connection in thaws if moves.get(connection)}
     faults = [
@@ -305,7 +348,7 @@ def compare_thaws(moves: Mapping[str, int], thaws: Mapping[str, int], aborted: i
         if not 0 < thaws[connection] <= count + aborted
     ]
     made = sum(moved.values())
-    unthawed = made - sum(thaws[connection] for connection in moved)
+    unthawed = max(made - sum(thaws[connection] for connection in moved), 0)
     if unthawed > made / 2:
         faults.append(f"of {made} moves {unthawed} led to no thaw")
     return faults, unthawed

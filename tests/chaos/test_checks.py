@@ -8,6 +8,7 @@ import pytest
 
 from tests.chaos.deaths import Death
 from tests.chaos.logs import unexpected
+from tests.chaos.reloads import Reloaded
 from tests.chaos.storm import AFTERMATH, compare_thaws, judge
 
 DEATH = Death(hub=1, pid=4242, at=100.0, there={"there"}, moving={"moving"}, moved={"moved"})
@@ -59,3 +60,24 @@ def test_the_log_may_speak_of_nothing_else():
     other = DIED.replace("4242", "4243")
     assert unexpected([other], [DEATH]) == [other, "nothing about hub 1 (pid 4242), which was killed"]
     assert unexpected([DIED, DIED], [DEATH]) == [DIED], "it has died once"
+
+
+RELOAD = Reloaded(generation=2, seconds=3.0, moved=20)
+BROKER = "2026-01-01 00:00:00,000 INFO broker: "
+RELOADED = [
+    f"{BROKER}reload: generation 2 starts",
+    f"{BROKER}reload: generation 2 serves, and the old one has ended, after 3.0 s",
+]
+
+
+def test_the_log_may_speak_of_reloads():
+    assert unexpected(RELOADED, [], [RELOAD]) == []
+
+
+def test_the_log_may_speak_of_no_other_reloads_and_has_to_speak_of_these():
+    assert unexpected(RELOADED, []) == RELOADED
+    assert unexpected(RELOADED[:1], [], [RELOAD]) == ["nothing about generation 2, which serves"]
+    ended = (
+        "2026-01-01 00:00:00,000 WARNING broker: reload: 1 connection could not move and is ended: 0-1-1 (x)"
+    )
+    assert unexpected([*RELOADED, ended], [], [RELOAD]) == [ended]

@@ -26,6 +26,7 @@ PLANS = {
     "hubs that die": Plan(
         50_000, hubs=3, members=12, streamers=1, troublemakers=1, deaths_every=5.0, deaths=2, limit=20.0
     ),
+    "reloads": Plan(50_000, reloads_every=5.0, reloads=3, limit=20.0),
     "calm": Plan(1_500, rate=150, members=6, streamers=0, troublemakers=0),
 }
 
@@ -69,3 +70,12 @@ def test_hubs_die_and_their_clients_come_back(outcome):
     if storm.plan.deaths_every:
         assert len(storm.deaths.all) == len(storm.deaths.recovered) > 0
         assert len(storm.deaths.heard) > 0, "they had clients"
+
+
+def test_reloads_move_everything(outcome):
+    storm = outcome.storm
+    if storm.plan.reloads_every:
+        assert 0 < len(storm.reloads.all) <= storm.plan.reloads
+        assert storm.reloads.moved > 0
+        generations = [reload.generation for reload in storm.reloads.all]
+        assert generations == list(range(2, 2 + len(generations)))

@@ -8,6 +8,7 @@ from typing import Any
 
 from gevent.event import AsyncResult
 
+from actorrpc.broker.deploying.left_behind import LeftBehind
 from actorrpc.broker.processes.hub_process import HubProcess
 
 __all__ = ["Change", "Phase"]
@@ -30,6 +31,8 @@ class Change:
         self.phase = phase
         #: Why it was abandoned; and, if the app has raised something, the traceback, in lines.
         self.error = self.trace = ""
+        #: Who could not move in time, once that is over.
+        self.left_behind = LeftBehind()
         self._began = self._ended = time.monotonic()
         #: The new processes, and whether each is ready: "" or why not.
         self._ready: dict[HubProcess, AsyncResult[str]] = {}
@@ -58,6 +61,18 @@ class Change:
         """It is over: done, or abandoned."""
         self.phase, self.error, self._ended = phase, error, time.monotonic()
 
+    @property
+    def _detail(self) -> dict[str, str]:
+        """For the line of the log that says why it was abandoned."""
+        return {"detail": self.trace} if self.trace else {}
+
     def _told(self, progress: dict[str, Any]) -> dict[str, Any]:
         """What the status has of each change."""
-        return {"phase": self.phase.value, "error": self.error, "seconds": round(self.seconds, 3), **progress}
+        return {
+            "phase": self.phase.value,
+            "error": self.error,
+            "trace": self.trace,
+            "seconds": round(self.seconds, 3),
+            "ended": self.left_behind.row(),
+            **progress,
+        }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import gevent
 
 from actorrpc.broker.deploying.drains import Drains
+from actorrpc.broker.deploying.left_behind import LeftBehind
 from actorrpc.broker.processes.hub_process import HubProcess
 
 __all__ = ["LOOK", "end", "wait_until_empty"]
@@ -17,6 +18,8 @@ log = logging.getLogger("actorrpc.broker")
 
 #: Between two looks at how far they are.
 LOOK = 0.05
+#: How long a hub that can be heard takes to say who is still there.
+WORDS = 1.0
 #: How much longer than the drain timeout a hub may take to end before it is killed.
 GRACE = 4.0
 
@@ -28,16 +31,34 @@ def wait_until_empty(drains: Drains, processes: Sequence[HubProcess], deadline: 
         gevent.sleep(LOOK)
 
 
-def end(what: str, drains: Drains, processes: Sequence[HubProcess], drain_timeout: float) -> None:
-    """End processes: GOAWAY to whoever is left, and ``drain_timeout`` seconds for their open calls. Waits
-    until they have gone; those that do not go are killed. ``what``, for the log: why they end."""
-    progress = drains.progress(processes)
-    if progress["left"]:
-        stays = "".join(f"; {count}: {why}" for why, count in progress["stays"].items())
-        log.warning("%s: %d connections could not move and are ended%s", what, progress["left"], stays)
+def end(what: str, processes: Sequence[HubProcess], drain_timeout: float) -> LeftBehind:
+    """End drained processes: GOAWAY to whoever is left, and ``drain_timeout`` seconds for their open calls.
+    Waits until they have gone; those that do not go are killed. ``what``, for the log: why they end.
+
+    Returns who was left.
+    """
+    living = [process for process in processes if process.exit_code is None]
     for process in processes:
         process.stop(drain_timeout)
     deadline = time.monotonic() + drain_timeout + GRACE
+    _wait_for_last_words(living)
+    left = LeftBehind.of(living)
+    if left.count:
+        are = "connection could not move and is" if left.count == 1 else "connections could not move and are"
+        log.warning("%s: %d %s ended: %s", what, left.count, are, left)
+    _wait_for_exits(what, processes, deadline)
+    return left
+
+
+def _wait_for_last_words(processes: Sequence[HubProcess]) -> None:
+    deadline = time.monotonic() + WORDS
+    while time.monotonic() < deadline and not all(
+        process.last_words is not None or process.exit_code is not None for process in processes
+    ):
+        gevent.sleep(LOOK)
+
+
+def _wait_for_exits(what: str, processes: Sequence[HubProcess], deadline: float) -> None:
     while any(process.exit_code is None for process in processes):
         if time.monotonic() > deadline:
             log.warning("%s: killing hubs that do not end: %s", what, processes)

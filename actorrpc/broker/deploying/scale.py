@@ -84,14 +84,17 @@ class Scale(Change):
         slots = [self._hubs[number] for number in range(self.count, self.before)]
         processes = [process for slot in slots for process in slot.processes]
         self._leaving = [process for process in processes if process in self._members]
-        if not [each for each in self._members.balanced if each not in self._leaving]:
-            raise ConfigError("there is no other hub to take what they have")
+        self._drains.check_takers(self._leaving)
         self._drains.begin(dict.fromkeys(self._leaving, ()), self._drain_timeout)
         for slot in slots:
             slot.leaving = True
         for process in processes:
             if process not in self._members:  # it does not serve yet
                 process.kill()
+
+    @property
+    def drain_timeout(self) -> float:
+        return self._drain_timeout
 
     def run(self) -> None:
         """Do the rest. Never raises."""
@@ -143,12 +146,12 @@ class Scale(Change):
     def _shrink(self) -> None:
         wait_until_empty(self._drains, self._leaving, self._began + self._drain_timeout)
         self.phase = Phase.ENDING
-        end("scale", self._drains, self._leaving, self._drain_timeout)
+        self.left_behind = end("scale", self._leaving, self._drain_timeout)
         self._change(partial(self._hubs.cut, self.count))
 
     def _abandon(self, error: str) -> None:
         self._finish(Phase.ABANDONED, error)
-        log.error("scale: there are still %d hubs: %s", len(self._hubs), error)
+        log.error("scale: there are still %d hubs: %s", len(self._hubs), error, extra=self._detail)
         self._hubs.disappoint()
 
     def status(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from time import monotonic
 
 from gevent import get_hub
@@ -21,7 +22,7 @@ from actorrpc.hub.serving.connection import Connection
 from actorrpc.loop.timers import Timer
 from actorrpc.pb import control_pb2
 
-__all__ = ["AT_ONCE", "BUDGET", "Drain"]
+__all__ = ["AT_ONCE", "BUDGET", "NAMED", "Drain"]
 
 #: So many move at once, as long as all together cost both hubs no more than so many seconds.
 AT_ONCE, BUDGET = 4, 0.02
@@ -40,8 +41,8 @@ SOON = 0.5
 #: looked at again after so many seconds for each that does, if that is more than a round: in a hub with many
 #: it would have little time for anything else.
 LOOKS, PAUSE, PACE = 256, 0.001, 4e-5
-#: Reasons that are told.
-_REASONS = 20
+#: Reasons that are told, and connections that are named in the end.
+_REASONS, NAMED = 20, 10
 
 #: Moves a connection to a process, by its serial, and calls back with what has come of it.
 Move = Callable[[str, int, Callable[[control_pb2.MoveResult], None]], None]
@@ -58,7 +59,8 @@ class _Stay:
 
 class Drain:
     """Under way until it is closed; ``moved`` counts. ``targets``: the processes that may be given
-    connections, by serial, and how many each has. ``within``: the seconds that it should take at most."""
+    connections, by serial, and how many each has. ``within``: the seconds that it should take at most.
+    ``why_unfit`` says why one of them would refuse a connection, "" if it would not."""
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Drain:
         links: Mapping[int, object],
         targets: Mapping[int, int],
         within: float,
+        why_unfit: Callable[[Connection, int], str] = lambda connection, target: "",
     ) -> None:
         self.moved = 0
         self._began, self._within = monotonic(), within
@@ -76,6 +79,7 @@ class Drain:
         self._connections = connections
         self._move = move
         self._cost = cost
+        self._why_unfit = why_unfit
         self._links = links
         self._targets = dict(targets)
         self._waiting: deque[str] = deque()
@@ -103,6 +107,18 @@ class Drain:
         return control_pb2.Draining(
             left=len(self._connections), moved=self.moved, stays=dict(reasons.most_common(_REASONS))
         )
+
+    def left_behind(self) -> control_pb2.LeftBehind:
+        """Who is still here, now that it comes to an end."""
+        named = islice(self._connections.values(), NAMED)
+        first = [control_pb2.Stay(connection=each.id, why=self._why(each)) for each in named]
+        return control_pb2.LeftBehind(count=len(self._connections), first=first)
+
+    def _why(self, connection: Connection) -> str:
+        if connection.id in self._under_way:
+            return why_unquiet(connection) or "it was being moved"
+        stay = self._stays.get(connection.id)
+        return stay.why if stay is not None else "its turn had not come"
 
     def _begin_round(self) -> None:
         """Once all have been tried, look for what is here: more may have come, with the last moves to this
@@ -141,16 +157,18 @@ class Drain:
             self._begin(connection, cost)
 
     def _begin(self, connection: Connection, cost: Cost) -> None:
-        if (target := self._choose()) is None:
+        if (target := self._choose(connection)) is None:
             self._note(connection.id, "no hub is there to take it", ROUND)
             return
         self._under_way[connection.id] = cost.total
         self._move(connection.id, target, partial(self._ended, connection.id, target, cost))
 
-    def _choose(self) -> int | None:
-        """The process that has the fewest connections."""
+    def _choose(self, connection: Connection) -> int | None:
+        """The process that has the fewest connections, of those that would not refuse this one if there are
+        any."""
         there = [serial for serial in self._targets if serial in self._links]
-        return min(there, key=self._targets.__getitem__, default=None)
+        fit = [serial for serial in there if not self._why_unfit(connection, serial)]
+        return min(fit or there, key=self._targets.__getitem__, default=None)
 
     def _ended(self, id: str, target: int, cost: Cost, result: control_pb2.MoveResult) -> None:
         self._under_way.pop(id, None)

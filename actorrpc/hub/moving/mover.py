@@ -11,6 +11,7 @@ from typing import Protocol
 from actorrpc.forks import users_code
 from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.departure import Arrival, Departure
+from actorrpc.hub.moving.fit import why_unfit
 from actorrpc.hub.moving.handoffs import Handoffs
 from actorrpc.hub.moving.memfd import unpacked
 from actorrpc.hub.moving.move_cost import Cost, MoveCosts, too_long
@@ -65,6 +66,14 @@ class Way(Sender, Protocol):
     def snapshots(self) -> int:
         """The format of snapshots that are sent there."""
 
+    @property
+    def states(self) -> Mapping[str, int]:
+        """What its app knows: see ``fit``."""
+
+    @property
+    def hub(self) -> int:
+        """The hub that it is a process of."""
+
 
 class Mover:
     """All moves of one hub. ``links`` are those to processes of other hubs, by their serials. ``on_moved``
@@ -98,6 +107,11 @@ class Mover:
         self._owner.weigh(connection)
         return too_long(self.cost(connection), self._resources.config.max_move_time)
 
+    def why_unfit(self, connection: Connection, target: int) -> str:
+        """Why a process would refuse it, whose code is other than ours; "" if it would not."""
+        link = self._links.get(target)
+        return why_unfit(connection, link.states, link.hub) if link is not None else ""
+
     def move(
         self,
         connection_id: str,
@@ -109,7 +123,8 @@ class Mover:
         """Move a connection to a process of another hub; ``done`` gets the outcome, perhaps before this
         returns.
 
-        One that a policy asks for is refused if it would stop both hubs for too long.
+        One that the target would refuse is not begun. One that a policy asks for is refused if it would stop
+        both hubs for too long.
         """
         connection = self._owner.connections.get(connection_id)
         if connection is None:
@@ -122,6 +137,8 @@ class Mover:
         elif connection_id in self.handoffs.sources:
             why = "the connection is being moved already"
             done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
+        elif why := self.why_unfit(connection, target):
+            done(MoveResult(outcome=MoveResult.ABORTED, why=why))
         elif by_policy and (why := self._why_too_heavy(connection)):
             done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
         else:

@@ -12,7 +12,7 @@ import pytest
 
 import actorrpc
 from actorrpc.hub.moving import drain as module
-from actorrpc.hub.moving.drain import AT_ONCE, BUDGET, HEAVY, LONGEST_WAIT, ROUND, SOON, Drain
+from actorrpc.hub.moving.drain import AT_ONCE, BUDGET, HEAVY, LONGEST_WAIT, NAMED, ROUND, SOON, Drain
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.phase import CLOSING
 from actorrpc.pb.control_pb2 import MoveResult
@@ -80,11 +80,17 @@ class World:
         #: By connection: where it is to go, and who is told what came of it.
         self.moving: dict[str, tuple[int, Callable[[MoveResult], None]]] = {}
         self.asked: list[tuple[str, int]] = []
+        #: Connections that a process would refuse.
+        self.unfit: set[tuple[str, int]] = set()
 
     def add(self, *ids: str, cost: Cost = CHEAP) -> None:
         for id in ids:
             phase = SimpleNamespace(state=None)
-            self.connections[id] = SimpleNamespace(id=id, phase=phase, calls={}, cells={})
+            host = SimpleNamespace(unacknowledged=0, subscriptions=())
+            schedule = SimpleNamespace(running=False)
+            self.connections[id] = SimpleNamespace(
+                id=id, phase=phase, calls={}, cells={}, host=host, schedule=schedule
+            )
             self.costs[id] = cost
 
     def run(self, id: str, seconds: float) -> None:
@@ -106,6 +112,7 @@ class World:
             self.links,
             {7: 0} if targets is None else targets,
             within=-1.0,  # it is late, and so does not rest: test_drain_pace shows what rests are
+            why_unfit=lambda connection, target: "it is old" * ((connection.id, target) in self.unfit),
         )
         settle()
         return drain
@@ -137,7 +144,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(module, "Timer", clock.timer)
     monkeypatch.setattr(module, "monotonic", lambda: clock.now)
-    monkeypatch.setattr("actorrpc.hub.moving.obstacles.monotonic", lambda: clock.now)
     return clock
 
 
@@ -233,6 +239,22 @@ def test_others_may_become_the_targets(world: World) -> None:
     assert [target for _, target in world.asked] == [7, 7, 7, 7, 9]
 
 
+def test_one_that_some_would_refuse_goes_to_another(world: World) -> None:
+    world.add(*"ab")
+    world.unfit = {("a", 7)}
+    drain = world.begin({7: 0, 9: 5})
+    assert world.asked == [("a", 9), ("b", 7)]
+    world.end_all()
+    assert drain.moved == 2
+
+
+def test_one_that_all_would_refuse_is_told_so_by_its_move(world: World) -> None:
+    world.add("a")
+    world.unfit = {("a", 7), ("a", 9)}
+    world.begin({7: 3, 9: 5})
+    assert world.asked == [("a", 7)]
+
+
 # ---- what cannot move now
 
 
@@ -274,10 +296,36 @@ def test_a_handler_that_goes_on_is_not_disturbed(world: World) -> None:
     world.run("a", 2 * SOON)
     drain = world.begin()
     assert list(world.moving) == ["b"]
-    assert dict(drain.report().stays) == {"handler Long running for 1.0 s": 1}
+    assert dict(drain.report().stays) == {"handler Long running": 1}
     world.connections["a"].calls.clear()
     world.clock.pass_(2 * ROUND)
     assert "a" in world.moving
+
+
+def test_what_keeps_many_is_one_reason(world: World) -> None:
+    """However long each of them has been kept."""
+    world.add(*"abc")
+    for number, id in enumerate("abc"):
+        world.run(id, (2 + 3 * number) * SOON)
+    drain = world.begin()
+    assert dict(drain.report().stays) == {"handler Long running": 3}
+    world.clock.pass_(5 * ROUND)
+    assert dict(drain.report().stays) == {"handler Long running": 3}
+
+
+def test_who_is_left_in_the_end_is_told_by_name_but_not_without_bound(world: World) -> None:
+    ids = "abcdefghijklmno"
+    world.add(*ids)
+    world.run("a", 2 * SOON)
+    drain = world.begin()
+    world.abort("b")
+    left = drain.left_behind()
+    assert left.count == len(ids)
+    whys = {stay.connection: stay.why for stay in left.first}
+    assert list(whys) == list(ids)[:NAMED]
+    assert whys["a"] == "handler Long running for 1.0 s"
+    assert whys["b"] == "a handler runs"
+    assert (whys["c"], whys["j"]) == ("it was being moved", "its turn had not come")
 
 
 def test_an_iterable_without_a_cursor_says_so(world: World) -> None:
@@ -358,7 +406,7 @@ def test_all_that_a_hub_has_goes_to_others_while_clients_go_on(hubs: Hubs) -> No
     ]
     stubs = [StatefulStub(channel) for channel in channels]
     assert [stub.Unary(Item()).number for stub in stubs] == [1] * 9
-    hubs.ask(lambda: hubs.nodes[0].drain({1: 0, 2: 0}))
+    hubs.ask(lambda: hubs.nodes[0].draining.drain({1: 0, 2: 0}))
     hubs.wait_for(lambda: not hubs.nodes[0].connections)
     assert [stub.Unary(Item()).number for stub in stubs] == [2] * 9
     counts = hubs.ask(lambda: [len(node.connections) for node in hubs.nodes])
@@ -373,22 +421,22 @@ def test_a_drained_hub_takes_no_moves_until_that_is_undone(hubs: Hubs) -> None:
     with grpc.insecure_channel(hubs.address) as channel:
         stub = StatefulStub(channel)
         stub.Unary(Item())
-        hubs.ask(lambda: hubs.nodes[1].drain({2: 0}))
+        hubs.ask(lambda: hubs.nodes[1].draining.drain({2: 0}))
         assert hubs.move(1).why == "hub 1 is being drained"
-        hubs.ask(lambda: hubs.nodes[1].drain({}))
+        hubs.ask(lambda: hubs.nodes[1].draining.drain({}))
         assert not hubs.ask(lambda: hubs.nodes[1].report().HasField("draining"))
         assert hubs.move(1).why == ""
         assert stub.Unary(Item()).number == 2
 
 
 def test_a_drained_hub_does_not_accept_until_that_is_undone(hubs: Hubs) -> None:
-    hubs.ask(lambda: hubs.nodes[0].drain({1: 0}))
+    hubs.ask(lambda: hubs.nodes[0].draining.drain({1: 0}))
     with RawClient(hubs.address), grpc.insecure_channel(hubs.address) as channel:
         rounds: list[int] = []  # of the loop, which would have seen what the kernel has connected
         hubs.wait_for(lambda: rounds.append(1) or len(rounds) > 5)
         assert hubs.ask(lambda: hubs.nodes[0].expected) == 0
         coming = StatefulStub(channel).Unary.future(Item(), wait_for_ready=True, timeout=PATIENCE)
-        hubs.ask(lambda: hubs.nodes[0].drain({}))
+        hubs.ask(lambda: hubs.nodes[0].draining.drain({}))
         assert coming.result().number == 1
         hubs.wait_for(lambda: len(hubs.nodes[0].connections) == 2)
 
@@ -398,7 +446,7 @@ def test_a_handler_that_runs_keeps_its_connection_until_it_has_ended(hubs: Hubs)
         stub = StatefulStub(channel)
         running = stub.Unary.future(Item(sleep=1.5), timeout=PATIENCE)
         hubs.wait_for(lambda: any(each.calls for each in hubs.nodes[0].connections.values()))
-        hubs.ask(lambda: hubs.nodes[0].drain({1: 0}))
+        hubs.ask(lambda: hubs.nodes[0].draining.drain({1: 0}))
         stays = hubs.wait_for(lambda: dict(hubs.nodes[0].report().draining.stays))
         assert any("Unary running" in why for why in stays)
         assert running.result().number == 1
