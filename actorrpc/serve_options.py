@@ -58,6 +58,9 @@ class Serving:
         "Write what it decides by, for `actorrpc simulate --replay`.", "nothing", metavar="FILE")
     reload: bool = setting(False,
         "For development: reload when a Python file below the working directory changes.")
+    takeover: bool = setting(False,
+        "Take the hubs over from the broker that lives in the runtime directory, which ends. From one that "
+        "has died they are taken over without this.")
     runtime_dir: str | None = optional(str,
         "Where the broker and the other commands find each other.",
         "$XDG_RUNTIME_DIR/actorrpc or /tmp/actorrpc-UID", metavar="DIR", fixed=True)

@@ -46,6 +46,7 @@ OUTER = (
     "broker/test_hub_process.py*",
     "broker/test_exits.py*",
     "broker/test_formats.py*",
+    "broker/test_new_config.py*",
     "broker/test_orphans.py*",
     "broker/test_reload_faults.py*",
     "broker/test_reload_option.py*",

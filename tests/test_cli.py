@@ -246,13 +246,16 @@ def test_a_table(broker: Broker, runtime_dir: str, capsys: pytest.CaptureFixture
         "id": "0-1-12", "hub": 0, "peer": "127.0.0.1:9", "services": ["a.A", "b.B"], "calls": 1,
         "state_bytes": 12, "cpu": 0.25, "movable": False, "why": "Lookup runs", "move_ms": 9.9,
     }  # fmt: skip
+    slow = row | {"id": "0-1-14", "why": "handler Lookup running", "running": 3.2}
     heavy = row | {"id": "0-1-13", "movable": True, "why": "it is heavy", "move_ms": 340.2}
-    broker(Reply(json=json.dumps([row, heavy])))
+    broker(Reply(json=json.dumps([row, heavy, slow])))
     assert run("connections", "--runtime-dir", runtime_dir) == 0
     assert capsys.readouterr().out == (
         "id      hub  peer         services  calls  state_bytes  cpu   move_ms  movable  why\n"
         "0-1-12  0    127.0.0.1:9  a.A,b.B   1      12           0.25           no       Lookup runs\n"
         "0-1-13  0    127.0.0.1:9  a.A,b.B   1      12           0.25  340      yes      it is heavy\n"
+        "0-1-14  0    127.0.0.1:9  a.A,b.B   1      12           0.25           no       "
+        "handler Lookup running for 3.2 s\n"
     )
 
 

@@ -52,6 +52,7 @@ LAYERS: list[set[str]] = [
     {"broker.sharing"},
     {"broker.moves"},
     {"broker.deploying"},
+    {"broker.adoption"},
     {"balancing.simulation", "broker"},
     {"broker.admin"},
     {"broker.serve", "protoc"},

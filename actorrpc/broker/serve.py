@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from signal import SIGHUP, SIGINT, SIGTERM
 from socket import socket
+from typing import Any
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
 from actorrpc.broker.admin.answers import Admin
+from actorrpc.broker.admin.takeover import ask_for_hubs
+from actorrpc.broker.adoption.inheritance import Inheritance, Wanted
 from actorrpc.broker.deploying.file_watch import FileWatch
 from actorrpc.broker.deploying.generation import working_directory
 from actorrpc.broker.deploying.scale import MOST_HUBS
 from actorrpc.broker.host.descriptors import check_descriptors
 from actorrpc.broker.host.notify import Notify, serving_line
 from actorrpc.broker.host.orphans import reaping
+from actorrpc.broker.host.record import Record
 from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.broker.host.signals import caught
 from actorrpc.broker.moves.rebalancer import Rebalancer
@@ -27,7 +31,9 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import users_code
 from actorrpc.loop.descriptors import raise_limit
 from actorrpc.net.activation import activated
+from actorrpc.net.addresses import address_text
 from actorrpc.net.listening import open_queues
+from actorrpc.pb.record_pb2 import Server
 from actorrpc.serve_options import ACCEPT_MODES
 
 __all__ = ["ADDRESS", "serve", "usable_cores"]
@@ -52,11 +58,19 @@ def serve(
     policy: str = DEFAULT,
     record: str | None = None,
     on_ready: Callable[[str], None] | None = None,
+    on_hubs: Callable[[int], None] = lambda hubs: None,
     reload: bool = False,
+    takeover: bool = False,
     read_again: Callable[[], Config] | None = None,
+    on_config: Callable[[Config], object] = lambda config: None,
     move_every: int = 0,
 ) -> None:
-    """Start a broker here and hubs beside it, and block until they have been stopped.
+    """Start a broker here and hubs beside it, and block until they have been stopped, or another broker has
+    taken them over.
+
+    Where a broker has died, and its hubs serve on in the same runtime directory, these are taken over, if
+    ``app``, ``bind`` and ``accept`` are the same (docs/operate/supervision.md); ``takeover``: also from a
+    broker that lives.
 
     ``app`` is ``"package.module:attribute"``, found from the working directory. ``bind`` is ``ADDRESS``
     and ``hubs`` the number of usable cores unless given. ``accept`` is ``"reuseport"``, the default: the
@@ -64,42 +78,71 @@ def serve(
     loaded. With a socket of the service manager (docs/operate/systemd.md) neither is given, or the
     latter. ``policy`` decides which connections move (docs/operate/balancing.md): a name, or
     ``"package.module:Class"`` of your own. ``record`` is a file for what it has to decide by.
-    ``on_ready(address)`` is called when all hubs serve. ``reload``: do so when a Python file below the
-    working directory changes. ``read_again()`` gives, at a reload, the config of the next generation of
-    hubs; without it that is ``config``. In the main thread SIGTERM and SIGINT stop the server, and SIGHUP
-    reloads it; ``actorrpc stop`` and ``reload`` do from anywhere. This process's soft limit of open files is
-    raised to the hard one, as it is in the hubs. ``move_every`` is a test's: it moves each connection on
-    after so many turns, as in ``actorrpc.testing.serve``.
+    ``on_ready(address)`` is called when all hubs serve, and just before it ``on_hubs(hubs)`` with their
+    number, which is not ``hubs`` if another broker's are taken over. ``reload``: do so when a Python file
+    below the working directory changes. ``read_again()`` gives, at a reload, the config of the next
+    generation of hubs; without it that is ``config``. ``on_config(config)`` is called with it once these
+    serve. In the main thread SIGTERM and SIGINT stop the server, and SIGHUP reloads it; ``actorrpc stop`` and
+    ``reload`` do from anywhere. This process's soft limit of open files is raised to the hard one, as it is
+    in the hubs. ``move_every`` is a test's: it moves each connection on after so many turns, as in
+    ``actorrpc.testing.serve``.
 
     Raises ConfigError, with one line that says what is wrong, if it cannot start, and TooManyRestarts when it
-    has stopped since hubs ended more often than ``config.restart_intensity`` allows; then nothing is left.
+    has stopped since hubs ended more often than ``config.restart_intensity`` allows; then nothing is left,
+    but hubs that could not be taken over.
     """
     raise_limit()
     count = usable_cores() if hubs is None else hubs
     config = config or Config()
     _check(count, accept)
-    rebalancer = Rebalancer(policy, make_policy(policy), config)
-    with ExitStack() as opened, Admin() as admin, RuntimeDir(runtime_dir).claim() as claim:
+    rebalancer = Rebalancer(policy, make_policy(policy))
+    directory = RuntimeDir(runtime_dir)
+    with ExitStack() as opened, Admin() as admin, ExitStack() as held:
         notify, given = opened.enter_context(Notify.from_environment()), opened.enter_context(activated())
+        wanted = _wanted(app, bind, accept, given)
+        if takeover and (left := ask_for_hubs(directory, wanted)):
+            notify.follow(*left["notify"])
+        claim = held.enter_context(directory.claim())
+        inheritance = Inheritance.find(directory, wanted)
         claim.announce(config.drain_timeout)
-        accept = _accept_mode(accept, bind, given)
-        number = count if accept == "reuseport" else 1
-        with _queues(given, bind or ADDRESS, number) as sockets, recording_to(record) as recorder:
-            queues = AcceptQueues(sockets, count, accept)
-            supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every)
+        if inheritance is not None:
+            rebalancer.paused = inheritance.server.paused
+            claim.made = claim.made or inheritance.server.made_directory
+        with _queues(given, wanted, count, inheritance) as queues, recording_to(record) as recorder:
+            written = Record(directory)
+
+            def write(server: Server) -> None:
+                server.bind, server.paused, server.made_directory = wanted.bind, rebalancer.paused, claim.made
+                written.write(server)
+
+            supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every, write)
             deployment = supervisor.deployment
+
+            def told(config: Config) -> None:
+                claim.tell(config.drain_timeout)
+                with users_code():
+                    on_config(config)
+
             if read_again is not None:
                 deployment.read_again = read_again
+            deployment.on_config = told
             deployment.on_reloading, deployment.on_reloaded = notify.reloading, notify.ready
             supervisor.on_stopping = lambda seconds: notify.stopping(seconds + GRACE)
+
+            def handed_over(pid: int) -> dict[str, Any]:
+                notify.handed_over(pid)
+                return {"notify": notify.listener}
+
+            admin.on_handed_over = handed_over
             admin.serve(claim.open_socket(), supervisor, rebalancer)
             notify.start(lambda: serving_line(supervisor.hubs.states(), supervisor.hubs.connections))
 
             def ready() -> None:
-                rebalancer.start(lambda: supervisor.members.balanced, recorder)
+                rebalancer.start(lambda: supervisor.members.balanced, lambda: supervisor.config, recorder)
                 notify.ready()
                 if reload:
                     opened.enter_context(FileWatch(working_directory(), deployment.reload_soon))
+                on_hubs(len(supervisor.hubs))
                 if on_ready is not None:
                     with users_code():
                         on_ready(supervisor.address)
@@ -110,17 +153,30 @@ def serve(
                 SIGHUP: deployment.reload_soon,
             }
             with caught(signals), reaping(lambda: supervisor.hubs.pids), rebalancer:
-                supervisor.run(ready)
+                supervisor.run(ready, inheritance)
+
+
+def _wanted(app: str, bind: str | None, accept: str | None, given: socket | None) -> Wanted:
+    accept = _accept_mode(accept, bind, given)
+    if given is not None:
+        return Wanted(app, "", accept, address_text(given.getsockname()))
+    return Wanted(app, bind or ADDRESS, accept)
 
 
 @contextmanager
-def _queues(given: socket | None, bind: str, number: int) -> Iterator[Sequence[socket]]:
-    """The listening sockets: the one that was given, or as many as are needed."""
-    if given is not None:
-        yield [given]
+def _queues(
+    given: socket | None, wanted: Wanted, hubs: int, inheritance: Inheritance | None
+) -> Iterator[AcceptQueues]:
+    """The listening sockets: those that hubs have already, the one that was given, or as many as are
+    needed."""
+    if inheritance is not None:
+        server = inheritance.server
+        yield AcceptQueues([], server.hubs, server.accept, server.address)
+    elif given is not None:
+        yield AcceptQueues([given], hubs, wanted.accept)
     else:
-        with open_queues(bind, number) as sockets:
-            yield sockets
+        with open_queues(wanted.bind, hubs if wanted.accept == "reuseport" else 1) as sockets:
+            yield AcceptQueues(sockets, hubs, wanted.accept)
 
 
 def _accept_mode(accept: str | None, bind: str | None, given: socket | None) -> str:

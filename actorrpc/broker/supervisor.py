@@ -1,4 +1,4 @@
-"""The supervisor: it starts the hubs, starts again those that die, and stops them all."""
+"""The supervisor: it starts the hubs or takes them over, starts again those that die, and stops them all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 
 from gevent import get_hub
 
+from actorrpc.broker.adoption.adoption import Adoption
+from actorrpc.broker.adoption.inheritance import Inheritance
 from actorrpc.broker.deploying.deployment import Deployment
 from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.deploying.launcher import Launcher
@@ -30,8 +32,10 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
 from actorrpc.log import about_hub as about
 from actorrpc.log import tell_what_is_due
+from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
+from actorrpc.pb.record_pb2 import Moves, Process, Server
 
 __all__ = ["Supervisor"]
 
@@ -60,17 +64,27 @@ class Supervisor:
         queues: AcceptQueues,
         on_moved: Callable[[int, int, control_pb2.Moved], None],
         move_every: int = 0,
+        write: Callable[[Server], None] = lambda server: None,
     ) -> None:
+        """``write(server)`` writes down what a broker after this one has to know."""
         self._on_moved = on_moved
+        self._app = app
+        self._claim = claim
+        self._write = write
         self._queues = queues
         self._launcher = Launcher(claim, queues, self, move_every)
         self._announced = False
         self._stopping = False
+        #: The hubs are not stopped at the end: they are another broker's, or not this one's yet.
+        self._leaving = False
+        self._adoption: Adoption | None = None
+        #: The moves that were counted when that was last written down.
+        self._written_moves = 0, 0
         #: All changes are made in these: ``events.change(function)``.
         self.events = Events()
         self.address = queues.address
         self.hubs = HubSlots(queues.hubs)
-        self.members = Members(queues)
+        self.members = Members(queues, self.write_down)
         self.deployment = Deployment(
             Generation.first(app, config),
             self.hubs,
@@ -79,10 +93,11 @@ class Supervisor:
             self._start_process,
             self._why_not_now,
             queues,
+            self.write_down,
         )
-        self._restarts = Restarts(config.restart_intensity, config.restart_period)
-        #: For how many seconds open calls may go on when the server stops.
-        self._drain_timeout = config.drain_timeout
+        self._restarts = Restarts(lambda: self.config)
+        #: For how many seconds open calls may go on when the server stops; None: as the config says.
+        self._drain_timeout: float | None = None
         #: Called when the hubs are about to be stopped, with these seconds.
         self.on_stopping: Callable[[float], None] = lambda drain_timeout: None
         self.moves = MoveStatistics()
@@ -111,35 +126,145 @@ class Supervisor:
             return "the server is stopping"
         return "" if self._announced else "the server is still starting"
 
-    def run(self, on_ready: Callable[[], None]) -> None:
-        """Start the hubs, call ``on_ready`` when all serve, and return when they have been stopped.
+    def run(self, on_ready: Callable[[], None], inheritance: Inheritance | None = None) -> None:
+        """Start the hubs, or take over those that there are, call ``on_ready`` when all serve, and return
+        when they have been stopped, or are another broker's.
 
         Raises ConfigError if a hub cannot start at first, and TooManyRestarts if hubs end more often than
-        they may. No process is left, whatever is raised.
+        they may: then no process is left. Raises ConfigError, too, if hubs cannot be taken over: they serve
+        on as before.
         """
         guard(self, get_hub())
         try:
-            for hub in self.hubs:
-                self._start(hub)
-            self.events.until(lambda: self._stopping or self.hubs.all_ready)
+            if inheritance is None:
+                self._start_all()
+            else:
+                self._take_over(inheritance)
             if not self._stopping:
-                self.members.join(self.hubs.processes)
-                self.members.wait_until_told()
-                self._announced = self.events.outlive_errors = True
                 on_ready()
-                checks = [
-                    every(QUEUE_CHECK, self.events.put, self.members.assign_queues),
-                    every(LOG_CHECK, tell_what_is_due),
-                    Hangs(self.config, lambda: self.hubs.processes),
-                ]
-                try:
-                    self.events.until(lambda: self._stopping)
-                finally:
-                    for check in checks:
-                        check.close()
+                self._watch()
         finally:
-            self._stop_all()
+            if self._leaving:
+                self._let_go()
+            else:
+                self._stop_all()
             unguard(self)
+
+    def _start_all(self) -> None:
+        self.write_down()  # what lives then, and is not named, has never served
+        for hub in self.hubs:
+            self._start(hub)
+        self.events.until(lambda: self._stopping or self.hubs.all_ready)
+        if not self._stopping:
+            self.members.join(self.hubs.processes)
+            self.members.wait_until_told()
+            self._announced = self.events.outlive_errors = True
+
+    def _watch(self) -> None:
+        """Do whatever is to be done, until the end."""
+        checks = [
+            every(QUEUE_CHECK, self.events.put, self.members.assign_queues),
+            every(LOG_CHECK, self.events.put, self._write_moves),
+            every(LOG_CHECK, tell_what_is_due),
+            Hangs(lambda: self.config, lambda: self.hubs.processes),
+        ]
+        try:
+            self.events.until(lambda: self._stopping or self._leaving)
+        finally:
+            for check in checks:
+                check.close()
+
+    # ---- from one broker to the next
+
+    def _take_over(self, inheritance: Inheritance) -> None:
+        """Have the hubs that another broker has left. Raises ConfigError if that cannot be.
+
+        Until it is known that it can, nothing is changed: all events wait.
+        """
+        self._leaving = True
+        adoption = self._adoption = Adoption(inheritance, self._claim, self)
+        adoption.wait()
+        if not self._queues.any:
+            raise ConfigError("the hubs that serve cannot be taken over: none of them answers")
+        self._queues.grow(len(self.hubs))
+        self._inherit(adoption)
+        self._leaving = False
+        self._announced = self.events.outlive_errors = True
+        serving = self.members.serving
+        log.info("took over %d processes of hubs (pids %s)", len(serving), [each.pid for each in serving])
+        # What goes wrong in one of these is no reason to stop hubs that serve.
+        do_all(
+            log,
+            "taking over hubs",
+            partial(self.deployment.resume, adoption.server, adoption.successors),
+            self.members.go_on,
+            *(partial(self._start, hub) for hub in self.hubs),
+        )
+
+    def _inherit(self, adoption: Adoption) -> None:
+        server = adoption.server
+        self.deployment.restore(server)
+        self.deployment.on_config(self.config)
+        self.moves.restore(server.moves.done, server.moves.aborted)
+        self._written_moves = self.moves.done, self.moves.aborted
+        for process in (*adoption.members, *adoption.successors):
+            self._launcher.remember(process)
+            self.hubs.inherit(process, server.generation.number)
+        for hub, restarts in zip(self.hubs, server.restarts, strict=False):
+            hub.restarts = restarts
+        self.members.restore(adoption.members, server.homes)
+        for process in adoption.silent:
+            self._queues.assume(process)
+
+    def _on_adopted(self, process: HubProcess, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> None:
+        """A hub says what it has: most often while all are taken over, or later if it was silent then."""
+        assert self._adoption is not None
+        self._adoption.heard(process, adopted)
+        self._queues.restore(process, adopted.queues, fds)
+        if adopted.retiring:
+            self.hub_retiring(process)
+
+    def write_down(self) -> None:
+        """Write down what another broker would have to know."""
+        server = Server(
+            app=self._app,
+            address=self.address,
+            accept=self._queues.accept,
+            hubs=len(self.hubs),
+            members=[
+                Process(hub=each.hub, serial=each.serial, generation=each.generation)
+                for each in self.members.serving
+            ],
+            homes=self.members.homes,
+            restarts=[max(hub.restarts, 0) for hub in self.hubs],
+            moves=Moves(done=self.moves.done, aborted=self.moves.aborted),
+        )
+        self.deployment.write(server)
+        self._write(server)
+
+    def _write_moves(self) -> None:
+        """The same if there have been moves since: they need not be known exactly."""
+        moves = self.moves.done, self.moves.aborted
+        if moves != self._written_moves:
+            self._written_moves = moves
+            self.write_down()
+
+    def hand_over(self) -> None:
+        """Leave the hubs, which serve on, to another broker. Raises ConfigError if that cannot be now. Called
+        as a change."""
+        if why := self._why_not_now():
+            raise ConfigError(why)
+        self.write_down()
+        self._leaving = True
+
+    def _let_go(self) -> None:
+        self.events.refuse("another broker takes the hubs over")
+        self.deployment.close()
+        for process in self.hubs.processes:
+            process.let_go()
+        self._queues.close()
+
+    # ---- what happens
 
     def forked(self) -> None:
         """Nothing to do: a child does not come back to ``run``."""
@@ -165,8 +290,17 @@ class Supervisor:
     def hub_retiring(self, process: HubProcess) -> None:
         self.events.put(partial(self.deployment.retire, process))
 
+    def hub_adopted(self, process: HubProcess, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> None:
+        event = partial(self._on_adopted, process, adopted, fds)
+        if self._leaving and self._adoption is not None:
+            self._adoption.events.put(event)
+        else:
+            self.events.put(event)
+
     def hub_exited(self, process: HubProcess) -> None:
         self.events.put(partial(self._on_exit, process))
+        if self._adoption is not None:
+            self._adoption.events.put(bool)  # it is not waited for
 
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)
@@ -214,7 +348,7 @@ class Supervisor:
 
     def _begin_to_stop(self, drain_timeout: float | None = None) -> None:
         if not self._stopping:
-            self._drain_timeout = self.config.drain_timeout if drain_timeout is None else drain_timeout
+            self._drain_timeout = drain_timeout
         self._stopping = True
 
     def _start(self, hub: HubSlot) -> None:
@@ -264,10 +398,11 @@ class Supervisor:
         self._stopping = self.events.outlive_errors = True
         self.events.refuse("the server is stopping")
         self.deployment.close()
-        self.on_stopping(self._drain_timeout)
+        drain_timeout = self.config.drain_timeout if self._drain_timeout is None else self._drain_timeout
+        self.on_stopping(drain_timeout)
         # From now on the kernel refuses connections that no hub would accept any more.
         self._queues.close()
-        drain_timeout = self._drain_timeout if self._announced else 0.0
+        drain_timeout = drain_timeout if self._announced else 0.0
         for process in self.hubs.processes:
             process.stop(drain_timeout)
         if not self.events.until(lambda: not self.hubs.processes, drain_timeout + GRACE):

@@ -104,6 +104,7 @@ def connections(as_json: bool, runtime_dir: str | None) -> None:
     for row in rows:
         cost = row.get("move_ms", 0.0)  # a broker of an older version does not know
         row["move_ms"] = round(cost) if cost >= HEAVY_MOVE_MS else ""
+        row["why"] += f" for {row['running']} s" if row.get("running") else ""
     print_table(_CONNECTIONS, rows)
 
 

@@ -129,7 +129,7 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
     """
     fill_standard()
     from actorrpc.broker.serve import serve, usable_cores
-    from actorrpc.log import log_as_told, log_uncaught
+    from actorrpc.log import log_as_told, log_otherwise, log_uncaught
     from actorrpc.log.stderr import LAST_LINES
     from actorrpc.log.writer import Writer
 
@@ -140,12 +140,14 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
     log_uncaught(logging.getLogger("actorrpc.broker"))
     title = Title("broker")
     count = serving.hubs or usable_cores()
+    there: list[int] = []
     # Whoever reads standard output may be gone, or in no hurry, which is no reason not to serve.
     output = Writer(1)
 
     def on_ready(address: str) -> None:
         title.show(f" {address}")
-        output.put(f"ready on {address} ({count} hub{'s' * (count != 1)})\n".encode())
+        hubs = there[0] if there else count
+        output.put(f"ready on {address} ({hubs} hub{'s' * (hubs != 1)})\n".encode())
 
     try:
         serve(
@@ -158,8 +160,11 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
             policy=serving.policy,
             record=serving.record,
             on_ready=on_ready,
+            on_hubs=there.append,
             reload=serving.reload,
+            takeover=serving.takeover,
             read_again=lambda: config_read_again(options, sources.read()),
+            on_config=lambda config: log_otherwise("broker", config.log_level, config.log_format),
             move_every=move_every,
         )
     finally:

@@ -83,7 +83,7 @@ def scale(hubs: int, drain_timeout: float | None, runtime_dir: str | None) -> No
     print(f"from {begun['before']} hubs to {hubs}", flush=True)
     last = _show(_scales(runtime_dir, begun))
     if last["phase"] != "done":
-        raise Failure(f"there are still {last['before']} hubs: {last['error']}")
+        raise Failure(f"there are still {last['before']} hubs: {last['error']}", last.get("trace", ""))
     moved = f"{last['moved']} connections moved in {last['seconds']} s"
     print(f"{hubs} hub{'s' * (hubs != 1)} serve{'s' * (hubs == 1)}: {moved}{_describe_ended(last)}")
 

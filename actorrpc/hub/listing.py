@@ -7,7 +7,7 @@ from time import monotonic
 
 from actorrpc.hub.metering.usage import shares
 from actorrpc.hub.moving.move_cost import Cost, too_long
-from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
+from actorrpc.hub.moving.obstacles import what_runs, why_pinned, why_unquiet
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.pb import control_pb2
 
@@ -37,7 +37,9 @@ def list_some(connections: Mapping[str, Connection], price: Price, after: int) -
 
 def describe(connection: Connection, cost: Cost) -> control_pb2.Connection:
     """One of them, whose move would cost so much."""
-    why = why_pinned(connection) or why_unquiet(connection)
+    pinned = why_pinned(connection)
+    why = pinned or why_unquiet(connection)
+    running = None if pinned else what_runs(connection)
     usage = connection.usage
     now = monotonic()
     share = usage.share()
@@ -56,5 +58,6 @@ def describe(connection: Connection, cost: Cost) -> control_pb2.Connection:
         age=now - usage.born,
         movable=not why,
         why=why or (too_heavy and f"no policy moves it: {too_heavy}"),
+        running=now - running[1] if running is not None else 0.0,
         move_ms=cost.total * 1e3,
     )

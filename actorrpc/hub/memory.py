@@ -12,11 +12,11 @@ from actorrpc.hub.metering.allocator import trim
 from actorrpc.hub.metering.memory_limit import MemoryLimit
 from actorrpc.hub.metering.proc import ProcNumber
 from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.report import Rotation
+from actorrpc.hub.report import Reporter, Rotation
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.pb import control_pb2
 
-__all__ = ["LARGEST", "Largest", "Memory"]
+__all__ = ["LARGEST", "Largest", "Memory", "limited_memory"]
 
 #: How many connections are named. The broker moves fewer of them between two reports.
 LARGEST = 16
@@ -101,6 +101,21 @@ class Memory:
 
     def __repr__(self) -> str:
         return f"<Memory {self._limit!r}>"
+
+
+def limited_memory(
+    limit: int,
+    connections: Mapping[str, Connection],
+    reporter: Reporter,
+    clock: Callable[[], float],
+    changed: Callable[[bool], None],
+) -> Memory | None:
+    """What a hub has whose memory is limited; None for ``limit`` 0. ``changed`` is as in ``Memory``, and
+    ``clock`` that of the hub's meter."""
+    if not limit:
+        return None
+    largest = Largest(connections, reporter.weigh)
+    return Memory(limit, largest, lambda connection: reporter.describe(connection, clock()), changed)
 
 
 def _size(connection: Connection) -> int:

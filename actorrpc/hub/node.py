@@ -18,9 +18,9 @@ from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
 from actorrpc.hub.listing import describe, list_some
-from actorrpc.hub.memory import Largest, Memory
+from actorrpc.hub.memory import limited_memory
 from actorrpc.hub.metering.proc import can_open
-from actorrpc.hub.moving.drain import Drain
+from actorrpc.hub.moving.draining import Draining
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
@@ -95,8 +95,21 @@ class Node:
         self.reception = Reception(
             self.serial, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
         )
-        self._drain: Drain | None = None
-        self._memory = self._limited_memory() if config.max_memory else None
+        #: Whether it is drained.
+        self.draining = Draining(
+            self.connections,
+            self.mover,
+            self.links.by_serial,
+            self.reception.rest,
+            config.drain_timeout,
+        )
+        self._memory = limited_memory(
+            config.max_memory,
+            self.connections,
+            self._reporter,
+            self.resources.meter.clock,
+            self.reception.occupancy.set_over_memory,
+        )
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: The drain timeout is over.
@@ -175,8 +188,7 @@ class Node:
             self._memory.tell(load)
         load.crowded = self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
-        if self._drain is not None:
-            load.draining.CopyFrom(self._drain.report())
+        self.draining.tell(load)
         self.reception.occupancy.tick(load.busy)
         tell_what_is_due()
         return load
@@ -187,15 +199,6 @@ class Node:
         self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         tell_what_is_due()
-
-    def _limited_memory(self) -> Memory:
-        reporter, clock = self._reporter, self.resources.meter.clock
-        return Memory(
-            self.resources.config.max_memory,
-            Largest(self.connections, reporter.weigh),
-            lambda connection: reporter.describe(connection, clock()),
-            self.reception.occupancy.set_over_memory,
-        )
 
     def weigh(self, connection: Connection) -> None:
         self._reporter.weigh(connection)
@@ -272,43 +275,11 @@ class Node:
 
     # ---- moves
 
-    def drain(self, targets: Mapping[int, int], within: float = 0.0) -> None:
-        """Move all connections to these processes, by serial, with how many connections each has, and take no
-        others; without any, go on as before. ``within`` so many seconds; 0: the drain timeout."""
-        if self._drain is not None and targets:
-            self._drain.retarget(targets)
-            return
-        if self._drain is not None:
-            self._drain.close()
-            self._drain = None
-        self.reception.rest(bool(targets))
-        if targets:
-            self._drain = Drain(
-                self.connections,
-                self.mover.move,
-                self.mover.cost,
-                self.links.by_serial,
-                targets,
-                within=within or self.resources.config.drain_timeout,
-                why_unfit=self.mover.why_unfit,
-            )
-
-    def left_behind(self) -> control_pb2.LeftBehind | None:
-        """Who has not been moved away by the drain under way; None if there is none."""
-        return None if self._drain is None else self._drain.left_behind()
-
-    def drain_to_all(self) -> bool:
-        """Move all connections to all other hubs. Returns whether there are any."""
-        targets = dict.fromkeys(self.links.by_serial, 0)
-        if targets:
-            self.drain(targets)
-        return bool(targets)
-
     @property
     def move_refusal(self) -> str:
         if self.stopping:
             return "the hub is stopping"
-        if self._drain is not None:
+        if self.draining.under_way:
             return f"hub {self.hub} is being drained"
         if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to
             return "the hub has not been told yet where topics are"
@@ -340,8 +311,7 @@ class Node:
         if self.stopping:
             return
         self._stopped = done
-        if self._drain is not None:
-            self._drain.close()
+        self.draining.close()
         self.reception.stop()
         self._stop_timer = after(drain_timeout, self._end_all)
         for connection in list(self.connections.values()):

@@ -41,6 +41,11 @@ class Retirement:
         self._begun = False
         self._timers: list[Any] = []
 
+    @property
+    def begun(self) -> bool:
+        """Whether it has come."""
+        return self._begun
+
     def told(self) -> None:
         """The signal has come."""
         if self._begun:

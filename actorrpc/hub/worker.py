@@ -10,6 +10,7 @@ import logging
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from actorrpc.app import load
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
+from actorrpc.hub.accepting.own_queue import OwnQueue
+from actorrpc.hub.adoption import Calls, adopted
 from actorrpc.hub.metering.loop_lag import LoopLag
 from actorrpc.hub.moving.fit import known_states
 from actorrpc.hub.retirement import Retirement
@@ -53,23 +56,29 @@ TICKS_PER_REPORT = 5
 LONGEST_ERROR = 10_000
 # A broker that does not read (it is stopped, or stuck) is told no more than this.
 MAX_UNREAD_REPORTS = 64 * 1024
+#: Versions of homes: a later one has all that an earlier one of so long ago said.
+SETTLED = 1024
 # What a socket comes with.
 _WITH_SOCKET = ("start", "peer", "listen")
 
 
 class Worker:
-    """One hub process. ``control`` is its end of the link to the broker.
+    """One hub process. ``control`` is its end of the link to the broker, ``calls`` where another one may call
+    it later.
 
     ``dump_on_signal`` has the process write its stack on a signal (``hub.watching.dumps``).
     """
 
     _node: Node
+    _own_queue: OwnQueue
+    _states: dict[str, int]
     _meter: LoopLag
     _title: Title
 
     def __init__(
         self,
         control: socket.socket,
+        calls: socket.socket,
         make_node: Callable[..., Node],
         dump_on_signal: Callable[[], tuple[int, int] | None] = lambda: None,
     ) -> None:
@@ -77,30 +86,37 @@ class Worker:
         self._dump_on_signal = dump_on_signal
         #: The first message and the socket with it; None if the broker has gone before.
         self._start: AsyncResult[tuple[control_pb2.Start, socket.socket] | None] = AsyncResult()
-        #: The listening socket, until it is the node's.
-        self._listener: socket.socket | None = None
-        #: One hub accepts for all: this one only if it is told to, or if nobody can tell any more.
-        self._acceptor = False
         self._broker_gone = False
+        #: It has loaded the app, and has a node.
+        self._ready = False
         self._stopping = False
         self._stopped = Event()
         self._ticks = 0
         self._watchers: list[Any] = []
         self._retirement: Retirement | None = None
+        #: The signal on which this process writes its stack, and where that is read.
+        self._dumps: tuple[int, int] | None = None
+        #: The last versions of homes of which it has told that it has all slots that it got with them.
+        self._settled: deque[int] = deque(maxlen=SETTLED)
         self._handlers: dict[str, Callable[..., None]] = {
             "start": self._on_start,
             "peer": self._on_peer,
             "homes": self._on_homes,
             "move": self._on_move,
             "list_connections": self._on_list_connections,
-            "drain": lambda drain: self._node.drain(drain.targets, drain.within),
+            "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within),
             "list_stacks": self._on_list_stacks,
+            "adopt": self._on_adopt,
             "stop": lambda stop: self._stop(stop.drain_timeout),
             "listen": self._on_listen,
             "unlisten": lambda unlisten: self._node.reception.unlisten(unlisten.queue),
         }
-        self._link = Link(control, control_pb2.ToHub, self._on_message, self._on_broker_gone)
+        self._link = self._link_over(control)
+        self._calls = Calls(calls, self._on_call)
         guard(self, get_hub())
+
+    def _link_over(self, sock: socket.socket) -> Link[control_pb2.ToHub]:
+        return Link(sock, control_pb2.ToHub, self._on_message, self._on_broker_gone)
 
     def run(self) -> int:
         """Serve until told to stop. Returns the process's exit status."""
@@ -129,36 +145,36 @@ class Worker:
             hub=start.hub,
             serial=start.serial,
             on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
-            on_settled=self._tell_settled,
+            on_settled=self._on_settled,
             move_every=start.move_every,
         )
         enter()
-        self._listener = listener
-        self._acceptor = start.acceptor
-        self._hub = start.hub
+        self._own_queue = OwnQueue(listener, start.hub, start.serial, start.acceptor, self._node.reception)
         # What is there now stays. Looking through it takes 10 ms, for which all connections would wait.
         gc.collect()
         gc.freeze()
-        with suppress(OSError):
-            self._link.reserve()  # for a queue: who has no descriptor left to accept with must still get it
         self._watch(config.drain_timeout)
-        self._offer_dumps()
+        self._dumps = self._dump_on_signal()
+        self._greet()
         if config.slow_turn:
             self._watchers.append(SlowTurns(config.slow_turn))
-        ready = control_pb2.Ready(hello=Hello.own().to_message(), states=known_states(app.services))
+        self._states = known_states(app.services)
+        ready = control_pb2.Ready(hello=Hello.own().to_message(), states=self._states)
+        self._ready = True
         if not self._link.send(control_pb2.ToBroker(ready=ready)):
-            self._listen_alone()
+            self._without_broker()
         self._stopped.wait()
         leave(CLOSING)
         return 0
 
-    def _offer_dumps(self) -> None:
-        """Tell the broker how to have this process's stack."""
-        if (dumps := self._dump_on_signal()) is not None:
-            signum, reader = dumps
+    def _greet(self) -> None:
+        """Make ready for what the broker may send, and tell it how to have this process's stack."""
+        with suppress(OSError):
+            self._link.reserve()  # for a queue: who has no descriptor left to accept with must still get it
+        if self._dumps is not None:
+            signum, reader = self._dumps
             with suppress(OSError):  # out of descriptors, to keep one for later
                 self._link.send(control_pb2.ToBroker(dumps=control_pb2.Dumps(signal=signum)), [reader])
-            close_all([reader])
 
     def forked(self) -> None:
         """Nothing to do: a child never comes back to ``run``."""
@@ -181,7 +197,7 @@ class Worker:
         self._meter = LoopLag(TICK, time.monotonic(), time.process_time())
         self._retirement = Retirement(
             ask=self._ask_to_retire,
-            drain=self._node.drain_to_all,
+            drain=self._node.draining.drain_to_all,
             empty=lambda: not self._node.expected,
             stop=lambda: self._stop(drain_timeout),
             drain_timeout=drain_timeout,
@@ -194,38 +210,14 @@ class Worker:
         retiring = control_pb2.ToBroker(retiring=control_pb2.Retiring())
         return not self._broker_gone and self._link.send(retiring)
 
-    def _listen(self) -> None:
-        if self._listener is not None:
-            self._node.reception.listen(
-                self._listener, 0 if self._acceptor else self._hub, spread=self._acceptor
-            )
-            self._listener = None
-
-    def _listen_alone(self) -> None:
-        """There is no broker any more to say who accepts for all: of those that are left, the hub
-        with the lowest serial does.
-
-        Left are those that are heard and do not stop. Another may do so already, at the broker's last word
-        or because this one was not heard: they may both.
-        """
-        occupancy = self._node.reception.occupancy
-        if self._acceptor and not self._broker_gone:
-            occupancy.broker_lost()
-        self._broker_gone = True
-        serial = self._node.serial
-        if not self._acceptor or serial < min(occupancy.able, default=serial + 1):
-            self._listen()
-
     def _stop(self, drain_timeout: float) -> None:
         if self._stopping:
             return
         self._stopping = True
         if self._retirement is not None:
             self._retirement.close()
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        stopping = control_pb2.Stopping(left_behind=self._node.left_behind())
+        self._own_queue.close()
+        stopping = control_pb2.Stopping(left_behind=self._node.draining.left_behind())
         self._link.send(control_pb2.ToBroker(stopping=stopping))
         self._node.stop(drain_timeout, self._stopped.set)
 
@@ -259,8 +251,7 @@ class Worker:
     def _on_homes(self, homes: control_pb2.Homes) -> None:
         origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}
         self._node.set_homes(homes.homes, homes.version, homes.terms, origins)
-        if not self._acceptor:
-            self._listen()
+        self._own_queue.joined()
 
     def _on_listen(self, listen: control_pb2.Listen, sock: socket.socket) -> None:
         self._node.reception.listen(sock, listen.queue, spread=listen.spread)
@@ -290,11 +281,55 @@ class Worker:
     def _on_broker_gone(self, link: Link[control_pb2.ToHub]) -> None:
         if not self._start.ready():
             self._start.set(None)
-        elif not self._stopping:
+        elif self._ready:
+            self._without_broker()
+
+    def _without_broker(self) -> None:
+        """Serve on, until another broker calls. Who has never served has nothing to do then."""
+        self._broker_gone = True
+        if self._stopping:
+            self._calls.wait(None)
+        elif self._node.topics.homes.version:
             log.warning("the broker has gone; this hub serves on")
-            self._listen_alone()
-            if self._retirement is not None:
-                self._retirement.broker_gone()
+            self._own_queue.alone()
+            self._calls.wait(None)
+        else:
+            log.warning("the broker has gone before this hub served")
+            self._calls.wait(lambda: self._stop(0.0))
+        if self._retirement is not None and not self._stopping:
+            self._retirement.broker_gone()
+
+    def _on_call(self, sock: socket.socket) -> None:
+        self._link = self._link_over(sock)
+
+    def _on_adopt(self, adopt: control_pb2.Adopt) -> None:
+        """Another broker has called, and takes this hub over."""
+        retiring = self._retirement is not None and self._retirement.begun
+        try:
+            message, fds = adopted(
+                Hello.from_message(adopt.hello),
+                self._node,
+                self._own_queue,
+                self._states,
+                stopping=self._stopping,
+                retiring=retiring,
+            )
+        except ConfigError as error:
+            refusal = control_pb2.Adopted(error=str(error), hello=Hello.own().to_message())
+            self._link.send(control_pb2.ToBroker(adopted=refusal))
+            return
+        self._link.send(control_pb2.ToBroker(adopted=message), fds)
+        log.info("another broker has taken this hub over")
+        self._broker_gone = False
+        self._calls.adopted()
+        self._own_queue.broker_found()
+        self._greet()
+        for version in self._settled:
+            self._tell_settled(version)
+
+    def _on_settled(self, version: int) -> None:
+        self._settled.append(version)
+        self._tell_settled(version)
 
     def _tell_settled(self, version: int) -> None:
         self._link.send(control_pb2.ToBroker(settled=control_pb2.Settled(version=version)))
@@ -309,8 +344,8 @@ class Worker:
         load = self._node.report()
         load.cpu, load.lag_ms = self._meter.take(time.monotonic(), time.process_time())
         load.lag_p99_ms = self._meter.lag_p99_ms
-        if self._broker_gone and not self._stopping:
-            self._listen_alone()  # the hub that did may have died since
+        if self._broker_gone and not self._stopping and self._node.topics.homes.version:
+            self._own_queue.alone()  # the hub that accepted for all may have died since
         self._show(load)
         self._report(control_pb2.ToBroker(load=load))
 
@@ -322,7 +357,7 @@ class Worker:
         )
 
     def _report(self, message: control_pb2.ToBroker) -> None:
-        if self._link.unsent < MAX_UNREAD_REPORTS:
+        if not self._broker_gone and self._link.unsent < MAX_UNREAD_REPORTS:
             self._link.send(message)
 
     def __repr__(self) -> str:

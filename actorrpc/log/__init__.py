@@ -6,8 +6,8 @@ what a client may have put into its arguments, nor of how often it may come. A f
 what its children log, which is why each logger has them.
 
 For whoever logs: ``about``. For whoever has a loop: ``tell_what_is_due`` and ``tell_what_was_left_out``. For
-who starts a process, or a program that wants its log written as hubs do: ``log_to_stderr``,
-``log_as_told``, ``outlive_configuration``, ``log_uncaught``; and for its own handlers ``Ids``,
+who starts a process, or a program that wants its log written as hubs do: ``log_to_stderr``, ``log_as_told``,
+``log_otherwise``, ``outlive_configuration``, ``log_uncaught``; and for its own handlers ``Ids``,
 ``LineFormatter`` and ``JsonFormatter``.
 """
 
@@ -33,6 +33,7 @@ __all__ = [
     "escape",
     "find_ids_by",
     "log_as_told",
+    "log_otherwise",
     "log_to_stderr",
     "log_uncaught",
     "of_hub",
@@ -89,6 +90,15 @@ def log_as_told(role: str, level: str, format: str) -> None:
     logging.root.setLevel(_Level(logging.getLevelName(level.upper())))
     logging.lastResort = _handlers[0]
     logging.basicConfig = _basic_config
+
+
+def log_otherwise(role: str, level: str, format: str) -> None:
+    """Have what ``log_as_told`` has set up go on so. What users' code has changed since stays as it is."""
+    for handler in _handlers:
+        handler.setFormatter(_FORMATTERS[format](role))
+    logging.getLogger("actorrpc").setLevel(level.upper())
+    if isinstance(logging.root.level, _Level):
+        logging.root.setLevel(_Level(logging.getLevelName(level.upper())))
 
 
 _configure = logging.basicConfig

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Request(_message.Message):
-    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves", "reload", "drain", "scale", "stacks")
+    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves", "reload", "drain", "scale", "stacks", "hand_over")
     class Status(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -63,6 +63,11 @@ class Request(_message.Message):
         LIMIT_FIELD_NUMBER: _ClassVar[int]
         limit: int
         def __init__(self, limit: _Optional[int] = ...) -> None: ...
+    class HandOver(_message.Message):
+        __slots__ = ("pid",)
+        PID_FIELD_NUMBER: _ClassVar[int]
+        pid: int
+        def __init__(self, pid: _Optional[int] = ...) -> None: ...
     class Stacks(_message.Message):
         __slots__ = ("hub",)
         HUB_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +83,7 @@ class Request(_message.Message):
     DRAIN_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
     STACKS_FIELD_NUMBER: _ClassVar[int]
+    HAND_OVER_FIELD_NUMBER: _ClassVar[int]
     status: Request.Status
     connections: Request.Connections
     move: Request.Move
@@ -88,7 +94,8 @@ class Request(_message.Message):
     drain: Request.Drain
     scale: Request.Scale
     stacks: Request.Stacks
-    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ..., reload: _Optional[_Union[Request.Reload, _Mapping]] = ..., drain: _Optional[_Union[Request.Drain, _Mapping]] = ..., scale: _Optional[_Union[Request.Scale, _Mapping]] = ..., stacks: _Optional[_Union[Request.Stacks, _Mapping]] = ...) -> None: ...
+    hand_over: Request.HandOver
+    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ..., reload: _Optional[_Union[Request.Reload, _Mapping]] = ..., drain: _Optional[_Union[Request.Drain, _Mapping]] = ..., scale: _Optional[_Union[Request.Scale, _Mapping]] = ..., stacks: _Optional[_Union[Request.Stacks, _Mapping]] = ..., hand_over: _Optional[_Union[Request.HandOver, _Mapping]] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("error", "bad_request", "json", "done", "warnings")

@@ -28,7 +28,7 @@ class Formats(_message.Message):
     def __init__(self, oldest: _Optional[int] = ..., newest: _Optional[int] = ...) -> None: ...
 
 class ToHub(_message.Message):
-    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten", "list_stacks")
+    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten", "list_stacks", "adopt")
     START_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +39,7 @@ class ToHub(_message.Message):
     LISTEN_FIELD_NUMBER: _ClassVar[int]
     UNLISTEN_FIELD_NUMBER: _ClassVar[int]
     LIST_STACKS_FIELD_NUMBER: _ClassVar[int]
+    ADOPT_FIELD_NUMBER: _ClassVar[int]
     start: Start
     peer: Peer
     homes: Homes
@@ -49,7 +50,14 @@ class ToHub(_message.Message):
     listen: Listen
     unlisten: Unlisten
     list_stacks: ListStacks
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ..., list_stacks: _Optional[_Union[ListStacks, _Mapping]] = ...) -> None: ...
+    adopt: Adopt
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ..., list_stacks: _Optional[_Union[ListStacks, _Mapping]] = ..., adopt: _Optional[_Union[Adopt, _Mapping]] = ...) -> None: ...
+
+class Adopt(_message.Message):
+    __slots__ = ("hello",)
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
     __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello")
@@ -182,7 +190,7 @@ class Unlisten(_message.Message):
     def __init__(self, queue: _Optional[int] = ...) -> None: ...
 
 class ToBroker(_message.Message):
-    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring")
+    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring", "adopted")
     READY_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     MOVE_RESULT_FIELD_NUMBER: _ClassVar[int]
@@ -193,6 +201,7 @@ class ToBroker(_message.Message):
     DUMPS_FIELD_NUMBER: _ClassVar[int]
     STACKS_FIELD_NUMBER: _ClassVar[int]
     RETIRING_FIELD_NUMBER: _ClassVar[int]
+    ADOPTED_FIELD_NUMBER: _ClassVar[int]
     ready: Ready
     load: Load
     move_result: MoveResult
@@ -203,7 +212,8 @@ class ToBroker(_message.Message):
     dumps: Dumps
     stacks: Stacks
     retiring: Retiring
-    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ...) -> None: ...
+    adopted: Adopted
+    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ...) -> None: ...
 
 class Ready(_message.Message):
     __slots__ = ("error", "hello", "trace", "states")
@@ -223,6 +233,43 @@ class Ready(_message.Message):
     trace: str
     states: _containers.ScalarMap[str, int]
     def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., trace: _Optional[str] = ..., states: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class Adopted(_message.Message):
+    __slots__ = ("error", "hello", "homes", "queues", "stopping", "draining", "retiring", "load", "states")
+    class StatesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    HOMES_FIELD_NUMBER: _ClassVar[int]
+    QUEUES_FIELD_NUMBER: _ClassVar[int]
+    STOPPING_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    RETIRING_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    error: str
+    hello: Hello
+    homes: int
+    queues: _containers.RepeatedCompositeFieldContainer[Queue]
+    stopping: bool
+    draining: bool
+    retiring: bool
+    load: Load
+    states: _containers.ScalarMap[str, int]
+    def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., homes: _Optional[int] = ..., queues: _Optional[_Iterable[_Union[Queue, _Mapping]]] = ..., stopping: bool = ..., draining: bool = ..., retiring: bool = ..., load: _Optional[_Union[Load, _Mapping]] = ..., states: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class Queue(_message.Message):
+    __slots__ = ("number", "accepting")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTING_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    accepting: bool
+    def __init__(self, number: _Optional[int] = ..., accepting: bool = ...) -> None: ...
 
 class Dumps(_message.Message):
     __slots__ = ("signal",)
@@ -447,7 +494,7 @@ class Connections(_message.Message):
     def __init__(self, request: _Optional[int] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ..., more: _Optional[int] = ...) -> None: ...
 
 class Connection(_message.Message):
-    __slots__ = ("id", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms")
+    __slots__ = ("id", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms", "running")
     class ActorsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -469,6 +516,7 @@ class Connection(_message.Message):
     AGE_FIELD_NUMBER: _ClassVar[int]
     IDENTITIES_FIELD_NUMBER: _ClassVar[int]
     MOVE_MS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
     id: str
     peer: str
     services: _containers.RepeatedScalarFieldContainer[str]
@@ -483,7 +531,8 @@ class Connection(_message.Message):
     age: float
     identities: int
     move_ms: float
-    def __init__(self, id: _Optional[str] = ..., peer: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., cpu: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., actors: _Optional[_Mapping[str, float]] = ..., load: _Optional[float] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ..., identities: _Optional[int] = ..., move_ms: _Optional[float] = ...) -> None: ...
+    running: float
+    def __init__(self, id: _Optional[str] = ..., peer: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., cpu: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., actors: _Optional[_Mapping[str, float]] = ..., load: _Optional[float] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ..., identities: _Optional[int] = ..., move_ms: _Optional[float] = ..., running: _Optional[float] = ...) -> None: ...
 
 class HubToHub(_message.Message):
     __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined", "handover", "received", "released")

@@ -32,7 +32,7 @@ from actorrpc.pb.control_pb2 import Load, ToHub
     ],
 )
 def test_holders(queues: int, able: set[int], before: dict[int, int], wanted: dict[int, int]) -> None:
-    assert holders(queues, able, before) == wanted
+    assert holders(range(queues), able, before) == wanted
 
 
 class FakeProcess:

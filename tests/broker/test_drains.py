@@ -74,7 +74,7 @@ def test_two_are_drained_and_the_last_one_may_not_be(server: Supervised) -> None
     server.drain(1)
     server.drain(0)
     assert [set(each.targets or {}) for each in (zero, one)] == [serials(two), serials(two)]
-    with pytest.raises(ConfigError, match="there is no other hub to take its connections"):
+    with pytest.raises(ConfigError, match="there is no other hub to take the connections"):
         server.drain(2)
     assert (two.targets, two.draining) == (None, False)
     server.drain(0, undo=True)

@@ -7,6 +7,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import gevent
@@ -18,6 +19,7 @@ from actorrpc.broker.host.runtime_dir import Claim, RuntimeDir
 from actorrpc.broker.processes.hub_process import HubProcess, introduce
 from actorrpc.broker.processes.hub_slot import restart_delay
 from actorrpc.broker.processes.low_priority import may_raise_again
+from actorrpc.broker.processes.spawning import spawn
 from actorrpc.broker.watching.dumps import NoStack
 from actorrpc.pb.control_pb2 import Connections, ListConnections, Load, Moved, Start, ToHub
 from tests.support.processes import environment
@@ -31,6 +33,7 @@ from actorrpc.pb.control_pb2 import *
 parser = argparse.ArgumentParser()
 parser.add_argument("--control-fd", type=int)
 parser.add_argument("--lock-fd", type=int)
+parser.add_argument("--call-fd", type=int)
 given = parser.parse_args()
 control = socket.socket(fileno=given.control_fd)
 reader = FrameReader()
@@ -100,7 +103,10 @@ def start(claim: Claim, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start_]:
     def start(program: str, hub: int = 0, aside: bool = False) -> Started:
         owner = Owner()
         command = (sys.executable, "-c", PROLOGUE + textwrap.dedent(program))
-        process = HubProcess(hub, claim.next_serial(), claim, command, owner, aside=aside)
+        serial = claim.next_serial()
+        process = HubProcess(
+            hub, serial, claim, partial(spawn, serial, claim, command, None), owner, aside=aside
+        )
         started.append(found := Started(process, owner))
         return found
 
@@ -212,7 +218,7 @@ def test_a_process_that_does_not_serve_yet_is_ended_by_a_signal(start: Start_) -
 def test_it_starts_with_signals_to_the_group_blocked_and_nothing_of_ours_open(start: Start_) -> None:
     hub = start("""
         assert {signal.SIGINT, signal.SIGHUP} <= signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        ours = {0, 1, 2, given.control_fd, given.lock_fd}
+        ours = {0, 1, 2, given.control_fd, given.lock_fd, given.call_fd}
         assert not [fd for fd in range(256) if fd not in ours and os.path.exists(f"/proc/self/fd/{fd}")]
         send(load=Load(turns=1))
     """)
@@ -239,7 +245,7 @@ def test_introduced_hubs_can_talk(start: Start_) -> None:
 def test_a_program_that_does_not_exist(claim: Claim) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(FileNotFoundError):
-        HubProcess(0, 1, claim, ("/no/such/program",), Owner())
+        HubProcess(0, 1, claim, partial(spawn, 1, claim, ("/no/such/program",), None), Owner())
     assert len(os.listdir("/proc/self/fd")) == before
     assert claim.directory.living_hubs() == {}
 

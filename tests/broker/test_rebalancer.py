@@ -79,9 +79,10 @@ def started(hubs: list[Any], monkeypatch: pytest.MonkeyPatch) -> Iterable[Callab
     made = []
 
     def start(plan: Callable[[View], Iterable[Move | Stay]], **config: Any) -> Rebalancer:
-        rebalancer = Rebalancer("scripted", Scripted(plan), Config(**config))
+        rebalancer = Rebalancer("scripted", Scripted(plan))
         made.append(rebalancer)
-        rebalancer.start(lambda: hubs, None)
+        told = Config(**config)
+        rebalancer.start(lambda: hubs, lambda: told, None)
         return rebalancer
 
     yield start
@@ -196,15 +197,20 @@ def test_too_much_memory_is_relieved_whatever_the_policy_does(
         return [Move("0-1-1", 0, 1, "the policy wants it too")]
 
     memory = 100 * 2**20
-    rebalancer = Rebalancer("scripted", Scripted(plan), Config(max_memory=memory))
+    config = Config()
+    rebalancer = Rebalancer("scripted", Scripted(plan))
     rebalancer.pause()
     hubs[0].load.largest.add(id="0-1-1", state_bytes=2**20)
     hubs[0].load.memory, hubs[0].load.over_memory = 2 * memory, True
-    rebalancer.start(lambda: hubs, None)
+    rebalancer.start(lambda: hubs, lambda: config, None)
     for _ in range(20):
         gevent.sleep(0.001)
     assert hubs[0].asked == []
     rebalancer.resume()
+    for _ in range(20):
+        gevent.sleep(0.001)
+    assert hubs[0].asked == [], "there is no limit yet"
+    config = Config(max_memory=memory)  # a reload
     while not hubs[0].asked:
         gevent.sleep(0.001)
     for _ in range(20):
@@ -223,6 +229,26 @@ def test_too_much_memory_is_relieved_whatever_the_policy_does(
     while [("0-1-1", "")] not in heard:
         gevent.sleep(0.001)
     rebalancer.__exit__(None, None, None)
+
+
+def test_a_reload_may_change_what_a_hub_has_room_for(
+    hubs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PERIOD", None)
+    rooms: list[int | None] = []
+
+    def plan(view: View) -> list[Move]:
+        rooms.append(view.loads[0].room)
+        return []
+
+    config = Config()
+    rebalancer = Rebalancer("scripted", Scripted(plan))
+    rebalancer.start(lambda: hubs, lambda: config, None)
+    rebalancer.now()
+    config = Config(max_connections=10)
+    rebalancer.now()
+    rebalancer.__exit__(None, None, None)
+    assert rooms == [None, 7]
 
 
 def test_nonsense_is_logged_and_the_rest_is_done(
@@ -377,8 +403,8 @@ def test_a_recording(hubs: list[Any], tmp_path: Path) -> None:
         assert recorder is not None
         recorder.reported([hub_load(hub, 1.0, 0) for hub in hubs])
         recorder.reported([])  # within the same second
-        rebalancer = Rebalancer("scripted", Scripted(lambda view: ()), Config())
-        rebalancer.start(lambda: hubs, recorder)
+        rebalancer = Rebalancer("scripted", Scripted(lambda view: ()))
+        rebalancer.start(lambda: hubs, Config, recorder)
         rebalancer.hub_moved(0, 1, Moved(connection="0-1-1", target=1001, aborted="it hangs"))
         rebalancer.__exit__(None, None, None)
     recorder.reported([])  # after the end: nothing

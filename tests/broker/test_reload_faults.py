@@ -12,6 +12,7 @@ from actorrpc.pb.admin_pb2 import Request
 from tests.support.counting_client import CountingClient
 from tests.support.fixtures import Serve
 from tests.support.server_process import ServerProcess
+from tests.support.waiting import PATIENCE
 
 Connect = Callable[[str], CountingClient]
 
@@ -61,6 +62,24 @@ def test_a_successor_that_is_stopped_does_not_keep_what_should_go_to_it(
         os.kill(successor["pid"], signal.SIGCONT)
     (after,) = server.connections()
     assert after["id"] == before["id"] and after["hub"] == 1 - before["hub"]
+
+
+def test_what_keeps_several_here_is_one_reason(serve: Serve, connect: Connect) -> None:
+    """Though it has done so for longer for one than for the other."""
+    server = serve(hubs=1)
+    calls = []
+    for _ in range(2):
+        client = connect(server.address)
+        client.call()
+        calls.append(client.begin_slow_call(PATIENCE))
+        server.wait_for(lambda: [row["running"] > 0.2 for row in server.connections()] == [True] * len(calls))
+    (reason,) = {row["why"] for row in server.connections()}
+    done = server.run("reload", "--drain-timeout", 0.5)
+    assert done.returncode == 0
+    assert f"2 of 2 connections cannot move now: {reason}\n" in done.stdout
+    assert f"2 connections could not move and are ended; 2: {reason}\n" in server.log
+    for call in calls:
+        call.exception()
 
 
 def test_successors_have_the_time_to_start_that_the_options_say_now(serve: Serve, tmp_path: Path) -> None:

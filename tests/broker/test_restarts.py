@@ -8,12 +8,14 @@ import pytest
 
 from actorrpc.broker.processes.hub_slot import restart_delay
 from actorrpc.broker.processes.restarts import Restarts
+from actorrpc.config import Config
 from actorrpc.errors import TooManyRestarts
 
 
 def restart(intensity: int, period: float, times: Sequence[float]) -> list[float]:
     """When restarts, at these times, were too many."""
-    restarts = Restarts(intensity, period)
+    config = Config(restart_intensity=intensity, restart_period=period)
+    restarts = Restarts(lambda: config)
     refused = []
     for time in times:
         try:
@@ -53,7 +55,8 @@ def test_what_a_hub_costs_that_dies_at_once() -> None:
 
 
 def test_it_is_said_how_many_there_were_and_why() -> None:
-    restarts = Restarts(1, 60)
+    config = Config(restart_intensity=1)
+    restarts = Restarts(lambda: config)
     restarts.count(1, "hub 0 was killed by SIGKILL")
     with pytest.raises(TooManyRestarts) as raised:
         restarts.count(2, "hub 1 exited with status 3")
@@ -61,3 +64,18 @@ def test_it_is_said_how_many_there_were_and_why() -> None:
         "hubs ended 2 times within 60 s, and at most 1 restarts are allowed (--restart-intensity, "
         "--restart-period); the last: hub 1 exited with status 3"
     )
+
+
+def test_what_is_too_many_is_asked_each_time() -> None:
+    """A reload may have changed it."""
+    config = Config()
+    restarts = Restarts(lambda: config)
+    for _ in range(5):
+        restarts.count(1, "it died")
+    config = Config(restart_intensity=2)
+    restarts.count(2, "it died")
+    restarts.count(2, "it died")
+    with pytest.raises(TooManyRestarts, match="at most 2"):
+        restarts.count(2, "it died")
+    config = Config(restart_intensity=3, restart_period=0.5)
+    restarts.count(3, "it died")

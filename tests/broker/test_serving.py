@@ -87,7 +87,7 @@ def test_what_a_connection_takes_is_shown_and_travels(server: ServerProcess, con
     assert row["id"] in known
     assert list(row) == [
         "id", "hub", "generation", "serial", "peer", "services", "calls", "state_bytes", "cpu", "movable",
-        "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms",
+        "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms", "running",
     ]  # fmt: skip
     assert 0 < row["move_ms"] < 50
     assert list(row["actors"]) == row["services"]

@@ -55,10 +55,15 @@ class Watch:
         self.processes: list[Any] = []
         self._log = log
         self._hangs: list[Hangs] = []
+        self._config = Config()
 
     def begin(self, process: FakeProcess, **config: float) -> None:
         self.processes = [process]
-        self._hangs.append(Hangs(Config(**config), lambda: self.processes))  # type: ignore[arg-type]
+        self.configure(**config)
+        self._hangs.append(Hangs(lambda: self._config, lambda: self.processes))
+
+    def configure(self, **config: float) -> None:
+        self._config = Config(**config)  # type: ignore[arg-type]
 
     @property
     def lines(self) -> list[str]:
@@ -95,6 +100,19 @@ def test_one_that_stays_silent_is_reported_once_and_killed_once(watch: Watch) ->
     assert second.startswith("hub 0 (pid 4242) has said nothing for 1.") and second.endswith(": killed")
     watch.looks(3)
     assert (process.kills, len(watch.lines)) == (1, 2)
+
+
+def test_after_a_reload_it_goes_by_the_new_config(watch: Watch) -> None:
+    process = FakeProcess()
+    watch.begin(process, hang_timeout=NEVER, kill_timeout=NEVER)
+    watch.looks(2)
+    assert watch.lines == []
+    watch.configure(hang_timeout=0.1, kill_timeout=0.0)
+    watch.until_lines(1)
+    watch.looks(2)
+    assert process.kills == 0
+    watch.configure(hang_timeout=0.1, kill_timeout=0.2)
+    assert watch.until_lines(2)[1].endswith("(--kill-timeout): killed")
 
 
 def test_none_is_killed_that_has_not_been_reported(watch: Watch) -> None:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -19,9 +20,13 @@ from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.hub.worker import MAX_UNREAD_REPORTS, Worker
 from actorrpc.ipc import hello as hello_module
+from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.hello import CONTROL, SNAPSHOTS, Formats, Hello, own_version
 from actorrpc.ipc.link import Link
+from actorrpc.net.sockets import PlainSocket
 from actorrpc.pb.control_pb2 import (
+    Adopt,
+    Adopted,
     Connection,
     Connections,
     Homes,
@@ -52,8 +57,13 @@ class FakeOccupancy:
         self.able: Sequence[int] = ()
         self._heard = heard
 
+        self.resting = False
+
     def broker_lost(self) -> None:
         self._heard.append("left alone")
+
+    def broker_found(self) -> None:
+        self._heard.append("found")
 
 
 #: What the broker, and a hub, say of themselves.
@@ -65,18 +75,24 @@ HELLO = Hello.own().to_message()
 
 
 class FakeReception:
-    """Closes what it is to listen on."""
+    """Keeps what it is to listen on."""
 
     def __init__(self, heard: list[Any]) -> None:
         self.occupancy = FakeOccupancy(heard)
+        self.waiting = SimpleNamespace(listeners={})
         self._heard = heard
 
-    def listen(self, sock: socket.socket, queue: int, *, spread: bool) -> None:
+    def listen(self, sock: socket.socket, queue: int, *, spread: bool = False) -> None:
         self._heard.append(("listen", queue, spread) if spread or queue != 2 else "listen")
-        sock.close()
+        self.waiting.listeners[queue] = sock
 
     def unlisten(self, queue: int) -> None:
         self._heard.append(("unlisten", queue))
+        self.waiting.listeners.pop(queue).close()
+
+    def close(self) -> None:
+        for sock in self.waiting.listeners.values():
+            sock.close()
 
 
 class FakeMover:
@@ -113,6 +129,9 @@ class FakeNode:
         self.stopped: Callable[[], None] | None = None
         self.reception = FakeReception(self.heard)
         self.mover = FakeMover()
+        self.connections = {"0-1-1": None}
+        self.topics = SimpleNamespace(homes=SimpleNamespace(version=0))
+        self.draining = SimpleNamespace(drain_to_all=self._drain_to_all, left_behind=self._left_behind)
 
     def add_peer(
         self, serial: int, sock: socket.socket, hub: int, snapshots: int, states: Mapping[str, int]
@@ -127,13 +146,14 @@ class FakeNode:
         self, homes: Sequence[int], version: int, terms: Sequence[int], origins: Mapping[int, int]
     ) -> None:
         self.heard.append(("homes", list(homes), version))
+        self.topics.homes.version = version
         if origins:
             self.heard.append(("origins", dict(origins)))
 
-    def left_behind(self) -> LeftBehind:
+    def _left_behind(self) -> LeftBehind:
         return LeftBehind(count=1, first=[Stay(connection="0-1-1", why="a handler runs")])
 
-    def drain_to_all(self) -> bool:
+    def _drain_to_all(self) -> bool:
         self.heard.append("drain to all")
         return self.others
 
@@ -154,13 +174,57 @@ class Broker:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         self.heard: Queue[ToBroker] = Queue()
+        #: The descriptors that came with the last message that had any.
+        self.fds: tuple[int, ...] = ()
         self.hub_gone = Event()
-        self.link = Link(
-            ours, ToBroker, lambda message, fds: self.heard.put(message), lambda _: self.hub_gone.set()
-        )
+        self._link_over(ours)
         self.nodes: list[FakeNode] = []
-        self.worker = Worker(theirs, self._make_node)
+        calls = PlainSocket(socket.AF_UNIX)
+        calls.bind("")  # a name of the kernel's choice
+        calls.listen()
+        self._calls = calls.getsockname()
+        self.worker = Worker(theirs, calls, self._make_node)
         self.status = gevent.spawn(self.worker.run)
+
+    def _link_over(self, sock: socket.socket) -> None:
+        self.link = Link(sock, ToBroker, self._on_message, lambda _: self.hub_gone.set())
+
+    def _on_message(self, message: ToBroker, fds: tuple[int, ...]) -> None:
+        close_all(self.fds if fds else ())
+        self.fds = fds or self.fds
+        self.heard.put(message)
+
+    def call(self, hello: Any = HELLO) -> Adopted:
+        """As another broker, which takes the hub over."""
+        while not self.heard.empty():
+            self.heard.get()
+        sock = PlainSocket(socket.AF_UNIX)
+        sock.connect(self._calls)
+        self._link_over(sock)
+        self.link.send(ToHub(adopt=Adopt(hello=hello)))
+        return self.hear("adopted").adopted
+
+    def serve(self) -> None:
+        """Start it, and let it serve."""
+        self.start()
+        self.link.send(ToHub(homes=Homes(version=1, homes=[2])))
+        self.until_heard(("homes", [2], 1), "listen")
+        self.node.heard.clear()
+
+    def close(self) -> None:
+        self.status.kill()
+        worker = self.worker
+        for watcher in worker._watchers:
+            watcher.close()
+        worker._link.close()
+        worker._calls.adopted()
+        worker._calls._watcher.close()
+        worker._calls._sock.close()
+        if self.nodes:
+            worker._own_queue.close()
+            self.node.reception.close()
+        self.link.close()
+        close_all(self.fds)
 
     def _make_node(self, *args: Any, **named: Any) -> Any:
         self.nodes.append(FakeNode(*args, **named))
@@ -204,13 +268,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
     monkeypatch.setattr("actorrpc.titles._found", lambda: None)
     broker = Broker()
     yield broker
-    broker.status.kill()
-    for watcher in broker.worker._watchers:
-        watcher.close()
-    broker.worker._link.close()
-    if broker.worker._listener is not None:
-        broker.worker._listener.close()
-    broker.link.close()
+    broker.close()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
@@ -253,6 +311,7 @@ def test_one_of_many_listens_when_it_is_told_to(broker: Broker) -> None:
 @pytest.mark.parametrize("peers", [(), (1006, 1007)])
 def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequence[int]) -> None:
     broker.start(acceptor=True)
+    broker.node.topics.homes.version = 1
     broker.node.reception.occupancy.able = peers
     broker.link.close()
     broker.until_heard("left alone", ("listen", 0, True))
@@ -260,6 +319,7 @@ def test_without_a_broker_the_lowest_of_many_listens(broker: Broker, peers: Sequ
 
 def test_without_a_broker_another_listens_once_those_below_have_gone(broker: Broker) -> None:
     broker.start(acceptor=True)
+    broker.node.topics.homes.version = 1
     broker.node.reception.occupancy.able = [1001, 1006]
     broker.link.close()
     until(lambda: broker.worker._broker_gone, sleep=gevent.sleep)
@@ -357,22 +417,20 @@ def test_sigterm_is_told_to_the_broker_and_a_second_one_a_stop(broker: Broker) -
 @pytest.mark.parametrize("first", ["signal", "death"])
 @pytest.mark.parametrize("others", [True, False])
 def test_without_a_broker_sigterm_gives_all_to_the_others(broker: Broker, first: str, others: bool) -> None:
-    broker.start()
+    broker.serve()
     broker.node.others, broker.node.expected = others, 1
     if first == "death":
         broker.link.close()
-        broker.until_heard("listen")
+        until(lambda: broker.worker._broker_gone, sleep=gevent.sleep)
         os.kill(os.getpid(), signal.SIGTERM)
     else:
         os.kill(os.getpid(), signal.SIGTERM)
         broker.hear("retiring")
         broker.link.close()
     if others:
-        broker.until_heard("listen", "drain to all")
+        broker.until_heard("drain to all")
         broker.node.expected = 0
-        broker.until_heard("listen", "drain to all", ("stop", Config().drain_timeout))
-    else:
-        broker.until_heard("listen", "drain to all", ("stop", Config().drain_timeout))
+    broker.until_heard("drain to all", ("stop", Config().drain_timeout))
 
 
 def test_who_is_told_to_stop_waits_for_nothing_more(broker: Broker) -> None:
@@ -393,11 +451,84 @@ def test_a_broker_that_dies_before_start_ends_the_hub(broker: Broker) -> None:
 
 
 def test_a_broker_that_dies_later_is_not_missed(broker: Broker) -> None:
+    broker.serve()
+    broker.link.close()
+    until(lambda: broker.worker._broker_gone, sleep=gevent.sleep)
+    broker.node.on_moved(Moved())
+    assert broker.node.heard == [] and not broker.status.ready()
+
+
+def test_who_has_never_served_ends_if_no_other_broker_calls(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actorrpc.hub.adoption.PATIENCE", 0.1)
     broker.start()
     broker.link.close()
-    broker.until_heard("listen")
-    broker.node.on_moved(Moved())
-    assert not broker.status.ready()
+    broker.until_heard(("stop", 0.0))
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_another_broker_takes_the_hub_over(broker: Broker, times: int) -> None:
+    broker.serve()
+    broker.node.on_settled(1)
+    for _ in range(times):
+        broker.link.close()
+        until(lambda: broker.worker._broker_gone, sleep=gevent.sleep)
+        adopted = broker.call()
+        assert (adopted.error, adopted.homes, adopted.load.connections) == ("", 1, 1)
+        assert [(queue.number, queue.accepting) for queue in adopted.queues] == [(2, True)]
+        (fd,) = broker.fds
+        assert os.fstat(fd).st_ino == os.fstat(broker.node.reception.waiting.listeners[2].fileno()).st_ino
+        assert not (adopted.stopping or adopted.draining or adopted.retiring)
+        assert broker.hear("settled").settled.version == 1
+        assert broker.hear("load").load.connections == 3
+        broker.node.on_moved(Moved(connection="0-1-1"))
+        assert broker.hear("moved").moved.connection == "0-1-1"
+
+
+def test_a_call_waits_until_the_broker_has_gone(broker: Broker) -> None:
+    broker.serve()
+    first = broker.link
+    called = gevent.spawn(broker.call)
+    broker.hear("load")  # of the first: the second is not heard
+    assert not called.ready()
+    first.close()
+    assert called.get(timeout=PATIENCE).homes == 1
+
+
+def test_the_socket_of_all_hubs_is_there_for_each_time_that_no_broker_is(broker: Broker) -> None:
+    broker.start(acceptor=True)
+    broker.link.send(ToHub(homes=Homes(version=1, homes=[2])))
+    broker.until_heard(("homes", [2], 1))
+    broker.node.heard.clear()
+    for _ in range(3):
+        broker.link.close()
+        broker.until_heard("left alone", ("listen", 0, True))
+        adopted = broker.call()
+        assert [(queue.number, queue.accepting) for queue in adopted.queues] == [(0, True)]
+        broker.link.send(ToHub(unlisten=Unlisten(queue=0)))
+        broker.until_heard("left alone", ("listen", 0, True), "found", ("unlisten", 0))
+        broker.node.heard.clear()
+
+
+def test_a_broker_that_does_not_understand_the_hub_does_not_get_it(broker: Broker) -> None:
+    broker.serve()
+    broker.link.close()
+    other = replace(Hello.own(), control=Formats(CONTROL.newest + 1, CONTROL.newest + 1)).to_message()
+    assert "control messages" in broker.call(other).error
+    assert broker.worker._broker_gone
+    broker.link.close()
+    assert broker.call().error == ""
+
+
+def test_who_is_told_to_end_says_so_to_the_next_broker(broker: Broker) -> None:
+    broker.serve()
+    broker.node.others, broker.node.expected = True, 1
+    os.kill(os.getpid(), signal.SIGTERM)
+    broker.hear("retiring")
+    broker.link.close()
+    broker.until_heard("drain to all")
+    assert broker.call().retiring
 
 
 def test_a_broker_that_does_not_read_is_told_no_more(broker: Broker) -> None:
@@ -437,7 +568,7 @@ def test_a_broker_that_speaks_otherwise_is_told_so(broker: Broker) -> None:
             assert other.status.get(timeout=PATIENCE) == 1
             assert not other.nodes
         finally:
-            other.link.close()
+            other.close()
 
 
 def test_a_peer_that_reads_no_snapshot_of_ours_is_given_none(broker: Broker) -> None:

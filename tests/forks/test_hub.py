@@ -58,6 +58,28 @@ def test_a_child_has_no_part_in_its_hub(
     assert child.alive
 
 
+@pytest.mark.parametrize("way", ["subprocess", "posix_spawn", "Process spawn"])
+def test_a_program_does_not_ignore_what_its_hub_ignores(
+    hub: ServerProcess, connect: Callable[[str], Bystander], child: Child, way: str
+) -> None:
+    ours = {signal.SIGINT, signal.SIGHUP}
+    starter = connect(hub.address)
+    assert not ours & signals_in(int(starter.answered_by()), "SigIgn", "SigBlk")
+    assert starter.ask(way, child.folder, "blocks") == "started"
+    pid = child.wait()
+    assert not ours & signals_in(pid, "SigIgn", "SigBlk")
+    os.kill(pid, signal.SIGHUP)
+    until(lambda: not child.alive)
+
+
+def signals_in(pid: int, *masks: str) -> set[int]:
+    """The signals in these masks of a process's status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    bits = [int(value, 16) for name, _, value in (line.partition(":") for line in lines) if name in masks]
+    assert len(bits) == len(masks)
+    return {number for number in range(1, 65) if any(mask >> (number - 1) & 1 for mask in bits)}
+
+
 def test_a_moved_connection_ends_with_its_hub_while_a_child_of_the_first_lives(
     serve: Serve, connect: Callable[[str], Bystander], child: Child
 ) -> None:

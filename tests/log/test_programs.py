@@ -233,6 +233,37 @@ log.error("yes")
     assert done.stderr == "yes\n"
 
 
+def test_what_is_written_and_how_may_change() -> None:
+    """At a reload."""
+    done = run_told(
+        """
+from actorrpc.log import log_otherwise
+lib.info("no")
+log_otherwise("program", "info", "json")
+lib.info("yes")
+logging.getLogger("actorrpc").info("yes")
+log_otherwise("program", "error", "text")
+lib.warning("no")
+lib.error("plain")
+""",
+        level="warning",
+    )
+    first, second, last = done
+    assert [json.loads(line)["message"] for line in (first, second)] == ["yes", "yes"]
+    assert last == "ERROR program some.lib: plain"
+
+
+def test_a_change_leaves_what_an_app_has_configured() -> None:
+    assert run_told("""
+from actorrpc.log import log_otherwise
+logging.basicConfig(level=logging.ERROR, format="%(message)s")
+outlive_configuration()
+log_otherwise("program", "debug", "text")
+lib.warning("no")
+lib.error("yes")
+""") == ["yes"]
+
+
 UNCAUGHT = {
     "program": (
         "raise Said(TEXT)",

@@ -54,6 +54,7 @@ class ServerProcess:
         strict: bool = True,
         session: bool = True,
         variables: Mapping[str, str] | None = None,
+        append: bool = False,
     ) -> None:
         # A short path, since that of a unix socket may have a hundred characters.
         self._own = None if folder else tempfile.TemporaryDirectory(prefix="actorrpc-")
@@ -64,7 +65,7 @@ class ServerProcess:
         # Tests move connections themselves, unless they say otherwise.
         where = () if bind is None else ("--bind", bind)
         ours = (app, *where, "--hubs", hubs, "--runtime-dir", self.runtime_dir, "--policy", "none")
-        with (self.folder / "log").open("w") as log:
+        with (self.folder / "log").open("a" if append else "w") as log:
             self.process = subprocess.Popen(
                 [*program, *map(str, (*ours, *options))],
                 cwd=cwd,
@@ -88,6 +89,10 @@ class ServerProcess:
     def socket_path(self) -> str:
         """Where the broker answers."""
         return str(self.runtime_dir / "broker.sock")
+
+    def successor(self, *options: object, **named: Any) -> ServerProcess:
+        """Another broker, which is to take over what this one has, or has left; it is not ready yet."""
+        return ServerProcess(*options, folder=self.folder, append=True, **named)
 
     def until_ready(self) -> None:
         line = self.read_line()

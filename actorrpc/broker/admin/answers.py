@@ -100,7 +100,10 @@ class Admin:
         self._pause: Any = None
         #: The oldest first.
         self._callers: dict[_Caller, None] = {}
-        self._stoppers: list[_Caller] = []
+        #: Those that are answered at the end, and with what.
+        self._stoppers: dict[_Caller, Reply] = {}
+        #: Called when another broker, the process with this pid, gets the hubs. Returns what that is told.
+        self.on_handed_over: Callable[[int], dict[str, Any]] = lambda pid: {}
 
     def serve(self, sock: socket.socket, supervisor: Supervisor, rebalancer: Rebalancer) -> None:
         """Begin to answer. The listening socket is closed at the end of the block."""
@@ -146,10 +149,22 @@ class Admin:
 
     def _on_request(self, caller: _Caller, request: Request) -> None:
         if request.WhichOneof("kind") == "stop":
-            self._stoppers.append(caller)
+            self._stoppers[caller] = Reply(done="stopped")
             self._supervisor.stop_soon(_seconds(request.stop))
+        elif request.WhichOneof("kind") == "hand_over":
+            gevent.spawn(self._hand_over, caller, request.hand_over.pid)
         else:
             gevent.spawn(self._answer, caller, request)
+
+    def _hand_over(self, caller: _Caller, pid: int) -> None:
+        try:
+            self._supervisor.events.change(self._supervisor.hand_over)
+        except ConfigError as error:
+            caller.answer(Reply(error=str(error)))
+            self._room_again()
+        else:
+            log.info("the broker with pid %d takes the hubs over", pid)
+            self._stoppers[caller] = Reply(json=json.dumps(self.on_handed_over(pid)))
 
     def _answer(self, caller: _Caller, request: Request) -> None:
         try:
@@ -170,7 +185,9 @@ class Admin:
         if kind == "move":
             return self._move(request.move.connection, request.move.hub)
         if kind == "rebalance":
-            return Reply(done=_REBALANCE[request.rebalance.wish](self._rebalancer))
+            done = _REBALANCE[request.rebalance.wish](self._rebalancer)
+            self._supervisor.events.put(self._supervisor.write_down)
+            return Reply(done=done)
         if kind == "stacks":
             return self._stacks(request.stacks.hub)
         if kind == "moves":
@@ -187,11 +204,11 @@ class Admin:
 
     def _reload(self, wish: Request.Reload) -> Reply:
         rows, _ = list_connections(self._supervisor.members.serving)
-        pinned = Counter(row["why"] for row in rows if not row["movable"])
         try:
             reload = self._supervisor.deployment.reload(_seconds(wish))
         except ConfigError as error:
             return Reply(error=str(error))
+        pinned = dict(Counter(row["why"] for row in rows if not row["movable"]).most_common())
         begun = {"generation": reload.generation.number, "connections": len(rows), "pinned": pinned}
         return Reply(json=json.dumps(begun))
 
@@ -256,8 +273,8 @@ class Admin:
             if resource is not None:
                 resource.close()
         self._accept_watcher = None
-        for caller in self._stoppers:
-            caller.answer(Reply(done="stopped"))
+        for caller, reply in self._stoppers.items():
+            caller.answer(reply)
         for caller in list(self._callers):
             caller.end()
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import select
-import signal
-import time
-from contextlib import ExitStack, suppress
-
 from actorrpc.broker.admin.elsewhere import forbidden, nobody_there
+from actorrpc.broker.host.orphaned_hubs import stop_hubs
 from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.ipc.request import request
-from actorrpc.loop.descriptors import close_now
 from actorrpc.pb import admin_pb2
 
 __all__ = ["NoAnswer", "ask", "stop"]
 
 #: How much longer than its drain timeout a hub may take to stop.
 GRACE = 2.0
-#: When a hub that has not ended is told so again.
-AGAIN = 0.2
 
 
 class NoAnswer(Exception):
@@ -65,46 +57,5 @@ def stop(directory: RuntimeDir, drain_timeout: float | None = None) -> str:
         if not directory.living_hubs():
             raise
     with directory.claim():
-        count = _stop_orphans(directory, patience)
+        count = stop_hubs(directory, patience)
     return f"stopped {count} hub{'s' * (count != 1)} of a dead broker"
-
-
-def _stop_orphans(directory: RuntimeDir, patience: float) -> int:
-    """Ask each hub to stop, and kill those that have not gone after ``patience`` seconds."""
-    deadline = time.monotonic() + patience
-    with ExitStack() as opened:
-        processes = []
-        for hub, pid in directory.living_hubs().items():
-            if not pid:  # it has not been told to start, and ends by itself
-                continue
-            with suppress(ProcessLookupError):
-                process = os.pidfd_open(pid)
-                opened.callback(close_now, process)
-                # Still locked, so this is still the hub and no later process with its pid.
-                if directory.living_hubs().get(hub) == pid:
-                    processes.append(process)
-        # More than once: at the first, a hub gives its connections to others, which are to end as well.
-        # Signals that come together are one.
-        ended = not processes
-        while not ended and time.monotonic() < deadline:
-            _signal(processes, signal.SIGTERM)
-            ended = _wait(processes, min(time.monotonic() + AGAIN, deadline))
-        _signal(processes, signal.SIGKILL)
-        _wait(processes, None)
-        return len(processes)
-
-
-def _signal(processes: list[int], signum: signal.Signals) -> None:
-    for process in processes:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(process, signum)
-
-
-def _wait(processes: list[int], deadline: float | None) -> bool:
-    """Wait until the processes have ended: their pidfds become readable. Returns whether all have."""
-    ended = True
-    for process in processes:
-        poll = select.poll()
-        poll.register(process, select.POLLIN)
-        ended &= bool(poll.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000))
-    return ended

@@ -61,11 +61,17 @@ class Change:
         """It is over: done, or abandoned."""
         self.phase, self.error, self._ended = phase, error, time.monotonic()
 
+    @property
+    def _detail(self) -> dict[str, str]:
+        """For the line of the log that says why it was abandoned."""
+        return {"detail": self.trace} if self.trace else {}
+
     def _told(self, progress: dict[str, Any]) -> dict[str, Any]:
         """What the status has of each change."""
         return {
             "phase": self.phase.value,
             "error": self.error,
+            "trace": self.trace,
             "seconds": round(self.seconds, 3),
             "ended": self.left_behind.row(),
             **progress,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gevent
@@ -21,6 +22,8 @@ from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.sharing.members import Members
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.loop.duties import do_all
+from actorrpc.pb.record_pb2 import Process, Server
 
 __all__ = ["Deployment"]
 
@@ -46,7 +49,9 @@ class Deployment:
         start: Start,
         refusal: Callable[[], str],
         queues: AcceptQueues,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
+        """``changed()`` is called when something is otherwise that another broker would have to know."""
         #: What is served, and what a hub that starts again runs.
         self.generation = generation
         #: What that consisted of when it began; and the same of the one that may follow.
@@ -57,11 +62,17 @@ class Deployment:
         self._start = start
         self._refusal = refusal
         self._queues = queues
+        self.changed = changed
+        #: The number of the last generation that was begun: one that is abandoned has had its own.
+        self._last_number = generation.number
         self._drains = Drains(members)
-        timeout = generation.config.drain_timeout
-        self._retirements = Retirements(members, self._drains, events.change, timeout)
+        self._retirements = Retirements(
+            members, self._drains, events.change, lambda: self.generation.config.drain_timeout
+        )
         #: Gives the config of the next generation. Raises ConfigError.
         self.read_again: Callable[[], Config] = lambda: self.generation.config
+        #: Called with the config of each further generation, once it serves.
+        self.on_config: Callable[[Config], object] = lambda config: None
         #: Called when a reload begins, and when it has ended, however, unless the server stops.
         self.on_reloading: Callable[[], None] = lambda: None
         self.on_reloaded: Callable[[], None] = lambda: None
@@ -89,18 +100,20 @@ class Deployment:
         """
         self._check_free()
         timeout = self.generation.config.drain_timeout if drain_timeout is None else drain_timeout
-        before = self._reload.generation if self._reload is not None else self.generation
-        # One that was abandoned has had its number.
-        generation = self.generation.next(before.number + 1, self.read_again())
-        self._reload = Reload(self, generation, self._drains, self._events.change, timeout)
-        self._running = gevent.spawn(self._run_reload, self._reload)
-        return self._reload
+        generation = self.generation.next(self._last_number + 1, self.read_again())
+        return self._begin_reload(Reload(self, generation, self._drains, self._events.change, timeout))
+
+    def _begin_reload(self, reload: Reload) -> Reload:
+        self._reload, self._last_number = reload, reload.generation.number
+        self._running = gevent.spawn(self._run_reload, reload)
+        return reload
 
     def _run_reload(self, reload: Reload) -> None:
         self.on_reloading()
         try:
             reload.run()
         finally:
+            self._events.put(self.changed)
             if not self._refusal():
                 self.on_reloaded()
 
@@ -123,8 +136,15 @@ class Deployment:
         )
         scale.begin()
         self._scale = scale
-        self._running = gevent.spawn(scale.run)
+        self.changed()
+        self._running = gevent.spawn(self._run_scale, scale)
         return scale
+
+    def _run_scale(self, scale: Scale) -> None:
+        try:
+            scale.run()
+        finally:
+            self._events.put(self.changed)
 
     def retire(self, process: HubProcess) -> None:
         """A hub that was told to end asks for others to be given what it has."""
@@ -144,11 +164,11 @@ class Deployment:
             raise ConfigError(f"hub {number} is {hub.state}")
         if undo:
             self._drains.undo([hub.process])
-        elif not [each for each in self._members.balanced if each is not hub.process]:
-            raise ConfigError("there is no other hub to take its connections")
         else:
+            self._drains.check_takers([hub.process])
             self._drains.begin({hub.process: ()})
         hub.drained = not undo
+        self.changed()
 
     def _check_free(self) -> None:
         if self._reload is not None and self._reload.under_way:
@@ -189,6 +209,7 @@ class Deployment:
                 targets[old] = [process]
         self._members.join(processes)
         self._drains.begin(targets, drain_timeout)
+        do_all(log, "telling of the new config", partial(self.on_config, generation.config))
         return targets
 
     def _replace(self, process: HubProcess) -> HubProcess | None:
@@ -238,6 +259,68 @@ class Deployment:
         self._hubs.ended(process)
         self.takes(process, f"hub {process.hub} {process.describe_exit()} while it was starting")
         self._drains.changed()
+
+    # ---- what one broker leaves to the next
+
+    def write(self, server: Server) -> None:
+        """Write down what is under way, and what is served."""
+        server.generation.CopyFrom(self.generation.to_message())
+        server.last_generation = self._last_number
+        server.drained.extend(hub.id for hub in self._hubs if hub.drained)
+        if self._reload is not None and self._reload.under_way:
+            server.reload.generation.CopyFrom(self._reload.generation.to_message())
+            server.reload.drain_timeout = self._reload.drain_timeout
+            server.reload.successors.extend(
+                Process(hub=each.hub, serial=each.serial, generation=each.generation)
+                for each in self._reload.successors
+            )
+        if self._scale is not None and self._scale.under_way and self._scale.count < self._scale.before:
+            server.scale.hubs, server.scale.drain_timeout = self._scale.count, self._scale.drain_timeout
+
+    def restore(self, server: Server) -> None:
+        """Know what has been served until now."""
+        self.generation = Generation.from_message(server.app, server.generation)
+        self._sources = Sources(self.generation)
+        self._last_number = server.last_generation
+        for hub in self._hubs:
+            hub.drained = hub.id in server.drained
+
+    def resume(self, server: Server, successors: Sequence[HubProcess]) -> None:
+        """Go on with what was under way; ``successors`` are the new processes of a reload."""
+        old = [each for hub in self._hubs for each in hub.others if each in self._members]
+        self._drains.begin({hub.process: () for hub in self._hubs if hub.drained and hub.process is not None})
+        if server.HasField("reload") and not old:
+            self._resume_start(server, successors)
+        elif old:
+            self._resume_moving(server, old)
+        if server.HasField("scale"):
+            try:
+                self.scale(server.scale.hubs, server.scale.drain_timeout)
+            except ConfigError as error:
+                log.error("scale: it does not go on: %s", error)
+        told = [each for each in self._members.serving if each.draining and each not in self._drains]
+        self._drains.undo([each for each in told if each not in self._retirements])
+
+    def _resume_start(self, server: Server, successors: Sequence[HubProcess]) -> None:
+        generation = Generation.from_message(server.app, server.reload.generation)
+        timeout = server.reload.drain_timeout
+        reload = Reload(self, generation, self._drains, self._events.change, timeout, started=successors)
+        if {each.hub for each in successors if each.ready} == {hub.id for hub in self._hubs}:
+            self._next_sources = Sources(generation)
+            self._begin_reload(reload)
+        else:
+            self._reload = reload
+            reload.give_up("the broker ended before all its hubs were ready")
+
+    def _resume_moving(self, server: Server, old: Sequence[HubProcess]) -> None:
+        """The new generation serves; the old one has not ended."""
+        timeout = self.generation.config.drain_timeout
+        if server.HasField("reload"):
+            timeout = server.reload.drain_timeout
+        own = {each: self._hubs.of(each).process for each in old}
+        targets = {each: () if to is None else (to,) for each, to in own.items()}
+        self._drains.begin(targets, timeout)
+        self._begin_reload(Reload(self, self.generation, self._drains, self._events.change, timeout, old=old))
 
     # ---- what is told of it
 

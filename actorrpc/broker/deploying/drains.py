@@ -7,6 +7,7 @@ from typing import Any
 
 from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.broker.sharing.members import Members
+from actorrpc.errors import ConfigError
 from actorrpc.loop.timers import every
 from actorrpc.pb import control_pb2
 
@@ -30,6 +31,9 @@ class Drains:
         #: Runs while there are any.
         self._timer: Any = None
 
+    def __contains__(self, process: HubProcess) -> bool:
+        return process in self._targets
+
     def begin(self, targets: Mapping[HubProcess, Sequence[HubProcess]], within: float = 0.0) -> None:
         """Drain processes, each into its targets, or, if there are none, into all that are not drained.
 
@@ -42,6 +46,15 @@ class Drains:
             process.draining = True
         self._members.assign_queues()
         self.changed()
+
+    def check_takers(self, leaving: Collection[HubProcess]) -> None:
+        """Raises ConfigError if all other processes are drained, or there are none."""
+        if not self.takers(leaving):
+            raise ConfigError("there is no other hub to take the connections")
+
+    def takers(self, leaving: Collection[HubProcess]) -> list[HubProcess]:
+        """Who could be given what these have."""
+        return [process for process in self._members.balanced if process not in leaving]
 
     def undo(self, processes: Collection[HubProcess]) -> None:
         """Let processes go on as before; they get a share of the topics again."""
@@ -83,7 +96,7 @@ class Drains:
         """Where what a process has can go: to its targets, or else to all others. A silent one is given
         nothing if any can be heard, since each connection would be frozen until it does not answer."""
         living = [each for each in self._targets[process] if each.exit_code is None]
-        others = [each for each in self._members.balanced if each is not process]
+        others = self.takers([process])
         for able in (living, others):
             if heard := [each for each in able if each.state != "silent"]:
                 return heard

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from actorrpc.broker.deploying.interpreter import given_interpreter, where_it_leads
 from actorrpc.config import Config
+from actorrpc.pb import record_pb2
 
 __all__ = ["Generation", "working_directory"]
 
@@ -51,6 +52,22 @@ class Generation:
     def _beginning(cls, number: int, app: str, config: Config, path: str, interpreter: str) -> Generation:
         return cls(
             number, app, config, path, os.path.realpath(path), interpreter, where_it_leads(interpreter)
+        )
+
+    @classmethod
+    def from_message(cls, app: str, message: record_pb2.Generation) -> Generation:
+        """One that another broker has begun. The next are found by the paths that this broker was given."""
+        config, path = Config.from_message(message.config), working_directory()
+        given = given_interpreter(path)
+        return cls(message.number, app, config, path, message.directory, message.interpreter, given)
+
+    def to_message(self) -> record_pb2.Generation:
+        """As a broker writes it down."""
+        return record_pb2.Generation(
+            number=self.number,
+            config=self.config.to_message(),
+            directory=self.directory,
+            interpreter=self.interpreter,
         )
 
     @property

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 
 from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.host.runtime_dir import Claim
-from actorrpc.broker.processes.hub_process import HUB_MODULE, HubProcess, Owner
+from actorrpc.broker.processes.hub_process import HubProcess, Owner
+from actorrpc.broker.processes.spawning import HUB_MODULE, spawn
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.ipc.hello import Hello
 from actorrpc.log import about
@@ -32,6 +34,12 @@ class Launcher:
         #: By serial, which hub's process it was: what is said of one may come after its death.
         self.hub_of: dict[int, int] = {}
 
+    def remember(self, process: HubProcess) -> None:
+        """Know whose process it was, also when it has ended."""
+        self.hub_of[process.serial] = process.hub
+        if len(self.hub_of) > KEPT:
+            del self.hub_of[next(iter(self.hub_of))]
+
     def start(self, hub: int, generation: Generation, *, aside: bool = False) -> HubProcess:
         """Start a process of a hub, in the code of a generation; ``aside`` of one that serves.
 
@@ -40,11 +48,15 @@ class Launcher:
         serial = self._claim.next_serial()
         command = (generation.python, *HUB_MODULE)
         process = HubProcess(
-            hub, serial, self._claim, command, self._owner, generation.number, generation.place, aside
+            hub,
+            serial,
+            self._claim,
+            partial(spawn, serial, self._claim, command, generation.place),
+            self._owner,
+            generation.number,
+            aside,
         )
-        self.hub_of[serial] = hub
-        if len(self.hub_of) > KEPT:
-            del self.hub_of[next(iter(self.hub_of))]
+        self.remember(process)
         acceptor, queue = self._queues.start(hub)
         patience = generation.config.start_timeout
         start = control_pb2.Start(

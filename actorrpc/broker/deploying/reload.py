@@ -38,6 +38,9 @@ class ReloadOwner(Protocol):
     def start_successors(self, generation: Generation) -> list[HubProcess]:
         """Start one process of a generation for each hub. Raises OSError or ConfigError."""
 
+    def changed(self) -> None:
+        """Something is otherwise that another broker would have to know."""
+
     def succeed(
         self, generation: Generation, processes: Sequence[HubProcess], drain_timeout: float
     ) -> Mapping[HubProcess, Sequence[HubProcess]]:
@@ -56,14 +59,29 @@ class Reload(Change):
         drains: Drains,
         change: Callable[[Callable[[], Any]], Any],
         drain_timeout: float,
+        *,
+        started: Sequence[HubProcess] = (),
+        old: Sequence[HubProcess] = (),
     ) -> None:
-        super().__init__(Phase.STARTING)
+        """To go on with a reload that another broker began: ``started`` are the new processes, which are
+        ready; or ``old`` those that are drained already."""
+        super().__init__(Phase.MOVING if old else Phase.STARTING)
         self.generation = generation
         self._owner = owner
         self._drains = drains
         self._change = change
         self._drain_timeout = drain_timeout
-        self._old: list[HubProcess] = []
+        self._started = started
+        self._old = [*old]
+
+    @property
+    def successors(self) -> list[HubProcess]:
+        """The new processes, until they serve."""
+        return list(self._ready) if self.phase is Phase.STARTING else []
+
+    @property
+    def drain_timeout(self) -> float:
+        return self._drain_timeout
 
     def run(self) -> None:
         """Do it all. Never raises."""
@@ -80,13 +98,7 @@ class Reload(Change):
                 self._finish(Phase.DONE, str(error))
 
     def _run(self) -> None:
-        log.info("reload: generation %d starts", self.generation.number)
-        processes: list[HubProcess] = self._change(self._start)
-        for ready in gevent.iwait(list(self._ready.values())):
-            if error := ready.get():
-                self._abandon(error)
-                return
-        if not self._change(lambda: self._succeed(processes)):
+        if self.phase is Phase.STARTING and not self._start_and_succeed():
             return
         wait_until_empty(self._drains, self._old, time.monotonic() + self._drain_timeout)
         self.phase = Phase.ENDING
@@ -98,10 +110,22 @@ class Reload(Change):
             self.seconds,
         )
 
-    def _start(self) -> list[HubProcess]:
-        processes = self._owner.start_successors(self.generation)
+    def _start_and_succeed(self) -> bool:
+        """Returns False if it is abandoned."""
+        log.info("reload: generation %d starts", self.generation.number)
+        self._change(self._start)
+        for ready in gevent.iwait(list(self._ready.values())):
+            if error := ready.get():
+                self._abandon(error)
+                return False
+        return bool(self._change(lambda: self._succeed(list(self._ready))))
+
+    def _start(self) -> None:
+        processes = self._started or self._owner.start_successors(self.generation)
         self._ready = {process: AsyncResult() for process in processes}
-        return processes
+        for process in self._started:
+            self._ready[process].set("")
+        self._owner.changed()
 
     def _succeed(self, processes: list[HubProcess]) -> bool:
         """Make them the hubs' own, unless one has died meanwhile: then there still is a way back."""
@@ -113,21 +137,24 @@ class Reload(Change):
         self._old = list(self._owner.succeed(self.generation, processes, self._drain_timeout))
         return True
 
+    def give_up(self, error: str) -> None:
+        """Abandon what another broker began, since that cannot be gone on with."""
+        self._ready = {process: AsyncResult() for process in self._started}
+        self._abandon(error)
+
     def _stop_old(self) -> None:
         for process in self._old:
             process.stop(self._drain_timeout)
 
     def _abandon(self, error: str) -> None:
         self._finish(Phase.ABANDONED, error)
-        detail = {"detail": self.trace} if self.trace else None
-        log.error("reload: generation %d is abandoned: %s", self.generation.number, error, extra=detail)
+        log.error("reload: generation %d is abandoned: %s", self.generation.number, error, extra=self._detail)
         for process in self._ready:
             process.kill()
 
     def status(self) -> dict[str, Any]:
         """What ``actorrpc status --json`` has under ``reload``."""
-        told = self._told(self._drains.progress(self._old))
-        return {"generation": self.generation.number, "trace": self.trace, **told}
+        return {"generation": self.generation.number, **self._told(self._drains.progress(self._old))}
 
     def __repr__(self) -> str:
         return f"<Reload to generation {self.generation.number}, {self.phase.value}>"

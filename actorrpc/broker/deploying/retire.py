@@ -25,14 +25,15 @@ log = logging.getLogger("actorrpc.broker")
 
 
 class Retirements:
-    """Those under way. ``change`` is as in ``Scale``."""
+    """Those under way. ``change`` is as in ``Scale``; ``drain_timeout()`` is asked when one begins: a reload
+    may change it."""
 
     def __init__(
         self,
         members: Members,
         drains: Drains,
         change: Callable[[Callable[[], Any]], Any],
-        drain_timeout: float,
+        drain_timeout: Callable[[], float],
     ) -> None:
         self._members = members
         self._drains = drains
@@ -40,12 +41,15 @@ class Retirements:
         self._drain_timeout = drain_timeout
         self._under_way: dict[HubProcess, gevent.Greenlet[..., None]] = {}
 
+    def __contains__(self, process: HubProcess) -> bool:
+        return process in self._under_way
+
     def begin(self, process: HubProcess) -> None:
         """A process asks to be retired. Called as a change."""
         if process.stopping or process in self._under_way:
             return
         if process not in self._members or len(self._members.serving) == 1:
-            process.stop(self._drain_timeout)
+            process.stop(self._drain_timeout())
             return
         log.info(
             "hub %d is told to end, and gives what it has to others", process.hub, extra=about(process.hub)
@@ -55,18 +59,19 @@ class Retirements:
         greenlet.link(lambda _: self._under_way.pop(process, None))
 
     def _run(self, process: HubProcess) -> None:
-        deadline = time.monotonic() + self._drain_timeout
+        drain_timeout = self._drain_timeout()
+        deadline = time.monotonic() + drain_timeout
         while not self._change(partial(self._begin_to_drain, process)) and time.monotonic() < deadline:
             gevent.sleep(LOOK)
         wait_until_empty(self._drains, [process], deadline)
-        end(f"hub {process.hub}", [process], self._drain_timeout)
+        end(f"hub {process.hub}", [process], drain_timeout)
 
     def _begin_to_drain(self, process: HubProcess) -> bool:
         """Returns whether it is drained, or has ended. There may be no other to take what it has: all have
         been told to end, and one has to be there again first."""
-        if process.draining or process.exit_code is not None:
+        if process in self._drains or process.exit_code is not None:
             return True
-        if not [each for each in self._members.balanced if each is not process]:
+        if not self._drains.takers([process]):
             return False
         self._drains.begin({process: ()})
         return True

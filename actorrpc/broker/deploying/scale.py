@@ -84,14 +84,17 @@ class Scale(Change):
         slots = [self._hubs[number] for number in range(self.count, self.before)]
         processes = [process for slot in slots for process in slot.processes]
         self._leaving = [process for process in processes if process in self._members]
-        if not [each for each in self._members.balanced if each not in self._leaving]:
-            raise ConfigError("there is no other hub to take what they have")
+        self._drains.check_takers(self._leaving)
         self._drains.begin(dict.fromkeys(self._leaving, ()), self._drain_timeout)
         for slot in slots:
             slot.leaving = True
         for process in processes:
             if process not in self._members:  # it does not serve yet
                 process.kill()
+
+    @property
+    def drain_timeout(self) -> float:
+        return self._drain_timeout
 
     def run(self) -> None:
         """Do the rest. Never raises."""
@@ -148,7 +151,7 @@ class Scale(Change):
 
     def _abandon(self, error: str) -> None:
         self._finish(Phase.ABANDONED, error)
-        log.error("scale: there are still %d hubs: %s", len(self._hubs), error)
+        log.error("scale: there are still %d hubs: %s", len(self._hubs), error, extra=self._detail)
         self._hubs.disappoint()
 
     def status(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the service manager is told: systemd's protocol, sd_notify(3), in datagrams to $NOTIFY_SOCKET.
 
     READY=1 MAINPID=P                 all hubs serve, for the first time or after a reload
+    MAINPID=P                         another broker takes the hubs over
     RELOADING=1 MONOTONIC_USEC=T      a reload has begun, which READY=1 ends
     STOPPING=1 EXTEND_TIMEOUT_USEC=T  the hubs are being stopped
     STATUS=...                        a line for `systemctl status`, every few seconds if it is another
@@ -66,6 +67,16 @@ class Notify:
         watched = ours and number.isascii() and number.isdigit()
         return cls(address, int(number) / 1e6 if watched else 0.0)
 
+    @property
+    def listener(self) -> tuple[str, float]:
+        """Who is told, and after how many seconds of silence it takes the broker for stuck: ``follow`` it."""
+        return self._address, self._watchdog
+
+    def follow(self, address: str, watchdog: float) -> None:
+        """Tell whom another broker has told until now, unless there is somebody to tell already."""
+        if not self._address:
+            self._address, self._watchdog = address, watchdog
+
     def start(self, describe: Callable[[], str]) -> None:
         """From now on tell that the loop lives, and what ``describe()`` returns."""
         if not self._address:
@@ -88,6 +99,10 @@ class Notify:
     def stopping(self, seconds: float) -> None:
         """The hubs are being stopped, which may take so many seconds."""
         self._tell(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(seconds * 1e6)}", "stopping")
+
+    def handed_over(self, pid: int) -> None:
+        """Another broker, the process with this pid, is the service's main process from now on."""
+        self._tell(f"MAINPID={pid}", "")
 
     def _tick(self) -> None:
         while self._waiting and self._send(self._waiting[0]):

@@ -4,6 +4,8 @@
     broker.sock    where the broker answers the command line
     serial         the last number that a process of a hub was given: none is given twice
     hub-N.pid      locked by the live hub process of serial N, which may outlive its broker; says its pid
+    hub-N.sock     where that process takes the call of another broker, when its own has gone
+    server         what the broker has written down for that one (``record``)
 
 The locks are flocks. The kernel drops them when the process ends, however it ends, so that a pid which now
 belongs to somebody else is never mistaken for ours. Imports no gevent.
@@ -25,17 +27,26 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, serves
 from actorrpc.loop.descriptors import close_now
 
-__all__ = ["FIRST_SERIAL", "Claim", "Holder", "RuntimeDir", "default_path"]
+__all__ = [
+    "FIRST_SERIAL",
+    "Claim",
+    "Holder",
+    "RuntimeDir",
+    "default_path",
+    "remove_file",
+    "replace_file",
+]
 
 #: Longer paths of unix sockets do not fit the kernel's sockaddr_un.
 MAX_SOCKET_PATH = 107
 
-LOCK, SOCKET, SERIAL = "broker.lock", "broker.sock", "serial"
+LOCK, SOCKET, SERIAL, RECORD = "broker.lock", "broker.sock", "serial", "server"
 
 #: Hubs are numbered from 0, their processes from here on: so that a number names the one or the other.
 FIRST_SERIAL = 1001
 
 _HUB_FILE = re.compile(r"hub-(\d{1,9})\.pid")
+_HUBS_FILES = re.compile(r"hub-\d{1,9}\.(pid|sock)")
 
 _NAME_ANOTHER = "name another with --runtime-dir"
 
@@ -80,6 +91,13 @@ class RuntimeDir:
     def hub_path(self, serial: int) -> str:
         return os.path.join(self.path, f"hub-{serial}.pid")
 
+    def call_path(self, serial: int) -> str:
+        return os.path.join(self.path, f"hub-{serial}.sock")
+
+    @property
+    def record_path(self) -> str:
+        return os.path.join(self.path, RECORD)
+
     def holder(self) -> Holder | None:
         """The live broker of this directory."""
         return self.last_holder() if _is_locked(os.path.join(self.path, LOCK)) else None
@@ -116,8 +134,8 @@ class RuntimeDir:
             return ""
         pids = ", ".join(map(str, hubs.values()))
         return (
-            f"hubs of a dead broker serve on in {self.path} (pids {pids}): "
-            f"`actorrpc stop --runtime-dir {self.path}` ends them"
+            f"hubs of a dead broker serve on in {self.path} (pids {pids}): `actorrpc serve` as it was "
+            f"started takes them over, `actorrpc stop --runtime-dir {self.path}` ends them"
         )
 
     def claim(self) -> Claim:
@@ -181,26 +199,26 @@ class Claim:
     def __init__(self, directory: RuntimeDir, lock: int, made: bool) -> None:
         self.directory = directory
         self._lock = lock
-        self._made = made
+        #: Whether the directory goes with the last broker.
+        self.made = made
         #: The last serial that was given.
         self._serial = 0
         hold(self)
 
     def announce(self, drain_timeout: float) -> None:
-        """Say who holds the directory, for whoever finds it held, or finds hubs without a broker.
-
-        Raises ConfigError if there are such hubs now.
-        """
-        if orphans := self.directory.describe_orphans():
-            raise ConfigError(orphans)
-        holder = {"pid": os.getpid(), "drain_timeout": drain_timeout}
+        """Say who holds the directory, for whoever finds it held, or finds hubs without a broker."""
         os.truncate(self._lock, 0)
-        os.pwrite(self._lock, json.dumps(holder).encode(), 0)
+        self.tell(drain_timeout)
+
+    def tell(self, drain_timeout: float) -> None:
+        """Say it again, with another drain timeout. Whoever reads it meanwhile finds the one or the other."""
+        holder = json.dumps({"pid": os.getpid(), "drain_timeout": drain_timeout}).encode()
+        os.pwrite(self._lock, holder.ljust(os.fstat(self._lock).st_size), 0)
 
     def open_socket(self) -> socket.socket:
         """Listen for the command line; a socket that a dead broker left is replaced."""
         path = self.directory.socket_path
-        _remove(path)
+        remove_file(path)
         sock = socket.socket(socket.AF_UNIX)
         sock.bind(path)
         os.chmod(path, 0o600)
@@ -218,7 +236,7 @@ class Claim:
         self.directory.make()  # something may have tidied up /tmp
         path = os.path.join(self.directory.path, SERIAL)
         serial = max(self._serial, _read_number(path), self.directory.last_serial(), FIRST_SERIAL - 1) + 1
-        _replace(path, f"{serial}\n".encode())
+        replace_file(path, f"{serial}\n".encode())
         self._serial = serial
         return serial
 
@@ -229,14 +247,15 @@ class Claim:
         """
         self.directory.make()
         path = self.directory.hub_path(serial)
-        _remove(path)  # of a server that had no such numbers
+        remove_file(path)  # of a server that had no such numbers
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX)
         return fd
 
     def forget_hub(self, serial: int) -> None:
         """Its process has ended."""
-        _remove(self.directory.hub_path(serial))
+        remove_file(self.directory.hub_path(serial))
+        remove_file(self.directory.call_path(serial))
 
     def release(self) -> None:
         """Remove our files, the directory too if we made it, and let go of it.
@@ -255,10 +274,10 @@ class Claim:
     def _remove_files(self) -> None:
         path = self.directory.path
         for name in _names(path):
-            if name in (SOCKET, SERIAL) or _HUB_FILE.fullmatch(name):
-                _remove(os.path.join(path, name))
-        _remove(os.path.join(path, LOCK))
-        if self._made:
+            if name in (SOCKET, SERIAL, RECORD) or _HUBS_FILES.fullmatch(name):
+                remove_file(os.path.join(path, name))
+        remove_file(os.path.join(path, LOCK))
+        if self.made:
             with suppress(OSError):  # somebody else's files are in it
                 os.rmdir(path)
 
@@ -324,7 +343,7 @@ def _read_number(path: str) -> int:
         return 0
 
 
-def _replace(path: str, content: bytes) -> None:
+def replace_file(path: str, content: bytes) -> None:
     """Write a file anew, so that it is never half of one. Raises OSError, and leaves nothing else behind."""
     new = f"{path}.new"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -335,7 +354,7 @@ def _replace(path: str, content: bytes) -> None:
             close_now(fd)
         os.replace(new, path)
     except OSError:
-        _remove(new)
+        remove_file(new)
         raise
 
 
@@ -346,6 +365,6 @@ def _names(path: str) -> list[str]:
         return []
 
 
-def _remove(path: str) -> None:
+def remove_file(path: str) -> None:
     with suppress(FileNotFoundError):
         os.unlink(path)

@@ -83,6 +83,7 @@ def _row(process: HubProcess, connection: control_pb2.Connection) -> dict[str, A
         "age": round(connection.age, 1),
         "identities": connection.identities,
         "move_ms": round(connection.move_ms, 1),
+        "running": round(connection.running, 1),
     }
 
 

@@ -140,6 +140,10 @@ class MoveStatistics:
             self.done += 1
             self._pauses.append(moved.pause_ms)
 
+    def restore(self, done: int, aborted: int) -> None:
+        """Go on from what a broker before this one has counted."""
+        self.done, self.aborted = done, aborted
+
     def summary(self) -> dict[str, float]:
         """The form of ``actorrpc status --json``."""
         pauses = sorted(self._pauses) or [0.0]

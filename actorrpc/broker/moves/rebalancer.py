@@ -46,16 +46,14 @@ COMPLAINT_PAUSE = 60.0
 class Rebalancer:
     """Asks a policy, which users know by ``name``, twice a second, from ``start`` to the end of the block."""
 
-    def __init__(self, name: str, policy: Policy, config: Config) -> None:
+    def __init__(self, name: str, policy: Policy) -> None:
         self.name = name
         self.paused = False
         self.journal = Journal()
         self._policy = policy
-        self._limit = config.max_connections
-        self._max_memory = config.max_memory
-        self._relief = Relief(config.max_memory) if config.max_memory else None
-        self._patience = config.quiesce_timeout + MOVE_GRACE
+        self._relief = Relief(0)
         self._serving: Callable[[], Sequence[HubProcess]] = list
+        self._config: Callable[[], Config] = Config
         self._recorder: Recorder | None = None
         self._history = History()
         #: The policy's moves that have been asked for, by connection.
@@ -67,9 +65,16 @@ class Rebalancer:
         self._wake = Event()
         self._greenlet: Any = None
 
-    def start(self, serving: Callable[[], Sequence[HubProcess]], recorder: Recorder | None) -> None:
-        """Begin to ask the policy. ``serving()`` returns the hubs that serve."""
+    def start(
+        self,
+        serving: Callable[[], Sequence[HubProcess]],
+        config: Callable[[], Config],
+        recorder: Recorder | None,
+    ) -> None:
+        """Begin to ask the policy. ``serving()`` returns the hubs that serve, and ``config()`` what they were
+        told; a reload may change both."""
         self._serving = serving
+        self._config = config
         self._recorder = recorder
         self._greenlet = gevent.spawn(self._run)
 
@@ -134,8 +139,8 @@ class Rebalancer:
             try:
                 if self._recorder is not None:
                     self._recorder.reported(self._loads(time.monotonic()).values())
-                if self._relief is not None and not self.paused:
-                    self._relieve(self._relief)
+                if not self.paused:
+                    self._relieve()
                 if self.paused and not self._planning:
                     self._tell_history()
                 elif not self._planning:
@@ -149,16 +154,21 @@ class Rebalancer:
         return {process.hub: self._load(process, now) for process in self._serving()}
 
     def _load(self, process: HubProcess, now: float) -> HubLoad:
-        return hub_load(process, now, self._limit, self._max_memory)
+        config = self._config()
+        return hub_load(process, now, config.max_connections, config.max_memory)
 
-    def _relieve(self, relief: Relief) -> None:
+    def _relieve(self) -> None:
         """Move connections away from hubs that have too much memory, whatever the policy decides, or none.
 
         The policy hears of it as of what a person moves: it may be in the middle of a plan.
         """
+        if (limit := self._config().max_memory) != self._relief.limit:
+            self._relief = Relief(limit)
+        if not limit:
+            return
         now = time.monotonic()
         hubs = [(process.load, self._load(process, now)) for process in self._serving()]
-        for move in relief.plan(now, hubs, self._under_way):
+        for move in self._relief.plan(now, hubs, self._under_way):
             self._begin(move, BY_MEMORY)
 
     def _tell_history(self) -> None:
@@ -232,7 +242,7 @@ class Rebalancer:
         answer: Answer | None = None
         try:
             question = move_question(move.connection, target, control_pb2.Move.POLICY)
-            answer = source.ask(question).wait(self._patience)
+            answer = source.ask(question).wait(self._config().quiesce_timeout + MOVE_GRACE)
             aborted = _why_aborted(move, answer)
         except Exception as error:
             ids = about(hub=move.source, connection=move.connection)

@@ -49,7 +49,7 @@ class Relief:
     """Plans for hubs of which each should have no more than ``limit`` bytes."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._rounds: dict[int, _Round] = {}
         #: When something was sent to which hub, and how much: its reports may not show it yet.
         self._sent: list[tuple[float, int, int]] = []
@@ -73,14 +73,14 @@ class Relief:
     def _spare(self, report: Load, hub: int) -> float:
         """How much more a hub may get."""
         coming = sum(size for _, target, size in self._sent if target == hub)
-        return LOW * self._limit - report.memory - coming
+        return LOW * self.limit - report.memory - coming
 
     def _away(
         self, now: float, report: Load, hub: int, spare: dict[int, float], under_way: Container[str]
     ) -> Iterator[Move]:
         """The next moves from one hub, those of the largest states first."""
         round = self._round(now, report, hub)
-        reason = f"hub {hub} has {_mib(report.memory)}, over --max-memory of {_mib(self._limit)}"
+        reason = f"hub {hub} has {_mib(report.memory)}, over --max-memory of {_mib(self.limit)}"
         begun = 0
         for row in report.largest:
             size = row.state_bytes + CONNECTION
@@ -112,7 +112,7 @@ class Relief:
                 _mib(last.memory),
                 patience,
             )
-        budget = report.memory - LOW * self._limit
+        budget = report.memory - LOW * self.limit
         self._rounds[hub] = _Round(report.memory, budget, now + patience, patience)
         return self._rounds[hub]
 
@@ -128,7 +128,7 @@ class Relief:
             log.warning("hub %s is over --max-memory, and no other has room for what it has", names)
 
     def __repr__(self) -> str:
-        return f"<Relief of {_mib(self._limit)}: {self._rounds}>"
+        return f"<Relief of {_mib(self.limit)}: {self._rounds}>"
 
 
 def _mib(count: int) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from gevent import get_hub
@@ -17,23 +15,19 @@ from gevent.event import AsyncResult, Event
 
 from actorrpc.broker.host.runtime_dir import Claim
 from actorrpc.broker.processes.low_priority import LowPriority
+from actorrpc.broker.processes.os_process import UNKNOWN_STATUS, OsProcess
 from actorrpc.broker.watching.dumps import Dumps, NoStack, Place
 from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, no_forks
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.hello import Hello
 from actorrpc.ipc.link import Link
-from actorrpc.loop.descriptors import close_now
 from actorrpc.loop.duties import brief
 from actorrpc.pb import control_pb2
 
-__all__ = ["HUB_MODULE", "Answer", "HubProcess", "Owner", "introduce"]
+__all__ = ["Answer", "HubProcess", "Owner", "introduce"]
 
 log = logging.getLogger("actorrpc.broker")
-
-#: What an interpreter is to run. gevent patches before it runs the module, and the module before `actorrpc`
-#: is imported.
-HUB_MODULE = ("-m", "gevent.monkey", "--module", "actorrpc.hub")
 
 #: A hub that reports its load four times a second and has not done so for this long is silent.
 SILENCE = 2.0
@@ -60,26 +54,28 @@ class Owner(Protocol):
     def hub_retiring(self, process: HubProcess) -> None:
         """It was told to end, by a signal to it alone: see ``Retiring``."""
 
+    def hub_adopted(self, process: HubProcess, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> None:
+        """It has another broker, this one, and says what it has; the descriptors are the owner's."""
+
     def hub_exited(self, process: HubProcess) -> None:
         """The last that is heard of it."""
 
 
 class HubProcess:
-    """A fresh interpreter that runs a hub. Raises OSError if it cannot be started."""
+    """An interpreter that runs a hub."""
 
     def __init__(
         self,
         hub: int,
         serial: int,
         claim: Claim,
-        command: Sequence[str],
+        make: Callable[[], tuple[OsProcess, socket.socket]],
         owner: Owner,
         generation: int = 1,
-        directory: str | None = None,
         aside: bool = False,
     ) -> None:
-        """``directory``: where it works; None: where this process does. ``aside``: others serve, and it has a
-        lower priority until it is ready."""
+        """``make()`` starts it, or finds it, and returns it with our end of the link to it; what it raises is
+        raised. ``aside``: others serve, and it has a lower priority until it is ready."""
         self.hub = hub
         #: Of the code that it runs.
         self.generation = generation
@@ -95,7 +91,8 @@ class HubProcess:
         self.states: dict[str, int] = {}
         #: Of what the app has raised when it was imported, for people.
         self.trace = ""
-        #: None while it runs; as subprocess has it, minus the signal's number for a signal.
+        #: None while it runs; as subprocess has it, minus the signal's number for a signal, or
+        #: ``UNKNOWN_STATUS``.
         self.exit_code: int | None = None
         self.load = control_pb2.Load()
         #: When the load was reported, and anything heard, on the monotonic clock.
@@ -112,12 +109,12 @@ class HubProcess:
         self._last_request = 0
         # A policy's thread may fork: its child would have both ends of the link, and the error pipe.
         with no_forks():
-            self._popen, self._pidfd, control = _spawn(serial, claim, command, directory)
-            self.pid = self._popen.pid
+            self._process, control = make()
+            self.pid = self._process.pid
             self._link = Link(control, control_pb2.ToBroker, self._on_message, self._on_link_end)
             hold(self)
         self._priority = LowPriority(self.pid) if aside else None
-        self._exit_watcher: Any = get_hub().loop.io(self._pidfd, 1)
+        self._exit_watcher: Any = get_hub().loop.io(self._process.pidfd, 1)
         self._exit_watcher.start(self._on_exit)
 
     @property
@@ -169,7 +166,7 @@ class HubProcess:
     def descriptors(self) -> list[int]:
         """What a child of this process may not keep: with the pidfd it could kill the hub."""
         dumps = self._dumps.descriptors() if self._dumps else []
-        return [self._pidfd, *dumps] if self.exit_code is None else dumps
+        return [self._process.pidfd, *dumps] if self._process.pidfd >= 0 else dumps
 
     def stack(self) -> list[Place]:
         """Where its main thread is, the outermost place first, also while that is held. Waits for about a
@@ -190,8 +187,7 @@ class HubProcess:
 
     def _signal(self, signum: int) -> None:
         if self.exit_code is None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signum)
+            self._process.send_signal(signum)
 
     @property
     def linked(self) -> bool:
@@ -201,7 +197,7 @@ class HubProcess:
     @property
     def obeyed(self) -> bool:
         """Whether it has ended as it was told to: by a signal to it alone, say."""
-        return self.stopping and self.exit_code == 0
+        return self.stopping and self.exit_code in (0, UNKNOWN_STATUS)
 
     def describe_exit(self) -> str:
         """How it ended: ``was killed by SIGKILL``, ``exited with status 1``."""
@@ -209,6 +205,8 @@ class HubProcess:
             with suppress(ValueError):
                 return f"was killed by {signal.Signals(-self.exit_code).name}"
             return f"was killed by signal {-self.exit_code}"
+        if self.exit_code == UNKNOWN_STATUS:
+            return "has ended (with which status, only the broker before learnt)"
         return f"exited with status {self.exit_code}"
 
     def _on_message(self, message: control_pb2.ToBroker, fds: tuple[int, ...]) -> None:
@@ -216,6 +214,9 @@ class HubProcess:
         if kind == "dumps" and fds and self._dumps is None:
             self._dumps = Dumps(self.pid, message.dumps.signal, fds[0], self._signal)
             fds = fds[1:]
+        if kind == "adopted":
+            self._on_adopted(message.adopted, fds)
+            fds = ()
         close_all(fds)
         before, self.heard = self.heard, time.monotonic()
         if self.heard - before > SILENCE:
@@ -255,6 +256,14 @@ class HubProcess:
         self.trace = ready.trace
         self._owner.hub_ready(self, error)
 
+    def _on_adopted(self, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> None:
+        self.hello, self.states = Hello.from_message(adopted.hello), dict(adopted.states)
+        self.ready = True
+        self.stopping = self.stopping or adopted.stopping
+        self.draining = self.draining or adopted.draining
+        self.load = adopted.load
+        self._owner.hub_adopted(self, adopted, fds)
+
     def _answer(self, answer: Answer) -> None:
         if (asked := self._asked.pop(answer.request, None)) is not None:
             asked.set(answer)
@@ -265,23 +274,26 @@ class HubProcess:
         self._give_up_answers()
 
     def _on_exit(self) -> None:
-        # None where gevent has patched subprocess and reaps, but has not yet: then we are called again.
-        if (code := self._popen.poll()) is None:
+        if (code := self._process.poll()) is None:
             return
         self.exit_code = code
+        self._claim.forget_hub(self.serial)
+        # Why it ended may still lie in the socket.
+        self._link.drain()
+        self.let_go()
+        self._owner.hub_exited(self)
+
+    def let_go(self) -> None:
+        """Have nothing to do with it any more: it has ended, or is another broker's from now on."""
         self._exit_watcher.stop()
         self._exit_watcher.close()
         if self._priority is not None:
             self._priority.close()
-        close_now(self._pidfd)
-        self._claim.forget_hub(self.serial)
-        # Why it ended may still lie in the socket.
-        self._link.drain()
+        self._process.close()
         self._link.close()
         self._give_up_answers()
         if self._dumps is not None:
             self._dumps.close()
-        self._owner.hub_exited(self)
 
     def _give_up_answers(self) -> None:
         for result in self._asked.values():
@@ -315,37 +327,3 @@ def _send_peer(to: HubProcess, peer: HubProcess, fd: int) -> Event:
     if not to.send(message, fd, then=taken.set):
         taken.set()
     return taken
-
-
-def _spawn(
-    serial: int, claim: Claim, command: Sequence[str], directory: str | None
-) -> tuple[subprocess.Popen[bytes], int, socket.socket]:
-    """Start the process. Returns it, its pidfd, and our end of the link to it."""
-    with ExitStack() as on_error, ExitStack() as always:
-        ours, theirs = socket.socketpair()
-        on_error.callback(ours.close)
-        always.callback(theirs.close)
-        lock = claim.open_hub_file(serial)
-        always.callback(close_now, lock)
-        popen = _popen(command, theirs.fileno(), lock, directory)
-        on_error.callback(popen.wait)
-        on_error.callback(popen.kill)
-        os.write(lock, f"{popen.pid}\n".encode())
-        pidfd = os.pidfd_open(popen.pid)
-        on_error.pop_all()
-        return popen, pidfd, ours
-
-
-def _popen(command: Sequence[str], control: int, lock: int, directory: str | None) -> subprocess.Popen[bytes]:
-    # Ctrl-C reaches the whole foreground group, as SIGHUP may, and only the broker shall obey: the hub
-    # starts with both blocked, and ignores them as soon as it can.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
-    try:
-        return subprocess.Popen(
-            [*command, "--control-fd", str(control), "--lock-fd", str(lock)],
-            pass_fds=(control, lock),
-            stdin=subprocess.DEVNULL,
-            cwd=directory,
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

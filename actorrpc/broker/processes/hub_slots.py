@@ -68,6 +68,14 @@ class HubSlots:
             return process if process is not None and process.exit_code is None else None
         return next((process for process in self.processes if process.serial == number), None)
 
+    def inherit(self, process: HubProcess, generation: int) -> None:
+        """Add one that another broker has started: its hub's own, if it is of that generation of code."""
+        slot = self.of(process)
+        if process.generation == generation and slot.process is None:
+            slot.process = process
+        else:
+            slot.others.append(process)
+
     # ---- more hubs, and fewer
 
     def expect(self, process: HubProcess) -> None:

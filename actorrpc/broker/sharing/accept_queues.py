@@ -15,9 +15,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.forks import serves
 from actorrpc.log import about
 from actorrpc.net.addresses import address_text
 from actorrpc.net.listening import open_another
+from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
 
 __all__ = ["AcceptQueues", "holders"]
@@ -25,7 +27,7 @@ __all__ = ["AcceptQueues", "holders"]
 log = logging.getLogger("actorrpc.broker")
 
 
-def holders(queues: int, able: Collection[int], before: Mapping[int, int]) -> dict[int, int]:
+def holders(queues: Sequence[int], able: Collection[int], before: Mapping[int, int]) -> dict[int, int]:
     """Return which hub accepts from which queue.
 
     The hub with a queue's number has it if it can accept. Otherwise the queue stays where it was ``before``,
@@ -34,12 +36,12 @@ def holders(queues: int, able: Collection[int], before: Mapping[int, int]) -> di
     """
     if not able:
         return dict(before)
-    held = {queue: queue for queue in range(queues) if queue in able}
-    for queue in range(queues):
+    held = {queue: queue for queue in queues if queue in able}
+    for queue in queues:
         if queue not in held and (hub := before.get(queue)) in able and hub is not None:
             held[queue] = hub
     counts = Counter(held.values())
-    for queue in range(queues):
+    for queue in queues:
         if queue not in held:
             hub = min(able, key=lambda hub: (counts[hub], hub))
             held[queue] = hub
@@ -50,13 +52,17 @@ def holders(queues: int, able: Collection[int], before: Mapping[int, int]) -> di
 class AcceptQueues:
     """The listening sockets, and the processes that accept from them. The broker keeps a dup of each."""
 
-    def __init__(self, sockets: Sequence[socket.socket], hubs: int, accept: str) -> None:
+    def __init__(
+        self, sockets: Sequence[socket.socket], hubs: int, accept: str, address: str | None = None
+    ) -> None:
+        """``address``: where hubs listen already, which give their sockets later (``restore``)."""
         self.accept = accept
         self.hubs = hubs
         #: What all listen on.
-        self.address = address_text(sockets[0].getsockname())
-        self._sockets = [*sockets]
+        self.address = address or address_text(sockets[0].getsockname())
         self._acceptor = accept == "acceptor"
+        #: By queue. Those of numbers that are missing have gone with the hubs that had them.
+        self._sockets: dict[int, socket.socket] = dict(enumerate(sockets))
         #: By queue. With a queue for each hub, a process that has its own was given it at its start.
         self._holders: dict[int, HubProcess] = {}
         #: By queue, all that were given it and have not been told to let go, the holder too: the queue may be
@@ -66,8 +72,9 @@ class AcceptQueues:
     def grow(self, hubs: int) -> None:
         """There are to be so many hubs: with a queue for each, make those that there have never been. Until a
         hub is there, another accepts from its queue. Raises ConfigError if a socket cannot be made."""
-        while not self._acceptor and len(self._sockets) < hubs:
-            self._sockets.append(open_another(self._sockets[0]))
+        missing = [] if self._acceptor else [queue for queue in range(hubs) if queue not in self._sockets]
+        for queue in missing:
+            self._sockets[queue] = open_another(next(iter(self._sockets.values())))
 
     def start(self, hub: int) -> tuple[bool, int]:
         """What a hub's process is started with: whether one accepts for all, and a listening socket."""
@@ -77,6 +84,28 @@ class AcceptQueues:
         """A process has got what ``start`` said; with a queue for each hub, it accepts from its own."""
         if not self._acceptor:
             self._given[process.hub].append(process)
+
+    def restore(self, process: HubProcess, queues: Sequence[control_pb2.Queue], fds: Sequence[int]) -> None:
+        """A process that another broker has started has these queues, and lends their sockets."""
+        for queue, fd in zip(queues, fds, strict=False):
+            sock = socket_of(fd)
+            serves(sock)
+            if self._sockets.setdefault(queue.number, sock) is not sock:
+                sock.close()
+            if queue.accepting or not self._acceptor:
+                self._given[queue.number].append(process)
+            holder = self._holders.get(queue.number)
+            if queue.accepting and (holder is None or process.hub == queue.number):
+                self._holders[queue.number] = process
+
+    def assume(self, process: HubProcess) -> None:
+        """A process that another broker has started does not say what it has: its own, most likely."""
+        self.started(process)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a socket."""
+        return bool(self._sockets)
 
     def assign(self, processes: Iterable[HubProcess]) -> None:
         """Have each queue accepted from by a process that can. Never blocks.
@@ -88,7 +117,7 @@ class AcceptQueues:
             self._given[queue] = [process for process in given if process.exit_code is None]
         able = {process.hub: process for process in processes if _can_accept(process)}
         before = {queue: process.hub for queue, process in self._holders.items()}
-        for queue, hub in holders(len(self._sockets), able, before).items():
+        for queue, hub in holders(sorted(self._sockets), able, before).items():
             holder = self._holders.get(queue)
             if hub in able and able[hub] is not holder:
                 self._hand_over(queue, holder, able[hub])
@@ -143,7 +172,7 @@ class AcceptQueues:
 
     def close(self) -> None:
         """Assign no more queues. The kernel refuses connections once the hubs have closed theirs, too."""
-        for sock in self._sockets:
+        for sock in self._sockets.values():
             sock.close()
         self._sockets.clear()
 

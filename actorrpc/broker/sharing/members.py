@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import gevent
 from gevent.event import Event
@@ -26,8 +26,11 @@ TELLING = 5.0
 class Members:
     """Processes that have links to each other, and share topics and ``queues`` out among them."""
 
-    def __init__(self, queues: AcceptQueues) -> None:
+    def __init__(self, queues: AcceptQueues, before_telling: Callable[[], None] = lambda: None) -> None:
+        """``before_telling()`` is called when it is decided who is here and who has which topics, and nobody
+        has been told of it yet."""
         self._queues = queues
+        self._before_telling = before_telling
         self._processes: list[HubProcess] = []
         self._homes = TopicHomes()
         #: The serials of processes that are to be the home of no topic.
@@ -47,6 +50,21 @@ class Members:
 
     def __contains__(self, process: HubProcess) -> bool:
         return process in self._processes
+
+    @property
+    def homes(self) -> control_pb2.Homes:
+        """As the hubs were told, or are about to be told."""
+        return self._homes.message()
+
+    def restore(self, processes: Sequence[HubProcess], homes: control_pb2.Homes) -> None:
+        """Go on from what a broker before this one has told these. Nobody is told anything yet."""
+        self._processes = [*processes]
+        self._homes.restore(homes)
+
+    def go_on(self) -> None:
+        """Tell all anew: of those that were members, some may have ended meanwhile."""
+        self._assign_homes()
+        self.assign_queues()
 
     def join(self, processes: Sequence[HubProcess], *, share: bool = False) -> None:
         """Link processes to all others and to each other; then topics may have their homes with them.
@@ -134,7 +152,8 @@ class Members:
 
     def _assign_homes(self, share: bool = False) -> None:
         self._homes.assign([process.serial for process in self._processes], self._homeless, share)
-        homes = control_pb2.ToHub(homes=self._homes.message())
+        self._before_telling()
+        homes = control_pb2.ToHub(homes=self.homes)
         for process in self._processes:
             process.send(homes)
 

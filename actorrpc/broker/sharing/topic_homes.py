@@ -130,12 +130,19 @@ class TopicHomes:
         return any(home == hub and slot not in self.origins for slot, home in enumerate(self.homes))
 
     def message(self) -> control_pb2.Homes:
-        """As hubs are told."""
+        """As hubs are told; with version 0, nothing."""
+        if not self.version:
+            return control_pb2.Homes()
         message = control_pb2.Homes(version=self.version, homes=self.homes, terms=self.terms)
         for hub in sorted({*self.origins.values()}):
             slots = [slot for slot, origin in self.origins.items() if origin == hub]
             message.origins.add(hub=hub, slots=sorted(slots))
         return message
+
+    def restore(self, message: control_pb2.Homes) -> None:
+        """Go on from what hubs were told, or were about to be told, by a broker before this one."""
+        self.version, self.homes, self.terms = message.version, [*message.homes], [*message.terms]
+        self.origins = {slot: origin.hub for origin in message.origins for slot in origin.slots}
 
     def __repr__(self) -> str:
         return (

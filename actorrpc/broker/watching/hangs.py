@@ -44,14 +44,12 @@ class _Silence:
 
 
 class Hangs:
-    """Watches the processes, from now on until ``close``."""
+    """Watches the processes, from now on until ``close``. ``config()`` is asked at each look: a reload may
+    change it."""
 
-    def __init__(self, config: Config, processes: Callable[[], Iterable[Watched]]) -> None:
+    def __init__(self, config: Callable[[], Config], processes: Callable[[], Iterable[Watched]]) -> None:
         self._processes = processes
-        self._kill_timeout = config.kill_timeout
-        timeouts = [each for each in (config.hang_timeout, config.kill_timeout) if each]
-        #: None is killed that has not been reported.
-        self._patience = min(timeouts, default=float("inf"))
+        self._config = config
         self._silent: dict[Watched, _Silence] = {}
         #: When it was last looked, and since when each process has had its chance to be heard.
         self._looked = self._awake = time.monotonic()
@@ -64,14 +62,15 @@ class Hangs:
         self._looked = now
         running = [process for process in self._processes() if process.ready and process.linked]
         self._silent = {process: each for process, each in self._silent.items() if process in running}
+        config = self._config()
         for process in running:
-            self._look_at(process, now - max(process.heard, self._awake))
+            self._look_at(process, now - max(process.heard, self._awake), config)
 
-    def _look_at(self, process: Watched, seconds: float) -> None:
+    def _look_at(self, process: Watched, seconds: float, config: Config) -> None:
         """A process has been silent for so long."""
         silence = self._silent.get(process)
         if silence is None:
-            if seconds >= self._patience:
+            if seconds >= _patience(config):
                 report = gevent.spawn(self._report, process, seconds)
                 self._silent[process] = _Silence(process.heard, report)
         elif not silence.report.ready():
@@ -85,7 +84,7 @@ class Hangs:
                 process.was_silent,
                 extra=about(process.hub),
             )
-        elif self._kill_timeout and seconds >= self._kill_timeout and not silence.killed:
+        elif config.kill_timeout and seconds >= config.kill_timeout and not silence.killed:
             silence.killed = True
             log.error(
                 "hub %d (pid %d) has said nothing for %.1f s (--kill-timeout): killed",
@@ -114,3 +113,8 @@ class Hangs:
 
     def __repr__(self) -> str:
         return f"<Hangs {[process.hub for process in self._silent]} silent>"
+
+
+def _patience(config: Config) -> float:
+    """After how many seconds a silent hub is reported: none is killed that has not been."""
+    return min((each for each in (config.hang_timeout, config.kill_timeout) if each), default=float("inf"))

@@ -72,6 +72,9 @@ class Listener:
         """Whether nobody is accepted for now."""
         return not self._watcher.active
 
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
     def look(self) -> None:
         """See who waits in the queue, while it rests."""
         if self._age is None:

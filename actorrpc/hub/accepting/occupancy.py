@@ -79,6 +79,11 @@ class Occupancy:
         self._passing.listen_anew()
         self.tell_all()
 
+    def broker_found(self) -> None:
+        """There is one again."""
+        self._alone = False
+        self.tell_all()
+
     def tick(self, busy: float) -> None:
         """Take in how busy this hub was for a quarter of a second, and tell those who want to know."""
         self._busy += (busy - self._busy) * (1 - DECAY)

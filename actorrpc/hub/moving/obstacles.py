@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 from actorrpc.hub.phase import CLOSED, CLOSING
 from actorrpc.hub.serving.connection import Connection
 
-__all__ = ["why_pinned", "why_unquiet"]
+__all__ = ["what_runs", "why_pinned", "why_unquiet"]
 
 
 def why_pinned(connection: Connection) -> str:
@@ -21,20 +19,30 @@ def why_pinned(connection: Connection) -> str:
 
 
 def why_unquiet(connection: Connection) -> str:
-    """What a freeze has to wait for; "" if nothing."""
-    now = monotonic()
-    for call in connection.calls.values():
-        if call.runner is not None:
-            what = "on_call before" if call.receiver.admits else "handler"
-            return f"{what} {call.route.method.name} running for {now - call.since:.1f} s"
-    for cell in connection.cells.values():
-        if cell.hook:
-            return f"{cell.hook} of {cell.name} running for {now - cell.since:.1f} s"
+    """What a freeze has to wait for; "" if nothing.
+
+    The words say nothing that grows, so that those of many connections can be counted: see ``what_runs``.
+    """
+    if (running := what_runs(connection)) is not None:
+        return f"{running[0]} running"
     if connection.schedule.running:
         return "the handler of a call that has ended still runs"
     if connection.host.unacknowledged:
-        return f"{connection.host.unacknowledged} published messages are not acknowledged"
+        return "published messages are not acknowledged"
     for subscription in connection.host.subscriptions:
         if subscription.pending:
             return f"the subscription to {subscription.group!r} is not established"
     return ""
+
+
+def what_runs(connection: Connection) -> tuple[str, float] | None:
+    """Which handler or hook a freeze has to wait for first, if any, and since when it runs, on the monotonic
+    clock."""
+    for call in connection.calls.values():
+        if call.runner is not None:
+            what = "on_call before" if call.receiver.admits else "handler"
+            return f"{what} {call.route.method.name}", call.since
+    for cell in connection.cells.values():
+        if cell.hook:
+            return f"{cell.hook} of {cell.name}", cell.since
+    return None

@@ -20,7 +20,8 @@ __all__ = ["dump_on_signal"]
 
 def dump_on_signal() -> tuple[int, int] | None:
     """Have the main thread's stack written to a pipe on a signal. Returns the signal's number and the end of
-    the pipe to read from, which is the caller's; None if there is no free signal, no descriptor or no /proc.
+    the pipe to read from, which stays open here, for the next broker; None if there is no free signal, no
+    descriptor or no /proc.
 
     A child, forked or started, has nothing of it.
     """
@@ -32,6 +33,7 @@ def dump_on_signal() -> tuple[int, int] | None:
     except OSError:
         return None
     hold_for_good(writer)
+    hold_for_good(reader)
     # Of this thread alone: others may run, and their stacks change while they are looked at.
     faulthandler.register(signum, file=writer, all_threads=False, chain=False)
     return signum, reader

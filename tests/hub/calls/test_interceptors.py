@@ -309,7 +309,7 @@ def test_on_call_that_blocks_holds_up_a_move_for_the_quiesce_timeout_only():
         call = StatelessStub(channel).Unary.future(Item(number=3), metadata=WAIT)
         gate.entered.get(timeout=10)
         why = hubs.move(1).why
-        assert why.startswith("on_call before Unary running for 0.")
+        assert why == "on_call before Unary running"
         gate.open = True
         assert call.result(10).number == 3
         assert not hubs.move(1).why

@@ -144,7 +144,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(module, "Timer", clock.timer)
     monkeypatch.setattr(module, "monotonic", lambda: clock.now)
-    monkeypatch.setattr("actorrpc.hub.moving.obstacles.monotonic", lambda: clock.now)
     return clock
 
 
@@ -297,10 +296,21 @@ def test_a_handler_that_goes_on_is_not_disturbed(world: World) -> None:
     world.run("a", 2 * SOON)
     drain = world.begin()
     assert list(world.moving) == ["b"]
-    assert dict(drain.report().stays) == {"handler Long running for 1.0 s": 1}
+    assert dict(drain.report().stays) == {"handler Long running": 1}
     world.connections["a"].calls.clear()
     world.clock.pass_(2 * ROUND)
     assert "a" in world.moving
+
+
+def test_what_keeps_many_is_one_reason(world: World) -> None:
+    """However long each of them has been kept."""
+    world.add(*"abc")
+    for number, id in enumerate("abc"):
+        world.run(id, (2 + 3 * number) * SOON)
+    drain = world.begin()
+    assert dict(drain.report().stays) == {"handler Long running": 3}
+    world.clock.pass_(5 * ROUND)
+    assert dict(drain.report().stays) == {"handler Long running": 3}
 
 
 def test_who_is_left_in_the_end_is_told_by_name_but_not_without_bound(world: World) -> None:
@@ -396,7 +406,7 @@ def test_all_that_a_hub_has_goes_to_others_while_clients_go_on(hubs: Hubs) -> No
     ]
     stubs = [StatefulStub(channel) for channel in channels]
     assert [stub.Unary(Item()).number for stub in stubs] == [1] * 9
-    hubs.ask(lambda: hubs.nodes[0].drain({1: 0, 2: 0}))
+    hubs.ask(lambda: hubs.nodes[0].draining.drain({1: 0, 2: 0}))
     hubs.wait_for(lambda: not hubs.nodes[0].connections)
     assert [stub.Unary(Item()).number for stub in stubs] == [2] * 9
     counts = hubs.ask(lambda: [len(node.connections) for node in hubs.nodes])
@@ -411,22 +421,22 @@ def test_a_drained_hub_takes_no_moves_until_that_is_undone(hubs: Hubs) -> None:
     with grpc.insecure_channel(hubs.address) as channel:
         stub = StatefulStub(channel)
         stub.Unary(Item())
-        hubs.ask(lambda: hubs.nodes[1].drain({2: 0}))
+        hubs.ask(lambda: hubs.nodes[1].draining.drain({2: 0}))
         assert hubs.move(1).why == "hub 1 is being drained"
-        hubs.ask(lambda: hubs.nodes[1].drain({}))
+        hubs.ask(lambda: hubs.nodes[1].draining.drain({}))
         assert not hubs.ask(lambda: hubs.nodes[1].report().HasField("draining"))
         assert hubs.move(1).why == ""
         assert stub.Unary(Item()).number == 2
 
 
 def test_a_drained_hub_does_not_accept_until_that_is_undone(hubs: Hubs) -> None:
-    hubs.ask(lambda: hubs.nodes[0].drain({1: 0}))
+    hubs.ask(lambda: hubs.nodes[0].draining.drain({1: 0}))
     with RawClient(hubs.address), grpc.insecure_channel(hubs.address) as channel:
         rounds: list[int] = []  # of the loop, which would have seen what the kernel has connected
         hubs.wait_for(lambda: rounds.append(1) or len(rounds) > 5)
         assert hubs.ask(lambda: hubs.nodes[0].expected) == 0
         coming = StatefulStub(channel).Unary.future(Item(), wait_for_ready=True, timeout=PATIENCE)
-        hubs.ask(lambda: hubs.nodes[0].drain({}))
+        hubs.ask(lambda: hubs.nodes[0].draining.drain({}))
         assert coming.result().number == 1
         hubs.wait_for(lambda: len(hubs.nodes[0].connections) == 2)
 
@@ -436,7 +446,7 @@ def test_a_handler_that_runs_keeps_its_connection_until_it_has_ended(hubs: Hubs)
         stub = StatefulStub(channel)
         running = stub.Unary.future(Item(sleep=1.5), timeout=PATIENCE)
         hubs.wait_for(lambda: any(each.calls for each in hubs.nodes[0].connections.values()))
-        hubs.ask(lambda: hubs.nodes[0].drain({1: 0}))
+        hubs.ask(lambda: hubs.nodes[0].draining.drain({1: 0}))
         stays = hubs.wait_for(lambda: dict(hubs.nodes[0].report().draining.stays))
         assert any("Unary running" in why for why in stays)
         assert running.result().number == 1

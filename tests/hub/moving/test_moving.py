@@ -186,9 +186,9 @@ def test_a_blocked_handler_pins_its_connection_for_the_quiesce_timeout_only():
         hubs.wait_for(lambda: any(call.runner for call in connection.calls.values()))
         result = hubs.move(1)
         assert result.outcome == result.ABORTED
-        assert result.why.startswith("handler Unary running for 0.")
+        assert result.why == "handler Unary running"
         shown = hubs.ask(hubs.nodes[0].list_connections)[0]
-        assert not shown.movable and shown.why.startswith("handler Unary running for 0.")
+        assert not shown.movable and shown.why == "handler Unary running" and 0 < shown.running < 20
         assert blocked.result(10).number == 1
         moved(hubs, 1)
         assert stub.Unary(Item(number=2)).number == 2

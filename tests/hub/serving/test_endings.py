@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 import socket
 import weakref
 from collections.abc import Callable, Iterator
@@ -587,8 +586,8 @@ def test_a_turn_runs_since_it_began_also_after_a_move():
         first.result(10)
         hubs.wait_for(lambda: entered == ["first", "second"])
         (row,) = hubs.ask(hubs.nodes[1].list_connections)
-        match = re.fullmatch(r"handler Unary running for (\d+\.\d) s", row.why)
-        assert match and float(match[1]) < 20
+        assert row.why == "handler Unary running"
+        assert 0 < row.running < 20
         leave.append("second")
         second.result(10)
 

@@ -1,0 +1,1 @@
+"""Taking over the hubs that a broker before this one has left, by its death or to this one."""

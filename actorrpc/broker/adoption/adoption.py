@@ -1,0 +1,110 @@
+"""Calling the hubs that are to be taken over, and waiting for what each says that it has.
+
+A hub takes a call as soon as it knows that its own broker has gone. One that hangs does so later: it is taken
+for silent until then, as any other that hangs.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from functools import partial
+
+from actorrpc.broker.adoption.inheritance import Inheritance
+from actorrpc.broker.events import Events
+from actorrpc.broker.host.hub_sockets import call_hub
+from actorrpc.broker.host.runtime_dir import Claim
+from actorrpc.broker.processes.hub_process import HubProcess, Owner
+from actorrpc.broker.processes.os_process import Inherited, OsProcess
+from actorrpc.errors import ConfigError
+from actorrpc.ipc.hello import Hello
+from actorrpc.log import about_hub as about
+from actorrpc.pb import control_pb2
+from actorrpc.pb.record_pb2 import Process
+
+__all__ = ["PATIENCE", "Adoption"]
+
+log = logging.getLogger("actorrpc.broker")
+
+#: For how many seconds hubs are waited for, before those that say nothing are taken for silent.
+PATIENCE = 5.0
+
+
+class Adoption:
+    """Takes ``inheritance`` over: ``owner`` is told what becomes of each process."""
+
+    def __init__(self, inheritance: Inheritance, claim: Claim, owner: Owner) -> None:
+        self.server = inheritance.server
+        self._pids = inheritance.pids
+        self._claim = claim
+        self._owner = owner
+        #: What is heard of them meanwhile.
+        self.events = Events()
+        #: Those that have said nothing yet.
+        self._awaited: set[HubProcess] = set()
+        self._error = ""
+        self.members = self._call_all(inheritance.members)
+        self.successors = self._call_all(inheritance.successors)
+        for process in self.members:
+            process.ready = True  # it has joined the others: if it says nothing, it is silent
+
+    def _call_all(self, processes: list[Process]) -> list[HubProcess]:
+        called = [self._call(process) for process in processes]
+        return [process for process in called if process is not None]
+
+    def _call(self, known: Process) -> HubProcess | None:
+        """Call one; None if it has just ended. Raises ConfigError if it cannot be called."""
+        make = partial(self._reach, known.serial)
+        try:
+            process = HubProcess(
+                known.hub, known.serial, self._claim, make, self._owner, generation=known.generation
+            )
+        except (ProcessLookupError, ConnectionError):
+            self._claim.forget_hub(known.serial)
+            return None
+        except OSError as error:
+            raise ConfigError(
+                f"hub {known.hub} (pid {self._pids[known.serial]}) cannot be called: {error}"
+            ) from error
+        process.send(control_pb2.ToHub(adopt=control_pb2.Adopt(hello=Hello.own().to_message())))
+        self._awaited.add(process)
+        return process
+
+    def _reach(self, serial: int) -> tuple[OsProcess, socket.socket]:
+        process = Inherited(self._pids[serial])
+        try:
+            if self._claim.directory.living_hubs().get(serial) != process.pid:
+                raise ProcessLookupError
+            return process, call_hub(self._claim.directory, serial)
+        except BaseException:
+            process.close()
+            raise
+
+    def wait(self) -> None:
+        """Wait until all have spoken, or ended, for at most ``PATIENCE``. Raises ConfigError if one cannot be
+        taken over."""
+        self.events.until(self._is_complete, PATIENCE)
+        if self._error:
+            raise ConfigError(f"the hubs that serve cannot be taken over: {self._error}")
+        for process in self.silent:
+            ids = about(process.hub)
+            log.warning("hub %d (pid %d) says nothing, but lives", process.hub, process.pid, extra=ids)
+
+    def _is_complete(self) -> bool:
+        return bool(self._error) or all(process.exit_code is not None for process in self._awaited)
+
+    @property
+    def silent(self) -> list[HubProcess]:
+        """The members that have said nothing, and live."""
+        return [each for each in self.members if each in self._awaited and each.exit_code is None]
+
+    def heard(self, process: HubProcess, adopted: control_pb2.Adopted) -> None:
+        """A process has said what it has, or why it cannot be taken over."""
+        self._awaited.discard(process)
+        if adopted.error:
+            self._error = f"hub {process.hub} (pid {process.pid}): {adopted.error}"
+        elif adopted.homes > self.server.homes.version:
+            self._error = f"hub {process.hub} (pid {process.pid}) knows more than what is written down"
+
+    def __repr__(self) -> str:
+        return f"<Adoption of {self.members} and {self.successors}, {len(self._awaited)} have said nothing>"

@@ -1,0 +1,123 @@
+"""What the broker before this one has left in the runtime directory, and whether that may be taken over.
+
+    no hub lives                               nothing: the server starts afresh
+    none of those that live has ever served    they are killed, and the server starts afresh
+    what they serve differs from what is       ConfigError, which says what differs
+    wanted, or they cannot be called
+    else                                       they are taken over
+
+Of those that live, only those that the record names count: its members, and the new ones of a reload. A
+process that has just been started, and has not joined the others yet, is killed, and started again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from actorrpc.broker.host.orphaned_hubs import kill_hubs
+from actorrpc.broker.host.record import Record
+from actorrpc.broker.host.runtime_dir import RuntimeDir
+from actorrpc.errors import ConfigError
+from actorrpc.pb.record_pb2 import Process, Server
+
+__all__ = ["Inheritance", "Wanted"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be served: as ``serve`` was told, with defaults; ``bind`` is "" and ``address`` says where
+    if the service manager has given the socket."""
+
+    app: str
+    bind: str
+    accept: str
+    address: str = ""
+
+    def why_not(self, server: Server) -> str:
+        """What differs from what hubs serve; "" if nothing that matters."""
+        if server.app != self.app:
+            return f"they serve {server.app}, not {self.app}"
+        # As it was typed, or as it came out: a port 0 is found again by the first.
+        if server.bind != self.bind and server.address != (self.address or self.bind):
+            return f"they listen on {server.address}, not on {self.address or self.bind}"
+        if server.accept != self.accept:
+            return f"they were started with --accept {server.accept}, not {self.accept}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """Hubs that live, by serial with their pids, and what was written down of them."""
+
+    server: Server
+    pids: dict[int, int]
+
+    @classmethod
+    def find(cls, directory: RuntimeDir, wanted: Wanted) -> Inheritance | None:
+        """Look, in a directory that this process holds. Raises ConfigError if hubs serve there that cannot be
+        taken over."""
+        living = directory.living_hubs()
+        if not living:
+            return None
+        server = _read(directory)
+        if server is not None and not _named(living, server.members):
+            kill_hubs(directory, living)
+            return None
+        _check(directory, server, wanted, living)
+        assert server is not None
+        known = _named(living, [*server.members, *server.reload.successors])
+        kill_hubs(directory, {serial: pid for serial, pid in living.items() if serial not in known})
+        return cls(server, known)
+
+    @classmethod
+    def check(cls, directory: RuntimeDir, wanted: Wanted) -> None:
+        """Look whether the hubs of a living broker could be taken over. Raises ConfigError if not."""
+        if living := directory.living_hubs():
+            _check(directory, _read(directory), wanted, living, "the hubs")
+
+    @property
+    def members(self) -> list[Process]:
+        """Those that serve."""
+        return [process for process in self.server.members if process.serial in self.pids]
+
+    @property
+    def successors(self) -> list[Process]:
+        """Those that a reload has started, and that have not joined the others."""
+        serving = {process.serial for process in self.server.members}
+        return [
+            process
+            for process in self.server.reload.successors
+            if process.serial in self.pids and process.serial not in serving
+        ]
+
+
+def _check(
+    directory: RuntimeDir,
+    server: Server | None,
+    wanted: Wanted,
+    living: dict[int, int],
+    who: str = "hubs of a dead broker",
+) -> None:
+    missing = [serial for serial in living if not os.path.exists(directory.call_path(serial))]
+    if server is None:
+        why = "what their broker has written down is missing"
+    elif missing:
+        why = f"they cannot be called: {directory.call_path(missing[0])} is missing"
+    else:
+        why = wanted.why_not(server)
+    if why:
+        pids = ", ".join(map(str, living.values()))
+        raise ConfigError(
+            f"{who} serve on in {directory.path} (pids {pids}), and cannot be taken over: {why}; "
+            f"`actorrpc stop --runtime-dir {directory.path}` ends them"
+        )
+
+
+def _read(directory: RuntimeDir) -> Server | None:
+    return Record(directory).read()
+
+
+def _named(living: dict[int, int], processes: Iterable[Process]) -> dict[int, int]:
+    return {each.serial: living[each.serial] for each in processes if each.serial in living}

@@ -1,0 +1,83 @@
+"""Whether a hub gives away all that it has, to whom, and what the broker is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from actorrpc.hub.moving.drain import Drain
+from actorrpc.hub.moving.mover import Mover
+from actorrpc.hub.serving.connection import Connection
+from actorrpc.pb import control_pb2
+
+__all__ = ["Draining"]
+
+
+class Draining:
+    """Of one hub, which gives to processes that it has ``links`` to.
+
+    ``rest(whether)`` has it accept no connections meanwhile. ``drain_timeout``: in how many seconds it is to
+    be empty, unless it is told.
+    """
+
+    def __init__(
+        self,
+        connections: Mapping[str, Connection],
+        mover: Mover,
+        links: Mapping[int, object],
+        rest: Callable[[bool], object],
+        drain_timeout: float,
+    ) -> None:
+        self._connections = connections
+        self._mover = mover
+        self._links = links
+        self._rest = rest
+        self._drain_timeout = drain_timeout
+        self._drain: Drain | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._drain is not None
+
+    def drain(self, targets: Mapping[int, int], within: float = 0.0) -> None:
+        """Move all connections to these processes, by serial, with how many connections each has, and take no
+        others; without any, go on as before. ``within`` so many seconds; 0: the drain timeout."""
+        if self._drain is not None and targets:
+            self._drain.retarget(targets)
+            return
+        self.close()
+        self._drain = None
+        self._rest(bool(targets))
+        if targets:
+            self._drain = Drain(
+                self._connections,
+                self._mover.move,
+                self._mover.cost,
+                self._links,
+                targets,
+                within=within or self._drain_timeout,
+                why_unfit=self._mover.why_unfit,
+            )
+
+    def left_behind(self) -> control_pb2.LeftBehind | None:
+        """Who has not been moved away by the drain under way; None if there is none."""
+        return None if self._drain is None else self._drain.left_behind()
+
+    def drain_to_all(self) -> bool:
+        """Move all connections to all other hubs. Returns whether there are any."""
+        targets = dict.fromkeys(self._links, 0)
+        if targets:
+            self.drain(targets)
+        return bool(targets)
+
+    def tell(self, load: control_pb2.Load) -> None:
+        """Put how far it is into a report."""
+        if self._drain is not None:
+            load.draining.CopyFrom(self._drain.report())
+
+    def close(self) -> None:
+        """Begin no more moves, and take nothing all the same."""
+        if self._drain is not None:
+            self._drain.close()
+
+    def __repr__(self) -> str:
+        return f"<Draining {self._drain!r}>"

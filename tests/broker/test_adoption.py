@@ -1,0 +1,387 @@
+"""Real servers: a broker is killed, or leaves its hubs to another one, which takes them over as they are."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from actorrpc.broker.host.record import Record
+from actorrpc.broker.host.runtime_dir import RuntimeDir
+from actorrpc.pb.admin_pb2 import Request
+from tests.apps.shapes_actorrpc import StatefulStub
+from tests.apps.shapes_pb2 import Item
+from tests.support.counting_client import CountingClient
+from tests.support.fixtures import Follow, Serve
+from tests.support.processes import group_members
+from tests.support.server_process import ServerProcess
+from tests.support.waiting import PATIENCE, until
+
+Connect = Callable[[str], CountingClient]
+
+
+def kill_broker(server: ServerProcess) -> None:
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+def processes(server: ServerProcess) -> list[tuple[int, int, int]]:
+    """Each hub's process: its number, serial and pid."""
+    return [(hub["id"], hub["serial"], hub["pid"]) for hub in server.status()["hubs"]]
+
+
+def where(server: ServerProcess) -> dict[str, int]:
+    return {row["id"]: row["hub"] for row in server.connections()}
+
+
+def exchange(server: ServerProcess) -> None:
+    """Move each connection to the other one of two hubs."""
+    for id, hub in where(server).items():
+        assert server.move(id, 1 - hub) == ""
+
+
+@pytest.mark.parametrize("accept", ["reuseport", "acceptor"])
+def test_hubs_are_taken_over_as_they_are(serve: Serve, follow: Follow, connect: Connect, accept: str) -> None:
+    broker = serve("--accept", accept)
+    clients = [connect(broker.address) for _ in range(6)]
+    for client in clients:
+        client.call()
+    slow = clients[0].begin_slow_call(3)
+    done = 0
+    for _ in range(3):
+        before, places = processes(broker), where(broker)
+        kill_broker(broker)
+        for client in clients[1:]:
+            client.call()
+        clients.append(connect(broker.address))
+        clients[-1].call()  # new connections are accepted meanwhile
+        broker = follow(broker, "--accept", accept)
+        assert processes(broker) == before
+        now = where(broker)
+        assert places.items() <= now.items()
+        assert broker.status()["moves"]["done"] == done
+        moves = [id for id, hub in now.items() if broker.move(id, 1 - hub) == ""]
+        done += len(moves)
+        assert len(moves) >= len(clients) - 1, "all but the one whose handler runs"
+        for client in clients[1:]:
+            client.call()
+        until_counted(broker, done)
+    assert slow.result(timeout=PATIENCE).number == 2
+    fresh = connect(broker.address)
+    fresh.call()
+    assert broker.run("stop").returncode == 0
+    assert broker.wait() == 0
+    assert not broker.runtime_dir.exists(), "the first broker made it, and the last one removes it"
+
+
+def until_counted(server: ServerProcess, moves: int) -> None:
+    """Wait until so many moves have been written down."""
+    record = Record(RuntimeDir(str(server.runtime_dir)))
+    server.wait_for(lambda: (found := record.read()) is not None and found.moves.done == moves)
+
+
+@pytest.mark.parametrize(
+    ("options", "named", "differs"),
+    [
+        (
+            (),
+            {"app": "tests.apps.blocking:app"},
+            "serve tests.apps.shapes:app, not tests.apps.blocking:app",
+        ),
+        ((), {"bind": "127.0.0.1:1"}, "not on 127.0.0.1:1"),
+        (("--accept", "acceptor"), {}, "--accept reuseport, not acceptor"),
+    ],
+    ids=["app", "address", "accept"],
+)
+@pytest.mark.parametrize("dead", [True, False], ids=["dead", "alive"])
+def test_what_differs_is_said_and_the_hubs_serve_on(
+    serve: Serve,
+    follow: Follow,
+    connect: Connect,
+    options: tuple[str, ...],
+    named: dict[str, Any],
+    differs: str,
+    dead: bool,
+) -> None:
+    broker = serve()
+    client = connect(broker.address)
+    client.call()
+    before = processes(broker)
+    if dead:
+        kill_broker(broker)
+    other = follow(broker, *options, *([] if dead else ["--takeover"]), ready=False, **named)
+    assert other.wait() == 2
+    assert differs in other.log and "cannot be taken over" in other.log
+    client.call()
+    if dead:
+        broker = follow(broker, bind=broker.address)  # as it came out, and not as it was typed
+    assert processes(broker) == before
+    client.call()
+    exchange(broker)
+    client.call()
+
+
+def test_a_broker_that_lives_leaves_its_hubs_to_another(
+    serve: Serve, follow: Follow, connect: Connect
+) -> None:
+    broker = serve()
+    client = connect(broker.address)
+    client.call()
+    for _ in range(3):
+        before = processes(broker)
+        other = follow(broker, "--takeover")
+        assert broker.wait() == 0
+        broker = other
+        assert processes(broker) == before
+        exchange(broker)
+        client.call()
+    nobody = serve("--takeover")  # where there is nothing to take over it starts as always
+    assert nobody.run("stop").returncode == 0
+
+
+def test_who_does_not_ask_gets_no_hubs_of_a_broker_that_lives(serve: Serve, follow: Follow) -> None:
+    broker = serve()
+    other = follow(broker, ready=False)
+    assert other.wait() == 2
+    assert "in use by a live broker" in other.log
+    assert broker.status()["broker_pid"] == broker.pid
+
+
+def test_hubs_that_died_meanwhile_are_started_again(serve: Serve, follow: Follow, connect: Connect) -> None:
+    """Also who waits in their queues, and what their topics' subscribers are told, goes on."""
+    broker = serve(hubs=3)
+    clients = [connect(broker.address) for _ in range(6)]
+    for client in clients:
+        client.call()
+    before = processes(broker)
+    lost = {id for id, hub in where(broker).items() if hub == 1}
+    kill_broker(broker)
+    os.kill(before[1][2], signal.SIGKILL)
+    broker = follow(broker, hubs=3)
+    broker.wait_for(lambda: [hub["state"] for hub in broker.status()["hubs"]] == ["serving"] * 3)
+    now = processes(broker)
+    assert [now[0], now[2]] == [before[0], before[2]] and now[1][1] > max(each[1] for each in before)
+    assert broker.hub(1)["restarts"] == 1
+    assert len(where(broker)) == 6 - len(lost)
+    for _ in range(12):  # some of which come to the queue of the hub that had died
+        client = connect(broker.address)
+        client.call()
+    for id in where(broker):
+        for hub in (0, 1, 2):
+            assert broker.move(id, hub) in ("", f"connection {id} is on hub {hub} already"), "all have links"
+
+
+def test_a_hub_that_is_stopped_is_silent_until_it_speaks(
+    serve: Serve, follow: Follow, connect: Connect
+) -> None:
+    broker = serve("--kill-timeout", 0)
+    clients = [connect(broker.address) for _ in range(6)]
+    for client in clients:
+        client.call()
+    before = processes(broker)
+    stopped = before[1][2]
+    os.kill(stopped, signal.SIGSTOP)
+    kill_broker(broker)
+    try:
+        broker = follow(broker, "--kill-timeout", 0)
+        assert broker.hub(1)["state"] == "silent"
+        assert processes(broker) == before
+        for _ in range(6):  # its queue is another's now
+            connect(broker.address).call()
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    broker.wait_for(lambda: broker.hub(1)["state"] == "serving")
+    exchange(broker)
+    for client in clients:
+        client.call()
+
+
+def test_a_hub_that_is_drained_stays_so(serve: Serve, follow: Follow, connect: Connect) -> None:
+    broker = serve()
+    clients = [connect(broker.address) for _ in range(4)]
+    for client in clients:
+        client.call()
+    assert broker.run("drain", 1).returncode == 0
+    kill_broker(broker)
+    broker = follow(broker)
+    broker.wait_for(lambda: set(where(broker).values()) == {0})
+    assert broker.hub(1)["state"] == "draining"
+    assert "draining" in broker.move(next(iter(where(broker))), 1)
+    assert broker.run("drain", 1, "--undo").returncode == 0
+    broker.wait_for(lambda: broker.hub(1)["state"] == "serving")
+    exchange(broker)
+    for client in clients:
+        client.call()
+
+
+def test_a_hub_that_was_told_to_end_does_so(serve: Serve, follow: Follow, connect: Connect) -> None:
+    broker = serve("--drain-timeout", 2 * PATIENCE)
+    client = connect(broker.address)
+    client.call()
+    ((id, hub),) = where(broker).items()
+    slow = client.begin_slow_call(2)
+    before = processes(broker)
+    os.kill(before[hub][2], signal.SIGTERM)
+    broker.wait_for(lambda: broker.hub(hub)["draining"])
+    kill_broker(broker)
+    broker = follow(broker, "--drain-timeout", 2 * PATIENCE)
+    slow.result(timeout=PATIENCE)
+    broker.wait_for(lambda: processes(broker)[hub][1] > before[hub][1])
+    assert where(broker) == {id: 1 - hub}
+    client.call()
+
+
+def test_fewer_hubs_are_gone_on_with(serve: Serve, follow: Follow, connect: Connect) -> None:
+    broker = serve("--drain-timeout", 2 * PATIENCE, hubs=3)
+    clients = [connect(broker.address) for _ in range(6)]
+    for client in clients:
+        client.call()
+    slow = [client.begin_slow_call(2) for client in clients]
+    broker.wait_for(lambda: sum(row["calls"] for row in broker.connections()) == len(clients))
+    broker.request(Request(scale=Request.Scale(hubs=1)))
+    broker.wait_for(lambda: len([hub for hub in broker.status()["hubs"] if hub["draining"]]) == 2)
+    kill_broker(broker)
+    broker = follow(broker, "--drain-timeout", 2 * PATIENCE, hubs=3)
+    for call in slow:
+        call.result(timeout=PATIENCE)
+    broker.wait_for(lambda: [hub["id"] for hub in broker.status()["hubs"]] == [0])
+    assert set(where(broker).values()) == {0} and len(where(broker)) == 6
+    for client in clients:
+        client.call()
+
+
+# ---- a reload was under way
+
+
+def reload(broker: ServerProcess) -> None:
+    """Begin one."""
+    broker.request(Request(reload=Request.Reload()))
+
+
+def phase(broker: ServerProcess) -> str:
+    return str((broker.status()["reload"] or {}).get("phase"))
+
+
+def generations(broker: ServerProcess) -> list[int]:
+    return [hub["generation"] for hub in broker.status()["hubs"]]
+
+
+APP = """
+import os, time
+from tests.apps.shapes import app
+open(f"imported-{os.getpid()}", "w").close()
+while os.path.exists("wait"):
+    time.sleep(0.01)
+open(f"ready-{os.getpid()}", "w").close()
+"""
+
+
+@pytest.fixture
+def waiting(tmp_path: Path, serve: Serve) -> ServerProcess:
+    """A server whose next generation does not become ready while a file ``wait`` is there."""
+    (tmp_path / "held.py").write_text(APP)
+    server = serve(app="held:app", cwd=tmp_path)
+    (tmp_path / "wait").touch()
+    return server
+
+
+def test_a_reload_is_abandoned_if_its_hubs_were_not_ready(
+    waiting: ServerProcess, tmp_path: Path, follow: Follow, connect: Connect
+) -> None:
+    client = connect(waiting.address)
+    client.call()
+    before = processes(waiting)
+    reload(waiting)
+    until(lambda: len(list(tmp_path.glob("imported-*"))) == 4)
+    kill_broker(waiting)
+    broker = follow(waiting, app="held:app", cwd=tmp_path)
+    assert phase(broker) == "abandoned"
+    assert "the broker ended" in broker.status()["reload"]["error"]
+    broker.wait_for(lambda: processes(broker) == before)
+    until(lambda: len(group_members(waiting.pid)) == 2)  # those that were starting have ended
+    client.call()
+    (tmp_path / "wait").unlink()
+    assert broker.run("reload").returncode == 0
+    assert generations(broker) == [3, 3], "the one that was abandoned has had its number"
+    client.call()
+
+
+def test_a_reload_is_finished_if_its_hubs_were_ready(
+    waiting: ServerProcess, tmp_path: Path, follow: Follow, connect: Connect
+) -> None:
+    client = connect(waiting.address)
+    client.call()
+    reload(waiting)
+    until(lambda: len(list(tmp_path.glob("imported-*"))) == 4)
+    os.kill(waiting.pid, signal.SIGSTOP)  # it does not learn that they are ready
+    (tmp_path / "wait").unlink()
+    until(lambda: len(list(tmp_path.glob("ready-*"))) == 4)
+    kill_broker(waiting)
+    broker = follow(waiting, app="held:app", cwd=tmp_path)
+    broker.wait_for(lambda: phase(broker) == "done")
+    assert generations(broker) == [2, 2]
+    client.call()
+    exchange(broker)
+    client.call()
+
+
+def test_a_reload_whose_connections_move_goes_on(serve: Serve, follow: Follow, connect: Connect) -> None:
+    broker = serve("--drain-timeout", 2 * PATIENCE)
+    clients = [connect(broker.address) for _ in range(4)]
+    for client in clients:
+        client.call()
+    slow = clients[0].begin_slow_call(10 * PATIENCE)
+    broker.wait_for(lambda: sum(row["calls"] for row in broker.connections()) == 1)
+    reload(broker)
+    broker.wait_for(lambda: phase(broker) == "moving")
+    for _ in range(2):
+        kill_broker(broker)
+        broker = follow(broker, "--drain-timeout", 2 * PATIENCE)
+        assert phase(broker) == "moving"
+    slow.cancel()
+    clients[0].calls -= 1
+    broker.wait_for(lambda: phase(broker) == "done")
+    assert generations(broker) == [2, 2]
+    assert len(where(broker)) == 4
+    for client in clients:
+        client.call()
+
+
+def test_a_reload_under_way_goes_to_the_broker_that_takes_over(
+    serve: Serve, follow: Follow, connect: Connect
+) -> None:
+    broker = serve("--drain-timeout", 2 * PATIENCE)
+    client = connect(broker.address)
+    client.call()
+    slow = client.begin_slow_call(10 * PATIENCE)
+    broker.wait_for(lambda: sum(row["calls"] for row in broker.connections()) == 1)
+    reload(broker)
+    broker.wait_for(lambda: phase(broker) == "moving")
+    other = follow(broker, "--drain-timeout", 2 * PATIENCE, "--takeover")
+    assert broker.wait() == 0
+    assert phase(other) == "moving"
+    slow.cancel()
+    client.calls -= 1
+    other.wait_for(lambda: phase(other) == "done")
+    assert generations(other) == [2, 2]
+    client.call()
+
+
+def test_hubs_that_have_never_served_are_not_taken_over(tmp_path: Path, serve: Serve, follow: Follow) -> None:
+    """The broker was killed while the first hubs were starting."""
+    (tmp_path / "held.py").write_text(APP)
+    (tmp_path / "wait").touch()
+    broker = serve(app="held:app", cwd=tmp_path, ready=False)
+    until(lambda: len(list(tmp_path.glob("imported-*"))) == 2)
+    kill_broker(broker)
+    (tmp_path / "wait").unlink()
+    other = follow(broker, app="held:app", cwd=tmp_path)
+    assert group_members(broker.pid) == []
+    assert [serial for _, serial, _ in processes(other)] == [1003, 1004]
+    with grpc.insecure_channel(other.address) as channel:
+        assert StatefulStub(channel).Unary(Item(), timeout=PATIENCE).number == 1
