@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from signal import SIGHUP, SIGINT, SIGTERM
 from socket import socket
+from typing import Any
 
 from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
@@ -100,8 +101,8 @@ def serve(
     with ExitStack() as opened, Admin() as admin, ExitStack() as held:
         notify, given = opened.enter_context(Notify.from_environment()), opened.enter_context(activated())
         wanted = _wanted(app, bind, accept, given)
-        if takeover:
-            ask_for_hubs(directory, wanted)
+        if takeover and (left := ask_for_hubs(directory, wanted)):
+            notify.follow(*left["notify"])
         claim = held.enter_context(directory.claim())
         inheritance = Inheritance.find(directory, wanted)
         claim.announce(config.drain_timeout)
@@ -128,7 +129,12 @@ def serve(
             deployment.on_config = told
             deployment.on_reloading, deployment.on_reloaded = notify.reloading, notify.ready
             supervisor.on_stopping = lambda seconds: notify.stopping(seconds + GRACE)
-            admin.on_handed_over = notify.handed_over
+
+            def handed_over(pid: int) -> dict[str, Any]:
+                notify.handed_over(pid)
+                return {"notify": notify.listener}
+
+            admin.on_handed_over = handed_over
             admin.serve(claim.open_socket(), supervisor, rebalancer)
             notify.start(lambda: serving_line(supervisor.hubs.states(), supervisor.hubs.connections))
 

@@ -32,6 +32,7 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
 from actorrpc.log import about_hub as about
 from actorrpc.log import tell_what_is_due
+from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
 from actorrpc.pb.record_pb2 import Moves, Process, Server
@@ -83,7 +84,7 @@ class Supervisor:
         self.events = Events()
         self.address = queues.address
         self.hubs = HubSlots(queues.hubs)
-        self.members = Members(queues, self.write_down)
+        self.members = Members(queues, self.write_down, later=self._later)
         self.deployment = Deployment(
             Generation.first(app, config),
             self.hubs,
@@ -101,6 +102,9 @@ class Supervisor:
         self.on_stopping: Callable[[float], None] = lambda drain_timeout: None
         self.moves = MoveStatistics()
         self.places = Places()
+
+    def _later(self, seconds: float, event: Callable[[], None]) -> None:
+        after(seconds, self.events.put, event)
 
     @property
     def config(self) -> Config:
@@ -188,12 +192,16 @@ class Supervisor:
         self._inherit(adoption)
         self._leaving = False
         self._announced = self.events.outlive_errors = True
-        self.members.go_on()
-        self.deployment.resume(adoption.server, adoption.successors)
         serving = self.members.serving
         log.info("took over %d processes of hubs (pids %s)", len(serving), [each.pid for each in serving])
-        for hub in self.hubs:
-            self._start(hub)
+        # What goes wrong in one of these is no reason to stop hubs that serve.
+        do_all(
+            log,
+            "taking over hubs",
+            partial(self.deployment.resume, adoption.server, adoption.successors),
+            self.members.go_on,
+            *(partial(self._start, hub) for hub in self.hubs),
+        )
 
     def _why_no_queue(self, adoption: Adoption) -> str:
         """Why there is no listening socket; "" if there is one, perhaps made anew."""
@@ -208,8 +216,10 @@ class Supervisor:
         return ""
 
     def _inherit(self, adoption: Adoption) -> None:
-        server = adoption.server
+        server, told = adoption.server, self.config
         self.deployment.restore(server)
+        if other := told.differs(self.config):
+            log.warning("the hubs were started with other options, until `actorrpc reload`: %s", other)
         self.deployment.on_config(self.config)
         self.moves.restore(server.moves.done, server.moves.aborted)
         self._written_moves = self.moves.done, self.moves.aborted
@@ -227,7 +237,9 @@ class Supervisor:
         assert self._adoption is not None
         self._adoption.heard(process, adopted)
         self._queues.restore(process, adopted.queues, fds, late=self._adoption.over)
+        self.members.introductions.report(process, adopted.links)
         if self._adoption.over:
+            self.members.link_all()
             self.members.assign_queues()
         if adopted.retiring:
             self.hub_retiring(process)
@@ -291,6 +303,9 @@ class Supervisor:
 
     def hub_settled(self, process: HubProcess, version: int) -> None:
         self.events.put(partial(self.members.settled, process, version))
+
+    def hub_unlinked(self, process: HubProcess, serial: int, number: int) -> None:
+        self.events.put(partial(self.members.broken, process, serial, number))
 
     def hub_stopping(self, process: HubProcess) -> None:
         self.events.put(self.members.assign_queues)

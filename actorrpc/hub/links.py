@@ -33,13 +33,15 @@ TOPICS = (
 
 class HubLink(Link[HubToHub]):
     """A link to a process of hub ``hub``; ``snapshots`` is the format of those that are sent there, and
-    ``states`` are the states that its app knows (``moving/fit.py``), or empty."""
+    ``states`` are the states that its app knows (``moving/fit.py``), or empty; ``number`` is what the broker
+    knows it by."""
 
     def __init__(
         self,
         sock: socket.socket,
         hub: int,
         snapshots: int,
+        number: int,
         on_message: Callable[[HubToHub, tuple[int, ...]], None],
         on_close: Callable[[Link[HubToHub]], None],
         on_taken: Callable[[], None],
@@ -49,6 +51,7 @@ class HubLink(Link[HubToHub]):
         self.hub = hub
         self.snapshots = snapshots
         self.states = states
+        self.number = number
 
 
 #: Takes a message of a process, by its serial, which came over that link with these descriptors, and which it
@@ -66,11 +69,17 @@ class Links:
         lost: Callable[[int, HubLink, bool], None],
     ) -> None:
         """``takes`` says who takes a message, by its kind. ``has_room(serial)`` is called when a link has
-        room for more; ``lost(serial, link, gone)`` when one has ended, ``gone``: and there is no other."""
+        room for more; ``lost(serial, link, gone)`` when one has ended, ``gone``: and there is no other, nor
+        one about to be added."""
         self._takes = takes
         self._has_room = has_room
         self._lost = lost
         self.by_serial: dict[int, HubLink] = {}
+
+    @property
+    def numbers(self) -> dict[int, int]:
+        """The processes that there are links to, by serial, and the number of each link."""
+        return {serial: link.number for serial, link in self.by_serial.items()}
 
     def add(
         self,
@@ -79,20 +88,20 @@ class Links:
         hub: int,
         snapshots: int = SNAPSHOTS.newest,
         states: Mapping[str, int] | None = None,
+        number: int = 0,
     ) -> HubLink:
         """Take a link to a process of a hub, which replaces an earlier one to it.
 
         That one may have brought a COMMIT, so that what it said is heard first.
         """
-        old = self.by_serial.get(serial)
-        if old is not None and not old.closed:
+        if (old := self.by_serial.pop(serial, None)) is not None:
             old.drain()
-            old.close()
-            self._end(serial, old)
+            old.give_up()
         self.by_serial[serial] = link = HubLink(
             sock,
             hub,
             snapshots,
+            number,
             lambda message, fds: self.receive(serial, link, message, fds),
             lambda ended: self._end(serial, link),
             partial(self._has_room, serial),

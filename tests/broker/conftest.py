@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.counting_client import CountingClient
-from tests.support.fixtures import serve
+from tests.support.fixtures import follow, serve
 from tests.support.server_process import ServerProcess
 
-__all__ = ["connect", "serve", "server"]
+__all__ = ["connect", "follow", "serve", "server"]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +17,12 @@ from actorrpc.pb.admin_pb2 import Request
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support.counting_client import CountingClient
-from tests.support.fixtures import Serve
+from tests.support.fixtures import Follow, Serve
 from tests.support.processes import group_members
 from tests.support.server_process import ServerProcess
 from tests.support.waiting import PATIENCE, until
 
 Connect = Callable[[str], CountingClient]
-Follow = Callable[..., ServerProcess]
-
-
-@pytest.fixture
-def follow() -> Iterator[Follow]:
-    """Has another broker take over what one has left, and waits until it is ready."""
-    brokers: list[ServerProcess] = []
-
-    def follow(before: ServerProcess, *options: object, ready: bool = True, **named: Any) -> ServerProcess:
-        brokers.append(broker := before.successor(*options, **named))
-        if ready:
-            broker.until_ready()
-        return broker
-
-    yield follow
-    for broker in reversed(brokers):
-        broker.close()
 
 
 def kill_broker(server: ServerProcess) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from actorrpc.broker.deploying import generation
 from actorrpc.broker.deploying.generation import Generation, working_directory
 from actorrpc.config import Config
 
@@ -69,3 +70,19 @@ def test_started_later_it_still_knows_its_path(releases: Path) -> None:
     switch(releases, "2")
     assert working_directory() != first.path, "the shell's word is wrong by now"
     assert first.next(2, first.config).place == str(releases / "2")
+
+
+def test_another_broker_goes_on_with_it_and_finds_the_next_by_its_own_paths(
+    releases: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for release in ("1", "2"):
+        (releases / release / "python").touch()
+    monkeypatch.setattr(generation, "given_interpreter", lambda path: f"{path}/python")
+    first = Generation.first("app:app", Config())
+    switch(releases, "2")
+    monkeypatch.chdir(releases / "current")
+    adopted = Generation.from_message("app:app", first.to_message())
+    assert adopted == first
+    assert (adopted.place, adopted.python) == (str(releases / "1"), str(releases / "1/python"))
+    second = adopted.next(2, adopted.config)
+    assert (second.place, second.python) == (str(releases / "2"), str(releases / "2/python"))

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -20,7 +21,7 @@ import pytest
 
 from tests.support import raw
 from tests.support.counting_client import CountingClient
-from tests.support.fixtures import Serve
+from tests.support.fixtures import Follow, Serve
 from tests.support.processes import ACTORRPC, ROOT
 from tests.support.programs import program
 from tests.support.raw_client import RawClient
@@ -158,11 +159,29 @@ def test_a_service_manager_that_does_not_listen_holds_nothing_up(
     assert server.wait() == 0
 
 
+def test_the_broker_that_takes_over_is_the_main_process_and_reports_where_the_last_one_did(
+    serve: Serve, follow: Follow, manager: Manager
+) -> None:
+    variables = {"NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "400000"}
+    server = serve(hubs=1, variables=variables)
+    manager.until("READY", "1")
+    other = follow(server, "--takeover", hubs=1)  # started from a shell, which knows nothing of it
+    manager.until("MAINPID", str(other.pid))
+    assert server.wait() == 0
+    assert manager.until("READY", "1")["MAINPID"] == str(other.pid)
+    for _ in range(5):
+        manager.until("WATCHDOG", "1")
+    assert "STOPPING" not in {name for message in manager.messages for name in message}
+
+
 # ---- the socket that it is given
 
 
 def activated(
-    serve: Serve, *given: socket.socket, options: tuple[object, ...] = (), **named: object
+    serve: Callable[..., ServerProcess],
+    *given: socket.socket,
+    options: tuple[object, ...] = (),
+    **named: object,
 ) -> ServerProcess:
     for sock in given:
         sock.set_inheritable(True)
@@ -181,6 +200,21 @@ def given() -> Iterator[socket.socket]:
     # Higher than 3, where the test puts it.
     with socket.create_server(("127.0.0.1", 0), backlog=64) as sock:
         yield sock
+
+
+def test_the_next_broker_takes_the_hubs_over_with_the_same_socket(
+    serve: Serve, follow: Follow, given: socket.socket, connect: Callable[[str], CountingClient]
+) -> None:
+    server = activated(serve, given)
+    client = connect(server.address)
+    client.call()
+    before = [hub["pid"] for hub in server.status()["hubs"]]
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+    server = activated(partial(follow, server), given)
+    assert [hub["pid"] for hub in server.status()["hubs"]] == before
+    client.call()
+    connect(server.address).call()
 
 
 def test_a_given_socket_is_the_acceptors_and_outlives_the_server(serve: Serve, given: socket.socket) -> None:

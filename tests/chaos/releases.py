@@ -5,6 +5,8 @@ The later ones have fields and a method more than the first, and another ``state
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.processes import python
@@ -135,16 +137,28 @@ class Releases:
         self.current = self.folder / "current"
         self.count = 0
 
-    def make(self, end: str = "") -> int:
-        """Make the next release, which ends with this text, and have the link lead there. Returns its
-        number."""
+    def make(self, end: str = "", prepare: Callable[[Path], object] = lambda folder: None) -> int:
+        """Make the next release, which ends with this text, ``prepare`` its folder, and have the link lead
+        there. Returns its number."""
         self.count += 1
         folder = self.folder / f"release-{self.count}"
         folder.mkdir()
-        for generated in (self.contracts / ("v1" if self.count == 1 else "v2")).glob("*.py"):
-            (folder / generated.name).symlink_to(generated)
-        app = _APP % {"release": self.count} + (_LATER if self.count > 1 else "") + _END + end
-        (folder / "life.py").write_text(app)
+        self.write(folder, self.count, end)
+        prepare(folder)
         self.folder.joinpath("next").symlink_to(folder)
         self.folder.joinpath("next").replace(self.current)
         return self.count
+
+    def write(self, folder: Path, number: int, end: str = "") -> None:
+        """Write the files of a release into a folder, over those of another that may be there."""
+        for generated in (self.contracts / ("v1" if number == 1 else "v2")).glob("*.py"):
+            _replace(folder / generated.name, generated.read_text())
+        later = _LATER if number > 1 else ""
+        _replace(folder / "life.py", _APP % {"release": number} + later + _END + end)
+
+
+def _replace(path: Path, text: str) -> None:
+    """As an editor or a checkout does: nobody sees half of it."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    os.replace(new, path)

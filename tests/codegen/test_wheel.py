@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+
+from tests.support.wheel import build_wheel
 
 TREE = Path(__file__).parents[2]
 PROTO = (
@@ -19,43 +19,9 @@ PROTO = (
 )
 
 
-def can_build() -> bool:
-    """Tell whether this environment can build wheels itself; setuptools 70.1 learnt it."""
-    try:
-        return int(version("setuptools").split(".")[0]) > 70
-    except PackageNotFoundError:
-        return False
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build a wheel from a copy, so that the build leaves nothing in the tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    copy = folder / "tree"
-    ignored = shutil.ignore_patterns(
-        ".*", "__pycache__", "*.egg-info", "build", "dist", "tests", "node_modules"
-    )
-    shutil.copytree(TREE, copy, symlinks=True, ignore=ignored)
-    isolation = ["--no-build-isolation"] if can_build() else []
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            *isolation,
-            "--wheel-dir",
-            folder,
-            copy,
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = folder.glob("*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import pytest
 
 from tests.support.server_process import ServerProcess
 
-__all__ = ["Serve", "serve"]
+__all__ = ["Follow", "Serve", "follow", "serve"]
 
 #: What ``serve`` is: the arguments are ``ServerProcess``'s, and whether it is to be ``ready``.
 Serve = Callable[..., ServerProcess]
+#: What ``follow`` is: the arguments are the broker before, those of ``ServerProcess``, and ``ready``.
+Follow = Callable[..., ServerProcess]
 
 
 @pytest.fixture
@@ -32,3 +34,19 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     yield start
     left = [server.close() for server in servers]
     assert left == [[] for _ in servers]
+
+
+@pytest.fixture
+def follow() -> Iterator[Follow]:
+    """Has another broker take over what one has left, and waits until it is ready."""
+    brokers: list[ServerProcess] = []
+
+    def follow(before: ServerProcess, *options: object, ready: bool = True, **named: Any) -> ServerProcess:
+        brokers.append(broker := before.successor(*options, **named))
+        if ready:
+            broker.until_ready()
+        return broker
+
+    yield follow
+    for broker in reversed(brokers):
+        broker.close()

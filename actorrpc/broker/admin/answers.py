@@ -100,9 +100,10 @@ class Admin:
         self._pause: Any = None
         #: The oldest first.
         self._callers: dict[_Caller, None] = {}
-        self._stoppers: list[_Caller] = []
-        #: Called when another broker, the process with this pid, gets the hubs.
-        self.on_handed_over: Callable[[int], None] = lambda pid: None
+        #: Those that are answered at the end, and with what.
+        self._stoppers: dict[_Caller, Reply] = {}
+        #: Called when another broker, the process with this pid, gets the hubs. Returns what that is told.
+        self.on_handed_over: Callable[[int], dict[str, Any]] = lambda pid: {}
 
     def serve(self, sock: socket.socket, supervisor: Supervisor, rebalancer: Rebalancer) -> None:
         """Begin to answer. The listening socket is closed at the end of the block."""
@@ -148,7 +149,7 @@ class Admin:
 
     def _on_request(self, caller: _Caller, request: Request) -> None:
         if request.WhichOneof("kind") == "stop":
-            self._stoppers.append(caller)
+            self._stoppers[caller] = Reply(done="stopped")
             self._supervisor.stop_soon(_seconds(request.stop))
         elif request.WhichOneof("kind") == "hand_over":
             gevent.spawn(self._hand_over, caller, request.hand_over.pid)
@@ -163,8 +164,7 @@ class Admin:
             self._room_again()
         else:
             log.info("the broker with pid %d takes the hubs over", pid)
-            self.on_handed_over(pid)
-            self._stoppers.append(caller)
+            self._stoppers[caller] = Reply(json=json.dumps(self.on_handed_over(pid)))
 
     def _answer(self, caller: _Caller, request: Request) -> None:
         try:
@@ -273,8 +273,8 @@ class Admin:
             if resource is not None:
                 resource.close()
         self._accept_watcher = None
-        for caller in self._stoppers:
-            caller.answer(Reply(done="stopped"))
+        for caller, reply in self._stoppers.items():
+            caller.answer(reply)
         for caller in list(self._callers):
             caller.end()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from typing import Any
 
 from actorrpc.broker.admin.ask import NoAnswer, ask
 from actorrpc.broker.adoption.inheritance import Inheritance, Wanted
@@ -16,13 +18,14 @@ __all__ = ["PATIENCE", "ask_for_hubs"]
 PATIENCE = 10.0
 
 
-def ask_for_hubs(directory: RuntimeDir, wanted: Wanted) -> None:
+def ask_for_hubs(directory: RuntimeDir, wanted: Wanted) -> dict[str, Any]:
     """Have the broker of a directory leave its hubs, if there is one: its hubs then wait to be taken over.
 
-    Raises ConfigError if it does not, or what it serves is not what is wanted: then it goes on.
+    Returns what that broker has to say to its successor: nothing if there is none. Raises ConfigError if it
+    does not leave them, or if what it serves is not what is wanted: then it goes on.
     """
     if directory.holder() is None:
-        return
+        return {}
     Inheritance.check(directory, wanted)
     try:
         reply = ask(directory, Request(hand_over=Request.HandOver(pid=os.getpid())), PATIENCE)
@@ -30,3 +33,5 @@ def ask_for_hubs(directory: RuntimeDir, wanted: Wanted) -> None:
         raise ConfigError(str(error)) from None
     if reply.error:
         raise ConfigError(f"the broker in {directory.path} does not leave its hubs: {reply.error}")
+    left: dict[str, Any] = json.loads(reply.json)
+    return left

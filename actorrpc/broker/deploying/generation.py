@@ -59,7 +59,7 @@ class Generation:
         """One that another broker has begun. The next are found by the paths that this broker was given."""
         config, path = Config.from_message(message.config), working_directory()
         given = given_interpreter(path)
-        return cls(message.number, app, config, path, message.directory, message.interpreter, given)
+        return cls(message.number, app, config, path, message.directory, given, message.interpreter)
 
     def to_message(self) -> record_pb2.Generation:
         """As a broker writes it down."""

@@ -67,6 +67,16 @@ class Notify:
         watched = ours and number.isascii() and number.isdigit()
         return cls(address, int(number) / 1e6 if watched else 0.0)
 
+    @property
+    def listener(self) -> tuple[str, float]:
+        """Who is told, and after how many seconds of silence it takes the broker for stuck: ``follow`` it."""
+        return self._address, self._watchdog
+
+    def follow(self, address: str, watchdog: float) -> None:
+        """Tell whom another broker has told until now, unless there is somebody to tell already."""
+        if not self._address:
+            self._address, self._watchdog = address, watchdog
+
     def start(self, describe: Callable[[], str]) -> None:
         """From now on tell that the loop lives, and what ``describe()`` returns."""
         if not self._address:
