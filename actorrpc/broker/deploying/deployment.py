@@ -165,7 +165,9 @@ class Deployment:
         hub = self._hubs[number]
         if hub.process is None or hub.process not in self._members or hub.process.stopping:
             raise ConfigError(f"hub {number} is {hub.state}")
-        if undo:
+        if undo and hub.process in self._retirements:
+            pass  # it ends in any case; the next one is not drained
+        elif undo:
             self._drains.undo([hub.process])
         else:
             self._drains.check_takers([hub.process])

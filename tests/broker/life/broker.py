@@ -14,18 +14,18 @@ from actorrpc.broker.supervisor import Supervisor
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.pb.record_pb2 import Server
-from tests.broker.life.processes import BrokerKilled
+from tests.broker.life.processes import DRAIN_TIMEOUT, BrokerKilled
 from tests.broker.life.surroundings import Claim
 
 if TYPE_CHECKING:
     from tests.broker.life.world import World
 
-__all__ = ["DRAIN_TIMEOUT", "HUBS", "START_TIMEOUT", "Broker"]
+__all__ = ["HUBS", "START_TIMEOUT", "Broker"]
 
 #: At first.
 HUBS = 2
 
-DRAIN_TIMEOUT, START_TIMEOUT = 10.0, 50.0
+START_TIMEOUT = 50.0
 
 
 class Broker:
