@@ -56,7 +56,7 @@ PROGRAMS: dict[str, list[str]] = {
         *READY, "scale 1", "1001 hangs", "a second passes", "another broker takes over", HALF_A_MINUTE,
     ],
     "who was told to end is to be drained no more": [
-        *READY, "1002 is told to end", "drain 1 --undo", "clients come to 1002",
+        *READY, "clients come to 1002", "1002 is told to end", "drain 1 --undo",
     ],
 }  # fmt: skip
 
