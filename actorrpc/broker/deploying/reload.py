@@ -77,7 +77,7 @@ class Reload(Change):
     @property
     def successors(self) -> list[HubProcess]:
         """The new processes, until they serve."""
-        return list(self._ready) if self.phase is Phase.STARTING else []
+        return [*(self._ready or self._started)] if self.phase is Phase.STARTING else []
 
     @property
     def drain_timeout(self) -> float:

@@ -157,7 +157,7 @@ class Hub:
         #: It was told to end while it hung.
         self.untold = 0
         #: When it ends if nobody tells it, since it was told to by a signal; and which broker should have.
-        self.patience = inf
+        self.told_to_end = self.patience = inf
         self.asked: Broker | None = None
         self.stopping = self.retiring = False
         self.connections = 0
@@ -380,7 +380,7 @@ class Hub:
         elif self.retiring:
             self.stop()
         else:
-            self.retiring = True
+            self.retiring, self.told_to_end = True, self.world.clock.now
             if self.control is not None:
                 self.patience = self.world.clock.now + DRAIN_TIMEOUT + 2
                 self.asked = self.control.broker if self.control.broker.ready else None

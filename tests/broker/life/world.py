@@ -28,7 +28,7 @@ from tests.broker.life.processes import DRAIN_TIMEOUT, BrokerKilled, Hub, LinkEn
 from tests.broker.life.surroundings import Directory, Sockets, surround
 from tests.broker.life.virtual_time import FIRST_FAKE, VirtualTime
 
-__all__ = ["HUBS", "World"]
+__all__ = ["PLACES", "World"]
 
 Steps = dict[str, Callable[[], Any]]
 
@@ -120,7 +120,6 @@ class World:
     def kill_broker(self) -> None:
         broker = self.broker
         if broker.alive:
-            self.expected.broker_gone(self)
             self.sockets.open.clear()
             self.gone(broker)
 
@@ -188,7 +187,8 @@ class World:
 
     def check_stop(self, hub: Hub) -> None:
         """Who has connections that could go somewhere is given the time for that."""
-        drained = self.clock.now - hub.drained_since if hub.resting else 0.0
+        since = min(hub.drained_since, hub.told_to_end)
+        drained = self.clock.now - since if hub.resting else 0.0
         others = [each for each in self.living if each.able and each is not hub]
         if hub.connections and others and self.clock.now - hub.woke > DRAIN_TIMEOUT and not self.stopping:
             assert drained >= DRAIN_TIMEOUT, f"{hub} is ended with its connections after {drained} s"
@@ -212,6 +212,7 @@ class World:
     # ---- what an operator does
 
     def start_broker(self) -> None:
+        self.expected.broker_comes(self)
         self.brokers.append(broker := Broker(self))
         broker.start()
 
@@ -234,7 +235,6 @@ class World:
         self.expected.scales(before, count, answer)
 
     def _take_over(self) -> None:
-        self.expected.broker_gone(self)
         self._handing_over = self.broker.change(self.broker.supervisor.hand_over) == "done"
 
     # ---- steps
