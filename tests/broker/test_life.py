@@ -42,6 +42,10 @@ PROGRAMS: dict[str, list[str]] = {
     "fewer hubs, and the one that stays dies with the broker": [
         *READY, "scale 1", "the broker is killed", "1001 dies",
     ],
+    "a reload is done when the old hubs have ended while there was no broker": [
+        *READY, "clients come to 1001", "reload", "1003 is ready", "1004 is ready", "the broker is killed",
+        "1001 dies", "1002 dies",
+    ],
     "no hub has a listening socket any more": [
         *READY, "drain 1", "1001 dies", "the broker is killed", "a broker starts",
     ],

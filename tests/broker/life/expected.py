@@ -93,8 +93,9 @@ class Expected:
         deployment, hubs = world.broker.supervisor.deployment, world.broker.supervisor.hubs
         assert len(hubs) in self._counts, f"there are {len(hubs)} hubs, and may be {self._counts}"
         status = deployment.status()
-        assert status is None or status["phase"] in ("done", "abandoned")
         number = deployment.generation.number
+        if status is not None:
+            assert status["phase"] == ("done" if status["generation"] == number else "abandoned")
         due = max(self._begun - self._spoilt, default=0)
         assert number >= due, f"generation {due} was abandoned, and all its hubs were ready"
         for slot in hubs:

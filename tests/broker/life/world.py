@@ -46,7 +46,7 @@ TOO_MANY = 600
 class World:
     def __init__(self, accept: str = "reuseport") -> None:
         self.accept = accept
-        self.clock = VirtualTime()
+        self.clock = VirtualTime(BrokerKilled)
         self.hello = Hello.own().to_message()
         self.sockets = Sockets()
         self.serials, self.fds = count(1001), count(3 * FIRST_FAKE)
