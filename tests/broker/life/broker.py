@@ -80,6 +80,7 @@ class Broker:
         config = Config(drain_timeout=DRAIN_TIMEOUT, start_timeout=START_TIMEOUT)
         self.supervisor = Supervisor("app", config, claim, queues, lambda *moved: None, write=write)
         self.supervisor.run(self._on_ready, inheritance)
+        assert self.supervisor._leaving or not world.living, f"it has left {world.living}"
 
     def _on_ready(self) -> None:
         self.ready = True

@@ -42,6 +42,10 @@ class Expected:
         if not hub.joined:
             self._spoilt.add(hub.generation)
 
+    def stops(self) -> None:
+        """The server is to stop."""
+        self._spoilt |= self._begun
+
     def written(self, server: Server) -> None:
         """A broker has written that down."""
         if server.HasField("reload") and server.reload.successors:

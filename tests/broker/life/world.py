@@ -138,6 +138,7 @@ class World:
     def begin_anew(self) -> None:
         """A broker finds nothing to take over."""
         assert not self.living
+        self.stopping = False
         self._terms.clear()
         self.expected.begin_anew()
 
@@ -216,6 +217,11 @@ class World:
         self.brokers.append(broker := Broker(self))
         broker.start()
 
+    def _stop(self) -> None:
+        self.stopping = True
+        self.expected.stops()
+        self.broker.supervisor.stop_soon()
+
     def _reload(self) -> None:
         deployment = self.broker.supervisor.deployment
         generation = deployment._last_number + 1
@@ -272,6 +278,7 @@ class World:
         if not (self.brokers and self.broker.alive):
             steps["a broker starts"] = self.start_broker
         elif self.served:
+            steps["stop"] = self._stop
             steps["reload"] = self._reload
             steps["another broker takes over"] = self._take_over
             for count in range(1, MOST_HUBS + 1):
@@ -406,8 +413,7 @@ class World:
         """Come to rest, with a broker; look; then stop."""
         self.have_a_broker()
         self.check()
-        self.stopping = True
-        self.broker.supervisor.stop_soon()
+        self._stop()
         self.settle()
         assert not self.living and not self.broker.alive, "all is stopped"
         assert not self.sockets.open
