@@ -56,7 +56,7 @@ LONGEST_ERROR = 10_000
 # A broker that does not read (it is stopped, or stuck) is told no more than this.
 MAX_UNREAD_REPORTS = 64 * 1024
 # What a socket comes with.
-_WITH_SOCKET = ("start", "peer", "listen")
+_WITH_SOCKET = ("start", "peer", "listen", "keep")
 
 
 class Worker:
@@ -102,6 +102,7 @@ class Worker:
             "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within),
             "list_stacks": self._on_list_stacks,
             "adopt": self._on_adopt,
+            "keep": self._on_keep,
             "stop": lambda stop: self._stop(stop.drain_timeout),
             "listen": self._on_listen,
             "unlisten": lambda unlisten: self._node.reception.unlisten(unlisten.queue),
@@ -253,6 +254,9 @@ class Worker:
 
     def _on_listen(self, listen: control_pb2.Listen, sock: socket.socket) -> None:
         self._node.reception.listen(sock, listen.queue, spread=listen.spread)
+
+    def _on_keep(self, keep: control_pb2.Keep, sock: socket.socket) -> None:
+        self._own_queue.keep(keep.queue, sock, more=keep.more)
 
     def _on_move(self, move: control_pb2.Move) -> None:
         def answer(result: control_pb2.MoveResult) -> None:
