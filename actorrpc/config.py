@@ -159,6 +159,11 @@ class Config:
         for each in settings():
             each.check(getattr(self, each.name))
 
+    def differs(self, other: Config) -> str:
+        """The settings that are not the same there, with what they are there, for people; "" if all are."""
+        values = {each.name: getattr(other, each.name) for each in settings()}
+        return ", ".join(f"{name} {value}" for name, value in values.items() if value != getattr(self, name))
+
     def to_message(self) -> Struct:
         """As it travels from the broker to a hub, whose version may be another: by the names of settings."""
         message = Struct()

@@ -15,6 +15,7 @@ __all__ = ["is_quick", "rank", "wants_the_machine", "workers"]
 INNER = (
     "balancing/*",
     "broker/*",
+    "chaos/test_checks.py*",
     "codegen/*",
     "hub/*",
     "ipc/*",
@@ -33,6 +34,7 @@ OUTER = (
     "balancing/test_command.py*",
     "balancing/test_simulation.py*",
     "broker/test_accepting.py*",
+    "broker/test_adoption.py*",
     "broker/test_answers.py*",
     "broker/test_balancing.py*",
     "broker/test_boot.py*",
@@ -40,6 +42,7 @@ OUTER = (
     "broker/test_descriptors.py*",
     "broker/test_dumps.py*",
     "broker/test_hangs.py*",
+    "broker/test_links.py*",
     "broker/test_log.py*",
     "broker/test_memory.py*",
     "broker/test_ownership.py*",
@@ -78,9 +81,24 @@ OUTER = (
     "test_weight.py*",
 )
 #: What measures, or fills the machine: one after another, and nothing beside it.
-WHOLE_MACHINE = ("chaos/*", "hostile/*", "test_benchmarks.py")
-#: What takes longest by itself, so that it begins first.
-LONG = ("interop/*", "forks/*", "examples/*", "balancing/*", "fuzz/*", "broker/*", "codegen/*", "turns/*")
+WHOLE_MACHINE = ("chaos/test_life.py", "chaos/test_storm.py", "hostile/*")
+#: What takes longest by itself, so that it begins first: first files, of which each is one process's, and the
+#: last one to end would hold up all; then folders.
+LONG = (
+    "test_benchmarks.py",
+    "broker/test_hangs.py",
+    "broker/test_accepting.py",
+    "interop/test_proxies.py",
+    "fuzz/*",
+    "interop/*",
+    "chaos/*",
+    "broker/*",
+    "forks/*",
+    "examples/*",
+    "balancing/*",
+    "codegen/*",
+    "turns/*",
+)
 
 
 def is_quick(test: str) -> bool:
@@ -98,8 +116,8 @@ def rank(file: str) -> int:
 
 
 def workers() -> int:
-    """How many processes run tests side by side."""
-    return min(8, len(os.sched_getaffinity(0)) + 1)
+    """How many processes run tests side by side: two for each core, since tests wait half of the time."""
+    return min(8, 2 * len(os.sched_getaffinity(0)))
 
 
 def _matches(file: str, patterns: tuple[str, ...]) -> bool:

@@ -53,7 +53,7 @@ traffic: 19.46KB (19925) total, 1.17KB (1200) headers (space savings 95.12%), 4.
 def benchmark(program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"benchmarks.{program}", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
     )
 
 

@@ -84,7 +84,7 @@ class Supervisor:
         self.events = Events()
         self.address = queues.address
         self.hubs = HubSlots(queues.hubs)
-        self.members = Members(queues, self.write_down)
+        self.members = Members(queues, self._later, self.write_down)
         self.deployment = Deployment(
             Generation.first(app, config),
             self.hubs,
@@ -102,6 +102,9 @@ class Supervisor:
         self.on_stopping: Callable[[float], None] = lambda drain_timeout: None
         self.moves = MoveStatistics()
         self.places = Places()
+
+    def _later(self, seconds: float, event: Callable[[], None]) -> None:
+        after(seconds, self.events.put, event)
 
     @property
     def config(self) -> Config:
@@ -202,8 +205,10 @@ class Supervisor:
         )
 
     def _inherit(self, adoption: Adoption) -> None:
-        server = adoption.server
+        server, told = adoption.server, self.config
         self.deployment.restore(server)
+        if other := told.differs(self.config):
+            log.warning("the hubs were started with other options, until `actorrpc reload`: %s", other)
         self.deployment.on_config(self.config)
         self.moves.restore(server.moves.done, server.moves.aborted)
         self._written_moves = self.moves.done, self.moves.aborted
@@ -221,6 +226,9 @@ class Supervisor:
         assert self._adoption is not None
         self._adoption.heard(process, adopted)
         self._queues.restore(process, adopted.queues, fds)
+        self.members.introductions.report(process, adopted.links)
+        if not self._leaving:
+            self.members.link_all()
         if adopted.retiring:
             self.hub_retiring(process)
 
@@ -283,6 +291,9 @@ class Supervisor:
 
     def hub_settled(self, process: HubProcess, version: int) -> None:
         self.events.put(partial(self.members.settled, process, version))
+
+    def hub_unlinked(self, process: HubProcess, serial: int, number: int) -> None:
+        self.events.put(partial(self.members.broken, process, serial, number))
 
     def hub_stopping(self, process: HubProcess) -> None:
         self.events.put(self.members.assign_queues)

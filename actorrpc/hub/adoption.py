@@ -87,5 +87,6 @@ def adopted(
         retiring=retiring,
         load=control_pb2.Load(connections=len(node.connections)),
         states=states,
+        links=node.links.numbers,
     )
     return message, [fd for _, fd, _ in offers]

@@ -33,13 +33,15 @@ TOPICS = (
 
 class HubLink(Link[HubToHub]):
     """A link to a process of hub ``hub``; ``snapshots`` is the format of those that are sent there, and
-    ``states`` are the states that its app knows (``moving/fit.py``), or empty."""
+    ``states`` are the states that its app knows (``moving/fit.py``), or empty; ``number`` is what the broker
+    knows it by."""
 
     def __init__(
         self,
         sock: socket.socket,
         hub: int,
         snapshots: int,
+        number: int,
         on_message: Callable[[HubToHub, tuple[int, ...]], None],
         on_close: Callable[[Link[HubToHub]], None],
         on_taken: Callable[[], None],
@@ -49,6 +51,7 @@ class HubLink(Link[HubToHub]):
         self.hub = hub
         self.snapshots = snapshots
         self.states = states
+        self.number = number
 
 
 #: Takes a message of a process, by its serial, which came over that link with these descriptors, and which it
@@ -72,6 +75,11 @@ class Links:
         self._lost = lost
         self.by_serial: dict[int, HubLink] = {}
 
+    @property
+    def numbers(self) -> dict[int, int]:
+        """The processes that there are links to, by serial, and the number of each link."""
+        return {serial: link.number for serial, link in self.by_serial.items()}
+
     def add(
         self,
         serial: int,
@@ -79,20 +87,20 @@ class Links:
         hub: int,
         snapshots: int = SNAPSHOTS.newest,
         states: Mapping[str, int] | None = None,
+        number: int = 0,
     ) -> HubLink:
         """Take a link to a process of a hub, which replaces an earlier one to it.
 
         That one may have brought a COMMIT, so that what it said is heard first.
         """
-        old = self.by_serial.get(serial)
-        if old is not None and not old.closed:
+        if (old := self.by_serial.get(serial)) is not None:
             old.drain()
-            old.close()
-            self._end(serial, old)
+            old.give_up()
         self.by_serial[serial] = link = HubLink(
             sock,
             hub,
             snapshots,
+            number,
             lambda message, fds: self.receive(serial, link, message, fds),
             lambda ended: self._end(serial, link),
             partial(self._has_room, serial),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,9 +60,11 @@ class Node:
         serial: int | None = None,
         on_moved: Callable[[control_pb2.Moved], None] | None = None,
         on_settled: Callable[[int], object] = lambda version: None,
+        on_unlinked: Callable[[int, int], object] = lambda serial, number: None,
         move_every: int = 0,
     ) -> None:
         self.hub = hub
+        self._on_unlinked = on_unlinked
         #: What tells this process from all others of the server, also later ones: other hubs know it by this.
         self.serial = hub if serial is None else serial
         #: For tests: after so many turns a connection is sent on to the next hub. 0: never.
@@ -224,10 +226,12 @@ class Node:
         hub: int,
         snapshots: int = SNAPSHOTS.newest,
         states: Mapping[str, int] | None = None,
+        number: int = 0,
     ) -> None:
         """Take a link to a process of another hub, which replaces an earlier one to it. ``snapshots`` is the
-        format of those that are sent there, ``states`` what its app knows, as far as that is known."""
-        self.reception.add(serial, self.links.add(serial, sock, hub, snapshots, states))
+        format of those that are sent there, ``states`` what its app knows, as far as that is known, and
+        ``number`` what the broker knows the link by."""
+        self.reception.add(serial, self.links.add(serial, sock, hub, snapshots, states, number))
         self.topics.linked(serial)
 
     def set_homes(
@@ -236,8 +240,10 @@ class Node:
         version: int,
         terms: Sequence[int] = (),
         origins: Mapping[int, int] | None = None,
+        living: Collection[int] | None = None,
     ) -> None:
-        """Learn which hubs are the homes of which topics; and, by slot, which hubs hand them over to these.
+        """Learn which hubs are the homes of which topics; by slot, which hubs hand them over to these; and
+        which live: see ``EmbeddedTopics.set_homes``.
 
         A hub that is no longer a home, and hands nothing over, has died or is not needed. What it said before
         that comes first: it may be what its topics' subscribers, or those who published, would otherwise be
@@ -246,16 +252,18 @@ class Node:
         origins = origins or {}
         for hub in self.topics.succession.hubs - {*homes, *origins.values(), self.serial}:
             self.links.drain(hub)
-        self.topics.set_homes(list(homes), version, list(terms), origins)
+        self.topics.set_homes(list(homes), version, list(terms), origins, living)
 
     def _lost(self, serial: int, link: HubLink, gone: bool) -> None:
         why = f"the link to hub {link.hub} has ended"
         duties: list[Callable[[], object]] = [
             partial(self.mover.handoffs.link_lost, link, why),
-            partial(self.reception.passing.lost, serial, link),
+            partial(self.reception.passing.lost, serial, link, link.broken),
         ]
         if gone:
-            duties.append(partial(self.topics.hub_died, serial))
+            duties.append(partial(self.topics.unlinked, serial))
+        if gone and not self.stopping:
+            duties.append(partial(self._on_unlinked, serial, link.number))
         do_all(log, why, *duties, self.settled)
 
     def _on_topic(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:

@@ -146,6 +146,7 @@ class Worker:
             serial=start.serial,
             on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
             on_settled=self._on_settled,
+            on_unlinked=self._tell_unlinked,
             move_every=start.move_every,
         )
         enter()
@@ -231,6 +232,8 @@ class Worker:
             self._handlers[kind](getattr(message, kind))
         elif not fds:
             log.error("out of file descriptors: no room for the socket that came with %s", kind)
+            if kind == "peer":
+                self._tell_unlinked(message.peer.serial, message.peer.number)
         else:
             close_all(fds[1:])
             self._handlers[kind](getattr(message, kind), socket_of(fds[0]))
@@ -246,11 +249,11 @@ class Worker:
             log.error("no link to hub %d: %s", peer.hub, error)
             sock.close()
         else:
-            self._node.add_peer(peer.serial, sock, peer.hub, snapshots, dict(peer.states))
+            self._node.add_peer(peer.serial, sock, peer.hub, snapshots, dict(peer.states), peer.number)
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
         origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}
-        self._node.set_homes(homes.homes, homes.version, homes.terms, origins)
+        self._node.set_homes(homes.homes, homes.version, homes.terms, origins, homes.living or None)
         self._own_queue.joined()
 
     def _on_listen(self, listen: control_pb2.Listen, sock: socket.socket) -> None:
@@ -286,16 +289,19 @@ class Worker:
 
     def _without_broker(self) -> None:
         """Serve on, until another broker calls. Who has never served has nothing to do then."""
-        self._broker_gone = True
-        if self._stopping:
-            self._calls.wait(None)
-        elif self._node.topics.homes.version:
-            log.warning("the broker has gone; this hub serves on")
+        again, self._broker_gone = self._broker_gone, True
+        serves = bool(self._node.topics.homes.version)
+        if not (again or self._stopping):
+            log.warning(
+                "the broker has gone; this hub serves on"
+                if serves
+                else "the broker has gone before this hub served"
+            )
+        if serves:
+            self._node.topics.broker_gone()
+        if serves and not self._stopping:
             self._own_queue.alone()
-            self._calls.wait(None)
-        else:
-            log.warning("the broker has gone before this hub served")
-            self._calls.wait(lambda: self._stop(0.0))
+        self._calls.wait(None if serves or self._stopping else lambda: self._stop(0.0))
         if self._retirement is not None and not self._stopping:
             self._retirement.broker_gone()
 
@@ -333,6 +339,10 @@ class Worker:
 
     def _tell_settled(self, version: int) -> None:
         self._link.send(control_pb2.ToBroker(settled=control_pb2.Settled(version=version)))
+
+    def _tell_unlinked(self, serial: int, number: int) -> None:
+        unlinked = control_pb2.Unlinked(serial=serial, number=number)
+        self._link.send(control_pb2.ToBroker(unlinked=unlinked))
 
     def _tick(self) -> None:
         self._meter.tick(time.monotonic())

@@ -93,6 +93,8 @@ class Link(Generic[Inbound]):
         #: Bytes that wait for the kernel to take them.
         self.unsent = 0
         self.closed = False
+        #: It ended before all that had come was read: something that the other side has said is lost.
+        self.broken = False
         self._spares = Spares()
         # The other side takes nothing more; what it said before may still have to be read.
         self._deaf = False
@@ -143,6 +145,10 @@ class Link(Generic[Inbound]):
         while not self.closed and self._read():
             pass
 
+    def give_up(self) -> None:
+        """End the link as if it had broken: ``on_close`` is called."""
+        self._end(broken=True)
+
     def close(self) -> None:
         """End the link. What waits to be sent is dropped; ``on_close`` is not called."""
         if self.closed:
@@ -172,9 +178,10 @@ class Link(Generic[Inbound]):
             self._spares.fill()
             return False
         except OSError as error:
-            if not isinstance(error, ConnectionError):
+            broken = not isinstance(error, ConnectionError)
+            if broken:
                 log.error("%r cannot read: %s", self, error)
-            self._end()
+            self._end(broken)
             return False
         if not chunk:
             self._end()
@@ -192,7 +199,7 @@ class Link(Generic[Inbound]):
                 self._deliver_one(*frame)
         except BrokenFrame as error:
             log.error("%r broke: %s", self, error)
-            self._end()
+            self._end(broken=True)
 
     def _deliver_one(self, payload: bytes, fds: tuple[int, ...]) -> None:
         try:
@@ -206,9 +213,10 @@ class Link(Generic[Inbound]):
         except Exception:
             log.exception("%r: error while handling a message", self)
 
-    def _end(self) -> None:
+    def _end(self, broken: bool = False) -> None:
         if self.closed:
             return
+        self.broken = broken
         self.close()
         try:
             self._on_close(self)

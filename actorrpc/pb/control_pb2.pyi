@@ -80,7 +80,7 @@ class Start(_message.Message):
     def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Peer(_message.Message):
-    __slots__ = ("hub", "serial", "hello", "states")
+    __slots__ = ("hub", "serial", "hello", "states", "number")
     class StatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -92,23 +92,27 @@ class Peer(_message.Message):
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     hub: int
     serial: int
     hello: Hello
     states: _containers.ScalarMap[str, int]
-    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., states: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    number: int
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., states: _Optional[_Mapping[str, int]] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Homes(_message.Message):
-    __slots__ = ("version", "homes", "terms", "origins")
+    __slots__ = ("version", "homes", "terms", "origins", "living")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
     TERMS_FIELD_NUMBER: _ClassVar[int]
     ORIGINS_FIELD_NUMBER: _ClassVar[int]
+    LIVING_FIELD_NUMBER: _ClassVar[int]
     version: int
     homes: _containers.RepeatedScalarFieldContainer[int]
     terms: _containers.RepeatedScalarFieldContainer[int]
     origins: _containers.RepeatedCompositeFieldContainer[Origin]
-    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ..., terms: _Optional[_Iterable[int]] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ...) -> None: ...
+    living: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ..., terms: _Optional[_Iterable[int]] = ..., origins: _Optional[_Iterable[_Union[Origin, _Mapping]]] = ..., living: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Origin(_message.Message):
     __slots__ = ("hub", "slots")
@@ -190,7 +194,7 @@ class Unlisten(_message.Message):
     def __init__(self, queue: _Optional[int] = ...) -> None: ...
 
 class ToBroker(_message.Message):
-    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring", "adopted")
+    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring", "unlinked", "adopted")
     READY_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     MOVE_RESULT_FIELD_NUMBER: _ClassVar[int]
@@ -201,6 +205,7 @@ class ToBroker(_message.Message):
     DUMPS_FIELD_NUMBER: _ClassVar[int]
     STACKS_FIELD_NUMBER: _ClassVar[int]
     RETIRING_FIELD_NUMBER: _ClassVar[int]
+    UNLINKED_FIELD_NUMBER: _ClassVar[int]
     ADOPTED_FIELD_NUMBER: _ClassVar[int]
     ready: Ready
     load: Load
@@ -212,8 +217,9 @@ class ToBroker(_message.Message):
     dumps: Dumps
     stacks: Stacks
     retiring: Retiring
+    unlinked: Unlinked
     adopted: Adopted
-    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ...) -> None: ...
+    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ..., unlinked: _Optional[_Union[Unlinked, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ...) -> None: ...
 
 class Ready(_message.Message):
     __slots__ = ("error", "hello", "trace", "states")
@@ -235,7 +241,7 @@ class Ready(_message.Message):
     def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., trace: _Optional[str] = ..., states: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Adopted(_message.Message):
-    __slots__ = ("error", "hello", "homes", "queues", "stopping", "draining", "retiring", "load", "states")
+    __slots__ = ("error", "hello", "homes", "queues", "stopping", "draining", "retiring", "load", "states", "links")
     class StatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -243,6 +249,13 @@ class Adopted(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class LinksEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: int
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
     ERROR_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
@@ -252,6 +265,7 @@ class Adopted(_message.Message):
     RETIRING_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
+    LINKS_FIELD_NUMBER: _ClassVar[int]
     error: str
     hello: Hello
     homes: int
@@ -261,7 +275,8 @@ class Adopted(_message.Message):
     retiring: bool
     load: Load
     states: _containers.ScalarMap[str, int]
-    def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., homes: _Optional[int] = ..., queues: _Optional[_Iterable[_Union[Queue, _Mapping]]] = ..., stopping: bool = ..., draining: bool = ..., retiring: bool = ..., load: _Optional[_Union[Load, _Mapping]] = ..., states: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    links: _containers.ScalarMap[int, int]
+    def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., homes: _Optional[int] = ..., queues: _Optional[_Iterable[_Union[Queue, _Mapping]]] = ..., stopping: bool = ..., draining: bool = ..., retiring: bool = ..., load: _Optional[_Union[Load, _Mapping]] = ..., states: _Optional[_Mapping[str, int]] = ..., links: _Optional[_Mapping[int, int]] = ...) -> None: ...
 
 class Queue(_message.Message):
     __slots__ = ("number", "accepting")
@@ -348,6 +363,14 @@ class Settled(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     version: int
     def __init__(self, version: _Optional[int] = ...) -> None: ...
+
+class Unlinked(_message.Message):
+    __slots__ = ("serial", "number")
+    SERIAL_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    serial: int
+    number: int
+    def __init__(self, serial: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Load(_message.Message):
     __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared", "draining", "over_memory", "largest")
@@ -719,16 +742,25 @@ class Handover(_message.Message):
     def __init__(self, version: _Optional[int] = ..., logs: _Optional[_Iterable[_Union[HandedLog, _Mapping]]] = ..., last: bool = ...) -> None: ...
 
 class HandedLog(_message.Message):
-    __slots__ = ("topic", "epoch", "kept", "entries")
+    __slots__ = ("topic", "epoch", "kept", "entries", "numbered")
+    class NumberedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: int
+        value: int
+        def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NUMBERED_FIELD_NUMBER: _ClassVar[int]
     topic: str
     epoch: str
     kept: int
     entries: _containers.RepeatedCompositeFieldContainer[HandedEntry]
-    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., kept: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[HandedEntry, _Mapping]]] = ...) -> None: ...
+    numbered: _containers.ScalarMap[int, int]
+    def __init__(self, topic: _Optional[str] = ..., epoch: _Optional[str] = ..., kept: _Optional[int] = ..., entries: _Optional[_Iterable[_Union[HandedEntry, _Mapping]]] = ..., numbered: _Optional[_Mapping[int, int]] = ...) -> None: ...
 
 class HandedEntry(_message.Message):
     __slots__ = ("type", "payload", "age")

@@ -1,9 +1,13 @@
-"""An app whose handlers hold their hub as an item's ``text`` says, for its ``sleep`` seconds."""
+"""An app whose handlers hold their hub as an item's ``text`` says, for its ``sleep`` seconds.
+
+Those that block do so only until there is the file that the item's ``body`` names, if it names one.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 import timeit
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -34,40 +38,52 @@ def compute(seconds: float) -> None:
     sum(range(int(1_000_000 * seconds / least)))
 
 
-def fork_and_block(seconds: float) -> None:
+def block_for(item: Item) -> None:
+    if not item.body:
+        block(item.sleep)
+    end = time.monotonic() + item.sleep
+    while item.body and not os.path.exists(item.body) and time.monotonic() < end:
+        block(0.02)
+
+
+def fork_and_block(item: Item) -> None:
     """Have a child that lives as long as the handler."""
     if not os.fork():
-        block(seconds)
+        block_for(item)
         os._exit(0)
-    block(seconds)
+    block_for(item)
 
 
-def forget_and_block(seconds: float) -> None:
+def forget_and_block(item: Item) -> None:
     """Have no handler for any real-time signal."""
     for signum in range(signal.SIGRTMIN, signal.SIGRTMAX + 1):
         signal.signal(signum, signal.SIG_DFL)
-    block(seconds)
+    block_for(item)
 
 
-def wait_and_block(seconds: float) -> None:
-    gevent.sleep(seconds)
-    block(seconds)
+def wait_and_block(item: Item) -> None:
+    gevent.sleep(item.sleep)
+    block_for(item)
 
 
-HOW: dict[str, Callable[[float], Any]] = {
-    "block": block,
-    "compute": compute,
+BLOCK: dict[str, Callable[[Item], None]] = {
+    "block": block_for,
     "fork": fork_and_block,
     "forget": forget_and_block,
-    "wait": gevent.sleep,
     "wait and block": wait_and_block,
+}
+WAIT: dict[str, Callable[[float], Any]] = {
+    "compute": compute,
+    "wait": gevent.sleep,
     "wait in a greenlet": lambda seconds: gevent.spawn(gevent.sleep, seconds),
 }
 
 
 def obey(item: Item) -> Item:
-    if item.text in HOW:
-        HOW[item.text](item.sleep)
+    if item.text in BLOCK:
+        BLOCK[item.text](item)
+    elif item.text in WAIT:
+        WAIT[item.text](item.sleep)
     return Item(number=len(HEARD))
 
 

@@ -189,7 +189,7 @@ def settle() -> None:
 @contextmanager
 def supervised(patch: pytest.MonkeyPatch, hubs: int = 2, **config: Any) -> Iterator[Supervised]:
     """A supervisor whose hubs serve; it is stopped at the end of the block."""
-    patch.setattr(broker_members, "introduce", lambda one, other: None)
+    patch.setattr(broker_members, "introduce", lambda one, other, number: None)
     patch.setattr(broker_supervisor, "Launcher", lambda claim, queues, owner, move_every: FakeLauncher(owner))
     queues: Any = SimpleNamespace(
         hubs=hubs, address="here", accept="reuseport", assign=len, close=lambda: None

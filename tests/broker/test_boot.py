@@ -152,12 +152,12 @@ HANGS = {
 def test_an_app_whose_import_hangs(serve: Serve, tmp_path: Path, how: str) -> None:
     hang, shown = HANGS[how]
     options = module(tmp_path, f"import ctypes, gevent\n{hang}")
-    server = serve("--start-timeout", 8, **options, hubs=1)
+    server = serve("--start-timeout", 5, **options, hubs=1)
     assert server.read_line() == ""
     assert server.wait() == 2
     assert shown in server.log
     assert "broken.py" in server.log, "where it hangs"
-    assert "actorrpc: error: hub 0 still does not serve after 8 s (--start-timeout)" in server.log
+    assert "actorrpc: error: hub 0 still does not serve after 5 s (--start-timeout)" in server.log
     assert group_members(server.pid) == []
 
 
@@ -169,10 +169,10 @@ if os.path.exists("hang"):
 from tests.apps.shapes import app
 """
     options = module(tmp_path, source) | {"ready": True}
-    server = serve("--start-timeout", 12, **options)
+    server = serve("--start-timeout", 8, **options)
     (tmp_path / "hang").touch()
     os.kill(server.hub(1)["pid"], signal.SIGKILL)
-    until(lambda: "hub 1 still does not serve after 12 s (--start-timeout): killed" in server.log)
+    until(lambda: "hub 1 still does not serve after 8 s (--start-timeout): killed" in server.log)
     assert "broken.py" in server.log, "where it hangs"
     (tmp_path / "hang").unlink()
     until(lambda: server.hub(1)["state"] == "serving")

@@ -24,6 +24,7 @@ NEXT = Formats(90, 91)
 APP = """
 from pathlib import Path
 from actorrpc.ipc import hello
+from actorrpc.loop.timers import after
 from tests.apps.shapes import app
 for kind in Path(__file__).with_name("other").read_text().split():
     setattr(hello, kind, hello.Formats(90, 91))
@@ -39,9 +40,9 @@ def process(**formats: Formats) -> Any:
 def test_who_has_no_format_in_common_with_one_that_is_there(
     kind: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broker_members, "introduce", lambda one, other: None)
+    monkeypatch.setattr(broker_members, "introduce", lambda one, other, number: None)
     queues: Any = SimpleNamespace(assign=len)
-    members = Members(queues)
+    members = Members(queues, later=lambda seconds, event: None)
     assert members.why_not(process(**{kind: NEXT})) == ""  # nobody is there
     members.join([process(), process(**{kind: NEXT})])
     assert f"knows the formats 90 to 91 of {words}, and" in members.why_not(process(**{kind: NEXT}))

@@ -57,6 +57,7 @@ class Owner:
         self.ready: Queue[str] = Queue()
         self.moved: Queue[Moved] = Queue()
         self.settled: Queue[int] = Queue()
+        self.unlinked: Queue[tuple[int, int]] = Queue()
         self.stopping = Event()
         self.exited = Event()
 
@@ -68,6 +69,9 @@ class Owner:
 
     def hub_settled(self, process: HubProcess, version: int) -> None:
         self.settled.put(version)
+
+    def hub_unlinked(self, process: HubProcess, serial: int, number: int) -> None:
+        self.unlinked.put((serial, number))
 
     def hub_stopping(self, process: HubProcess) -> None:
         self.stopping.set()
@@ -157,12 +161,14 @@ def test_last_words_come_before_the_exit(start: Start_) -> None:
         send(load=Load(turns=7))
         send(moved=Moved(connection="0-1-1"))
         send(settled=Settled(version=5))
+        send(unlinked=Unlinked(serial=3, number=2**63 - 1))
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert hub.wait() == "was killed by SIGKILL"
     assert hub.process.load == Load(turns=7)
     assert hub.owner.moved.get_nowait().connection == "0-1-1"
     assert hub.owner.settled.get_nowait() == 5
+    assert hub.owner.unlinked.get_nowait() == (3, 2**63 - 1)
 
 
 def test_the_end_of_the_link_is_not_the_end_of_the_process(start: Start_) -> None:
@@ -231,13 +237,14 @@ def test_introduced_hubs_can_talk(start: Start_) -> None:
         message, (fd,) = receive()
         peer = socket.socket(fileno=fd)
         peer.sendall(b"from %d" % (1 - message.peer.hub))
-        send(ready=Ready(error=f"{message.peer.hub}.{message.peer.serial}: {peer.recv(99).decode()}"))
+        who = f"{message.peer.hub}.{message.peer.serial} by {message.peer.number}"
+        send(ready=Ready(error=f"{who}: {peer.recv(99).decode()}"))
         assert peer.recv(99) == b""
     """
     one, other = start(program, 0), start(program, 1)
-    introduce(one.process, other.process)
-    assert one.owner.ready.get(timeout=PATIENCE) == f"1.{other.process.serial}: from 1"
-    assert other.owner.ready.get(timeout=PATIENCE) == f"0.{one.process.serial}: from 0"
+    introduce(one.process, other.process, 2**63 - 1)
+    assert one.owner.ready.get(timeout=PATIENCE) == f"1.{other.process.serial} by {2**63 - 1}: from 1"
+    assert other.owner.ready.get(timeout=PATIENCE) == f"0.{one.process.serial} by {2**63 - 1}: from 0"
     one.process.kill()
     assert other.wait() == "exited with status 0", "the broker keeps no dup"
 

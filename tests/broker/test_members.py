@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ class FakeProcess:
     def __init__(self, hub: int) -> None:
         self.hub = self.serial = hub
         self.exit_code: int | None = None
+        self.stopping = False
         self.told: list[Homes] = []
 
     def send(self, message: ToHub) -> bool:
@@ -38,10 +40,16 @@ class FakeProcess:
 
 
 @pytest.fixture
-def members(monkeypatch: pytest.MonkeyPatch) -> Members:
-    monkeypatch.setattr(broker_members, "introduce", lambda one, other: None)
+def due() -> list[tuple[float, Callable[[], None]]]:
+    """What is to happen, and after how many seconds."""
+    return []
+
+
+@pytest.fixture
+def members(monkeypatch: pytest.MonkeyPatch, due: list[tuple[float, Callable[[], None]]]) -> Members:
+    monkeypatch.setattr(broker_members, "introduce", lambda one, other, number: None)
     queues: Any = SimpleNamespace(assign=len)
-    return Members(queues)
+    return Members(queues, later=lambda *event: due.append(event))
 
 
 @pytest.fixture
@@ -120,7 +128,7 @@ def test_a_newcomer_gets_its_share_if_that_is_wanted(members: Members, processes
 def test_a_newcomer_without_all_links_gets_none(
     members: Members, processes: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def introduce(one: FakeProcess, other: FakeProcess) -> None:
+    def introduce(one: FakeProcess, other: FakeProcess, number: int) -> None:
         if other.hub == 1:
             raise OSError("out of file descriptors")
 
@@ -145,3 +153,29 @@ def test_who_was_to_have_no_topics_gets_its_share_again(members: Members, proces
     assert 1 not in processes[0].homes.homes
     members.set_homeless([], share=True)
     assert Counter(processes[0].homes.homes)[1] > 300
+
+
+def test_hubs_hear_who_lives(members: Members, processes: list[Any]) -> None:
+    assert [*processes[0].homes.living] == [0, 1, 2]
+    members.leave(processes[1])
+    assert [*processes[0].homes.living] == [0, 2]
+
+
+def test_a_link_between_two_members_that_has_broken_is_made_again(
+    members: Members,
+    processes: list[Any],
+    due: list[tuple[float, Callable[[], None]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+    monkeypatch.setattr(broker_members, "introduce", lambda one, other, number: made.append((one, other)))
+    numbers = members.introductions.numbers
+    members.broken(processes[2], 0, numbers[frozenset({0, 2})])
+    members.broken(processes[2], 7, 1)  # nobody knows that one
+    ((_, event),) = due
+    event()
+    assert made == [(processes[2], processes[0])]
+    members.leave(processes[0])
+    members.broken(processes[2], 0, 0)
+    members.broken(processes[0], 2, 0)
+    assert {*members.introductions.numbers} == {frozenset({1, 2})}

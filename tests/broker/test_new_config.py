@@ -12,6 +12,8 @@ import pytest
 
 from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.cli.commands import RESTARTS
+from actorrpc.config import Config
+from actorrpc.errors import TooManyRestarts
 from tests.broker.supervised import supervised
 from tests.support.counting_client import CountingClient
 from tests.support.fixtures import Serve
@@ -91,13 +93,16 @@ def test_a_hub_that_is_told_to_end_has_the_time_that_is_given_now(
 
 
 def test_a_server_that_gives_up_ends_as_it_is_told_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where nobody has told it to stop."""
+    """Nobody has told it to stop, so that it asked only then."""
     timeouts: list[float] = []
-    with supervised(monkeypatch, drain_timeout=7.0) as server:
-        later = type(server.supervisor.config)(hang_timeout=0.0, kill_timeout=0.0, drain_timeout=0.25)
+    later = Config(hang_timeout=0.0, kill_timeout=0.0, drain_timeout=0.25, restart_intensity=1)
+    with pytest.raises(TooManyRestarts), supervised(monkeypatch, drain_timeout=7.0) as server:
         server.deployment.read_again = lambda: later
-        for process in server.successors():
+        for process in (successors := server.successors()):
             process.start()
         server.until_phase("done")
         server.supervisor.on_stopping = timeouts.append
+        for process in successors:
+            process.die()
+        server.until(lambda: timeouts)
     assert timeouts == [0.25]

@@ -43,11 +43,11 @@ def test_sighup_to_the_whole_group_reloads_and_disconnects_nobody(serve: Serve, 
 def test_a_successor_that_is_stopped_does_not_keep_what_should_go_to_it(
     serve: Serve, connect: Connect
 ) -> None:
-    server = serve("--drain-timeout", 15)
+    server = serve("--drain-timeout", 8)  # which passes: the successor takes none of its topics
     client = connect(server.address)
     client.call()
     (before,) = server.connections()
-    slow = client.begin_slow_call(4)
+    slow = client.begin_slow_call(3)
     server.wait_for(lambda: "running" in server.connections()[0]["why"])
     server.request(Request(reload=Request.Reload()))
     rows = until_phase(server, "moving")

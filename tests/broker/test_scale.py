@@ -16,6 +16,7 @@ from actorrpc.broker.processes.hub_slots import HubSlots
 from actorrpc.broker.sharing import members as broker_members
 from actorrpc.broker.sharing.members import Members
 from actorrpc.errors import ConfigError
+from actorrpc.loop.timers import after
 from actorrpc.pb.control_pb2 import Connections, Draining, LeftBehind, Load, Stay, Stopping, ToHub
 from tests.support.waiting import PATIENCE, until
 
@@ -76,7 +77,7 @@ class Broker:
         queues: Any = SimpleNamespace(assign=len, grow=self._grow)
         self.grown = hubs
         self.queues = queues
-        self.members = Members(queues)
+        self.members = Members(queues, later=after)
         self.drains = Drains(self.members)
         self.hubs = HubSlots(hubs)
         self.old: list[Any] = [FakeProcess(hub) for hub in range(hubs)]
@@ -111,7 +112,7 @@ class Broker:
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
-    monkeypatch.setattr(broker_members, "introduce", lambda one, other: None)
+    monkeypatch.setattr(broker_members, "introduce", lambda one, other, number: None)
     yield Broker(2)
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +44,7 @@ from actorrpc.pb.control_pb2 import (
     Stop,
     ToBroker,
     ToHub,
+    Unlinked,
     Unlisten,
 )
 from tests.support.server_process import APP
@@ -117,12 +118,14 @@ class FakeNode:
         serial: int,
         on_moved: Callable[[Moved], None],
         on_settled: Callable[[int], object],
+        on_unlinked: Callable[[int, int], object],
         move_every: int,
     ) -> None:
         self.made_with = (app, config, hub, serial, move_every)
         self.serial = serial
         self.on_moved = on_moved
         self.on_settled = on_settled
+        self.on_unlinked = on_unlinked
         self.heard: list[Any] = []
         #: Whether there are other hubs, and how many connections there are here.
         self.others, self.expected = False, 0
@@ -130,23 +133,39 @@ class FakeNode:
         self.reception = FakeReception(self.heard)
         self.mover = FakeMover()
         self.connections = {"0-1-1": None}
-        self.topics = SimpleNamespace(homes=SimpleNamespace(version=0))
+        self.links = SimpleNamespace(numbers={1001: 7})
+        #: That nobody says any more who lives.
+        self.topics_alone = Event()
+        self.topics = SimpleNamespace(homes=SimpleNamespace(version=0), broker_gone=self.topics_alone.set)
         self.draining = SimpleNamespace(drain_to_all=self._drain_to_all, left_behind=self._left_behind)
 
     def add_peer(
-        self, serial: int, sock: socket.socket, hub: int, snapshots: int, states: Mapping[str, int]
+        self,
+        serial: int,
+        sock: socket.socket,
+        hub: int,
+        snapshots: int,
+        states: Mapping[str, int],
+        number: int,
     ) -> None:
-        self.heard.append(("peer", serial, hub, snapshots))
+        self.heard.append(("peer", serial, hub, snapshots, number))
         if states:
             self.heard.append(("states", dict(states)))
         sock.sendall(b"hello")
         sock.close()
 
     def set_homes(
-        self, homes: Sequence[int], version: int, terms: Sequence[int], origins: Mapping[int, int]
+        self,
+        homes: Sequence[int],
+        version: int,
+        terms: Sequence[int],
+        origins: Mapping[int, int],
+        living: Collection[int] | None,
     ) -> None:
         self.heard.append(("homes", list(homes), version))
         self.topics.homes.version = version
+        if living is not None:
+            self.heard.append(("living", list(living)))
         if origins:
             self.heard.append(("origins", dict(origins)))
 
@@ -282,11 +301,12 @@ def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker
     left, right = socket.socketpair()
     with left, right:
         states = {"shapes.Stateful": 7}
-        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=HELLO, states=states)), [right.fileno()])
+        peer = Peer(hub=1, serial=1001, hello=HELLO, states=states, number=7)
+        broker.link.send(ToHub(peer=peer), [right.fileno()])
         for version in (1, 2):
             broker.link.send(ToHub(homes=Homes(version=version, homes=[1, 2])))
-        peer = ("peer", 1001, 1, SNAPSHOTS.newest), ("states", states)
-        broker.until_heard(*peer, ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2))
+        heard = ("peer", 1001, 1, SNAPSHOTS.newest, 7), ("states", states)
+        broker.until_heard(*heard, ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2))
         assert left.recv(9) == b"hello"
 
 
@@ -479,6 +499,7 @@ def test_another_broker_takes_the_hub_over(broker: Broker, times: int) -> None:
         assert [(queue.number, queue.accepting) for queue in adopted.queues] == [(2, True)]
         (fd,) = broker.fds
         assert os.fstat(fd).st_ino == os.fstat(broker.node.reception.waiting.listeners[2].fileno()).st_ino
+        assert dict(adopted.links) == {1001: 7} and adopted.states["shapes.Stateful"]
         assert not (adopted.stopping or adopted.draining or adopted.retiring)
         assert broker.hear("settled").settled.version == 1
         assert broker.hear("load").load.connections == 3
@@ -543,9 +564,25 @@ def test_what_this_version_does_not_know_is_passed_over(broker: Broker) -> None:
     broker.start()
     with open("/dev/null") as null:
         broker.link.send(ToHub(), [null.fileno()])
-    broker.link.send(ToHub(peer=Peer(hub=1)))  # its descriptor was lost
     broker.link.send(ToHub(homes=Homes(version=1, homes=[0])))
     broker.until_heard(("homes", [0], 1), "listen")
+
+
+def test_a_link_that_has_ended_or_has_not_come_is_told(broker: Broker) -> None:
+    broker.start()
+    broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, number=7)))  # its descriptor was lost
+    assert broker.hear("unlinked").unlinked == Unlinked(serial=1001, number=7)
+    broker.node.on_unlinked(1002, 8)
+    assert broker.hear("unlinked").unlinked == Unlinked(serial=1002, number=8)
+
+
+def test_a_hub_hears_who_lives_until_the_broker_has_gone(broker: Broker) -> None:
+    broker.start()
+    broker.link.send(ToHub(homes=Homes(version=1, homes=[2], living=[2, 1])))
+    broker.until_heard(("homes", [2], 1), ("living", [2, 1]), "listen")
+    assert not broker.node.topics_alone.is_set()
+    broker.link.close()
+    assert broker.node.topics_alone.wait(PATIENCE)
 
 
 def test_repr_tells_the_state(broker: Broker) -> None:
@@ -596,4 +633,4 @@ def test_snapshots_for_an_older_peer_are_in_the_format_that_it_knows(
         broker.link.send(
             ToHub(peer=Peer(hub=1, serial=1002, hello=Hello.own().to_message())), [left.fileno()]
         )
-        broker.until_heard(("peer", 1001, 1, SNAPSHOTS.newest), ("peer", 1002, 1, SNAPSHOTS.newest + 1))
+        broker.until_heard(("peer", 1001, 1, SNAPSHOTS.newest, 0), ("peer", 1002, 1, SNAPSHOTS.newest + 1, 0))

@@ -43,6 +43,7 @@ class Conversation:
         # Its stream is open. grpcio may have connected twice on a busy machine, and uses one.
         (self.id,) = {connection["id"] for connection in server.connections() if connection["calls"]} - known
         assert server.move(self.id, hub) == ""
+        server.wait_for(lambda: (self.id, hub) in places(server))  # its new hub may still be reading of it
 
     def say(self) -> None:
         """Send the next number and wait for it to come back."""
@@ -53,6 +54,11 @@ class Conversation:
     def close(self) -> None:
         self._outgoing.put(None)
         self.channel.close()
+
+
+def places(server: ServerProcess) -> list[tuple[str, int]]:
+    """The connections that are listed, and the hub of each."""
+    return [(row["id"], row["hub"]) for row in server.connections()]
 
 
 def pid_of(server: ServerProcess, hub: int) -> int:

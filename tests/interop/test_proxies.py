@@ -212,15 +212,15 @@ def test_pings_keep_a_quiet_stream(name):
     """The server's PINGs reach the client through a proxy of bytes, and nginx takes them for life itself."""
 
     def impatient(config: str) -> str:
-        return config.replace("1h", "3s")
+        return config.replace("1h", "2s")
 
-    pings = ("--keepalive-time", "0.5", "--keepalive-timeout", "0.5")
+    pings = ("--keepalive-time", "0.4", "--keepalive-timeout", "0.5")
     with (
         served(*pings) as server,
         proxy(name, server.address, impatient) as front,
         front.channel() as channel,
     ):
-        call = StatefulStub(channel).Listen(Item(text="news"), timeout=5)
+        call = StatefulStub(channel).Listen(Item(text="news"), timeout=3.5)
         with pytest.raises(grpc.RpcError) as caught:
             next(call)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -329,6 +329,39 @@ def test_what_was_sent_before_the_end_is_delivered_first() -> None:
     assert left.ended.wait(PATIENCE)
     assert [left.next_text() for _ in range(50)] == [str(n) for n in range(50)]
     assert left.ends == 1
+    assert not left.link.broken
+
+
+def test_who_cannot_read_may_miss_something(
+    wire: tuple[socket.socket, End], caplog: pytest.LogCaptureFixture
+) -> None:
+    plain, end = wire
+
+    class OutOfMemory:
+        """The kernel has no memory for what comes."""
+
+        def recvmsg(self, *given: object) -> None:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+        def close(self) -> None:
+            sock.close()
+
+    sock = end.link._sock
+    end.link._sock = OutOfMemory()  # type: ignore[assignment]
+    plain.sendall(encode(text("lost")))
+    assert end.ended.wait(PATIENCE)
+    assert end.link.broken
+    assert "Cannot allocate memory" in caplog.text
+
+
+def test_a_link_that_is_given_up_ends_as_if_it_had_broken(pair: tuple[End, End]) -> None:
+    left, right = pair
+    left.link.give_up()
+    assert (left.ends, left.link.broken) == (1, True)
+    left.link.give_up()
+    assert left.ends == 1
+    assert right.ended.wait(PATIENCE)
+    assert not right.link.broken
 
 
 def test_the_end_in_mid_frame_closes_unclaimed_descriptors(wire: tuple[socket.socket, End]) -> None:
@@ -349,6 +382,7 @@ def test_garbage_ends_the_link(
     assert end.ended.wait(PATIENCE)
     assert end.next_text() == "good"
     assert "broke" in caplog.text
+    assert end.link.broken
 
 
 def test_a_payload_that_does_not_parse_is_skipped(

@@ -2,10 +2,10 @@
 be chosen.
 
 The real ``EmbeddedTopics``, ``ServiceHost`` and turns of topics are used, those parts of ``Node`` that stand
-between topics and links, and the broker's ``TopicHomes``; processes, links and the broker are fakes, so that
-a test can deliver in any order between links, fill them, also with what is not about topics, kill hubs with
-links that nobody has read, and tell hubs of new homes at different times. ``History`` is the reference: it
-says who must have heard what.
+between topics and links, and the broker's ``TopicHomes`` and ``Introductions``; processes, links and the
+broker are fakes, so that a test can deliver in any order between links, fill them, also with what is not
+about topics, break them, kill hubs with links that nobody has read, and tell hubs of new homes at different
+times. ``History`` is the reference: it says who must have heard what.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from zlib import crc32
 import pytest
 
 from actorrpc.actor import Actor
+from actorrpc.broker.sharing.introductions import Introductions
 from actorrpc.broker.sharing.topic_homes import TopicHomes
 from actorrpc.errors import RpcError
 from actorrpc.hub import links
@@ -221,7 +223,7 @@ class Subscriber:
     def _unread_of_the_dead(self) -> set[bytes]:
         """What a dead home had sent, and the hub here has not read. Who is frozen takes nothing of that, and
         nobody can send it again."""
-        links = [end for end in self.connection.hub._links.values() if end.other.closed]
+        links = [end for end in self.connection.hub._links.values() if not end.other.hub.alive]
         return {
             message.deliver.payload
             for end in links
@@ -267,6 +269,8 @@ class End:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.closed = not hub.alive
+        #: It takes and brings nothing more; what has come can still be read.
+        self.over = False
         hub.ends.append(self)
         self._unsent: deque[control_pb2.HubToHub] = deque()
         self.inbox: deque[control_pb2.HubToHub] = deque()
@@ -275,22 +279,30 @@ class End:
         self,
         hub: int,
         snapshots: int,
+        number: int,
         on_message: Callable[[control_pb2.HubToHub, tuple[int, ...]], None],
         on_close: Callable[[End], None],
         on_taken: Callable[[], object],
+        states: object,
     ) -> End:
         """The hub has been told of it, and begins to read: as ``HubLink`` does."""
+        self.number = number
         self._on_message = on_message
         self._on_close = on_close
         self._on_taken = on_taken
         return self
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing follows what has come."""
+        return self.over or self.other.closed
+
+    @property
     def unsent(self) -> int:
         return sum(message.ByteSize() for message in self._unsent)
 
     def send(self, message: control_pb2.HubToHub) -> bool:
-        if self.closed or self.other.closed:
+        if self.closed or self.ended:
             return False
         copy = control_pb2.HubToHub.FromString(message.SerializeToString())
         self._unsent.append(copy)
@@ -314,7 +326,7 @@ class End:
     def drain(self) -> None:
         while not self.closed and self.inbox:
             self.read()
-        if not self.closed and self.other.closed:
+        if not self.closed and self.ended:
             self.lose()
 
     def close(self) -> None:
@@ -326,6 +338,19 @@ class End:
         self.close()
         self._on_close(self)
 
+    def break_off(self) -> None:
+        """The connection ends, for both."""
+        for end in (self, self.other):
+            end.over = True
+            end._unsent.clear()
+
+    def give_up(self) -> None:
+        """The hub reads no more of it."""
+        if not self.closed:
+            self.inbox.clear()
+            self.other._unsent.clear()
+            self.lose()
+
 
 class Hub:
     """One process: as ``Node``, as far as topics go."""
@@ -335,8 +360,13 @@ class Hub:
 
     def __init__(self, world: World, number: int, generation: int) -> None:
         self.world = world
-        self.serial = self.number = number
+        self.serial = self.number = self.hub = number
         self.alive = True
+        #: That it has ended, as far as the broker has noticed.
+        self.exit_code: int | None = None
+        self.stopping = False
+        #: It has no room for the next link that it is given.
+        self.full = False
         #: It has heard where topics are, and so serves.
         self.serving = False
         #: All that it has had, and those that it has been told of and uses.
@@ -348,11 +378,15 @@ class Hub:
         self.links = Links(
             dict.fromkeys(KINDS, self._on_topic), lambda hub: self.topics.has_room(hub), self._lost
         )
-        #: What this hub has said to the broker, which has not heard it.
+        #: What this hub has said to the broker, which has not heard it: of slots that have settled, and of
+        #: links that have ended.
         self.reports: deque[int] = deque()
+        self.losses: deque[tuple[int, int]] = deque()
         self.topics = EmbeddedTopics(
             number, f"{number}.{generation}", self.links.send, self.links.has_room, self.reports.append
         )
+        # Here a hub's next process has the same number, and those of its publications must be others.
+        self.topics._publisher._unacknowledged._numbers = count(generation * 1_000_000)
 
     @property
     def _links(self) -> dict[int, Any]:
@@ -363,12 +397,21 @@ class Hub:
 
     def _lost(self, hub: int, link: Any, gone: bool) -> None:
         if gone:
-            self.topics.hub_died(hub)
+            self.topics.unlinked(hub)
+            self.losses.append((hub, link.number))
+
+    def hear_peer(self, peer: int, end: End, number: int) -> None:
+        full, self.full = self.full, False
+        if full:
+            end.close()
+            self.losses.append((peer, number))
+        else:
+            self.add_peer(peer, end, peer, 1, None, number)  # type: ignore[misc, arg-type]
 
     def hear_homes(self, homes: control_pb2.Homes) -> None:
         self.serving = True
         origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}
-        self.set_homes(homes.homes, homes.version, homes.terms, origins)  # type: ignore[misc]
+        self.set_homes(homes.homes, homes.version, homes.terms, origins, homes.living)  # type: ignore[misc]
 
     def held(self) -> Iterator[bytes]:
         """The messages that it has in logs, as the home of their topics."""
@@ -399,7 +442,7 @@ class Hub:
         for peer, end in self._links.items():
             if end.inbox:
                 yield f"{self.number} reads {peer}", end.read
-            elif end.other.closed:
+            elif end.ended:
                 yield f"{self.number} sees that {peer} has gone", end.lose
         if self.topics._feeds._late:
             yield f"{self.number} asks for what its actors missed", self.topics._feeds._catch_up_late
@@ -503,6 +546,9 @@ class World:
         self.deaths = 0
         #: The process of each hub that the broker knows to be alive.
         self.joined: dict[int, Hub] = {}
+        #: Links that the broker makes when it has waited.
+        self.due: deque[Callable[[], None]] = deque()
+        self.introductions = Introductions(self._introduce, lambda seconds, event: self.due.append(event))  # type: ignore[arg-type]
         self.hubs: list[Hub] = []
         self._watch()
         for number in range(HUBS):
@@ -558,12 +604,21 @@ class World:
         self.generations[number] += 1
         hub = Hub(self, number, self.generations[number])
         for other in self.joined.values():
-            mine, theirs = End(hub), End(other)
-            mine.other, theirs.other = theirs, mine
-            hub.orders.append(partial(hub.add_peer, other.number, mine, other.number))  # type: ignore[misc, arg-type]
-            other.orders.append(partial(other.add_peer, number, theirs, number))  # type: ignore[misc, arg-type]
+            self.introductions.make(hub, other)  # type: ignore[arg-type]
         self.hubs.append(hub)
         self.joined[number] = hub
+
+    def _introduce(self, one: Hub, other: Hub, number: int) -> None:
+        mine, theirs = End(one), End(other)
+        mine.other, theirs.other = theirs, mine
+        one.orders.append(partial(one.hear_peer, other.number, mine, number))
+        other.orders.append(partial(other.hear_peer, one.number, theirs, number))
+
+    def _hear_loss(self, hub: Hub) -> None:
+        """The broker hears that a link of a hub has ended."""
+        number, link = hub.losses.popleft()
+        if self.joined.get(hub.number) is hub and number in self.joined:
+            self.introductions.broken(hub, self.joined[number], link)  # type: ignore[arg-type]
 
     def _assign(self, share: bool = False) -> None:
         self.homes.assign([*self.joined], self.homeless, share)
@@ -590,6 +645,8 @@ class World:
 
     def _notice(self, hub: Hub) -> None:
         """The broker sees that a process has ended."""
+        hub.exit_code = -9
+        self.introductions.forget(hub.number)
         del self.joined[hub.number]
         self._assign()
 
@@ -646,6 +703,10 @@ class World:
         for hub in self.joined.values():
             if hub.reports:
                 steps[f"the broker hears {hub.number}"] = partial(self._hear, hub)
+            if hub.losses:
+                steps[f"the broker hears that {hub.number} has lost a link"] = partial(self._hear_loss, hub)
+        if self.due:
+            steps["when the broker has waited"] = lambda: self.due.popleft()()
         for each in self.clients:
             steps.update(each.steps())
         return steps
@@ -694,6 +755,19 @@ class World:
                 steps[f"{number} starts again and gets its share"] = partial(self._start, number, True)
         return steps
 
+    def breaks(self) -> Steps:
+        """What may happen to links between hubs that live."""
+        steps: Steps = {}
+        for hub in self.living:
+            if not hub.full:
+                steps[f"{hub.number} has no room for its next link"] = partial(setattr, hub, "full", True)
+            for peer, end in hub._links.items():
+                if not end.ended:
+                    steps[f"{hub.number} breaks with {peer}"] = end.give_up
+                    if hub.number < peer:
+                        steps[f"the link between {hub.number} and {peer} breaks"] = end.break_off
+        return steps
+
     def subscribe(self, hub: Hub, topic: str, actor: bool) -> Subscriber:
         subscriber = Subscriber(self, hub, f"s{len(self.subscribers)}", topic, actor)
         self.subscribers.append(subscriber)
@@ -714,7 +788,7 @@ class World:
 
     def run(self, *names: str) -> None:
         for name in names:
-            (self.steps() | self.wishes() | self.orders() | self.chaos())[name]()
+            (self.steps() | self.wishes() | self.orders() | self.chaos() | self.breaks())[name]()
             self.after()
 
     def after(self) -> None:

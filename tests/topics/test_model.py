@@ -461,11 +461,15 @@ def test_a_message_that_has_not_come_is_asked_for(world):
 @given(data=st.data())
 def test_any_order(small: pytest.MonkeyPatch, data: st.DataObject) -> None:
     chaos = data.draw(st.sampled_from([0, 2]), "deaths")
+    breaks = data.draw(st.sampled_from([0, 2]), "broken links")
     with World(body=bytes(data.draw(st.sampled_from([0, 30]), "size of messages"))) as world:
         for _ in range(data.draw(st.integers(1, 120), "steps")):
             # Most of the time what goes on goes on; a death is rarer than all else.
             kind = data.draw(
-                st.sampled_from(["steps"] * 8 + ["wishes"] * 10 + ["orders"] * 2 + ["chaos"] * chaos), "kind"
+                st.sampled_from(
+                    ["steps"] * 8 + ["wishes"] * 10 + ["orders"] * 2 + ["chaos"] * chaos + ["breaks"] * breaks
+                ),
+                "kind",
             )
             steps = getattr(world, kind)()
             if steps:

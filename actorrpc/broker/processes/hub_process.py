@@ -48,6 +48,9 @@ class Owner(Protocol):
     def hub_settled(self, process: HubProcess, version: int) -> None:
         """It has the slots of topics that it got with a version of the homes: see ``Settled``."""
 
+    def hub_unlinked(self, process: HubProcess, serial: int, number: int) -> None:
+        """Its link to another process, which came with a number, has ended: see ``Unlinked``."""
+
     def hub_stopping(self, process: HubProcess) -> None:
         """It accepts no more connections, by its own will or because it was told to stop."""
 
@@ -229,6 +232,8 @@ class HubProcess:
             self._owner.hub_moved(self, message.moved)
         elif kind == "settled":
             self._owner.hub_settled(self, message.settled.version)
+        elif kind == "unlinked":
+            self._owner.hub_unlinked(self, message.unlinked.serial, message.unlinked.number)
         elif kind == "stopping":
             self.stopping, self.last_words = True, message.stopping
             self._owner.hub_stopping(self)
@@ -305,8 +310,8 @@ class HubProcess:
         return f"<HubProcess {self.serial} of hub {self.hub}, pid {self.pid}: {state}>"
 
 
-def introduce(one: HubProcess, other: HubProcess) -> None:
-    """Give two hubs a link to each other.
+def introduce(one: HubProcess, other: HubProcess, number: int) -> None:
+    """Give two hubs a link to each other. The number tells it from all others that they get.
 
     Waits, for at most a second in all, until the kernel has taken it: many hubs would otherwise leave more
     descriptors under way than the broker may have.
@@ -314,16 +319,18 @@ def introduce(one: HubProcess, other: HubProcess) -> None:
     with no_forks():
         left, right = socket.socketpair()
         with left, right:
-            taken = [_send_peer(one, other, left.fileno()), _send_peer(other, one, right.fileno())]
+            taken = [
+                _send_peer(one, other, left.fileno(), number),
+                _send_peer(other, one, right.fileno(), number),
+            ]
     for event in taken:
         event.wait(0.5)
 
 
-def _send_peer(to: HubProcess, peer: HubProcess, fd: int) -> Event:
+def _send_peer(to: HubProcess, peer: HubProcess, fd: int, number: int) -> Event:
     taken = Event()
     hello = None if peer.hello is None else peer.hello.to_message()
-    told = control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello, states=peer.states)
-    message = control_pb2.ToHub(peer=told)
-    if not to.send(message, fd, then=taken.set):
+    told = control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello, number=number, states=peer.states)
+    if not to.send(control_pb2.ToHub(peer=told), fd, then=taken.set):
         taken.set()
     return taken

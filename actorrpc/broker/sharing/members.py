@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 
@@ -11,27 +10,33 @@ from gevent.event import Event
 
 from actorrpc.broker.processes.hub_process import HubProcess, introduce
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.introductions import Introductions
 from actorrpc.broker.sharing.topic_homes import TopicHomes
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
 
 __all__ = ["Members"]
 
-log = logging.getLogger("actorrpc.broker")
-
 #: How long hubs that have just started may take to hear of each other.
 TELLING = 5.0
 
 
 class Members:
-    """Processes that have links to each other, and share topics and ``queues`` out among them."""
+    """Processes that have links to each other, and share topics and ``queues`` out among them.
+    ``later(seconds, event)`` has an event happen then."""
 
-    def __init__(self, queues: AcceptQueues, before_telling: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        queues: AcceptQueues,
+        later: Callable[[float, Callable[[], None]], object],
+        before_telling: Callable[[], None] = lambda: None,
+    ) -> None:
         """``before_telling()`` is called when it is decided who is here and who has which topics, and nobody
         has been told of it yet."""
         self._queues = queues
         self._before_telling = before_telling
         self._processes: list[HubProcess] = []
+        self.introductions = Introductions(lambda *pair: introduce(*pair), later)
         self._homes = TopicHomes()
         #: The serials of processes that are to be the home of no topic.
         self._homeless: frozenset[int] = frozenset()
@@ -61,8 +66,13 @@ class Members:
         self._processes = [*processes]
         self._homes.restore(homes)
 
+    def link_all(self) -> None:
+        """Link those to each other whose link has ended while there was no broker."""
+        self.introductions.complete(self.serving)
+
     def go_on(self) -> None:
         """Tell all anew: of those that were members, some may have ended meanwhile."""
+        self.link_all()
         self._assign_homes()
         self.assign_queues()
 
@@ -74,12 +84,8 @@ class Members:
         be made, over which they would go.
         """
         for process in processes:
-            for other in self._processes:
-                try:
-                    introduce(process, other)
-                except OSError as error:
-                    log.error("hubs %d and %d cannot be linked: %s", process.hub, other.hub, error)
-                    share = False
+            linked = [self.introductions.make(process, other) for other in self._processes]
+            share = share and all(linked)
             self._processes.append(process)
         self._assign_homes(share)
         self.assign_queues()
@@ -99,9 +105,16 @@ class Members:
         """It has exited: what it had goes to others."""
         if process in self._processes:
             self._processes.remove(process)
+            self.introductions.forget(process.serial)
             self._assign_homes()
             self.assign_queues()
             self._tell()
+
+    def broken(self, process: HubProcess, serial: int, number: int) -> None:
+        """A process says that its link to another, by its serial, has ended, which came with a number."""
+        others = [each for each in self._processes if each.serial == serial]
+        if process in self._processes and others:
+            self.introductions.broken(process, others[0], number)
 
     def set_homeless(self, serials: Collection[int], *, share: bool = False) -> None:
         """Say which processes are to be the home of no topic, now and when others die: those that have slots

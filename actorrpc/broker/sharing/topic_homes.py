@@ -100,12 +100,15 @@ class TopicHomes:
         self.version = 0
         self.homes = [NOBODY] * slots
         self.terms = [0] * slots
+        #: The hubs that there are, as far as anybody knows.
+        self.living: list[int] = []
         #: By slot: a hub that lived when the slot was given to another one, which has not settled there yet.
         self.origins: dict[int, int] = {}
 
     def assign(self, living: Collection[int], homeless: Collection[int] = (), share: bool = False) -> None:
         """Make the next version. A slot that is being handed over goes nowhere else until it has settled."""
         before = self.homes
+        self.living = [*living]
         self.origins = {slot: hub for slot, hub in self.origins.items() if hub in living}
         self.homes = assign(before, living, homeless, self.origins, share)
         self.version += 1
@@ -133,7 +136,9 @@ class TopicHomes:
         """As hubs are told; with version 0, nothing."""
         if not self.version:
             return control_pb2.Homes()
-        message = control_pb2.Homes(version=self.version, homes=self.homes, terms=self.terms)
+        message = control_pb2.Homes(
+            version=self.version, homes=self.homes, terms=self.terms, living=self.living
+        )
         for hub in sorted({*self.origins.values()}):
             slots = [slot for slot, origin in self.origins.items() if origin == hub]
             message.origins.add(hub=hub, slots=sorted(slots))

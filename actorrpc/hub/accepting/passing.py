@@ -10,9 +10,10 @@
     lets go
 
 Both hold the socket until then, and neither reads from it. The taker owns it when the kernel has taken TAKEN:
-if the link ends without it, nothing was read, and the giver gives the socket to another hub. In a handoff
-(``actorrpc.hub.moving.states``) it is the other way round: there the socket is in use, and the death of its
-owner must close it at once.
+if the link ends without it, nothing was read, and the giver gives the socket to another hub. A giver that
+could not read the link to its end does not know, and lets go: the taker serves, or the client sees a close.
+In a handoff (``actorrpc.hub.moving.states``) it is the other way round: there the socket is in use, and the
+death of its owner must close it at once.
 """
 
 from __future__ import annotations
@@ -136,8 +137,8 @@ class Passing:
         for neighbour in self.neighbours.values():
             neighbour.heard = self._ticks
 
-    def lost(self, hub: int, link: Sender) -> None:
-        """The link has ended, and all that came over it has been received."""
+    def lost(self, hub: int, link: Sender, broken: bool = False) -> None:
+        """The link has ended, and all that came over it has been received; ``broken``: not all."""
         neighbour = self.neighbours.get(hub)
         if neighbour is None or neighbour.link is not link:
             return
@@ -147,7 +148,8 @@ class Passing:
             sock.close()  # the giver has it, and has not heard that we took it
         untaken = [pending for pending, _ in neighbour.leaving.values()]
         neighbour.leaving.clear()
-        do_all(log, f"the loss of {hub}", *[partial(self._back, each) for each in untaken], self._news)
+        back = _let_go if broken else self._back
+        do_all(log, f"the loss of {hub}", *[partial(back, each) for each in untaken], self._news)
 
     def give(self, hub: int, pending: PendingConnection) -> bool:
         """Give a connection to a hub. False: it could not be sent, and remains the caller's."""
@@ -273,6 +275,11 @@ class Passing:
     def __repr__(self) -> str:
         leaving = sum(len(neighbour.leaving) for neighbour in self.neighbours.values())
         return f"<Passing {leaving} leaving, {self.arriving} arriving, {len(self.neighbours)} neighbours>"
+
+
+def _let_go(pending: PendingConnection) -> None:
+    """The other hub may have taken it."""
+    pending.sock.close()
 
 
 _RECEIVE: dict[str, Callable[[Passing, Neighbour, Any], None]] = {

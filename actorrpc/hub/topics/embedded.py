@@ -7,6 +7,10 @@ three: it takes what other hubs say, and tells all three of new homes, in the ri
 A home that lives may be told to hand topics over to another hub (``handover``). Hubs turn to the new home
 when the old one has said its last (``succession``), and nobody notices.
 
+A link that ends says nothing of the hub at its other end: the broker says which hubs live. What was under way
+over it is said again when there is another. Only where no broker says so, a hub to which there is no link is
+taken for dead.
+
 When a home dies, its topics begin a new epoch at another hub. Subscribers go on from the epoch's beginning;
 publications that were not acknowledged are published again, so they may come twice. Whatever is said by a hub
 that is not the present home is ignored: see ``homes``.
@@ -15,13 +19,14 @@ that is not the present home is ignored: see ``homes``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from actorrpc.hub.metering.rates import Rates
 from actorrpc.hub.topics.feeds import Feeds
-from actorrpc.hub.topics.handover import Departure
+from actorrpc.hub.topics.handover import Departure, Releases
 from actorrpc.hub.topics.home import Home
 from actorrpc.hub.topics.homes import Homes, Place
 from actorrpc.hub.topics.outbox import Outboxes
@@ -43,7 +48,7 @@ class EmbeddedTopics:
 
     ``send(hub, message)`` drops what cannot be sent because the hub is dead. ``room(hub)`` says whether
     anything that may wait can be sent to another hub now; ``has_room`` is to be called when that changes to
-    yes, ``linked`` when there is a link to a hub, ``hub_died`` when there is none any more.
+    yes, ``linked`` when there is a link to a hub, ``unlinked`` when there is none any more.
 
     ``settled(version)`` is called when this hub has all slots that it got with a version, and all hubs have
     turned to it.
@@ -60,8 +65,11 @@ class EmbeddedTopics:
         self._hub = hub
         self._send_to_hub = send
         self._settled = settled
-        #: The hubs that there are links to.
+        #: The hubs that there are links to; and those that live. None: nobody says so, and these do.
         self._peers: set[int] = set()
+        self._living: frozenset[int] | None = None
+        #: What it has let go of, for those to whom there was no link.
+        self._releases = Releases()
         #: What it has been told of homes.
         self.succession = Succession(hub)
         self._home = Home(hub, process, self._send, room, self._tell_released)
@@ -69,7 +77,13 @@ class EmbeddedTopics:
         self._published, self._delivered = Rates(_MAX_RATES), Rates(_MAX_RATES)
         self._feeds = Feeds(hub, self._tell_home, self._delivered)
         self._outboxes = Outboxes(send, room, self._feeds.question, self._home.send_waiting)
-        self._publisher = Publisher(hub, self._home.publish, self._outboxes.publish, self._published)
+        self._publisher = Publisher(
+            hub,
+            self._home.publish,
+            partial(self._home.publish_once, hub),
+            self._outboxes.publish,
+            self._published,
+        )
         # For connections: see ``engine.Topics``.
         self.subscribe, self.unsubscribe = self._feeds.subscribe, self._feeds.unsubscribe
         self.thaw, self.catch_up = self._feeds.thaw, self._feeds.catch_up
@@ -132,17 +146,21 @@ class EmbeddedTopics:
         version: int | None = None,
         terms: Sequence[int] = (),
         origins: Mapping[int, int] | None = None,
+        living: Collection[int] | None = None,
     ) -> None:
         """Learn which hub is whose home; what is under way to a home that has changed is sent again.
 
         What the links to hubs that have died still hold is to be received before. ``origins`` says by slot
         which living hub hands it over to its home; without ``terms``, a home that stays keeps its own.
+        ``living`` are the hubs that live; None: nobody says so.
         """
-        before = self.homes
-        version = before.version + 1 if version is None else version
-        if version < before.version:
+        version = self.homes.version + 1 if version is None else version
+        if version < self.homes.version:
             return
-        self.succession.learn(version, homes, terms, origins or {})
+        self._learn_living(living)
+        before, origins = self.homes, origins or {}
+        self.succession.learn(version, homes, terms, origins)
+        self._releases.keep({(homes[slot], terms[slot]) for slot in origins if terms})
         if not before.version:
             self._go_by(before, {}, {*self.homes.places})
         self._advance()
@@ -151,7 +169,7 @@ class EmbeddedTopics:
     def _advance(self) -> None:
         """Go by other homes, as far as those before have released what was theirs."""
         before = self.homes
-        while steps := self.succession.advance(self._peers):
+        while steps := self.succession.advance(self._peers if self._living is None else self._living):
             self._go_by(before, steps, {step.place for step in steps.values()})
             self._hear_early()  # which may come here again
             before = self.homes
@@ -159,7 +177,7 @@ class EmbeddedTopics:
 
     def _go_by(self, before: Homes, steps: Steps, places: set[Place]) -> None:
         after = self.homes
-        self._home.set_homes(before, after, steps, self._peers)
+        self._home.set_homes(before, after, steps, self._others)
         moved = self._feeds.set_homes(after)
         self._publisher.set_homes(after)
         self._outboxes.keep(after, self._feeds.concerns)
@@ -185,17 +203,46 @@ class EmbeddedTopics:
         """There is a link to a hub, which has heard nothing of this one yet."""
         self._peers.add(hub)
         self._home.linked(hub)
+        for message in self._releases.messages:
+            self._send_to_hub(hub, message)
+        self._outboxes.begin_again(hub)
         self._feeds.linked(hub)
-        self._outboxes.forget_publications(hub)  # which come again, in their order, with those sent before
+        for home, term in sorted({*self.homes.places} - self.succession.coming):
+            if home == hub:
+                self._outboxes.rejoin(home, term)
         self._publisher.linked(hub)
         self.has_room(hub)
 
-    def hub_died(self, hub: int) -> None:
+    def unlinked(self, hub: int) -> None:
         """The link to a hub has ended, and all that came over it has been received."""
         self._peers.discard(hub)
+        if self._living is None or hub not in self._living:
+            self._died(hub)
+            return
+        self._home.unlinked(hub)
+        self._feeds.unlinked(hub)
+        # It says all of this again.
+        self._early = [(source, message) for source, message in self._early if source != hub]
+
+    def broker_gone(self) -> None:
+        """Nobody says any more which hubs live."""
+        self._learn_living(None)
+
+    @property
+    def _others(self) -> set[int]:
+        """All other hubs that may live."""
+        return (self._peers | (self._living or set())) - {self._hub}
+
+    def _learn_living(self, living: Collection[int] | None) -> None:
+        before, self._living = self._living or frozenset(), None if living is None else frozenset(living)
+        for hub in sorted(before - (self._peers if self._living is None else self._living) - {self._hub}):
+            self._died(hub)
+
+    def _died(self, hub: int) -> None:
+        """A hub will say no more than what the link to it still holds."""
         self._home.forget_hub(hub)
         self._outboxes.hub_died(hub)
-        self._feeds.hub_died(hub)
+        self._feeds.unlinked(hub)
         self._early = [
             (source, message)
             for source, message in self._early
@@ -223,7 +270,7 @@ class EmbeddedTopics:
         # Else its sender has not learnt yet that the topic has another home, and will ask that one.
 
     def _hear_publication(self, source: int, request: control_pb2.Publish) -> None:
-        self._home.publish(request.topic, request.type, request.payload)
+        self._home.publish_once(source, request)
         published = control_pb2.Published(request=request.request, term=request.term)
         self._send(source, control_pb2.HubToHub(published=published))
 
@@ -236,8 +283,11 @@ class EmbeddedTopics:
             self._tell_settled()
 
     def _hear_handover(self, source: int, message: control_pb2.HubToHub) -> None:
-        version = message.handover.version
-        if self.succession.arriving(source, version) and self._home.arrivals.hear(source, message.handover):
+        version, complete = message.handover.version, message.handover.last
+        if self.succession.arriving(source, version):
+            complete = self._home.arrivals.hear(source, message.handover)
+        # Else this hub has gone on without it, taking it for dead; and who waits for its release has not.
+        if complete:
             received = control_pb2.Received(version=version)
             self._send_to_hub(source, control_pb2.HubToHub(received=received))
 
@@ -251,6 +301,7 @@ class EmbeddedTopics:
     def _tell_released(self, departure: Departure) -> None:
         """Tell all others that they have been told all about slots that were this hub's."""
         message = control_pb2.HubToHub(released=departure.released())
+        self._releases.note(departure.place, message)
         for hub in [*self._peers]:
             self._send_to_hub(hub, message)
 

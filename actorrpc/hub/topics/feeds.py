@@ -194,7 +194,7 @@ class Feeds:
         """There is a link to a hub that knows nothing of this one."""
         self.ask_anew([topic for topic in self._feeds if self._homes.where(topic)[0] == hub])
 
-    def hub_died(self, hub: int) -> None:
+    def unlinked(self, hub: int) -> None:
         """It knows nothing of this one any more."""
         self._subscribed = {topic for topic in self._subscribed if self._homes.where(topic)[0] != hub}
 

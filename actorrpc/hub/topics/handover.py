@@ -7,7 +7,7 @@ before, another one can have them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -15,10 +15,13 @@ from actorrpc.hub.topics.homes import Place
 from actorrpc.hub.topics.numbered_log import ENTRY_COST, Entry, TopicLog, TopicLogs
 from actorrpc.pb import control_pb2
 
-__all__ = ["Arrivals", "Departure", "Departures"]
+__all__ = ["Arrivals", "Departure", "Departures", "Releases"]
 
 #: What goes into one message, beside the names of topics, if its first entry leaves room.
 PIECE = 64 * 1024
+
+#: What one hub's last publication takes in a log's message, at most.
+NUMBERED_COST = 20
 
 
 @dataclass(eq=False)
@@ -120,6 +123,28 @@ class Departures:
         return f"<Departures: {[each.place for some in self._departures.values() for each in some]}>"
 
 
+class Releases:
+    """What one hub has released, for those who have not heard it because a link has broken. ``messages`` are
+    as these are told."""
+
+    def __init__(self) -> None:
+        self._by_place: dict[Place, control_pb2.HubToHub] = {}
+
+    @property
+    def messages(self) -> list[control_pb2.HubToHub]:
+        return [*self._by_place.values()]
+
+    def note(self, place: Place, message: control_pb2.HubToHub) -> None:
+        self._by_place[place] = message
+
+    def keep(self, places: Collection[Place]) -> None:
+        """Forget all but those of slots that these have not got for good."""
+        self._by_place = {place: message for place, message in self._by_place.items() if place in places}
+
+    def __repr__(self) -> str:
+        return f"<Releases {[*self._by_place]}>"
+
+
 @dataclass(eq=False)
 class _Arrival:
     """What one hub hands over with one version."""
@@ -127,6 +152,7 @@ class _Arrival:
     topics: set[str] = field(default_factory=set)
     #: Where the next piece goes on.
     last: str = ""
+    complete: bool = False
     forgotten: bool = False
 
 
@@ -146,6 +172,7 @@ class Arrivals:
         now = monotonic()
         for each in message.logs:
             self._add(arrival, each, now)
+        arrival.complete = message.last
         return message.last
 
     def _add(self, arrival: _Arrival, handed: control_pb2.HandedLog, now: float) -> None:
@@ -153,12 +180,13 @@ class Arrivals:
             arrival.last = handed.topic
             arrival.topics.add(handed.topic)
             self._of[handed.topic] = arrival
-            self.logs.take({handed.topic: TopicLog(handed.epoch, handed.kept)})
+            log = TopicLog(handed.epoch, handed.kept, numbered=dict(handed.numbered))
+            self.logs.take({handed.topic: log})
         for entry in handed.entries:
-            log = self.logs.logs.get(arrival.last)
-            if log is None:  # forgotten
+            begun = self.logs.logs.get(arrival.last)
+            if begun is None:  # forgotten
                 return
-            self.logs.add(log, Entry(log.head + 1, entry.type, entry.payload, now - entry.age))
+            self.logs.add(begun, Entry(begun.head + 1, entry.type, entry.payload, now - entry.age))
 
     def _forget(self, topic: str) -> None:
         self._of[topic].forgotten = True
@@ -176,6 +204,12 @@ class Arrivals:
             if hub == source:
                 self.take(hub, version)
 
+    def drop_incomplete(self, source: int) -> None:
+        """A link has ended: what has not come wholly over it comes again from its beginning."""
+        for (hub, version), arrival in [*self._arrivals.items()]:
+            if hub == source and not arrival.complete:
+                self.take(hub, version)
+
     def __len__(self) -> int:
         return len(self._arrivals)
 
@@ -188,10 +222,11 @@ def _pieces(version: int, logs: dict[str, TopicLog]) -> Iterator[control_pb2.Hub
     piece = _Piece(version)
     now = monotonic()
     for topic, log in logs.items():
-        if not piece.takes(len(topic)):
+        size = len(topic) + NUMBERED_COST * len(log.numbered)
+        if not piece.takes(size):
             yield piece.message
-            piece = _Piece(version, len(topic))
-        handed = piece.logs.add(topic=topic, epoch=log.epoch, kept=log.kept)
+            piece = _Piece(version, size)
+        handed = piece.logs.add(topic=topic, epoch=log.epoch, kept=log.kept, numbered=log.numbered)
         for entry in log.entries:
             if not piece.takes(len(entry.payload)):
                 yield piece.message

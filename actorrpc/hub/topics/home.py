@@ -24,6 +24,7 @@ from time import monotonic
 from actorrpc.hub.topics.handover import Arrivals, Departure, Departures
 from actorrpc.hub.topics.homes import Homes, Place
 from actorrpc.hub.topics.numbered_log import LINGER, Entry, TopicLog, TopicLogs
+from actorrpc.hub.topics.publications import Publication
 from actorrpc.hub.topics.succession import Step, Steps
 from actorrpc.pb import control_pb2
 
@@ -78,7 +79,7 @@ class Home:
 
     def set_homes(self, before: Homes, after: Homes, steps: Steps, peers: Collection[int]) -> None:
         """Go by other homes, which slots have got by these steps. ``peers`` are the other hubs, some of which
-        may have died unnoticed."""
+        may have died unnoticed, or have no link now."""
         self._homes = after
         self._leave(before, steps, peers)
         if before.version:  # else nobody can have subscribed
@@ -169,13 +170,17 @@ class Home:
         if (awaiting := self._awaited(topic)) is not None:
             awaiting.forgotten = True
 
-    def _begin(self, topic: str) -> TopicLog:
+    def _begin(self, topic: str, late: bool = False) -> TopicLog:
+        """The topic's log, and if there is none, a new one. ``late``: it is for one who has heard the topic
+        before, so that there has been one, or every message here would be in one."""
         awaiting = self._awaited(topic)
-        return self.logs.get(topic, lost=int(awaiting is not None and awaiting.forgotten))
+        if awaiting is None or not awaiting.partial:
+            return self.logs.get(topic, lost=int(late or (awaiting is not None and awaiting.forgotten)))
+        return self.logs.get(topic, lost=int(awaiting.forgotten))
 
     def subscribe(self, source: int, request: control_pb2.Subscribe) -> None:
         """Send a hub what comes after a position, as far as it is still kept, and all that is published."""
-        log = self._begin(request.topic)
+        log = self._begin(request.topic, late=bool(request.epoch))
         log.subscribers.add(source)
         start = min(log.start_for(request.epoch, request.sequence), log.behind.get(source, log.head))
         answer = self._subscribed(request.topic, log, start)
@@ -188,6 +193,16 @@ class Home:
 
     def unsubscribe(self, source: int, request: control_pb2.Unsubscribe) -> None:
         self.logs.unsubscribe(request.topic, source)
+
+    def publish_once(self, source: int, publication: Publication | control_pb2.Publish) -> None:
+        """Number what a hub publishes and send it on, unless that has been done: what a hub has not heard to
+        be acknowledged, because a link has broken, it publishes again."""
+        log = self.logs.logs.get(publication.topic)
+        if log is not None and publication.request <= log.numbered.get(source, 0):
+            return
+        self.publish(publication.topic, publication.type, publication.payload)
+        if (log := self.logs.logs.get(publication.topic)) is not None:
+            log.numbered[source] = publication.request
 
     def publish(self, topic: str, type: str, payload: bytes) -> None:
         """Number a message and send it on."""
@@ -262,6 +277,13 @@ class Home:
                 term=self._homes.where(topic)[1],
             )
         )
+
+    def unlinked(self, hub: int) -> None:
+        """There is no link to a hub: it subscribes anew when there is one, and hands over again what has not
+        come wholly."""
+        self.logs.unlinked(hub)
+        self._behind.pop(hub, None)
+        self.arrivals.drop_incomplete(hub)
 
     def forget_hub(self, hub: int) -> None:
         """A hub is dead: it subscribes to nothing, and will not come."""

@@ -51,6 +51,8 @@ class TopicLog:
     subscribers: set[int] = field(default_factory=set)
     #: Those of them that are not up to date, because their links are full: the last number each was sent.
     behind: dict[int, int] = field(default_factory=dict)
+    #: By hub, the last publication of it that has been numbered: it may come again.
+    numbered: dict[int, int] = field(default_factory=dict)
     idle_since: float | None = None
 
     @property
@@ -173,10 +175,16 @@ class TopicLogs:
         if log is not None:
             log.unsubscribe(hub)
 
-    def forget_hub(self, hub: int) -> None:
-        """A hub is dead: it subscribes to nothing."""
+    def unlinked(self, hub: int) -> None:
+        """A hub is sent nothing until it subscribes again."""
         for log in self.logs.values():
             log.unsubscribe(hub)
+
+    def forget_hub(self, hub: int) -> None:
+        """A hub is dead: it subscribes to nothing, and publishes nothing again."""
+        for log in self.logs.values():
+            log.unsubscribe(hub)
+            log.numbered.pop(hub, None)
 
     def give(self, gone: Callable[[str], bool]) -> dict[str, TopicLog]:
         """Take topics out, for another hub, which is asked anew by those that subscribe."""

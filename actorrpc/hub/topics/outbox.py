@@ -116,10 +116,12 @@ class Outboxes:
             outbox.keep(homes, concerns)
         self._outboxes = {hub: each for hub, each in self._outboxes.items() if hub in homes.hubs}
 
-    def forget_publications(self, hub: int) -> None:
-        """Send a hub none of those that wait."""
+    def begin_again(self, hub: int) -> None:
+        """Send a hub none of the publications that wait, nor that this one has rejoined: all that it is to
+        hear of these comes again."""
         if (outbox := self._outboxes.get(hub)) is not None:
             outbox.publications.clear()
+            outbox.rejoined.clear()
 
     def hub_died(self, hub: int) -> None:
         """Who comes in its place does not wait to hear that this hub has rejoined."""

@@ -20,17 +20,20 @@ __all__ = ["Publisher"]
 
 class Publisher:
     """The publications of one hub, which ``published`` counts. ``number(topic, type, payload)`` is what the
-    hub does where it is the home itself; ``send`` gives a publication to another home, soon."""
+    hub does where it is the home itself, and ``number_once`` with one that another may have numbered before;
+    ``send`` gives a publication to another home, soon."""
 
     def __init__(
         self,
         hub: int,
         number: Callable[[str, str, bytes], None],
+        number_once: Callable[[Publication], None],
         send: Callable[[Publication], None],
         published: Rates,
     ) -> None:
         self._hub = hub
         self._number = number
+        self._number_once = number_once
         self._send = send
         self._homes = Homes.alone(hub)
         self._unacknowledged = Publications()
@@ -92,7 +95,8 @@ class Publisher:
                 self._unacknowledged.place(publication, place)
                 self._send(publication)
             elif self._unacknowledged.take(publication.request, lambda place: True) is not None:
-                self._number_here(publication)
+                self._number_once(publication)
+                publication.acknowledged()
 
     def hear_published(self, source: int, message: control_pb2.HubToHub) -> None:
         """A home has numbered a publication."""

@@ -5,7 +5,8 @@ A home that is to hand slots over stops when it learns of that. It hands its log
 (``handover``) and then says RELEASED to all hubs, after its last acknowledgements and messages. Until then
 the others go by the old home, the new home too; then they turn to the new one, as they do when a home has
 died. So they have heard all that the old home had to say, and nothing is under way to it that it would still
-number. If the link to it ends first, it is dead, and nothing more can come of it.
+number. If it dies first, nothing more can come of it. That a link to it has ended does not say so: it may
+live, and be the home for others.
 
 Versions may come faster than releases, and releases of several homes in any order; so each slot has a queue
 of the homes that it is to get.
@@ -99,12 +100,12 @@ class Succession:
                 if step.origin == source and step.place == place:
                     step.released = released
 
-    def advance(self, linked: Collection[int]) -> Steps:
+    def advance(self, living: Collection[int]) -> Steps:
         """Go on by the next home of each slot, as far as that may be; to be repeated until nothing changes.
 
-        ``linked`` are the hubs that are alive as far as is known here.
+        ``living`` are the hubs that are alive as far as is known here.
         """
-        awaited = {*linked} - {self._hub}
+        awaited = {*living} - {self._hub}
         taken = {
             slot: step
             for slot, (step, *_) in self._queues.items()

@@ -103,7 +103,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-@pytest.mark.parametrize("dies", ["taker", "link", "nobody"])
+@pytest.mark.parametrize("dies", ["taker", "link", "reader", "nobody"])
 @pytest.mark.parametrize("seed", range(40))
 def test_each_connection_has_one_owner(pair: tuple[Hub, Hub], dies: str, seed: int) -> None:
     rng = random.Random(seed)
@@ -133,6 +133,16 @@ def test_each_connection_has_one_owner(pair: tuple[Hub, Hub], dies: str, seed: i
         giver.lose()
         assert sorted(giver.back + taker.served) == sorted(given)
         return  # what was cleared kept descriptors
+    elif dies == "reader":
+        # The giver cannot read what has come: it may have been TAKEN.
+        back = [*giver.back]
+        giver.end.close()
+        giver.passing.lost(0, giver.end, broken=True)
+        taker.end.send = lambda *_, **__: False  # type: ignore[method-assign]
+        taker.lose()
+        taker.end.close()
+        assert giver.back == back
+        assert not set(giver.back) & set(taker.served)
     else:
         taker.end.close()
         taker.passing.close()

@@ -109,6 +109,34 @@ def test_what_is_too_much_is_left_out_and_that_is_known(monkeypatch: pytest.Monk
     assert 0 < len(logs) < 50
 
 
+def test_what_has_not_come_wholly_when_a_link_ends_is_dropped_and_no_more() -> None:
+    arrivals = Arrivals()
+    for source, version in ((0, 7), (0, 8), (1, 8)):
+        messages = [*pieces({f"{source} {version}": log("1", 0, bytes(PIECE), b"x")})]
+        for message in messages[: None if version == 7 else -1]:
+            message.handover.version = version
+            arrivals.hear(source, message.handover)
+    arrivals.drop_incomplete(0)
+    assert [*arrivals.take(0, 7)[0]] == ["0 7"]
+    assert arrivals.take(0, 8) == ({}, False)
+    assert [*arrivals.take(1, 8)[0]] == ["1 8"]
+
+
+def test_what_has_come_wholly_and_comes_again_is_not_whole_meanwhile() -> None:
+    arrivals = Arrivals()
+    messages = [*pieces({"a": log("1", 0, bytes(PIECE), b"x")})]
+    for message in [*messages, messages[0]]:
+        arrivals.hear(0, message.handover)
+    arrivals.drop_incomplete(0)
+    assert arrivals.take(0, 7) == ({}, False)
+
+
+def test_publications_that_have_been_numbered_are_known_at_the_next_home() -> None:
+    before = log("1", 0, b"x")
+    before.numbered.update({3: 5, 4: 2**63})
+    assert arrived(pieces({"a": before}))["a"].numbered == {3: 5, 4: 2**63}
+
+
 def test_what_a_dead_hub_has_sent_is_dropped_and_no_more() -> None:
     arrivals = Arrivals()
     for source, topic in ((0, "a"), (1, "b")):
