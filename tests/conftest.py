@@ -32,9 +32,10 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     _same_in_all_workers(items)
     for item in items:
-        if rings.is_quick(f"{_file(item)}::{item.name}"):
+        name = f"{_file(item)}::{item.name}"
+        if rings.is_quick(name):
             item.add_marker("quick")
-        if rings.wants_the_machine(_file(item)):
+        if rings.wants_the_machine(name):
             item.add_marker("whole_machine")
     if hasattr(config, "workerinput"):  # side by side: what takes longest begins first
         items.sort(key=lambda item: rings.rank(_file(item)))

@@ -84,7 +84,7 @@ class Supervisor:
         self.events = Events()
         self.address = queues.address
         self.hubs = HubSlots(queues.hubs)
-        self.members = Members(queues, self._later, self.write_down)
+        self.members = Members(queues, self.write_down, later=self._later)
         self.deployment = Deployment(
             Generation.first(app, config),
             self.hubs,

@@ -69,7 +69,8 @@ class Links:
         lost: Callable[[int, HubLink, bool], None],
     ) -> None:
         """``takes`` says who takes a message, by its kind. ``has_room(serial)`` is called when a link has
-        room for more; ``lost(serial, link, gone)`` when one has ended, ``gone``: and there is no other."""
+        room for more; ``lost(serial, link, gone)`` when one has ended, ``gone``: and there is no other, nor
+        one about to be added."""
         self._takes = takes
         self._has_room = has_room
         self._lost = lost
@@ -93,7 +94,7 @@ class Links:
 
         That one may have brought a COMMIT, so that what it said is heard first.
         """
-        if (old := self.by_serial.get(serial)) is not None:
+        if (old := self.by_serial.pop(serial, None)) is not None:
             old.drain()
             old.give_up()
         self.by_serial[serial] = link = HubLink(

@@ -10,7 +10,6 @@ import logging
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -56,8 +55,6 @@ TICKS_PER_REPORT = 5
 LONGEST_ERROR = 10_000
 # A broker that does not read (it is stopped, or stuck) is told no more than this.
 MAX_UNREAD_REPORTS = 64 * 1024
-#: Versions of homes: a later one has all that an earlier one of so long ago said.
-SETTLED = 1024
 # What a socket comes with.
 _WITH_SOCKET = ("start", "peer", "listen")
 
@@ -96,8 +93,6 @@ class Worker:
         self._retirement: Retirement | None = None
         #: The signal on which this process writes its stack, and where that is read.
         self._dumps: tuple[int, int] | None = None
-        #: The last versions of homes of which it has told that it has all slots that it got with them.
-        self._settled: deque[int] = deque(maxlen=SETTLED)
         self._handlers: dict[str, Callable[..., None]] = {
             "start": self._on_start,
             "peer": self._on_peer,
@@ -145,7 +140,7 @@ class Worker:
             hub=start.hub,
             serial=start.serial,
             on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
-            on_settled=self._on_settled,
+            on_settled=self._tell_settled,
             on_unlinked=self._tell_unlinked,
             move_every=start.move_every,
         )
@@ -297,8 +292,7 @@ class Worker:
                 if serves
                 else "the broker has gone before this hub served"
             )
-        if serves:
-            self._node.topics.broker_gone()
+        self._node.topics.broker_gone()
         if serves and not self._stopping:
             self._own_queue.alone()
         self._calls.wait(None if serves or self._stopping else lambda: self._stop(0.0))
@@ -330,12 +324,7 @@ class Worker:
         self._calls.adopted()
         self._own_queue.broker_found()
         self._greet()
-        for version in self._settled:
-            self._tell_settled(version)
-
-    def _on_settled(self, version: int) -> None:
-        self._settled.append(version)
-        self._tell_settled(version)
+        self._node.topics.tell_settled_again()
 
     def _tell_settled(self, version: int) -> None:
         self._link.send(control_pb2.ToBroker(settled=control_pb2.Settled(version=version)))

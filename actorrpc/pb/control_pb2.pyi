@@ -80,7 +80,7 @@ class Start(_message.Message):
     def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Peer(_message.Message):
-    __slots__ = ("hub", "serial", "hello", "states", "number")
+    __slots__ = ("hub", "serial", "hello", "number", "states")
     class StatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -91,14 +91,14 @@ class Peer(_message.Message):
     HUB_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
-    STATES_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
     hub: int
     serial: int
     hello: Hello
-    states: _containers.ScalarMap[str, int]
     number: int
-    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., states: _Optional[_Mapping[str, int]] = ..., number: _Optional[int] = ...) -> None: ...
+    states: _containers.ScalarMap[str, int]
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., number: _Optional[int] = ..., states: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Homes(_message.Message):
     __slots__ = ("version", "homes", "terms", "origins", "living")

@@ -136,8 +136,15 @@ class FakeNode:
         self.links = SimpleNamespace(numbers={1001: 7})
         #: That nobody says any more who lives.
         self.topics_alone = Event()
-        self.topics = SimpleNamespace(homes=SimpleNamespace(version=0), broker_gone=self.topics_alone.set)
+        self.topics = SimpleNamespace(
+            homes=SimpleNamespace(version=0),
+            broker_gone=self.topics_alone.set,
+            tell_settled_again=self._settle_again,
+        )
         self.draining = SimpleNamespace(drain_to_all=self._drain_to_all, left_behind=self._left_behind)
+
+    def _settle_again(self) -> None:
+        self.on_settled(1)
 
     def add_peer(
         self,
@@ -148,9 +155,11 @@ class FakeNode:
         states: Mapping[str, int],
         number: int,
     ) -> None:
-        self.heard.append(("peer", serial, hub, snapshots, number))
+        self.heard.append(("peer", serial, hub, snapshots))
         if states:
             self.heard.append(("states", dict(states)))
+        if number:
+            self.heard.append(("number", number))
         sock.sendall(b"hello")
         sock.close()
 
@@ -301,11 +310,11 @@ def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker
     left, right = socket.socketpair()
     with left, right:
         states = {"shapes.Stateful": 7}
-        peer = Peer(hub=1, serial=1001, hello=HELLO, states=states, number=7)
+        peer = Peer(hub=1, serial=1001, hello=HELLO, states=states, number=8)
         broker.link.send(ToHub(peer=peer), [right.fileno()])
         for version in (1, 2):
             broker.link.send(ToHub(homes=Homes(version=version, homes=[1, 2])))
-        heard = ("peer", 1001, 1, SNAPSHOTS.newest, 7), ("states", states)
+        heard = ("peer", 1001, 1, SNAPSHOTS.newest), ("states", states), ("number", 8)
         broker.until_heard(*heard, ("homes", [1, 2], 1), "listen", ("homes", [1, 2], 2))
         assert left.recv(9) == b"hello"
 
@@ -633,4 +642,4 @@ def test_snapshots_for_an_older_peer_are_in_the_format_that_it_knows(
         broker.link.send(
             ToHub(peer=Peer(hub=1, serial=1002, hello=Hello.own().to_message())), [left.fileno()]
         )
-        broker.until_heard(("peer", 1001, 1, SNAPSHOTS.newest, 0), ("peer", 1002, 1, SNAPSHOTS.newest + 1, 0))
+        broker.until_heard(("peer", 1001, 1, SNAPSHOTS.newest), ("peer", 1002, 1, SNAPSHOTS.newest + 1))

@@ -71,7 +71,7 @@ def test_a_link_that_has_ended_is_replaced(linked: Linked) -> None:
     other.say("last words")
     other.links.close()
     linked.add(6)  # before the loop has come to see the end of the other
-    assert linked.lost.get_nowait() == (5, False, True)
+    assert linked.lost.get_nowait() == (5, False, False)
     assert linked.heard == ["last words"]
     assert linked.links.numbers == {7: 6}
 
@@ -79,7 +79,7 @@ def test_a_link_that_has_ended_is_replaced(linked: Linked) -> None:
 def test_a_link_that_is_replaced_while_it_lives_may_have_had_more_to_say(linked: Linked) -> None:
     other = linked.add(5)
     linked.add(6)
-    assert linked.lost.get_nowait() == (5, True, True)
+    assert linked.lost.get_nowait() == (5, True, False)
     assert other.lost.get(timeout=PATIENCE) == (5, False, True)
     assert linked.lost.empty()
 

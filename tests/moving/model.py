@@ -257,6 +257,8 @@ class Hub:
         #: What raises, when it has done its work or before it begins.
         self.failing: set[str] = set()
         self.ends: dict[int, End] = {}
+        #: New links that it has not heard of yet.
+        self.due: deque[End] = deque()
         self.connections: dict[str, FakeConnection] = {}
         self.timers: list[tuple[float, Callable[[], None]]] = []
         self.handoffs = Handoffs(timer=self._timer, quiesce_timeout=1.0, thaw=self._thaw)
@@ -289,8 +291,9 @@ class Hub:
     def kill(self) -> None:
         """What the kernel does with a process."""
         self.alive = False
-        for end in self.ends.values():
+        for end in (*self.ends.values(), *self.due):
             end.close()
+        self.due.clear()
         close_all(connection.fd for connection in self.connections.values())
         self.connections.clear()
         self.timers.clear()
@@ -314,12 +317,18 @@ class World:
         self.hubs = [Hub(self, number) for number in range(hubs)]
         for one in self.hubs:
             for two in self.hubs[: one.number]:
-                left, right = End(one, two.number), End(two, one.number)
-                left.other, right.other = right, left
-                one.ends[two.number], two.ends[one.number] = left, right
+                self._link(one, two)
+                one.ends[two.number], two.ends[one.number] = one.due.popleft(), two.due.popleft()
         connection = FakeConnection(self.hubs[0], server.detach(), 0)
         self.hubs[0].connections["c"] = connection
         connection.serving = True
+
+    @staticmethod
+    def _link(one: Hub, two: Hub) -> None:
+        left, right = End(one, two.number), End(two, one.number)
+        left.other, right.other = right, left
+        one.due.append(left)
+        two.due.append(right)
 
     # ---- what can happen
 
@@ -344,6 +353,8 @@ class World:
                 steps[f"{n} hears {peer}"] = end.deliver
             if end.at_eof:
                 steps[f"{n} sees the end of {peer}"] = end.lose
+        if hub.due:
+            steps[f"{n} is linked to {hub.due[0].peer} again"] = partial(self._begin_link, hub)
         if hub.timers:
             steps[f"{n}'s time is up"] = hub.fire
         return steps
@@ -388,6 +399,9 @@ class World:
             chaos[f"{n} fails to {what}"] = partial(hub.failing.symmetric_difference_update, {what})
         for refusal in ["", *REFUSALS]:
             chaos[f"{n} refuses {refusal}"] = partial(setattr, hub, "refusal", refusal)
+        for other in self.hubs[:n]:
+            if other.alive and self._lack_a_link(hub, other):
+                chaos[f"{n} and {other.number} get a link"] = partial(self._link, hub, other)
         for peer, end in hub.ends.items():
             chaos[f"{n} breaks off {peer}"] = partial(self._break, end)
             if not end.stalled:
@@ -444,6 +458,23 @@ class World:
         if end.holds_socket:
             self.excuse = self.excuse or "COMMIT lay unread in the link that its reader broke off"
         end.lose()
+
+    @staticmethod
+    def _lack_a_link(one: Hub, two: Hub) -> bool:
+        """The broker has heard so from one of them."""
+        due = any(end.peer == two.number for end in one.due) or any(end.peer == one.number for end in two.due)
+        return not due and (two.number not in one.ends or one.number not in two.ends)
+
+    @staticmethod
+    def _begin_link(hub: Hub) -> None:
+        """As ``Links.add``: what the link before has brought comes first."""
+        end = hub.due.popleft()
+        old = hub.ends.get(end.peer)
+        while old is not None and old.readable:
+            old.deliver()
+        if old is not None and not old.closed:
+            old.lose()
+        hub.ends[end.peer] = end
 
     def settle(self) -> None:
         """Nothing is stopped or stalled any more, and all that can happen happens."""

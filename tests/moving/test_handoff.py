@@ -107,6 +107,25 @@ def test_a_link_that_breaks_between_living_hubs_makes_one_of_them_serve(world, s
     assert world.serving == [0]
 
 
+@pytest.mark.parametrize("who", ["0 breaks off 1", "1 breaks off 0"])
+@pytest.mark.parametrize("steps", [OFFERED, READY, COMMITTING])
+def test_after_a_link_has_broken_the_connection_moves_over_the_next(world, steps, who):
+    """Also where the target, whose COMMIT waited in the old link, hears of the new one before the old one's
+    end."""
+    linked = ["1 and 0 get a link", "1 is linked to 0 again", "0 is linked to 1 again"]
+    run(world, *steps, who, *linked, *OFFERED, "1 hears 0", "0 hears 1", "1 hears 0")
+    assert world.serving == [1]
+    world.settle()
+
+
+def test_a_link_that_ended_after_commit_is_read_before_the_next_is_used(world):
+    run(world, *COMMITTED, "0 breaks off 1", "1 and 0 get a link", "1 is linked to 0 again")
+    assert world.serving == [1]
+    run(world, "0 is linked to 1 again", "move 1 to 0")
+    world.settle()
+    assert world.serving == [0]
+
+
 def test_an_answer_to_an_attempt_that_was_given_up_is_not_one_to_the_next(world):
     """Else COMMIT would follow, and the target, which refuses this time, would drop the connection."""
     run(world, *GIVEN_UP, *OFFERED, "1 refuses draining", "1 hears 0", "1 hears 0")

@@ -403,6 +403,7 @@ class Hub:
     def hear_peer(self, peer: int, end: End, number: int) -> None:
         full, self.full = self.full, False
         if full:
+            self.world.broken += 1
             end.close()
             self.losses.append((peer, number))
         else:
@@ -467,7 +468,7 @@ class History:
         numberings = {(topic, self.epochs[each]) for topic, each, _ in self.published if each in self.epochs}
         assert len(numberings) == len({topic for topic, _ in numberings})
 
-    def check(self, subscriber: Subscriber) -> None:
+    def check(self, subscriber: Subscriber, misses_nothing: bool = True) -> None:
         """That it heard what it must, as often as it may, each publisher in its order."""
         who = f"{subscriber.name} of {subscriber.topic}"
         for payload, times in Counter(subscriber.heard).items():
@@ -476,7 +477,7 @@ class History:
         for item in map(Item.FromString, dict.fromkeys(subscriber.heard)):
             assert last.get(item.text, 0) < item.number, f"{who} heard {item} late"
             last[item.text] = item.number
-        if subscriber.told or subscriber.since is None:
+        if subscriber.told or subscriber.since is None or not misses_nothing:
             return
         for topic, payload, publisher in self.published[subscriber.since :]:
             if topic == subscriber.topic and publisher.alive and payload not in subscriber.excused:
@@ -543,7 +544,9 @@ class World:
         #: The broker's; and which hubs are to be the home of nothing.
         self.homes = TopicHomes(SLOTS)
         self.homeless: set[int] = set()
-        self.deaths = 0
+        #: There is one.
+        self.broker = True
+        self.deaths = self.broken = self.takeovers = 0
         #: The process of each hub that the broker knows to be alive.
         self.joined: dict[int, Hub] = {}
         #: Links that the broker makes when it has waited.
@@ -650,6 +653,30 @@ class World:
         del self.joined[hub.number]
         self._assign()
 
+    def _lose_broker(self) -> None:
+        """It dies: what it has said is heard, then its end."""
+        self.broker = False
+        self.takeovers += 1
+        self.due.clear()
+        for hub in self.living:
+            hub.orders.append(hub.topics.broker_gone)
+
+    def _take_over(self) -> None:
+        """Another broker goes on with what the last one knew, and with what hubs say of their links."""
+        self.broker = True
+        gone = [hub for hub in self.joined.values() if not hub.alive]
+        for hub in gone:
+            del self.joined[hub.number]
+        for hub in self.living:
+            hub.reports.clear()  # nobody has heard them
+            hub.losses.clear()
+            hub.topics.tell_settled_again()
+        self.introductions = Introductions(self._introduce, lambda seconds, event: self.due.append(event))  # type: ignore[arg-type]
+        for hub in self.joined.values():
+            self.introductions.report(hub, hub.links.numbers)  # type: ignore[arg-type]
+        self.introductions.complete([*self.joined.values()])  # type: ignore[list-item]
+        self._assign()
+
     def kill(self, hub: Hub) -> None:
         """What it had not written is lost; what it had written can be read."""
         self.deaths += 1
@@ -697,6 +724,14 @@ class World:
         steps: Steps = {}
         for hub in self.living:
             steps.update(hub.steps())
+        if self.broker:
+            steps |= self._brokers_steps()
+        for each in self.clients:
+            steps.update(each.steps())
+        return steps
+
+    def _brokers_steps(self) -> Steps:
+        steps: Steps = {}
         for hub in self.joined.values():
             if not hub.alive:
                 steps[f"the broker notices that {hub.number} has died"] = lambda hub=hub: self._notice(hub)  # type: ignore[misc]
@@ -707,14 +742,12 @@ class World:
                 steps[f"the broker hears that {hub.number} has lost a link"] = partial(self._hear_loss, hub)
         if self.due:
             steps["when the broker has waited"] = lambda: self.due.popleft()()
-        for each in self.clients:
-            steps.update(each.steps())
         return steps
 
     def orders(self) -> Steps:
         """What an operator does."""
         steps: Steps = {}
-        for number in self.joined:
+        for number in self.joined if self.broker else ():
             if number in self.homeless:
                 steps[f"{number} gets its share"] = partial(self._fill, number)
             else:
@@ -749,7 +782,11 @@ class World:
         if len(self.living) > 1:
             for hub in self.living:
                 steps[f"{hub.number} dies"] = lambda hub=hub: self.kill(hub)  # type: ignore[misc]
-        for number in range(HUBS):
+        if self.broker:
+            steps["the broker dies"] = self._lose_broker
+        else:
+            steps["another broker takes over"] = self._take_over
+        for number in range(HUBS if self.broker else 0):
             if number not in self.joined:
                 steps[f"{number} starts again"] = partial(self._start, number)
                 steps[f"{number} starts again and gets its share"] = partial(self._start, number, True)
@@ -763,10 +800,15 @@ class World:
                 steps[f"{hub.number} has no room for its next link"] = partial(setattr, hub, "full", True)
             for peer, end in hub._links.items():
                 if not end.ended:
-                    steps[f"{hub.number} breaks with {peer}"] = end.give_up
+                    steps[f"{hub.number} breaks with {peer}"] = partial(self._break, end.give_up)
                     if hub.number < peer:
-                        steps[f"the link between {hub.number} and {peer} breaks"] = end.break_off
+                        what = f"the link between {hub.number} and {peer} breaks"
+                        steps[what] = partial(self._break, end.break_off)
         return steps
+
+    def _break(self, how: Callable[[], None]) -> None:
+        self.broken += 1
+        how()
 
     def subscribe(self, hub: Hub, topic: str, actor: bool) -> Subscriber:
         subscriber = Subscriber(self, hub, f"s{len(self.subscribers)}", topic, actor)
@@ -801,15 +843,18 @@ class World:
         """Let everything go on that can, until nothing does."""
         for _ in range(TOO_MANY):
             steps = self.steps()
-            if not steps:
+            if not steps and self.broker:
                 return
+            steps = steps or {"another broker takes over": self._take_over}
             steps[min(steps, key=lambda name: (name.endswith(" stays"), name))]()
             self.after()
         raise AssertionError("it does not come to rest")
 
     def check(self) -> None:
         """At rest: everybody has heard what he must, and nobody waits for anything."""
-        if not self.deaths:
+        # Without a broker, who has no link is taken for dead, and may go on.
+        lawless = self.takeovers and self.broken
+        if not self.deaths and not lawless:
             self.history.check_nobody_died()
             assert not any(subscriber.told for subscriber in self.subscribers)
         assert not self.homes.origins
@@ -817,7 +862,7 @@ class World:
             assert {*self.homes.homes} <= able
         for subscriber in self.subscribers:
             if subscriber.alive:
-                self.history.check(subscriber)
+                self.history.check(subscriber, misses_nothing=not lawless)
         for each in self.clients:
             if each.alive:
                 host = each.connection.host

@@ -330,7 +330,7 @@ def introduce(one: HubProcess, other: HubProcess, number: int) -> None:
 def _send_peer(to: HubProcess, peer: HubProcess, fd: int, number: int) -> Event:
     taken = Event()
     hello = None if peer.hello is None else peer.hello.to_message()
-    told = control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello, number=number, states=peer.states)
+    told = control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello, states=peer.states, number=number)
     if not to.send(control_pb2.ToHub(peer=told), fd, then=taken.set):
         taken.set()
     return taken

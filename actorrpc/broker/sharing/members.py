@@ -22,17 +22,17 @@ TELLING = 5.0
 
 
 class Members:
-    """Processes that have links to each other, and share topics and ``queues`` out among them.
-    ``later(seconds, event)`` has an event happen then."""
+    """Processes that have links to each other, and share topics and ``queues`` out among them."""
 
     def __init__(
         self,
         queues: AcceptQueues,
-        later: Callable[[float, Callable[[], None]], object],
         before_telling: Callable[[], None] = lambda: None,
+        *,
+        later: Callable[[float, Callable[[], None]], object],
     ) -> None:
         """``before_telling()`` is called when it is decided who is here and who has which topics, and nobody
-        has been told of it yet."""
+        has been told of it yet. ``later(seconds, event)`` has an event happen then."""
         self._queues = queues
         self._before_telling = before_telling
         self._processes: list[HubProcess] = []

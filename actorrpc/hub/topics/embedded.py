@@ -161,6 +161,9 @@ class EmbeddedTopics:
         before, origins = self.homes, origins or {}
         self.succession.learn(version, homes, terms, origins)
         self._releases.keep({(homes[slot], terms[slot]) for slot in origins if terms})
+        self._home.departures.keep(
+            {slot for slot in range(len(self.homes.hubs)) if origins.get(slot % len(homes)) == self._hub}
+        )
         if not before.version:
             self._go_by(before, {}, {*self.homes.places})
         self._advance()
@@ -201,6 +204,8 @@ class EmbeddedTopics:
 
     def linked(self, hub: int) -> None:
         """There is a link to a hub, which has heard nothing of this one yet."""
+        if hub in self._peers:  # by another link, which this one replaces
+            self._begin_anew(hub)
         self._peers.add(hub)
         self._home.linked(hub)
         for message in self._releases.messages:
@@ -218,10 +223,13 @@ class EmbeddedTopics:
         self._peers.discard(hub)
         if self._living is None or hub not in self._living:
             self._died(hub)
-            return
+        else:
+            self._begin_anew(hub)
+
+    def _begin_anew(self, hub: int) -> None:
+        """Forget what a hub says again over its next link."""
         self._home.unlinked(hub)
         self._feeds.unlinked(hub)
-        # It says all of this again.
         self._early = [(source, message) for source, message in self._early if source != hub]
 
     def broker_gone(self) -> None:
@@ -304,6 +312,12 @@ class EmbeddedTopics:
         self._releases.note(departure.place, message)
         for hub in [*self._peers]:
             self._send_to_hub(hub, message)
+
+    def tell_settled_again(self) -> None:
+        """Tell all that has settled, also what was told before: to another broker, which may not know."""
+        terms = {term for home, term in {*self.homes.places} - self.succession.coming if home == self._hub}
+        for term in sorted(terms - self._home.unsettled):
+            self._settled(term)
 
     def _tell_settled(self) -> None:
         for term in self._home.settled():

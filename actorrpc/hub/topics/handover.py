@@ -116,6 +116,14 @@ class Departures:
         }
         return withdrawn
 
+    def keep(self, slots: Collection[int]) -> None:
+        """Drop what is of none of these slots: nobody waits for it any more."""
+        self._departures = {
+            hub: left
+            for hub, some in self._departures.items()
+            if (left := [departure for departure in some if not departure.slots.isdisjoint(slots)])
+        }
+
     def __len__(self) -> int:
         return sum(map(len, self._departures.values()))
 

@@ -157,6 +157,11 @@ class Home:
             self._awaiting[term].told = True
         return settled
 
+    @property
+    def unsettled(self) -> set[int]:
+        """The terms in which some hubs have not turned to this one."""
+        return {term for term, each in self._awaiting.items() if each.hubs}
+
     def rejoined(self, hub: int, term: int) -> None:
         """A hub has asked for all that it wants, in the slots of a term."""
         if (awaiting := self._awaiting.get(term)) is not None:

@@ -79,11 +79,16 @@ class Succession:
         before = len(self.homes.hubs)
         if slots != before and self._queues:
             queues = {slot: self._queues.get(slot % before, []) for slot in range(slots)}
-            self._queues = {slot: [*steps] for slot, steps in queues.items() if steps}
+            self._queues = {
+                slot: [replace(step) for step in steps] for slot, steps in queues.items() if steps
+            }
 
     def _append(self, slot: int, place: Place, origin: int | None) -> None:
         queue = self._queues.get(slot, [])
         last = queue[-1].place if queue else (self.homes.hubs[slot], self.homes.terms[slot])
+        if origin is None:  # what was to be released has been, for all that live, or never will be
+            for step in queue:
+                step.origin = None
         if place == last:
             return
         # Those to whom the origin was to give it before have died, and will release nothing.

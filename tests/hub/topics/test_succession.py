@@ -91,6 +91,17 @@ def test_a_hub_that_has_just_come_has_its_slots_when_they_are_released():
     assert not succession.arriving(0, 5)
 
 
+@pytest.mark.parametrize("homes", [[2, 1], [3, 1]])
+def test_who_is_not_said_to_hand_over_any_more_is_not_waited_for(homes: list[int]):
+    """It has, as far as all that live are concerned, or it never will."""
+    succession = beside()
+    succession.learn(2, [2, 1], [2, 1], {0: 0})
+    terms = [2 if homes[0] == 2 else 3, 1]
+    succession.learn(3, homes, terms, {})
+    assert places(succession) == [(homes[0], terms[0]), (1, 1)]
+    assert succession.coming == frozenset()
+
+
 def test_pieces_of_a_version_that_is_not_known_yet_may_come():
     assert beside().arriving(0, 2)
     assert not beside().arriving(0, 1)
@@ -99,7 +110,7 @@ def test_pieces_of_a_version_that_is_not_known_yet_may_come():
 def test_homes_that_are_told_by_more_slots_than_before():
     succession = beside()
     succession.learn(2, [2, 1], [2, 1], {0: 0})
-    succession.learn(3, [2, 1, 2, 0], [2, 1, 2, 3], {3: 1})
+    succession.learn(3, [2, 1, 2, 0], [2, 1, 2, 3], {0: 0, 2: 0, 3: 1})
     assert places(succession) == [(0, 1), (1, 1), (0, 1), (1, 1)]
     release(succession, 0, 2, 2)
     assert places(succession) == [(2, 2), (1, 1), (2, 2), (1, 1)]

@@ -149,3 +149,37 @@ def test_who_comes_back_soon_misses_nothing(home: Told) -> None:
     home.take()
     answer = subscribe(home, 1, before.epoch, before.head)
     assert (answer.epoch, answer.sequence, answer.head, answer.kept) == (before.epoch, 0, 1, 0)
+
+
+def test_what_nobody_waits_for_is_not_handed_over(home: Told) -> None:
+    """Its next home has gone on without it, and has died."""
+    subscribe(home, 2)
+    home.unlinked(1)
+    home.set_homes([1], 2, [2], {0: 0}, living=[0, 1, 2])
+    assert len(home._home.departures) == 1
+    home.set_homes([2], 3, [3], living=[0, 2])
+    assert len(home._home.departures) == 0
+    assert home.home_of("a") == 2
+
+
+def test_what_has_settled_is_told_again_to_another_broker(successor: Told) -> None:
+    told: list[int] = []
+    successor._settled = told.append
+    successor.tell_settled_again()
+    assert told == []
+    released = control_pb2.Released(version=2, home=1)
+    successor.receive(0, HubToHub(released=released))
+    for hub in (0, 2):
+        successor.tell_settled_again()
+        assert told == []
+        successor.receive(hub, HubToHub(rejoined=control_pb2.Rejoined(version=2)))
+    assert told == [2]
+    successor.tell_settled_again()
+    assert told == [2, 2]
+
+
+def test_a_link_that_replaces_another_says_nothing_of_a_death(successor: Told) -> None:
+    """Not even where no broker says who lives."""
+    successor.broker_gone()
+    successor.linked(0)
+    assert successor.home_of("a") == 0
