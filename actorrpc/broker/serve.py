@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from signal import SIGHUP, SIGINT, SIGTERM
 from socket import socket
 from typing import Any
@@ -32,7 +33,7 @@ from actorrpc.forks import users_code
 from actorrpc.loop.descriptors import raise_limit
 from actorrpc.net.activation import activated
 from actorrpc.net.addresses import address_text
-from actorrpc.net.listening import open_queues
+from actorrpc.net.listening import open_again, open_queues
 from actorrpc.pb.record_pb2 import Server
 from actorrpc.serve_options import ACCEPT_MODES
 
@@ -171,7 +172,8 @@ def _queues(
     needed."""
     if inheritance is not None:
         server = inheritance.server
-        yield AcceptQueues([], server.hubs, server.accept, server.address)
+        listen = given.dup if given is not None else partial(open_again, server.address)
+        yield AcceptQueues([], server.hubs, server.accept, server.address, listen)
     elif given is not None:
         yield AcceptQueues([given], hubs, wanted.accept)
     else:

@@ -187,9 +187,8 @@ class Supervisor:
         self._leaving = True
         adoption = self._adoption = Adoption(inheritance, self._claim, self)
         adoption.wait()
-        if not self._queues.any:
-            raise ConfigError("the hubs that serve cannot be taken over: none of them answers")
-        self._queues.grow(len(self.hubs))
+        if why := self._why_no_queue(adoption):
+            raise ConfigError(f"the hubs that serve cannot be taken over: {why}")
         self._inherit(adoption)
         self._leaving = False
         self._announced = self.events.outlive_errors = True
@@ -203,6 +202,18 @@ class Supervisor:
             self.members.go_on,
             *(partial(self._start, hub) for hub in self.hubs),
         )
+
+    def _why_no_queue(self, adoption: Adoption) -> str:
+        """Why there is no listening socket; "" if there is one, perhaps made anew."""
+        if self._queues.any:
+            return ""
+        if len(adoption.silent) == len(adoption.living):
+            return "none of them answers"
+        try:
+            self._queues.listen_again()
+        except ConfigError as error:
+            return str(error)
+        return ""
 
     def _inherit(self, adoption: Adoption) -> None:
         server, told = adoption.server, self.config
@@ -225,10 +236,11 @@ class Supervisor:
         """A hub says what it has: most often while all are taken over, or later if it was silent then."""
         assert self._adoption is not None
         self._adoption.heard(process, adopted)
-        self._queues.restore(process, adopted.queues, fds)
+        self._queues.restore(process, adopted.queues, fds, late=self._adoption.over)
         self.members.introductions.report(process, adopted.links)
-        if not self._leaving:
+        if self._adoption.over:
             self.members.link_all()
+            self.members.assign_queues()
         if adopted.retiring:
             self.hub_retiring(process)
 
@@ -303,7 +315,7 @@ class Supervisor:
 
     def hub_adopted(self, process: HubProcess, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> None:
         event = partial(self._on_adopted, process, adopted, fds)
-        if self._leaving and self._adoption is not None:
+        if self._adoption is not None and not self._adoption.over:
             self._adoption.events.put(event)
         else:
             self.events.put(event)

@@ -14,7 +14,7 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import serves
 from actorrpc.net.addresses import parse_address
 
-__all__ = ["BACKLOG", "open_another", "open_queues"]
+__all__ = ["BACKLOG", "open_again", "open_another", "open_queues"]
 
 BACKLOG = 4096
 
@@ -49,6 +49,22 @@ def open_another(first: socket.socket) -> socket.socket:
     except OSError as error:
         raise ConfigError(f"cannot listen on the same address again: {error.strerror}") from error
     sock.listen(BACKLOG)
+    serves(sock)
+    return sock
+
+
+def open_again(bind: str) -> socket.socket:
+    """Listen on an address where hubs have listened, none of which has its socket any more. The caller closes
+    it.
+
+    Raises ConfigError if the address cannot be used, or is in use by anybody.
+    """
+    family, address = _resolve(bind)
+    try:
+        sock = _bound(family, address, shared=False)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {bind} again: {error.strerror}") from error
     serves(sock)
     return sock
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorrpc.broker.sharing.accept_queues import AcceptQueues, holders
-from actorrpc.net.addresses import parse_address
-from actorrpc.net.listening import open_queues
+from actorrpc.errors import ConfigError
+from actorrpc.net.addresses import address_text, parse_address
+from actorrpc.net.listening import open_again, open_queues
 from actorrpc.pb.control_pb2 import Load, Queue, ToHub
 
 
@@ -366,7 +368,7 @@ def test_the_queue_of_a_new_hub_is_another_ones_until_it_is_there() -> None:
         queues = AcceptQueues(listeners, 1, "reuseport")
         zero, first = FakeProcess(0), FakeProcess(1)
         queues.started(zero)  # type: ignore[arg-type]
-        queues.grow(2)
+        queues.grow(1, 2)
         assert assign(queues, zero) == [["listen 1"]]
         with socket.create_connection(parse_address(queues.address)):
             pass  # there are two now, and both are in use
@@ -375,7 +377,7 @@ def test_the_queue_of_a_new_hub_is_another_ones_until_it_is_there() -> None:
         assert assign(queues, zero, first) == [["unlisten 1"], []]
         assert assign(queues, zero) == [["listen 1"]], "also when it has gone for good"
         before = queues.start(1)
-        queues.grow(2)
+        queues.grow(1, 2)
         assert queues.start(1) == before
         queues.close()
         with pytest.raises(ConnectionRefusedError):
@@ -385,7 +387,7 @@ def test_the_queue_of_a_new_hub_is_another_ones_until_it_is_there() -> None:
 def test_one_queue_is_enough_for_an_acceptor() -> None:
     with open_queues("127.0.0.1:0", 1) as listeners:
         queues = AcceptQueues(listeners, 1, "acceptor")
-        queues.grow(9)
+        queues.grow(1, 9)
         assert queues.start(8) == (True, listeners[0].fileno())
 
 
@@ -423,7 +425,6 @@ def test_sockets_that_hubs_lend_are_the_queues(queues: AcceptQueues) -> None:
     for process, offered in zip(processes, offers, strict=True):
         message = [Queue(number=number, accepting=accepting) for number, accepting in offered]
         later.restore(process, message, [os.dup(given[number]) for number, _ in offered])  # type: ignore[arg-type]
-    later.grow(3)
     try:
         assert assign(later, *processes) == [[], []], "as it was"
         again = start(later, 2)
@@ -431,3 +432,73 @@ def test_sockets_that_hubs_lend_are_the_queues(queues: AcceptQueues) -> None:
         assert told == ([[], [], []] if one else [["unlisten 2"], [], []])
     finally:
         later.close()
+
+
+# ---- those that another broker's hubs have
+
+
+def taken_over(hubs: int, accept: str, address: str) -> AcceptQueues:
+    return AcceptQueues([], hubs, accept, address, partial(open_again, address))
+
+
+def offer(*queues: int, accepting: bool = True) -> list[Queue]:
+    return [Queue(number=queue, accepting=accepting) for queue in queues]
+
+
+def test_a_hub_that_says_late_what_it_has_gets_the_socket_that_there_is_now() -> None:
+    """Its own would be accepted from by nobody, or that of the broker."""
+    with open_queues("127.0.0.1:0", 2) as (zeroth, first):
+        queues = taken_over(2, "reuseport", address_text(zeroth.getsockname()))
+        zero, one = FakeProcess(0), FakeProcess(1)
+        queues.assume(one)  # type: ignore[arg-type]
+        queues.restore(zero, offer(0), [os.dup(zeroth.fileno())])  # type: ignore[arg-type]
+        new = FakeProcess(1)
+        queues.start(1)
+        queues.started(new)  # type: ignore[arg-type]
+        assert assign(queues, zero, new) == [[], []]
+        new.exit_code = -9
+        queues.restore(one, offer(1), [os.dup(first.fileno())], late=True)  # type: ignore[arg-type]
+        assert assign(queues, zero, one) == [[], ["unlisten 1", "listen 1"]]
+        queues.close()
+
+
+@pytest.mark.parametrize("had", [(), (0,)], ids=["it was drained", "or not"])
+def test_what_was_assumed_of_a_silent_hub_may_be_wrong(had: tuple[int, ...]) -> None:
+    """And what it says may be: the broker before it, or this one, has told it to let go meanwhile."""
+    with open_queues("127.0.0.1:0", 1) as (only,):
+        queues = taken_over(2, "reuseport", address_text(only.getsockname()))
+        silent, other = FakeProcess(0), FakeProcess(1)
+        queues.assume(silent)  # type: ignore[arg-type]
+        queues.restore(other, offer(0), [os.dup(only.fileno())])  # type: ignore[arg-type]
+        lent = [os.dup(only.fileno()) for _ in had]
+        queues.restore(silent, offer(*had), lent, late=True)  # type: ignore[arg-type]
+        let_go = [f"unlisten {queue}" for queue in had]
+        assert assign(queues, silent, other) == [[*let_go, "listen 0"], ["unlisten 0"]]
+        queues.close()
+
+
+def test_what_several_hubs_have_of_one_queue_is_one() -> None:
+    with open_queues("127.0.0.1:0", 1) as (only,):
+        queues = taken_over(1, "reuseport", address_text(only.getsockname()))
+        process, other = FakeProcess(0), FakeProcess(1)
+        queues.assume(process)  # type: ignore[arg-type]
+        for each, accepting in ((other, True), (process, False)):
+            lent = os.dup(only.fileno())
+            queues.restore(each, offer(0, accepting=accepting), [lent])  # type: ignore[arg-type]
+        assert assign(queues, process, other) == [[], ["unlisten 0"]]
+        queues.close()
+
+
+@pytest.mark.parametrize("accept", ["reuseport", "acceptor"])
+def test_where_no_hub_has_a_socket_there_is_another(accept: str) -> None:
+    with open_queues("127.0.0.1:0", 1) as (only,):
+        address = address_text(only.getsockname())
+        queues = taken_over(2, accept, address)
+        with pytest.raises(ConfigError, match=f"cannot listen on {address} again: Address already in use"):
+            queues.listen_again()
+    queues.listen_again()
+    process = FakeProcess(1)
+    assert assign(queues, process) == [["listen 0" + " and spread" * (accept == "acceptor")]]
+    with socket.create_connection(parse_address(address)):
+        assert queues.start(1)[0] == (accept == "acceptor")
+    queues.close()

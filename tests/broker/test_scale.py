@@ -85,7 +85,7 @@ class Broker:
             slot.process = process
         self.members.join(self.old)
 
-    def _grow(self, hubs: int) -> None:
+    def _grow(self, before: int, hubs: int) -> None:
         self.grown = max(hubs, self.grown)
 
     def start(self, hub: int) -> Any:
@@ -243,3 +243,12 @@ def test_as_many_as_there_are(broker: Broker) -> None:
     scale, running = broker.begin(2)
     running.get(timeout=PATIENCE)
     assert (scale.phase, broker.started) == ("done", [])
+
+
+def test_what_another_broker_began_goes_on_though_nobody_is_there_to_take_it(broker: Broker) -> None:
+    broker.members.leave(broker.old[0])  # it starts again
+    scale = broker.scale(1, 0.0)
+    scale.begin(begun=True)
+    assert broker.hubs[1].leaving and broker.old[1].draining
+    scale.run()
+    assert (scale.phase, len(broker.hubs)) == ("done", 1)

@@ -43,6 +43,8 @@ class Adoption:
         #: Those that have said nothing yet.
         self._awaited: set[HubProcess] = set()
         self._error = ""
+        #: It is not waited for any of them any more: what is heard now is heard late.
+        self.over = False
         self.members = self._call_all(inheritance.members)
         self.successors = self._call_all(inheritance.successors)
         for process in self.members:
@@ -84,6 +86,7 @@ class Adoption:
         """Wait until all have spoken, or ended, for at most ``PATIENCE``. Raises ConfigError if one cannot be
         taken over."""
         self.events.until(self._is_complete, PATIENCE)
+        self.over = True
         if self._error:
             raise ConfigError(f"the hubs that serve cannot be taken over: {self._error}")
         for process in self.silent:
@@ -96,7 +99,12 @@ class Adoption:
     @property
     def silent(self) -> list[HubProcess]:
         """The members that have said nothing, and live."""
-        return [each for each in self.members if each in self._awaited and each.exit_code is None]
+        return [each for each in self.living if each in self._awaited]
+
+    @property
+    def living(self) -> list[HubProcess]:
+        """The members that have not ended."""
+        return [each for each in self.members if each.exit_code is None]
 
     def heard(self, process: HubProcess, adopted: control_pb2.Adopted) -> None:
         """A process has said what it has, or why it cannot be taken over."""

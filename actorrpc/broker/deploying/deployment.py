@@ -80,6 +80,8 @@ class Deployment:
         self._reload: Reload | None = None
         self._scale: Scale | None = None
         self._running: gevent.Greenlet[..., None] | None = None
+        #: What another broker has left under way, until it goes on here.
+        self._left = Server()
 
     # ---- what is asked for
 
@@ -117,8 +119,9 @@ class Deployment:
             if not self._refusal():
                 self.on_reloaded()
 
-    def scale(self, count: int, drain_timeout: float | None = None) -> Scale:
-        """Begin to have so many hubs, with a drain timeout of its own, if it is given, in seconds.
+    def scale(self, count: int, drain_timeout: float | None = None, *, begun: bool = False) -> Scale:
+        """Begin to have so many hubs, with a drain timeout of its own, if it is given, in seconds. ``begun``:
+        another broker has done so.
 
         Raises ConfigError if that cannot be.
         """
@@ -134,7 +137,7 @@ class Deployment:
             self._events.change,
             timeout,
         )
-        scale.begin()
+        scale.begin(begun=begun)
         self._scale = scale
         self.changed()
         self._running = gevent.spawn(self._run_scale, scale)
@@ -274,14 +277,18 @@ class Deployment:
                 Process(hub=each.hub, serial=each.serial, generation=each.generation)
                 for each in self._reload.successors
             )
+        elif self._reload is None and self._left.HasField("reload"):
+            server.reload.CopyFrom(self._left.reload)
         if self._scale is not None and self._scale.under_way and self._scale.count < self._scale.before:
             server.scale.hubs, server.scale.drain_timeout = self._scale.count, self._scale.drain_timeout
+        elif self._scale is None and self._left.HasField("scale"):
+            server.scale.CopyFrom(self._left.scale)
 
     def restore(self, server: Server) -> None:
         """Know what has been served until now."""
         self.generation = Generation.from_message(server.app, server.generation)
         self._sources = Sources(self.generation)
-        self._last_number = server.last_generation
+        self._last_number, self._left = server.last_generation, server
         for hub in self._hubs:
             hub.drained = hub.id in server.drained
 
@@ -295,11 +302,12 @@ class Deployment:
             self._resume_moving(server, old)
         if server.HasField("scale"):
             try:
-                self.scale(server.scale.hubs, server.scale.drain_timeout)
+                self.scale(server.scale.hubs, server.scale.drain_timeout, begun=True)
             except ConfigError as error:
                 log.error("scale: it does not go on: %s", error)
         told = [each for each in self._members.serving if each.draining and each not in self._drains]
         self._drains.undo([each for each in told if each not in self._retirements])
+        self._left = Server()
 
     def _resume_start(self, server: Server, successors: Sequence[HubProcess]) -> None:
         generation = Generation.from_message(server.app, server.reload.generation)

@@ -45,6 +45,7 @@ class Launcher:
 
         Raises OSError or ConfigError.
         """
+        acceptor, queue = self._queues.start(hub)
         serial = self._claim.next_serial()
         command = (generation.python, *HUB_MODULE)
         process = HubProcess(
@@ -57,7 +58,6 @@ class Launcher:
             aside,
         )
         self.remember(process)
-        acceptor, queue = self._queues.start(hub)
         patience = generation.config.start_timeout
         start = control_pb2.Start(
             hub=hub,

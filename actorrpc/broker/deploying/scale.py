@@ -69,22 +69,27 @@ class Scale(Change):
         self._drain_timeout = drain_timeout
         self._leaving: list[HubProcess] = []
 
-    def begin(self) -> None:
-        """Begin, as a change. Raises ConfigError if that cannot be, and then nothing has changed."""
+    def begin(self, *, begun: bool = False) -> None:
+        """Begin, as a change. ``begun``: another broker has, so that it goes on, also where the others, which
+        are to take what leaves, have just died and are not there again.
+
+        Raises ConfigError if that cannot be, and then nothing has changed.
+        """
         if not 1 <= self.count <= MOST_HUBS:
             raise ConfigError(f"there may be 1 to {MOST_HUBS} hubs, not {self.count}")
         if self.count >= self.before:
             check_descriptors(self.count, self.before)
-            self._queues.grow(self.count)
+            self._queues.grow(self.before, self.count)
             self._members.assign_queues()
         else:
-            self._begin_to_leave()
+            self._begin_to_leave(begun)
 
-    def _begin_to_leave(self) -> None:
+    def _begin_to_leave(self, begun: bool) -> None:
         slots = [self._hubs[number] for number in range(self.count, self.before)]
         processes = [process for slot in slots for process in slot.processes]
         self._leaving = [process for process in processes if process in self._members]
-        self._drains.check_takers(self._leaving)
+        if not begun:
+            self._drains.check_takers(self._leaving)
         self._drains.begin(dict.fromkeys(self._leaving, ()), self._drain_timeout)
         for slot in slots:
             slot.leaving = True

@@ -10,6 +10,7 @@ connection goes to one of them.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -53,14 +54,21 @@ class AcceptQueues:
     """The listening sockets, and the processes that accept from them. The broker keeps a dup of each."""
 
     def __init__(
-        self, sockets: Sequence[socket.socket], hubs: int, accept: str, address: str | None = None
+        self,
+        sockets: Sequence[socket.socket],
+        hubs: int,
+        accept: str,
+        address: str | None = None,
+        listen: Callable[[], socket.socket] | None = None,
     ) -> None:
-        """``address``: where hubs listen already, which give their sockets later (``restore``)."""
+        """``address``: where hubs listen already, which give their sockets later (``restore``). ``listen()``
+        makes one for them if none of them has any; it raises ConfigError if that cannot be."""
         self.accept = accept
         self.hubs = hubs
         #: What all listen on.
         self.address = address or address_text(sockets[0].getsockname())
         self._acceptor = accept == "acceptor"
+        self._listen = listen
         #: By queue. Those of numbers that are missing have gone with the hubs that had them.
         self._sockets: dict[int, socket.socket] = dict(enumerate(sockets))
         #: By queue. With a queue for each hub, a process that has its own was given it at its start.
@@ -71,15 +79,24 @@ class AcceptQueues:
         #: By process, the queues that it keeps for the time when there is no broker.
         self._kept: dict[HubProcess, list[int]] = {}
 
-    def grow(self, hubs: int) -> None:
-        """There are to be so many hubs: with a queue for each, make those that there have never been. Until a
-        hub is there, another accepts from its queue. Raises ConfigError if a socket cannot be made."""
-        missing = [] if self._acceptor else [queue for queue in range(hubs) if queue not in self._sockets]
-        for queue in missing:
+    def grow(self, before: int, hubs: int) -> None:
+        """There are to be so many hubs, more than ``before``: with a queue for each, make those that there
+        have never been. Until a hub is there, another accepts from its queue. Raises ConfigError if a socket
+        cannot be made."""
+        for queue in range(before, hubs):
+            self._open(queue)
+
+    def _open(self, queue: int) -> None:
+        """See to it that there is this queue: it may have gone with the hub that had it, or be one's that
+        was silent when it was taken over."""
+        if not self._acceptor and queue not in self._sockets:
             self._sockets[queue] = open_another(next(iter(self._sockets.values())))
+            self._given[queue].clear()  # what they have is another
 
     def start(self, hub: int) -> tuple[bool, int]:
-        """What a hub's process is started with: whether one accepts for all, and a listening socket."""
+        """What a hub's process is started with: whether one accepts for all, and a listening socket. Raises
+        ConfigError if that cannot be made."""
+        self._open(hub)
         return self._acceptor, self._sockets[0 if self._acceptor else hub].fileno()
 
     def started(self, process: HubProcess) -> None:
@@ -87,22 +104,54 @@ class AcceptQueues:
         if not self._acceptor:
             self._given[process.hub].append(process)
 
-    def restore(self, process: HubProcess, queues: Sequence[control_pb2.Queue], fds: Sequence[int]) -> None:
-        """A process that another broker has started has these queues, and lends their sockets."""
+    def restore(
+        self,
+        process: HubProcess,
+        queues: Sequence[control_pb2.Queue],
+        fds: Sequence[int],
+        *,
+        late: bool = False,
+    ) -> None:
+        """A process that another broker has started has these queues, and lends their sockets.
+
+        ``late``: others have been taken over before. Of what they have as well, and what was made since, it
+        is to let go, whatever it has been told meanwhile: it is given that again when it is to accept.
+        """
+        self._forget(process)
         for queue, fd in zip(queues, fds, strict=False):
-            sock = socket_of(fd)
-            serves(sock)
-            if self._sockets.setdefault(queue.number, sock) is not sock:
-                sock.close()
+            known = queue.number in self._sockets
+            if not self._is_kept(queue.number, socket_of(fd)) or (known and late):
+                process.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue.number)))
+                continue
             if queue.accepting or (process.hub == queue.number and not self._acceptor):
                 self._given[queue.number].append(process)
             holder = self._holders.get(queue.number)
             if queue.accepting and (holder is None or process.hub == queue.number):
                 self._holders[queue.number] = process
 
+    def _forget(self, process: HubProcess) -> None:
+        """What was assumed of it may be wrong."""
+        for queue, given in self._given.items():
+            self._given[queue] = [each for each in given if each is not process]
+
+    def _is_kept(self, queue: int, sock: socket.socket) -> bool:
+        """Whether a socket, which is ours from now on, is the one that is kept for this queue."""
+        serves(sock)
+        kept = self._sockets.setdefault(queue, sock)
+        if kept is sock:
+            return True
+        with sock:
+            return os.path.sameopenfile(kept.fileno(), sock.fileno())
+
     def assume(self, process: HubProcess) -> None:
         """A process that another broker has started does not say what it has: its own, most likely."""
         self.started(process)
+
+    def listen_again(self) -> None:
+        """Make a socket: those that were taken over have none, since all are drained or stop. Raises
+        ConfigError if that cannot be."""
+        if self._listen is not None:
+            self._sockets[0] = self._listen()
 
     @property
     def any(self) -> bool:

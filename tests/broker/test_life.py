@@ -1,0 +1,86 @@
+"""Brokers and hubs under every interleaving that hypothesis finds, and what went wrong before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, event, given, note, settings
+from hypothesis import strategies as st
+
+from tests.broker.life.world import World
+
+#: Programs that hypothesis tries; more by `ACTORRPC_LIFE_PROGRAMS=20000 pytest tests/broker/test_life.py`.
+EXAMPLES = int(os.environ.get("ACTORRPC_LIFE_PROGRAMS", "60"))
+
+
+@pytest.fixture(params=["reuseport", "acceptor"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with World(request.param) as world:
+        world.boot()
+        yield world
+
+
+def test_all_goes_well(world: World) -> None:
+    assert world.served is not None
+    world.run("clients come to 1001", "reload", "1003 is ready", "1004 is ready")
+    world.settle()
+    assert [hub.serial for hub in world.living] == [1003, 1004]
+    world.run("scale 3", "1005 is ready", "the broker is killed", "a broker starts", "drain 2")
+    world.run("another broker takes over")
+    world.settle()
+    assert world.hub(1005).resting
+    world.finish()
+
+
+READY = ["a broker starts", "1001 is ready", "1002 is ready"]
+HALF_A_MINUTE = "half a minute passes"
+
+#: What went wrong before.
+PROGRAMS: dict[str, list[str]] = {
+    "fewer hubs, and the one that stays dies with the broker": [
+        *READY, "scale 1", "the broker is killed", "1001 dies",
+    ],
+    "a broker that dies as it takes over forgets nothing of what is under way": [
+        *READY, "scale 1", "the broker is killed", "a broker starts", "the broker will be killed at 2",
+        "another broker takes over",
+    ],
+    "no hub has a listening socket any more": [
+        *READY, "drain 1", "1001 dies", "the broker is killed", "a broker starts",
+    ],
+    "a hub says what it has when its queue has another socket": [
+        *READY, "drain 0", "the broker is killed", "1001 hangs", "a broker starts", HALF_A_MINUTE,
+    ],
+    "a socket that only a hub has that hangs": [
+        *READY, "scale 1", "1001 hangs", "a second passes", "another broker takes over", HALF_A_MINUTE,
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+@pytest.mark.parametrize("accept", ["reuseport", "acceptor"])
+def test_again(accept: str, program: list[str]) -> None:
+    with World(accept) as world:
+        world.run(*program)
+        world.finish()
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_order(data: st.DataObject) -> None:
+    with World(data.draw(st.sampled_from(["reuseport", "acceptor"]))) as world:
+        try:
+            if data.draw(st.booleans(), "begins at rest"):
+                world.boot()
+            for _ in range(data.draw(st.integers(1, 60), "steps")):
+                kind = data.draw(st.sampled_from(["steps"] * 8 + ["wishes"] * 5 + ["chaos"] * 3), "kind")
+                steps = getattr(world, kind)()
+                if steps:
+                    name = data.draw(st.sampled_from(sorted(steps)), "step")
+                    steps[name]()
+                    world.did(name)
+            world.finish()
+        finally:
+            note(f"{world.accept}: {world.program}")
+        event(f"{len(world.brokers)} brokers")
