@@ -91,6 +91,16 @@ def test_a_hub_that_has_just_come_has_its_slots_when_they_are_released():
     assert not succession.arriving(0, 5)
 
 
+def test_who_has_released_a_slot_has_released_all_that_it_had_of_it_before():
+    """It was to give the slot to hub 1, which has died, and got it back; that it has said so is lost."""
+    succession = beside()
+    succession.learn(2, [0, 1], [2, 1], {0: 0})
+    succession.learn(3, [2, 1], [3, 1], {0: 0})
+    assert places(succession) == [(0, 1), (1, 1)]
+    release(succession, 0, 3, 2)
+    assert places(succession) == [(2, 3), (1, 1)]
+
+
 @pytest.mark.parametrize("homes", [[2, 1], [3, 1]])
 def test_who_is_not_said_to_hand_over_any_more_is_not_waited_for(homes: list[int]):
     """It has, as far as all that live are concerned, or it never will."""
