@@ -104,9 +104,9 @@ class Succession:
             for index, step in enumerate(queue):
                 if step.origin == source and step.place == place:
                     step.released = released
-                    # It may have said the same of these over a link that has broken.
+                    # These are over: who was to say so has done it over a link that has broken.
                     for earlier in queue[:index]:
-                        earlier.origin = None if earlier.origin == source else earlier.origin
+                        earlier.origin = None
 
     def advance(self, living: Collection[int]) -> Steps:
         """Go on by the next home of each slot, as far as that may be; to be repeated until nothing changes.
