@@ -186,7 +186,7 @@ class Admin:
             return self._move(request.move.connection, request.move.hub)
         if kind == "rebalance":
             done = _REBALANCE[request.rebalance.wish](self._rebalancer)
-            self._supervisor.events.put(self._supervisor.write_down)
+            self._supervisor.events.put(self._supervisor.estate.write_down)
             return Reply(done=done)
         if kind == "stacks":
             return self._stacks(request.stacks.hub)
