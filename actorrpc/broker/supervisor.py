@@ -52,7 +52,8 @@ class Supervisor:
     """Runs the hubs that serve ``app`` and accept from ``queues``.
 
     Whatever happens, be it a signal, a hub's message or its death, only adds an event. ``run`` handles them
-    one by one, so that all changes are made in one place and none during another.
+    one by one, so that all changes are made in one place and none during another. It is the ``Owner`` of
+    processes, and what may be called at any time, which makes up half of its methods, a line or two each.
     """
 
     def __init__(

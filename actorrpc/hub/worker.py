@@ -61,7 +61,7 @@ _WITH_SOCKET = ("start", "peer", "listen", "keep")
 
 class Worker:
     """One hub process. ``control`` is its end of the link to the broker, ``calls`` where another one may call
-    it later.
+    it later. It has a short method for each kind of message.
 
     ``dump_on_signal`` has the process write its stack on a signal (``hub.watching.dumps``).
     """
