@@ -116,10 +116,13 @@ class Worker:
 
     def run(self) -> int:
         """Serve until told to stop. Returns the process's exit status."""
-        started = self._start.get()
-        if started is None:
-            return 1
-        start, listener = started
+        try:
+            started = self._start.get()
+            return 1 if started is None else self._serve(*started)
+        finally:
+            self._calls.close()
+
+    def _serve(self, start: control_pb2.Start, listener: socket.socket) -> int:
         config = Config.from_message(start.config)
         of_hub(start.hub)
         log_as_told(f"hub {start.hub}", config.log_level, config.log_format)
