@@ -477,6 +477,17 @@ def test_what_was_assumed_of_a_silent_hub_may_be_wrong(had: tuple[int, ...]) -> 
         queues.close()
 
 
+def test_what_comes_when_all_is_closed_is_closed_too() -> None:
+    with open_queues("127.0.0.1:0", 1) as (only,):
+        address = address_text(only.getsockname())
+        queues = taken_over(1, "reuseport", address)
+        queues.close()
+        lent = os.dup(only.fileno())
+        queues.restore(FakeProcess(0), offer(0), [lent], late=True)  # type: ignore[arg-type]
+        with pytest.raises(OSError):
+            os.fstat(lent)
+
+
 def test_what_several_hubs_have_of_one_queue_is_one() -> None:
     with open_queues("127.0.0.1:0", 1) as (only,):
         queues = taken_over(1, "reuseport", address_text(only.getsockname()))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
-from tests.broker.life.world import World
+from tests.broker.life.world import PLACES, World
 
 #: Programs that hypothesis tries; more by `ACTORRPC_LIFE_PROGRAMS=20000 pytest tests/broker/test_life.py`.
 EXAMPLES = int(os.environ.get("ACTORRPC_LIFE_PROGRAMS", "60"))
@@ -42,9 +42,9 @@ PROGRAMS: dict[str, list[str]] = {
     "fewer hubs, and the one that stays dies with the broker": [
         *READY, "scale 1", "the broker is killed", "1001 dies",
     ],
-    "a broker that dies as it takes over forgets nothing of what is under way": [
-        *READY, "scale 1", "the broker is killed", "a broker starts", "the broker will be killed at 2",
-        "another broker takes over",
+    "a reload is done when the old hubs have ended while there was no broker": [
+        *READY, "clients come to 1001", "reload", "1003 is ready", "1004 is ready", "the broker is killed",
+        "1001 dies", "1002 dies",
     ],
     "no hub has a listening socket any more": [
         *READY, "drain 1", "1001 dies", "the broker is killed", "a broker starts",
@@ -55,6 +55,9 @@ PROGRAMS: dict[str, list[str]] = {
     "a socket that only a hub has that hangs": [
         *READY, "scale 1", "1001 hangs", "a second passes", "another broker takes over", HALF_A_MINUTE,
     ],
+    "who was told to end is to be drained no more": [
+        *READY, "clients come to 1002", "1002 is told to end", "drain 1 --undo",
+    ],
 }  # fmt: skip
 
 
@@ -63,6 +66,24 @@ PROGRAMS: dict[str, list[str]] = {
 def test_again(accept: str, program: list[str]) -> None:
     with World(accept) as world:
         world.run(*program)
+        world.finish()
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("accept", ["reuseport", "acceptor"])
+@pytest.mark.parametrize(
+    "begun",
+    [["scale 1"], ["reload", "1003 is ready"], ["drain 0"], ["scale 3"], ["1001 is told to end"]],
+    ids=lambda begun: begun[0],
+)
+def test_a_broker_that_dies_as_it_takes_over(accept: str, begun: list[str], place: int) -> None:
+    """Nothing of what is under way is forgotten, nor done by half."""
+    with World(accept) as world:
+        world.run(*READY, "clients come to 1001", "clients come to 1002", *begun)
+        world.run(f"the broker will be killed at {place}", "the broker is killed")
+        if "1003 is ready" in begun:
+            world.run("1004 is ready")
+        world.run("a broker starts")
         world.finish()
 
 

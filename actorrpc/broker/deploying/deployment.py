@@ -165,7 +165,9 @@ class Deployment:
         hub = self._hubs[number]
         if hub.process is None or hub.process not in self._members or hub.process.stopping:
             raise ConfigError(f"hub {number} is {hub.state}")
-        if undo:
+        if undo and hub.process in self._retirements:
+            pass  # it ends in any case; the next one is not drained
+        elif undo:
             self._drains.undo([hub.process])
         else:
             self._drains.check_takers([hub.process])
@@ -296,9 +298,10 @@ class Deployment:
         """Go on with what was under way; ``successors`` are the new processes of a reload."""
         old = [each for hub in self._hubs for each in hub.others if each in self._members]
         self._drains.begin({hub.process: () for hub in self._hubs if hub.drained and hub.process is not None})
-        if server.HasField("reload") and not old:
+        reload = server.reload.generation.number
+        if server.HasField("reload") and reload != self.generation.number:
             self._resume_start(server, successors)
-        elif old:
+        elif server.HasField("reload") or old:
             self._resume_moving(server, old)
         if server.HasField("scale"):
             try:

@@ -62,23 +62,23 @@ class Reload(Change):
         drain_timeout: float,
         *,
         started: Sequence[HubProcess] = (),
-        old: Sequence[HubProcess] = (),
+        old: Sequence[HubProcess] | None = None,
     ) -> None:
         """To go on with a reload that another broker began: ``started`` are the new processes, which are
-        ready; or ``old`` those that are drained already."""
-        super().__init__(Phase.MOVING if old else Phase.STARTING)
+        ready; or ``old`` those that are drained already, and have not ended."""
+        super().__init__(Phase.STARTING if old is None else Phase.MOVING)
         self.generation = generation
         self._owner = owner
         self._drains = drains
         self._change = change
         self._drain_timeout = drain_timeout
         self._started = started
-        self._old = [*old]
+        self._old = [*(old or ())]
 
     @property
     def successors(self) -> list[HubProcess]:
         """The new processes, until they serve."""
-        return list(self._ready) if self.phase is Phase.STARTING else []
+        return [*(self._ready or self._started)] if self.phase is Phase.STARTING else []
 
     @property
     def drain_timeout(self) -> float:

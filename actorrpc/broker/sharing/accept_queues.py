@@ -69,6 +69,7 @@ class AcceptQueues:
         self.address = address or address_text(sockets[0].getsockname())
         self._acceptor = accept == "acceptor"
         self._listen = listen
+        self._closed = False
         #: By queue. Those of numbers that are missing have gone with the hubs that had them.
         self._sockets: dict[int, socket.socket] = dict(enumerate(sockets))
         #: By queue. With a queue for each hub, a process that has its own was given it at its start.
@@ -117,6 +118,10 @@ class AcceptQueues:
         ``late``: others have been taken over before. Of what they have as well, and what was made since, it
         is to let go, whatever it has been told meanwhile: it is given that again when it is to accept.
         """
+        if self._closed:
+            for fd in fds:
+                socket_of(fd).close()
+            return
         self._forget(process)
         for queue, fd in zip(queues, fds, strict=False):
             known = queue.number in self._sockets
@@ -245,6 +250,7 @@ class AcceptQueues:
 
     def close(self) -> None:
         """Assign no more queues. The kernel refuses connections once the hubs have closed theirs, too."""
+        self._closed = True
         for sock in self._sockets.values():
             sock.close()
         self._sockets.clear()

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
@@ -15,10 +16,13 @@ from actorrpc.pb import control_pb2
 from actorrpc.pb.control_pb2 import Homes, ToBroker, ToHub
 
 if TYPE_CHECKING:
+    from tests.broker.life.broker import Broker
     from tests.broker.life.world import World
 
-__all__ = ["USELESS", "BrokerKilled", "Control", "Hub", "LinkEnd", "Pair"]
+__all__ = ["DRAIN_TIMEOUT", "USELESS", "BrokerKilled", "Control", "Hub", "LinkEnd", "Pair"]
 
+#: As the hubs are told, in seconds.
+DRAIN_TIMEOUT = 10.0
 #: For how long a hub that has never served waits for a broker.
 USELESS = 60.0
 
@@ -32,6 +36,14 @@ class Pair:
 
     def __init__(self) -> None:
         self.ends: list[Hub | None] = [None, None]
+        #: One of its ends has gone, wherever it was.
+        self.broken = False
+
+    def end(self) -> None:
+        self.broken = True
+        for hub in self.ends:
+            if hub is not None:
+                hub.notice_broken()
 
 
 @dataclass
@@ -40,6 +52,8 @@ class LinkEnd:
 
     pair: Pair
     side: int
+    #: It is on its way to a hub.
+    given: bool = False
 
     def take(self, hub: Hub) -> Pair:
         self.pair.ends[self.side] = hub
@@ -74,7 +88,7 @@ class Control:
         if self.closed or not self.hub.alive:
             return False
         sent = ToHub.FromString(message.SerializeToString())
-        self.to_hub.append((sent, self.world.lent(fds[0]) if fds else None))
+        self.to_hub.append((sent, self.world.lend(fds[0]) if fds else None))
         self.hub.wake()
         if then is not None:
             then()
@@ -131,6 +145,7 @@ class Hub:
         # What it remembers.
         self.homes = Homes()
         self.links: dict[int, Pair] = {}
+        self._numbers: dict[int, int] = {}
         self.acceptor = False
         #: Its own socket, as long as it has not accepted from it; and those from which it accepts, by queue.
         self.own: int | None = None
@@ -138,6 +153,14 @@ class Hub:
         #: Those that it keeps for the time when there is no broker.
         self.kept: dict[int, int] = {}
         self.targets: dict[int, int] | None = None
+        self.drained_since = 0.0
+        #: When it spoke again after it had hung.
+        self.woke = 0.0
+        #: It was told to end while it hung.
+        self.untold = 0
+        #: When it ends if nobody tells it, since it was told to by a signal; and which broker should have.
+        self.told_to_end = self.patience = inf
+        self.asked: Broker | None = None
         self.stopping = self.retiring = False
         self.connections = 0
         #: Versions of homes with which it got slots, until it has them for good; and those that it has.
@@ -156,7 +179,7 @@ class Hub:
     @property
     def able(self) -> bool:
         """Whether it can accept connections."""
-        return self.alive and self.ready and not (self.stopping or self.resting or self.hangs)
+        return self.alive and self.joined and not (self.stopping or self.resting or self.hangs)
 
     @property
     def joined(self) -> bool:
@@ -164,7 +187,7 @@ class Hub:
 
     def linked(self, other: Hub) -> bool:
         pair = self.links.get(other.serial)
-        return other.alive and pair is not None and other in pair.ends
+        return other.alive and pair is not None and not pair.broken
 
     # ---- its broker
 
@@ -249,7 +272,19 @@ class Hub:
 
     def _on_peer(self, peer: control_pb2.Peer, end: LinkEnd) -> None:
         assert self.ready, "it is told before it can hear it"
-        self.links[peer.serial] = end.take(self)
+        if (old := self.links.pop(peer.serial, None)) is not None:
+            old.end()
+        self.links[peer.serial], self._numbers[peer.serial] = end.take(self), peer.number
+        self.notice_broken()
+
+    def notice_broken(self) -> None:
+        """Links whose other ends have gone have ended."""
+        if self.hangs or not self.alive:
+            return
+        for serial in [serial for serial, pair in self.links.items() if pair.broken]:
+            del self.links[serial]
+            if not self.stopping:
+                self.tell(unlinked=control_pb2.Unlinked(serial=serial, number=self._numbers[serial]))
 
     def _on_homes(self, homes: Homes) -> None:
         self.world.check_homes(self, homes)
@@ -274,6 +309,8 @@ class Hub:
         self.listeners.pop(unlisten.queue, None)
 
     def _on_drain(self, drain: control_pb2.Drain) -> None:
+        if not self.resting:
+            self.drained_since = self.world.clock.now
         self.targets = dict(drain.targets) or None
         self.report()
 
@@ -281,6 +318,7 @@ class Hub:
         self.tell(connections=control_pb2.Connections(request=question.request))
 
     def _on_stop(self, stop: control_pb2.Stop) -> None:
+        self.world.check_stop(self)
         self.stop()
 
     def _on_adopt(self, adopt: control_pb2.Adopt) -> None:
@@ -299,9 +337,11 @@ class Hub:
             draining=self.resting,
             retiring=self.retiring,
             load=control_pb2.Load(connections=self.connections),
+            links={serial: self._numbers[serial] for serial in self.links},
         )
         self.control.tell(ToBroker(adopted=adopted), [sock for _, sock, _ in offers])
-        for version in self.settled:
+        places = zip(self.homes.homes, self.homes.terms, strict=True)
+        for version in sorted({term for home, term in places if home == self.serial} - {*self.awaited}):
             self.tell(settled=control_pb2.Settled(version=version))
 
     # ---- what it does
@@ -329,6 +369,10 @@ class Hub:
         if self.hangs or not self.ready:
             return
         self.report()
+        if not self.stopping and self.world.clock.now >= self.patience:
+            with self.world.watched(f"{self} was told to end"):
+                assert self.asked is None, "its broker has forgotten it"
+            self.stop()
         if self.alone_since is not None and not self.stopping:
             self.accept_alone()
             if not self.joined and self.world.clock.now - self.alone_since >= USELESS:
@@ -339,16 +383,21 @@ class Hub:
         """SIGTERM."""
         if not self.ready:
             self.die(-15)
+        elif self.hangs:
+            self.untold += 1
         elif self.retiring:
             self.stop()
         else:
-            self.retiring = True
+            self.retiring, self.told_to_end = True, self.world.clock.now
             if self.control is not None:
+                self.patience = self.world.clock.now + DRAIN_TIMEOUT + 2
+                self.asked = self.control.broker if self.control.broker.ready else None
                 self.tell(retiring=control_pb2.Retiring())
             else:
                 self._retire_alone()
 
     def _retire_alone(self) -> None:
+        self.patience, self.asked = self.world.clock.now + DRAIN_TIMEOUT, None
         peers = [each for each in self.world.living if self.linked(each)]
         if peers:
             self.targets = {each.serial: 0 for each in peers}
@@ -385,9 +434,12 @@ class Hub:
         self.stop_if_retired()
 
     def can_settle(self) -> bool:
-        """All have heard of it."""
-        joined = [each for each in self.world.living if each.joined]
-        return bool(self.awaited) and all(each.homes.version >= self.awaited[0] for each in joined)
+        """All have heard of it, and can say so."""
+        others = [each for each in self.world.living if each.joined and each is not self]
+        return bool(self.awaited) and all(
+            each.homes.version >= self.awaited[0] and each.linked(self) and self.linked(each)
+            for each in others
+        )
 
     def settle(self) -> None:
         self.settled.append(version := self.awaited.pop(0))
@@ -396,7 +448,15 @@ class Hub:
     def die(self, code: int) -> None:
         if self.alive:
             self.exit_code = code
+            for pair in [*self.links.values(), *self._unread_ends()]:
+                pair.end()
             self.world.ended(self)
+
+    def _unread_ends(self) -> list[Pair]:
+        """Those that have come, and that it has not taken."""
+        controls = [*self.calls] if self.control is None else [self.control, *self.calls]
+        unread = [each for control in controls for each in control.to_hub if each is not None]
+        return [given.pair for _, given in unread if isinstance(given, LinkEnd)]
 
     def __repr__(self) -> str:
         return f"{self.serial} (hub {self.number}, generation {self.generation})"

@@ -164,7 +164,10 @@ class _End:
         return self
 
     def __exit__(self, *error: object) -> None:
+        """The broker closes its own: a hub has it now, or nobody."""
         self._world.ends.pop(self._fd, None)
+        if not self._end.given:
+            self._end.pair.end()
 
 
 def _replace_file(world: World, path: str, content: bytes) -> None:

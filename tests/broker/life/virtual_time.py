@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -59,7 +60,7 @@ class VirtualTimer:
             self._set(self._repeat)
         else:
             self._function = None
-        self._clock.run_callback(function, *args)
+        self._clock.call(function, *args)
 
     def __enter__(self) -> VirtualTimer:
         return self
@@ -84,9 +85,10 @@ class Watcher:
 
 
 class VirtualTime:
-    """Stands for the loop of this thread while the context lasts."""
+    """Stands for the loop of this thread while the context lasts. Its callbacks may raise ``ignored``."""
 
-    def __init__(self) -> None:
+    def __init__(self, ignored: type[BaseException]) -> None:
+        self._ignored = ignored
         self.now = 1000.0
         #: What watches descriptors that are not the kernel's.
         self.watchers: dict[int, Watcher] = {}
@@ -112,7 +114,16 @@ class VirtualTime:
         """Tell whoever watches it so."""
         watcher = self.watchers.get(fd)
         if watcher is not None:
-            self._loop.run_callback(lambda: watcher.function and watcher.function())
+            self.call(lambda: watcher.function and watcher.function())
+
+    def call(self, function: Callable[..., object], *args: Any) -> None:
+        """Have the loop call a function."""
+
+        def call() -> None:
+            with suppress(self._ignored):
+                function(*args)
+
+        self._loop.run_callback(call)
 
     def add(self, after: float, timer: VirtualTimer) -> int:
         number = next(self._numbers)

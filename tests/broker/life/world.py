@@ -24,11 +24,11 @@ from actorrpc.ipc.hello import Hello
 from actorrpc.pb.control_pb2 import Homes
 from tests.broker.life.broker import HUBS, START_TIMEOUT, Broker
 from tests.broker.life.expected import Expected
-from tests.broker.life.processes import BrokerKilled, Hub, LinkEnd
+from tests.broker.life.processes import DRAIN_TIMEOUT, BrokerKilled, Hub, LinkEnd
 from tests.broker.life.surroundings import Directory, Sockets, surround
 from tests.broker.life.virtual_time import FIRST_FAKE, VirtualTime
 
-__all__ = ["HUBS", "World"]
+__all__ = ["PLACES", "World"]
 
 Steps = dict[str, Callable[[], Any]]
 
@@ -46,7 +46,7 @@ TOO_MANY = 600
 class World:
     def __init__(self, accept: str = "reuseport") -> None:
         self.accept = accept
-        self.clock = VirtualTime()
+        self.clock = VirtualTime(BrokerKilled)
         self.hello = Hello.own().to_message()
         self.sockets = Sockets()
         self.serials, self.fds = count(1001), count(3 * FIRST_FAKE)
@@ -55,6 +55,8 @@ class World:
         self.hubs: list[Hub] = []
         self.brokers: list[Broker] = []
         self.disk_is_full = False
+        #: The operator has stopped the server.
+        self.stopping = False
         self.expected = Expected()
         #: What happens after so many more things that a broker does.
         self._trap: tuple[int, Callable[[], object]] | None = None
@@ -84,9 +86,12 @@ class World:
     def hub(self, serial: int) -> Hub:
         return next(hub for hub in self.hubs if hub.serial == serial)
 
-    def lent(self, fd: int) -> Any:
+    def lend(self, fd: int) -> Any:
         """What a hub gets with a message."""
-        return self.ends[fd] if fd in self.ends else self.sockets.open[fd].kernel
+        if (end := self.ends.get(fd)) is None:
+            return self.sockets.open[fd].kernel
+        end.given = True
+        return end
 
     def listen_again(self) -> Any:
         """As ``open_again``."""
@@ -115,7 +120,6 @@ class World:
     def kill_broker(self) -> None:
         broker = self.broker
         if broker.alive:
-            self.expected.broker_gone(self)
             self.sockets.open.clear()
             self.gone(broker)
 
@@ -134,6 +138,7 @@ class World:
     def begin_anew(self) -> None:
         """A broker finds nothing to take over."""
         assert not self.living
+        self.stopping = False
         self._terms.clear()
         self.expected.begin_anew()
 
@@ -181,6 +186,14 @@ class World:
         if was is not None and self.hub(was).alive:
             assert before.terms[slot] in former.settled, f"slot {slot} leaves {former} before it has come"
 
+    def check_stop(self, hub: Hub) -> None:
+        """Who has connections that could go somewhere is given the time for that."""
+        since = min(hub.drained_since, hub.told_to_end)
+        drained = self.clock.now - since if hub.resting else 0.0
+        others = [each for each in self.living if each.able and each is not hub]
+        if hub.connections and others and self.clock.now - hub.woke > DRAIN_TIMEOUT and not self.stopping:
+            assert drained >= DRAIN_TIMEOUT, f"{hub} is ended with its connections after {drained} s"
+
     def after(self) -> None:
         """After each step."""
         self.clock.idle()
@@ -200,8 +213,14 @@ class World:
     # ---- what an operator does
 
     def start_broker(self) -> None:
+        self.expected.broker_comes(self)
         self.brokers.append(broker := Broker(self))
         broker.start()
+
+    def _stop(self) -> None:
+        self.stopping = True
+        self.expected.stops()
+        self.broker.supervisor.stop_soon()
 
     def _reload(self) -> None:
         deployment = self.broker.supervisor.deployment
@@ -222,7 +241,6 @@ class World:
         self.expected.scales(before, count, answer)
 
     def _take_over(self) -> None:
-        self.expected.broker_gone(self)
         self._handing_over = self.broker.change(self.broker.supervisor.hand_over) == "done"
 
     # ---- steps
@@ -260,6 +278,7 @@ class World:
         if not (self.brokers and self.broker.alive):
             steps["a broker starts"] = self.start_broker
         elif self.served:
+            steps["stop"] = self._stop
             steps["reload"] = self._reload
             steps["another broker takes over"] = self._take_over
             for count in range(1, MOST_HUBS + 1):
@@ -274,6 +293,9 @@ class World:
     def chaos(self) -> Steps:
         """What is not wished for."""
         steps: Steps = {}
+        for one, other in combinations(self.living, 2):
+            if one.linked(other):
+                steps[f"the link of {one.serial} and {other.serial} breaks"] = one.links[other.serial].end
         for hub in self.living:
             steps[f"{hub.serial} dies"] = partial(self._die, hub)
             steps[f"{hub.serial} is told to end"] = partial(self._terminate, hub)
@@ -306,13 +328,17 @@ class World:
         hub.report()
 
     def _speak(self, hub: Hub) -> None:
-        hub.hangs = False
+        hub.hangs, hub.woke = False, self.clock.now
+        hub.notice_broken()
         hub.report()
         hub.wake()
+        for _ in range(hub.untold):
+            hub.terminate()
+        hub.untold = 0
 
     def _hang(self, hub: Hub) -> None:
         self.expected.spoilt(hub)
-        hub.hangs = True
+        hub.hangs, hub.asked = True, None
 
     def _fail(self, hub: Hub) -> None:
         self.expected.spoilt(hub)
@@ -387,7 +413,7 @@ class World:
         """Come to rest, with a broker; look; then stop."""
         self.have_a_broker()
         self.check()
-        self.broker.supervisor.stop_soon()
+        self._stop()
         self.settle()
         assert not self.living and not self.broker.alive, "all is stopped"
         assert not self.sockets.open
@@ -405,6 +431,7 @@ class World:
             assert one.linked(other) and other.linked(one), f"{one} and {other} have no link"
             assert one.links[other.serial] is other.links[one.serial]
         assert {hub.generation for hub in self.living} == {supervisor.deployment.generation.number}
+        assert not any(hub.stopping or hub.retiring for hub in self.living), "those have ended"
         self.expected.check(self)
         self._check_homes_at_rest()
         self._check_queues()
