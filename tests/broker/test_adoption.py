@@ -195,10 +195,12 @@ def test_a_hub_that_is_stopped_is_silent_until_it_speaks(
         broker = follow(broker, "--kill-timeout", 0)
         assert broker.hub(1)["state"] == "silent"
         assert processes(broker) == before
-        for _ in range(6):  # its queue is another's now
-            connect(broker.address).call()
+        # Some come to its queue, which nobody else has, and wait there.
+        waiting = [connect(broker.address).begin_slow_call(0) for _ in range(6)]
+        broker.wait_for(lambda: any(each.done() for each in waiting))
     finally:
         os.kill(stopped, signal.SIGCONT)
+    assert [each.result().number for each in waiting] == [1] * 6
     broker.wait_for(lambda: broker.hub(1)["state"] == "serving")
     exchange(broker)
     for client in clients:
@@ -221,6 +223,26 @@ def test_a_hub_that_is_drained_stays_so(serve: Serve, follow: Follow, connect: C
     exchange(broker)
     for client in clients:
         client.call()
+
+
+def test_where_no_hub_listens_any_more_the_next_broker_does(
+    serve: Serve, follow: Follow, connect: Connect
+) -> None:
+    """A hub that is drained has let go of its listening socket; the one that had it has died."""
+    broker = serve()
+    address = broker.address
+    assert broker.run("drain", 1).returncode == 0
+    client = connect(address)
+    client.call()
+    before = processes(broker)
+    kill_broker(broker)
+    os.kill(before[0][2], signal.SIGKILL)
+    broker = follow(broker)
+    assert broker.address == address
+    broker.wait_for(lambda: broker.hub(0)["state"] == "serving")
+    assert processes(broker)[1] == before[1]
+    connect(address).call()
+    assert set(where(broker).values()) == {0}
 
 
 def test_a_hub_that_was_told_to_end_does_so(serve: Serve, follow: Follow, connect: Connect) -> None:

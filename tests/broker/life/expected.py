@@ -25,7 +25,7 @@ class Expected:
     def begin_anew(self) -> None:
         """A server starts of which nothing is left."""
         #: How many hubs there may be: more than one number where nobody can know.
-        self._counts = {HUBS}
+        self._counts, self._before = {HUBS}, HUBS
         #: By hub: whether it may be drained by hand, and the generation in which that was said.
         self._drained: dict[int, tuple[set[bool], int]] = {}
         #: Generations that were asked for; those that need not come, since something happened to them.
@@ -43,8 +43,9 @@ class Expected:
             self._spoilt.add(hub.generation)
 
     def stops(self) -> None:
-        """The server is to stop."""
+        """The server is to stop: what is under way goes no further, if it does not."""
         self._spoilt |= self._begun
+        self._counts.add(self._before)
 
     def written(self, server: Server) -> None:
         """A broker has written that down."""
@@ -77,6 +78,7 @@ class Expected:
         if answer not in ("done", "unknown"):
             return
         assert before in self._counts, f"there are {before} hubs, and may be {self._counts}"
+        self._before = before
         is_certain = answer == "done" and count <= before and not self.disk_was_full
         self._counts = {count} if is_certain else {before, count}
         for number in range(count, before):

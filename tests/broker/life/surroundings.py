@@ -196,6 +196,7 @@ def surround(world: World, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(members, "TopicHomes", partial(TopicHomes, SLOTS))
     patch.setattr(deployment, "Sources", lambda generation: SimpleNamespace(tell=id))
     patch.setattr(supervisor, "Hangs", lambda *args: SimpleNamespace(close=int))
+    patch.setattr(supervisor, "tell_what_is_due", int)
     patch.setattr(supervisor, "guard", lambda *args: None)
     patch.setattr(supervisor, "unguard", lambda *args: None)
     patch.setattr(record, "replace_file", partial(_replace_file, world))

@@ -63,7 +63,7 @@ class World:
         #: The home of each slot in each of its terms, as any hub has heard.
         self._terms: dict[tuple[int, int], int] = {}
         self._handing_over = False
-        #: All that has happened, for people.
+        #: All that has happened, for people; and, behind "#", where in a broker's doings it was.
         self.program: list[str] = []
         self.failures: list[BaseException] = []
 
@@ -351,14 +351,19 @@ class World:
     def _fill_disk(self) -> None:
         self.expected.disk_was_full = self.disk_is_full = True
 
+    def possible(self) -> Steps:
+        return self.steps() | self.wishes() | self.chaos()
+
+    @property
+    def steps_taken(self) -> list[str]:
+        return [name for name in self.program if not name.startswith("#")]
+
     def run(self, *names: str) -> None:
         for name in names:
-            (self.steps() | self.wishes() | self.chaos())[name]()
-            self.did(name)
-
-    def did(self, name: str) -> None:
-        self.program.append(name)
-        self.after()
+            step = self.possible()[name]
+            self.program.append(name)
+            step()
+            self.after()
 
     def boot(self) -> None:
         """Have the first hubs serve."""
