@@ -11,7 +11,7 @@ from typing import Any
 
 from gevent import get_hub
 
-from actorrpc.broker.adoption.adoption import Adoption
+from actorrpc.broker.adoption.estate import Estate
 from actorrpc.broker.adoption.inheritance import Inheritance
 from actorrpc.broker.deploying.deployment import Deployment
 from actorrpc.broker.deploying.generation import Generation
@@ -32,10 +32,9 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, unguard
 from actorrpc.log import about_hub as about
 from actorrpc.log import tell_what_is_due
-from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
-from actorrpc.pb.record_pb2 import Moves, Process, Server
+from actorrpc.pb.record_pb2 import Server
 
 __all__ = ["Supervisor"]
 
@@ -53,7 +52,8 @@ class Supervisor:
     """Runs the hubs that serve ``app`` and accept from ``queues``.
 
     Whatever happens, be it a signal, a hub's message or its death, only adds an event. ``run`` handles them
-    one by one, so that all changes are made in one place and none during another.
+    one by one, so that all changes are made in one place and none during another. It is the ``Owner`` of
+    processes, and what may be called at any time, which makes up half of its methods, a line or two each.
     """
 
     def __init__(
@@ -68,23 +68,18 @@ class Supervisor:
     ) -> None:
         """``write(server)`` writes down what a broker after this one has to know."""
         self._on_moved = on_moved
-        self._app = app
         self._claim = claim
-        self._write = write
         self._queues = queues
         self._launcher = Launcher(claim, queues, self, move_every)
         self._announced = False
         self._stopping = False
         #: The hubs are not stopped at the end: they are another broker's, or not this one's yet.
         self._leaving = False
-        self._adoption: Adoption | None = None
-        #: The moves that were counted when that was last written down.
-        self._written_moves = 0, 0
         #: All changes are made in these: ``events.change(function)``.
         self.events = Events()
         self.address = queues.address
         self.hubs = HubSlots(queues.hubs)
-        self.members = Members(queues, self.write_down, later=self._later)
+        self.members = Members(queues, self._write_down, later=self._later)
         self.deployment = Deployment(
             Generation.first(app, config),
             self.hubs,
@@ -93,7 +88,7 @@ class Supervisor:
             self._start_process,
             self._why_not_now,
             queues,
-            self.write_down,
+            self._write_down,
         )
         self._restarts = Restarts(lambda: self.config)
         #: For how many seconds open calls may go on when the server stops; None: as the config says.
@@ -102,6 +97,12 @@ class Supervisor:
         self.on_stopping: Callable[[float], None] = lambda drain_timeout: None
         self.moves = MoveStatistics()
         self.places = Places()
+        self.estate = Estate(
+            app, self.hubs, self.members, queues, self.deployment, self._launcher, self.moves, write
+        )
+
+    def _write_down(self) -> None:
+        self.estate.write_down()
 
     def _later(self, seconds: float, event: Callable[[], None]) -> None:
         after(seconds, self.events.put, event)
@@ -154,7 +155,7 @@ class Supervisor:
             unguard(self)
 
     def _start_all(self) -> None:
-        self.write_down()  # what lives then, and is not named, has never served
+        self.estate.write_down()  # what lives then, and is not named, has never served
         for hub in self.hubs:
             self._start(hub)
         self.events.until(lambda: self._stopping or self.hubs.all_ready)
@@ -167,7 +168,7 @@ class Supervisor:
         """Do whatever is to be done, until the end."""
         checks = [
             every(QUEUE_CHECK, self.events.put, self.members.assign_queues),
-            every(LOG_CHECK, self.events.put, self._write_moves),
+            every(LOG_CHECK, self.events.put, self.estate.write_moves),
             every(LOG_CHECK, tell_what_is_due),
             Hangs(lambda: self.config, lambda: self.hubs.processes),
         ]
@@ -180,101 +181,24 @@ class Supervisor:
     # ---- from one broker to the next
 
     def _take_over(self, inheritance: Inheritance) -> None:
-        """Have the hubs that another broker has left. Raises ConfigError if that cannot be.
+        """Have the hubs that another broker has left. Until it is known that this can be, all events wait.
 
-        Until it is known that it can, nothing is changed: all events wait.
+        Raises ConfigError if it cannot.
         """
         self._leaving = True
-        adoption = self._adoption = Adoption(inheritance, self._claim, self)
-        adoption.wait()
-        if why := self._why_no_queue(adoption):
-            raise ConfigError(f"the hubs that serve cannot be taken over: {why}")
-        self._inherit(adoption)
+        self.estate.take_over(inheritance, self._claim, self)
         self._leaving = False
         self._announced = self.events.outlive_errors = True
-        serving = self.members.serving
-        log.info("took over %d processes of hubs (pids %s)", len(serving), [each.pid for each in serving])
-        # What goes wrong in one of these is no reason to stop hubs that serve.
-        do_all(
-            log,
-            "taking over hubs",
-            partial(self.deployment.resume, adoption.server, adoption.successors),
-            self.members.go_on,
-            *(partial(self._start, hub) for hub in self.hubs),
-        )
-
-    def _why_no_queue(self, adoption: Adoption) -> str:
-        """Why there is no listening socket; "" if there is one, perhaps made anew."""
-        if self._queues.any:
-            return ""
-        if len(adoption.silent) == len(adoption.living):
-            return "none of them answers"
-        try:
-            self._queues.listen_again()
-        except ConfigError as error:
-            return str(error)
-        return ""
-
-    def _inherit(self, adoption: Adoption) -> None:
-        server, told = adoption.server, self.config
-        self.deployment.restore(server)
-        if other := told.differs(self.config):
-            log.warning("the hubs were started with other options, until `actorrpc reload`: %s", other)
-        self.deployment.on_config(self.config)
-        self.moves.restore(server.moves.done, server.moves.aborted)
-        self._written_moves = self.moves.done, self.moves.aborted
-        for process in (*adoption.members, *adoption.successors):
-            self._launcher.remember(process)
-            self.hubs.inherit(process, server.generation.number)
-        for hub, restarts in zip(self.hubs, server.restarts, strict=False):
-            hub.restarts = restarts
-        self.members.restore(adoption.members, server.homes)
-        for process in adoption.silent:
-            self._queues.assume(process)
-
-    def _on_adopted(self, process: HubProcess, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> None:
-        """A hub says what it has: most often while all are taken over, or later if it was silent then."""
-        assert self._adoption is not None
-        self._adoption.heard(process, adopted)
-        self._queues.restore(process, adopted.queues, fds, late=self._adoption.over)
-        self.members.introductions.report(process, adopted.links)
-        if self._adoption.over:
-            self.members.link_all()
-            self.members.assign_queues()
-        if adopted.retiring:
-            self.hub_retiring(process)
-
-    def write_down(self) -> None:
-        """Write down what another broker would have to know."""
-        server = Server(
-            app=self._app,
-            address=self.address,
-            accept=self._queues.accept,
-            hubs=len(self.hubs),
-            members=[
-                Process(hub=each.hub, serial=each.serial, generation=each.generation)
-                for each in self.members.serving
-            ],
-            homes=self.members.homes,
-            restarts=[max(hub.restarts, 0) for hub in self.hubs],
-            moves=Moves(done=self.moves.done, aborted=self.moves.aborted),
-        )
-        self.deployment.write(server)
-        self._write(server)
-
-    def _write_moves(self) -> None:
-        """The same if there have been moves since: they need not be known exactly."""
-        moves = self.moves.done, self.moves.aborted
-        if moves != self._written_moves:
-            self._written_moves = moves
-            self.write_down()
+        self.estate.go_on()
+        for hub in self.hubs:
+            self._start(hub)
 
     def hand_over(self) -> None:
         """Leave the hubs, which serve on, to another broker. Raises ConfigError if that cannot be now. Called
         as a change."""
         if why := self._why_not_now():
             raise ConfigError(why)
-        self.write_down()
+        self.estate.write_down()
         self._leaving = True
 
     def _let_go(self) -> None:
@@ -314,16 +238,14 @@ class Supervisor:
         self.events.put(partial(self.deployment.retire, process))
 
     def hub_adopted(self, process: HubProcess, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> None:
-        event = partial(self._on_adopted, process, adopted, fds)
-        if self._adoption is not None and not self._adoption.over:
-            self._adoption.events.put(event)
-        else:
-            self.events.put(event)
+        if self.estate.adopted(process, adopted, fds):
+            self.events.put(partial(self.estate.heard, process, adopted, fds))
+        if adopted.retiring:
+            self.hub_retiring(process)
 
     def hub_exited(self, process: HubProcess) -> None:
         self.events.put(partial(self._on_exit, process))
-        if self._adoption is not None:
-            self._adoption.events.put(bool)  # it is not waited for
+        self.estate.exited()
 
     def hub_moved(self, process: HubProcess, moved: control_pb2.Moved) -> None:
         self.moves.record(moved)

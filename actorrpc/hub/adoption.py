@@ -65,6 +65,13 @@ class Calls:
         """There is a broker again."""
         self._timer.stop()
 
+    def close(self) -> None:
+        """The process ends."""
+        self._watcher.close()
+        self._timer.stop()
+        self._pause.stop()
+        self._sock.close()
+
     def __repr__(self) -> str:
         return f"<Calls{' awaited' if self._watcher.active else ''}>"
 

@@ -56,12 +56,12 @@ LONGEST_ERROR = 10_000
 # A broker that does not read (it is stopped, or stuck) is told no more than this.
 MAX_UNREAD_REPORTS = 64 * 1024
 # What a socket comes with.
-_WITH_SOCKET = ("start", "peer", "listen")
+_WITH_SOCKET = ("start", "peer", "listen", "keep")
 
 
 class Worker:
     """One hub process. ``control`` is its end of the link to the broker, ``calls`` where another one may call
-    it later.
+    it later. It has a short method for each kind of message.
 
     ``dump_on_signal`` has the process write its stack on a signal (``hub.watching.dumps``).
     """
@@ -102,6 +102,7 @@ class Worker:
             "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within),
             "list_stacks": self._on_list_stacks,
             "adopt": self._on_adopt,
+            "keep": self._on_keep,
             "stop": lambda stop: self._stop(stop.drain_timeout),
             "listen": self._on_listen,
             "unlisten": lambda unlisten: self._node.reception.unlisten(unlisten.queue),
@@ -115,10 +116,13 @@ class Worker:
 
     def run(self) -> int:
         """Serve until told to stop. Returns the process's exit status."""
-        started = self._start.get()
-        if started is None:
-            return 1
-        start, listener = started
+        try:
+            started = self._start.get()
+            return 1 if started is None else self._serve(*started)
+        finally:
+            self._calls.close()
+
+    def _serve(self, start: control_pb2.Start, listener: socket.socket) -> int:
         config = Config.from_message(start.config)
         of_hub(start.hub)
         log_as_told(f"hub {start.hub}", config.log_level, config.log_format)
@@ -253,6 +257,9 @@ class Worker:
 
     def _on_listen(self, listen: control_pb2.Listen, sock: socket.socket) -> None:
         self._node.reception.listen(sock, listen.queue, spread=listen.spread)
+
+    def _on_keep(self, keep: control_pb2.Keep, sock: socket.socket) -> None:
+        self._own_queue.keep(keep.queue, sock, more=keep.more)
 
     def _on_move(self, move: control_pb2.Move) -> None:
         def answer(result: control_pb2.MoveResult) -> None:

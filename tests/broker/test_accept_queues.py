@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
@@ -37,11 +38,14 @@ def test_holders(queues: int, able: set[int], before: dict[int, int], wanted: di
     assert holders(range(queues), able, before) == wanted
 
 
+SERIALS = count(1001)
+
+
 class FakeProcess:
     """A hub's process, and what it has been told."""
 
     def __init__(self, hub: int) -> None:
-        self.hub = hub
+        self.hub, self.serial = hub, next(SERIALS)
         self.state = "serving"
         self.draining = False
         self.exit_code: int | None = None
@@ -52,6 +56,8 @@ class FakeProcess:
         self.unsent: list[Callable[[], None]] | None = None
         #: The queues that it accepts from, by what the kernel has taken.
         self.accepts: set[int] = set()
+        #: Those that it keeps for the time when there is no broker.
+        self.keeps: list[int] = []
 
     def send(self, message: ToHub, fd: int | None = None, then: Callable[[], None] | None = None) -> bool:
         if self.exit_code is not None:
@@ -60,9 +66,12 @@ class FakeProcess:
             raise OSError("too many open files")
         kind = message.WhichOneof("kind") or ""
         body = getattr(message, kind)
-        assert (fd is not None) == (kind == "listen")
+        assert (fd is not None) == (kind in ("listen", "keep"))
         if fd is not None:
             os.fstat(fd)
+        if kind == "keep":
+            self.keeps = [*self.keeps, body.queue] if body.more else [body.queue]
+            return True
         spread = " and spread" if kind == "listen" and body.spread else ""
         self.told.append(f"{kind} {body.queue}{spread}")
         change = self.accepts.add if kind == "listen" else self.accepts.discard
@@ -380,6 +389,49 @@ def test_one_queue_is_enough_for_an_acceptor() -> None:
         queues = AcceptQueues(listeners, 1, "acceptor")
         queues.grow(1, 9)
         assert queues.start(8) == (True, listeners[0].fileno())
+
+
+def test_each_queue_is_kept_by_another_hub_than_the_one_that_accepts_from_it(queues: AcceptQueues) -> None:
+    """With one queue for all each hub has its socket from the start."""
+    one = queues.accept == "acceptor"
+    processes = [start(queues, hub) for hub in range(3)]
+    assign(queues, *processes)
+    assert [process.keeps for process in processes] == ([[], [], []] if one else [[2], [0], [1]])
+    processes[1].exit_code = -9
+    left = [processes[0], processes[2]]
+    assign(queues, *left)  # hub 0 has the queue of the one that died
+    assert [process.keeps for process in left] == ([[], []] if one else [[2], [0, 1]])
+    again = start(queues, 1)
+    assign(queues, processes[0], again, processes[2])
+    if not one:
+        kept = {queue: process.hub for process in (*left, again) for queue in process.keeps}
+        assert all(kept[queue] != queue for queue in range(3))
+
+
+def test_nobody_else_can_keep_the_queue_of_the_only_hub(queues: AcceptQueues) -> None:
+    only = start(queues, 0)
+    assign(queues, only)
+    assert only.keeps == []
+
+
+def test_sockets_that_hubs_lend_are_the_queues(queues: AcceptQueues) -> None:
+    """What another broker's hubs give back to this one."""
+    one = queues.accept == "acceptor"
+    given = {number: sock.fileno() for number, sock in queues._sockets.items()}
+    later = AcceptQueues([], 3, queues.accept, queues.address)
+    assert not later.any and later.address == queues.address
+    processes = [FakeProcess(hub) for hub in range(2)]
+    offers = [[(0, True)], [(0, False)]] if one else [[(0, True), (2, True)], [(1, True), (0, False)]]
+    for process, offered in zip(processes, offers, strict=True):
+        message = [Queue(number=number, accepting=accepting) for number, accepting in offered]
+        later.restore(process, message, [os.dup(given[number]) for number, _ in offered])  # type: ignore[arg-type]
+    try:
+        assert assign(later, *processes) == [[], []], "as it was"
+        again = start(later, 2)
+        told = assign(later, *processes, again)
+        assert told == ([[], [], []] if one else [["unlisten 2"], [], []])
+    finally:
+        later.close()
 
 
 # ---- those that another broker's hubs have

@@ -6,14 +6,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from actorrpc.broker.processes.spawning import HUB_MODULE
 from tests.support.fixtures import Serve
-from tests.support.processes import group_members
+from tests.support.processes import environment, group_members
 from tests.support.server_process import ServerProcess
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 
 def fails(server: ServerProcess, *complaints: str) -> list[str]:
@@ -177,3 +180,20 @@ from tests.apps.shapes import app
     (tmp_path / "hang").unlink()
     until(lambda: server.hub(1)["state"] == "serving")
     assert server.hub(0)["state"] == "serving"
+
+
+def test_a_hub_whose_broker_goes_before_it_has_said_anything_ends_without_a_word(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.socket(socket.AF_UNIX) as calls, open(tmp_path / "lock", "w") as lock:
+        calls.bind(str(tmp_path / "calls"))
+        calls.listen()
+        given = {"--control-fd": theirs.fileno(), "--lock-fd": lock.fileno(), "--call-fd": calls.fileno()}
+        hub = subprocess.Popen(
+            [sys.executable, *HUB_MODULE, *(str(each) for item in given.items() for each in item)],
+            env=environment(strict=True),
+            pass_fds=[*given.values()],
+            stderr=subprocess.PIPE,
+        )
+    with hub:
+        _, said = hub.communicate(timeout=PATIENCE)
+    assert (hub.returncode, said) == (1, b"")

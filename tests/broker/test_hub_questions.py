@@ -203,3 +203,22 @@ def test_one_that_is_on_its_way_is_looked_for_longer(move: Move, monkeypatch: py
     busy = [UNKNOWN] * 6
     assert move(FakeProcess(0, *busy, MOVED), FakeProcess(1, UNKNOWN), arriving=True).moved
     assert move(FakeProcess(0, *busy, MOVED), FakeProcess(1, UNKNOWN)).unknown
+
+
+def listed(*ids: str) -> Connections:
+    return Connections(connections=[Connection(id=id) for id in ids])
+
+
+def test_who_has_just_moved_is_asked_for_again_where_its_new_hub_does_not_name_it() -> None:
+    """COMMIT lies in its link, and it has not read that."""
+    source, target = FakeProcess(0, listed("0-1000-1")), FakeProcess(1, listed(), listed("0-1000-2"))
+    arriving = {"0-1000-1": 1000, "0-1000-2": 1001, "0-1000-3": 1002}
+    rows, silent = questions.list_connections([source, target], arriving)  # type: ignore[list-item]
+    assert [(row["id"], row["hub"]) for row in rows] == [("0-1000-1", 0), ("0-1000-2", 1)]
+    assert (len(source.asked), len(target.asked), silent) == (1, 2, [])
+
+
+def test_one_that_has_moved_and_ended_is_not_asked_for_for_ever() -> None:
+    target = FakeProcess(1, listed())
+    assert questions.list_connections([target], {"0-1000-1": 1001}) == ([], [])  # type: ignore[list-item]
+    assert len(target.asked) == 1 + questions.MORE_LOOKS

@@ -55,6 +55,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     [
         pytest.param("1/venv/bin/python3.12", "~/current/venv/bin/actorrpc", "else", id="a command's path"),
         pytest.param("1/venv/bin/python", "venv/bin/actorrpc", "current", id="a command's relative path"),
+        pytest.param(
+            "1/venv/bin/python", "~/1/venv/bin/actorrpc", "current", id="found by an activated PATH"
+        ),
+        pytest.param("1/venv/bin/python", "~/current/venv/bin/actorrpc", "1", id="nothing has set PWD"),
         pytest.param("1/venv/bin/python", "current/venv/bin/actorrpc", ".", id="from the folder above"),
         pytest.param("1/venv/bin/python", "~/1/x/actorrpc/__main__.py", "current", id="-m, in the directory"),
         pytest.param("current/venv/bin/python", "~/x/__main__.py", "current", id="-m, by an absolute path"),
@@ -76,6 +80,11 @@ def test_an_interpreter_that_is_no_environments_keeps_its_name(place: Place, com
 def test_of_an_environment_elsewhere_it_is_what_python_says(place: Place) -> None:
     place.run("2/venv/bin/python3.12", "~/1/server.py")
     assert place.given("1") == "2/venv/bin/python3.12"
+
+
+def test_without_a_link_it_is_the_environments_own(place: Place) -> None:
+    place.run("1/venv/bin/python3.12", "venv/bin/actorrpc")
+    assert place.given("1") == "1/venv/bin/python", "which may be made anew, of another version"
 
 
 def test_it_leads_to_the_environment_and_not_to_what_that_is_made_of(place: Place) -> None:

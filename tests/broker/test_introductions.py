@@ -112,13 +112,11 @@ def test_who_has_died_gets_no_link(made: Made, when: str) -> None:
     assert not made.due
 
 
-def test_those_who_are_about_to_end_get_none_and_one_of_them_does(made: Made) -> None:
+@pytest.mark.parametrize("who", [0, 1])
+def test_who_is_about_to_end_gets_none(made: Made, who: int) -> None:
+    """It closes its links a moment before it exits."""
     made.make(0, 1)
-    made.processes[0].stopping = True
-    made.broken(1, 0)
-    made.wait()
-    assert len(made.pairs) == 2
-    made.processes[1].stopping = True
+    made.processes[who].stopping = True
     made.broken(1, 0)
     assert not made.due
 

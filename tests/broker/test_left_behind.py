@@ -7,6 +7,7 @@ from typing import Any
 
 from actorrpc.broker.deploying import left_behind
 from actorrpc.broker.deploying.left_behind import NAMED, LeftBehind
+from actorrpc.cli.deploy import _describe_ended
 from actorrpc.hub.moving import drain
 from actorrpc.pb import control_pb2
 from actorrpc.pb.control_pb2 import Draining, Load, Stay, Stopping
@@ -56,3 +57,9 @@ def test_a_hub_that_says_nothing_is_known_by_its_report() -> None:
     )
     assert left.count == 11
     assert str(left) == "0-1-1 (old), 4: tired, 2: ill and 4 more"
+
+
+def test_the_operator_reads_the_same_and_no_more_names() -> None:
+    assert _describe_ended({"ended": LeftBehind().row()}) == ""
+    many = LeftBehind.of([process(words(12, *((f"0-1-{each}", "tired") for each in range(NAMED))))])
+    assert _describe_ended({"ended": many.row()}) == f"; 12 ended: {many}"

@@ -51,3 +51,19 @@ def test_what_has_just_moved_may_still_arrive(monkeypatch: pytest.MonkeyPatch) -
     known.record(Moved(connection="0-1000-4", target=1001))
     assert [known.is_arriving(f"0-1000-{number}") for number in (1, 3, 4)] == [False, True, True]
     assert len(known._left) == 2
+
+
+def test_those_that_have_moved_lately(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(places, "monotonic", lambda: now)
+    known = Places()
+    for number in (1, 2, 1):
+        known.record(Moved(connection=f"0-1000-{number}", target=1000 + number))
+        now += 1.0
+    known.record(Moved(connection="0-1000-2", target=1000))
+    known.record(Moved(connection="0-1000-3", target=1001, aborted="refused"))
+    assert known.lately() == {"0-1000-1": 1001, "0-1000-2": 1000}
+    now += places.LATELY - 0.5
+    assert known.lately() == {"0-1000-2": 1000}
+    now += 1.0
+    assert known.lately() == {}

@@ -227,8 +227,9 @@ def test_a_given_socket_is_the_acceptors_and_outlives_the_server(serve: Serve, g
         clients = [RawClient(address) for _ in range(8)]
         for client in clients:
             client.wait_for(raw.SETTINGS)
-        until(lambda: [hub["connections"] for hub in server.status()["hubs"]] == [3, 3, 3])
+        until(lambda: sum(hub["connections"] for hub in server.status()["hubs"]) == 9)
         for hub in server.status()["hubs"]:
+            assert hub["connections"] > 0, "a busy machine's hubs may get different numbers, but all get some"
             assert not OURS & told_environment(hub["pid"])
         for client in clients:
             client.close()

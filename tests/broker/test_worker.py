@@ -245,9 +245,6 @@ class Broker:
         for watcher in worker._watchers:
             watcher.close()
         worker._link.close()
-        worker._calls.adopted()
-        worker._calls._watcher.close()
-        worker._calls._sock.close()
         if self.nodes:
             worker._own_queue.close()
             self.node.reception.close()

@@ -147,6 +147,7 @@ def test_without_an_interpreter_at_the_path_the_old_generation_serves_on(deploye
         assert done.returncode == 1
         path = deployed.current / "venv/bin/python"
         assert f"generation 2 is abandoned: [Errno 2] No such file or directory: '{path}'" in done.stderr
+        assert "Traceback" not in server.log, "it is nobody's mistake but the operator's"
         assert [row["pid"] for row in hubs(server)] == pids
 
 

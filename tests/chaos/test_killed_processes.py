@@ -40,8 +40,7 @@ class Conversation:
         self._replies = self.stub.Talk(iter(self._outgoing.get, None))
         self._sent = 0
         self.say()
-        # Its stream is open. grpcio may have connected twice on a busy machine, and uses one.
-        (self.id,) = {connection["id"] for connection in server.connections() if connection["calls"]} - known
+        (self.id,) = {connection["id"] for connection in server.connections()} - known
         assert server.move(self.id, hub) == ""
         server.wait_for(lambda: (self.id, hub) in places(server))  # its new hub may still be reading of it
 

@@ -15,6 +15,7 @@ from gevent import get_hub
 from actorrpc.broker.deploying.scale import MOST_HUBS
 from actorrpc.broker.moves.hub_questions import MOVE_GRACE, list_connections, move
 from actorrpc.broker.moves.rebalancer import Rebalancer
+from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.broker.watching.stacks import stacks
 from actorrpc.errors import ConfigError
@@ -186,7 +187,7 @@ class Admin:
             return self._move(request.move.connection, request.move.hub)
         if kind == "rebalance":
             done = _REBALANCE[request.rebalance.wish](self._rebalancer)
-            self._supervisor.events.put(self._supervisor.write_down)
+            self._supervisor.events.put(self._supervisor.estate.write_down)
             return Reply(done=done)
         if kind == "stacks":
             return self._stacks(request.stacks.hub)
@@ -203,7 +204,7 @@ class Admin:
         )
 
     def _reload(self, wish: Request.Reload) -> Reply:
-        rows, _ = list_connections(self._supervisor.members.serving)
+        rows, _ = self._list_connections()
         try:
             reload = self._supervisor.deployment.reload(_seconds(wish))
         except ConfigError as error:
@@ -228,8 +229,12 @@ class Admin:
             return Reply(error=str(error), bad_request=not 1 <= wish.hubs <= MOST_HUBS)
         return Reply(json=json.dumps(scale.status()))
 
+    def _list_connections(self) -> tuple[list[dict[str, Any]], list[HubProcess]]:
+        supervisor = self._supervisor
+        return list_connections(supervisor.members.serving, supervisor.places.lately())
+
     def _connections(self) -> Reply:
-        rows, silent = list_connections(self._supervisor.members.serving)
+        rows, silent = self._list_connections()
         warnings = [f"hub {each.hub} does not answer; its connections are not listed" for each in silent]
         return Reply(json=json.dumps(rows), warnings=warnings)
 

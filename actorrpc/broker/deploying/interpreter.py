@@ -16,7 +16,9 @@ def given_interpreter(directory: str) -> str:
     ``current/venv/bin/actorrpc``, where the environment has the name that it was made with; and a path that
     begins in the working directory is told from where that leads to.
     """
-    return _beside_the_command(directory) or _below(directory) or sys.executable
+    paths = [path for path in (_below(directory), _beside_the_command(directory)) if path]
+    linked = (path for path in paths if path != where_it_leads(path))
+    return next(linked, paths[0] if paths else sys.executable)
 
 
 def where_it_leads(interpreter: str) -> str:

@@ -26,6 +26,7 @@ from actorrpc.broker.deploying.drains import Drains
 from actorrpc.broker.deploying.endings import end, wait_until_empty
 from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.errors import ConfigError
 
 __all__ = ["Reload", "ReloadOwner"]
 
@@ -113,7 +114,11 @@ class Reload(Change):
     def _start_and_succeed(self) -> bool:
         """Returns False if it is abandoned."""
         log.info("reload: generation %d starts", self.generation.number)
-        self._change(self._start)
+        try:
+            self._change(self._start)
+        except (OSError, ConfigError) as failure:  # no interpreter is where it should be, say
+            self._abandon(str(failure))
+            return False
         for ready in gevent.iwait(list(self._ready.values())):
             if error := ready.get():
                 self._abandon(error)

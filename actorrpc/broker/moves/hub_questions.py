@@ -25,6 +25,9 @@ MOVE_GRACE = BEGIN_WITHIN + 6.0
 
 #: How long a hub may take to name one page of its connections.
 LISTING = 2.0
+#: How often hubs are asked again that do not name what has just come to them: what lies in a link is read at
+#: the latest in the step of the loop after that in which a question was.
+MORE_LOOKS = 2
 #: How long a connection that no hub has is looked for: it may be on its way between two hubs. The pauses
 #: begin short, since that does not take long, and double.
 SEARCH, FIRST_PAUSE, LONGEST_PAUSE = 1.0, 0.001, 0.05
@@ -35,12 +38,28 @@ PATIENT_SEARCH = 8.0
 HEAD_START = 1.0
 
 
-def list_connections(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[HubProcess]]:
-    """Return the rows of ``actorrpc connections --json``, and the processes that do not answer to the end."""
+def list_connections(
+    processes: Iterable[HubProcess], arriving: Mapping[str, int] | None = None
+) -> tuple[list[dict[str, Any]], list[HubProcess]]:
+    """Return the rows of ``actorrpc connections --json``, and the processes that do not answer to the end.
+
+    ``arriving`` are connections that have moved lately, with the serials of their targets: these may not have
+    read of it when they are asked, and are asked again for one that is missing. It may have ended, too.
+    """
+    asked, arriving = list(processes), arriving or {}
+    rows, silent = _list(asked)
+    for _ in range(MORE_LOOKS):
+        missing = {serial for id, serial in arriving.items() if id not in rows}
+        found, _ = _list([each for each in asked if each.serial in missing and each not in silent])
+        rows.update(found)
+    return list(rows.values()), silent
+
+
+def _list(processes: Iterable[HubProcess]) -> tuple[dict[str, dict[str, Any]], list[HubProcess]]:
     listings = [_Listing(process) for process in processes]
     gevent.joinall([gevent.spawn(listing.run) for listing in listings])
     rows = {row["id"]: row for listing in listings for row in listing.rows}
-    return list(rows.values()), [listing.process for listing in listings if not listing.complete]
+    return rows, [listing.process for listing in listings if not listing.complete]
 
 
 class _Listing:

@@ -14,6 +14,8 @@ KEPT = 16_384
 
 #: For so many seconds after a move its target may not have read yet that the connection is its own.
 ARRIVAL = 10.0
+#: So long ago a move is when its target has read of it as soon as it has answered any question.
+LATELY = 2.0
 
 
 class Places:
@@ -46,6 +48,18 @@ class Places:
     def is_arriving(self, connection: str) -> bool:
         """Whether it has moved so lately that the hub which has it may not know."""
         return monotonic() - self._left.get(connection, float("-inf")) < ARRIVAL
+
+    def lately(self) -> dict[str, int]:
+        """Those that have moved within the last ``LATELY`` seconds, and the serials of the processes that
+        have them."""
+        since = monotonic() - LATELY
+        found: dict[str, int] = {}
+        for connection, left in reversed(self._left.items()):
+            if left < since:
+                break
+            if (serial := self.guess(connection)) is not None:
+                found[connection] = serial
+        return found
 
     def forget(self, connection: str) -> None:
         """No hub has it."""

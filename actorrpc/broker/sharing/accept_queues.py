@@ -77,6 +77,8 @@ class AcceptQueues:
         #: By queue, all that were given it and have not been told to let go, the holder too: the queue may be
         #: given on before its last holder has heard of it.
         self._given: dict[int, list[HubProcess]] = defaultdict(list)
+        #: By process, the queues that it keeps for the time when there is no broker.
+        self._kept: dict[HubProcess, list[int]] = {}
 
     def grow(self, before: int, hubs: int) -> None:
         """There are to be so many hubs, more than ``before``: with a queue for each, make those that there
@@ -126,7 +128,7 @@ class AcceptQueues:
             if not self._is_kept(queue.number, socket_of(fd)) or (known and late):
                 process.send(control_pb2.ToHub(unlisten=control_pb2.Unlisten(queue=queue.number)))
                 continue
-            if queue.accepting or not self._acceptor:
+            if queue.accepting or (process.hub == queue.number and not self._acceptor):
                 self._given[queue.number].append(process)
             holder = self._holders.get(queue.number)
             if queue.accepting and (holder is None or process.hub == queue.number):
@@ -175,6 +177,28 @@ class AcceptQueues:
             holder = self._holders.get(queue)
             if hub in able and able[hub] is not holder:
                 self._hand_over(queue, holder, able[hub])
+        if not self._acceptor:
+            self._have_kept(sorted(able.values(), key=lambda process: process.serial))
+
+    def _have_kept(self, able: Sequence[HubProcess]) -> None:
+        """Have each queue kept by another hub than the one that accepts from it: the next one."""
+        keepers = dict(zip(able, [*able[1:], *able[:1]], strict=True)) if len(able) > 1 else {}
+        wanted: dict[HubProcess, list[int]] = {}
+        for queue, holder in sorted(self._holders.items()):
+            if holder in keepers:
+                wanted.setdefault(keepers[holder], []).append(queue)
+        for process, queues in wanted.items():
+            if self._kept.get(process) != queues:
+                self._tell_kept(process, queues)
+        self._kept = wanted
+
+    def _tell_kept(self, process: HubProcess, queues: Sequence[int]) -> None:
+        for number, queue in enumerate(queues):
+            keep = control_pb2.ToHub(keep=control_pb2.Keep(queue=queue, more=number > 0))
+            try:
+                process.send(keep, self._sockets[queue].fileno())
+            except OSError as error:  # out of descriptors, to keep one for later
+                log.error("hub %d cannot keep queue %d: %s", process.hub, queue, error, extra=about(queue))
 
     def _hand_over(self, queue: int, holder: HubProcess | None, process: HubProcess) -> None:
         """Give a queue to a process. Once it has it for certain, the others let go of it."""

@@ -128,5 +128,6 @@ class Introductions:
 
 
 def _are_wanted(one: HubProcess, other: HubProcess) -> bool:
-    """Whether two processes are to have a link: both live, and not both of them are about to end."""
-    return one.exit_code is None and other.exit_code is None and not (one.stopping and other.stopping)
+    """Whether two processes are to have a link: both live, and none is about to end, which closes its links
+    a moment before."""
+    return not any(each.stopping or each.exit_code is not None for each in (one, other))

@@ -2,6 +2,9 @@
 
 With a queue for each hub, once it has been told where topics are. With one queue for all, only when the
 broker says so, or when there is no broker any more to say who does.
+
+With a queue for each hub, each queue is kept by another hub as well, which accepts from it when there is no
+broker: so nobody in it is lost, or waits, if its own hub dies or hangs then.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ class OwnQueue:
         self._acceptor = acceptor
         self._reception = reception
         self._alone = False
+        #: By queue, those of others that are kept.
+        self._kept: dict[int, socket.socket] = {}
 
     def joined(self) -> None:
         """The hub may accept from now on."""
@@ -46,23 +51,39 @@ class OwnQueue:
         """
         if not self._acceptor:
             self.joined()
+            for queue, sock in self._kept.items():
+                self._listen_too(queue, sock)
             return
         occupancy = self._reception.occupancy
         if not self._alone:
             self._alone = True
             occupancy.broker_lost()
         if self._serial < min(occupancy.able, default=self._serial + 1):
-            self._listen_for_all()
+            self._listen_too(0, self._sock)
 
-    def _listen_for_all(self) -> None:
-        if self._sock is None or 0 in self._reception.waiting.listeners:
+    def _listen_too(self, queue: int, sock: socket.socket | None) -> None:
+        """Accept from a queue whose socket stays here as well."""
+        if sock is None or queue in self._reception.waiting.listeners:
             return
         try:
-            sock = self._sock.dup()
+            copy = sock.dup()
         except OSError as error:  # no descriptor left: the next time, perhaps
-            log.warning("cannot accept for all hubs: %s", error)
+            log.warning("cannot accept from queue %d: %s", queue, error)
         else:
-            self._reception.listen(sock, 0, spread=True)
+            self._reception.listen(copy, queue, spread=self._acceptor)
+
+    def keep(self, queue: int, sock: socket.socket, *, more: bool) -> None:
+        """Keep a queue: ``more``, beside those that are kept, else instead of them."""
+        if not more:
+            self._let_go()
+        if (before := self._kept.pop(queue, None)) is not None:
+            before.close()
+        self._kept[queue] = sock
+
+    def _let_go(self) -> None:
+        for sock in self._kept.values():
+            sock.close()
+        self._kept.clear()
 
     def broker_found(self) -> None:
         """There is one again to say so."""
@@ -77,9 +98,11 @@ class OwnQueue:
         own = 0 if self._acceptor else self._hub
         if self._sock is not None and own not in listeners:
             offers.append((own, self._sock.fileno(), False))
-        return offers
+        kept = [(queue, sock.fileno(), False) for queue, sock in self._kept.items() if queue not in listeners]
+        return offers + kept
 
     def close(self) -> None:
+        self._let_go()
         if self._sock is not None:
             self._sock.close()
             self._sock = None

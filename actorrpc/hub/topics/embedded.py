@@ -245,6 +245,8 @@ class EmbeddedTopics:
         before, self._living = self._living or frozenset(), None if living is None else frozenset(living)
         for hub in sorted(before - (self._peers if self._living is None else self._living) - {self._hub}):
             self._died(hub)
+        if self._living is not None:
+            self._home.logs.keep_publishers(self._others | {self._hub})
 
     def _died(self, hub: int) -> None:
         """A hub will say no more than what the link to it still holds."""

@@ -286,7 +286,7 @@ class Home:
     def unlinked(self, hub: int) -> None:
         """There is no link to a hub: it subscribes anew when there is one, and hands over again what has not
         come wholly."""
-        self.logs.unlinked(hub)
+        self.logs.forget_hub(hub)
         self._behind.pop(hub, None)
         self.arrivals.drop_incomplete(hub)
 

@@ -4,7 +4,7 @@ data."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -175,16 +175,15 @@ class TopicLogs:
         if log is not None:
             log.unsubscribe(hub)
 
-    def unlinked(self, hub: int) -> None:
-        """A hub is sent nothing until it subscribes again."""
+    def forget_hub(self, hub: int) -> None:
+        """A hub is dead, or has no link: it is sent nothing until it subscribes again."""
         for log in self.logs.values():
             log.unsubscribe(hub)
 
-    def forget_hub(self, hub: int) -> None:
-        """A hub is dead: it subscribes to nothing, and publishes nothing again."""
+    def keep_publishers(self, hubs: Collection[int]) -> None:
+        """No others will publish anything again that has been numbered."""
         for log in self.logs.values():
-            log.unsubscribe(hub)
-            log.numbered.pop(hub, None)
+            log.numbered = {hub: request for hub, request in log.numbered.items() if hub in hubs}
 
     def give(self, gone: Callable[[str], bool]) -> dict[str, TopicLog]:
         """Take topics out, for another hub, which is asked anew by those that subscribe."""

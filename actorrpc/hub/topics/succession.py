@@ -101,9 +101,12 @@ class Succession:
         """A hub has said all that it ever will as the home before; ``advance`` is to follow."""
         place = released.home, released.version
         for queue in self._queues.values():
-            for step in queue:
+            for index, step in enumerate(queue):
                 if step.origin == source and step.place == place:
                     step.released = released
+                    # These are over: who was to say so has done it over a link that has broken.
+                    for earlier in queue[:index]:
+                        earlier.origin = None
 
     def advance(self, living: Collection[int]) -> Steps:
         """Go on by the next home of each slot, as far as that may be; to be repeated until nothing changes.

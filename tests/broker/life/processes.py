@@ -150,6 +150,8 @@ class Hub:
         #: Its own socket, as long as it has not accepted from it; and those from which it accepts, by queue.
         self.own: int | None = None
         self.listeners: dict[int, int] = {}
+        #: Those that it keeps for the time when there is no broker.
+        self.kept: dict[int, int] = {}
         self.targets: dict[int, int] | None = None
         self.drained_since = 0.0
         #: When it spoke again after it had hung.
@@ -244,6 +246,7 @@ class Hub:
             return
         if not self.acceptor:
             self._accept_own()
+            self.listeners = {**self.kept, **self.listeners}
             return
         able = [each.serial for each in self.world.living if each.able and self.linked(each)]
         if self.own is not None and self.serial < min(able, default=self.serial + 1):
@@ -298,6 +301,10 @@ class Hub:
         if not self.stopping:
             self.listeners[listen.queue] = sock
 
+    def _on_keep(self, keep: control_pb2.Keep, sock: int) -> None:
+        if not self.stopping:
+            self.kept = {**(self.kept if keep.more else {}), keep.queue: sock}
+
     def _on_unlisten(self, unlisten: control_pb2.Unlisten) -> None:
         self.listeners.pop(unlisten.queue, None)
 
@@ -321,6 +328,7 @@ class Hub:
         own = 0 if self.acceptor else self.number
         if self.own is not None and own not in self.listeners:
             offers.append((own, self.own, False))
+        offers += [(queue, sock, False) for queue, sock in self.kept.items() if queue not in self.listeners]
         adopted = control_pb2.Adopted(
             hello=adopt.hello,
             homes=self.homes.version,
@@ -407,6 +415,7 @@ class Hub:
             self.stopping = True
             self.own = None
             self.listeners.clear()
+            self.kept.clear()
             self.tell(stopping=control_pb2.Stopping())
 
     def takers(self) -> list[Hub]:

@@ -60,13 +60,16 @@ def test_a_home_that_has_died_releases_nothing_and_is_not_waited_for():
     assert places(succession) == [(2, 2), (0, 3)]
 
 
-def test_releases_of_several_homes_may_come_in_any_order():
+@pytest.mark.parametrize("first", [0, 1])
+def test_who_has_released_a_slot_had_got_it_from_the_home_before(first: int):
+    """Also where that one's release has been lost with a link."""
     succession = beside()
     succession.learn(2, [1, 1], [2, 1], {0: 0})
     succession.learn(3, [2, 1], [3, 1], {0: 1})
+    if first == 0:
+        release(succession, 0, 2, 1)
+        assert places(succession) == [(1, 2), (1, 1)]
     release(succession, 1, 3, 2)
-    assert places(succession) == [(0, 1), (1, 1)]
-    release(succession, 0, 2, 1)
     assert places(succession) == [(2, 3), (1, 1)]
 
 
@@ -89,6 +92,16 @@ def test_a_hub_that_has_just_come_has_its_slots_when_they_are_released():
     release(succession, 0, 5, 2)
     assert places(succession)[0] == (2, 5)
     assert not succession.arriving(0, 5)
+
+
+def test_who_has_released_a_slot_has_released_all_that_it_had_of_it_before():
+    """It was to give the slot to hub 1, which has died, and got it back; that it has said so is lost."""
+    succession = beside()
+    succession.learn(2, [0, 1], [2, 1], {0: 0})
+    succession.learn(3, [2, 1], [3, 1], {0: 0})
+    assert places(succession) == [(0, 1), (1, 1)]
+    release(succession, 0, 3, 2)
+    assert places(succession) == [(2, 3), (1, 1)]
 
 
 @pytest.mark.parametrize("homes", [[2, 1], [3, 1]])

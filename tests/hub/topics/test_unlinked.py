@@ -183,3 +183,14 @@ def test_a_link_that_replaces_another_says_nothing_of_a_death(successor: Told) -
     successor.broker_gone()
     successor.linked(0)
     assert successor.home_of("a") == 0
+
+
+def test_publications_of_who_lives_are_known_and_of_the_dead_forgotten(home: Told) -> None:
+    subscribe(home, 2)
+    publish(home, 1, 7)
+    publish(home, 2, 8)
+    home.set_homes([0], 2, [1], living=[0, 1])
+    assert home._home.logs.logs["a"].numbered == {1: 7, 2: 8}  # there is a link to hub 2 yet
+    home.unlinked(2)
+    home.set_homes([0], 3, [1], living=[0, 1])
+    assert home._home.logs.logs["a"].numbered == {1: 7}
