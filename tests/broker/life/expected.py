@@ -61,6 +61,7 @@ class Expected:
 
     def reloads(self, generation: int) -> None:
         """A reload is asked for."""
+        assert generation not in self._written, f"generation {generation} was begun before"
         self._begun.add(generation)
 
     def reloads_not(self, generation: int) -> None:

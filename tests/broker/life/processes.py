@@ -144,6 +144,7 @@ class Hub:
         self.alone_since: float | None = None
         # What it remembers.
         self.homes = Homes()
+        self.serves_since = inf
         self.links: dict[int, Pair] = {}
         self._numbers: dict[int, int] = {}
         self.acceptor = False
@@ -184,6 +185,12 @@ class Hub:
     @property
     def joined(self) -> bool:
         return self.homes.version > 0
+
+    @property
+    def sockets(self) -> set[int]:
+        """The listening sockets that it has."""
+        own = [] if self.own is None else [self.own]
+        return {*own, *self.listeners.values(), *self.kept.values()}
 
     def linked(self, other: Hub) -> bool:
         pair = self.links.get(other.serial)
@@ -289,6 +296,7 @@ class Hub:
     def _on_homes(self, homes: Homes) -> None:
         self.world.check_homes(self, homes)
         before, self.homes = self.homes, homes
+        self.serves_since = min(self.serves_since, self.world.clock.now)
         got = {
             term
             for term, home in zip(homes.terms, homes.homes, strict=True)

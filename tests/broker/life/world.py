@@ -95,7 +95,7 @@ class World:
 
     def listen_again(self) -> Any:
         """As ``open_again``."""
-        if any(hub.own is not None or hub.listeners for hub in self.living):
+        if any(hub.sockets for hub in self.living):
             raise ConfigError("cannot listen on here again: address already in use")
         return self.sockets.another()
 
@@ -190,7 +190,13 @@ class World:
         """Who has connections that could go somewhere is given the time for that."""
         since = min(hub.drained_since, hub.told_to_end)
         drained = self.clock.now - since if hub.resting else 0.0
-        others = [each for each in self.living if each.able and each is not hub]
+        balanced = {process.serial for process in self.broker.supervisor.members.balanced} - {hub.serial}
+        long_ago = self.clock.now - DRAIN_TIMEOUT
+        others = [
+            each
+            for each in self.living
+            if each.able and each.serial in balanced and each.serves_since <= long_ago
+        ]
         if hub.connections and others and self.clock.now - hub.woke > DRAIN_TIMEOUT and not self.stopping:
             assert drained >= DRAIN_TIMEOUT, f"{hub} is ended with its connections after {drained} s"
 
@@ -403,6 +409,8 @@ class World:
             if self.served is not None:
                 return
             assert not self.broker.alive, "it is not ready, and all is at rest"
+            able = [hub for hub in self.living if hub.able]
+            self._check_accepted(set().union(*(hub.sockets for hub in able)))
             refused = self.broker.refusal
             if refused and self.living:
                 assert self.expected.may_refuse(refused), refused
@@ -454,10 +462,12 @@ class World:
         assert sorted(map(id, kept)) == sorted(map(id, self.sockets.open.values())), (
             "no descriptor is left over"
         )
-        accepted = {kernel for hub in self.living if hub.able for kernel in hub.listeners.values()}
         held = {sock.kernel for sock in self.sockets.open.values()}
-        for hub in self.living:
-            held |= {*hub.listeners.values()} | ({hub.own} if hub.own is not None else set())
+        self._check_accepted(held.union(*(hub.sockets for hub in self.living)))
+
+    def _check_accepted(self, held: set[int]) -> None:
+        """Somebody accepts from these sockets, if anybody can."""
+        accepted = {kernel for hub in self.living if hub.able for kernel in hub.listeners.values()}
         if any(hub.able for hub in self.living):
             assert held <= accepted, f"nobody accepts from {held - accepted}"
 
