@@ -6,7 +6,6 @@ freeze of its own.
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import sys
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 from gevent import get_hub
 from gevent.monkey import get_original
 
+from actorrpc.loop.epoll import unregister
 from actorrpc.net.sockets import PlainSocket
 
 __all__ = ["Owner", "Transport"]
@@ -42,11 +42,6 @@ _READ, _WRITE = 1, 2
 #: Stands for the socket of a transport that has none yet, and behaves as one that has been closed.
 _NO_SOCKET = PlainSocket()
 _NO_SOCKET.close()
-
-# The C function itself: the ``select`` module wants a descriptor of its own to call it with, and at the limit
-# of descriptors there is none, just when one is to be given up.
-_epoll_ctl: Any = ctypes.CDLL(None).epoll_ctl
-_EPOLL_CTL_DEL = 2
 
 
 class Owner(Protocol):
@@ -173,7 +168,7 @@ class Transport:
         """Close this process's descriptor only, whatever else fails: another one has the connection."""
         try:
             if self._sock is not _NO_SOCKET:
-                _unregister(self._sock.fileno())
+                unregister(self._sock.fileno())
         finally:
             self._release()
 
@@ -237,17 +232,3 @@ class _Nobody:
 
 
 _NOBODY = _Nobody()
-
-
-def _unregister(fd: int) -> None:
-    """Take a descriptor out of the loop's epoll set.
-
-    libev leaves that to the kernel, which does it when the last descriptor of the socket is closed. But a
-    moved socket lives on elsewhere: each packet from the client would wake this process, and make libev
-    build its epoll set anew. Whether it was in that set, or the loop has one (with GEVENT_BACKEND=poll it has
-    none), is all the same.
-    """
-    loop: Any = get_hub().loop
-    epoll = loop.fileno()
-    if epoll is not None:
-        _epoll_ctl(epoll, _EPOLL_CTL_DEL, fd, None)

@@ -14,6 +14,7 @@ from gevent import get_hub
 
 from actorrpc.forks import serves
 from actorrpc.hub.accepting.queue_age import QueueAge
+from actorrpc.loop.epoll import unregister
 from actorrpc.loop.timers import Timer
 from actorrpc.net.addresses import address_text
 from actorrpc.net.sockets import socket_of
@@ -106,6 +107,7 @@ class Listener:
         self._closed = True
         self._watcher.close()
         self._pause.stop()
+        unregister(self._sock.fileno())
         self._sock.close()
 
     def _on_readable(self) -> None:

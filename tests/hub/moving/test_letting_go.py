@@ -27,7 +27,7 @@ from tests.support.hubs import serving
 #: What is done when a connection is let go, in its order.
 STEPS: dict[str, tuple[Any, str]] = {
     "the release": (Departure, "release"),
-    "the epoll set": (transport, "_unregister"),
+    "the epoll set": (transport, "unregister"),
     "its times": (LifetimeTimer, "let_go"),
     "its deadlines": (OpenCalls, "stop_deadlines"),
     "iterables": (Cell, "abandon_iterators"),
