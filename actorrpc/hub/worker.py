@@ -293,12 +293,10 @@ class Worker:
         """Serve on, until another broker calls. Who has never served has nothing to do then."""
         again, self._broker_gone = self._broker_gone, True
         serves = bool(self._node.topics.homes.version)
-        if not (again or self._stopping):
-            log.warning(
-                "the broker has gone; this hub serves on"
-                if serves
-                else "the broker has gone before this hub served"
-            )
+        if serves and not (again or self._stopping):
+            log.warning("the broker has gone; this hub serves on")
+        elif not (again or self._stopping):
+            log.warning("the broker has gone before this hub served")
         self._node.topics.broker_gone()
         if serves and not self._stopping:
             self._own_queue.alone()
