@@ -475,7 +475,7 @@ class World:
 
     def __enter__(self) -> World:
         self._patches = pytest.MonkeyPatch()
-        self.directory = Directory(self, tempfile.mkdtemp(prefix="life-", dir="/dev/shm"))
+        self.directory = Directory(self, tempfile.mkdtemp(prefix="life-"))
         self.clock.__enter__()
         self._patches.setattr(get_hub(), "NOT_ERROR", (*get_hub().NOT_ERROR, BrokerKilled))
         surround(self, self._patches)
