@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -514,3 +515,20 @@ def test_a_hub_that_can_never_be_called_is_ended(serve: Serve, follow: Follow) -
     broker.wait_for(lambda: [hub["state"] for hub in broker.status()["hubs"]] == ["serving"] * 2)
     assert processes(broker)[1] == before[1]
     assert not Path(f"/proc/{before[0][2]}/exe").exists()
+
+
+def test_a_hub_that_is_out_of_descriptors_has_one_for_the_next_broker(serve: Serve, follow: Follow) -> None:
+    """What the old one leaves is not for the clients that wait."""
+    broker = serve(hubs=1)
+    pid = broker.hub(0)["pid"]
+    held = len(os.listdir(f"/proc/{pid}/fd"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + 5, held + 5))
+    host, port = broker.address.rsplit(":", 1)
+    with ExitStack() as clients:
+        for _ in range(20):
+            clients.enter_context(socket.create_connection((host, int(port))))
+        until(lambda: "accepting pauses" in broker.log)
+        kill_broker(broker)
+        until(lambda: "serves on" in broker.log and len(os.listdir(f"/proc/{pid}/fd")) == held + 5)
+        broker = follow(broker, hubs=1)
+        assert broker.hub(0)["pid"] == pid
