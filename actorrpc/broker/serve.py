@@ -101,6 +101,8 @@ def serve(
     with ExitStack() as opened, Admin() as admin, ExitStack() as held:
         notify, given = opened.enter_context(Notify.from_environment()), opened.enter_context(activated())
         wanted = _wanted(app, bind, accept, given)
+        # What may fail comes before another broker leaves its hubs.
+        recorder = opened.enter_context(recording_to(record))
         if takeover and (left := ask_for_hubs(directory, wanted)):
             notify.follow(*left["notify"])
         claim = held.enter_context(directory.claim())
@@ -109,7 +111,7 @@ def serve(
         if inheritance is not None:
             rebalancer.paused = inheritance.server.paused
             claim.made = claim.made or inheritance.server.made_directory
-        with _queues(given, wanted, count, inheritance) as queues, recording_to(record) as recorder:
+        with _queues(given, wanted, count, inheritance) as queues:
             written = Record(directory)
 
             def write(server: Server) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from gevent import get_hub
@@ -19,6 +20,7 @@ from actorrpc.hub.accepting.own_queue import OwnQueue
 from actorrpc.hub.node import Node
 from actorrpc.ipc.framing import MAX_FDS
 from actorrpc.ipc.hello import Hello
+from actorrpc.ipc.spares import Spares
 from actorrpc.loop.timers import Timer
 from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
@@ -42,17 +44,26 @@ class Calls:
         self._called = called
         self._watcher: Any = get_hub().loop.io(self._sock.fileno(), 1)
         self._timer, self._pause = Timer(), Timer()
+        self._spares = Spares()
 
     def wait(self, useless: Callable[[], None] | None) -> None:
-        """The broker has gone. ``useless()`` is called if none has called after ``PATIENCE``."""
+        """The broker has gone. ``useless()`` is called if none has called after ``PATIENCE``.
+
+        To be called before anything else can have the descriptor of the link to it: a client that waits, say.
+        """
+        self._spares.close()
+        with suppress(OSError):
+            self._spares.reserve()
         self._watcher.start(self._on_call)
         if useless is not None:
             self._timer.set(PATIENCE, useless)
 
     def _on_call(self) -> None:
+        self._spares.make_room()
         try:
             fd, _ = self._sock._accept()  # type: ignore[attr-defined]
         except OSError as error:  # it has gone again, or there is no descriptor left
+            self._spares.fill()
             if not isinstance(error, BlockingIOError):
                 log.warning("cannot take a broker's call: %s", error)
                 self._watcher.stop()
@@ -70,6 +81,7 @@ class Calls:
         self._watcher.close()
         self._timer.stop()
         self._pause.stop()
+        self._spares.close()
         self._sock.close()
 
     def __repr__(self) -> str:

@@ -293,6 +293,7 @@ class Worker:
         """Serve on, until another broker calls. Who has never served has nothing to do then."""
         again, self._broker_gone = self._broker_gone, True
         serves = bool(self._node.topics.homes.version)
+        self._calls.wait(None if serves or self._stopping else lambda: self._stop(0.0))
         if serves and not (again or self._stopping):
             log.warning("the broker has gone; this hub serves on")
         elif not (again or self._stopping):
@@ -300,7 +301,6 @@ class Worker:
         self._node.topics.broker_gone()
         if serves and not self._stopping:
             self._own_queue.alone()
-        self._calls.wait(None if serves or self._stopping else lambda: self._stop(0.0))
         if self._retirement is not None and not self._stopping:
             self._retirement.broker_gone()
 

@@ -9,6 +9,7 @@ matters, is a new format; a version reads the one before it, too, and writes it 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from actorrpc.errors import ConfigError
@@ -37,8 +38,12 @@ LINKS = Formats(1, 1)
 SNAPSHOTS = Formats(4, 4)
 
 
+@cache
 def own_version() -> str:
-    """The version of actorrpc, as it is installed; "unknown" if it is not."""
+    """The version of actorrpc, as it was installed when this process first asked; "unknown" if it was not.
+
+    Another may be installed since. And the file is not to be opened again: there may be no descriptor left.
+    """
     try:
         return version("actorrpc")
     except PackageNotFoundError:

@@ -513,3 +513,28 @@ def test_where_no_hub_has_a_socket_there_is_another(accept: str) -> None:
     with socket.create_connection(parse_address(address)):
         assert queues.start(1)[0] == (accept == "acceptor")
     queues.close()
+
+
+@pytest.mark.parametrize("accept", ["reuseport", "acceptor"])
+def test_who_accepted_from_a_queue_while_there_was_no_broker_lets_go(accept: str) -> None:
+    """It would go on when it is drained: the queue stays with its holder then."""
+    with open_queues("127.0.0.1:0", 1) as (only,):
+        queues = taken_over(1, accept, address_text(only.getsockname()))
+        processes = FakeProcess(0), FakeProcess(1)
+        for each in processes:
+            queues.restore(each, offer(0), [os.dup(only.fileno())])  # type: ignore[arg-type]
+        queues.restored()
+        assert assign(queues, *processes) == [[], ["unlisten 0"]]
+        queues.close()
+
+
+def test_nobody_lets_go_of_a_queue_whose_holder_cannot_accept() -> None:
+    with open_queues("127.0.0.1:0", 1) as (only,):
+        queues = taken_over(1, "reuseport", address_text(only.getsockname()))
+        holder, other = FakeProcess(0), FakeProcess(1)
+        for each in (holder, other):
+            queues.restore(each, offer(0), [os.dup(only.fileno())])  # type: ignore[arg-type]
+        holder.state = "silent"
+        queues.restored()
+        assert assign(queues, holder) == [[]] and other.news() == []
+        queues.close()

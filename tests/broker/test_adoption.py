@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import socket
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import pytest
 
 from actorrpc.broker.host.record import Record
 from actorrpc.broker.host.runtime_dir import RuntimeDir
+from actorrpc.ipc.framing import encode
 from actorrpc.pb.admin_pb2 import Request
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
@@ -411,3 +416,119 @@ def test_hubs_that_have_never_served_are_not_taken_over(tmp_path: Path, serve: S
     assert [serial for _, serial, _ in processes(other)] == [1003, 1004]
     with grpc.insecure_channel(other.address) as channel:
         assert StatefulStub(channel).Unary(Item(), timeout=PATIENCE).number == 1
+
+
+def listening(pid: int) -> int:
+    """How many descriptors of listening TCP sockets a process has; from proc(5)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+    held = 0
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):
+            held += os.readlink(f"/proc/{pid}/fd/{fd}") in sockets
+    return held
+
+
+def test_hubs_accept_from_each_others_queues_only_while_there_is_no_broker(
+    serve: Serve, follow: Follow
+) -> None:
+    """Each has its own queue, and keeps the other's; it accepts from that with a copy."""
+    broker = serve()
+    pids = [pid for _, _, pid in processes(broker)]
+    for _ in range(2):
+        broker.wait_for(lambda: [listening(pid) for pid in pids] == [2, 2])
+        kill_broker(broker)
+        until(lambda: [listening(pid) for pid in pids] == [3, 3])
+        broker = follow(broker)
+    broker.wait_for(lambda: [listening(pid) for pid in pids] == [2, 2])
+
+
+def test_a_takeover_that_cannot_be_leaves_the_broker_alone(
+    serve: Serve, follow: Follow, tmp_path: Path
+) -> None:
+    broker = serve()
+    other = follow(broker, "--takeover", "--record", tmp_path / "no" / "file", ready=False)
+    assert other.wait() == 2
+    assert "cannot record" in other.log
+    assert broker.status()["broker_pid"] == broker.pid
+
+
+def test_a_broker_keeps_its_hubs_if_who_asked_for_them_has_gone(serve: Serve) -> None:
+    """It was stopped meanwhile, say."""
+    broker = serve()
+    os.kill(broker.pid, signal.SIGSTOP)
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(broker.socket_path)
+        asking.sendall(encode(Request(hand_over=Request.HandOver(pid=1))))
+    os.kill(broker.pid, signal.SIGCONT)
+    broker.wait_for(lambda: "does not get the hubs" in broker.log)
+    assert broker.status()["broker_pid"] == broker.pid
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be another user")
+def test_root_does_not_take_over_what_it_may_not_have(serve: Serve, follow: Follow) -> None:
+    broker = serve()
+    os.chown(broker.runtime_dir, 65534, -1)
+    try:
+        other = follow(broker, "--takeover", ready=False)
+        assert other.wait() == 2
+        assert "belongs to another user" in other.log
+        assert broker.status()["broker_pid"] == broker.pid
+    finally:
+        os.chown(broker.runtime_dir, os.geteuid(), -1)
+
+
+TRY = """
+import signal, sys
+from actorrpc import ConfigError, serve
+try:
+    serve(sys.argv[2], bind=sys.argv[4], hubs=2, runtime_dir=sys.argv[8])
+except ConfigError as error:
+    print(error, flush=True)
+signal.pause()
+"""
+
+
+def test_a_program_that_cannot_take_hubs_over_lets_go_of_them(serve: Serve, follow: Follow) -> None:
+    broker = serve()
+    before = processes(broker)
+    kill_broker(broker)
+    for _, _, pid in before:
+        os.kill(pid, signal.SIGSTOP)
+    program = [sys.executable, "-c", TRY, "serve"]
+    trying = follow(broker, program=program, bind="127.0.0.1:0", ready=False)
+    assert "none of them answers" in trying.read_line()
+    for _, _, pid in before:
+        os.kill(pid, signal.SIGCONT)
+    assert processes(follow(broker)) == before
+
+
+def test_a_hub_that_can_never_be_called_is_ended(serve: Serve, follow: Follow) -> None:
+    """It would serve on for ever, and no broker would know it."""
+    broker = serve()
+    before = processes(broker)
+    kill_broker(broker)
+    path = Path(RuntimeDir(str(broker.runtime_dir)).call_path(before[0][1]))
+    path.unlink()
+    path.write_text("")
+    broker = follow(broker)
+    broker.wait_for(lambda: [hub["state"] for hub in broker.status()["hubs"]] == ["serving"] * 2)
+    assert processes(broker)[1] == before[1]
+    assert not Path(f"/proc/{before[0][2]}/exe").exists()
+
+
+def test_a_hub_that_is_out_of_descriptors_has_one_for_the_next_broker(serve: Serve, follow: Follow) -> None:
+    """What the old one leaves is not for the clients that wait."""
+    broker = serve(hubs=1)
+    pid = broker.hub(0)["pid"]
+    held = len(os.listdir(f"/proc/{pid}/fd"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (held + 5, held + 5))
+    host, port = broker.address.rsplit(":", 1)
+    with ExitStack() as clients:
+        for _ in range(20):
+            clients.enter_context(socket.create_connection((host, int(port))))
+        until(lambda: "accepting pauses" in broker.log)
+        kill_broker(broker)
+        until(lambda: "serves on" in broker.log and len(os.listdir(f"/proc/{pid}/fd")) == held + 5)
+        broker = follow(broker, hubs=1)
+        assert broker.hub(0)["pid"] == pid

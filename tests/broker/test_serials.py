@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +66,17 @@ def test_without_room_to_write_it_none_is_given(
     assert (path / "serial").read_text() == f"{FIRST_SERIAL}\n"
     assert not (path / "serial.new").exists(), "the directory could not be removed in the end"
     assert claim.next_serial() == FIRST_SERIAL + 1
+
+
+def test_a_file_of_which_the_disk_takes_a_part_is_not_written(tmp_path: Path) -> None:
+    """A record that ends too early may be read: as that of a server without hubs, say."""
+    program = (
+        "import resource, sys; from actorrpc.broker.host.runtime_dir import replace_file; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)); replace_file(sys.argv[1], bytes(20))"
+    )
+    path = tmp_path / "server"
+    path.write_bytes(b"before")
+    ended = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True)
+    assert ended.returncode == 1 and "File too large" in ended.stderr
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["server"]

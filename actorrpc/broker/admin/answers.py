@@ -158,9 +158,16 @@ class Admin:
             gevent.spawn(self._answer, caller, request)
 
     def _hand_over(self, caller: _Caller, pid: int) -> None:
+        def leave() -> None:
+            caller.link.drain()
+            if caller.link.closed:  # while this process was stopped, say
+                raise ConfigError("who asked for the hubs has gone")
+            self._supervisor.hand_over()
+
         try:
-            self._supervisor.events.change(self._supervisor.hand_over)
+            self._supervisor.events.change(leave)
         except ConfigError as error:
+            log.info("the broker with pid %d does not get the hubs: %s", pid, error)
             caller.answer(Reply(error=str(error)))
             self._room_again()
         else:

@@ -26,6 +26,7 @@ def ask_for_hubs(directory: RuntimeDir, wanted: Wanted) -> dict[str, Any]:
     """
     if directory.holder() is None:
         return {}
+    directory.check()  # root may ask anybody's broker, but not take its hubs
     Inheritance.check(directory, wanted)
     try:
         reply = ask(directory, Request(hand_over=Request.HandOver(pid=os.getpid())), PATIENCE)

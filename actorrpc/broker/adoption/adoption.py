@@ -13,6 +13,7 @@ from functools import partial
 from actorrpc.broker.adoption.inheritance import Inheritance
 from actorrpc.broker.events import Events
 from actorrpc.broker.host.hub_sockets import call_hub
+from actorrpc.broker.host.orphaned_hubs import kill_hubs
 from actorrpc.broker.host.runtime_dir import Claim
 from actorrpc.broker.processes.hub_process import HubProcess, Owner
 from actorrpc.broker.processes.os_process import Inherited, OsProcess
@@ -45,8 +46,13 @@ class Adoption:
         self._error = ""
         #: It is not waited for any of them any more: what is heard now is heard late.
         self.over = False
-        self.members = self._call_all(inheritance.members)
-        self.successors = self._call_all(inheritance.successors)
+        self._called: list[HubProcess] = []
+        try:
+            self.members = self._call_all(inheritance.members)
+            self.successors = self._call_all(inheritance.successors)
+        except BaseException:
+            self.let_go()
+            raise
         for process in self.members:
             process.ready = True  # it has joined the others: if it says nothing, it is silent
 
@@ -55,19 +61,22 @@ class Adoption:
         return [process for process in called if process is not None]
 
     def _call(self, known: Process) -> HubProcess | None:
-        """Call one; None if it has just ended. Raises ConfigError if it cannot be called."""
+        """Call one; None if it has ended, or does so. Raises ConfigError if it cannot be called."""
         make = partial(self._reach, known.serial)
         try:
             process = HubProcess(
                 known.hub, known.serial, self._claim, make, self._owner, generation=known.generation
             )
         except (ProcessLookupError, ConnectionError):
+            # Nobody listens there: it ends. Should it not, it would serve on, and nobody would know it.
+            kill_hubs(self._claim.directory, {known.serial: self._pids[known.serial]})
             self._claim.forget_hub(known.serial)
             return None
         except OSError as error:
             raise ConfigError(
                 f"hub {known.hub} (pid {self._pids[known.serial]}) cannot be called: {error}"
             ) from error
+        self._called.append(process)
         process.send(control_pb2.ToHub(adopt=control_pb2.Adopt(hello=Hello.own().to_message())))
         self._awaited.add(process)
         return process
@@ -113,6 +122,13 @@ class Adoption:
             self._error = f"hub {process.hub} (pid {process.pid}): {adopted.error}"
         elif adopted.homes > self.server.homes.version:
             self._error = f"hub {process.hub} (pid {process.pid}) knows more than what is written down"
+
+    def let_go(self) -> None:
+        """They are not taken over: they hear that they have no broker, and may be called by another one."""
+        self.over = True
+        for process in self._called:
+            if process.exit_code is None:
+                process.let_go()
 
     def __repr__(self) -> str:
         return f"<Adoption of {self.members} and {self.successors}, {len(self._awaited)} have said nothing>"

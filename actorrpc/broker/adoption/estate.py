@@ -85,10 +85,14 @@ class Estate:
         Raises ConfigError if that cannot be.
         """
         adoption = self._adoption = Adoption(inheritance, claim, owner)
-        adoption.wait()
-        if why := self._why_no_queue(adoption):
-            raise ConfigError(f"the hubs that serve cannot be taken over: {why}")
-        self._inherit(adoption)
+        try:
+            adoption.wait()
+            if why := self._why_no_queue(adoption):
+                raise ConfigError(f"the hubs that serve cannot be taken over: {why}")
+            self._inherit(adoption)
+        except BaseException:
+            adoption.let_go()
+            raise
         serving = self._members.serving
         log.info("took over %d processes of hubs (pids %s)", len(serving), [each.pid for each in serving])
 
@@ -98,7 +102,7 @@ class Estate:
         adoption = self._adoption
         assert adoption is not None
         resume = partial(self._deployment.resume, adoption.server, adoption.successors)
-        do_all(log, "taking over hubs", resume, self._members.go_on)
+        do_all(log, "taking over hubs", self._queues.restored, resume, self._members.go_on)
 
     def adopted(self, process: HubProcess, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> bool:
         """A hub says what it has. Returns whether that comes late, and is to be heard as an event, by

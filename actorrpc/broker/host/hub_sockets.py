@@ -17,8 +17,8 @@ from actorrpc.net.sockets import PlainSocket
 
 __all__ = ["call_hub", "listen_for_calls"]
 
-#: Brokers that may call at once, or one that called and has died since.
-BACKLOG = 8
+#: Brokers that have called and have died since, one after the other, while a hub was stopped, say.
+BACKLOG = 128
 
 
 def listen_for_calls(directory: RuntimeDir, serial: int) -> socket.socket:

@@ -169,9 +169,13 @@ class RuntimeDir:
             raise ConfigError(
                 f"cannot make the runtime directory {self.path}: {why}; {_NAME_ANOTHER}"
             ) from error
+        self.check()
+        return made
+
+    def check(self) -> None:
+        """Raise ConfigError if it is not ours alone."""
         if complaint := _complaint(self.path):
             raise ConfigError(f"the runtime directory {self.path} {complaint}")
-        return made
 
     def _lock(self) -> int | None:
         path = os.path.join(self.path, LOCK)
@@ -349,7 +353,8 @@ def replace_file(path: str, content: bytes) -> None:
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         try:
-            os.write(fd, content)
+            while content:  # a disk that is nearly full takes a part
+                content = content[os.write(fd, content) :]
         finally:
             close_now(fd)
         os.replace(new, path)

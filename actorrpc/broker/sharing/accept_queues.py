@@ -158,6 +158,13 @@ class AcceptQueues:
         if self._listen is not None:
             self._sockets[0] = self._listen()
 
+    def restored(self) -> None:
+        """Those that were taken over have said what they have: of each queue from which several accept, since
+        there was no broker, the others let go. A process that is drained later would accept from it else."""
+        for queue, holder in self._holders.items():
+            if _can_accept(holder):
+                self._take_away(queue, holder)
+
     @property
     def any(self) -> bool:
         """Whether there is a socket."""
