@@ -537,4 +537,6 @@ def test_nobody_lets_go_of_a_queue_whose_holder_cannot_accept() -> None:
         holder.state = "silent"
         queues.restored()
         assert assign(queues, holder) == [[]] and other.news() == []
+        holder.state = "serving"
+        assert assign(queues, holder) == [[]] and other.news() == ["unlisten 0"], "now it can"
         queues.close()

@@ -79,6 +79,8 @@ class AcceptQueues:
         self._given: dict[int, list[HubProcess]] = defaultdict(list)
         #: By process, the queues that it keeps for the time when there is no broker.
         self._kept: dict[HubProcess, list[int]] = {}
+        #: Those from which several may accept, since there was no broker.
+        self._shared: set[int] = set()
 
     def grow(self, before: int, hubs: int) -> None:
         """There are to be so many hubs, more than ``before``: with a queue for each, make those that there
@@ -161,9 +163,13 @@ class AcceptQueues:
     def restored(self) -> None:
         """Those that were taken over have said what they have: of each queue from which several accept, since
         there was no broker, the others let go. A process that is drained later would accept from it else."""
-        for queue, holder in self._holders.items():
-            if _can_accept(holder):
-                self._take_away(queue, holder)
+        self._shared = set(self._holders)
+
+    def _end_sharing(self) -> None:
+        for queue in sorted(self._shared):
+            if _can_accept(self._holders[queue]):  # else once it can, or another has it
+                self._shared.remove(queue)
+                self._take_away(queue, self._holders[queue])
 
     @property
     def any(self) -> bool:
@@ -178,6 +184,7 @@ class AcceptQueues:
         """
         for queue, given in self._given.items():
             self._given[queue] = [process for process in given if process.exit_code is None]
+        self._end_sharing()
         able = {process.hub: process for process in processes if _can_accept(process)}
         before = {queue: process.hub for queue, process in self._holders.items()}
         for queue, hub in holders(sorted(self._sockets), able, before).items():
@@ -215,6 +222,7 @@ class AcceptQueues:
                 self._take_away(queue, process)
 
         self._holders[queue] = process
+        self._shared.discard(queue)  # the others let go then
         if self._owns(process, queue):
             handed_over()
         elif not self._give(queue, process, handed_over):
