@@ -70,7 +70,7 @@ def serve(
     taken them over.
 
     Where a broker has died, and its hubs serve on in the same runtime directory, these are taken over, if
-    ``app``, ``bind`` and ``accept`` are the same (docs/operate/supervision.md); ``takeover``: also from a
+    ``app``, ``bind`` and ``accept`` are the same (docs/operate/broker.md); ``takeover``: also from a
     broker that lives.
 
     ``app`` is ``"package.module:attribute"``, found from the working directory. ``bind`` is ``ADDRESS``

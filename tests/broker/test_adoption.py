@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any
 import grpc
 import pytest
 
+from actorrpc.broker.adoption.adoption import PATIENCE as PATIENCE_OF_BROKERS
 from actorrpc.broker.host.record import Record
 from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.ipc.framing import encode
 from actorrpc.pb.admin_pb2 import Request
+from actorrpc.pb.record_pb2 import Server
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
 from tests.support.counting_client import CountingClient
@@ -147,6 +150,57 @@ def test_a_broker_that_lives_leaves_its_hubs_to_another(
         client.call()
     nobody = serve("--takeover")  # where there is nothing to take over it starts as always
     assert nobody.run("stop").returncode == 0
+
+
+@pytest.mark.parametrize("record", ["of a later version", "no record", "a pipe", "missing"])
+def test_hubs_whose_record_cannot_be_read_serve_on(
+    serve: Serve, follow: Follow, connect: Connect, record: str
+) -> None:
+    broker = serve(hubs=1)
+    client = connect(broker.address)
+    client.call()
+    kill_broker(broker)
+    path = broker.runtime_dir / "server"
+    path.unlink()
+    if record == "a pipe":
+        os.mkfifo(path)
+    elif record != "missing":
+        path.write_bytes(Server(format=99).SerializeToString() if record == "of a later version" else b"\xff")
+    other = follow(broker, hubs=1, ready=False)
+    assert other.wait() == 2
+    assert "serve on" in other.log and "actorrpc stop --runtime-dir" in other.log
+    client.call()
+    assert broker.run("stop").stdout == "stopped 1 hub of a dead broker\n"
+
+
+def test_a_hub_that_is_stopped_is_waited_for_if_there_is_no_other(
+    serve: Serve, follow: Follow, connect: Connect
+) -> None:
+    broker = serve(hubs=1)
+    client = connect(broker.address)
+    client.call()
+    stopped = broker.hub(0)["pid"]
+    os.kill(stopped, signal.SIGSTOP)
+    kill_broker(broker)
+    try:
+        other = follow(broker, hubs=1, ready=False)
+        until(lambda: asked(other))
+        time.sleep(PATIENCE_OF_BROKERS + 1)  # it is over
+        assert other.process.poll() is None
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    other.until_ready()
+    assert other.hub(0)["pid"] == stopped
+    client.call()
+
+
+def asked(server: ServerProcess) -> bool:
+    """Whether the broker can be asked: then it calls its hubs."""
+    try:
+        server.status()
+    except OSError:
+        return False
+    return True
 
 
 def test_who_does_not_ask_gets_no_hubs_of_a_broker_that_lives(serve: Serve, follow: Follow) -> None:
@@ -481,6 +535,8 @@ def test_root_does_not_take_over_what_it_may_not_have(serve: Serve, follow: Foll
 TRY = """
 import signal, sys
 from actorrpc import ConfigError, serve
+from actorrpc.broker.adoption import adoption
+adoption.LONGEST = 0.1  # is long
 try:
     serve(sys.argv[2], bind=sys.argv[4], hubs=2, runtime_dir=sys.argv[8])
 except ConfigError as error:

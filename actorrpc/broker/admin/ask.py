@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from actorrpc.broker.admin.elsewhere import forbidden, nobody_there
 from actorrpc.broker.host.orphaned_hubs import stop_hubs
+from actorrpc.broker.host.record import Record
 from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
@@ -56,6 +59,9 @@ def stop(directory: RuntimeDir, drain_timeout: float | None = None) -> str:
     except ConfigError:
         if not directory.living_hubs():
             raise
-    with directory.claim():
+    with directory.claim() as claim:
+        with suppress(ConfigError):
+            server = Record(directory).read()
+            claim.made = server is not None and server.made_directory
         count = stop_hubs(directory, patience)
     return f"stopped {count} hub{'s' * (count != 1)} of a dead broker"

@@ -29,6 +29,8 @@ log = logging.getLogger("actorrpc.broker")
 
 #: For how many seconds hubs are waited for, before those that say nothing are taken for silent.
 PATIENCE = 5.0
+#: The same where none says anything: without one that does, it is not even known where they listen.
+LONGEST = 60.0
 
 
 class Adoption:
@@ -47,6 +49,8 @@ class Adoption:
         #: It is not waited for any of them any more: what is heard now is heard late.
         self.over = False
         self._called: list[HubProcess] = []
+        for ended in inheritance.ended:
+            claim.forget_hub(ended.serial)
         try:
             self.members = self._call_all(inheritance.members)
             self.successors = self._call_all(inheritance.successors)
@@ -92,9 +96,10 @@ class Adoption:
             raise
 
     def wait(self) -> None:
-        """Wait until all have spoken, or ended, for at most ``PATIENCE``. Raises ConfigError if one cannot be
-        taken over."""
-        self.events.until(self._is_complete, PATIENCE)
+        """Wait until all have spoken, or ended, for at most ``PATIENCE``, or until any has, for at most
+        ``LONGEST``. Raises ConfigError if one cannot be taken over."""
+        if not self.events.until(self._is_complete, PATIENCE):
+            self.events.until(lambda: len(self.silent) < len(self.living) or self._is_complete(), LONGEST)
         self.over = True
         if self._error:
             raise ConfigError(f"the hubs that serve cannot be taken over: {self._error}")

@@ -61,7 +61,7 @@ class Inheritance:
         living = directory.living_hubs()
         if not living:
             return None
-        server = _read(directory)
+        server = _read(directory, living)
         if server is not None and not _named(living, server.members):
             kill_hubs(directory, living)
             return None
@@ -75,12 +75,17 @@ class Inheritance:
     def check(cls, directory: RuntimeDir, wanted: Wanted) -> None:
         """Look whether the hubs of a living broker could be taken over. Raises ConfigError if not."""
         if living := directory.living_hubs():
-            _check(directory, _read(directory), wanted, living, "the hubs")
+            _check(directory, _read(directory, living), wanted, living, "the hubs")
 
     @property
     def members(self) -> list[Process]:
         """Those that serve."""
         return [process for process in self.server.members if process.serial in self.pids]
+
+    @property
+    def ended(self) -> list[Process]:
+        """Those that served, and have ended meanwhile."""
+        return [process for process in self.server.members if process.serial not in self.pids]
 
     @property
     def successors(self) -> list[Process]:
@@ -108,15 +113,22 @@ def _check(
     else:
         why = wanted.why_not(server)
     if why:
-        pids = ", ".join(map(str, living.values()))
-        raise ConfigError(
-            f"{who} serve on in {directory.path} (pids {pids}), and cannot be taken over: {why}; "
-            f"`actorrpc stop --runtime-dir {directory.path}` ends them"
-        )
+        raise _refusal(directory, who, living, why)
 
 
-def _read(directory: RuntimeDir) -> Server | None:
-    return Record(directory).read()
+def _refusal(directory: RuntimeDir, who: str, living: dict[int, int], why: str) -> ConfigError:
+    pids = ", ".join(map(str, living.values()))
+    return ConfigError(
+        f"{who} serve on in {directory.path} (pids {pids}), and cannot be taken over: {why}; "
+        f"`actorrpc stop --runtime-dir {directory.path}` ends them"
+    )
+
+
+def _read(directory: RuntimeDir, living: dict[int, int]) -> Server | None:
+    try:
+        return Record(directory).read()
+    except ConfigError as error:
+        raise _refusal(directory, "hubs", living, str(error)) from error
 
 
 def _named(living: dict[int, int], processes: Iterable[Process]) -> dict[int, int]:

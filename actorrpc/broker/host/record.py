@@ -11,7 +11,7 @@ import logging
 
 from google.protobuf.message import DecodeError
 
-from actorrpc.broker.host.runtime_dir import RuntimeDir, remove_file, replace_file
+from actorrpc.broker.host.runtime_dir import RuntimeDir, read_file, remove_file, replace_file
 from actorrpc.errors import ConfigError
 from actorrpc.pb.record_pb2 import Server
 
@@ -48,8 +48,7 @@ class Record:
     def read(self) -> Server | None:
         """What was written last; None if there is nothing. Raises ConfigError if it cannot be read."""
         try:
-            with open(self._directory.record_path, "rb") as file:
-                server = Server.FromString(file.read())
+            server = Server.FromString(read_file(self._directory.record_path))
         except FileNotFoundError:
             return None
         except (OSError, DecodeError) as error:

@@ -33,6 +33,7 @@ __all__ = [
     "Holder",
     "RuntimeDir",
     "default_path",
+    "read_file",
     "remove_file",
     "replace_file",
 ]
@@ -345,6 +346,15 @@ def _read_number(path: str) -> int:
             return int(file.read())
     except (OSError, ValueError):
         return 0
+
+
+def read_file(path: str) -> bytes:
+    """All that is in a file. Raises OSError, also if it is something else, and would be waited for."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError("it is not a file")
+        return file.read()
 
 
 def replace_file(path: str, content: bytes) -> None:
