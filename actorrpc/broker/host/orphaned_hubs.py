@@ -3,13 +3,13 @@ Imports no gevent."""
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
+from actorrpc.broker.host.pidfds import open_pidfd
 from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.loop.descriptors import close_now
 
@@ -51,7 +51,7 @@ def _opened(directory: RuntimeDir, hubs: dict[int, int]) -> Iterator[list[int]]:
             if not pid:  # it has not been told to start, and ends by itself
                 continue
             with suppress(ProcessLookupError):
-                process = os.pidfd_open(pid)
+                process = open_pidfd(pid)
                 opened.callback(close_now, process)
                 # Still locked, so this is still the hub and no later process with its pid.
                 if directory.living_hubs().get(serial) == pid:

@@ -3,13 +3,13 @@ the pid."""
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import subprocess
 from contextlib import suppress
 from typing import Protocol
 
+from actorrpc.broker.host.pidfds import open_pidfd
 from actorrpc.loop.descriptors import close_now
 
 __all__ = ["UNKNOWN_STATUS", "Child", "Inherited", "OsProcess"]
@@ -37,7 +37,7 @@ class _ByPidfd:
     def __init__(self, pid: int) -> None:
         """Raises ProcessLookupError if there is none with that pid, and OSError."""
         self.pid = pid
-        self.pidfd = os.pidfd_open(pid)
+        self.pidfd = open_pidfd(pid)
 
     def send_signal(self, signum: int) -> None:
         if self.pidfd >= 0:

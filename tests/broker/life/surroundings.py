@@ -188,7 +188,8 @@ def surround(world: World, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(launcher, "spawn", partial(_spawn, world))
     patch.setattr(adoption, "Inherited", lambda pid: OsProcess(world.hub(pid), inherited=True))
     patch.setattr(adoption, "call_hub", lambda directory, serial: world.hub(serial))
-    patch.setattr(inheritance, "kill_hubs", partial(_kill_hubs, world))
+    for module in (inheritance, adoption):
+        patch.setattr(module, "kill_hubs", partial(_kill_hubs, world))
     patch.setattr(accept_queues, "socket_of", world.sockets.get)
     patch.setattr(accept_queues, "open_another", lambda sock: world.sockets.another())
     patch.setattr(accept_queues, "serves", id)
