@@ -73,7 +73,7 @@ def test_a_call_may_end_before_its_connection_moves(serve: Serve, connect: Conne
     client = connect(server.address)
     client.call()
     assert server.move(server.connections()[0]["id"], 0) == ""
-    call = client.begin_slow_call(2)
+    call = client.begin_slow_call(5)
     server.wait_for(lambda: server.connections()[0]["calls"] == 1)
     os.kill(server.hub(0)["pid"], signal.SIGTERM)
     server.wait_for(lambda: server.hub(0)["state"] == "draining")
