@@ -3,7 +3,6 @@ followed by others, while real clients go on: none of them may notice."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import signal
@@ -12,33 +11,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from actorrpc.pb.admin_pb2 import Request
 from tests.chaos.callers import Callers
-from tests.chaos.releases import Releases, generate
+from tests.chaos.releases import Releases
 from tests.support.server_process import ServerProcess, served
 
 CALLERS = 12
 #: The broker is killed so long, or less, after something has been begun.
 LATEST = 0.8
-
-
-@pytest.fixture(scope="module")
-def contracts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("contracts")
-    generate(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def contract(contracts: Path) -> tuple[ModuleType, ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(contracts / "v1"))
-        return importlib.import_module("life_pb2"), importlib.import_module("life_actorrpc")
 
 
 class Brokers:

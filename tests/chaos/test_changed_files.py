@@ -3,21 +3,19 @@ what has moved to it stays there, since the others would refuse it."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from actorrpc.pb.admin_pb2 import Request
 from tests.chaos.callers import Callers
-from tests.chaos.releases import Releases, generate
+from tests.chaos.releases import Releases
 from tests.support.server_process import ServerProcess, served
 
 CALLERS = 6
@@ -35,20 +33,6 @@ class Restless:
 """
 CHANGED = "hub 1 runs files that have changed since generation 1 began: life.py"
 REFUSED = "the state of life.Life has version 2, and the code of hub 0 knows version 1"
-
-
-@pytest.fixture(scope="module")
-def contracts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("contracts")
-    generate(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def contract(contracts: Path) -> tuple[ModuleType, ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(contracts / "v1"))
-        return importlib.import_module("life_pb2"), importlib.import_module("life_actorrpc")
 
 
 @pytest.fixture

@@ -3,14 +3,12 @@ them: served as ``current/venv/bin/actorrpc serve``, where ``current`` is a link
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,7 +16,7 @@ import pytest
 from actorrpc.ipc.hello import CONTROL, own_version
 from tests.chaos.callers import Callers
 from tests.chaos.environments import Formats, make_environment
-from tests.chaos.releases import Releases, generate
+from tests.chaos.releases import Releases
 from tests.support.server_process import ServerProcess, served
 from tests.support.wheel import build_wheel
 
@@ -43,20 +41,6 @@ with open(f"ran-{os.getpid()}", "w") as file:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_wheel(tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
-def contracts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("contracts")
-    generate(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def contract(contracts: Path) -> tuple[ModuleType, ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(contracts / "v1"))
-        return importlib.import_module("life_pb2"), importlib.import_module("life_actorrpc")
 
 
 class Deployed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import signal
@@ -10,14 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import grpc
 import pytest
 
 from tests.chaos.callers import Callers
-from tests.chaos.releases import BROKEN, Releases, generate
+from tests.chaos.releases import BROKEN, Releases
 from tests.support.processes import Result
 from tests.support.server_process import ServerProcess, served
 
@@ -26,13 +24,6 @@ CALLERS = 12
 MANY = 100
 
 Deploy = Callable[..., AbstractContextManager[ServerProcess]]
-
-
-@pytest.fixture(scope="module")
-def contracts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("contracts")
-    generate(folder)
-    return folder
 
 
 @pytest.fixture
@@ -54,14 +45,6 @@ def deployed(releases: Releases, monkeypatch: pytest.MonkeyPatch) -> Deploy:
             yield server
 
     return deployed
-
-
-@pytest.fixture(scope="module")
-def contract(contracts: Path) -> tuple[ModuleType, ModuleType]:
-    """What clients know: that of the first release."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(contracts / "v1"))
-        return importlib.import_module("life_pb2"), importlib.import_module("life_actorrpc")
 
 
 def reload(server: ServerProcess, *options: object) -> Result:

@@ -12,14 +12,14 @@ from actorrpc.broker.deploying.deployment import Deployment
 from actorrpc.broker.deploying.launcher import Launcher
 from actorrpc.broker.host.runtime_dir import Claim
 from actorrpc.broker.moves.journal import MoveStatistics
-from actorrpc.broker.processes.hub_process import HubProcess, Owner
+from actorrpc.broker.processes.hub_process import HubProcess, Owner, written
 from actorrpc.broker.processes.hub_slots import HubSlots
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.sharing.members import Members
 from actorrpc.errors import ConfigError
 from actorrpc.loop.duties import do_all
 from actorrpc.pb import control_pb2
-from actorrpc.pb.record_pb2 import Moves, Process, Server
+from actorrpc.pb.record_pb2 import Moves, Server
 
 __all__ = ["Estate"]
 
@@ -59,10 +59,7 @@ class Estate:
             address=self._queues.address,
             accept=self._queues.accept,
             hubs=len(self._hubs),
-            members=[
-                Process(hub=each.hub, serial=each.serial, generation=each.generation)
-                for each in self._members.serving
-            ],
+            members=map(written, self._members.serving),
             homes=self._members.homes,
             restarts=[max(hub.restarts, 0) for hub in self._hubs],
             moves=Moves(done=self._moves.done, aborted=self._moves.aborted),

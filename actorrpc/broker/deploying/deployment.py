@@ -16,14 +16,14 @@ from actorrpc.broker.deploying.retire import Retirements
 from actorrpc.broker.deploying.scale import Scale
 from actorrpc.broker.deploying.sources import Sources
 from actorrpc.broker.events import Events
-from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_process import HubProcess, written
 from actorrpc.broker.processes.hub_slots import HubSlots
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.sharing.members import Members
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.loop.duties import do_all
-from actorrpc.pb.record_pb2 import Process, Server
+from actorrpc.pb.record_pb2 import Server
 
 __all__ = ["Deployment"]
 
@@ -275,10 +275,7 @@ class Deployment:
         if self._reload is not None and self._reload.under_way:
             server.reload.generation.CopyFrom(self._reload.generation.to_message())
             server.reload.drain_timeout = self._reload.drain_timeout
-            server.reload.successors.extend(
-                Process(hub=each.hub, serial=each.serial, generation=each.generation)
-                for each in self._reload.successors
-            )
+            server.reload.successors.extend(map(written, self._reload.successors))
         elif self._reload is None and self._left.HasField("reload"):
             server.reload.CopyFrom(self._left.reload)
         if self._scale is not None and self._scale.under_way and self._scale.count < self._scale.before:

@@ -23,9 +23,9 @@ from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.hello import Hello
 from actorrpc.ipc.link import Link
 from actorrpc.loop.duties import brief
-from actorrpc.pb import control_pb2
+from actorrpc.pb import control_pb2, record_pb2
 
-__all__ = ["Answer", "HubProcess", "Owner", "introduce"]
+__all__ = ["Answer", "HubProcess", "Owner", "introduce", "written"]
 
 log = logging.getLogger("actorrpc.broker")
 
@@ -308,6 +308,11 @@ class HubProcess:
     def __repr__(self) -> str:
         state = self.state if self.exit_code is None else self.describe_exit()
         return f"<HubProcess {self.serial} of hub {self.hub}, pid {self.pid}: {state}>"
+
+
+def written(process: HubProcess) -> record_pb2.Process:
+    """How it is written down for another broker."""
+    return record_pb2.Process(hub=process.hub, serial=process.serial, generation=process.generation)
 
 
 def introduce(one: HubProcess, other: HubProcess, number: int) -> None:
