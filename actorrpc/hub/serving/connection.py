@@ -18,19 +18,14 @@ from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
-from google.protobuf.message import Message
-
-from actorrpc.errors import CallCancelled, RpcError, StatusCode
+from actorrpc.errors import CallCancelled, StatusCode
 from actorrpc.hub.actors.admission import Admission
-from actorrpc.hub.actors.cells import Cells
+from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.actors.refused import RefusedCalls
-from actorrpc.hub.actors.schedule import Schedule
-from actorrpc.hub.actors.service_host import ServiceHost
 from actorrpc.hub.actors.turns import END, MESSAGE, REQUEST
 from actorrpc.hub.calls.call import Receiver, ServerCall
-from actorrpc.hub.calls.open_calls import OpenCalls
-from actorrpc.hub.metering.usage import Part, Usage
-from actorrpc.hub.phase import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING, Phase
+from actorrpc.hub.metering.usage import Part
+from actorrpc.hub.phase import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.lifetime import Lifetime
 from actorrpc.hub.serving.lifetime_timer import LifetimeTimer
@@ -71,33 +66,21 @@ class ConnectionOwner(Protocol):
         """The last turn of a closed connection has ended."""
 
 
-class Connection:
+class Connection(CallStage):
     """A socket, its session, and the services that the client has called on it.
 
-    To its calls it is their ``CallHost``, to its cells the ``Stage``, and to its pump and its schedule the
-    owner: these four make up most of its methods, and what they ask for is one or two lines each.
+    What it has besides other carriers of actors (``CallStage``) is the bytes, and what time does to it.
     """
 
     __slots__ = (
         "_owner",
         "caller",
-        "calls",
-        "cells",
-        "host",
-        "id",
-        "moves",
-        "parsed",
-        "peer",
-        "phase",
-        "place",
         "pump",
-        "resources",
-        "schedule",
-        "session",
         "shared_by",
         "timer",
-        "usage",
     )
+
+    session: ServerSession
 
     def __init__(
         self,
@@ -108,31 +91,15 @@ class Connection:
         peer: str,
         session: ServerSession | None = None,
     ) -> None:
+        super().__init__(resources, id, peer)
         self._owner = owner
-        self.resources = resources
-        self.id = id
-        #: The client's address.
-        self.peer = peer
-        #: Where it stands among the connections of its node: one that comes later has a higher place.
-        self.place = 0
-        self.phase = Phase(id, resources.runners)
         self.session = session or ServerSession(resources.config)
-        #: What it takes of the hub. All that the loop does for it is to stand in brackets (``on_bytes``).
-        self.usage = Usage(resources.meter, id)
-        self.calls = OpenCalls(resources.runners)
-        self.cells = Cells(self, resources)
-        self.schedule = Schedule(self, self.cells, resources, self.usage)
         if resources.chain is not None and resources.chain.admits:
             self.cells.admission = Admission(self.schedule, self.admit)
-        self.host = ServiceHost(self)
         #: Who calls its own actors (``RequestHead.find_caller``); b"": nobody has yet, or several clients do,
         #: as that header has told (``actorrpc.hub.calls.shared_connections``).
         self.caller = b""
         self.shared_by = ""
-        #: How often it moved.
-        self.moves = 0
-        #: What its handlers hold, in bytes, as ``Resources.parsed`` counts it.
-        self.parsed = 0
         self.pump = Pump(sock, self.session, self)
         self.timer = LifetimeTimer(self, Lifetime(resources.config))
 
@@ -159,7 +126,7 @@ class Connection:
         if moving:
             self.schedule.resume()
             self._owner.closes(self)
-        self._cancel_all("the connection is being closed")
+        self.cancel_all("the connection is being closed")
         self.pump.part(self.close, until)
         self.changed()
 
@@ -175,28 +142,14 @@ class Connection:
         self.phase.let_go_on()
         self.timer.stop()
         self.pump.close()
-        self._cancel_all("the connection has gone")
+        self.cancel_all("the connection has gone")
         self.host.end_subscriptions()
         self.cells.keep_last_turns()
         self.schedule.interrupt_blocked()
         self.session.abandon()
-        self._owner.forget(self, finished=self._finished)
-        if self._finished:
+        self._owner.forget(self, finished=self.finished)
+        if self.finished:
             self.fall_apart()
-
-    @property
-    def _finished(self) -> bool:
-        """Closed, and nothing of it runs or waits to run."""
-        return not self.schedule.running and not self.cells.busy
-
-    def fall_apart(self) -> None:
-        """The last turn of a closed connection is over: let go of the parts, which know it, so that all is
-        freed at once, and not when the garbage collector next looks. The app may keep some of them."""
-        self.timer.let_go()
-        self.calls.clear()
-        self.cells.let_go()
-        self.schedule.let_go()
-        del self.host
 
     def let_go(self) -> None:
         """Forget it without a word to the client: another hub serves it.
@@ -223,24 +176,11 @@ class Connection:
             self.calls.stop_deadlines,
             *[partial(cell.abandon_iterators, iterated.get(cell, ())) for cell in self.cells.values()],
             self.host.end_subscriptions,
-            self._release_parsed,
+            self.release_parsed,
             partial(self._owner.forget, self),
             self.phase.let_go_on,
         )
         self.fall_apart()
-
-    def _release_parsed(self) -> None:
-        """What handlers have that have not been called again. Iterables that are being closed still count."""
-        for call in self.calls.values():
-            if call.parsed and call.iterator is None and call.runner is None:
-                self.release(call)
-
-    def forked(self) -> None:
-        """This is a copy in a child of the hub's process: let nothing come of what its handler does."""
-        self.phase.state = CLOSED
-        self.schedule.forked()
-        for call in self.calls.values():
-            call.ended = True
 
     # ---- what the client does
 
@@ -371,81 +311,15 @@ class Connection:
         cell.release(call)
         self.schedule.ready(cell)
 
-    def discard(self, key: str, error: RpcError) -> None:
-        cell = self.cells.pop(key, None)
-        if cell is None:
-            return
-        self.host.end_subscriptions(cell=cell)
-        cell.discard()
-        refused = RefusedCalls(self.schedule, cell.part)
-        identities = self.cells.identities
-        for call in [call for call in self.calls.values() if call.receiver is cell]:
-            if identities is not None:
-                identities.ended(call)
-            refused.take(call, error)
-        if identities is not None:
-            identities.forget(cell)
-
-    # ---- what calls ask of it
-
-    def changed(self) -> None:
+    def on_writable(self) -> None:
         self.schedule.wake()
 
-    on_writable = changed
+    def idle(self) -> None:
+        self.timer.times.idle_since = monotonic()
 
-    def settle(self, what: str) -> None:
-        self.phase.settle(what)
-
-    def check_here(self, what: str) -> None:
-        self.phase.check_here(what)
-
-    def leave_child(self, error: BaseException | None = None) -> None:
-        self.resources.runners.leave_child(error)
-
-    def parse(self, call: ServerCall[Any], payload: bytes, received: int) -> Message:
-        return self.resources.parsed.parse(self, call, payload, received)
-
-    def release(self, call: ServerCall[Any]) -> None:
-        self.resources.parsed.release(self, call)
-
-    def expire(self, call: ServerCall[Any]) -> None:
-        if self.phase.state == FROZEN:  # whoever serves it next does that; if it is this hub, on time anew
-            self.calls.rearm(call)
-        else:
-            self.calls.expire(call)
-
-    def call_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
-        """Drop what the hub kept for the call, and see to it that its actor hears of the end."""
-        self.calls.forget(call)
-        if call.runner is None:
-            if call.iterator is not None:
-                call.receiver.close_iterator(call)
-            elif call.parsed:  # its handler is not called again after the move
-                self.release(call)
-        if call.receiver.ends is not None:
-            call.receiver.call_ended(call, status, message)
-        if self.host.by_call:
-            self.host.end_subscriptions(call)
-        if self.cells.identities is not None:
-            self.cells.identities.ended(call)
-        if call.cancelled and call.runner is not None:  # unless `throw` follows
-            loop = self.resources.runners.hub.loop
-            loop.run_callback(self.calls.throw, call, CallCancelled("the call has ended"))
-        if not self.calls:
-            self.timer.times.idle_since = monotonic()
-        self.schedule.wake()
-
-    def tell_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
-        self.resources.endings.add(call, status, message)
-
-    def _cancel_all(self, why: str) -> None:
-        """Cancel every call, then interrupt the handlers: no turn of another may begin in between."""
-        calls = list(self.calls.values())
-        for call in calls:
-            call.cancel(why)
-        self.cells.drop_ended()
-        for call in calls:
-            self.calls.throw(call, CallCancelled(why))
+    def fall_apart(self) -> None:
+        self.timer.let_go()
+        super().fall_apart()
 
     # ---- what its turns lead to
 
@@ -471,7 +345,7 @@ class Connection:
             self.close_politely(self.timer.times.grace_ends)
 
     def turn_ended(self) -> None:
-        if self._finished:
+        if self.finished:
             self._owner.finished(self)
 
     def __repr__(self) -> str:

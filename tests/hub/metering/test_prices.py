@@ -63,7 +63,7 @@ def settle(hubs: Hubs, client: RawClient) -> None:
     while client.wait_for(raw.PING, raw.ACK)[3] != b"are all?":
         pass
     connection: Any = hubs.connection()
-    hubs.wait_for(lambda: connection._finished and not connection.schedule.has_ready)
+    hubs.wait_for(lambda: connection.finished and not connection.schedule.has_ready)
 
 
 def price(hubs: Hubs, kind: Kind) -> float:
