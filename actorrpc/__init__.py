@@ -22,16 +22,18 @@ from actorrpc.errors import (
     TooManyRestarts,
 )
 from actorrpc.hub_values import per_hub
-from actorrpc.service import Method, ServiceSpec
+from actorrpc.service import Keyed, KeyFrom, Method, ServiceSpec
 
 if TYPE_CHECKING:
     from actorrpc.app import App
     from actorrpc.config import Config
     from actorrpc.interceptor import Interceptor
+    from actorrpc.ref_pb2 import ActorRef
     from actorrpc.server import Server, serve
 
 __all__ = [
     "Actor",
+    "ActorRef",
     "App",
     "Call",
     "CallCancelled",
@@ -40,6 +42,8 @@ __all__ = [
     "ConfigError",
     "DeadlineExceeded",
     "Interceptor",
+    "KeyFrom",
+    "Keyed",
     "LostAttributeError",
     "Metadata",
     "Method",
@@ -56,6 +60,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "ActorRef": "actorrpc.ref_pb2",
     "App": "actorrpc.app",
     "Config": "actorrpc.config",
     "Interceptor": "actorrpc.interceptor",

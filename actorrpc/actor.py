@@ -1,8 +1,8 @@
 """What users subclass: ``Service`` for stateless calls, ``Actor`` for a service with state.
 
 The code generator writes a subclass of one of them for each service; users subclass that and write the
-handlers. An instance belongs to one connection. All that survives a move is ``state``; the guard in
-``__setattr__`` refuses what would be lost.
+handlers. An instance belongs to one connection, or to one key. All that survives a move is ``state``; the
+guard in ``__setattr__`` refuses what would be lost.
 """
 
 from __future__ import annotations
@@ -152,6 +152,8 @@ class Service:
     _host: Host
     #: Whose instance it is; "": the connection's.
     _identity = ""
+    #: The key of a keyed actor; "": it has none.
+    _key = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -182,7 +184,14 @@ class Service:
 
     @property
     def connection_id(self) -> str:
-        """The connection's id, the same in every hub: what ``actorrpc connections`` shows."""
+        """The connection's id, the same in every hub: what ``actorrpc connections`` shows.
+
+        Raises RuntimeError for a keyed actor, which belongs to no connection.
+        """
+        if self._key:
+            raise RuntimeError(
+                f"{type(self).__name__}.connection_id: a keyed actor belongs to no connection; use self.key"
+            )
         return self._host.id
 
     @property
@@ -228,8 +237,9 @@ class Service:
 
 
 class Actor(Service, Generic[State]):
-    """A service with state: one instance for each connection, its turns one after the other. A message is a
-    turn, and so is each reply of an iterable: what one waits for, all others wait for.
+    """A service with state: one instance for each connection, or for each key, where the .proto says
+    ``scope: KEY``; its turns one after the other. A message is a turn, and so is each reply of an iterable:
+    what one waits for, all others wait for.
 
     The hooks run as turns. What a hook raises is logged; the connection lives on, except where a hook
     says otherwise. A hook that blocks is not interrupted, also when the client has gone: see to it that what
@@ -267,10 +277,24 @@ class Actor(Service, Generic[State]):
             self._refuse(name, value)
         self.__dict__[name] = value
 
+    @property
+    def key(self) -> str:
+        """The key of a keyed actor, such as ``"lobby"``.
+
+        Raises RuntimeError for the actor of a connection, which has none.
+        """
+        if not self._key:
+            raise RuntimeError(
+                f"{type(self).__name__}.key: {self.__rpc__.name} has an actor for each connection, and none "
+                "has a key: `scope: KEY` in the .proto gives them one"
+            )
+        return self._key
+
     def _lost(self, name: str) -> str:
         state = self.__rpc__.state
+        mover = "connection" if self.__rpc__.keyed is None else "actor"
         return (
-            f"{type(self).__name__}.{name} would be lost when the connection moves. Make it a field of "
+            f"{type(self).__name__}.{name} would be lost when the {mover} moves. Make it a field of "
             f"{state.DESCRIPTOR.full_name if state else 'its state'} and use self.state.{name}, or declare "
             f"what may be made anew there as `{name} = actorrpc.transient(factory)`, and what the whole "
             f"hub shares as `{name} = actorrpc.per_hub(factory)`"
@@ -278,7 +302,10 @@ class Actor(Service, Generic[State]):
 
     def on_connect(self) -> None:
         """Run before the actor's first turn. If it raises, or ``__init__`` does, the calls that have come get
-        the error, and the next call tries again, with a new actor."""
+        the error, and the next call tries again, with a new actor.
+
+        Only actors of connections have it; keyed ones have ``on_activate``.
+        """
 
     def on_call_end(self, call: Call[Any], status: StatusCode, message: str) -> None:
         """Run once for each call whose handler has begun, when it has ended, however it has: answered,
@@ -298,7 +325,25 @@ class Actor(Service, Generic[State]):
 
     def on_disconnect(self) -> None:
         """Run once after the client's connection has gone, as the last of the actor, when all else of it has
-        ended; not when it moves, and not when a hub dies."""
+        ended; not when it moves, and not when a hub dies.
+
+        Only actors of connections have it; keyed ones have ``on_passivate``.
+        """
+
+    def on_activate(self) -> None:
+        """Run before the first turn of an activation: a keyed actor is made on its first use, and again on
+        the first one after it was passivated. If it raises, or ``__init__`` does, the calls that have come
+        get the error, and the next call tries again, with a new instance.
+
+        It does not run when the actor moves: ``on_thaw`` does. Only keyed actors have it.
+        """
+
+    def on_passivate(self) -> None:
+        """Run as the last turn of a keyed actor that has been idle for as long as its .proto says; what it
+        raises is logged, and the actor is passivated all the same.
+
+        It does not run when the actor moves: ``on_freeze`` does. Only keyed actors have it.
+        """
 
     def on_freeze(self) -> None:
         """Run before each move, while ``state`` can still be changed. If it raises, nothing moves."""
@@ -312,15 +357,20 @@ class Actor(Service, Generic[State]):
         """Handle one message of a topic that the actor subscribed to without a call."""
 
 
-def make(service: type[Served], host: Host, identity: str = "", state: Message | None = None) -> Served:
+def make(
+    service: type[Served], host: Host, identity: str = "", state: Message | None = None, key: str = ""
+) -> Served:
     """Make the instance of a service that ``host`` runs, with a new state if it is an actor and given none.
 
-    The class may have an ``__init__`` or ``__new__`` of its own, which may do, and raise, anything.
+    A keyed actor is given its ``key``, and no identity. The class may have an ``__init__`` or ``__new__`` of
+    its own, which may do, and raise, anything.
     """
     instance = service.__new__(service)
     instance.__dict__["_host"] = host
     if identity:
         instance.__dict__["_identity"] = identity
+    if key:
+        instance.__dict__["_key"] = key
     kind = service.__rpc__.state
     if kind is not None:
         instance.__dict__["state"] = kind() if state is None else state

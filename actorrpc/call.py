@@ -151,6 +151,11 @@ class Call(ABC, Generic[Reply]):
 
     @property
     @abstractmethod
+    def key(self) -> str:
+        """The key of the keyed actor that the call is for; "" for others."""
+
+    @property
+    @abstractmethod
     def metadata(self) -> Metadata:
         """What the client sent with the call."""
 

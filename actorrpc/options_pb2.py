@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61\x63torrpc/options.proto\x12\x08\x61\x63torrpc\x1a google/protobuf/descriptor.proto\"=\n\x0c\x41\x63torOptions\x12\r\n\x05state\x18\x01 \x01(\t\x12\x1e\n\x05scope\x18\x02 \x01(\x0e\x32\x0f.actorrpc.Scope* \n\x05Scope\x12\x0e\n\nCONNECTION\x10\x00\x12\x07\n\x03KEY\x10\x01:H\n\x05\x61\x63tor\x12\x1f.google.protobuf.ServiceOptions\x18\xd4\x90\x03 \x01(\x0b\x32\x16.actorrpc.ActorOptionsBV\n\x10\x61\x63torrpc.optionsB\x0cOptionsProtoP\x01Z\x18\x61\x63torrpc/options;options\xa2\x02\x04\x41RPC\xaa\x02\x10\x41\x63torrpc.Optionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x61\x63torrpc/options.proto\x12\x08\x61\x63torrpc\x1a google/protobuf/descriptor.proto\"\xad\x01\n\x0c\x41\x63torOptions\x12\r\n\x05state\x18\x01 \x01(\t\x12\x1e\n\x05scope\x18\x02 \x01(\x0e\x32\x0f.actorrpc.Scope\x12\x0b\n\x03key\x18\x03 \x01(\t\x12(\n\x08key_from\x18\x04 \x01(\x0e\x32\x11.actorrpc.KeyFromH\x00\x88\x01\x01\x12\x11\n\x04idle\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x0e\n\x06\x61lways\x18\x06 \x03(\tB\x0b\n\t_key_fromB\x07\n\x05_idle* \n\x05Scope\x12\x0e\n\nCONNECTION\x10\x00\x12\x07\n\x03KEY\x10\x01*%\n\x07KeyFrom\x12\x0c\n\x08METADATA\x10\x00\x12\x0c\n\x08IDENTITY\x10\x01:H\n\x05\x61\x63tor\x12\x1f.google.protobuf.ServiceOptions\x18\xd4\x90\x03 \x01(\x0b\x32\x16.actorrpc.ActorOptionsBV\n\x10\x61\x63torrpc.optionsB\x0cOptionsProtoP\x01Z\x18\x61\x63torrpc/options;options\xa2\x02\x04\x41RPC\xaa\x02\x10\x41\x63torrpc.Optionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actorrpc.options_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020actorrpc.optionsB\014OptionsProtoP\001Z\030actorrpc/options;options\242\002\004ARPC\252\002\020Actorrpc.Options'
-  _globals['_SCOPE']._serialized_start=133
-  _globals['_SCOPE']._serialized_end=165
-  _globals['_ACTOROPTIONS']._serialized_start=70
-  _globals['_ACTOROPTIONS']._serialized_end=131
+  _globals['_SCOPE']._serialized_start=246
+  _globals['_SCOPE']._serialized_end=278
+  _globals['_KEYFROM']._serialized_start=280
+  _globals['_KEYFROM']._serialized_end=317
+  _globals['_ACTOROPTIONS']._serialized_start=71
+  _globals['_ACTOROPTIONS']._serialized_end=244
 # @@protoc_insertion_point(module_scope)

@@ -17,7 +17,7 @@ import click
 __all__ = ["INCLUDE", "main"]
 
 INCLUDE = Path(__file__).parent / "include"
-"""The folder that holds ``actorrpc/options.proto``."""
+"""The folder that holds what users' files import: ``actorrpc/options.proto`` and ``actorrpc/ref.proto``."""
 
 
 class _Failure(click.ClickException):
@@ -65,7 +65,7 @@ def main(protos: Sequence[str], paths: Sequence[str], out: Path) -> None:
     X_actorrpc.py: a base class and a client stub for each. The files are named and imported by their place
     in DIR of -I, so --out must be a folder from which Python imports.
 
-    actorrpc/options.proto and Google's well-known types are found without -I.
+    actorrpc/options.proto, actorrpc/ref.proto and Google's well-known types are found without -I.
 
     \b
     Example:

@@ -7,10 +7,11 @@ generated file.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from google.protobuf.message import Message
 
-__all__ = ["Method", "ServiceSpec", "is_special"]
+__all__ = ["KeyFrom", "Keyed", "Method", "ServiceSpec", "is_special"]
 
 
 def is_special(name: str) -> bool:
@@ -51,16 +52,40 @@ class Method:
         return "_".join("stream" if streaming else "unary" for streaming in sides)
 
 
+class KeyFrom(Enum):
+    """Where a call has its key, if its requests have none."""
+
+    METADATA = "metadata"
+    IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """What makes a service's actors keyed: one for each key, and not for each connection.
+
+    ``field`` names the string field of each request that holds the key of its call; "": ``key_from`` says
+    where the key is. An actor that has been idle for ``idle`` seconds, without calls, subscriptions and
+    timers, is passivated. Those of the keys in ``always`` are active from the start.
+    """
+
+    field: str = ""
+    key_from: KeyFrom = KeyFrom.METADATA
+    idle: float = 300.0
+    always: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class ServiceSpec:
     """A service: its full name, its methods, and the message class of its actor's state.
 
-    ``state`` is None for a stateless service, whose calls run concurrently.
+    ``state`` is None for a stateless service, whose calls run concurrently; ``keyed`` is None unless each of
+    its actors has a key.
     """
 
     name: str
     methods: tuple[Method, ...]
     state: type[Message] | None = None
+    keyed: Keyed | None = None
 
     def path(self, method: Method) -> str:
         """The ``:path`` of a call, such as ``/chat.Chat/Join`` (gRPC over HTTP/2, "Requests")."""

@@ -19,6 +19,9 @@ __all__ = ["check_service"]
 
 #: The hooks of actors, and what each takes.
 _HOOKS = hooks_of(Actor)
+#: Those that only the actors of connections have, and those that keyed actors have in their place.
+_KEYED = {"on_connect": "on_activate", "on_disconnect": "on_passivate"}
+_UNKEYED = {keyed: hook for hook, keyed in _KEYED.items()}
 
 
 def check_service(service: type[Service]) -> None:
@@ -89,8 +92,20 @@ def _check_hooks(service: type[Service], names: list[str]) -> None:
                 f"{where} would never run: {service.__rpc__.name} is stateless, and only actors have hooks "
                 "(`option (actorrpc.actor)` in the .proto makes it an actor)"
             )
+        _check_scope(service, name)
         bound = isinstance(inspect.getattr_static(service, name), (staticmethod, classmethod))
         check_hook(where, getattr(service, name), _HOOKS[name][1 if bound else 0 :])
+
+
+def _check_scope(service: type[Service], hook: str) -> None:
+    """Refuse a hook of keyed actors where they are of connections, and the other way round."""
+    keyed = service.__rpc__.keyed is not None
+    instead = (_KEYED if keyed else _UNKEYED).get(hook)
+    if instead is not None:
+        raise ConfigError(
+            f"{service.__name__}.{hook} would never run: {service.__rpc__.name} has an actor for each "
+            f"{'key' if keyed else 'connection'}; call it {instead}"
+        )
 
 
 def _check_misspelt(service: type[Service], handlers: dict[str, tuple[str, ...]]) -> None:

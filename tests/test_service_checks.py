@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -40,7 +41,11 @@ def service(base: type[Any], **attributes: Any) -> type[Any]:
     return type("Chat", (base,), attributes)
 
 
-HOOKS = "on_connect, on_call_end, on_disconnect, on_freeze, on_thaw, on_topic"
+class KeyedBase(StatefulBase):
+    __rpc__ = replace(StatefulBase.__rpc__, keyed=actorrpc.Keyed())
+
+
+HOOKS = "on_connect, on_call_end, on_disconnect, on_activate, on_passivate, on_freeze, on_thaw, on_topic"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +123,40 @@ HOOKS = "on_connect, on_call_end, on_disconnect, on_freeze, on_thaw, on_topic"
         ),
         (
             StatefulBase,
+            {"on_activate": hook},
+            "Chat.on_activate would never run: shapes.Stateful has an actor for each connection; call it "
+            "on_connect",
+        ),
+        (
+            StatefulBase,
+            {"on_passivate": hook},
+            "Chat.on_passivate would never run: shapes.Stateful has an actor for each connection; call it "
+            "on_disconnect",
+        ),
+        (
+            KeyedBase,
+            {"on_connect": hook},
+            "Chat.on_connect would never run: shapes.Stateful has an actor for each key; call it on_activate",
+        ),
+        (
+            KeyedBase,
+            {"on_disconnect": hook},
+            "Chat.on_disconnect would never run: shapes.Stateful has an actor for each key; call it "
+            "on_passivate",
+        ),
+        (
+            StatelessBase,
+            {"on_activate": hook},
+            "Chat.on_activate would never run: shapes.Stateless is stateless, and only actors have hooks",
+        ),
+        (
+            KeyedBase,
+            {"on_activated": hook},
+            "Chat.on_activated is not a hook of an actor; did you mean on_activate?",
+        ),
+        (KeyedBase, {"on_activate": lambda self, key: None}, "Chat.on_activate must take (self): missing"),
+        (
+            StatefulBase,
             {"on_connect": actorrpc.concurrent(lambda self: None)},
             "Chat.on_connect is not a method of shapes.Stateful, so @actorrpc.concurrent does nothing for",
         ),
@@ -138,6 +177,12 @@ def test_what_would_never_be_called_is_refused_in_one_line(base, attributes, wor
     with pytest.raises(actorrpc.ConfigError) as caught:
         actorrpc.App([service(base, **attributes)])
     assert str(caught.value).startswith(words) and "\n" not in str(caught.value)
+
+
+def test_each_has_the_hooks_of_its_scope():
+    others = {"on_freeze": hook, "on_thaw": hook, "on_topic": lambda self, topic, message: None}
+    assert actorrpc.App([service(KeyedBase, on_activate=hook, on_passivate=hook, **others)]).services
+    assert actorrpc.App([service(StatefulBase, on_connect=hook, on_disconnect=hook, **others)]).services
 
 
 def test_a_mixin_counts_as_well():

@@ -24,7 +24,7 @@ _OURS = {name for base in Actor.__mro__ for name in (*dir(base), *inspect.get_an
 
 # What actors may learn. Were a name taken only when it is needed, its handlers would then have to be renamed.
 _TO_COME = {
-    *("actor", "actors", "ask", "cancel", "forget", "join", "key", "leave", "load", "lock", "ref", "save"),
+    *("actor", "actors", "ask", "cancel", "forget", "join", "leave", "load", "lock", "ref", "save"),
     *("schedule", "send", "sleep", "spawn", "stop", "tell", "timer", "timers", "wait"),
 }
 

@@ -18,7 +18,7 @@ from actorrpc.codegen import model
 from actorrpc.codegen.names import Imports, is_importable, is_plain
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.log import escape
-from actorrpc.service import Method, ServiceSpec
+from actorrpc.service import Keyed, KeyFrom, Method, ServiceSpec
 
 __all__ = ["docstring", "render"]
 
@@ -70,6 +70,17 @@ def _bracketed(head: str, items: Sequence[str], tail: str, column: int = 0) -> s
     if "\n" not in line and column + len(line) <= _WIDTH:
         return line
     return head + "\n" + _indented("".join(f"{item},\n" for item in items)) + tail
+
+
+def _tuple(items: Sequence[str], column: int) -> str:
+    text = _bracketed("(", items, ")", column)
+    return text if "\n" in text or len(items) != 1 else f"({items[0]},)"
+
+
+def _string(text: str) -> str:
+    """Write a literal of ``text``; what is not seen as itself is escaped."""
+    escaped = escape(text.replace("\\", r"\\")).replace('"', r"\"")
+    return f'"{escaped}"'
 
 
 def _indented(text: str) -> str:
@@ -131,7 +142,22 @@ class _Module:
         parts.append("(\n" + _indented("".join(methods)) + ")" if methods else "()")
         if service.state:
             parts.append(f"state={self._value(service.state)}")
+        if service.keyed:
+            parts.append(f"keyed={self._keyed(service.keyed)}")
         return _bracketed(f"__rpc__ = {self._core(ServiceSpec)}(", parts, ")", 4)
+
+    def _keyed(self, keyed: Keyed) -> str:
+        """Write what differs from the defaults, which are the library's."""
+        parts = []
+        if keyed.field:
+            parts.append(f"field={_string(keyed.field)}")
+        if keyed.key_from is not Keyed.key_from:
+            parts.append(f"key_from={self._core(KeyFrom)}.{keyed.key_from.name}")
+        if keyed.idle != Keyed.idle:
+            parts.append(f"idle={keyed.idle}")
+        if keyed.always:
+            parts.append("always=" + _tuple([_string(key) for key in keyed.always], 20))
+        return _bracketed(f"{self._core(Keyed)}(", parts, ")", 15)  # 8, `keyed=`, and the comma after it
 
     def _method(self, rpc: model.Rpc) -> str:
         parts = [json.dumps(rpc.name), self._value(rpc.request), self._value(rpc.reply)]

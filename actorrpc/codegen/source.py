@@ -16,7 +16,14 @@ __all__ = ["CodegenError", "Source"]
 
 
 class CodegenError(Exception):
-    """A ``.proto`` asks for what actorrpc cannot serve. Its text is one line for the file's author."""
+    """A ``.proto`` asks for what actorrpc cannot serve. Its text is one line for the file's author.
+
+    ``part`` leads from the declaration that is blamed to what of it is wrong, such as one field of an option.
+    """
+
+    def __init__(self, text: str, *part: int) -> None:
+        super().__init__(text)
+        self.part = part
 
 
 class Source:
@@ -39,16 +46,21 @@ class Source:
         try:
             yield
         except CodegenError as error:
-            raise CodegenError(f"{self._place(path)}: {subject}: {error}") from None
+            raise CodegenError(f"{self._place((*path, *error.part))}: {subject}: {error}") from None
 
     def _place(self, path: tuple[int, ...]) -> str:
-        """Write ``file:line:column`` as protoc does: of the declaration, or of what is around it."""
-        while path and path not in self._locations:
+        """Write ``file:line:column`` as protoc does: of the declaration, or the first thing in it, or of what
+        is around it.
+
+        An option whose fields are set one by one has no place of its own.
+        """
+        while path:
+            for known, location in self._locations.items():
+                if known[: len(path)] == path:
+                    line, column = location.span[:2]
+                    return f"{self._file}:{line + 1}:{column + 1}"
             path = path[:-1]
-        if not path:
-            return self._file
-        line, column = self._locations[path].span[:2]
-        return f"{self._file}:{line + 1}:{column + 1}"
+        return self._file
 
 
 def _clean(comment: str | bytes) -> str:

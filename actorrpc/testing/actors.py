@@ -8,9 +8,10 @@ from google.protobuf.message import Message
 
 from actorrpc.actor import Service, make
 from actorrpc.hub.calls.identity import check_identity
+from actorrpc.keys import check_key
 from actorrpc.testing.recorder import Publication, Recorder, Subscription
 
-__all__ = ["actor", "published", "recorder_of", "subscriptions"]
+__all__ = ["actor", "check_key_of", "published", "recorder_of", "subscriptions"]
 
 AnyService = TypeVar("AnyService", bound=Service)
 
@@ -20,6 +21,7 @@ def actor(
     *,
     state: Message | None = None,
     identity: str = "",
+    key: str = "",
     connection_id: str = "",
     peer: str = "127.0.0.1:50000",
 ) -> AnyService:
@@ -31,17 +33,37 @@ def actor(
     It needs no loop and no client. A turn is a plain call of the method, in the test's own thread;
     ``__init__`` runs here, and the hooks, ``on_connect`` the first of them, are the test's to call.
     ``self.calls``, ``subscribe``, ``publish``, ``offload``, transients and the guard of attributes work;
-    messages of topics go nowhere but to ``published``. ``connection_id`` is one of its own unless given.
+    messages of topics go nowhere but to ``published``. ``connection_id`` is one of its own unless given. A
+    keyed actor is made with its ``key``, and has neither an identity nor a connection.
 
-    Raises ConfigError for a class that no App would take, and TypeError for a state of another type.
+        lobby = actorrpc.testing.actor(Room, key="lobby")
+
+    Raises ConfigError for a class that no App would take, TypeError for a state of another type, or where the
+    class has to have a key, or cannot, and RpcError for what cannot be a key.
     """
     check_identity(identity)
     recorder = Recorder(service, connection_id, peer)
+    check_key_of(service, key)
+    if key and (identity or connection_id):
+        raise TypeError(
+            f"{service.__name__} is keyed: it has neither an identity nor a connection of its own"
+        )
     wanted = service.__rpc__.state
     if state is not None and (wanted is None or not isinstance(state, wanted)):
         takes = "has no state" if wanted is None else f"has a {wanted.DESCRIPTOR.full_name} as its state"
         raise TypeError(f"{service.__name__} {takes}, not {state!r}")
-    return make(service, recorder, identity, state)
+    return make(service, recorder, identity, state, key)
+
+
+def check_key_of(service: type[Service], key: str) -> None:
+    """Raise TypeError where the actors of a class have no keys and one is given, or the other way round, and
+    RpcError for what cannot be a key."""
+    if service.__rpc__.keyed is not None:
+        if key == "":
+            raise TypeError(f'{service.__name__} is keyed: give the key of the actor, such as key="lobby"')
+        check_key(key)
+    elif key != "":
+        raise TypeError(f"{service.__name__} is not keyed, so its actors have no key such as {key!r}")
 
 
 def published(instance: Service) -> list[Publication]:

@@ -15,7 +15,7 @@ from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.identity import check_identity, check_unset
 from actorrpc.hub.calls.route import Route
 from actorrpc.metadata import Metadata
-from actorrpc.testing.actors import recorder_of
+from actorrpc.testing.actors import check_key_of, recorder_of
 from actorrpc.testing.recorder import Recorder
 from actorrpc.wire.stream import Stream
 
@@ -25,11 +25,14 @@ __all__ = ["RecordedCall", "call"]
 class RecordedCall(ServerCall[Reply]):
     """A call whose client is the test. What handlers use of it is ``actorrpc.Call``'s own."""
 
-    __slots__ = ("_identity", "_sent_initial", "sent", "status", "status_message")
+    __slots__ = ("_identity", "_key", "_sent_initial", "sent", "status", "status_message")
 
-    def __init__(self, recorder: Recorder, stream: Stream, route: Route, identity: str) -> None:
+    def __init__(
+        self, recorder: Recorder, stream: Stream, route: Route, identity: str, key: str = ""
+    ) -> None:
         super().__init__(recorder, stream, route)
         self._identity = identity
+        self._key = key
         self._sent_initial: Sequence[tuple[bytes, bytes]] = ()
         #: The messages that the handler has sent with ``send``: not those that it returns.
         self.sent: list[Reply] = []
@@ -86,6 +89,10 @@ class RecordedCall(ServerCall[Reply]):
         check_identity(value)
         self._identity = value
 
+    @property
+    def key(self) -> str:
+        return self._key
+
     # ---- what Call does, written down
 
     def send_payload(self, payload: bytes, compress: bool = True) -> None:
@@ -119,6 +126,7 @@ def call(
     metadata: Mapping[str, str | bytes | Iterable[str | bytes]] | None = None,
     timeout: float | None = None,
     identity: str | None = None,
+    key: str | None = None,
 ) -> RecordedCall[Reply]:
     """Begin a call of a handler of an actor that ``actor`` has made; to run the handler is the test's.
 
@@ -126,10 +134,11 @@ def call(
         room.Join(JoinRequest(nick="ada"), call)
         assert call.sent == [Joined(nick="ada")]
 
-    It is among the actor's ``self.calls`` until it ends, and ``identity`` is the actor's unless given. Use
-    it for as many messages as the method takes, and for ``Talk_end(call)``.
+    It is among the actor's ``self.calls`` until it ends; ``identity``, and the ``key`` of a keyed actor, are
+    the actor's unless given. Use it for as many messages as the method takes, and for ``Talk_end(call)``.
 
-    Raises TypeError for what is not a handler of such an actor, and as grpcio does for metadata.
+    Raises TypeError for what is not a handler of such an actor, or a key where the actor has none, RpcError
+    for what cannot be a key, and as grpcio does for metadata.
     """
     instance = getattr(handler, "__self__", None)
     if not isinstance(instance, Service):
@@ -139,7 +148,11 @@ def call(
     if identity is None:
         identity = instance._identity
     check_identity(identity)
-    begun = RecordedCall[Reply](recorder, recorder.begin(route.path, metadata or {}), route, identity)
+    if key is None:
+        key = instance._key
+    else:
+        check_key_of(type(instance), key)
+    begun = RecordedCall[Reply](recorder, recorder.begin(route.path, metadata or {}), route, identity, key)
     if timeout is not None:
         begun.deadline = monotonic() + timeout
     recorder.add(begun)

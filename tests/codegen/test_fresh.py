@@ -19,7 +19,7 @@ def run(script: str, generated: Path) -> None:
 
 def test_all_modules_import_together(generated: Path) -> None:
     names = [name.removesuffix(".py").replace("/", ".") for name in modules_of(generated)]
-    assert len(names) == 8
+    assert len(names) == 9
     run(
         f"""
         import importlib, sys
@@ -38,7 +38,7 @@ def test_specs_agree_with_descriptors(generated: Path) -> None:
         f"""
         import importlib
         import actorrpc
-        from actorrpc.options_pb2 import actor
+        from actorrpc.options_pb2 import KeyFrom, actor
         compared = 0
         for name in {modules}:
             messages = importlib.import_module(name.removesuffix("_actorrpc") + "_pb2")
@@ -59,11 +59,17 @@ def test_specs_agree_with_descriptors(generated: Path) -> None:
                 if option.HasExtension(actor):
                     assert issubclass(base, actorrpc.Actor)
                     assert spec.state.DESCRIPTOR.full_name == option.Extensions[actor].state
+                    said = option.Extensions[actor]
+                    assert (spec.keyed is None) == (said.scope == 0)
+                    if spec.keyed:
+                        assert (spec.keyed.field, spec.keyed.always) == (said.key, tuple(said.always))
+                        assert spec.keyed.key_from.name == KeyFrom.Name(said.key_from)
+                        assert spec.keyed.idle == (said.idle if said.HasField("idle") else 300)
                 else:
                     assert issubclass(base, actorrpc.Service) and not issubclass(base, actorrpc.Actor)
                     assert spec.state is None
                 compared += 1
-        assert compared == 10, compared
+        assert compared == 16, compared
         """,
         generated,
     )

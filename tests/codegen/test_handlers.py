@@ -21,7 +21,7 @@ from actorrpc.service import is_special
 
 BASES = actorrpc.Actor.__mro__
 ATTRIBUTES = {name for base in BASES for name in (*vars(base), *inspect.get_annotations(base))}
-TO_COME = {"key", "ref", "actor", "save", "timer", "timers", "join", "spawn", "ask", "tell", "on_anything"}
+TO_COME = {"ref", "actor", "save", "timer", "timers", "join", "spawn", "ask", "tell", "on_anything"}
 TAKEN = sorted(ATTRIBUTES | TO_COME | set(keyword.kwlist))
 
 
@@ -67,7 +67,7 @@ def test_names_that_are_taken(name: str) -> None:
 
 def test_these_attributes_are_among_them() -> None:
     assert {
-        *("state", "calls", "publish", "subscribe", "offload", "connection_id", "on_connect"),
+        *("state", "key", "calls", "publish", "subscribe", "offload", "connection_id", "on_connect"),
         *("__rpc__", "__init__", "_host"),
     } <= ATTRIBUTES
 

@@ -1,4 +1,5 @@
-"""``actorrpc/options.proto`` for other languages' generators, and that the wire has not changed with it."""
+"""The .proto files that users import, for other languages' generators, and that the wire has not changed with
+them."""
 
 from __future__ import annotations
 
@@ -7,59 +8,92 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-from actorrpc import options_pb2
+import actorrpc
+from actorrpc import options_pb2, ref_pb2
 from actorrpc.protoc import INCLUDE
 from tests.support.processes import python
 
 from .test_docs import TEXT, blocks
 
 
-def described() -> FileDescriptorProto:
+def described(module: ModuleType = options_pb2) -> FileDescriptorProto:
     file = FileDescriptorProto()
-    options_pb2.DESCRIPTOR.CopyToProto(file)
+    module.DESCRIPTOR.CopyToProto(file)
     return file
 
 
-def test_each_language_knows_where_the_options_belong() -> None:
-    options = described().options
-    assert options.go_package == "actorrpc/options;options"
-    assert (options.java_package, options.java_outer_classname) == ("actorrpc.options", "OptionsProto")
+@pytest.mark.parametrize(("module", "name"), [(options_pb2, "options"), (ref_pb2, "ref")])
+def test_each_language_knows_where_the_files_belong(module: ModuleType, name: str) -> None:
+    options = described(module).options
+    assert options.go_package == f"actorrpc/{name};{name}"
+    assert options.java_package == f"actorrpc.{name}"
+    assert options.java_outer_classname == f"{name.title()}Proto"
     assert options.java_multiple_files
-    assert options.csharp_namespace == "Actorrpc.Options"
+    assert options.csharp_namespace == f"Actorrpc.{name.title()}"
     assert options.objc_class_prefix == "ARPC"
 
 
-def test_nobody_can_publish_the_go_package() -> None:
+@pytest.mark.parametrize("module", [options_pb2, ref_pb2], ids=lambda module: module.DESCRIPTOR.name)
+def test_nobody_can_publish_the_go_package(module: ModuleType) -> None:
     """What is fetched begins with a domain, and a program without ``M`` would run what is fetched."""
-    assert "." not in described().options.go_package.partition("/")[0]
+    assert "." not in described(module).options.go_package.partition("/")[0]
 
 
-def test_the_committed_module_is_made_of_the_file(tmp_path: Path) -> None:
-    descriptors = tmp_path / "options"
-    arguments = [f"-I{INCLUDE}", f"--descriptor_set_out={descriptors}", "actorrpc/options.proto"]
+@pytest.mark.parametrize("module", [options_pb2, ref_pb2], ids=lambda module: module.DESCRIPTOR.name)
+def test_the_committed_module_is_made_of_the_file(module: ModuleType, tmp_path: Path) -> None:
+    descriptors = tmp_path / "descriptors"
+    arguments = [f"-I{INCLUDE}", f"--descriptor_set_out={descriptors}", module.DESCRIPTOR.name]
     done = python("-m", "grpc_tools.protoc", *arguments)
     assert done.returncode == 0, done.stderr
     (file,) = FileDescriptorSet.FromString(descriptors.read_bytes()).file
     for field in (*file.message_type[0].field, *file.extension):
         field.ClearField("json_name")  # which generated modules leave out
-    assert file == described()
+    assert file == described(module)
 
 
 def test_the_wire_is_as_it_was() -> None:
     file = described()
     assert (file.package, [extension.number for extension in file.extension]) == ("actorrpc", [51284])
     (message,) = file.message_type
-    assert [(field.name, field.number) for field in message.field] == [("state", 1), ("scope", 2)]
-    assert [(value.name, value.number) for value in file.enum_type[0].value] == [
-        ("CONNECTION", 0),
-        ("KEY", 1),
-    ]
-    known = options_pb2.ActorOptions(state="chat.Session", scope=options_pb2.KEY)
-    assert known.SerializeToString(deterministic=True) == b"\n\x0cchat.Session\x10\x01"
+    assert {field.name: field.number for field in message.field} == {
+        "state": 1, "scope": 2, "key": 3, "key_from": 4, "idle": 5, "always": 6,
+    }  # fmt: skip
+    assert {enum.name: {value.name: value.number for value in enum.value} for enum in file.enum_type} == {
+        "Scope": {"CONNECTION": 0, "KEY": 1},
+        "KeyFrom": {"METADATA": 0, "IDENTITY": 1},
+    }
+    known = options_pb2.ActorOptions(
+        state="chat.Session",
+        scope=options_pb2.KEY,
+        key="room",
+        key_from=options_pb2.IDENTITY,
+        idle=0,
+        always=["lobby"],
+    )
+    assert known.SerializeToString(deterministic=True) == (
+        b"\n\x0cchat.Session\x10\x01\x1a\x04room\x20\x01\x28\x00\x32\x05lobby"
+    )
+
+
+def test_the_wire_of_a_reference_is_as_it_was() -> None:
+    file = described(ref_pb2)
+    assert file.package == "actorrpc"
+    (message,) = file.message_type
+    assert (message.name, {field.name: field.number for field in message.field}) == (
+        "ActorRef",
+        {"service": 1, "key": 2, "connection": 3, "server": 4, "identity": 5, "seal": 6},
+    )
+    known = actorrpc.ActorRef(
+        service="chat.Room", key="lobby", connection="0-1-2", server=b"\xff", identity="ada", seal=b"\0"
+    )
+    assert known.SerializeToString(deterministic=True) == (
+        b"\n\x09chat.Room\x12\x05lobby\x1a\x050-1-2\x22\x01\xff\x2a\x03ada\x32\x01\0"
+    )
 
 
 @pytest.mark.skipif(

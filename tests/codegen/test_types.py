@@ -41,6 +41,8 @@ RIGHT = """
     from actorrpc.client import MetadataPairs
     from chat_actorrpc import ChatBase, ChatStub
     from chat_pb2 import JoinReply, JoinRequest, Line, ListenRequest, SayReply, Session
+    from keyed_actorrpc import RoomBase, RoomStub
+    from keyed_pb2 import Join, State
     from taken_actorrpc import TakenBase, TakenStub
     from taken_pb2 import Note
 
@@ -124,6 +126,25 @@ RIGHT = """
             return request
 
 
+    class Room(RoomBase):
+        state: State
+
+        def Enter(self, request: Join, call: actorrpc.Call[actorrpc.ActorRef]) -> actorrpc.ActorRef:
+            return actorrpc.ActorRef(service="keyed.Room", key=self.key + call.key)
+
+        def on_activate(self) -> None:
+            self.state.members.append(self.key)
+
+        def on_passivate(self) -> None:
+            self.state.members.remove(self.key)
+
+
+    def use_room(stub: RoomStub) -> str:
+        reference: actorrpc.ActorRef = stub.Enter(Join(room="lobby"))
+        keyed: actorrpc.Keyed | None = RoomBase.__rpc__.keyed
+        return reference.key if keyed and keyed.key_from is actorrpc.KeyFrom.METADATA else ""
+
+
     def use_taken(stub: TakenStub) -> list[Note]:
         replies = [stub.publish(Note()), stub.publish_(Note()), stub.on_connect(Note(), timeout=1)]
         replies += [stub.Talk(iter([Note()])), stub.Talk_end(Note())]
@@ -158,7 +179,7 @@ RIGHT = """
             return reply.members[0] + first.text + str(said) + heard[0].text
 
 
-    app = actorrpc.App([Chat, Generous, Untyped, Taken])
+    app = actorrpc.App([Chat, Generous, Untyped, Room, Taken])
 """
 
 # Each line with `# error: CODE` is one, and no other line is.

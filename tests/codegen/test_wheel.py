@@ -14,9 +14,16 @@ import pytest
 from tests.support.wheel import build_wheel
 
 TREE = Path(__file__).parents[2]
-PROTO = (
-    'syntax = "proto3"; import "actorrpc/options.proto"; message M {} service S { rpc Do(M) returns (M); }'
-)
+PROTO = """
+syntax = "proto3";
+import "actorrpc/options.proto";
+import "actorrpc/ref.proto";
+message M { string key = 1; }
+service S {
+  option (actorrpc.actor) = { state: "M" scope: KEY key: "key" };
+  rpc Do(M) returns (actorrpc.ActorRef);
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +37,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "actorrpc/py.typed",
         "actorrpc/options_pb2.py",
         "actorrpc/options_pb2.pyi",
+        "actorrpc/ref_pb2.py",
+        "actorrpc/ref_pb2.pyi",
         "actorrpc/pb/snapshot_pb2.py",
         "actorrpc/pb/snapshot_pb2.pyi",
         "actorrpc/protoc.py",
@@ -50,12 +59,13 @@ def test_it_holds_every_generated_module(wheel: Path) -> None:
     assert generated <= set(ZipFile(wheel).namelist())
 
 
-def test_options_proto_is_a_regular_file(wheel: Path) -> None:
+@pytest.mark.parametrize("proto", ["options.proto", "ref.proto"])
+def test_what_users_import_is_a_regular_file(proto: str, wheel: Path) -> None:
     """In the tree it is a link to ``protos``, which no wheel has."""
     archive = ZipFile(wheel)
-    entry = archive.getinfo("actorrpc/include/actorrpc/options.proto")
+    entry = archive.getinfo(f"actorrpc/include/actorrpc/{proto}")
     assert stat.S_ISREG(entry.external_attr >> 16)
-    assert archive.read(entry) == (TREE / "protos" / "actorrpc" / "options.proto").read_bytes()
+    assert archive.read(entry) == (TREE / "protos" / "actorrpc" / proto).read_bytes()
 
 
 def test_it_names_the_plugin(wheel: Path) -> None:

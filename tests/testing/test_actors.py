@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -244,6 +245,52 @@ def test_identities() -> None:
     assert testing.call(actor.Unary, identity="bob").identity == "bob"
     with pytest.raises(ValueError, match="at most"):
         testing.actor(Stateful, identity="x" * 2000)
+
+
+class Room(StatefulBase):
+    __rpc__ = replace(StatefulBase.__rpc__, keyed=actorrpc.Keyed())
+
+    def __init__(self) -> None:
+        self.state.notes.append(f"made for {self.key}")
+
+
+def test_a_keyed_actor() -> None:
+    room = testing.actor(Room, key="lobby", state=Tally(count=4))
+    assert (room.key, room.state.count, list(room.state.notes)) == ("lobby", 4, ["made for lobby"])
+    call = testing.call(room.Unary)
+    assert (call.key, call.identity) == ("lobby", "")
+    assert testing.call(room.Unary, key="hall", identity="ada").key == "hall"
+    with pytest.raises(RuntimeError, match=r"^Room\.connection_id: a keyed actor belongs to no connection"):
+        room.connection_id  # noqa: B018
+    with pytest.raises(actorrpc.LostAttributeError, match="would be lost when the actor moves"):
+        room.colour = "red"  # type: ignore[attr-defined]
+    with pytest.raises(actorrpc.LostAttributeError):
+        room.key = "hall"  # type: ignore[misc]
+    room.on_activate()
+    room.on_passivate()
+
+
+def test_only_keyed_actors_have_keys() -> None:
+    actor = testing.actor(Stateful)
+    assert testing.call(actor.Unary).key == ""
+    with pytest.raises(
+        RuntimeError, match=r"^Stateful\.key: shapes\.Stateful has an actor for each connection"
+    ):
+        actor.key  # noqa: B018
+    with pytest.raises(actorrpc.LostAttributeError, match="would be lost when the connection moves"):
+        actor.colour = "red"  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="Stateful is not keyed"):
+        testing.call(actor.Unary, key="lobby")
+    for service in (Stateful, Stateless):
+        with pytest.raises(TypeError, match="is not keyed"):
+            testing.actor(service, key="lobby")
+    with pytest.raises(TypeError, match="Room is keyed: give the key"):
+        testing.actor(Room)
+    for wrong in ({"identity": "ada"}, {"connection_id": "0-1-2"}):
+        with pytest.raises(TypeError, match="Room is keyed: it has neither"):
+            testing.actor(Room, key="lobby", **wrong)
+    with pytest.raises(actorrpc.RpcError, match="INVALID_ARGUMENT: a key is too long"):
+        testing.actor(Room, key="x" * 257)
 
 
 def test_an_interceptor_can_be_tried_on_a_call() -> None:

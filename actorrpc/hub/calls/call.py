@@ -199,6 +199,10 @@ class ServerCall(Call[Reply]):
         raise RuntimeError("call.identity is set by an interceptor's on_call, or by App(identity=...)")
 
     @property
+    def key(self) -> str:
+        return ""
+
+    @property
     def metadata(self) -> Metadata:
         if self._metadata is not None:
             return self._metadata
