@@ -78,6 +78,10 @@ class Config:
     max_mailbox: int = setting(10_000,
         "Messages of one connection that may wait for their turns; beyond it each call has one more, and "
         "the rest stays as bytes in its window.")
+    # One that is idle has some 4 kB.
+    max_actors: int = setting(100_000,
+        "Keyed actors that live in one hub at once; a call that needs one more ends with RESOURCE_EXHAUSTED. "
+        "0: no limit.")
     max_identities: int = setting(10_000,
         "Identities of one connection that have actors at once; a call of one more ends with "
         "RESOURCE_EXHAUSTED.")

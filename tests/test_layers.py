@@ -35,10 +35,11 @@ LAYERS: list[set[str]] = [
     # A hub.
     {"hub.accepting", "hub.links", "hub.metering"},
     {"hub.runtime"},
-    {"hub.calls", "hub.phase", "hub.topics"},
+    {"hub.calls", "hub.directory", "hub.phase", "hub.topics"},
+    {"hub.exchange"},
     {"hub.resources"},
     {"hub.actors"},
-    {"hub.serving"},
+    {"hub.keyed", "hub.serving"},
     {"hub.moving"},
     {"hub.listing", "hub.report", "hub.watching"},
     {"hub.memory"},

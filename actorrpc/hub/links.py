@@ -11,7 +11,7 @@ from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.ipc.link import Link
 from actorrpc.pb import control_pb2
 
-__all__ = ["FRESH", "HANDOFFS", "TOPICS", "HubLink", "Links", "Take"]
+__all__ = ["CALLS", "DIRECTORY", "FRESH", "HANDOFFS", "TOPICS", "HubLink", "Links", "Take"]
 
 HubToHub = control_pb2.HubToHub
 
@@ -29,6 +29,9 @@ TOPICS = (
     *("subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver"),
     *("rejoined", "handover", "received", "released"),
 )
+#: And calls of keyed actors, and where these are.
+CALLS = ("invoke", "attach", "withdraw", "answer", "answered", "begun", "absent")
+DIRECTORY = ("locate", "release_key", "transfer_key", "directory_answer")
 
 
 class HubLink(Link[HubToHub]):

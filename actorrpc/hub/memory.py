@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from time import perf_counter
 
+from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.metering.allocator import trim
 from actorrpc.hub.metering.memory_limit import MemoryLimit
 from actorrpc.hub.metering.proc import ProcNumber
 from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.report import Reporter, Rotation
-from actorrpc.hub.serving.connection import Connection
 from actorrpc.pb import control_pb2
 
 __all__ = ["LARGEST", "Largest", "Memory", "limited_memory"]
@@ -35,8 +35,8 @@ class Largest:
 
     def __init__(
         self,
-        connections: Mapping[str, Connection],
-        weigh: Callable[[Connection], object],
+        connections: Mapping[str, CallStage],
+        weigh: Callable[[CallStage], object],
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._connections = connections
@@ -45,7 +45,7 @@ class Largest:
         self._rotation = Rotation()
         self._found: list[str] = []
 
-    def look(self) -> list[Connection]:
+    def look(self) -> list[CallStage]:
         """Look at some more. Returns the largest of those seen so far, the largest first."""
         until = self._clock() + _SECONDS
         seen = [id for id in self._found if id in self._connections]
@@ -77,7 +77,7 @@ class Memory:
         self,
         limit: int,
         largest: Largest,
-        describe: Callable[[Connection], control_pb2.ConnectionLoad],
+        describe: Callable[[CallStage], control_pb2.ConnectionLoad],
         changed: Callable[[bool], None],
     ) -> None:
         self._statm = ProcNumber("/proc/self/statm", 1)
@@ -105,7 +105,7 @@ class Memory:
 
 def limited_memory(
     limit: int,
-    connections: Mapping[str, Connection],
+    connections: Mapping[str, CallStage],
     reporter: Reporter,
     clock: Callable[[], float],
     changed: Callable[[bool], None],
@@ -118,10 +118,10 @@ def limited_memory(
     return Memory(limit, largest, lambda connection: reporter.describe(connection, clock()), changed)
 
 
-def _size(connection: Connection) -> int:
+def _size(connection: CallStage) -> int:
     return connection.usage.state_bytes
 
 
-def _can_move(connection: Connection) -> bool:
+def _can_move(connection: CallStage) -> bool:
     """Whether a policy's move would be begun."""
     return not (why_pinned(connection) or why_unquiet(connection) or connection.usage.too_heavy)

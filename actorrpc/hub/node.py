@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from gevent import get_hub
@@ -16,7 +17,12 @@ from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
-from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
+from actorrpc.hub.actors.call_stage import CallStage
+from actorrpc.hub.directory.directory import Directory
+from actorrpc.hub.exchange.exchange import Exchange
+from actorrpc.hub.keyed.activation import Activation
+from actorrpc.hub.keyed.activations import Activations
+from actorrpc.hub.links import CALLS, DIRECTORY, FRESH, HANDOFFS, TOPICS, HubLink, Links
 from actorrpc.hub.listing import describe, list_some
 from actorrpc.hub.memory import limited_memory
 from actorrpc.hub.metering.proc import can_open
@@ -43,6 +49,22 @@ log = logging.getLogger("actorrpc.hub")
 STOP_GRACE = 3.0
 
 
+class Stages(Mapping[str, CallStage]):
+    """What can move: connections, and keyed actors. Ids of these have a slash in them."""
+
+    def __init__(self, connections: Mapping[str, Connection], activations: Mapping[str, Activation]) -> None:
+        self._connections, self._activations = connections, activations
+
+    def __getitem__(self, id: str) -> CallStage:
+        return self._activations[id] if "/" in id else self._connections[id]
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self._connections, self._activations)
+
+    def __len__(self) -> int:
+        return len(self._connections) + len(self._activations)
+
+
 class Node:
     """One hub. It lives in the greenlets of the gevent hub that made it.
 
@@ -62,7 +84,10 @@ class Node:
         on_settled: Callable[[int], object] = lambda version: None,
         on_unlinked: Callable[[int, int], object] = lambda serial, number: None,
         move_every: int = 0,
+        directory: str | None = None,
     ) -> None:
+        """``directory``: where all hubs have the files of the directory of keyed actors; None: it is the only
+        hub."""
         self.hub = hub
         self._on_unlinked = on_unlinked
         #: What tells this process from all others of the server, also later ones: other hubs know it by this.
@@ -78,7 +103,9 @@ class Node:
         self.links = Links(
             dict.fromkeys(TOPICS, self._on_topic)
             | dict.fromkeys(FRESH, self._on_fresh)
-            | dict.fromkeys(HANDOFFS, self._on_handoff),
+            | dict.fromkeys(HANDOFFS, self._on_handoff)
+            | dict.fromkeys(CALLS, self._on_call)
+            | dict.fromkeys(DIRECTORY, self._on_directory),
             has_room=lambda hub: self.topics.has_room(hub),
             lost=self._lost,
         )
@@ -86,20 +113,32 @@ class Node:
         self.topics = EmbeddedTopics(
             self.serial, str(self.serial), self.links.send, self.links.has_room, on_settled
         )
-        self.resources = Resources(app, config, self.topics)
+        self.directory = Directory(self.serial, self.links.send, directory)
+        self.exchange = Exchange(self.serial, self.directory, self.links.send)
+        self.resources = Resources(app, config, self.topics, self.exchange)
+        self.actors = Activations(
+            self.serial, self.resources, self.exchange, self.directory, may_own=lambda: not self.move_refusal
+        )
         know_calls(self.resources.runners, self.connections)
         if move_every:
             self.resources.on_turn = self._count_turn
-        self.mover = Mover(self, self.resources, self.links.by_serial, on_moved)
+        #: What can move.
+        self.stages = Stages(self.connections, self.actors.by_id)
+        self.mover = Mover(self, self.resources, self.links.by_serial, on_moved, self.actors, self.directory)
         self._reporter = Reporter(
-            self.resources.meter, self.connections, self.topics, self.mover.cost, config.max_move_time
+            self.resources.meter,
+            self.stages,
+            self.topics,
+            self.mover.cost,
+            config.max_move_time,
+            lambda: len(self.connections),
         )
         self.reception = Reception(
             self.serial, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
         )
         #: Whether it is drained.
         self.draining = Draining(
-            self.connections,
+            self.stages,
             self.mover,
             self.links.by_serial,
             self.reception.rest,
@@ -107,7 +146,7 @@ class Node:
         )
         self._memory = limited_memory(
             config.max_memory,
-            self.connections,
+            self.stages,
             self._reporter,
             self.resources.meter.clock,
             self.reception.occupancy.set_over_memory,
@@ -202,7 +241,7 @@ class Node:
         self.resources.runners.trim()
         tell_what_is_due()
 
-    def weigh(self, connection: Connection) -> None:
+    def weigh(self, connection: CallStage) -> None:
         self._reporter.weigh(connection)
 
     def list_connections(self) -> list[control_pb2.Connection]:
@@ -233,6 +272,8 @@ class Node:
         ``number`` what the broker knows the link by."""
         self.reception.add(serial, self.links.add(serial, sock, hub, snapshots, states, number))
         self.topics.linked(serial)
+        self.directory.linked(serial)
+        self.exchange.relinked(serial)
 
     def set_homes(
         self,
@@ -262,6 +303,7 @@ class Node:
         ]
         if gone:
             duties.append(partial(self.topics.unlinked, serial))
+            duties.append(partial(self.directory.unlinked, serial))
         if gone and not self.stopping:
             duties.append(partial(self._on_unlinked, serial, link.number))
         do_all(log, why, *duties, self.settled)
@@ -269,6 +311,16 @@ class Node:
     def _on_topic(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         close_all(fds)
         self.topics.receive(hub, message)
+
+    def _on_call(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
+        close_all(fds)
+        self.exchange.receive(hub, message)
+
+    def _on_directory(
+        self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]
+    ) -> None:
+        close_all(fds)
+        self.directory.receive(hub, message)
 
     def _on_fresh(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         self.reception.passing.receive(hub, message, fds)
@@ -296,8 +348,8 @@ class Node:
             return f"hub {self.hub} has {limit} connections, its limit"
         return ""
 
-    def stays(self, connection: Connection) -> None:
-        if self._ending:
+    def stays(self, connection: CallStage) -> None:
+        if self._ending and isinstance(connection, Connection):
             self._end(connection)
 
     def _count_turn(self, connection: str, turns: int) -> None:
@@ -367,6 +419,8 @@ class Node:
         """Release what a node without connections still has."""
         unguard(self)
         self.topics.close()
+        self.actors.close()
+        self.directory.close()
         self.reception.close()
         self._reporter.close()
         if self._memory is not None:

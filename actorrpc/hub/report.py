@@ -10,11 +10,11 @@ import os
 from collections.abc import Callable, Mapping
 from itertools import islice
 
+from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.metering.proc import ProcNumber
 from actorrpc.hub.metering.usage import LIGHT, Meter, Usage
 from actorrpc.hub.moving.move_cost import Cost, too_long
 from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.topics.engine import Topics
 from actorrpc.pb import control_pb2
 
@@ -70,16 +70,19 @@ class Rotation:
 
 class Reporter:
     """Makes the reports of one hub. ``move_cost`` says what it would cost to move a connection, and no policy
-    may move one whose move takes longer than ``max_move_time`` seconds."""
+    may move one whose move takes longer than ``max_move_time`` seconds. ``count`` says how many of them are
+    clients'."""
 
     def __init__(
         self,
         meter: Meter,
-        connections: Mapping[str, Connection],
+        connections: Mapping[str, CallStage],
         topics: Topics,
-        move_cost: Callable[[Connection], Cost],
+        move_cost: Callable[[CallStage], Cost],
         max_move_time: float,
+        count: Callable[[], int] | None = None,
     ) -> None:
+        self._count = count or (lambda: len(connections))
         self._meter = meter
         self._connections = connections
         self._topics = topics
@@ -113,7 +116,7 @@ class Reporter:
                 break
             self._allowance -= self.weigh(connection)
         load = control_pb2.Load(
-            connections=len(connections),
+            connections=self._count(),
             turns=turns,
             busy=busy,
             runnable=meter.runnable,
@@ -162,11 +165,11 @@ class Reporter:
         self._warm = [usage for usage in ranked if usage.load(now) >= _COLD]
         return ranked[:HEAVIEST]
 
-    def _connection(self, usage: Usage) -> Connection | None:
+    def _connection(self, usage: Usage) -> CallStage | None:
         connection = self._connections.get(usage.id)
         return connection if connection is not None and connection.usage is usage else None
 
-    def describe(self, connection: Connection, now: float) -> control_pb2.ConnectionLoad:
+    def describe(self, connection: CallStage, now: float) -> control_pb2.ConnectionLoad:
         """What a report says of one connection."""
         usage = connection.usage
         why = why_pinned(connection) or why_unquiet(connection)
@@ -183,7 +186,7 @@ class Reporter:
             too_heavy=not why and bool(usage.too_heavy),
         )
 
-    def _group(self, connection: Connection, now: float) -> str:
+    def _group(self, connection: CallStage, now: float) -> str:
         """The topic in which the connection publishes, or is sent, the most, as ``counted_as`` names it; ""
         if that is little."""
         rates: dict[str, float] = {}
@@ -195,7 +198,7 @@ class Reporter:
         best = max(rates, key=rates.__getitem__, default="")
         return best if best and rates[best] >= _MEANINGFUL else ""
 
-    def weigh(self, connection: Connection) -> float:
+    def weigh(self, connection: CallStage) -> float:
         """Find out how large its states are, and what its move would cost, unless that has just been done.
         Returns the seconds that this took."""
         usage, clock = connection.usage, self._meter.clock

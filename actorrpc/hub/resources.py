@@ -13,6 +13,7 @@ from actorrpc.hub.calls.chain import Chain, chain_of
 from actorrpc.hub.calls.intercepted import Endings, InterceptedCall
 from actorrpc.hub.calls.route import Route, routes_of
 from actorrpc.hub.calls.shared_connections import Sharing
+from actorrpc.hub.exchange.exchange import Exchange
 from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering.usage import Meter
 from actorrpc.hub.runtime.runners import Runners
@@ -35,9 +36,11 @@ class Resources:
     #: What a call is made of.
     call_type: type[ServerCall[Any]]
 
-    def __init__(self, app: App, config: Config, topics: Topics) -> None:
+    def __init__(self, app: App, config: Config, topics: Topics, exchange: Exchange) -> None:
         self.config = config
         self.topics = topics
+        #: Calls of keyed actors.
+        self.exchange = exchange
         self.runners = Runners()
         self.endings = Endings(self.runners)
         self.meter = Meter()

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ConnectionSnapshot(_message.Message):
-    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves", "age", "idle", "silent", "ping_unanswered", "max_age", "aged", "shutting_down", "taken_at", "load", "recent_load", "weighing_us", "freeze_ms", "caller", "shared_by")
+    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves", "age", "idle", "silent", "ping_unanswered", "max_age", "aged", "shutting_down", "taken_at", "load", "recent_load", "weighing_us", "freeze_ms", "caller", "shared_by", "keyed")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class ConnectionSnapshot(_message.Message):
     FREEZE_MS_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
     SHARED_BY_FIELD_NUMBER: _ClassVar[int]
+    KEYED_FIELD_NUMBER: _ClassVar[int]
     format: int
     id: str
     peer: str
@@ -54,7 +55,8 @@ class ConnectionSnapshot(_message.Message):
     freeze_ms: float
     caller: bytes
     shared_by: str
-    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ..., taken_at: _Optional[float] = ..., load: _Optional[float] = ..., recent_load: _Optional[float] = ..., weighing_us: _Optional[int] = ..., freeze_ms: _Optional[float] = ..., caller: _Optional[bytes] = ..., shared_by: _Optional[str] = ...) -> None: ...
+    keyed: KeyedSnapshot
+    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ..., taken_at: _Optional[float] = ..., load: _Optional[float] = ..., recent_load: _Optional[float] = ..., weighing_us: _Optional[int] = ..., freeze_ms: _Optional[float] = ..., caller: _Optional[bytes] = ..., shared_by: _Optional[str] = ..., keyed: _Optional[_Union[KeyedSnapshot, _Mapping]] = ...) -> None: ...
 
 class SessionSnapshot(_message.Message):
     __slots__ = ("partial_input", "unsent_output", "preface_left", "settings_received", "hpack_entries", "hpack_max_size", "continuation_stream", "continuation_end_stream", "continuation_block", "send_window", "receive_window", "receive_unacknowledged", "peer_initial_window", "peer_max_frame_size", "last_stream", "goaway_sent", "last_refused", "goaway_received", "streams", "heads", "held", "waiting", "goaway_ping_sent", "flood_spent", "flood_unsettled", "free_updates", "ping_strikes", "last_ping", "window", "table_announced", "reset_streams")
@@ -157,7 +159,7 @@ class StreamSnapshot(_message.Message):
     def __init__(self, id: _Optional[int] = ..., head: _Optional[int] = ..., remote_closed: bool = ..., headers_sent: bool = ..., send_window: _Optional[int] = ..., receive_window: _Optional[int] = ..., receive_unacknowledged: _Optional[int] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., trailers: _Optional[bytes] = ..., held: _Optional[int] = ..., window: _Optional[int] = ..., encoding: _Optional[str] = ..., body_left: _Optional[int] = ..., work: _Optional[int] = ...) -> None: ...
 
 class CallSnapshot(_message.Message):
-    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted", "identity", "begun", "parsed")
+    __slots__ = ("stream", "time_remaining", "cursor", "held", "held_end", "request", "initial_metadata", "trailing_metadata", "held_compressed", "request_compressed", "origin", "compression", "context", "unadmitted", "identity", "begun", "parsed", "relay", "answers")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     TIME_REMAINING_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
@@ -175,6 +177,8 @@ class CallSnapshot(_message.Message):
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     BEGUN_FIELD_NUMBER: _ClassVar[int]
     PARSED_FIELD_NUMBER: _ClassVar[int]
+    RELAY_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
     stream: int
     time_remaining: float
     cursor: bytes
@@ -192,7 +196,55 @@ class CallSnapshot(_message.Message):
     identity: str
     begun: bool
     parsed: int
-    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[bytes]] = ..., trailing_metadata: _Optional[_Iterable[bytes]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ..., begun: bool = ..., parsed: _Optional[int] = ...) -> None: ...
+    relay: RelaySnapshot
+    answers: AnswersSnapshot
+    def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[bytes]] = ..., trailing_metadata: _Optional[_Iterable[bytes]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ..., begun: bool = ..., parsed: _Optional[int] = ..., relay: _Optional[_Union[RelaySnapshot, _Mapping]] = ..., answers: _Optional[_Union[AnswersSnapshot, _Mapping]] = ...) -> None: ...
+
+class AnswersSnapshot(_message.Message):
+    __slots__ = ("call", "caller", "head", "peer", "number", "kept", "over", "headers_sent")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_SENT_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    caller: int
+    head: bytes
+    peer: str
+    number: int
+    kept: _containers.RepeatedScalarFieldContainer[bytes]
+    over: bool
+    headers_sent: bool
+    def __init__(self, call: _Optional[int] = ..., caller: _Optional[int] = ..., head: _Optional[bytes] = ..., peer: _Optional[str] = ..., number: _Optional[int] = ..., kept: _Optional[_Iterable[bytes]] = ..., over: bool = ..., headers_sent: bool = ...) -> None: ...
+
+class KeyedSnapshot(_message.Message):
+    __slots__ = ("service", "key", "epoch", "unsettled")
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    UNSETTLED_FIELD_NUMBER: _ClassVar[int]
+    service: str
+    key: str
+    epoch: int
+    unsettled: _containers.RepeatedCompositeFieldContainer[AnswersSnapshot]
+    def __init__(self, service: _Optional[str] = ..., key: _Optional[str] = ..., epoch: _Optional[int] = ..., unsettled: _Optional[_Iterable[_Union[AnswersSnapshot, _Mapping]]] = ...) -> None: ...
+
+class RelaySnapshot(_message.Message):
+    __slots__ = ("call", "service", "key", "hub", "received")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    call: int
+    service: str
+    key: str
+    hub: int
+    received: int
+    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., hub: _Optional[int] = ..., received: _Optional[int] = ...) -> None: ...
 
 class EndedCall(_message.Message):
     __slots__ = ("call", "head", "status", "message", "cancelled")

@@ -107,9 +107,9 @@ class RecordedCall(ServerCall[Reply]):
             self.status, self.status_message = status, message
             super().end(status, message, metadata)
 
-    def _send_headers(self) -> None:
+    def send_headers(self) -> None:
         self._sent_initial = self.initial
-        super()._send_headers()
+        super().send_headers()
 
     def __repr__(self) -> str:
         state = "open" if self.status is None else self.status.name

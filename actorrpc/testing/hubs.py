@@ -6,12 +6,15 @@ All of it is called in the loop; what waits says so, and is for a greenlet.
 from __future__ import annotations
 
 import socket
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import gevent
 from gevent.event import AsyncResult, Event
 
 from actorrpc.app import App
 from actorrpc.config import Config
+from actorrpc.hub.directory.journal import JOURNAL
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.pb import control_pb2
@@ -28,8 +31,18 @@ class Hubs:
     def __init__(self, app: App, config: Config, count: int, *, move_every: int = 0) -> None:
         #: What has come of moves, as the broker would be told.
         self.moved: list[control_pb2.Moved] = []
+        #: Where they have their directory of keyed actors.
+        self._files = TemporaryDirectory(prefix="actorrpc-directory-")
+        Path(self._files.name, JOURNAL).touch()
         self.nodes = [
-            Node(app, config, hub=hub, on_moved=self.moved.append, move_every=move_every)
+            Node(
+                app,
+                config,
+                hub=hub,
+                on_moved=self.moved.append,
+                move_every=move_every,
+                directory=self._files.name,
+            )
             for hub in range(count)
         ]
         for left in range(count):
@@ -39,6 +52,7 @@ class Hubs:
                 self.nodes[right].add_peer(left, ends[1], left)
         for node in self.nodes:
             node.set_homes(range(count), 1)
+            node.directory.set_homes(1, range(count), ())
 
     def connections(self) -> list[tuple[Node, Connection]]:
         """Those that are on a hub now, in the order of their hubs."""
@@ -96,6 +110,7 @@ class Hubs:
             connection.close("the server has stopped")
         for node in self.nodes:
             node.close()
+        self._files.cleanup()
 
     def __repr__(self) -> str:
         return f"<Hubs {self.nodes!r}>"

@@ -7,6 +7,7 @@ It has the calls, the cells of their services, and the schedule of their turns. 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from google.protobuf.message import Message
@@ -19,7 +20,7 @@ from actorrpc.hub.actors.service_host import ServiceHost
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.usage import Usage
-from actorrpc.hub.phase import CLOSED, FROZEN, Phase
+from actorrpc.hub.phase import CLOSED, FROZEN, SERVING, Phase
 from actorrpc.hub.resources import Resources
 
 __all__ = ["CallStage"]
@@ -46,6 +47,10 @@ class CallStage(ABC):
 
     #: What carries the calls' messages.
     session: Any
+    #: The key of a keyed actor, the only one that it carries; "": it is not one's.
+    key = ""
+    #: The hooks that run as an actor's first turn, and as its last.
+    first_hook, last_hook = "on_connect", "on_disconnect"
 
     def __init__(self, resources: Resources, id: str, peer: str) -> None:
         self.resources = resources
@@ -73,6 +78,15 @@ class CallStage(ABC):
     @abstractmethod
     def turn_ended(self) -> None:
         """A runner has left, although it is closed."""
+
+    @abstractmethod
+    def restore_call(self, stream: Any, identity: str) -> ServerCall[Any]:
+        """A call that comes from another hub. Raises SnapshotError if it is not served here."""
+
+    @property
+    @abstractmethod
+    def pending_bytes(self) -> int:
+        """Bytes that travel with it, besides those of its calls and states."""
 
     # ---- what calls ask of it
 
@@ -145,7 +159,23 @@ class CallStage(ABC):
         if identities is not None:
             identities.forget(cell)
 
-    # ---- its end
+    # ---- its moves, and its end
+
+    def resume_turns(self, read: Callable[[], None] = lambda: None) -> None:
+        """Have turns run again, and what is heard be heard; ``read`` begins to read."""
+        self.phase.state = SERVING
+        self.schedule.resume()
+        for cell in self.cells.values():
+            cell.unhold()
+        self.phase.let_go_on()
+        read()
+        for subscription in self.host.subscriptions:
+            self.resources.topics.catch_up(subscription)
+        for call in [*self.calls.values()]:
+            call.receiver.go_on(call)
+        for receiver in self.cells.receivers:
+            self.schedule.will_run(receiver)
+        self.schedule.wake()
 
     def cancel_all(self, why: str) -> None:
         """Cancel every call, then interrupt the handlers: no turn of another may begin in between."""
@@ -155,6 +185,10 @@ class CallStage(ABC):
         self.cells.drop_ended()
         for call in calls:
             self.calls.throw(call, CallCancelled(why))
+
+    @abstractmethod
+    def let_go(self) -> None:
+        """Forget it without a word to anybody: another hub has it."""
 
     @property
     def finished(self) -> bool:

@@ -77,7 +77,7 @@ class Cell(CallTurns):
 
     def make(self) -> None:
         """Make the instance. Raises whatever its class does."""
-        self.instance = make(self.service, self.stage.host, self.identity, self.state)
+        self.instance = make(self.service, self.stage.host, self.identity, self.state, self.stage.key)
         self.state = None
 
     def prepare(self) -> None:
@@ -85,7 +85,7 @@ class Cell(CallTurns):
         that: it may block, and all calls that come meanwhile wait for the one instance."""
         service = self.service
         makes_itself = service.__init__ is not object.__init__ or service.__new__ is not object.__new__
-        if makes_itself or self.overrides("on_connect"):
+        if makes_itself or self.overrides(self.stage.first_hook):
             self.connected = False
             self.mailbox.append((CONNECT, None, None))
         else:
@@ -111,7 +111,7 @@ class Cell(CallTurns):
             if self.mailbox or self.concurrent or self.concurrent_running:
                 self.parting = True
             else:
-                self.run_hook("on_disconnect")
+                self.run_hook(self.stage.last_hook)
         elif kind == THAW:
             self.frozen = False
             self.run_hook("on_thaw")
@@ -129,7 +129,7 @@ class Cell(CallTurns):
         try:
             if self.instance is None:
                 self._as_hook(hook, self.make)
-            hook = "on_connect"
+            hook = stage.first_hook
             if self.overrides(hook):
                 if stage.phase.state == CLOSED:  # the client has gone meanwhile
                     return
@@ -210,7 +210,7 @@ class Cell(CallTurns):
         calls' on_call_end, and at last, when what is blocked has ended too, on_disconnect."""
         self.thaw_hook()  # the move that it was frozen for is given up
         self._take_out(lambda turn: turn[0] not in (CLOSE, THAW, CALL_END))
-        if self.connected and self.overrides("on_disconnect"):
+        if self.connected and self.overrides(self.stage.last_hook):
             self.mailbox.append((DISCONNECT, None, None))
 
     def disconnect(self, runner: Runner) -> None:

@@ -35,6 +35,16 @@ class Stage(Protocol):
     @property
     def id(self) -> str: ...
 
+    #: The key of the one actor that lives there; "": they are those of a client.
+    @property
+    def key(self) -> str: ...
+
+    #: The hooks that run as an actor's first turn, and as its last.
+    @property
+    def first_hook(self) -> str: ...
+    @property
+    def last_hook(self) -> str: ...
+
     #: Whether their client is still there, and whether what is done counts.
     @property
     def phase(self) -> Phase: ...

@@ -106,6 +106,17 @@ class Receiver:
     def close_iterator(self, call: ServerCall[Any]) -> None:
         """Close the iterable of a call that has ended."""
 
+    @property
+    def on_its_way(self) -> bool:
+        """Something of its call is under way that must arrive before the call can move."""
+        return False
+
+    def go_on(self, call: ServerCall[Any]) -> None:
+        """The call is served here again, or for the first time, after a move."""
+
+    def left(self) -> None:
+        """The call is another hub's now."""
+
     def call_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
         """A call has ended, where there is an on_call_end."""
 
@@ -202,6 +213,9 @@ class ServerCall(Call[Reply]):
     def key(self) -> str:
         return ""
 
+    def set_key(self, key: str) -> None:
+        """Note which actor it is for, for whoever asks before that has the call."""
+
     @property
     def metadata(self) -> Metadata:
         if self._metadata is not None:
@@ -244,7 +258,7 @@ class ServerCall(Call[Reply]):
             payload = compression.compress(self.compression, payload)
         if not self._is_too_much(payload):
             if self.initial:
-                self._send_headers()
+                self.send_headers()
             self.host.session.outbound.message(self.stream, payload)
             self.host.changed()
 
@@ -261,7 +275,7 @@ class ServerCall(Call[Reply]):
     def send_initial_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
         self.set_initial_metadata(metadata)
         if not self.ended:
-            self._send_headers()
+            self.send_headers()
 
     def set_initial_metadata(self, metadata: Mapping[str, str | bytes | Iterable[str | bytes]]) -> None:
         fields = encode_metadata(metadata)
@@ -347,16 +361,23 @@ class ServerCall(Call[Reply]):
 
     def reply(self, message: Message) -> None:
         """Send the single reply of a call and end it with OK."""
+        self.send_reply(message.SerializeToString())
+
+    def reply_payload(self, payload: bytes) -> None:
+        """As ``reply``, where it is serialized already."""
+        self.send_reply(payload)
+
+    def send_reply(self, payload: bytes) -> None:
+        """Send the single reply, which interceptors have seen, and end with OK."""
         stream = self.stream
         outbound = self.host.session.outbound
-        payload = message.SerializeToString()
         if self.compression:
             payload = compression.compress(self.compression, payload)
         if self._is_too_much(payload):
             return
         if self.trailing or self.initial:
             if self.initial:
-                self._send_headers()
+                self.send_headers()
             outbound.message(stream, payload)
             outbound.finish(stream, trailers(StatusCode.OK, "", self.trailing))
         else:
@@ -397,7 +418,7 @@ class ServerCall(Call[Reply]):
         block = trailers(status, message, [*self.trailing, *metadata])
         self.ended = True
         if self.initial:
-            self._send_headers()
+            self.send_headers()
         session = self.host.session
         session.outbound.finish(self.stream, block)
         if not self.served:
@@ -430,7 +451,7 @@ class ServerCall(Call[Reply]):
         """Whether the client is so far behind that the call's own input should wait."""
         return self.stream.unsent_bytes > UNSENT_HIGH
 
-    def _send_headers(self) -> None:
+    def send_headers(self) -> None:
         self.host.session.outbound.headers(self.stream, self.initial)
         self.initial = ()
         self.host.changed()

@@ -12,7 +12,7 @@ from gevent import get_hub
 from google.protobuf.message import Message
 
 from actorrpc.call import Reply
-from actorrpc.errors import StatusCode
+from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.calls.call import CallHost, ServerCall
 from actorrpc.hub.calls.chain import Chain
 from actorrpc.hub.calls.failures import contain, fail
@@ -20,6 +20,7 @@ from actorrpc.hub.calls.identity import check_identity, check_unset
 from actorrpc.hub.calls.route import Route
 from actorrpc.hub.calls.variables import run_in
 from actorrpc.hub.runtime.runners import Runners
+from actorrpc.keys import key_of_call
 from actorrpc.wire.stream import Stream
 
 __all__ = ["Endings", "InterceptedCall"]
@@ -28,11 +29,11 @@ __all__ = ["Endings", "InterceptedCall"]
 class InterceptedCall(ServerCall[Reply]):
     """A call whose replies and whose end the app's interceptors see, and which may have an identity."""
 
-    __slots__ = ("_identity",)
+    __slots__ = ("_identity", "_key")
 
     def __init__(self, host: CallHost, stream: Stream, route: Route) -> None:
         super().__init__(host, stream, route)
-        self._identity = ""
+        self._identity = self._key = ""
 
     @property
     def identity(self) -> str:
@@ -47,6 +48,19 @@ class InterceptedCall(ServerCall[Reply]):
             )
         check_identity(value)
         self._identity = value
+
+    @property
+    def key(self) -> str:
+        keyed = self.route.keyed
+        if keyed is None or self._key:
+            return self._key
+        try:
+            return "" if keyed.field else key_of_call(keyed, self.metadata, self._identity)
+        except RpcError:  # its end, once it has been admitted
+            return ""
+
+    def set_key(self, key: str) -> None:
+        self._key = key
 
     def restore_identity(self, value: str) -> None:
         """Take over what was set in another hub."""
@@ -95,6 +109,14 @@ class InterceptedCall(ServerCall[Reply]):
         if not self.ended:
             super().reply(message)
             if not self.cancelled:  # as a reply over a limit is: `end` has told that
+                self._tell(StatusCode.OK, "")
+
+    def reply_payload(self, payload: bytes) -> None:
+        if self._chain.sees_replies:
+            self.reply(self.route.method.reply.FromString(payload))
+        else:
+            self.send_reply(payload)
+            if not self.cancelled:
                 self._tell(StatusCode.OK, "")
 
     def end(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.protobuf.message import Message
@@ -13,7 +13,7 @@ from actorrpc.hub.calls.chain import Chain
 from actorrpc.hub.metering.weight import scale_of
 from actorrpc.service import Method
 
-__all__ = ["Route", "routes_of"]
+__all__ = ["Route", "routes_of", "routes_of_keyed"]
 
 
 def routes_of(app: App, chain: Chain | None = None) -> dict[str, Route]:
@@ -21,6 +21,18 @@ def routes_of(app: App, chain: Chain | None = None) -> dict[str, Route]:
     routes = [
         Route(service, method, chain)
         for service in app.services.values()
+        for method in service.__rpc__.methods
+    ]
+    return {route.path: route for route in routes}
+
+
+def routes_of_keyed(services: Mapping[str, type[Service]]) -> dict[str, Route]:
+    """The routes of keyed services where their actors are: the app's interceptors see calls where these are
+    made."""
+    routes = [
+        Route(service, method)
+        for service in services.values()
+        if service.__rpc__.keyed is not None
         for method in service.__rpc__.methods
     ]
     return {route.path: route for route in routes}
@@ -48,6 +60,8 @@ class Route:
         self.light = self.scale.light
         #: Its calls are for an actor.
         self.stateful = spec.state is not None
+        #: That actor is found by a key; None: it is the connection's.
+        self.keyed = spec.keyed
         #: Calls of it may run beside the other turns of their service.
         self.concurrent = not self.stateful or getattr(self.handler, "__actorrpc_concurrent__", False)
 

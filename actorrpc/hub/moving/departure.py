@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import logging
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from actorrpc.errors import SnapshotError
+from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.moving.move_cost import MoveCosts
 from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.moving.snapshot import freeze
-from actorrpc.hub.phase import CLOSED, CLOSING, QUIESCING, SERVING
+from actorrpc.hub.phase import CLOSED, CLOSING, QUIESCING
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.log import about
 from actorrpc.net.sockets import socket_of
 
-__all__ = ["Arrival", "Departure", "resume"]
+__all__ = ["Arrival", "Departure", "StageDeparture", "resume"]
 
 log = logging.getLogger("actorrpc.hub")
 
 
-class Departure:
-    """A connection about to move, as ``actorrpc.hub.moving.source`` sees it: with the actors' hooks."""
+class StageDeparture(ABC):
+    """What carries actors, about to move, as ``actorrpc.hub.moving.source`` sees it: with their hooks."""
 
     def __init__(
         self,
-        connection: Connection,
+        connection: CallStage,
         costs: MoveCosts,
         limit: float = 0.0,
         format: int = SNAPSHOTS.newest,
@@ -36,9 +38,9 @@ class Departure:
         0: as many as it takes. ``format`` is that of the snapshot, which the target has to know."""
         self.connection = connection
         self.id = connection.id
-        self._costs = costs
-        self._limit = limit
-        self._format = format
+        self.costs = costs
+        self.limit = limit
+        self.format = format
         self._given_up = False
         #: Those whose on_freeze has begun.
         self._hooked: set[Cell] = set()
@@ -115,24 +117,51 @@ class Departure:
         obstacle = self._hook_failed or why_pinned(self.connection)
         if obstacle:
             raise SnapshotError(obstacle)
-        return freeze(self.connection, self._costs, self._limit, self._format)
+        return self._freeze()
 
-    def fileno(self) -> int:
-        return self.connection.pump.transport.fileno()
+    @abstractmethod
+    def _freeze(self) -> bytes:
+        """Write it down. Raises SnapshotError where it cannot move."""
 
     def resume(self) -> None:
         self._given_up = True
         try:
             if self._hooked:
                 self.connection.cells.thaw_hooks()
-            resume(self.connection)
+            self._resume()
         except Exception:  # better a client that sees a close than one that nobody serves
             ids = about(connection=self.id)
             log.exception("connection %s is closed: it cannot be served again", self.id, extra=ids)
-            self.connection.close()
+            self._close()
+
+    @abstractmethod
+    def _resume(self) -> None:
+        """Serve it again."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """End it."""
 
     def release(self) -> None:
         self.connection.let_go()
+
+
+class Departure(StageDeparture):
+    """A client's connection."""
+
+    connection: Connection
+
+    def _freeze(self) -> bytes:
+        return freeze(self.connection, self.costs, self.limit, self.format)
+
+    def fileno(self) -> int:
+        return self.connection.pump.transport.fileno()
+
+    def _resume(self) -> None:
+        resume(self.connection)
+
+    def _close(self) -> None:
+        self.connection.close()
 
 
 class Arrival:
@@ -161,20 +190,10 @@ class Arrival:
 
 def resume(connection: Connection) -> None:
     """Serve again after a quiesce or freeze that led to nothing, or for the first time after a thaw."""
-    phase, schedule, transport = connection.phase, connection.schedule, connection.pump.transport
+    phase, transport = connection.phase, connection.pump.transport
     if phase.state in (CLOSING, CLOSED):
         return
-    phase.state = SERVING
-    schedule.resume()
-    for cell in connection.cells.values():
-        cell.unhold()
-    phase.let_go_on()
-    transport.start()
-    for subscription in connection.host.subscriptions:
-        connection.resources.topics.catch_up(subscription)
-    for receiver in connection.cells.receivers:
-        schedule.will_run(receiver)
-    schedule.wake()
+    connection.resume_turns(transport.start)
     # The client has waited: what it has sent meanwhile comes first, not after a round of the loop.
     transport.read()
     if phase.state != CLOSED:  # as it may be now

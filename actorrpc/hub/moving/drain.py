@@ -16,9 +16,9 @@ from time import monotonic
 
 from gevent import get_hub
 
+from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.moving.move_cost import Cost
 from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
-from actorrpc.hub.serving.connection import Connection
 from actorrpc.loop.timers import Timer
 from actorrpc.pb import control_pb2
 
@@ -64,13 +64,13 @@ class Drain:
 
     def __init__(
         self,
-        connections: Mapping[str, Connection],
+        connections: Mapping[str, CallStage],
         move: Move,
-        cost: Callable[[Connection], Cost],
+        cost: Callable[[CallStage], Cost],
         links: Mapping[int, object],
         targets: Mapping[int, int],
         within: float,
-        why_unfit: Callable[[Connection, int], str] = lambda connection, target: "",
+        why_unfit: Callable[[CallStage, int], str] = lambda connection, target: "",
     ) -> None:
         self.moved = 0
         self._began, self._within = monotonic(), within
@@ -114,7 +114,7 @@ class Drain:
         first = [control_pb2.Stay(connection=each.id, why=self._why(each)) for each in named]
         return control_pb2.LeftBehind(count=len(self._connections), first=first)
 
-    def _why(self, connection: Connection) -> str:
+    def _why(self, connection: CallStage) -> str:
         if connection.id in self._under_way:
             return why_unquiet(connection) or "it was being moved"
         stay = self._stays.get(connection.id)
@@ -156,14 +156,14 @@ class Drain:
             self._waiting.popleft()
             self._begin(connection, cost)
 
-    def _begin(self, connection: Connection, cost: Cost) -> None:
+    def _begin(self, connection: CallStage, cost: Cost) -> None:
         if (target := self._choose(connection)) is None:
             self._note(connection.id, "no hub is there to take it", ROUND)
             return
         self._under_way[connection.id] = cost.total
         self._move(connection.id, target, partial(self._ended, connection.id, target, cost))
 
-    def _choose(self, connection: Connection) -> int | None:
+    def _choose(self, connection: CallStage) -> int | None:
         """The process that has the fewest connections, of those that would not refuse this one if there are
         any."""
         there = [serial for serial in self._targets if serial in self._links]
@@ -213,7 +213,7 @@ class Drain:
         )
 
 
-def why_not_now(connection: Connection) -> str:
+def why_not_now(connection: CallStage) -> str:
     """Why it is not even tried to move a connection: what keeps it here will most likely not end soon."""
     if why := why_pinned(connection):
         return why

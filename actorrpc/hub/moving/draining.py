@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.moving.drain import Drain
 from actorrpc.hub.moving.mover import Mover
-from actorrpc.hub.serving.connection import Connection
 from actorrpc.pb import control_pb2
 
 __all__ = ["Draining"]
@@ -21,7 +21,7 @@ class Draining:
 
     def __init__(
         self,
-        connections: Mapping[str, Connection],
+        connections: Mapping[str, CallStage],
         mover: Mover,
         links: Mapping[int, object],
         rest: Callable[[bool], object],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from actorrpc.actor import Actor, Service
-from actorrpc.hub.serving.connection import Connection
+from actorrpc.hub.actors.call_stage import CallStage
 
 __all__ = ["known_states", "why_unfit"]
 
@@ -19,7 +19,7 @@ def known_states(services: Mapping[str, type[Service]]) -> dict[str, int]:
     return {name: _version(service) for name, service in services.items()}
 
 
-def why_unfit(connection: Connection, known: Mapping[str, int], hub: int) -> str:
+def why_unfit(connection: CallStage, known: Mapping[str, int], hub: int) -> str:
     """Why a hub that knows these states would refuse a connection; "" if it would not, or that is unknown."""
     if not known:
         return ""

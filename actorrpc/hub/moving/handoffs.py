@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 
+from actorrpc.hub.moving.keyed import ActorDeparture, KeyedSource, KeyedTarget
 from actorrpc.hub.moving.source import Departing, Source, Timer
 from actorrpc.hub.moving.states import SourceEvent, TargetEvent
 from actorrpc.hub.moving.target import Arriving, Target
@@ -54,7 +55,8 @@ class Handoffs:
             del self.sources[connection.id]
             done(source, why)
 
-        source = self.sources[connection.id] = Source(
+        kind = KeyedSource if isinstance(connection, ActorDeparture) else Source
+        source = self.sources[connection.id] = kind(
             connection,
             next(self._numbers),
             link,
@@ -94,7 +96,8 @@ class Handoffs:
 
     def _on_prepare(self, link: Sender, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> None:
         key = link, prepare.number
-        target = self.targets[key] = Target(prepare.connection, prepare.number, link)
+        kind = KeyedTarget if prepare.epoch else Target
+        target = self.targets[key] = kind(prepare.connection, prepare.number, link)
         try:
             target.prepare(lambda: self._thaw(prepare, fds))
         finally:  # also where the answer cannot be sent

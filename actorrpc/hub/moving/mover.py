@@ -9,10 +9,15 @@ from time import monotonic
 from typing import Protocol
 
 from actorrpc.forks import users_code
+from actorrpc.hub.actors.call_stage import CallStage
+from actorrpc.hub.keyed.activation import Activation
+from actorrpc.hub.keyed.activations import Activations
 from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.departure import Arrival, Departure
 from actorrpc.hub.moving.fit import why_unfit
 from actorrpc.hub.moving.handoffs import Handoffs
+from actorrpc.hub.moving.keyed import ActorArrival, ActorDeparture, Transfers
+from actorrpc.hub.moving.keyed_snapshot import thaw_activation
 from actorrpc.hub.moving.memfd import unpacked
 from actorrpc.hub.moving.move_cost import Cost, MoveCosts, too_long
 from actorrpc.hub.moving.move_id import first_number
@@ -41,7 +46,9 @@ class MoverOwner(ConnectionOwner, Protocol):
         """The number that the other hubs know this process by."""
 
     @property
-    def connections(self) -> Mapping[str, Connection]: ...
+    def stages(self) -> Mapping[str, CallStage]:
+        """What can move, by id: connections, and keyed actors."""
+
     @property
     def move_refusal(self) -> str:
         """Why it can take no connection now, also one that is on its way here already; "" if it can."""
@@ -49,10 +56,10 @@ class MoverOwner(ConnectionOwner, Protocol):
     def adopt(self, connection: Connection) -> None:
         """Take a connection that another hub has handed over."""
 
-    def weigh(self, connection: Connection) -> object:
+    def weigh(self, connection: CallStage) -> object:
         """Find out how large a connection's states are, unless that has just been done."""
 
-    def stays(self, connection: Connection) -> None:
+    def stays(self, connection: CallStage) -> None:
         """Its move came to nothing."""
 
     def settled(self) -> None:
@@ -85,7 +92,11 @@ class Mover:
         resources: Resources,
         links: Mapping[int, Way],
         on_moved: Callable[[control_pb2.Moved], None] | None,
+        activations: Activations,
+        transfers: Transfers,
     ) -> None:
+        self._activations = activations
+        self._transfers = transfers
         self._owner = owner
         self._resources = resources
         self._links = links
@@ -98,16 +109,16 @@ class Mover:
             first=first_number(),
         )
 
-    def cost(self, connection: Connection) -> Cost:
+    def cost(self, connection: CallStage) -> Cost:
         """What it would cost to move a connection now."""
         return self.costs.of(contents(connection))
 
-    def _why_too_heavy(self, connection: Connection) -> str:
+    def _why_too_heavy(self, connection: CallStage) -> str:
         """Why no policy may move it; "" if one may."""
         self._owner.weigh(connection)
         return too_long(self.cost(connection), self._resources.config.max_move_time)
 
-    def why_unfit(self, connection: Connection, target: int) -> str:
+    def why_unfit(self, connection: CallStage, target: int) -> str:
         """Why a process would refuse it, whose code is other than ours; "" if it would not."""
         link = self._links.get(target)
         return why_unfit(connection, link.states, link.hub) if link is not None else ""
@@ -126,7 +137,7 @@ class Mover:
         One that the target would refuse is not begun. One that a policy asks for is refused if it would stop
         both hubs for too long.
         """
-        connection = self._owner.connections.get(connection_id)
+        connection = self._owner.stages.get(connection_id)
         if connection is None:
             why = f"no connection {connection_id} here"
             done(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why=why, of_connection=True))
@@ -144,12 +155,20 @@ class Mover:
         else:
             limit = self._resources.config.max_move_time if by_policy else 0.0
             link = self._links[target]
-            departure = Departure(connection, self.costs, limit, link.snapshots)
+            departure = self._departure(connection, target, limit, link.snapshots)
             self.handoffs.begin(departure, link, partial(self._moved, connection, target, done))
+
+    def _departure(
+        self, stage: CallStage, target: int, limit: float, format: int
+    ) -> Departure | ActorDeparture:
+        if isinstance(stage, Activation):
+            return ActorDeparture(stage, self.costs, self._transfers, target, limit, format)
+        assert isinstance(stage, Connection)
+        return Departure(stage, self.costs, limit, format)
 
     def _moved(
         self,
-        connection: Connection,
+        connection: CallStage,
         target: int,
         done: Callable[[control_pb2.MoveResult], None],
         source: Source,
@@ -170,7 +189,7 @@ class Mover:
         what = f"the end of the move of {connection.id}"
         do_all(log, what, *duties, self._owner.settled, ids=source.ids)
 
-    def _report(self, connection: Connection, target: int, source: Source, why: str) -> None:
+    def _report(self, connection: CallStage, target: int, source: Source, why: str) -> None:
         if self._on_moved is not None:
             self._on_moved(
                 control_pb2.Moved(
@@ -185,15 +204,19 @@ class Mover:
     def move_on(self, connection_id: str) -> None:
         """Move a connection to the next hub, if it and another hub are here."""
         hubs = sorted(self._links)
-        if hubs and connection_id in self._owner.connections:
+        if hubs and connection_id in self._owner.stages:
             target = next((hub for hub in hubs if hub > self._owner.serial), hubs[0])
             self.move(connection_id, target, lambda result: None)
 
-    def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival:
+    def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival | ActorArrival:
         owner, resources = self._owner, self._resources
         if why := owner.move_refusal:
             raise MoveRefused(why)
         with users_code(), unpacked(prepare, fds, resources.config.max_state_bytes) as snapshot:
+            if prepare.epoch:
+                activations = self._activations
+                activation = thaw_activation(activations, resources.exchange, self.costs, snapshot)
+                return ActorArrival(activation, activations, self._transfers)
             return Arrival(thaw(owner, resources, self.costs, snapshot), owner.adopt)
 
     def __repr__(self) -> str:

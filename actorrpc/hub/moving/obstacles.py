@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.phase import CLOSED, CLOSING
-from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["what_runs", "why_pinned", "why_unquiet"]
 
 
-def why_pinned(connection: Connection) -> str:
+def why_pinned(connection: CallStage) -> str:
     """Why the connection cannot move, however long one waits; "" if it can."""
     if connection.phase.state in (CLOSING, CLOSED):
         return "it is being closed"
@@ -18,13 +18,16 @@ def why_pinned(connection: Connection) -> str:
     return ""
 
 
-def why_unquiet(connection: Connection) -> str:
+def why_unquiet(connection: CallStage) -> str:
     """What a freeze has to wait for; "" if nothing.
 
     The words say nothing that grows, so that those of many connections can be counted: see ``what_runs``.
     """
     if (running := what_runs(connection)) is not None:
         return f"{running[0]} running"
+    for call in connection.calls.values():
+        if call.receiver.on_its_way:
+            return f"a call of {call.route.method.name} has not reached its actor"
     if connection.schedule.running:
         return "the handler of a call that has ended still runs"
     if connection.host.unacknowledged:
@@ -35,7 +38,7 @@ def why_unquiet(connection: Connection) -> str:
     return ""
 
 
-def what_runs(connection: Connection) -> tuple[str, float] | None:
+def what_runs(connection: CallStage) -> tuple[str, float] | None:
     """Which handler or hook a freeze has to wait for first, if any, and since when it runs, on the monotonic
     clock."""
     for call in connection.calls.values():

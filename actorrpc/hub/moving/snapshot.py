@@ -7,43 +7,34 @@ this hub cannot serve one that comes.
 from __future__ import annotations
 
 import logging
-from contextvars import Context
-from itertools import chain, zip_longest
 from time import monotonic, thread_time
 from typing import Any
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
-from actorrpc.actor import Actor, Service
-from actorrpc.errors import RpcError, SnapshotError, StatusCode, StreamFault
+from actorrpc.errors import RpcError, SnapshotError
 from actorrpc.hub.actors.cell import Cell, key_of
-from actorrpc.hub.actors.identities import Identities
 from actorrpc.hub.actors.refused import RefusedCalls
-from actorrpc.hub.actors.turns import (
-    CALL_END,
-    CONNECT,
-    TOPIC,
-    freeze_turn,
-    thaw_turn,
-)
 from actorrpc.hub.calls.call import ServerCall
-from actorrpc.hub.calls.call_ends import Ended
-from actorrpc.hub.calls.intercepted import InterceptedCall
-from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.usage import Part
+from actorrpc.hub.moving.call_snapshot import (
+    freeze_call,
+    freeze_cell,
+    make_call,
+    thaw_cell,
+    thaw_ended,
+    thaw_parsed,
+    thaw_turns,
+)
 from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection, ConnectionOwner
+from actorrpc.hub.serving.relay import FirstMessage, Relay
 from actorrpc.ipc.hello import SNAPSHOTS
-from actorrpc.loop.duties import reason
 from actorrpc.pb import snapshot_pb2
-from actorrpc.wire.compression import Compressed
-from actorrpc.wire.fields import pairs
-from actorrpc.wire.head import freeze_head, thaw_head
 from actorrpc.wire.snapshot import freeze_session, thaw_session
-from actorrpc.wire.stream import Stream
 
 __all__ = ["freeze", "thaw"]
 
@@ -81,8 +72,8 @@ def freeze(
         id=connection.id,
         peer=connection.peer,
         session=freeze_session(connection.session, unsent, now),
-        calls=[_freeze_call(call, now) for call in connection.calls.values()],
-        actors=[_freeze_cell(cell, connection.cells.identities, now) for cell in connection.cells.values()],
+        calls=[freeze_call(call, now) for call in connection.calls.values()],
+        actors=[freeze_cell(cell, connection.cells.identities, now) for cell in connection.cells.values()],
         subscriptions=connection.host.freeze(),
         turns=connection.schedule.turns,
         moves=connection.moves,
@@ -154,14 +145,14 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     usage.state_bytes = sum(len(actor.state) for actor in snapshot.actors)
     usage.weighing = snapshot.weighing_us / 1e6
     for actor in snapshot.actors:
-        connection.cells.take(_thaw_cell(connection, actor), taken - actor.idle)
+        connection.cells.take(thaw_cell(connection, actor), taken - actor.idle)
     for each in snapshot.calls:
         call = connection.calls[each.stream] = _thaw_call(connection, each, taken)
         connection.calls.rearm(call)
     for actor in snapshot.actors:
         cell = connection.cells[key_of(actor.service, actor.identity)]
-        ended = {each.call.stream: _thaw_ended(connection, cell, each, taken) for each in actor.ended}
-        _thaw_turns(cell, actor, connection.calls, ended)
+        ended = {each.call.stream: thaw_ended(connection, cell, each, taken) for each in actor.ended}
+        thaw_turns(cell, actor, connection.calls, ended)
     for call in connection.calls.values():
         if call.origin is not None and isinstance(call.receiver, Cell):
             call.receiver.resume(call)
@@ -172,44 +163,18 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     connection.phase.state = FROZEN  # only now: an actor's __init__ may use its API, and cannot wait
 
 
-def _freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot:
-    return snapshot_pb2.CallSnapshot(
-        stream=call.stream.id,
-        time_remaining=None if call.deadline is None else max(0.0, call.deadline - now),
-        cursor=call.cursor,
-        held=[payload for payload in call.held if payload is not None],
-        held_compressed=[isinstance(payload, Compressed) for payload in call.held if payload is not None],
-        held_end=None in call.held,
-        request=call.request,
-        request_compressed=isinstance(call.request, Compressed),
-        compression=call.compression,
-        origin=None if call.origin is None else freeze_turn((call.origin[0], call, call.origin[1])),
-        initial_metadata=chain.from_iterable(call.initial),
-        trailing_metadata=chain.from_iterable(call.trailing),
-        context=[_freeze_entry(key, value) for key, value in call.noted],
-        unadmitted=call.receiver.admits,
-        identity=call.identity,
-        begun=call.served,
-        parsed=call.parsed,
-    )
-
-
-def _freeze_ended(ended: Ended, now: float) -> snapshot_pb2.EndedCall:
-    call, status, message = ended
-    return snapshot_pb2.EndedCall(
-        call=_freeze_call(call, now),
-        head=freeze_head(call.stream.head),
-        status=status,
-        message=message.encode("utf-8", "surrogatepass"),
-        cancelled=call.cancelled,
-    )
-
-
 def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, taken: float) -> ServerCall[Any]:
     stream = connection.session.streams.get(snapshot.stream)
     if stream is None:
         raise SnapshotError(f"a call on stream {snapshot.stream}, which is not open")
-    call = _make_call(connection, stream, snapshot, taken)
+    call = make_call(connection, stream, snapshot, taken)
+    if snapshot.HasField("relay"):
+        if call.route.keyed is None:
+            raise SnapshotError(f"{stream.head.path} is of a keyed actor, and here of the connection's")
+        relay = call.receiver = Relay(connection, call)
+        relay.thaw(snapshot.relay)
+        call.since = taken if snapshot.begun else 0.0
+        return call
     cell = connection.cells.get(key_of(call.route.service.__rpc__.name, snapshot.identity))
     if cell is None and not snapshot.unadmitted:
         raise SnapshotError(f"a call of {stream.head.path} without its service")
@@ -222,96 +187,18 @@ def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, take
         if cell is not None and cell.ends is not None:
             cell.ends.began(call)
     if snapshot.parsed:  # at last: whatever fails from now on releases it
-        _thaw_parsed(connection, call, snapshot.parsed)
+        thaw_parsed(connection, call, snapshot.parsed)
     return call
-
-
-def _thaw_turns(
-    cell: Cell, snapshot: snapshot_pb2.ActorSnapshot, calls: OpenCalls, ended: dict[int, Ended]
-) -> None:
-    """Queue the turns of a snapshot, whose calls are here by their streams."""
-    cell.connected = snapshot.connected
-    if not cell.connected:
-        cell.mailbox.append((CONNECT, None, None))
-    for turn in snapshot.mailbox:
-        if turn.kind == CALL_END:
-            _thaw_end(cell, turn.stream, ended)
-        elif turn.kind == TOPIC:
-            cell.push_topic(turn.topic, turn.type, turn.payload)
-        else:
-            cell.mailbox.append(thaw_turn(turn, calls))
-    for each in snapshot.concurrent:
-        cell.push(*thaw_turn(each, calls))  # this hub's app may say otherwise
-
-
-def _thaw_end(cell: Cell, stream: int, ended: dict[int, Ended]) -> None:
-    if stream not in ended:
-        raise SnapshotError(f"the end of a call on stream {stream}, which is not told")
-    if cell.ends is not None:  # else this hub's app has no on_call_end any more
-        cell.ends.waiting += 1
-        cell.mailbox.append((CALL_END, None, ended[stream]))
-
-
-def _thaw_ended(connection: Connection, cell: Cell, snapshot: snapshot_pb2.EndedCall, taken: float) -> Ended:
-    """A call that its actor is to hear of: of its stream is left what the client sent with it."""
-    try:
-        stream = Stream.over(snapshot.call.stream, thaw_head(snapshot.head))
-        status = StatusCode(snapshot.status)
-        message = snapshot.message.decode("utf-8", "surrogatepass")
-    except (StreamFault, ValueError) as error:
-        raise SnapshotError(f"the end of a call that cannot have been: {error}") from error
-    call = _make_call(connection, stream, snapshot.call, taken)
-    call.receiver = cell
-    call.ended = True
-    call.cancelled = snapshot.cancelled
-    call.close_context()
-    return call, status, message
-
-
-def _make_call(
-    connection: Connection, stream: Stream, snapshot: snapshot_pb2.CallSnapshot, taken: float
-) -> ServerCall[Any]:
-    """A call as far as it travels, whether it is open or has ended."""
-    route = connection.resources.routes.get(stream.head.path)
-    if route is None:
-        raise SnapshotError(f"{stream.head.path} is not served here")
-    call = connection.resources.call_type(connection, stream, route)
-    if snapshot.identity:
-        if not isinstance(call, InterceptedCall):
-            raise SnapshotError("its calls have identities, and this hub's app gives them none")
-        call.restore_identity(snapshot.identity)
-    call.cursor = snapshot.cursor
-    call.compression = snapshot.compression
-    for payload, compressed in zip_longest(snapshot.held, snapshot.held_compressed[: len(snapshot.held)]):
-        call.hold(Compressed(payload) if compressed else payload)
-    if snapshot.held_end:
-        call.hold(None)
-    if snapshot.HasField("request"):
-        call.request = Compressed(snapshot.request) if snapshot.request_compressed else snapshot.request
-    if snapshot.HasField("origin"):
-        kind, _, payload = thaw_turn(snapshot.origin, {snapshot.origin.stream: call})
-        call.origin, call.cursor_set = (kind, payload), True
-    if snapshot.HasField("time_remaining"):
-        call.deadline = taken + snapshot.time_remaining
-    if snapshot.initial_metadata:
-        call.initial = pairs(snapshot.initial_metadata)
-    if snapshot.trailing_metadata:
-        call.trailing = pairs(snapshot.trailing_metadata)
-    for entry in snapshot.context:
-        call.context[entry.key] = entry.data if entry.HasField("data") else entry.text
-    return call
-
-
-def _thaw_parsed(connection: Connection, call: ServerCall[Any], size: int) -> None:
-    """Count the message that the call's handler is to have again."""
-    parsed = connection.resources.parsed
-    if not parsed.has_room(connection.parsed + size, size):
-        raise SnapshotError(f"its handlers have messages that take {connection.parsed + size} bytes: no room")
-    parsed.take(connection, call, size)
 
 
 def _thaw_unadmitted(connection: Connection, call: ServerCall[Any]) -> None:
     if connection.cells.admission is not None:
+        if call.route.keyed is not None and call.route.keyed.field:
+            first = call.receiver = FirstMessage(Part(connection.usage), connection.await_admission)
+            if not call.held:
+                return
+            if call.held[0] is not None:
+                first.see(call, call.held[0])
         connection.cells.admission.add(call)
         return
     try:  # this hub's app has no on_call any more
@@ -319,73 +206,3 @@ def _thaw_unadmitted(connection: Connection, call: ServerCall[Any]) -> None:
     except RpcError as error:
         call.receiver = RefusedCalls(connection.schedule, Part(connection.usage))
         call.end(error.code, error.message)
-
-
-def _freeze_entry(key: str, value: str | bytes) -> snapshot_pb2.ContextEntry:
-    if isinstance(value, str):
-        return snapshot_pb2.ContextEntry(key=key, text=value)
-    return snapshot_pb2.ContextEntry(key=key, data=value)
-
-
-def _freeze_cell(cell: Cell, identities: Identities | None, now: float) -> snapshot_pb2.ActorSnapshot:
-    """The state, and the turns that wait."""
-    service = cell.service
-    kind = service.__rpc__.state
-    if kind is None:
-        state = None
-    else:
-        state = (kind() if cell.instance is None else cell.instance.state).SerializeToString()
-    return snapshot_pb2.ActorSnapshot(
-        service=cell.name,
-        state=state,
-        # An instance that has not been made yet is made before the snapshot's turns are queued.
-        connected=cell.connected or (cell.instance is None and not cell.overrides("on_connect")),
-        mailbox=[freeze_turn(turn) for turn in cell.mailbox if turn[0] <= CALL_END],
-        concurrent=[freeze_turn(turn) for turn in cell.concurrent if turn[0] <= CALL_END],
-        state_version=service.state_version if issubclass(service, Actor) else 0,
-        identity=cell.identity,
-        ended=[_freeze_ended(each, now) for each in cell.ended_calls],
-        idle=identities.idle(cell.identity, now) if cell.identity and identities is not None else 0.0,
-    )
-
-
-def _thaw_cell(connection: Connection, snapshot: snapshot_pb2.ActorSnapshot) -> Cell:
-    service = connection.resources.services.get(snapshot.service)
-    if service is None:
-        raise SnapshotError(f"{snapshot.service} is not served here")
-    if snapshot.HasField("state") != (service.__rpc__.state is not None):
-        raise SnapshotError(f"{snapshot.service} has state on one side only")
-    state, concurrent = _thaw_state(service, snapshot), service in connection.resources.concurrent_services
-    cell = Cell(connection, service, state, identity=snapshot.identity, concurrent=concurrent)
-    try:
-        Context().run(cell.make)
-    except BaseException as error:  # whatever the app's __init__ does
-        raise SnapshotError(f"{snapshot.service} cannot be made here: {reason(error)}") from error
-    return cell
-
-
-def _thaw_state(service: type[Service], snapshot: snapshot_pb2.ActorSnapshot) -> Message | None:
-    """The actor's state, brought to the version of its class. None for a stateless service."""
-    if not issubclass(service, Actor) or service.__rpc__.state is None:
-        return None
-    old, new = snapshot.state_version, service.state_version
-    if old > new:
-        raise SnapshotError(
-            f"the state of {snapshot.service} has version {old}, and this hub knows version {new}"
-        )
-    try:
-        state = service.__rpc__.state.FromString(snapshot.state)
-    except DecodeError as error:
-        raise SnapshotError(f"the state of {snapshot.service} does not parse") from error
-    if old == new:
-        return state
-    try:
-        upgraded = Context().run(service.upgrade, old, state)
-    except BaseException as error:
-        raise SnapshotError(
-            f"the state of {snapshot.service} is not upgraded from version {old} to {new}: {reason(error)}"
-        ) from error
-    if not isinstance(upgraded, service.__rpc__.state):
-        returned = type(upgraded).__name__
-        raise SnapshotError(f"upgrade of {snapshot.service} returned {returned}, not its state")
-    return upgraded

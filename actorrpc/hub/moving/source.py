@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.moving.memfd import packed
@@ -34,10 +34,15 @@ class Departing(Protocol):
     def unquiet(self) -> str: ...
     def quiesce(self, on_quiet: Callable[[], None]) -> None: ...
     def freeze(self) -> bytes: ...
-    def fileno(self) -> int: ...
     def resume(self) -> None: ...
     def release(self) -> None:
         """Close its descriptor before anything else, and whatever else fails; then forget it."""
+
+
+class DepartingSocket(Departing, Protocol):
+    """One that is a client's connection."""
+
+    def fileno(self) -> int: ...
 
 
 #: Calls a function after some seconds; returns what cancels it.
@@ -47,9 +52,12 @@ Timer = Callable[[float, Callable[[], None]], Callable[[], None]]
 class Source:
     """One attempt to move one connection over one link. ``done(why)`` is called once: "" for moved."""
 
+    #: What follows on what.
+    table = SOURCE
+
     def __init__(
         self,
-        connection: Departing,
+        connection: Any,
         number: int,
         link: Sender,
         *,
@@ -57,7 +65,7 @@ class Source:
         quiesce_timeout: float,
         done: Callable[[Source, str], None],
     ) -> None:
-        self.connection = connection
+        self.connection: Any = connection
         self.number = number
         self.link = link
         #: For lines of the log.
@@ -92,7 +100,7 @@ class Source:
 
     def on(self, event: SourceEvent, why: str = "") -> None:
         """Take what has happened. An event that the table has no row for is logged and ignored."""
-        step = SOURCE.get((self.state, event))
+        step = self.table.get((self.state, event))
         if step is None:
             if self.state not in (SourceState.SERVING, SourceState.MOVED, SourceState.GONE):
                 log.error(
@@ -106,7 +114,10 @@ class Source:
         self.state, action = step
         self._why = brief(why) or self._why
         self.of_connection |= event in (SourceEvent.STUCK, SourceEvent.CLOSED)
-        _ACTIONS[action](self)
+        if action is SourceAction.COMMIT:
+            self._commit()
+        else:
+            _ACTIONS[action](self)
 
     def _stuck(self) -> None:
         self.on(SourceEvent.STUCK, self.connection.unquiet or "it did not come to rest in time")
@@ -123,7 +134,7 @@ class Source:
                 log.exception("connection %s cannot be frozen", self.connection.id, extra=self.ids)
                 self.on(SourceEvent.UNFIT, reason(error))
             return
-        prepare = control_pb2.Prepare(connection=self.connection.id, number=self.number)
+        prepare = self._offer()
         message = control_pb2.HubToHub(prepare=prepare)
         try:
             with packed(message.prepare, snapshot) as fds:
@@ -138,6 +149,9 @@ class Source:
             READY_TIMEOUT, lambda: self.on(SourceEvent.OVERDUE, "the target hub did not answer")
         )
         self.on(SourceEvent.OFFERED)
+
+    def _offer(self) -> control_pb2.Prepare:
+        return control_pb2.Prepare(connection=self.connection.id, number=self.number)
 
     def _commit(self) -> None:
         # Only what the kernel has taken can reach the target. While it has not, the connection is ours:
@@ -195,7 +209,6 @@ _ACTIONS: dict[SourceAction, Callable[[Source], None]] = {
     SourceAction.FREEZE: Source._freeze,
     SourceAction.WAIT: lambda source: None,
     SourceAction.RESUME: Source._resume,
-    SourceAction.COMMIT: Source._commit,
     SourceAction.ABORT: Source._abort,
     SourceAction.RELEASE: Source._release,
     SourceAction.FORGET: Source._forget,

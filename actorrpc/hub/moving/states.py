@@ -130,6 +130,8 @@ class TargetAction(Enum):
     REFUSE = auto()
     SERVE = auto()
     DISCARD = auto()
+    #: The source can say nothing more: find out whose it is. Of a keyed actor only.
+    ASK = auto()
 
 
 TARGET: dict[tuple[TargetState, TargetEvent], tuple[TargetState, TargetAction]] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from actorrpc.hub.moving.move_id import move_id
 from actorrpc.hub.moving.states import TARGET, TargetAction, TargetEvent, TargetState
@@ -38,6 +38,9 @@ class Arriving(Protocol):
 class Target:
     """One connection that a source offers. ``thaw()`` makes it; what it raises refuses the offer."""
 
+    #: What follows on what.
+    table = TARGET
+
     def __init__(self, id: str, number: int, link: Sender) -> None:
         self.id = id
         self.number = number
@@ -45,7 +48,7 @@ class Target:
         #: For lines of the log.
         self.ids = {"connection": id, "move": move_id(number)}
         self.state = TargetState.NEW
-        self._arriving: Arriving | None = None
+        self.arriving: Any = None
         self._fd = -1
         self._why = ""
 
@@ -54,7 +57,7 @@ class Target:
         try:
             self.link.reserve()
             try:
-                self._arriving = thaw()
+                self.arriving = thaw()
             except BaseException:
                 self.link.unreserve()
                 raise
@@ -85,13 +88,16 @@ class Target:
 
     def on(self, event: TargetEvent) -> None:
         """Take what has happened. An event that the table has no row for is logged and ignored."""
-        step = TARGET.get((self.state, event))
+        step = self.table.get((self.state, event))
         if step is None:
             state = self.state.name
             log.error("handoff of %s: %s in state %s", self.id, event.name, state, extra=self.ids)
             return
         self.state, action = step
-        _ACTIONS[action](self)
+        if action is TargetAction.SAY_READY:
+            self._say_ready()
+        else:
+            _ACTIONS[action](self)
 
     def _say_ready(self) -> None:
         prepared = control_pb2.Prepared(connection=self.id, number=self.number)
@@ -102,28 +108,29 @@ class Target:
         self.link.send(control_pb2.HubToHub(refused=refused))
 
     def _serve(self) -> None:
-        assert self._arriving is not None
         self.link.unreserve()
         try:
-            self._arriving.serve(self._fd)
+            self.arriving.serve(self._fd)
         except Exception:  # better a client that sees a close than one that nobody serves
             log.exception("connection %s cannot be served", self.id, extra=self.ids)
-            do_all(log, f"letting go of {self.id}", self._arriving.discard, ids=self.ids)
+            do_all(log, f"letting go of {self.id}", self.arriving.discard, ids=self.ids)
         else:
             log.debug("connection %s has arrived", self.id, extra=self.ids)
 
     def _discard(self) -> None:
-        assert self._arriving is not None
-        duties = self.link.unreserve, self._arriving.discard
+        duties = self.link.unreserve, self.arriving.discard
         do_all(log, f"letting go of {self.id}", *duties, ids=self.ids)
+
+    def _ask(self) -> None:
+        """The source can say nothing more."""
 
     def __repr__(self) -> str:
         return f"<Target {self.number} of {self.id} {self.state.name}>"
 
 
 _ACTIONS: dict[TargetAction, Callable[[Target], None]] = {
-    TargetAction.SAY_READY: Target._say_ready,
     TargetAction.REFUSE: Target._refuse,
     TargetAction.SERVE: Target._serve,
     TargetAction.DISCARD: Target._discard,
+    TargetAction.ASK: lambda target: target._ask(),
 }

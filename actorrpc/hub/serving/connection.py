@@ -18,17 +18,19 @@ from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
-from actorrpc.errors import CallCancelled, StatusCode
+from actorrpc.errors import CallCancelled, SnapshotError, StatusCode
 from actorrpc.hub.actors.admission import Admission
 from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.actors.refused import RefusedCalls
 from actorrpc.hub.actors.turns import END, MESSAGE, REQUEST
 from actorrpc.hub.calls.call import Receiver, ServerCall
+from actorrpc.hub.calls.intercepted import InterceptedCall
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.phase import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.lifetime import Lifetime
 from actorrpc.hub.serving.lifetime_timer import LifetimeTimer
+from actorrpc.hub.serving.relay import FirstMessage, Relay
 from actorrpc.log import about
 from actorrpc.loop.duties import do_all
 from actorrpc.net.pump import Pump
@@ -44,10 +46,16 @@ from actorrpc.wire.events import (
 )
 from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
+from actorrpc.wire.stream import Stream
 
 __all__ = ["Connection", "ConnectionOwner"]
 
 log = logging.getLogger("actorrpc.hub")
+
+#: Why a call is refused whose method has a stream of requests, for a keyed actor.
+NO_STREAMS = (
+    "is of a keyed actor, and takes a stream of requests, which is not served: make a call for each message"
+)
 
 #: What is sent back of a path that is not served.
 _SHOWN_PATH = 128
@@ -165,6 +173,7 @@ class Connection(CallStage):
         for call in self.calls.values():
             if call.iterator is not None:
                 iterated.setdefault(call.receiver, []).append(call)
+            call.receiver.left()
         for cell in self.cells.values():
             cell.leave()
         do_all(
@@ -217,9 +226,17 @@ class Connection(CallStage):
             path = stream.head.path[:_SHOWN_PATH].encode("ascii", "replace").decode()  # as of methods
             self.session.refuse(stream, StatusCode.UNIMPLEMENTED, f"unknown method {path}")
             return
+        keyed = route.keyed
+        if keyed is not None and route.method.client_streaming:
+            self.session.refuse(stream, StatusCode.UNIMPLEMENTED, f"{route.path} {NO_STREAMS}")
+            return
         call = self.calls[stream.id] = resources.call_type(self, stream, route)
         cells = self.cells
-        if cells.admission is None:
+        if keyed is not None and cells.admission is None:
+            call.receiver = Relay(self, call)
+        elif keyed is not None and keyed.field:
+            call.receiver = FirstMessage(Part(self.usage), self.await_admission)
+        elif cells.admission is None:
             if (
                 route.stateful
                 and stream.head.caller != self.caller
@@ -229,10 +246,16 @@ class Connection(CallStage):
             else:
                 call.receiver = cells.get(route.service.__rpc__.name) or cells.make(route.service)
         else:
-            cells.admission.add(call)
-            self.schedule.will_run(cells.admission)
+            self.await_admission(call)
         if stream.timeout:
             self.calls.set_deadline(call, stream.timeout, self.schedule.now)
+
+    def await_admission(self, call: ServerCall[Any]) -> None:
+        """Have the interceptors' ``on_call`` run."""
+        admission = self.cells.admission
+        assert admission is not None
+        admission.add(call)
+        self.schedule.will_run(admission)
 
     def _on_message(self, event: MessageReceived) -> None:
         stream = event.stream
@@ -288,6 +311,22 @@ class Connection(CallStage):
         log.info("connection %s from %s: %s", self.id, self.peer, event.error, extra=kind)
         self.close_politely()
 
+    def restore_call(self, stream: Stream, identity: str) -> ServerCall[Any]:
+        route = self.resources.routes.get(stream.head.path)
+        if route is None:
+            raise SnapshotError(f"{stream.head.path} is not served here")
+        call = self.resources.call_type(self, stream, route)
+        if identity:
+            if not isinstance(call, InterceptedCall):
+                raise SnapshotError("its calls have identities, and this hub's app gives them none")
+            call.restore_identity(identity)
+        return call
+
+    @property
+    def pending_bytes(self) -> int:
+        session = self.session
+        return session.inbound.held + session.inbound.unsplit.size + session.outbound.pending
+
     # ---- actors
 
     def admit(self, call: ServerCall[Any]) -> None:
@@ -296,6 +335,10 @@ class Connection(CallStage):
         Raises RpcError for an identity too many, and for a call of nobody's that is refused.
         """
         service, cells = call.route.service, self.cells
+        if call.route.keyed is not None:
+            relay = call.receiver = Relay(self, call)
+            relay.release(call)
+            return
         if call.identity:
             cell = cells.of_identity(service, call.identity)
             if cells.identities is not None and len(cells.identities) == 1:  # the next have more time

@@ -1,0 +1,510 @@
+"""``Exchange``: the calls of keyed actors of one hub, those that are made here and those that run here.
+
+A call whose actor lives here, too, touches no socket: its answers are heard as they are said. Over a link, an
+answer is kept until it is acknowledged. Either end may move meanwhile:
+
+- Where the actor moves, it takes its calls along, with the answers that are kept. Its next hub says these
+  again, and so the caller learns where it is. What the caller says to a hub that the actor has left is
+  answered with ABSENT; then it asks the directory, and says it again there.
+- Where the caller moves, its next hub finds the actor and says ATTACH, with the number of the last answer
+  that was heard.
+
+A call is run at most once. It is sent again only where it cannot have been heard: to another hub, when the
+first has said ABSENT, and over a new link to the same, which knows it by its number. If the hub dies to which
+it was sent, it fails with UNAVAILABLE.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from time import monotonic
+from typing import Any, Protocol
+
+from gevent import get_hub
+
+from actorrpc.errors import RpcError, StatusCode
+from actorrpc.hub.directory.names import Location, Name
+from actorrpc.hub.exchange.answers import Answer, Answers
+from actorrpc.hub.exchange.messages import answer_from, answer_message, invoke_message, request_from
+from actorrpc.hub.exchange.outgoing import (
+    BEGUN,
+    END,
+    LOCATING,
+    NOBODY,
+    SENT,
+    WITHDRAWN,
+    Listener,
+    OutgoingCall,
+    Request,
+)
+from actorrpc.loop.timers import after
+from actorrpc.pb import control_pb2
+from actorrpc.wire.head import RequestHead
+
+__all__ = ["Actors", "Exchange", "Finder"]
+
+log = logging.getLogger("actorrpc.hub")
+
+HubToHub = control_pb2.HubToHub
+
+#: Bits of a call's number that are its own; those above are the hub process's.
+_OWN = 40
+
+#: For how many seconds the calls of a hub that has died may still be claimed by another, to which it had just
+#: given their connection.
+ORPHANS = 5.0
+#: How long the numbers of calls are kept that have moved away, in seconds.
+_MOVED = 60.0
+
+
+class Finder(Protocol):
+    """The directory, as callers need it."""
+
+    def find(
+        self,
+        name: Name,
+        done: Callable[[Location | RpcError], None],
+        *,
+        may_own: bool = True,
+        stale: Location | None = None,
+    ) -> None: ...
+    def release(self, name: Name, epoch: int) -> None: ...
+
+
+class Actors(Protocol):
+    """The keyed actors of this hub, as their callers' ends need them."""
+
+    def invoke(self, name: Name, request: Request, answers: Answers) -> None:
+        """Run a call, if the actor is here or may be; else ``Exchange.absent`` follows."""
+
+    def when_known(self, name: Name, then: Callable[[bool], None]) -> None:
+        """Say whether the actor is here, when that is known: now, or when a move of it is over."""
+
+    def withdraw(self, answers: Answers) -> None:
+        """The caller of a call that is served here wants no more of it."""
+
+
+class Exchange:
+    """``send(serial, message)`` says something to another hub; what cannot be said is dropped: ``relinked``
+    or ``died`` follows."""
+
+    def __init__(self, serial: int, finder: Finder, send: Callable[[int, HubToHub], object]) -> None:
+        self.serial = serial
+        self._finder = finder
+        self._send = send
+        self.actors: Actors
+        self._numbers = count((serial << _OWN) + 1)
+        #: Calls that are made here, by number.
+        self.outgoing: dict[int, OutgoingCall] = {}
+        #: Calls that run here, or have ended and not all of whose answers are known to be heard.
+        self.answering: dict[int, Answers] = {}
+        #: Calls whose callers have moved to other hubs, and when.
+        self._moved: dict[int, float] = {}
+        #: What is to be told to whom, when the loop comes round.
+        self._answered: dict[int, control_pb2.Answered] = {}
+        self._begun: dict[int, list[Answers]] = {}
+        self._telling = False
+        self._handlers: dict[str, Callable[[int, Any], None]] = {
+            "invoke": self._on_invoke,
+            "attach": self._on_attach,
+            "withdraw": self._on_withdraw,
+            "answer": self._on_answer,
+            "answered": self._on_answered,
+            "begun": self._on_begun,
+            "absent": self._on_absent,
+        }
+
+    # ---- what callers do
+
+    def begin(self, name: Name, request: Request, listener: Listener) -> OutgoingCall:
+        """Make a call. The listener may hear of its end before this returns."""
+        call = OutgoingCall(next(self._numbers), name, listener, request)
+        self.outgoing[call.id] = call
+        self._locate(call, None)
+        return call
+
+    def withdraw(self, call: OutgoingCall) -> None:
+        """The caller wants no more of it, and hears nothing more."""
+        call.listener = NOBODY
+        if call.id not in self.outgoing or call.state == WITHDRAWN:
+            return
+        state, call.state, call.request = call.state, WITHDRAWN, None
+        if state == LOCATING:
+            del self.outgoing[call.id]
+        else:
+            self._say_withdrawn(call)
+
+    def go_on(self, call: OutgoingCall) -> None:
+        """Its listener can take more."""
+        if (answers := self.answering.get(call.id)) is not None and answers.caller == self.serial:
+            answers.go_on()
+            self._drained(answers)
+        else:
+            self._acknowledge(call)
+
+    def attach(self, call: OutgoingCall) -> None:
+        """Its caller has come from another hub, or goes on here after a move that came to nothing."""
+        self.outgoing[call.id] = call
+        self._moved.pop(call.id, None)
+        if call.where is None:
+            self._locate(call, None)
+        else:
+            self._resume(call)
+
+    def leave(self, call: OutgoingCall) -> None:
+        """Its caller is served by another hub now, which attaches it there."""
+        call.listener = NOBODY
+        if self.outgoing.pop(call.id, None) is not None:
+            self._forget_moved()
+            self._moved[call.id] = monotonic()
+
+    def _forget_moved(self) -> None:
+        until = monotonic() - _MOVED
+        for id, at in [*self._moved.items()]:
+            if at > until:
+                break
+            del self._moved[id]
+
+    # ---- where the actor is
+
+    def _locate(self, call: OutgoingCall, stale: Location | None) -> None:
+        self._finder.find(call.name, partial(self._located, call), stale=stale)
+
+    def _located(self, call: OutgoingCall, found: Location | RpcError) -> None:
+        if self.outgoing.get(call.id) is not call:
+            if isinstance(found, Location) and found.hub == self.serial:
+                self._release_unused(call.name, found)
+            return
+        if isinstance(found, RpcError):
+            self._end(call, found.code, found.message)
+            return
+        call.where = found
+        if call.state == LOCATING:
+            self._invoke(call)
+        else:
+            self._resume(call)
+
+    def _release_unused(self, name: Name, found: Location) -> None:
+        """The key has become this hub's, and nobody needs it any more."""
+        self.actors.when_known(name, lambda here: None if here else self._finder.release(name, found.epoch))
+
+    def _invoke(self, call: OutgoingCall) -> None:
+        """Have it run where its actor is."""
+        assert call.where is not None and call.request is not None
+        request = call.request
+        call.state = SENT
+        if call.where.hub == self.serial:
+            self._run(call.id, call.name, request, self.serial)
+        else:
+            self._send(call.where.hub, HubToHub(invoke=invoke_message(call.id, call.name, request)))
+
+    def _resume(self, call: OutgoingCall) -> None:
+        """Go on with it where its actor is now."""
+        assert call.where is not None
+        if call.where.hub == self.serial:
+            self._hear_own(call)
+        elif call.state == WITHDRAWN:
+            self._say_withdrawn(call)
+        elif call.state == SENT:
+            self._invoke(call)
+        else:
+            service, key = call.name
+            attach = control_pb2.Attach(call=call.id, service=service, key=key, received=call.received)
+            self._send(call.where.hub, HubToHub(attach=attach))
+
+    def _hear_own(self, call: OutgoingCall) -> None:
+        where = call.where
+        assert where is not None
+
+        def known(here: bool) -> None:
+            answers = self.answering.get(call.id)
+            if answers is not None:
+                if call.state == WITHDRAWN:
+                    self._withdraw(answers)
+                    return
+                answers.caller = self.serial
+                answers.heard(call.received)
+                answers.go_on()
+                self._settle(answers)
+                self._drained(answers)
+            elif here:
+                self._lost(call)
+            else:  # it has become this hub's, since the one that had it has died
+                self._finder.release(call.name, where.epoch)
+                self._lost(call)
+
+        self.actors.when_known(call.name, known)
+
+    def _lost(self, call: OutgoingCall) -> None:
+        service, key = call.name
+        self._end(
+            call,
+            StatusCode.UNAVAILABLE,
+            f"the hub has ended where {service} had its actor {key!r}: whether the call has run is not known",
+        )
+
+    def _end(self, call: OutgoingCall, status: StatusCode, message: str) -> None:
+        """It ends without its actor's doing."""
+        if self.outgoing.pop(call.id, None) is not None:
+            call.request = None
+            call.listener.on_end(status, message, (), None)
+
+    def _say_withdrawn(self, call: OutgoingCall) -> None:
+        assert call.where is not None
+        if call.where.hub == self.serial:
+            self._hear_own(call)
+        else:
+            service, key = call.name
+            withdraw = control_pb2.Withdraw(call=call.id, service=service, key=key)
+            self._send(call.where.hub, HubToHub(withdraw=withdraw))
+
+    # ---- what actors do
+
+    def _run(self, id: int, name: Name, request: Request, caller: int) -> None:
+        head = RequestHead(request.fields, request.method, 0)
+        answers = self.answering[id] = Answers(id, caller, head, self._say)
+        self.actors.invoke(name, request, answers)
+
+    def restore(self, id: int, caller: int, head: RequestHead) -> Answers:
+        """The answers of a call that comes with its actor from another hub."""
+        answers = self.answering[id] = Answers(id, caller, head, self._say)
+        return answers
+
+    def arrived(self, answers: Answers) -> None:
+        """A call is served here now: say again what its caller may not have heard."""
+        if answers.caller == self.serial:
+            if (call := self.outgoing.get(answers.id)) is not None:
+                call.where = Location(self.serial, 0)
+            answers.go_on()
+        else:
+            answers.repeat()
+            self.begun(answers)
+        self._settle(answers)
+
+    def begun(self, answers: Answers) -> None:
+        """A call waits or runs here: its caller need not send it again."""
+        if answers.caller == self.serial:
+            if (call := self.outgoing.get(answers.id)) is not None:
+                call.begun()
+        elif not answers.over:
+            self._begun.setdefault(answers.caller, []).append(answers)
+            self._tell_soon()
+
+    def absent(self, answers: Answers, where: Location | None = None) -> None:
+        """The actor of a call is not here, and has never seen it here."""
+        self.answering.pop(answers.id, None)
+        if answers.caller == self.serial:
+            if (call := self.outgoing.get(answers.id)) is not None:
+                self._elsewhere(call)
+        else:
+            self._send(answers.caller, HubToHub(absent=control_pb2.Absent(call=answers.id)))
+
+    def gone(self, answers: Answers) -> None:
+        """The actor of a call has moved to another hub, and its answers with it."""
+        self.answering.pop(answers.id, None)
+
+    def _say(self, answers: Answers, answer: Answer) -> bool:
+        """Bring an answer on its way. Whether it has been heard."""
+        if answers.caller != self.serial:
+            self._send(answers.caller, answer_message(answers.id, answer))
+            return False
+        call = self.outgoing.get(answers.id)
+        if call is None:
+            heard = answers.id not in self._moved
+        elif call.listener.frozen or call.listener.congested:
+            heard = False
+        else:
+            heard = self._hear(call, answer)
+        if heard and answers.over:
+            self.answering.pop(answers.id, None)
+        return heard
+
+    def _hear(self, call: OutgoingCall, answer: Answer) -> bool:
+        number, kind, data = answer
+        if call.state == SENT:
+            call.state, call.request = BEGUN, None
+        if kind == END and number == call.received + 1:
+            self.outgoing.pop(call.id, None)
+        return call.take(number, kind, data)
+
+    def _settle(self, answers: Answers) -> None:
+        if answers.settled:
+            self.answering.pop(answers.id, None)
+            if answers.owner is not None:
+                answers.owner.settled(answers)
+
+    def _drained(self, answers: Answers) -> None:
+        call = answers.call
+        if call is not None and not call.ended and call.runner is None and not call.congested:
+            call.receiver.drained(call)
+
+    def _withdraw(self, answers: Answers) -> None:
+        if answers.owner is None:  # it waits for its actor
+            answers.finish(StatusCode.CANCELLED, "withdrawn")
+        else:
+            self.actors.withdraw(answers)
+
+    # ---- what other hubs say
+
+    def receive(self, source: int, message: HubToHub) -> None:
+        kind = message.WhichOneof("kind")
+        assert kind is not None
+        self._handlers[kind](source, getattr(message, kind))
+
+    def _on_invoke(self, source: int, invoke: control_pb2.Invoke) -> None:
+        answers = self.answering.get(invoke.call)
+        if answers is None:
+            self._run(invoke.call, (invoke.service, invoke.key), request_from(invoke), source)
+        else:  # said again over a new link
+            answers.caller = source
+            answers.repeat()
+            if answers.owner is not None:
+                self.begun(answers)
+
+    def _on_attach(self, source: int, attach: control_pb2.Attach) -> None:
+        def known(here: bool) -> None:
+            answers = self.answering.get(attach.call)
+            if answers is None:
+                self._send(source, HubToHub(absent=control_pb2.Absent(call=attach.call, unknown=here)))
+                return
+            answers.caller = source
+            answers.heard(attach.received)
+            answers.repeat()
+            self.begun(answers)
+            self._settle(answers)
+            self._drained(answers)
+
+        self.actors.when_known((attach.service, attach.key), known)
+
+    def _on_withdraw(self, source: int, withdraw: control_pb2.Withdraw) -> None:
+        def known(here: bool) -> None:
+            answers = self.answering.get(withdraw.call)
+            if answers is None:
+                self._send(source, HubToHub(absent=control_pb2.Absent(call=withdraw.call, unknown=here)))
+                return
+            answers.caller = source
+            self._withdraw(answers)
+
+        answers = self.answering.get(withdraw.call)
+        if answers is not None and answers.owner is None:
+            known(True)
+        else:
+            self.actors.when_known((withdraw.service, withdraw.key), known)
+
+    def _on_answer(self, source: int, message: control_pb2.Answer) -> None:
+        call = self.outgoing.get(message.call)
+        if call is None:
+            if message.call not in self._moved:  # heard before, over a link that has broken
+                self._note_answered(source, message.call, message.number)
+            return
+        if call.where is None or call.where.hub != source:
+            call.where = Location(source, 0)
+        if call.listener.frozen:
+            return
+        if self._hear(call, answer_from(message)) and (
+            not call.listener.congested or message.HasField("end")
+        ):
+            call.acknowledged = call.received
+            self._note_answered(source, call.id, call.received)
+
+    def _acknowledge(self, call: OutgoingCall) -> None:
+        if call.where is not None and call.acknowledged < call.received and call.id in self.outgoing:
+            call.acknowledged = call.received
+            self._note_answered(call.where.hub, call.id, call.received)
+
+    def _note_answered(self, hub: int, id: int, number: int) -> None:
+        if (answered := self._answered.get(hub)) is None:
+            answered = self._answered[hub] = control_pb2.Answered()
+            self._tell_soon()
+        answered.calls.append(id)
+        answered.numbers.append(number)
+
+    def _tell_soon(self) -> None:
+        if not self._telling:
+            self._telling = True
+            get_hub().loop.run_callback(self._tell)
+
+    def _tell(self) -> None:
+        """Say what has been gathered since the loop last came round."""
+        self._telling = False
+        answered, self._answered = self._answered, {}
+        for hub, message in answered.items():
+            self._send(hub, HubToHub(answered=message))
+        begun, self._begun = self._begun, {}
+        for hub, calls in begun.items():
+            # What has ended since has said so.
+            if ids := [answers.id for answers in calls if not answers.over and answers.caller == hub]:
+                self._send(hub, HubToHub(begun=control_pb2.Begun(calls=ids)))
+
+    def _on_answered(self, source: int, answered: control_pb2.Answered) -> None:
+        for id, number in zip(answered.calls, answered.numbers, strict=True):
+            answers = self.answering.get(id)
+            if answers is not None and answers.caller == source:
+                answers.heard(number)
+                self._settle(answers)
+                self._drained(answers)
+
+    def _on_begun(self, source: int, begun: control_pb2.Begun) -> None:
+        for id in begun.calls:
+            if (call := self.outgoing.get(id)) is not None:
+                call.where = Location(source, 0)
+                call.begun()
+
+    def _on_absent(self, source: int, absent: control_pb2.Absent) -> None:
+        call = self.outgoing.get(absent.call)
+        if call is None or call.where is None or call.where.hub != source:
+            return
+        if not absent.unknown:
+            self._elsewhere(call)
+        elif call.state == WITHDRAWN:
+            del self.outgoing[call.id]
+        else:
+            self._lost(call)
+
+    def _elsewhere(self, call: OutgoingCall) -> None:
+        """Its actor is not where it was thought to be, or has left."""
+        stale, call.where = call.where, None
+        if call.state == SENT:
+            call.state = LOCATING
+        self._locate(call, stale)
+
+    # ---- other hubs come and go
+
+    def relinked(self, serial: int) -> None:
+        """There is a new link to a hub that lives: what was under way over the old one may be lost."""
+        for call in [*self.outgoing.values()]:
+            if call.where is not None and call.where.hub == serial:
+                self._resume(call)
+        for answers in [*self.answering.values()]:
+            if answers.caller == serial:
+                answers.repeat()
+
+    def died(self, serial: int) -> None:
+        """A hub has died, for certain."""
+        for call in [*self.outgoing.values()]:
+            if call.where is None or call.where.hub != serial:
+                continue
+            if call.state == SENT:
+                self._lost(call)
+            elif call.state == WITHDRAWN:
+                del self.outgoing[call.id]
+            else:  # the actor may have moved away before
+                stale, call.where = call.where, None
+                self._locate(call, stale)
+        if any(answers.caller == serial for answers in self.answering.values()):
+            after(ORPHANS, self._withdraw_orphans, serial)
+
+    def _withdraw_orphans(self, serial: int) -> None:
+        """Nobody has claimed them."""
+        for answers in [*self.answering.values()]:
+            if answers.caller == serial:
+                answers.caller = self.serial  # where nobody knows it, so that all is heard
+                self._withdraw(answers)
+                answers.go_on()
+                self._settle(answers)
+
+    def __repr__(self) -> str:
+        return f"<Exchange {len(self.outgoing)} calls made, {len(self.answering)} served>"
