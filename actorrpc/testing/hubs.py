@@ -31,9 +31,9 @@ class Hubs:
     def __init__(self, app: App, config: Config, count: int, *, move_every: int = 0) -> None:
         #: What has come of moves, as the broker would be told.
         self.moved: list[control_pb2.Moved] = []
-        #: Where they have their directory of keyed actors.
-        self._files = TemporaryDirectory(prefix="actorrpc-directory-")
-        Path(self._files.name, JOURNAL).touch()
+        keyed = any(service.__rpc__.keyed is not None for service in app.services.values())
+        #: Where they have their directory of keyed actors, if they need one.
+        self._files = _make_files() if keyed and count > 1 else None
         self.nodes = [
             Node(
                 app,
@@ -41,7 +41,7 @@ class Hubs:
                 hub=hub,
                 on_moved=self.moved.append,
                 move_every=move_every,
-                directory=self._files.name,
+                directory=None if self._files is None else self._files.name,
             )
             for hub in range(count)
         ]
@@ -52,7 +52,8 @@ class Hubs:
                 self.nodes[right].add_peer(left, ends[1], left)
         for node in self.nodes:
             node.set_homes(range(count), 1)
-            node.directory.set_homes(1, range(count), ())
+            if self._files is not None:
+                node.directory.set_homes(1, range(count), ())
 
     def connections(self) -> list[tuple[Node, Connection]]:
         """Those that are on a hub now, in the order of their hubs."""
@@ -110,7 +111,18 @@ class Hubs:
             connection.close("the server has stopped")
         for node in self.nodes:
             node.close()
-        self._files.cleanup()
+        self.remove_files()
+
+    def remove_files(self) -> None:
+        """They have all been closed."""
+        if self._files is not None:
+            self._files.cleanup()
 
     def __repr__(self) -> str:
         return f"<Hubs {self.nodes!r}>"
+
+
+def _make_files() -> TemporaryDirectory[str]:
+    files = TemporaryDirectory(prefix="actorrpc-directory-")
+    Path(files.name, JOURNAL).touch()
+    return files

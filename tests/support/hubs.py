@@ -37,6 +37,7 @@ class Hubs:
             raise
 
     def _begin(self, joined: Joined, spread: bool) -> None:
+        self._joined = joined
         self.nodes = joined.nodes
         self.moved = joined.moved
         listener = socket.create_server(("127.0.0.1", 0))
@@ -90,6 +91,7 @@ class Hubs:
 
         self.ask(stop)
         self.wait_for(lambda: len(stopped) == len(running))
+        self._joined.remove_files()
         self._thread.stop()
 
 

@@ -114,10 +114,7 @@ class Source:
         self.state, action = step
         self._why = brief(why) or self._why
         self.of_connection |= event in (SourceEvent.STUCK, SourceEvent.CLOSED)
-        if action is SourceAction.COMMIT:
-            self._commit()
-        else:
-            _ACTIONS[action](self)
+        _ACTIONS[action](self)
 
     def _stuck(self) -> None:
         self.on(SourceEvent.STUCK, self.connection.unquiet or "it did not come to rest in time")
@@ -209,6 +206,7 @@ _ACTIONS: dict[SourceAction, Callable[[Source], None]] = {
     SourceAction.FREEZE: Source._freeze,
     SourceAction.WAIT: lambda source: None,
     SourceAction.RESUME: Source._resume,
+    SourceAction.COMMIT: lambda source: source._commit(),
     SourceAction.ABORT: Source._abort,
     SourceAction.RELEASE: Source._release,
     SourceAction.FORGET: Source._forget,

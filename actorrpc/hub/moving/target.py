@@ -94,10 +94,7 @@ class Target:
             log.error("handoff of %s: %s in state %s", self.id, event.name, state, extra=self.ids)
             return
         self.state, action = step
-        if action is TargetAction.SAY_READY:
-            self._say_ready()
-        else:
-            _ACTIONS[action](self)
+        _ACTIONS[action](self)
 
     def _say_ready(self) -> None:
         prepared = control_pb2.Prepared(connection=self.id, number=self.number)
@@ -129,6 +126,7 @@ class Target:
 
 
 _ACTIONS: dict[TargetAction, Callable[[Target], None]] = {
+    TargetAction.SAY_READY: lambda target: target._say_ready(),
     TargetAction.REFUSE: Target._refuse,
     TargetAction.SERVE: Target._serve,
     TargetAction.DISCARD: Target._discard,

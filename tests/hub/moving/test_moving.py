@@ -387,7 +387,7 @@ def test_a_bad_snapshot_is_refused_and_nothing_leaks(hubs, monkeypatch, corrupt)
 def test_a_move_looks_at_no_call_for_each_actor(monkeypatch):
     """Each of thousands of users may have an actor, and as many calls may be open."""
     looked: list[int] = []
-    abandon, thaw_turns = Cell.abandon_iterators, snapshot._thaw_turns
+    abandon, thaw_turns = Cell.abandon_iterators, snapshot.thaw_turns
 
     class Calls(dict[int, Any]):
         def values(self) -> Any:
@@ -400,7 +400,7 @@ def test_a_move_looks_at_no_call_for_each_actor(monkeypatch):
 
     monkeypatch.setattr(Cell, "abandon_iterators", abandoning)
     monkeypatch.setattr(
-        snapshot, "_thaw_turns", lambda *args: thaw_turns(*args[:2], Calls(args[2]), *args[3:])
+        snapshot, "thaw_turns", lambda *args: thaw_turns(*args[:2], Calls(args[2]), *args[3:])
     )
     by_user = actorrpc.App(app.services.values(), identity=lambda call: str(call.metadata.get("user", "")))
     with serving(by_user, 2) as hubs, connect(hubs) as channel:
