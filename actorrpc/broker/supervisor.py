@@ -303,9 +303,9 @@ class Supervisor:
         hub.restarts += 1
         try:
             if self._announced:
-                hub.process = self.deployment.start_again(hub.id)
+                hub.follow(self.deployment.start_again(hub.id))
             else:
-                hub.process = self._start_process(hub.id, self.deployment.generation)
+                hub.follow(self._start_process(hub.id, self.deployment.generation))
         except (OSError, ConfigError) as error:
             if not self._announced:
                 raise ConfigError(f"cannot start hub {hub.id}: {error}") from error

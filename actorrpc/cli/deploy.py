@@ -18,6 +18,8 @@ __all__ = ["COMMANDS"]
 
 #: Between two looks at the status, and between two lines where there is no terminal, in seconds.
 LOOK, LINE = 0.1, 5.0
+#: What becomes of the old hubs of a reload as long as no new one serves.
+_STALLED = "the old ones serve on until one does, or another `actorrpc reload` replaces the new ones"
 #: Listing the connections of a large server takes a while.
 BEGIN_TIMEOUT = 30.0
 
@@ -33,7 +35,8 @@ def reload(drain_timeout: float | None, runtime_dir: str | None) -> None:
     """Run the code that is there now, while clients go on.
 
     New hubs are started; once all are ready, every connection moves to them, and the old ones end. If they
-    cannot start, the old ones serve on, and the exit status is 1.
+    cannot start, or none of them serves for longer than the drain timeout, the old ones serve on, and the
+    exit status is 1.
     """
     question = Request(reload=Request.Reload(drain_timeout=drain_timeout))
     begun = json.loads(ask_broker(runtime_dir, question, BEGIN_TIMEOUT).json)
@@ -41,6 +44,9 @@ def reload(drain_timeout: float | None, runtime_dir: str | None) -> None:
         print(f"{count} of {begun['connections']} connections cannot move now: {why}")
     print(f"generation {begun['generation']} starts", flush=True)
     last = _show(_reloads(runtime_dir, begun["generation"]))
+    if last["phase"] in ("moving", "ending"):
+        why = "another reload has begun" if not last["stalled"] else f"none of its hubs serves: {_STALLED}"
+        raise Failure(f"generation {begun['generation']} does not serve for all: {why}")
     if last["phase"] != "done":
         abandoned = f"generation {begun['generation']} is abandoned: {last.get('error')}"
         raise Failure(abandoned, last.get("trace", ""))
@@ -92,13 +98,13 @@ COMMANDS: tuple[click.Command, ...] = (reload, drain, scale)
 
 
 def _reloads(runtime_dir: str | None, generation: int) -> Iterator[Mapping[str, Any]]:
-    """How a reload goes on, until it is over."""
+    """How a reload goes on, until it is over, or has been stalled for longer than its drain timeout."""
     while True:
         state = _status(runtime_dir)["reload"]
         if state is None or state["generation"] != generation:
             return
         yield state
-        if state["phase"] in ("done", "abandoned"):
+        if state["phase"] in ("done", "abandoned") or state["stalled"] > state["drain_timeout"]:
             return
 
 
@@ -154,14 +160,17 @@ def _draw_bar(states: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
 
 
 def _print_lines(states: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    said, phase = 0.0, ""
+    said, before = 0.0, ("", False)
     for state in states:
         now = time.monotonic()
-        if state["phase"] != phase or now - said >= LINE:
-            said, phase = now, state["phase"]
+        phase, stalled = state["phase"], bool(state.get("stalled"))
+        if (phase, stalled) != before or now - said >= LINE:
+            said, before = now, (phase, stalled)
             if phase in ("moving", "ending"):
                 done = f"{state['moved']} moved, {state['left']} left"
                 print(f"{phase}: {done}{_describe_stays(state)}", flush=True)
+            if stalled:
+                print(f"no new hub serves: {_STALLED}", flush=True)
         yield state
 
 

@@ -99,7 +99,7 @@ class Worker:
             "homes": self._on_homes,
             "move": self._on_move,
             "list_connections": self._on_list_connections,
-            "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within),
+            "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within, hold=drain.hold),
             "list_stacks": self._on_list_stacks,
             "adopt": self._on_adopt,
             "keep": self._on_keep,

@@ -181,7 +181,7 @@ class Stop(_message.Message):
     def __init__(self, drain_timeout: _Optional[float] = ...) -> None: ...
 
 class Drain(_message.Message):
-    __slots__ = ("targets", "within")
+    __slots__ = ("targets", "within", "hold")
     class TargetsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -191,9 +191,11 @@ class Drain(_message.Message):
         def __init__(self, key: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
     TARGETS_FIELD_NUMBER: _ClassVar[int]
     WITHIN_FIELD_NUMBER: _ClassVar[int]
+    HOLD_FIELD_NUMBER: _ClassVar[int]
     targets: _containers.ScalarMap[int, int]
     within: float
-    def __init__(self, targets: _Optional[_Mapping[int, int]] = ..., within: _Optional[float] = ...) -> None: ...
+    hold: bool
+    def __init__(self, targets: _Optional[_Mapping[int, int]] = ..., within: _Optional[float] = ..., hold: bool = ...) -> None: ...
 
 class Listen(_message.Message):
     __slots__ = ("queue", "spread")

@@ -31,7 +31,9 @@ class FakeHub:
 
     def __init__(self, hub: int, serial: int, generation: int, owner: Any) -> None:
         self.hub, self.serial, self.generation, self.pid = hub, serial, generation, serial
-        self.ready = self.stopping = self.draining = self.stubborn = False
+        self.ready = self.stopping = self.draining = self.held = self.stubborn = False
+        #: Whether the broker has started it since the last one has died quickly.
+        self.unproven = False
         self.exit_code: int | None = None
         self.started = self.reported = 0.0
         self.hello = None
@@ -50,7 +52,13 @@ class FakeHub:
     def state(self) -> str:
         if self.stopping:
             return "stopping"
-        return ("draining" if self.draining else "serving") if self.ready else "starting"
+        if not self.ready:
+            return "starting"
+        return "draining" if self.draining and not self.held else "serving"
+
+    @property
+    def reliable(self) -> bool:
+        return self.state == "serving" and not (self.draining or self.unproven)
 
     @property
     def obeyed(self) -> bool:

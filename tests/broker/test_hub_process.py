@@ -139,6 +139,29 @@ def test_who_starts_aside_of_another_has_a_low_priority_until_it_is_ready(start:
     assert os.getpriority(os.PRIO_PROCESS, hub.process.pid) == usual
 
 
+def test_one_that_follows_a_quick_death_has_to_serve_for_a_while(
+    start: Start_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before others give it what they have."""
+    hub = start(
+        """
+        send(ready=Ready())
+        receive()
+        """
+    )
+    assert hub.owner.ready.get(timeout=PATIENCE) == ""
+    process = hub.process
+    assert process.reliable
+    process.unproven = True
+    assert not process.reliable
+    monkeypatch.setattr("actorrpc.broker.processes.hub_process.QUICK", 0.0)
+    assert process.reliable
+    process.draining = True
+    assert (process.reliable, process.state) == (False, "draining")
+    process.held = True
+    assert (process.reliable, process.state) == (False, "serving")
+
+
 def test_the_life_of_a_process(start: Start_, claim: Claim) -> None:
     hub = start("""
         message, (listener,) = receive()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actorrpc.broker.processes.hub_slot import QUICK
+from actorrpc.broker.processes.hub_process import QUICK
 from actorrpc.broker.sharing import introductions as introductions_module
 from actorrpc.broker.sharing.introductions import Introductions
 

@@ -34,6 +34,42 @@ def test_all_goes_well(world: World) -> None:
     world.finish()
 
 
+@pytest.mark.parametrize("mended", [True, False], ids=["mended", "not mended"])
+@pytest.mark.parametrize("dies", ["no", "before", "meanwhile"])
+def test_new_hubs_that_die_as_soon_as_they_serve(world: World, mended: bool, dies: str) -> None:
+    """The old ones serve on, also those that come meanwhile, until there is somebody to take them."""
+    old = world.hubs[:2]
+    world.run("clients come to 1001", "reload", "1003 is ready", "1004 is ready", "1003 dies", "1004 dies")
+    if dies == "before":
+        world.run("the broker is killed", "a broker starts")
+    world.run("half a minute passes", "half a minute passes")
+    assert [(hub.alive, hub.able, hub.stopping) for hub in old] == [(True, True, False)] * 2
+    world.run("clients come to 1002", "a second passes")
+    served = world.served
+    assert served is not None
+    status = served.supervisor.deployment.status()
+    assert status is not None and status["phase"] == "moving" and status["stalled"] > 50
+    world.run("reload")
+    new = [hub for hub in world.living if hub.generation == 3]
+    assert len(new) == 2
+    world.run(f"{new[0].serial} is ready", *[f"{new[1].serial} is ready"][:mended])
+    if dies == "meanwhile":
+        world.run("the broker is killed", "a broker starts")
+    if mended:
+        world.run("a second passes")
+        assert world.broker.supervisor.deployment.generation.number == 3
+    else:
+        if new[1].alive:
+            world.run(f"{new[1].serial} cannot start")
+        world.run("half a minute passes")
+        assert [(hub.alive, hub.able, hub.stopping) for hub in old] == [(True, True, False)] * 2
+    world.settle()
+    assert not any(hub.alive for hub in old)
+    assert {hub.generation for hub in world.living} == {3 if mended else 2}
+    assert sum(hub.connections for hub in world.living) == 2, "nobody was left behind"
+    world.finish()
+
+
 READY = ["a broker starts", "1001 is ready", "1002 is ready"]
 HALF_A_MINUTE = "half a minute passes"
 
@@ -54,6 +90,11 @@ PROGRAMS: dict[str, list[str]] = {
     ],
     "a socket that only a hub has that hangs": [
         *READY, "scale 1", "1001 hangs", "a second passes", "another broker takes over", HALF_A_MINUTE,
+    ],
+    "new code that dies as soon as it serves is replaced": [
+        *READY, "clients come to 1001", "reload", "1003 is ready", "1004 is ready", "1003 dies", "1004 dies",
+        HALF_A_MINUTE, "clients come to 1002", "reload", "1005 is ready", "1007 is ready", "1005 dies",
+        "1008 is ready",
     ],
     "who was told to end is to be drained no more": [
         *READY, "clients come to 1002", "1002 is told to end", "drain 1 --undo",

@@ -8,7 +8,7 @@ import gevent
 import pytest
 
 from actorrpc.errors import ConfigError
-from tests.broker.supervised import Supervised, settle, supervised
+from tests.broker.supervised import FakeHub, Supervised, settle, supervised
 from tests.support.waiting import PATIENCE
 
 #: So long that what depends on it does not end by itself.
@@ -101,6 +101,84 @@ def test_who_does_not_end_is_killed(hasty: Supervised, monkeypatch: pytest.Monke
         process.start()
     hasty.until_phase("done")
     assert [each.exit_code for each in old] == [-9, 0]
+
+
+# ---- the new generation serves, and then does not
+
+
+def stalled(server: Supervised) -> list[FakeHub]:
+    """Have all new hubs of a reload die once they serve. Returns the old ones; one has connections."""
+    old, new = server.own(), server.successors()
+    old[0].has(3)
+    for process in new:
+        process.start()
+    server.until_phase("moving")
+    for process in new:
+        process.die()
+    server.until(lambda: [each for each in old if each.held] == old)
+    return list(old)
+
+
+def test_old_hubs_serve_on_as_long_as_no_new_one_does(server: Supervised) -> None:
+    old = stalled(server)
+    assert statuses(server)[2:] == [(0, 1, "serving"), (1, 1, "serving")]
+    again = server.until(lambda: server.started[4:] if len(server.started) == 6 else [])
+    again[1].unproven = True  # the last one has died quickly
+    again[1].start()
+    for process in old:
+        process.has(0)
+    settle()
+    assert server.phase() == "moving" and all(each.held for each in old)
+    again[0].start()
+    server.until_phase("done")
+    assert server.living == again
+
+
+def test_another_reload_replaces_one_that_is_stalled(server: Supervised) -> None:
+    old = stalled(server)
+    status = server.deployment.status()
+    assert status is not None and status["stalled"] > 0 and status["drain_timeout"] == LONG
+    first = server.deployment._reload
+    assert first is not None
+    server.until(lambda: len(server.started) == 6)  # those that have died start again
+    with pytest.raises(ConfigError, match="a reload is under way"):
+        server.drain(0)
+    newest = server.successors()
+    with pytest.raises(ConfigError, match="a reload is under way"):
+        server.deployment.reload()
+    for process in newest:
+        process.start()
+    server.until_phase("moving")
+    assert (first.phase.value, first.error) == ("abandoned", "generation 3 has replaced it")
+    assert server.own() == newest
+    assert [each.targets for each in old] == [{newest[0].serial: 0}, {newest[1].serial: 0}]
+    assert not any(each.held or each.stopping for each in old)
+    old[0].has(0)
+    server.until_phase("done")
+    assert server.living == newest
+
+
+def test_another_reload_that_fails_leaves_one_that_is_stalled_as_it_is(server: Supervised) -> None:
+    old = stalled(server)
+    again = server.until(lambda: server.started[4:] if len(server.started) == 6 else [])
+    server.successors()[0].start("no such module")
+    server.until_phase("abandoned")
+    settle()
+    assert [each.held for each in old] == [True, True] and server.living == [*old, *again]
+    for process in server.successors():  # once more
+        process.start("still no such module")
+    server.until_phase("abandoned")
+    for process in again:
+        process.start()
+    assert [each.targets for each in old] == [{each.serial: 0 for each in again}] * 2
+
+
+def test_a_reload_that_goes_on_is_not_replaced(server: Supervised) -> None:
+    stalled(server)
+    again = server.until(lambda: server.started[4:] if len(server.started) == 6 else [])
+    again[0].start()
+    with pytest.raises(ConfigError, match="a reload is under way"):
+        server.deployment.reload()
 
 
 # ---- the new generation cannot start

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from actorrpc.pb.admin_pb2 import Request
 from tests.support.counting_client import CountingClient
-from tests.support.fixtures import Serve
+from tests.support.fixtures import Follow, Serve
 from tests.support.server_process import ServerProcess
 from tests.support.waiting import PATIENCE
 
@@ -62,6 +65,107 @@ def test_a_successor_that_is_stopped_does_not_keep_what_should_go_to_it(
         os.kill(successor["pid"], signal.SIGCONT)
     (after,) = server.connections()
     assert after["id"] == before["id"] and after["hub"] == 1 - before["hub"]
+
+
+#: Hubs of it die at once when there is such a file, also those that start again.
+DOOMED = """
+import os, threading, time
+from tests.apps.shapes import app
+
+def watch():
+    while not os.path.exists("doom"):
+        time.sleep(0.01)
+    os._exit(9)
+
+threading.Thread(target=watch, daemon=True).start()
+"""
+
+
+def begin_doomed(server: ServerProcess, folder: Path) -> None:
+    """Reload to hubs that serve, and then die again and again. Waits until nobody takes what the old ones
+    have."""
+    (folder / "code.py").write_text(DOOMED)
+    server.request(Request(reload=Request.Reload()))
+    until_phase(server, "moving")
+    (folder / "doom").touch()
+    server.wait_for(lambda: server.status()["reload"]["stalled"])
+
+
+@pytest.fixture
+def healthy(serve: Serve, tmp_path: Path) -> ServerProcess:
+    (tmp_path / "code.py").write_text("from tests.apps.shapes import app\n")
+    return serve(app="code:app", cwd=tmp_path)
+
+
+def test_new_hubs_that_die_again_and_again_are_replaced_by_another_reload(
+    healthy: ServerProcess, connect: Connect, tmp_path: Path
+) -> None:
+    client = connect(healthy.address)
+    client.call()
+    slow = client.begin_slow_call(PATIENCE)  # it keeps the connection here
+    healthy.wait_for(lambda: "running" in healthy.connections()[0]["why"])
+    (before,) = healthy.connections()
+    begin_doomed(healthy, tmp_path)
+    again = healthy.run("reload", "--drain-timeout", 0.2)  # still the same code, and it dies while it starts
+    assert again.returncode == 1 and "generation 3 is abandoned" in again.stderr
+    old = [row for row in healthy.status()["hubs"] if row["generation"] == 1]
+    assert [row["state"] for row in old] == ["serving", "serving"]
+    for _ in range(4):  # to any queue
+        other = connect(healthy.address)
+        other.call()
+    assert all(row["generation"] == 1 for row in old)
+    stays = {why: count for row in old for why, count in row["draining"]["stays"].items()}
+    assert stays == {"no hub is there to take it": 1}
+    (tmp_path / "doom").unlink()
+    slow.cancel()
+    mended = healthy.run("reload")
+    assert mended.returncode == 0, mended.stderr
+    assert mended.stdout.splitlines()[-1].startswith("generation 4 serves: ")
+    after = healthy.connections()
+    assert before["id"] in [row["id"] for row in after] and len(after) == 5
+    assert {row["generation"] for row in healthy.status()["hubs"]} == {4}
+    assert "no hub is there to take what hub" in healthy.log
+
+
+def test_the_command_ends_when_new_hubs_die_again_and_again(healthy: ServerProcess, tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text(DOOMED)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        client = CountingClient(healthy.address)
+        client.call()
+        slow = client.begin_slow_call(PATIENCE)
+        healthy.wait_for(lambda: "running" in healthy.connections()[0]["why"])
+        command = pool.submit(healthy.run, "reload", "--drain-timeout", 5)
+        until_phase(healthy, "moving")
+        (tmp_path / "doom").touch()
+        done = command.result(PATIENCE)
+        slow.cancel()
+        client.close()
+    assert done.returncode == 1
+    assert "no new hub serves: the old ones serve on until one does" in done.stdout
+    assert "generation 2 does not serve for all: none of its hubs serves" in done.stderr
+    assert healthy.run("stop").returncode == 0, "also in this state"
+    assert healthy.wait() == 0
+
+
+def test_another_broker_takes_old_hubs_over_that_serve_on(
+    healthy: ServerProcess, follow: Follow, connect: Connect, tmp_path: Path
+) -> None:
+    client = connect(healthy.address)
+    client.call()
+    slow = client.begin_slow_call(PATIENCE)
+    healthy.wait_for(lambda: "running" in healthy.connections()[0]["why"])
+    begin_doomed(healthy, tmp_path)
+    (before,) = healthy.connections()
+    os.kill(healthy.pid, signal.SIGKILL)
+    healthy.wait()
+    connect(healthy.address).call()
+    server = follow(healthy, app="code:app", cwd=tmp_path)
+    server.wait_for(lambda: server.status()["reload"]["stalled"])
+    connect(server.address).call()
+    (tmp_path / "doom").unlink()
+    slow.cancel()
+    assert server.run("reload").returncode == 0
+    assert before["id"] in [row["id"] for row in server.connections()]
 
 
 def test_what_keeps_several_here_is_one_reason(serve: Serve, connect: Connect) -> None:

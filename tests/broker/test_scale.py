@@ -27,7 +27,7 @@ class FakeProcess:
     def __init__(self, hub: int) -> None:
         self.hub, self.serial, self.pid = hub, 1001 + hub, 100 + hub
         self.exit_code: int | None = None
-        self.draining = self.stopping = False
+        self.draining = self.held = self.stopping = False
         self.obeyed = False
         self.trace = ""
         self.state = "serving"
@@ -36,6 +36,10 @@ class FakeProcess:
         self.told: list[str] = []
         #: Whether it gives away what it has, and ends when it is told to.
         self.moves = self.ends = True
+
+    @property
+    def reliable(self) -> bool:
+        return self.state == "serving" and not self.draining
 
     def send(self, message: ToHub) -> bool:
         self.told.append(message.WhichOneof("kind") or "")
@@ -250,5 +254,11 @@ def test_what_another_broker_began_goes_on_though_nobody_is_there_to_take_it(bro
     scale = broker.scale(1, 0.0)
     scale.begin(begun=True)
     assert broker.hubs[1].leaving and broker.old[1].draining
-    scale.run()
+    running = gevent.spawn(scale.run)
+    gevent.sleep(0)
+    assert (scale.phase, broker.old[1].held) == ("moving", True), "it serves on until there is somebody"
+    broker.members.join([FakeProcess(0)])
+    broker.drains.changed()
+    assert not broker.old[1].held
+    running.get(timeout=PATIENCE)
     assert (scale.phase, len(broker.hubs)) == ("done", 1)

@@ -18,14 +18,23 @@ class FakeProcess:
         self.serial = serial
         self.state = "serving"
         self.exit_code: int | None = None
-        self.draining = False
+        self.pid = self.hub = serial
+        self.draining = self.held = False
         self.load = Load()
-        #: Where it was told to move what it has, each time; empty: to go on as before.
+        #: Where it was told to move what it has, each time; empty: nowhere for now, and to serve on.
         self.told: list[set[int]] = []
+        #: Whether it was told to serve on, by the last word.
+        self.holds = False
         #: In how many seconds, by the last word.
         self.within = 0.0
 
+    @property
+    def reliable(self) -> bool:
+        return self.state == "serving" and not self.draining
+
     def send(self, message: ToHub) -> bool:
+        assert not (message.drain.hold and message.drain.targets)
+        self.holds = message.drain.hold
         self.told.append({*message.drain.targets})
         self.within = message.drain.within
         return True
@@ -73,24 +82,28 @@ def test_while_its_successor_is_silent_the_others_take_what_a_hub_has(
     successor.state = "silent"
     wait(old, {12})
     neighbour.state = "silent"
-    wait(old, {11})  # if all are silent it is as before
+    wait(old, set())  # if all are silent it stays
+    assert (old.held, other.held, old.holds, other.holds) == (True,) * 4
     successor.state = "serving"
     wait(other, {11})
+    assert (old.held, other.held, old.holds, other.holds) == (False,) * 4
     neighbour.state = "serving"
     wait(other, {12})
-    assert old.told == [{11}, {12}, {11}]
+    assert old.told == [{11}, {12}, set(), {11}]
 
 
-def test_a_hub_whose_targets_are_all_gone_is_not_told_to_go_on(drains: Drains, processes: list[Any]) -> None:
+def test_a_hub_whose_targets_are_all_gone_serves_on_until_there_are_others(
+    drains: Drains, processes: list[Any]
+) -> None:
     old, _, *new = processes
     drains.begin({old: new})
     for process in processes[1:]:
         process.exit_code = -9
     drains.changed()
-    assert set() not in old.told
+    assert old.told[-1] == set() and old.held and drains.held_for
     processes.append(again := FakeProcess(21))
     drains.changed()
-    assert old.told[-1] == {again.serial}
+    assert old.told[-1] == {again.serial} and not old.held and not drains.held_for
 
 
 def test_nobody_looks_once_all_have_ended(drains: Drains, processes: list[Any]) -> None:

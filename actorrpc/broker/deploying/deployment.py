@@ -76,10 +76,13 @@ class Deployment:
         #: Called when a reload begins, and when it has ended, however, unless the server stops.
         self.on_reloading: Callable[[], None] = lambda: None
         self.on_reloaded: Callable[[], None] = lambda: None
-        #: The last ones, which may be under way, and the greenlet that makes the last of the two.
+        #: The last ones, which may be under way.
         self._reload: Reload | None = None
         self._scale: Scale | None = None
-        self._running: gevent.Greenlet[..., None] | None = None
+        #: Reloads before the last, which have stalled or are about to end what is old.
+        self._earlier: list[Reload] = []
+        #: What makes those that are under way.
+        self._running: list[gevent.Greenlet[..., None]] = []
         #: What another broker has left under way, until it goes on here.
         self._left = Server()
 
@@ -88,27 +91,43 @@ class Deployment:
     def reload_soon(self) -> bool:
         """Reload, unless that cannot be now: then the log says why. For the loop's callbacks. Returns False
         if that is because a reload is under way."""
-        busy = self._reload is not None and self._reload.under_way
+        busy = self._is_reloading()
         try:
             self.reload()
         except ConfigError as error:
             log.error("reload: %s", error)
-        return not busy
+            return not busy
+        return True
 
     def reload(self, drain_timeout: float | None = None) -> Reload:
         """Begin a reload, with a drain timeout of its own, if it is given, in seconds. Never blocks.
 
         Raises ConfigError if none can begin now.
         """
-        self._check_free()
+        self._check_free(reload=True)
         timeout = self.generation.config.drain_timeout if drain_timeout is None else drain_timeout
         generation = self.generation.next(self._last_number + 1, self.read_again())
         return self._begin_reload(Reload(self, generation, self._drains, self._events.change, timeout))
 
     def _begin_reload(self, reload: Reload) -> Reload:
+        self._earlier = self._reloading
         self._reload, self._last_number = reload, reload.generation.number
-        self._running = gevent.spawn(self._run_reload, reload)
+        self._run(self._run_reload, reload)
         return reload
+
+    @property
+    def _reloading(self) -> list[Reload]:
+        """The reloads that are under way: before the last, such as have stalled."""
+        known = self._earlier if self._reload is None else [*self._earlier, self._reload]
+        return [reload for reload in known if reload.under_way]
+
+    def _is_reloading(self) -> bool:
+        """Whether a reload is under way that is not stalled."""
+        return not all(reload.held_for for reload in self._reloading)
+
+    def _run(self, function: Callable[..., None], change: Reload | Scale) -> None:
+        self._running = [greenlet for greenlet in self._running if not greenlet.ready()]
+        self._running.append(gevent.spawn(function, change))
 
     def _run_reload(self, reload: Reload) -> None:
         self.on_reloading()
@@ -116,7 +135,7 @@ class Deployment:
             reload.run()
         finally:
             self._events.put(self.changed)
-            if not self._refusal():
+            if not self._refusal() and not self._is_reloading():
                 self.on_reloaded()
 
     def scale(self, count: int, drain_timeout: float | None = None, *, begun: bool = False) -> Scale:
@@ -140,7 +159,7 @@ class Deployment:
         scale.begin(begun=begun)
         self._scale = scale
         self.changed()
-        self._running = gevent.spawn(self._run_scale, scale)
+        self._run(self._run_scale, scale)
         return scale
 
     def _run_scale(self, scale: Scale) -> None:
@@ -175,8 +194,9 @@ class Deployment:
         hub.drained = not undo
         self.changed()
 
-    def _check_free(self) -> None:
-        if self._reload is not None and self._reload.under_way:
+    def _check_free(self, *, reload: bool = False) -> None:
+        """``reload``: for one, which may replace one that has stalled. Raises ConfigError if it is not."""
+        if self._is_reloading() or (self._reloading and not reload):
             raise ConfigError("a reload is under way already")
         if self._scale is not None and self._scale.under_way:
             raise ConfigError("a scale is under way already")
@@ -185,8 +205,7 @@ class Deployment:
 
     def close(self) -> None:
         """The server stops: what is under way goes no further."""
-        if self._running is not None:
-            self._running.kill(block=False)
+        gevent.killall(self._running, block=False)
         self._retirements.close()
 
     # ---- what a reload does: see ReloadOwner
@@ -210,27 +229,29 @@ class Deployment:
         self.generation, self._sources = generation, self._next_sources
         targets: dict[HubProcess, Sequence[HubProcess]] = {}
         for process in processes:
-            if (old := self._replace(process)) is not None:
-                targets[old] = [process]
+            targets.update((old, [process]) for old in self._replace(process))
+        for reload in self._earlier:
+            reload.replaced(generation)
         self._members.join(processes)
         self._drains.begin(targets, drain_timeout)
         do_all(log, "telling of the new config", partial(self.on_config, generation.config))
         return targets
 
-    def _replace(self, process: HubProcess) -> HubProcess | None:
-        """Make it its hub's own process. Returns the one that was before, if it is to give away what it has;
-        one that was still starting ends."""
+    def _replace(self, process: HubProcess) -> list[HubProcess]:
+        """Make it its hub's own process. Returns those that were there before, if they are to give away what
+        they have; one that was still starting ends."""
         hub = self._hubs.of(process)
-        old, hub.process, hub.drained = hub.process, process, False
+        old = hub.replace(process)
         hub.others.remove(process)
-        if old is None or old.exit_code is not None:
-            return None
-        hub.others.append(old)
-        if old not in self._members:
-            old.stop(0.0)
-            return None
-        old.draining = True  # from here on no policy moves anything to it
-        return old
+        if old is not None and old.exit_code is None:
+            hub.others.append(old)
+            if old not in self._members:
+                old.stop(0.0)
+        leaving = [each for each in hub.others if each in self._members and each.exit_code is None]
+        for each in leaving:
+            each.draining = True  # from here on no policy moves anything to it
+        # Those that a stalled reload has left too, if they are not ending.
+        return [each for each in leaving if each is old or not each.stopping]
 
     # ---- what becomes of processes
 
@@ -246,7 +267,7 @@ class Deployment:
     def takes(self, process: HubProcess, error: str) -> bool:
         """A process is ready, or, ``error``, will not be. Returns whether that concerns only what is under
         way."""
-        changes = [change for change in (self._reload, self._scale) if change is not None]
+        changes = [change for change in (*self._earlier, self._reload, self._scale) if change is not None]
         concerns = any(process in change for change in changes)
         for change in changes:
             change.heard(process, error)
@@ -272,10 +293,10 @@ class Deployment:
         server.generation.CopyFrom(self.generation.to_message())
         server.last_generation = self._last_number
         server.drained.extend(hub.id for hub in self._hubs if hub.drained)
-        if self._reload is not None and self._reload.under_way:
-            server.reload.generation.CopyFrom(self._reload.generation.to_message())
-            server.reload.drain_timeout = self._reload.drain_timeout
-            server.reload.successors.extend(map(written, self._reload.successors))
+        if reloading := self._reloading:
+            server.reload.generation.CopyFrom(reloading[-1].generation.to_message())
+            server.reload.drain_timeout = reloading[-1].drain_timeout
+            server.reload.successors.extend(map(written, reloading[-1].successors))
         elif self._reload is None and self._left.HasField("reload"):
             server.reload.CopyFrom(self._left.reload)
         if self._scale is not None and self._scale.under_way and self._scale.count < self._scale.before:
@@ -296,10 +317,11 @@ class Deployment:
         old = [each for hub in self._hubs for each in hub.others if each in self._members]
         self._drains.begin({hub.process: () for hub in self._hubs if hub.drained and hub.process is not None})
         reload = server.reload.generation.number
-        if server.HasField("reload") and reload != self.generation.number:
-            self._resume_start(server, successors)
-        elif server.HasField("reload") or old:
+        begins = server.HasField("reload") and reload != self.generation.number
+        if old or (server.HasField("reload") and not begins):
             self._resume_moving(server, old)
+        if begins:
+            self._resume_start(server, successors)
         if server.HasField("scale"):
             try:
                 self.scale(server.scale.hubs, server.scale.drain_timeout, begun=True)
@@ -317,7 +339,7 @@ class Deployment:
             self._next_sources = Sources(generation)
             self._begin_reload(reload)
         else:
-            self._reload = reload
+            self._earlier, self._reload = self._reloading, reload
             reload.give_up("the broker ended before all its hubs were ready")
 
     def _resume_moving(self, server: Server, old: Sequence[HubProcess]) -> None:

@@ -1,7 +1,12 @@
-"""Hubs that give all they have to others: their connections, and the topics that they are the home of."""
+"""Hubs that give all they have to others: their connections, and the topics that they are the home of.
+
+While none of the others serves they hold: they serve on, and accept, until one does.
+"""
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +17,8 @@ from actorrpc.loop.timers import every
 from actorrpc.pb import control_pb2
 
 __all__ = ["Drains"]
+
+log = logging.getLogger("actorrpc.broker")
 
 #: Between two looks at who is silent, in seconds.
 LOOK = 1.0
@@ -28,6 +35,8 @@ class Drains:
         self._within: dict[HubProcess, float] = {}
         #: By process, the serials of those that it was told of last.
         self._told: dict[HubProcess, set[int]] = {}
+        #: Since when nobody has been there to take anything, on the monotonic clock; None: somebody is.
+        self._held_since: float | None = None
         #: Runs while there are any.
         self._timer: Any = None
 
@@ -60,14 +69,15 @@ class Drains:
         """Let processes go on as before; they get a share of the topics again."""
         for process in processes:
             self._targets.pop(process, None)
-            process.draining = False
+            process.draining = process.held = False
             process.send(control_pb2.ToHub(drain=control_pb2.Drain()))
         self._members.assign_queues()
         self.changed(share=True)
 
     def changed(self, *, share: bool = False) -> None:
         """Say again where everything goes: a process has come or gone. ``share``: as ``Members.join``."""
-        self._targets = {each: to for each, to in self._targets.items() if each.exit_code is None}
+        self._forget_ended()
+        self._hold_or_go_on()
         self._members.set_homeless({process.serial for process in self._targets}, share=share)
         for process in self._targets:
             self._tell(process)
@@ -76,7 +86,8 @@ class Drains:
 
     def _look(self) -> None:
         """Say anew where something goes if a process has fallen silent, or is heard again."""
-        self._targets = {each: to for each, to in self._targets.items() if each.exit_code is None}
+        self._forget_ended()
+        self._hold_or_go_on()
         for process in self._targets:
             if {each.serial for each in self._able(process)} != self._told.get(process):
                 self._tell(process)
@@ -84,23 +95,53 @@ class Drains:
             self._timer.close()
             self._timer = None
 
+    def _forget_ended(self) -> None:
+        self._targets = {each: to for each, to in self._targets.items() if each.exit_code is None}
+
+    @property
+    def hold(self) -> bool:
+        """Whether nobody who is not drained could take anything now."""
+        return not any(process.reliable for process in self._members.balanced)
+
+    @property
+    def held_for(self) -> float:
+        """For how many seconds those that are drained have held; 0: they do not."""
+        return 0.0 if self._held_since is None else time.monotonic() - self._held_since
+
+    def _hold_or_go_on(self) -> None:
+        """Those that are drained accept connections again as long as they hold: somebody has to."""
+        hold = bool(self._targets) and self.hold
+        if hold and self._held_since is None:
+            self._held_since = time.monotonic()
+            log.warning("no hub is there to take what %s have: they serve on until one is", self._named())
+        elif not hold and self._held_since is not None:
+            self._held_since = None
+            if self._targets:
+                log.info("what %s have goes on to others", self._named())
+        changed = [process for process in self._targets if process.held is not hold]
+        for process in changed:
+            process.held = hold
+        if changed:
+            self._members.assign_queues()
+
+    def _named(self) -> str:
+        named = (f"hub {each.hub} (pid {each.pid})" for each in self._targets)
+        return ", ".join(named)
+
     def _tell(self, process: HubProcess) -> None:
         loads = {each.serial: each.load.connections for each in self._able(process)}
-        if loads:  # without any it would go on as before
-            drain = control_pb2.Drain(targets=loads, within=self._within.get(process, 0.0))
-            process.send(control_pb2.ToHub(drain=drain))
+        drain = control_pb2.Drain(targets=loads, within=self._within.get(process, 0.0), hold=not loads)
+        process.send(control_pb2.ToHub(drain=drain))
         self._told = {each: told for each, told in self._told.items() if each in self._targets}
         self._told[process] = {*loads}
 
     def _able(self, process: HubProcess) -> list[HubProcess]:
         """Where what a process has can go: to its targets, or else to all others. A silent one is given
-        nothing if any can be heard, since each connection would be frozen until it does not answer."""
-        living = [each for each in self._targets[process] if each.exit_code is None]
-        others = self.takers([process])
-        for able in (living, others):
-            if heard := [each for each in able if each.state != "silent"]:
-                return heard
-        return living or others
+        nothing, since each connection would be frozen until it does not answer."""
+        for able in (self._targets[process], self.takers([process])):
+            if reliable := [each for each in able if each.exit_code is None and each.reliable]:
+                return reliable
+        return []
 
     def empty(self, process: HubProcess) -> bool:
         """Whether a process has given everything away, or has ended."""

@@ -12,7 +12,7 @@ from actorrpc.broker.deploying.drains import Drains
 from actorrpc.broker.deploying.left_behind import LeftBehind
 from actorrpc.broker.processes.hub_process import HubProcess
 
-__all__ = ["LOOK", "end", "wait_until_empty"]
+__all__ = ["LOOK", "end", "wait_until_empty", "wait_until_taken"]
 
 log = logging.getLogger("actorrpc.broker")
 
@@ -28,6 +28,20 @@ def wait_until_empty(drains: Drains, processes: Sequence[HubProcess], deadline: 
     """Wait until drained processes have given everything away, but no longer than until ``deadline``, on the
     monotonic clock."""
     while time.monotonic() < deadline and not all(map(drains.empty, processes)):
+        gevent.sleep(LOOK)
+
+
+def wait_until_taken(drains: Drains, processes: Sequence[HubProcess], seconds: float) -> None:
+    """The same, for so many seconds in which there is somebody who can take what they have: as long as nobody
+    is, they are not to end. One that is no more among the ``processes`` is waited for no longer."""
+    before = time.monotonic()
+    while any(process.exit_code is None for process in processes):
+        now = time.monotonic()
+        if not drains.hold:
+            seconds -= now - before
+            if seconds <= 0 or all(map(drains.empty, processes)):
+                return
+        before = now
         gevent.sleep(LOOK)
 
 

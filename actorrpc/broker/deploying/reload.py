@@ -2,19 +2,21 @@
 
     STARTING ── a hub cannot start ──► ABANDONED: the old generation serves on
        │ all are ready
-    MOVING     connections and topics go from each hub to its successor, for as long as the drain timeout
+    MOVING     connections and topics go from each hub to its successor, for as long as the drain timeout,
+       │       not counting time in which no new hub serves
        │ nothing is left, or the time is up
     ENDING     GOAWAY to those who are left, and as much time again for their open calls
        │ the old processes have ended
     DONE
 
-From MOVING on there is no way back: new connections, and hubs that die, are the new generation's.
+From MOVING on there is no way back: new connections, and hubs that die, are the new generation's. But while
+none of its hubs serves it is stalled: the old ones serve on, and another reload may begin. Once that one
+moves, this one is ABANDONED, and what was left to it is the other's.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -23,7 +25,7 @@ from gevent.event import AsyncResult
 
 from actorrpc.broker.deploying.change import Change, Phase
 from actorrpc.broker.deploying.drains import Drains
-from actorrpc.broker.deploying.endings import end, wait_until_empty
+from actorrpc.broker.deploying.endings import end, wait_until_taken
 from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.errors import ConfigError
@@ -84,12 +86,26 @@ class Reload(Change):
     def drain_timeout(self) -> float:
         return self._drain_timeout
 
+    @property
+    def held_for(self) -> float:
+        """For how many seconds it has been stalled: the new hubs do not serve, and the old ones have not
+        ended. 0: it is not."""
+        held = self.phase is Phase.MOVING and any(process.exit_code is None for process in self._old)
+        return self._drains.held_for if held else 0.0
+
+    def replaced(self, generation: Generation) -> None:
+        """Another reload moves, and has taken the old processes of this one, unless these are ending."""
+        if self.phase is Phase.MOVING:
+            self._finish(Phase.ABANDONED, f"generation {generation.number} has replaced it")
+            self._old.clear()
+
     def run(self) -> None:
         """Do it all. Never raises."""
         try:
             self._run()
-        except gevent.GreenletExit:  # the server is stopping
-            self._finish(Phase.ABANDONED, "the server is stopping")
+        except gevent.GreenletExit:
+            if self.under_way:
+                self._finish(Phase.ABANDONED, "the server is stopping")
         except Exception as error:
             log.exception("the reload has failed")
             if self.phase is Phase.STARTING:
@@ -101,7 +117,9 @@ class Reload(Change):
     def _run(self) -> None:
         if self.phase is Phase.STARTING and not self._start_and_succeed():
             return
-        wait_until_empty(self._drains, self._old, time.monotonic() + self._drain_timeout)
+        wait_until_taken(self._drains, self._old, self._drain_timeout)
+        if not self.under_way:  # another has replaced it
+            return
         self.phase = Phase.ENDING
         self.left_behind = end("reload", self._old, self._drain_timeout)
         self._finish(Phase.DONE)
@@ -159,7 +177,12 @@ class Reload(Change):
 
     def status(self) -> dict[str, Any]:
         """What ``actorrpc status --json`` has under ``reload``."""
-        return {"generation": self.generation.number, **self._told(self._drains.progress(self._old))}
+        return {
+            "generation": self.generation.number,
+            **self._told(self._drains.progress(self._old)),
+            "stalled": round(self.held_for, 3),
+            "drain_timeout": self._drain_timeout,
+        }
 
     def __repr__(self) -> str:
         return f"<Reload to generation {self.generation.number}, {self.phase.value}>"

@@ -4,7 +4,8 @@
        │ all are ready, and have joined
     DONE
 
-    MOVING     connections and topics of the highest hubs go to the others, for as long as the drain timeout
+    MOVING     connections and topics of the highest hubs go to the others, for as long as the drain timeout,
+       │       not counting time in which none of these serves
        │ nothing is left, or the time is up
     ENDING     GOAWAY to those who are left, and as much time again for their open calls
        │ the processes have ended
@@ -25,7 +26,7 @@ from gevent.event import AsyncResult
 
 from actorrpc.broker.deploying.change import Change, Phase
 from actorrpc.broker.deploying.drains import Drains
-from actorrpc.broker.deploying.endings import end, wait_until_empty
+from actorrpc.broker.deploying.endings import end, wait_until_taken
 from actorrpc.broker.host.descriptors import check_descriptors
 from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.broker.processes.hub_slots import HubSlots
@@ -149,7 +150,7 @@ class Scale(Change):
             log.info("hub %d serves (pid %d)", process.hub, process.pid, extra=about(process.hub))
 
     def _shrink(self) -> None:
-        wait_until_empty(self._drains, self._leaving, self._began + self._drain_timeout)
+        wait_until_taken(self._drains, self._leaving, self._drain_timeout)
         self.phase = Phase.ENDING
         self.left_behind = end("scale", self._leaving, self._drain_timeout)
         self._change(partial(self._hubs.cut, self.count))

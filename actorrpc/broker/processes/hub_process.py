@@ -25,12 +25,14 @@ from actorrpc.ipc.link import Link
 from actorrpc.loop.duties import brief
 from actorrpc.pb import control_pb2, record_pb2
 
-__all__ = ["Answer", "HubProcess", "Owner", "introduce", "written"]
+__all__ = ["QUICK", "Answer", "HubProcess", "Owner", "introduce", "written"]
 
 log = logging.getLogger("actorrpc.broker")
 
 #: A hub that reports its load four times a second and has not done so for this long is silent.
 SILENCE = 2.0
+#: One that ends sooner than this after its start has died quickly.
+QUICK = 10.0
 
 
 Answer = control_pb2.MoveResult | control_pb2.Connections | control_pb2.Stacks
@@ -86,8 +88,13 @@ class HubProcess:
         self.started = time.monotonic()
         #: The app is loaded.
         self.ready = False
+        self._ready_since = 0.0
         self.stopping = False
         self._draining = False
+        #: It is drained, but serves on: nobody is there to take what it has.
+        self.held = False
+        #: It was started since the one before it has died quickly.
+        self.unproven = False
         #: What it says of itself, once it is ready.
         self.hello: Hello | None = None
         #: The services of its app, and which versions of their states that knows.
@@ -129,7 +136,15 @@ class HubProcess:
             return "starting"
         if time.monotonic() - self.heard >= SILENCE:
             return "silent"
-        return "draining" if self.draining else "serving"
+        return "draining" if self.draining and not self.held else "serving"
+
+    @property
+    def reliable(self) -> bool:
+        """Whether what others have may be given to it: it serves, and can be heard, and is not about to end
+        as quickly as the one before it."""
+        if self.unproven and time.monotonic() - self._ready_since < QUICK:
+            return False
+        return self.state == "serving" and not self.draining
 
     @property
     def draining(self) -> bool:
@@ -255,7 +270,7 @@ class HubProcess:
                 self.hello.agree_with_broker(Hello.own())
             except ConfigError as complaint:
                 error = str(complaint)
-        self.ready = not error
+        self.ready, self._ready_since = not error, time.monotonic()
         if self._priority is not None:
             self._priority.end()
         self.trace = ready.trace

@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_process import QUICK, HubProcess
 from actorrpc.pb.control_pb2 import Load
 
 __all__ = ["HubSlot", "restart_delay"]
 
-#: A process that ends sooner than this after its start has died quickly.
-QUICK = 10.0
 FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
 
 
@@ -51,6 +49,17 @@ class HubSlot:
         self._quick_deaths = self._quick_deaths + 1 if lived < QUICK else 0
         self.process = None
         return restart_delay(self._quick_deaths)
+
+    def follow(self, process: HubProcess) -> None:
+        """Here is its next process."""
+        process.unproven = self._quick_deaths > 0
+        self.process = process
+
+    def replace(self, process: HubProcess) -> HubProcess | None:
+        """Here is its own process of another generation. Returns the one that was before."""
+        before, self.process = self.process, process
+        self._quick_deaths, self.drained = 0, False
+        return before
 
     @property
     def state(self) -> str:

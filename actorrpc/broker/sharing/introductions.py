@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import inf
 
-from actorrpc.broker.processes.hub_process import HubProcess
-from actorrpc.broker.processes.hub_slot import QUICK, restart_delay
+from actorrpc.broker.processes.hub_process import QUICK, HubProcess
+from actorrpc.broker.processes.hub_slot import restart_delay
 
 __all__ = ["Introductions", "Pair"]
 

@@ -44,6 +44,9 @@ LOOKS, PAUSE, PACE = 256, 0.001, 4e-5
 #: Reasons that are told, and connections that are named in the end.
 _REASONS, NAMED = 20, 10
 
+#: Why a connection stays if nothing keeps it.
+NOBODY = "no hub is there to take it"
+
 #: Moves a connection to a process, by its serial, and calls back with what has come of it.
 Move = Callable[[str, int, Callable[[control_pb2.MoveResult], None]], None]
 
@@ -74,6 +77,8 @@ class Drain:
     ) -> None:
         self.moved = 0
         self._began, self._within = monotonic(), within
+        #: Since when there have been no targets.
+        self._held_since = self._began
         #: What moves have cost since the last rest, in seconds.
         self._owed = 0.0
         self._connections = connections
@@ -92,7 +97,12 @@ class Drain:
         self._begin_round()
 
     def retarget(self, targets: Mapping[int, int]) -> None:
-        """Others may be given connections from now on."""
+        """Others may be given connections from now on; without any, all stay. Such time does not count."""
+        now = monotonic()
+        if self._targets and not targets:
+            self._held_since = now
+        elif targets and not self._targets:
+            self._began += now - self._held_since
         self._targets = dict(targets)
 
     def close(self) -> None:
@@ -104,6 +114,8 @@ class Drain:
     def report(self) -> control_pb2.Draining:
         """How far it is, and why what is left stays."""
         reasons = Counter(stay.why for id, stay in self._stays.items() if id in self._connections)
+        if not self._targets and self._connections:
+            reasons = Counter({NOBODY: len(self._connections)})
         return control_pb2.Draining(
             left=len(self._connections), moved=self.moved, stays=dict(reasons.most_common(_REASONS))
         )
@@ -118,13 +130,15 @@ class Drain:
         if connection.id in self._under_way:
             return why_unquiet(connection) or "it was being moved"
         stay = self._stays.get(connection.id)
-        return stay.why if stay is not None else "its turn had not come"
+        if stay is not None:
+            return stay.why
+        return "its turn had not come" if self._targets else NOBODY
 
     def _begin_round(self) -> None:
         """Once all have been tried, look for what is here: more may have come, with the last moves to this
         hub, for one."""
         self._round.set(ROUND, self._begin_round)
-        if self._waiting:
+        if self._waiting or not self._targets:
             return
         now = monotonic()
         self._stays = {id: stay for id, stay in self._stays.items() if id in self._connections}
@@ -158,7 +172,7 @@ class Drain:
 
     def _begin(self, connection: CallStage, cost: Cost) -> None:
         if (target := self._choose(connection)) is None:
-            self._note(connection.id, "no hub is there to take it", ROUND)
+            self._note(connection.id, NOBODY, ROUND)
             return
         self._under_way[connection.id] = cost.total
         self._move(connection.id, target, partial(self._ended, connection.id, target, cost))
@@ -175,7 +189,8 @@ class Drain:
         if result.outcome == control_pb2.MoveResult.MOVED:
             self.moved += 1
             self._stays.pop(id, None)
-            self._targets[target] = self._targets.get(target, 0) + 1
+            if target in self._targets:  # else others have become the targets meanwhile
+                self._targets[target] += 1
         elif result.outcome != control_pb2.MoveResult.UNKNOWN_CONNECTION:
             before = self._stays.get(id)
             self._note(id, result.why, min(2 * before.wait if before else ROUND, LONGEST_WAIT))

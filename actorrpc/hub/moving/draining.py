@@ -33,21 +33,26 @@ class Draining:
         self._rest = rest
         self._drain_timeout = drain_timeout
         self._drain: Drain | None = None
+        self._holds = False
 
     @property
     def under_way(self) -> bool:
         return self._drain is not None
 
-    def drain(self, targets: Mapping[int, int], within: float = 0.0) -> None:
+    def drain(self, targets: Mapping[int, int], within: float = 0.0, *, hold: bool = False) -> None:
         """Move all connections to these processes, by serial, with how many connections each has, and take no
-        others; without any, go on as before. ``within`` so many seconds; 0: the drain timeout."""
-        if self._drain is not None and targets:
+        others; without any, go on as before. ``within`` so many seconds; 0: the drain timeout. ``hold``, in
+        place of targets: serve on until there are some."""
+        if self._drain is not None and (targets or hold):
             self._drain.retarget(targets)
+            if self._holds is not hold:
+                self._rest(not hold)
+            self._holds = hold
             return
         self.close()
-        self._drain = None
+        self._drain, self._holds = None, hold
         self._rest(bool(targets))
-        if targets:
+        if targets or hold:
             self._drain = Drain(
                 self._connections,
                 self._mover.move,

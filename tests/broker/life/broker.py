@@ -116,7 +116,6 @@ class Broker:
         if hasattr(self, "supervisor"):
             deployment: Any = self.supervisor.deployment
             greenlets = [*greenlets, *deployment._retirements._under_way.values()]
-            if deployment._running is not None:
-                greenlets.append(deployment._running)
+            greenlets += deployment._running
         current = gevent.getcurrent()
         gevent.killall([each for each in greenlets if each is not current], BrokerKilled, block=False)

@@ -136,6 +136,7 @@ class Hub:
         self.exit_code: int | None = None
         self.hangs = False
         self.born = world.clock.now
+        self.ended = inf
         #: It has been told to start; has loaded the app; cannot.
         self.told = self.ready = False
         self.control: Control | None = None
@@ -154,6 +155,8 @@ class Hub:
         #: Those that it keeps for the time when there is no broker.
         self.kept: dict[int, int] = {}
         self.targets: dict[int, int] | None = None
+        #: It accepts all the same: there is nobody to take what it has.
+        self.holds = False
         self.drained_since = 0.0
         #: When it spoke again after it had hung.
         self.woke = 0.0
@@ -180,7 +183,8 @@ class Hub:
     @property
     def able(self) -> bool:
         """Whether it can accept connections."""
-        return self.alive and self.joined and not (self.stopping or self.resting or self.hangs)
+        resting = self.resting and not self.holds
+        return self.alive and self.joined and not (self.stopping or resting or self.hangs)
 
     @property
     def joined(self) -> bool:
@@ -319,7 +323,8 @@ class Hub:
     def _on_drain(self, drain: control_pb2.Drain) -> None:
         if not self.resting:
             self.drained_since = self.world.clock.now
-        self.targets = dict(drain.targets) or None
+        self.targets = dict(drain.targets) if drain.targets or drain.hold else None
+        self.holds = drain.hold
         self.report()
 
     def _on_list_connections(self, question: control_pb2.ListConnections) -> None:
@@ -455,7 +460,7 @@ class Hub:
 
     def die(self, code: int) -> None:
         if self.alive:
-            self.exit_code = code
+            self.exit_code, self.ended = code, self.world.clock.now
             for pair in [*self.links.values(), *self._unread_ends()]:
                 pair.end()
             self.world.ended(self)

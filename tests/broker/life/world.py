@@ -197,6 +197,13 @@ class World:
             for each in self.living
             if each.able and each.serial in balanced and each.serves_since <= long_ago
         ]
+        takers = [
+            each
+            for each in self.hubs
+            if each.serial in balanced or each.ended == self.clock.now  # nobody can know that yet
+        ]
+        if hub.resting and not (self.stopping or hub.retiring):
+            assert takers, f"{hub} is ended, and nobody is there to take what it has"
         if hub.connections and others and self.clock.now - hub.woke > DRAIN_TIMEOUT and not self.stopping:
             assert drained >= DRAIN_TIMEOUT, f"{hub} is ended with its connections after {drained} s"
 

@@ -231,6 +231,24 @@ def test_while_nobody_can_take_them_they_stay_and_say_so(world: World) -> None:
     assert not world.connections
 
 
+def test_without_targets_all_stay_until_there_are_some(world: World) -> None:
+    world.add(*"abcdef")
+    drain = world.begin({7: 0})
+    drain.retarget({})
+    world.end_all()
+    began = len(world.asked)
+    assert began == AT_ONCE
+    assert dict(drain.report().stays) == {"no hub is there to take it": 2}
+    assert [each.why for each in drain.left_behind().first] == ["no hub is there to take it"] * 2
+    world.add("g")
+    world.clock.pass_(5 * ROUND)
+    assert len(world.asked) == began, "nothing is even looked at"
+    drain.retarget({9: 0})
+    world.clock.pass_(ROUND)
+    world.end_all()
+    assert [target for _, target in world.asked[began:]] == [9, 9, 9]
+
+
 def test_others_may_become_the_targets(world: World) -> None:
     world.add(*"abcde")
     drain = world.begin({7: 0})
