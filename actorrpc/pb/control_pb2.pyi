@@ -28,7 +28,7 @@ class Formats(_message.Message):
     def __init__(self, oldest: _Optional[int] = ..., newest: _Optional[int] = ...) -> None: ...
 
 class ToHub(_message.Message):
-    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten", "list_stacks", "adopt", "keep")
+    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten", "list_stacks", "adopt", "keep", "directory")
     START_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class ToHub(_message.Message):
     LIST_STACKS_FIELD_NUMBER: _ClassVar[int]
     ADOPT_FIELD_NUMBER: _ClassVar[int]
     KEEP_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     start: Start
     peer: Peer
     homes: Homes
@@ -53,7 +54,8 @@ class ToHub(_message.Message):
     list_stacks: ListStacks
     adopt: Adopt
     keep: Keep
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ..., list_stacks: _Optional[_Union[ListStacks, _Mapping]] = ..., adopt: _Optional[_Union[Adopt, _Mapping]] = ..., keep: _Optional[_Union[Keep, _Mapping]] = ...) -> None: ...
+    directory: Directory
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ..., list_stacks: _Optional[_Union[ListStacks, _Mapping]] = ..., adopt: _Optional[_Union[Adopt, _Mapping]] = ..., keep: _Optional[_Union[Keep, _Mapping]] = ..., directory: _Optional[_Union[Directory, _Mapping]] = ...) -> None: ...
 
 class Adopt(_message.Message):
     __slots__ = ("hello",)
@@ -62,7 +64,7 @@ class Adopt(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello")
+    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello", "directory")
     HUB_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +73,7 @@ class Start(_message.Message):
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     MOVE_EVERY_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     hub: int
     serial: int
     app: str
@@ -79,7 +82,8 @@ class Start(_message.Message):
     until: float
     move_every: int
     hello: Hello
-    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
+    directory: str
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "serial", "hello", "number", "states")
@@ -123,6 +127,16 @@ class Origin(_message.Message):
     hub: int
     slots: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, hub: _Optional[int] = ..., slots: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Directory(_message.Message):
+    __slots__ = ("version", "homes", "silent")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    HOMES_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    homes: _containers.RepeatedScalarFieldContainer[int]
+    silent: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, version: _Optional[int] = ..., homes: _Optional[_Iterable[int]] = ..., silent: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Move(_message.Message):
     __slots__ = ("request", "connection", "target", "until", "by")
@@ -232,7 +246,7 @@ class ToBroker(_message.Message):
     def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ..., unlinked: _Optional[_Union[Unlinked, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("error", "hello", "trace", "states")
+    __slots__ = ("error", "hello", "trace", "states", "keyed")
     class StatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -244,14 +258,16 @@ class Ready(_message.Message):
     HELLO_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
+    KEYED_FIELD_NUMBER: _ClassVar[int]
     error: str
     hello: Hello
     trace: str
     states: _containers.ScalarMap[str, int]
-    def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., trace: _Optional[str] = ..., states: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    keyed: bool
+    def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., trace: _Optional[str] = ..., states: _Optional[_Mapping[str, int]] = ..., keyed: bool = ...) -> None: ...
 
 class Adopted(_message.Message):
-    __slots__ = ("error", "hello", "homes", "queues", "stopping", "draining", "retiring", "load", "states", "links")
+    __slots__ = ("error", "hello", "homes", "queues", "stopping", "draining", "retiring", "load", "states", "links", "keyed")
     class StatesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -276,6 +292,7 @@ class Adopted(_message.Message):
     LOAD_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
+    KEYED_FIELD_NUMBER: _ClassVar[int]
     error: str
     hello: Hello
     homes: int
@@ -286,7 +303,8 @@ class Adopted(_message.Message):
     load: Load
     states: _containers.ScalarMap[str, int]
     links: _containers.ScalarMap[int, int]
-    def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., homes: _Optional[int] = ..., queues: _Optional[_Iterable[_Union[Queue, _Mapping]]] = ..., stopping: bool = ..., draining: bool = ..., retiring: bool = ..., load: _Optional[_Union[Load, _Mapping]] = ..., states: _Optional[_Mapping[str, int]] = ..., links: _Optional[_Mapping[int, int]] = ...) -> None: ...
+    keyed: bool
+    def __init__(self, error: _Optional[str] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., homes: _Optional[int] = ..., queues: _Optional[_Iterable[_Union[Queue, _Mapping]]] = ..., stopping: bool = ..., draining: bool = ..., retiring: bool = ..., load: _Optional[_Union[Load, _Mapping]] = ..., states: _Optional[_Mapping[str, int]] = ..., links: _Optional[_Mapping[int, int]] = ..., keyed: bool = ...) -> None: ...
 
 class Queue(_message.Message):
     __slots__ = ("number", "accepting")
@@ -568,7 +586,7 @@ class Connection(_message.Message):
     def __init__(self, id: _Optional[str] = ..., peer: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., cpu: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., actors: _Optional[_Mapping[str, float]] = ..., load: _Optional[float] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ..., identities: _Optional[int] = ..., move_ms: _Optional[float] = ..., running: _Optional[float] = ...) -> None: ...
 
 class HubToHub(_message.Message):
-    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined", "handover", "received", "released")
+    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined", "handover", "received", "released", "locate", "release_key", "transfer_key", "directory_answer")
     PREPARE_FIELD_NUMBER: _ClassVar[int]
     PREPARED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
@@ -588,6 +606,10 @@ class HubToHub(_message.Message):
     HANDOVER_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
     RELEASED_FIELD_NUMBER: _ClassVar[int]
+    LOCATE_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_KEY_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_KEY_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_ANSWER_FIELD_NUMBER: _ClassVar[int]
     prepare: Prepare
     prepared: Prepared
     refused: Refused
@@ -607,7 +629,11 @@ class HubToHub(_message.Message):
     handover: Handover
     received: Received
     released: Released
-    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ...) -> None: ...
+    locate: Locate
+    release_key: ReleaseKey
+    transfer_key: TransferKey
+    directory_answer: DirectoryAnswer
+    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., locate: _Optional[_Union[Locate, _Mapping]] = ..., release_key: _Optional[_Union[ReleaseKey, _Mapping]] = ..., transfer_key: _Optional[_Union[TransferKey, _Mapping]] = ..., directory_answer: _Optional[_Union[DirectoryAnswer, _Mapping]] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("connection", "snapshot", "snapshot_bytes", "number")
@@ -835,3 +861,71 @@ class Occupancy(_message.Message):
     stopping: bool
     over_memory: bool
     def __init__(self, connections: _Optional[int] = ..., busy: _Optional[float] = ..., room: _Optional[int] = ..., gives: bool = ..., stopping: bool = ..., over_memory: bool = ...) -> None: ...
+
+class Locate(_message.Message):
+    __slots__ = ("version", "request", "service", "key", "may_own")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    MAY_OWN_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    request: int
+    service: str
+    key: str
+    may_own: bool
+    def __init__(self, version: _Optional[int] = ..., request: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., may_own: bool = ...) -> None: ...
+
+class ReleaseKey(_message.Message):
+    __slots__ = ("version", "request", "service", "key", "epoch")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    request: int
+    service: str
+    key: str
+    epoch: int
+    def __init__(self, version: _Optional[int] = ..., request: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class TransferKey(_message.Message):
+    __slots__ = ("version", "request", "service", "key", "epoch", "to")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    request: int
+    service: str
+    key: str
+    epoch: int
+    to: int
+    def __init__(self, version: _Optional[int] = ..., request: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., epoch: _Optional[int] = ..., to: _Optional[int] = ...) -> None: ...
+
+class DirectoryAnswer(_message.Message):
+    __slots__ = ("request", "owner", "nobody", "not_home", "refused", "failed")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    NOBODY_FIELD_NUMBER: _ClassVar[int]
+    NOT_HOME_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    owner: KeyOwner
+    nobody: bool
+    not_home: bool
+    refused: str
+    failed: str
+    def __init__(self, request: _Optional[int] = ..., owner: _Optional[_Union[KeyOwner, _Mapping]] = ..., nobody: bool = ..., not_home: bool = ..., refused: _Optional[str] = ..., failed: _Optional[str] = ...) -> None: ...
+
+class KeyOwner(_message.Message):
+    __slots__ = ("hub", "epoch")
+    HUB_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    hub: int
+    epoch: int
+    def __init__(self, hub: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
