@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"net", "wire"},
     {"ipc"},
     # A hub.
-    {"hub.accepting", "hub.links", "hub.metering"},
+    {"hub.accepting", "hub.directory", "hub.links", "hub.metering"},
     {"hub.runtime"},
     {"hub.calls", "hub.directory", "hub.phase", "hub.topics"},
     {"hub.exchange"},

@@ -1037,18 +1037,20 @@ class TransferKey(_message.Message):
     def __init__(self, version: _Optional[int] = ..., request: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., epoch: _Optional[int] = ..., to: _Optional[int] = ...) -> None: ...
 
 class DirectoryAnswer(_message.Message):
-    __slots__ = ("request", "owner", "nobody", "not_home", "refused")
+    __slots__ = ("request", "owner", "nobody", "not_home", "refused", "failed")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     NOBODY_FIELD_NUMBER: _ClassVar[int]
     NOT_HOME_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
     request: int
     owner: KeyOwner
     nobody: bool
     not_home: bool
     refused: str
-    def __init__(self, request: _Optional[int] = ..., owner: _Optional[_Union[KeyOwner, _Mapping]] = ..., nobody: bool = ..., not_home: bool = ..., refused: _Optional[str] = ...) -> None: ...
+    failed: str
+    def __init__(self, request: _Optional[int] = ..., owner: _Optional[_Union[KeyOwner, _Mapping]] = ..., nobody: bool = ..., not_home: bool = ..., refused: _Optional[str] = ..., failed: _Optional[str] = ...) -> None: ...
 
 class KeyOwner(_message.Message):
     __slots__ = ("hub", "epoch")

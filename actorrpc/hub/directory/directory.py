@@ -144,6 +144,12 @@ class Directory:
         self._questions.broker_gone()
         self._hear_own()
 
+    def retry(self) -> None:
+        """To be called every now and then: ask again where a home could not know, since its disk was full,
+        say. Costs nothing where nothing waits."""
+        self._questions.retry()
+        self._hear_own()
+
     def receive(self, source: int, message: HubToHub) -> None:
         """A process says something to this one."""
         self._hear(source, message)
@@ -162,15 +168,15 @@ class Directory:
 
     def _answer(self, source: int, version: int, question: Question) -> None:
         if self._home is None:
-            answer = DirectoryAnswer(request=question.request, refused=self.unusable)
+            answer = DirectoryAnswer(request=question.request, failed=self.unusable)
         elif version <= self._version:
             answer = self._home.answer(source, question)
         elif len(self._early) < MAX_EARLY:
             self._early.append((source, version, question))
             return
         else:
-            refused = f"hub {self._serial} has not heard yet that it is the home of this"
-            answer = DirectoryAnswer(request=question.request, refused=refused)
+            failed = f"hub {self._serial} has not heard yet that it is the home of this"
+            answer = DirectoryAnswer(request=question.request, failed=failed)
         self._say(source, HubToHub(directory_answer=answer))
 
     def _say(self, serial: int, message: HubToHub) -> None:

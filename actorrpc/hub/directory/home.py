@@ -50,18 +50,25 @@ class Home:
 
     def answer(self, source: int, question: Question) -> DirectoryAnswer:
         """What a process is to be told that asks, with no later version than this one knows."""
-        name = (question.service, question.key)
-        try:
-            slot = slot_of(name, len(self._homes))
-            if (table := self._table(slot)) is None:
-                answer = DirectoryAnswer(not_home=True)
-            else:
-                answer = self._answers[type(question)](source, question, slot, name, table)
-        except OSError as error:
-            why = f"hub {self._serial} cannot know or write down where {_told(name)} is: {error}"
-            answer = DirectoryAnswer(refused=why)
+        answer = self._answer(source, question, (question.service, question.key))
         answer.request = question.request
         return answer
+
+    def _answer(self, source: int, question: Question, name: Name) -> DirectoryAnswer:
+        slot = slot_of(name, len(self._homes))
+        try:
+            table = self._table(slot)
+        except OSError as error:
+            return DirectoryAnswer(
+                failed=f"hub {self._serial} cannot find out where {_told(name)} is: {error}"
+            )
+        if table is None:
+            return DirectoryAnswer(not_home=True)
+        try:
+            return self._answers[type(question)](source, question, slot, name, table)
+        except OSError as error:
+            why = f"hub {self._serial} cannot write down where {_told(name)} is: {error}"
+            return DirectoryAnswer(refused=why)
 
     def _table(self, slot: int) -> Table | None:
         """Who owns the keys of a slot; None if this is not its home.

@@ -2,8 +2,8 @@
 
 A question is asked again, with a new number, where the home may have changed or the link to it has been made
 anew; only the answer to the last number counts, from the one that it was sent to. All homes can be asked the
-same again. Questions are asked again in the order in which they came, so that the home hears of the release
-of a key before somebody asks for it anew.
+same again. Of one key, what gives it away is asked again first, so that the home hears of a release before
+somebody asks for the key anew.
 """
 
 from __future__ import annotations
@@ -118,9 +118,9 @@ class Questions:
             self._end(number, _unavailable(why))
 
     def _ask_again(self, which: Callable[[_Question], bool]) -> None:
-        again = [number for number, question in self._open.items() if which(question)]
-        # Those of one name stay in their order: they have one home.
-        for question in [self._open.pop(number) for number in again]:
+        numbers = [number for number, question in self._open.items() if which(question)]
+        again = [self._open.pop(number) for number in numbers]
+        for question in sorted(again, key=lambda each: each.finds):
             self._ask(question)
 
     # ---- what happens
@@ -133,10 +133,10 @@ class Questions:
     def linked(self, serial: int) -> None:
         """There is a link to a process, perhaps instead of another, in which questions may be lost."""
         self._linked.add(serial)
-        self._ask_again(lambda each: each.asked == serial or self._waits_for(each, serial))
+        self._ask_again(lambda each: each.asked == serial or (not each.asked and self._can_ask(each)))
 
-    def _waits_for(self, question: _Question, serial: int) -> bool:
-        return not question.asked and bool(self._version) and self._homes[question.slot] == serial
+    def _can_ask(self, question: _Question) -> bool:
+        return bool(self._version) and self._homes[question.slot] in self._linked
 
     def unlinked(self, serial: int) -> None:
         self._linked.discard(serial)
@@ -149,6 +149,10 @@ class Questions:
         for number, question in [*self._open.items()]:
             if not question.asked and number in self._open:
                 self._give_up(number)
+
+    def retry(self) -> None:
+        """Ask again what waits though its home can be asked: it may know by now."""
+        self._ask_again(lambda each: not each.asked and self._can_ask(each))
 
     def hear(self, source: int, answer: DirectoryAnswer) -> None:
         """An answer has come. One that is not awaited any more says nothing."""
@@ -163,7 +167,11 @@ class Questions:
             self._end(number, NOWHERE)
         elif outcome == "refused" and question.done:
             self._end(number, _unavailable(answer.refused))
-        else:  # it waits, also a release, until there is another version
+        elif outcome == "failed" and question.finds:
+            self._end(number, _unavailable(answer.failed))
+        elif question.message.version < self._version:  # by which it is the home again
+            self._ask_again(lambda each: each is question)
+        else:
             self._give_up(number)
 
     def _hear_owner(self, number: int, question: _Question, location: Location) -> None:
@@ -171,9 +179,11 @@ class Questions:
         own = location.hub == self._serial
         if question.finds and own and any(each.epoch == location.epoch for each in leaving):
             # It has said that it would own the key no more, which the home has not heard of.
-            self._ask_again(lambda each: each.name == question.name)
+            self._ask_again(lambda each: each is question or (each.name == question.name and not each.asked))
         else:
-            self._end(number, location)
+            # It has been granted the key anew, since the one that it gave it to has died. It owns the key
+            # when it finds it.
+            self._end(number, location if question.finds or not own else NOWHERE)
 
     def _end(self, number: int, result: Location | RpcError) -> None:
         question = self._open.pop(number)

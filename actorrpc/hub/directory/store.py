@@ -191,7 +191,7 @@ class SharedStore:
 
     def forget(self, slot: int, name: Name) -> bool:
         self._write(forget(slot, name, self._tables[slot][name].epoch))
-        del self._tables[slot][name]
+        self._tables[slot].pop(name, None)  # its owner has just died, perhaps, and has been left out
         return self._stands(slot)
 
     def _stands(self, slot: int) -> bool:
