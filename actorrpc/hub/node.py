@@ -19,6 +19,7 @@ from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.directory.directory import Directory
+from actorrpc.hub.exchange.deaths import Deaths
 from actorrpc.hub.exchange.exchange import Exchange
 from actorrpc.hub.keyed.activation import Activation
 from actorrpc.hub.keyed.activations import Activations
@@ -115,9 +116,15 @@ class Node:
         )
         self.directory = Directory(self.serial, self.links.send, directory)
         self.exchange = Exchange(self.serial, self.directory, self.links.send)
+        self._deaths = Deaths(self.directory.lives, self._died)
         self.resources = Resources(app, config, self.topics, self.exchange)
         self.actors = Activations(
-            self.serial, self.resources, self.exchange, self.directory, may_own=lambda: not self.move_refusal
+            self.serial,
+            self.resources,
+            self.exchange,
+            self.directory,
+            may_own=lambda: not self.rest_refusal,
+            settled=self.settled,
         )
         know_calls(self.resources.runners, self.connections)
         if move_every:
@@ -155,6 +162,8 @@ class Node:
         self._stop_timer: Any = None
         #: The drain timeout is over.
         self._ending = False
+        if directory is None:
+            get_hub().loop.run_callback(self.actors.ensure)
         guard(self, self.resources.runners.hub)
 
     # ---- connections
@@ -273,6 +282,7 @@ class Node:
         self.reception.add(serial, self.links.add(serial, sock, hub, snapshots, states, number))
         self.topics.linked(serial)
         self.directory.linked(serial)
+        self._deaths.linked(serial)
         self.exchange.relinked(serial)
 
     def set_homes(
@@ -295,6 +305,11 @@ class Node:
             self.links.drain(hub)
         self.topics.set_homes(list(homes), version, list(terms), origins, living)
 
+    def set_directory(self, version: int, homes: Sequence[int], silent: Collection[int] = ()) -> None:
+        """Learn which hubs know where keyed actors are, and which of these say nothing."""
+        self.directory.set_homes(version, homes, silent)
+        self.actors.ensure()
+
     def _lost(self, serial: int, link: HubLink, gone: bool) -> None:
         why = f"the link to hub {link.hub} has ended"
         duties: list[Callable[[], object]] = [
@@ -304,9 +319,14 @@ class Node:
         if gone:
             duties.append(partial(self.topics.unlinked, serial))
             duties.append(partial(self.directory.unlinked, serial))
+            duties.append(partial(self._deaths.unlinked, serial))
         if gone and not self.stopping:
             duties.append(partial(self._on_unlinked, serial, link.number))
         do_all(log, why, *duties, self.settled)
+
+    def _died(self, serial: int) -> None:
+        self.exchange.died(serial)
+        self.actors.ensure()
 
     def _on_topic(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         close_all(fds)
@@ -336,11 +356,17 @@ class Node:
     # ---- moves
 
     @property
-    def move_refusal(self) -> str:
+    def rest_refusal(self) -> str:
         if self.stopping:
             return "the hub is stopping"
         if self.draining.under_way:
             return f"hub {self.hub} is being drained"
+        return ""
+
+    @property
+    def move_refusal(self) -> str:
+        if why := self.rest_refusal:
+            return why
         if not self.topics.homes.version:  # it would take itself for the home of what is subscribed to
             return "the hub has not been told yet where topics are"
         limit = self.resources.config.max_connections
@@ -381,6 +407,7 @@ class Node:
     def _end_all(self) -> None:
         self.mover.handoffs.give_up("the hub is stopping")
         self._ending = True
+        self.actors.stop(at_once=True)
         for connection in list(self.connections.values()):
             if connection.id not in self.mover.handoffs.sources:  # else when its handoff has been settled
                 self._end(connection)
@@ -392,7 +419,11 @@ class Node:
 
     def settled(self) -> None:
         """Something is over that a stop may have waited for."""
+        if self._stopped is None:
+            return
         if self.connections or self.mover.handoffs or self._finishing or self.reception.unsettled:
+            return
+        if not self.actors.stop(at_once=self._ending):
             return
         self._finish()
 
@@ -419,6 +450,7 @@ class Node:
         """Release what a node without connections still has."""
         unguard(self)
         self.topics.close()
+        self._deaths.close()
         self.actors.close()
         self.directory.close()
         self.reception.close()

@@ -53,7 +53,7 @@ class Hubs:
         for node in self.nodes:
             node.set_homes(range(count), 1)
             if self._files is not None:
-                node.directory.set_homes(1, range(count), ())
+                node.set_directory(1, range(count))
 
     def connections(self) -> list[tuple[Node, Connection]]:
         """Those that are on a hub now, in the order of their hubs."""

@@ -115,6 +115,14 @@ class Directory:
                 self._remembered.popitem(last=False)
         done(result)
 
+    def lives(self, serial: int) -> bool:
+        """Whether a process may live: that it does not is certain."""
+        return self._store is None or self._store.lives(serial)
+
+    def is_home(self, name: Name) -> bool:
+        """Whether this process is to be asked about a name, by the version that it goes by."""
+        return self._questions.home_of(name) == self._serial
+
     # ---- what happens
 
     def set_homes(self, version: int, homes: Sequence[int], silent: Collection[int]) -> None:

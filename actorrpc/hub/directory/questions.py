@@ -123,6 +123,10 @@ class Questions:
         for question in sorted(again, key=lambda each: each.finds):
             self._ask(question)
 
+    def home_of(self, name: Name) -> int | None:
+        """Who is to be asked about it; None: nobody is known."""
+        return self._homes[slot_of(name, len(self._homes))] if self._homes else None
+
     # ---- what happens
 
     def set_homes(self, version: int, homes: Sequence[int], silent: Collection[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
 from gevent import get_hub
@@ -26,9 +27,13 @@ __all__ = ["Activations"]
 
 log = logging.getLogger("actorrpc.hub")
 
+#: Until it is tried again to activate one that is to be active at all times, in seconds: first, and at most.
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+
 
 class Activations:
-    """One of them for each hub. ``may_own`` says whether actors may come to live here now."""
+    """One of them for each hub. ``may_own`` says whether actors may come to live here now, and ``settled`` is
+    called when one has ended that a stop may wait for."""
 
     def __init__(
         self,
@@ -37,7 +42,9 @@ class Activations:
         exchange: Exchange,
         finder: Finder,
         may_own: Callable[[], bool] = lambda: True,
+        settled: Callable[[], object] = lambda: None,
     ) -> None:
+        self._settled = settled
         self._serial = serial
         self._resources = resources
         self._exchange = exchange
@@ -59,6 +66,17 @@ class Activations:
         #: Those that rest, by service, and since when; who has rested longest comes first.
         self._resting: dict[str, dict[Name, float]] = {}
         self._timer = Timer()
+        self._stopping = False
+        #: Those that are to be active somewhere at all times; and how long it waited before it last tried to
+        #: activate one again that could not be.
+        self._always = [
+            (service.__rpc__.name, key)
+            for service in resources.services.values()
+            if service.__rpc__.keyed is not None
+            for key in service.__rpc__.keyed.always
+        ]
+        self._pauses: dict[Name, float] = {}
+        self._again = Timer()
         exchange.actors = self
 
     # ---- what comes for actors
@@ -192,6 +210,9 @@ class Activations:
         name = activation.name
         keyed = activation.cell.service.__rpc__.keyed
         assert keyed is not None
+        if self._stopping:
+            get_hub().loop.run_callback(self._end_resting, activation)
+            return
         if name[1] in keyed.always:
             return
         resting = self._resting.setdefault(name[0], {})
@@ -224,10 +245,56 @@ class Activations:
         if nearest is not None:
             self._timer.set(max(0.0, nearest - monotonic()), self._sweep)
 
+    # ---- those that are to be active at all times
+
+    def ensure(self) -> None:
+        """See to it that they are active, as far as this hub is the home of their keys: at the start, and
+        when a hub may have taken one with it."""
+        for name in self._always:
+            if name not in self.active and self._may_own() and self._finder.is_home(name):
+                self._finder.find(name, partial(self._ensure, name))
+
+    def _ensure(self, name: Name, found: Location | RpcError) -> None:
+        service = self.keyed_service(name[0])
+        if isinstance(found, RpcError):
+            self._ensure_later(name)
+            return
+        if found.hub != self._serial or service is None:
+            return
+        if name not in self.active and not self._claim(name, found):
+            self._make(name, service, found)
+
+    def _ensure_later(self, name: Name) -> None:
+        """One has ended here, most likely since it could not be made, or cannot be found."""
+        pause = self._pauses[name] = min(2 * self._pauses.get(name, FIRST_PAUSE / 2), LONGEST_PAUSE)
+        self._again.set(pause, self.ensure)
+
+    # ---- the end
+
+    def stop(self, *, at_once: bool = False) -> bool:
+        """End them all: those that rest now, others when they do, or ``at_once``, with what is open on them.
+        Returns whether all have ended."""
+        self._stopping = True
+        for activation in [*self.active.values()]:
+            if not activation.takes_calls:
+                continue
+            if at_once:
+                activation.calls.end_all(StatusCode.UNAVAILABLE, "the server is shutting down")
+                activation.passivate()
+            else:
+                self._end_resting(activation)
+        return not self.active
+
+    def _end_resting(self, activation: Activation) -> None:
+        if activation.takes_calls and activation.resting:
+            activation.passivate()
+
     def ended(self, activation: Activation) -> None:
         name = activation.name
         if self.active.get(name) is not activation:
             return
+        if name in self._always and not self._stopping:
+            self._ensure_later(name)
         self._remove(activation)
         ids = about(connection=activation.id)
         do_all(
@@ -237,6 +304,7 @@ class Activations:
             lambda: self._finder.release(name, activation.epoch),
             activation.fall_apart,
             lambda: self.known(name),
+            self._settled,
             ids=ids,
         )
 
@@ -266,10 +334,12 @@ class Activations:
         activation.usage.close()
         self._remove(activation)
         self.known(activation.name)
+        self._settled()
 
     def close(self) -> None:
-        """No more of them end by themselves."""
+        """No more of them end, or come to be, by themselves."""
         self._timer.stop()
+        self._again.stop()
 
     def __repr__(self) -> str:
         return f"<Activations {len(self.active)}, {sum(map(len, self._resting.values()))} rest>"

@@ -50,6 +50,10 @@ class MoverOwner(ConnectionOwner, Protocol):
         """What can move, by id: connections, and keyed actors."""
 
     @property
+    def rest_refusal(self) -> str:
+        """The same, where it is not for a client's connection."""
+
+    @property
     def move_refusal(self) -> str:
         """Why it can take no connection now, also one that is on its way here already; "" if it can."""
 
@@ -210,7 +214,7 @@ class Mover:
 
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> Arrival | ActorArrival:
         owner, resources = self._owner, self._resources
-        if why := owner.move_refusal:
+        if why := owner.rest_refusal if prepare.epoch else owner.move_refusal:
             raise MoveRefused(why)
         with users_code(), unpacked(prepare, fds, resources.config.max_state_bytes) as snapshot:
             if prepare.epoch:
