@@ -1,5 +1,5 @@
-"""``status``, ``connections``, ``moves``, ``move``, ``rebalance`` and ``stop``: commands that ask a running
-server, and print its answer. They must start quickly, without gevent.
+"""``status``, ``connections``, ``actors``, ``moves``, ``move``, ``rebalance`` and ``stop``: commands that ask a
+running server, and print its answer. They must start quickly, without gevent.
 
 What belongs to the broker is imported late: other commands run where there is no Linux, and no ``fcntl``.
 """
@@ -30,6 +30,7 @@ HEAVY_MOVE_MS = 10
 
 _HUBS = ("id", "pid", "generation", "serial", "state", "connections", "cpu", "lag_ms")
 _CONNECTIONS = ("id", "hub", "peer", "services", "calls", "state_bytes", "cpu", "move_ms", "movable", "why")
+_ACTORS = ("service", "key", "hub", "calls", "state_bytes", "load", "move_ms", "movable", "why", "idle")
 _MOVES = (
     "at", "kind", "by", "what", "source", "target", "load", "outcome", "pause_ms", "times", "reason",
 )  # fmt: skip
@@ -109,6 +110,22 @@ def connections(as_json: bool, runtime_dir: str | None) -> None:
 
 
 @click.command()
+@json_flag
+@runtime_dir_flag
+def actors(as_json: bool, runtime_dir: str | None) -> None:
+    """List the keyed actors of all hubs. `actorrpc move` knows them as SERVICE/KEY."""
+    reply = ask_broker(runtime_dir, Request(actors=Request.Actors()))
+    if as_json:
+        print(reply.json)
+        return
+    rows = json.loads(reply.json)
+    for row in rows:
+        row["move_ms"] = round(row["move_ms"]) if row["move_ms"] >= HEAVY_MOVE_MS else ""
+        row["why"] += f" for {row['running']} s" if row["running"] else ""
+    print_table(_ACTORS, rows)
+
+
+@click.command()
 @click.option("--limit", type=click.IntRange(1, NUMBER.max), default=100, show_default=True, help="How many.")
 @json_flag
 @runtime_dir_flag
@@ -130,7 +147,7 @@ def moves(limit: int, as_json: bool, runtime_dir: str | None) -> None:
 @click.argument("hub", type=NUMBER)
 @runtime_dir_flag
 def move(connection: str, hub: int, runtime_dir: str | None) -> None:
-    """Move CONNECTION to HUB, while its client goes on."""
+    """Move CONNECTION to HUB, while its client goes on; or a keyed actor, as SERVICE/KEY."""
     request = Request(move=Request.Move(connection=connection, hub=hub))
     print(ask_broker(runtime_dir, request, MOVE_TIMEOUT).done)
 
@@ -182,4 +199,4 @@ def stop(drain_timeout: float | None, runtime_dir: str | None) -> None:
         raise Failure(str(error)) from error
 
 
-COMMANDS: tuple[click.Command, ...] = (status, connections, moves, move, rebalance, show_stacks, stop)
+COMMANDS: tuple[click.Command, ...] = (status, connections, actors, moves, move, rebalance, show_stacks, stop)

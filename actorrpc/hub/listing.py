@@ -1,17 +1,19 @@
-"""What `actorrpc connections` shows of the connections of one hub."""
+"""What `actorrpc connections` and `actorrpc actors` show of one hub."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from time import monotonic
 
+from actorrpc.hub.actors.call_stage import CallStage
+from actorrpc.hub.keyed.activation import Activation
 from actorrpc.hub.metering.usage import shares
 from actorrpc.hub.moving.move_cost import Cost, too_long
 from actorrpc.hub.moving.obstacles import what_runs, why_pinned, why_unquiet
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.pb import control_pb2
 
-__all__ = ["describe", "list_some"]
+__all__ = ["describe", "describe_actor", "list_actors", "list_some"]
 
 #: How long the others wait while some connections are described, in seconds: a hundred take so long.
 LISTING = 0.002
@@ -35,15 +37,59 @@ def list_some(connections: Mapping[str, Connection], price: Price, after: int) -
     return page
 
 
+def list_actors(
+    activations: Mapping[str, Activation], price: Callable[[CallStage], Cost], after: int
+) -> control_pb2.Actors:
+    """The same of keyed actors."""
+    page = control_pb2.Actors()
+    until = monotonic() + LISTING
+    for activation in activations.values():
+        if activation.place <= after:
+            continue
+        if page.actors and monotonic() > until:
+            page.more = after
+            break
+        page.actors.append(describe_actor(activation, price(activation)))
+        after = activation.place
+    return page
+
+
+def describe_actor(activation: Activation, cost: Cost) -> control_pb2.KeyedActor:
+    """One of them, whose move would cost so much."""
+    why, running, too_heavy = _obstacles(activation, cost)
+    usage, now = activation.usage, monotonic()
+    service, key = activation.name
+    return control_pb2.KeyedActor(
+        service=service,
+        key=key,
+        calls=len(activation.calls),
+        state_bytes=activation.cells.state_bytes,
+        load=usage.load(now),
+        movable=not why,
+        why=why or too_heavy,
+        running=running,
+        move_ms=cost.total * 1e3,
+        age=now - usage.born,
+        idle=activation.idle_for,
+    )
+
+
+def _obstacles(stage: CallStage, cost: Cost) -> tuple[str, float, str]:
+    """Why it cannot move, and for how many seconds that has been running; and why no policy moves it."""
+    pinned = why_pinned(stage)
+    why = pinned or why_unquiet(stage)
+    running = None if pinned else what_runs(stage)
+    heavy = "" if why else too_long(cost, stage.resources.config.max_move_time)
+    since = monotonic() - running[1] if running is not None else 0.0
+    return why, since, heavy and f"no policy moves it: {heavy}"
+
+
 def describe(connection: Connection, cost: Cost) -> control_pb2.Connection:
     """One of them, whose move would cost so much."""
-    pinned = why_pinned(connection)
-    why = pinned or why_unquiet(connection)
-    running = None if pinned else what_runs(connection)
+    why, running, too_heavy = _obstacles(connection, cost)
     usage = connection.usage
     now = monotonic()
     share = usage.share()
-    too_heavy = "" if why else too_long(cost, connection.resources.config.max_move_time)
     return control_pb2.Connection(
         id=connection.id,
         peer=connection.peer,
@@ -57,7 +103,7 @@ def describe(connection: Connection, cost: Cost) -> control_pb2.Connection:
         freeze_ms=usage.freeze_ms,
         age=now - usage.born,
         movable=not why,
-        why=why or (too_heavy and f"no policy moves it: {too_heavy}"),
-        running=now - running[1] if running is not None else 0.0,
+        why=why or too_heavy,
+        running=running,
         move_ms=cost.total * 1e3,
     )

@@ -24,7 +24,7 @@ from actorrpc.hub.exchange.exchange import Exchange
 from actorrpc.hub.keyed.activation import Activation
 from actorrpc.hub.keyed.activations import Activations
 from actorrpc.hub.links import CALLS, DIRECTORY, FRESH, HANDOFFS, TOPICS, HubLink, Links
-from actorrpc.hub.listing import describe, list_some
+from actorrpc.hub.listing import describe, list_actors, list_some
 from actorrpc.hub.memory import limited_memory
 from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.moving.draining import Draining
@@ -261,7 +261,11 @@ class Node:
         """The same of those after a place, as many as may be at once."""
         return list_some(self.connections, self._price, after)
 
-    def _price(self, connection: Connection) -> Cost:
+    def list_actors(self, after: int) -> control_pb2.Actors:
+        """The same of keyed actors."""
+        return list_actors(self.actors.by_id, self._price, after)
+
+    def _price(self, connection: CallStage) -> Cost:
         self.weigh(connection)
         return self.mover.cost(connection)
 

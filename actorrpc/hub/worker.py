@@ -101,6 +101,7 @@ class Worker:
             "list_connections": self._on_list_connections,
             "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within, hold=drain.hold),
             "list_stacks": self._on_list_stacks,
+            "list_actors": self._on_list_actors,
             "adopt": self._on_adopt,
             "keep": self._on_keep,
             "stop": lambda stop: self._stop(stop.drain_timeout),
@@ -277,6 +278,11 @@ class Worker:
         answer = self._node.list_some(question.after)
         answer.request = question.request
         self._link.send(control_pb2.ToBroker(connections=answer))
+
+    def _on_list_actors(self, question: control_pb2.ListActors) -> None:
+        answer = self._node.list_actors(question.after)
+        answer.request = question.request
+        self._link.send(control_pb2.ToBroker(actors=answer))
 
     def _on_list_stacks(self, question: control_pb2.ListStacks) -> None:
         answer = list_stacks(question.after)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x63torrpc/admin.proto\x12\x0e\x61\x63torrpc.admin\"\x8a\x08\n\x07Request\x12\x30\n\x06status\x18\x01 \x01(\x0b\x32\x1e.actorrpc.admin.Request.StatusH\x00\x12:\n\x0b\x63onnections\x18\x02 \x01(\x0b\x32#.actorrpc.admin.Request.ConnectionsH\x00\x12,\n\x04move\x18\x03 \x01(\x0b\x32\x1c.actorrpc.admin.Request.MoveH\x00\x12,\n\x04stop\x18\x04 \x01(\x0b\x32\x1c.actorrpc.admin.Request.StopH\x00\x12\x36\n\trebalance\x18\x05 \x01(\x0b\x32!.actorrpc.admin.Request.RebalanceH\x00\x12.\n\x05moves\x18\x06 \x01(\x0b\x32\x1d.actorrpc.admin.Request.MovesH\x00\x12\x30\n\x06reload\x18< \x01(\x0b\x32\x1e.actorrpc.admin.Request.ReloadH\x00\x12.\n\x05\x64rain\x18= \x01(\x0b\x32\x1d.actorrpc.admin.Request.DrainH\x00\x12.\n\x05scale\x18> \x01(\x0b\x32\x1d.actorrpc.admin.Request.ScaleH\x00\x12\x30\n\x06stacks\x18( \x01(\x0b\x32\x1e.actorrpc.admin.Request.StacksH\x00\x12\x35\n\thand_over\x18U \x01(\x0b\x32 .actorrpc.admin.Request.HandOverH\x00\x1a\x08\n\x06Status\x1a\r\n\x0b\x43onnections\x1a\'\n\x04Move\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x0b\n\x03hub\x18\x02 \x01(\r\x1a\x34\n\x04Stop\x12\x1a\n\rdrain_timeout\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1a\x36\n\x06Reload\x12\x1a\n\rdrain_timeout\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1a\"\n\x05\x44rain\x12\x0b\n\x03hub\x18\x01 \x01(\r\x12\x0c\n\x04undo\x18\x02 \x01(\x08\x1a\x43\n\x05Scale\x12\x0c\n\x04hubs\x18\x01 \x01(\r\x12\x1a\n\rdrain_timeout\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1ai\n\tRebalance\x12\x34\n\x04wish\x18\x01 \x01(\x0e\x32&.actorrpc.admin.Request.Rebalance.Wish\"&\n\x04Wish\x12\t\n\x05PAUSE\x10\x00\x12\n\n\x06RESUME\x10\x01\x12\x07\n\x03NOW\x10\x02\x1a\x16\n\x05Moves\x12\r\n\x05limit\x18\x01 \x01(\r\x1a\x17\n\x08HandOver\x12\x0b\n\x03pid\x18\x01 \x01(\r\x1a\x15\n\x06Stacks\x12\x0b\n\x03hub\x18\x01 \x01(\rB\x06\n\x04kind\"Y\n\x05Reply\x12\r\n\x05\x65rror\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x61\x64_request\x18\x02 \x01(\x08\x12\x0c\n\x04json\x18\x03 \x01(\t\x12\x0c\n\x04\x64one\x18\x04 \x01(\t\x12\x10\n\x08warnings\x18\x05 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x63torrpc/admin.proto\x12\x0e\x61\x63torrpc.admin\"\xc6\x08\n\x07Request\x12\x30\n\x06status\x18\x01 \x01(\x0b\x32\x1e.actorrpc.admin.Request.StatusH\x00\x12:\n\x0b\x63onnections\x18\x02 \x01(\x0b\x32#.actorrpc.admin.Request.ConnectionsH\x00\x12,\n\x04move\x18\x03 \x01(\x0b\x32\x1c.actorrpc.admin.Request.MoveH\x00\x12,\n\x04stop\x18\x04 \x01(\x0b\x32\x1c.actorrpc.admin.Request.StopH\x00\x12\x36\n\trebalance\x18\x05 \x01(\x0b\x32!.actorrpc.admin.Request.RebalanceH\x00\x12.\n\x05moves\x18\x06 \x01(\x0b\x32\x1d.actorrpc.admin.Request.MovesH\x00\x12\x30\n\x06reload\x18< \x01(\x0b\x32\x1e.actorrpc.admin.Request.ReloadH\x00\x12.\n\x05\x64rain\x18= \x01(\x0b\x32\x1d.actorrpc.admin.Request.DrainH\x00\x12.\n\x05scale\x18> \x01(\x0b\x32\x1d.actorrpc.admin.Request.ScaleH\x00\x12\x30\n\x06stacks\x18( \x01(\x0b\x32\x1e.actorrpc.admin.Request.StacksH\x00\x12\x35\n\thand_over\x18U \x01(\x0b\x32 .actorrpc.admin.Request.HandOverH\x00\x12\x30\n\x06\x61\x63tors\x18\x61 \x01(\x0b\x32\x1e.actorrpc.admin.Request.ActorsH\x00\x1a\x08\n\x06Status\x1a\r\n\x0b\x43onnections\x1a\x08\n\x06\x41\x63tors\x1a\'\n\x04Move\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x0b\n\x03hub\x18\x02 \x01(\r\x1a\x34\n\x04Stop\x12\x1a\n\rdrain_timeout\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1a\x36\n\x06Reload\x12\x1a\n\rdrain_timeout\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1a\"\n\x05\x44rain\x12\x0b\n\x03hub\x18\x01 \x01(\r\x12\x0c\n\x04undo\x18\x02 \x01(\x08\x1a\x43\n\x05Scale\x12\x0c\n\x04hubs\x18\x01 \x01(\r\x12\x1a\n\rdrain_timeout\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1ai\n\tRebalance\x12\x34\n\x04wish\x18\x01 \x01(\x0e\x32&.actorrpc.admin.Request.Rebalance.Wish\"&\n\x04Wish\x12\t\n\x05PAUSE\x10\x00\x12\n\n\x06RESUME\x10\x01\x12\x07\n\x03NOW\x10\x02\x1a\x16\n\x05Moves\x12\r\n\x05limit\x18\x01 \x01(\r\x1a\x17\n\x08HandOver\x12\x0b\n\x03pid\x18\x01 \x01(\r\x1a\x15\n\x06Stacks\x12\x0b\n\x03hub\x18\x01 \x01(\rB\x06\n\x04kind\"Y\n\x05Reply\x12\r\n\x05\x65rror\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x61\x64_request\x18\x02 \x01(\x08\x12\x0c\n\x04json\x18\x03 \x01(\t\x12\x0c\n\x04\x64one\x18\x04 \x01(\t\x12\x10\n\x08warnings\x18\x05 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,31 +32,33 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actorrpc.admin_pb2', _globa
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REQUEST']._serialized_start=41
-  _globals['_REQUEST']._serialized_end=1075
-  _globals['_REQUEST_STATUS']._serialized_start=609
-  _globals['_REQUEST_STATUS']._serialized_end=617
-  _globals['_REQUEST_CONNECTIONS']._serialized_start=619
-  _globals['_REQUEST_CONNECTIONS']._serialized_end=632
-  _globals['_REQUEST_MOVE']._serialized_start=634
-  _globals['_REQUEST_MOVE']._serialized_end=673
-  _globals['_REQUEST_STOP']._serialized_start=675
-  _globals['_REQUEST_STOP']._serialized_end=727
-  _globals['_REQUEST_RELOAD']._serialized_start=729
-  _globals['_REQUEST_RELOAD']._serialized_end=783
-  _globals['_REQUEST_DRAIN']._serialized_start=785
-  _globals['_REQUEST_DRAIN']._serialized_end=819
-  _globals['_REQUEST_SCALE']._serialized_start=821
-  _globals['_REQUEST_SCALE']._serialized_end=888
-  _globals['_REQUEST_REBALANCE']._serialized_start=890
-  _globals['_REQUEST_REBALANCE']._serialized_end=995
-  _globals['_REQUEST_REBALANCE_WISH']._serialized_start=957
-  _globals['_REQUEST_REBALANCE_WISH']._serialized_end=995
-  _globals['_REQUEST_MOVES']._serialized_start=997
-  _globals['_REQUEST_MOVES']._serialized_end=1019
-  _globals['_REQUEST_HANDOVER']._serialized_start=1021
-  _globals['_REQUEST_HANDOVER']._serialized_end=1044
-  _globals['_REQUEST_STACKS']._serialized_start=1046
-  _globals['_REQUEST_STACKS']._serialized_end=1067
-  _globals['_REPLY']._serialized_start=1077
-  _globals['_REPLY']._serialized_end=1166
+  _globals['_REQUEST']._serialized_end=1135
+  _globals['_REQUEST_STATUS']._serialized_start=659
+  _globals['_REQUEST_STATUS']._serialized_end=667
+  _globals['_REQUEST_CONNECTIONS']._serialized_start=669
+  _globals['_REQUEST_CONNECTIONS']._serialized_end=682
+  _globals['_REQUEST_ACTORS']._serialized_start=684
+  _globals['_REQUEST_ACTORS']._serialized_end=692
+  _globals['_REQUEST_MOVE']._serialized_start=694
+  _globals['_REQUEST_MOVE']._serialized_end=733
+  _globals['_REQUEST_STOP']._serialized_start=735
+  _globals['_REQUEST_STOP']._serialized_end=787
+  _globals['_REQUEST_RELOAD']._serialized_start=789
+  _globals['_REQUEST_RELOAD']._serialized_end=843
+  _globals['_REQUEST_DRAIN']._serialized_start=845
+  _globals['_REQUEST_DRAIN']._serialized_end=879
+  _globals['_REQUEST_SCALE']._serialized_start=881
+  _globals['_REQUEST_SCALE']._serialized_end=948
+  _globals['_REQUEST_REBALANCE']._serialized_start=950
+  _globals['_REQUEST_REBALANCE']._serialized_end=1055
+  _globals['_REQUEST_REBALANCE_WISH']._serialized_start=1017
+  _globals['_REQUEST_REBALANCE_WISH']._serialized_end=1055
+  _globals['_REQUEST_MOVES']._serialized_start=1057
+  _globals['_REQUEST_MOVES']._serialized_end=1079
+  _globals['_REQUEST_HANDOVER']._serialized_start=1081
+  _globals['_REQUEST_HANDOVER']._serialized_end=1104
+  _globals['_REQUEST_STACKS']._serialized_start=1106
+  _globals['_REQUEST_STACKS']._serialized_end=1127
+  _globals['_REPLY']._serialized_start=1137
+  _globals['_REPLY']._serialized_end=1226
 # @@protoc_insertion_point(module_scope)

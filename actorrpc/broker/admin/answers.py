@@ -13,7 +13,7 @@ import gevent
 from gevent import get_hub
 
 from actorrpc.broker.deploying.scale import MOST_HUBS
-from actorrpc.broker.moves.hub_questions import MOVE_GRACE, list_connections, move
+from actorrpc.broker.moves.hub_questions import MOVE_GRACE, list_actors, list_connections, move
 from actorrpc.broker.moves.rebalancer import Rebalancer
 from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.broker.supervisor import Supervisor
@@ -190,6 +190,8 @@ class Admin:
             return Reply(json=json.dumps(status))
         if kind == "connections":
             return self._connections()
+        if kind == "actors":
+            return self._actors()
         if kind == "move":
             return self._move(request.move.connection, request.move.hub)
         if kind == "rebalance":
@@ -243,6 +245,11 @@ class Admin:
     def _connections(self) -> Reply:
         rows, silent = self._list_connections()
         warnings = [f"hub {each.hub} does not answer; its connections are not listed" for each in silent]
+        return Reply(json=json.dumps(rows), warnings=warnings)
+
+    def _actors(self) -> Reply:
+        rows, silent = list_actors(self._supervisor.members.serving)
+        warnings = [f"hub {each.hub} does not answer; its keyed actors are not listed" for each in silent]
         return Reply(json=json.dumps(rows), warnings=warnings)
 
     def _stacks(self, hub: int) -> Reply:

@@ -14,7 +14,7 @@ from actorrpc.broker.processes.hub_process import Answer, HubProcess
 from actorrpc.pb import control_pb2
 from actorrpc.pb.control_pb2 import MoveResult
 
-__all__ = ["MOVE_GRACE", "Verdict", "judge", "list_connections", "move", "move_question"]
+__all__ = ["MOVE_GRACE", "Verdict", "judge", "list_actors", "list_connections", "move", "move_question"]
 
 #: How late after the question a hub may begin with a move. After that it refuses: whoever asked may have been
 #: told that the move failed.
@@ -62,6 +62,15 @@ def _list(processes: Iterable[HubProcess]) -> tuple[dict[str, dict[str, Any]], l
     return rows, [listing.process for listing in listings if not listing.complete]
 
 
+def list_actors(processes: Iterable[HubProcess]) -> tuple[list[dict[str, Any]], list[HubProcess]]:
+    """Return the rows of ``actorrpc actors --json``, and the processes that do not answer to the end. What
+    moves meanwhile is named once, and may be missing."""
+    listings = [_ActorListing(process) for process in processes]
+    gevent.joinall([gevent.spawn(listing.run) for listing in listings])
+    rows = {(row["service"], row["key"]): row for listing in listings for row in listing.rows}
+    return [rows[name] for name in sorted(rows)], [each.process for each in listings if not each.complete]
+
+
 class _Listing:
     """The connections of one hub, which names them a page at a time, so as not to hold up its clients."""
 
@@ -74,13 +83,47 @@ class _Listing:
         """Ask until it has named all, or does not answer."""
         after = 0
         while not self.complete:
-            wanted = control_pb2.ListConnections(after=after)
-            result = self.process.ask(control_pb2.ToHub(list_connections=wanted))
-            answer = result.wait(timeout=LISTING)  # None if it takes longer
-            if not isinstance(answer, control_pb2.Connections):
+            answer = self.process.ask(self.question(after)).wait(timeout=LISTING)  # None if it takes longer
+            if not isinstance(answer, control_pb2.Connections | control_pb2.Actors):
                 return
-            self.rows.extend(_row(self.process, row) for row in answer.connections)
+            self.rows.extend(self.found(answer))
             after, self.complete = answer.more, not answer.more
+
+    def question(self, after: int) -> control_pb2.ToHub:
+        return control_pb2.ToHub(list_connections=control_pb2.ListConnections(after=after))
+
+    def found(self, answer: Any) -> list[dict[str, Any]]:
+        """The rows of a page."""
+        return [_row(self.process, row) for row in answer.connections]
+
+
+class _ActorListing(_Listing):
+    """The keyed actors of one hub."""
+
+    def question(self, after: int) -> control_pb2.ToHub:
+        return control_pb2.ToHub(list_actors=control_pb2.ListActors(after=after))
+
+    def found(self, answer: Any) -> list[dict[str, Any]]:
+        return [_actor_row(self.process, row) for row in answer.actors]
+
+
+def _actor_row(process: HubProcess, actor: control_pb2.KeyedActor) -> dict[str, Any]:
+    return {
+        "service": actor.service,
+        "key": actor.key,
+        "hub": process.hub,
+        "generation": process.generation,
+        "serial": process.serial,
+        "calls": actor.calls,
+        "state_bytes": actor.state_bytes,
+        "load": round(actor.load, 4),
+        "movable": actor.movable,
+        "why": actor.why,
+        "running": round(actor.running, 1),
+        "move_ms": round(actor.move_ms, 1),
+        "age": round(actor.age, 1),
+        "idle": round(actor.idle, 1),
+    }
 
 
 def _row(process: HubProcess, connection: control_pb2.Connection) -> dict[str, Any]:

@@ -35,7 +35,7 @@ SILENCE = 2.0
 QUICK = 10.0
 
 
-Answer = control_pb2.MoveResult | control_pb2.Connections | control_pb2.Stacks
+Answer = control_pb2.MoveResult | control_pb2.Connections | control_pb2.Stacks | control_pb2.Actors
 
 
 class Owner(Protocol):
@@ -259,7 +259,7 @@ class HubProcess:
         elif kind == "move_result":
             message.move_result.why = brief(message.move_result.why)
             self._answer(message.move_result)
-        elif kind == "connections" or kind == "stacks":
+        elif kind in ("connections", "stacks", "actors"):
             self._answer(getattr(message, kind))
 
     def _on_ready(self, ready: control_pb2.Ready) -> None:

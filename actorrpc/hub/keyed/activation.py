@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from time import monotonic
 from typing import Any, Protocol
 
 from actorrpc.actor import Service
@@ -61,6 +60,9 @@ class ActivationOwner(Protocol):
 
     def wakes(self, activation: Activation) -> None:
         """A call has come."""
+
+    def rested(self, activation: Activation) -> float:
+        """For how many seconds nothing has been left to do for it; 0: something is."""
 
     def ended(self, activation: Activation) -> None:
         """It is no more here, and its last turn has ended."""
@@ -250,9 +252,9 @@ class Activation(CallStage):
             self.calls.arm()
 
     @property
-    def age(self) -> float:
-        """Seconds since it was made, in whatever hub."""
-        return monotonic() - self.usage.born
+    def idle_for(self) -> float:
+        """For how many seconds it has had nothing to do, in this hub."""
+        return self._owner.rested(self)
 
     def __repr__(self) -> str:
         return (

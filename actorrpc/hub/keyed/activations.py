@@ -221,6 +221,10 @@ class Activations:
         if not self._timer.active:
             self._timer.set(keyed.idle, self._sweep)
 
+    def rested(self, activation: Activation) -> float:
+        since = self._resting.get(activation.name[0], {}).get(activation.name)
+        return 0.0 if since is None else monotonic() - since
+
     def wakes(self, activation: Activation) -> None:
         if (resting := self._resting.get(activation.name[0])) is not None:
             resting.pop(activation.name, None)
