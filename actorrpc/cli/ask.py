@@ -1,5 +1,5 @@
-"""``status``, ``connections``, ``actors``, ``moves``, ``move``, ``rebalance`` and ``stop``: commands that ask a
-running server, and print its answer. They must start quickly, without gevent.
+"""``status``, ``connections``, ``actors``, ``moves``, ``move``, ``rebalance`` and ``stop``: commands that ask
+a running server, and print its answer. They must start quickly, without gevent.
 
 What belongs to the broker is imported late: other commands run where there is no Linux, and no ``fcntl``.
 """
