@@ -36,7 +36,7 @@ LAYERS: list[set[str]] = [
     {"hub.accepting", "hub.links", "hub.metering"},
     {"hub.runtime"},
     {"hub.calls", "hub.phase", "hub.topics"},
-    {"hub.resources"},
+    {"hub.app_host", "hub.resources"},
     {"hub.actors"},
     {"hub.serving"},
     {"hub.moving"},

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from gevent import get_hub
@@ -16,6 +17,7 @@ from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
+from actorrpc.hub.app_host import AppHost
 from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
 from actorrpc.hub.listing import describe, list_some
 from actorrpc.hub.memory import limited_memory
@@ -87,6 +89,8 @@ class Node:
             self.serial, str(self.serial), self.links.send, self.links.has_room, on_settled
         )
         self.resources = Resources(app, config, self.topics)
+        #: What the app does beside calls. Whoever makes a node starts it.
+        self.host = AppHost(app, self.topics)
         know_calls(self.resources.runners, self.connections)
         if move_every:
             self.resources.on_turn = self._count_turn
@@ -114,8 +118,11 @@ class Node:
         )
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
-        #: The drain timeout is over.
+        #: When the drain timeout is over, on the monotonic clock; and whether it is.
+        self._stop_until = 0.0
         self._ending = False
+        #: It has no connections any more, and ends.
+        self._finished = False
         guard(self, self.resources.runners.hub)
 
     # ---- connections
@@ -253,6 +260,7 @@ class Node:
         for hub in self.topics.succession.hubs - {*homes, *origins.values(), self.serial}:
             self.links.drain(hub)
         self.topics.set_homes(list(homes), version, list(terms), origins, living)
+        self.host.joined()
 
     def _lost(self, serial: int, link: HubLink, gone: bool) -> None:
         why = f"the link to hub {link.hub} has ended"
@@ -314,13 +322,15 @@ class Node:
     def stop(self, drain_timeout: float, done: Callable[[], None]) -> None:
         """Accept no more, tell every client so, let open calls end for at most ``drain_timeout`` seconds.
 
-        ``done`` is called when the last connection has been closed. A second call is ignored.
+        ``done`` is called when the last connection has been closed, and the app has done what it does then. A
+        second call is ignored.
         """
         if self.stopping:
             return
         self._stopped = done
         self.draining.close()
         self.reception.stop()
+        self._stop_until = monotonic() + drain_timeout
         self._stop_timer = after(drain_timeout, self._end_all)
         for connection in list(self.connections.values()):
             connection.shutdown()
@@ -345,12 +355,15 @@ class Node:
         self._finish()
 
     def _finish(self) -> None:
-        if self._stopped is None:
+        if self._stopped is None or self._finished:
             return
-        done, self._stopped = self._stopped, lambda: None
+        self._finished = True
         if self._stop_timer is not None:
             self._stop_timer.close()
             self._stop_timer = None
+        self.host.stop(self._stop_until - monotonic(), partial(self._end_with, self._stopped))
+
+    def _end_with(self, done: Callable[[], None]) -> None:
         self.close()
         self.resources.endings.tell()  # also of calls that ended in this step of the loop
         tell_what_was_left_out()
@@ -359,6 +372,7 @@ class Node:
     def forked(self) -> None:
         """This process is a child of the hub's: nothing of it may be used here (``actorrpc.forks``)."""
         self._stopped = None
+        self.host.forked()
         self.resources.runners.forked()
         for connection in (*self.connections.values(), *self._finishing):
             connection.forked()
@@ -366,6 +380,7 @@ class Node:
     def close(self) -> None:
         """Release what a node without connections still has."""
         unguard(self)
+        self.host.close()
         self.topics.close()
         self.reception.close()
         self._reporter.close()
