@@ -17,7 +17,7 @@ from typing import Any
 
 from actorrpc.errors import ConfigError
 
-__all__ = ["explain", "load_attribute"]
+__all__ = ["explain", "failure", "load_attribute"]
 
 #: How many places are named, from the one where it was raised outward.
 _PLACES = 3
@@ -53,7 +53,13 @@ def load_attribute(what: str, path: str) -> Any:
     return found
 
 
-def _trace(error: Exception) -> str:
+def failure(what: str, error: Exception | SystemExit) -> ConfigError:
+    """What is raised in place of what the user's code has raised: one line, which ``what`` begins, and the
+    traceback."""
+    return ConfigError(f"{what} {explain(error)}", _trace(error))
+
+
+def _trace(error: Exception | SystemExit) -> str:
     """The traceback, from the first place on that is not the import's own machinery; "" if there is none."""
     trace = error.__traceback__
     while trace is not None and not _is_written(trace.tb_frame.f_code.co_filename):
@@ -72,7 +78,7 @@ def _module_of_file(name: str, attribute: str) -> str:
     return f"a module is wanted, not a file: try {module}:{attribute}"
 
 
-def explain(error: Exception) -> str:
+def explain(error: Exception | SystemExit) -> str:
     """What an import raised and where in the user's own code, such as ``NameError: name 'x' is not defined
     (chat.py, line 12; imported from main.py, line 3)``.
 
@@ -89,7 +95,7 @@ def explain(error: Exception) -> str:
     return said
 
 
-def _places(error: Exception) -> Iterator[str]:
+def _places(error: Exception | SystemExit) -> Iterator[str]:
     """Where it was raised, and who called or imported that."""
     how = ""
     here = os.getcwd() + os.sep
@@ -99,7 +105,7 @@ def _places(error: Exception) -> Iterator[str]:
         how = "called from " if inside else "imported from "
 
 
-def _own_frames(error: Exception) -> list[tuple[str, int, str]]:
+def _own_frames(error: Exception | SystemExit) -> list[tuple[str, int, str]]:
     """File, line and function in the user's code, or, of an app that is installed, in any package; the
     innermost first."""
     raised = traceback.walk_tb(error.__traceback__)
@@ -126,7 +132,7 @@ def _is_library(file: str) -> bool:
 # ---- modules that are to be generated
 
 
-def _generating(error: Exception) -> str:
+def _generating(error: Exception | SystemExit) -> str:
     """The command that makes what is missing; empty if it is not a generated module, or no .proto is here."""
     match = re.fullmatch(r"(.+?)(?:_pb2|_actorrpc)", _missing(error))
     if match is None:
@@ -138,7 +144,7 @@ def _generating(error: Exception) -> str:
     return ""
 
 
-def _missing(error: Exception) -> str:
+def _missing(error: Exception | SystemExit) -> str:
     """The full name of the module that is not there; empty if it is something else."""
     if isinstance(error, ModuleNotFoundError):
         return error.name or ""

@@ -41,7 +41,8 @@ class Server:
     A client that blocks this thread, as grpcio's does, waits for ever: tests have a server in a thread of its
     own, ``actorrpc.testing.serve``.
 
-    Raises ConfigError if it cannot listen. Handlers that wait cooperate with the rest of the program only
+    The app's ``on_start`` runs here before, and its ``on_stop`` in ``stop``. Raises ConfigError if it cannot
+    listen, or ``on_start`` raises. Handlers that wait cooperate with the rest of the program only
     if its standard library is patched (``gevent.monkey.patch_all``) or they use gevent's own. grpcio does
     after ``grpc.experimental.gevent.init_gevent()``.
     """
@@ -53,7 +54,9 @@ class Server:
         self._stopped = Event()
         try:
             (sock,) = self._sockets.enter_context(open_queues(bind, 1))
+            self._start_app()
         except BaseException:
+            self._sockets.close()
             self._node.close()
             raise
         #: Where it listens, such as ``127.0.0.1:50051``.
@@ -65,13 +68,21 @@ class Server:
         #: What the hubs of this process share may be needed here.
         self._shares = True
         self._closed = Event()
-        enter()
         guard(self, get_hub())
         if grpcio.blocks():
             log.warning(
                 "a call by grpcio would stop this whole program until it ends: "
                 "call grpc.experimental.gevent.init_gevent() before the first channel is made"
             )
+
+    def _start_app(self) -> None:
+        enter()
+        try:
+            self._node.host.start()
+        except BaseException:
+            leave()
+            raise
+        self._node.host.joined()
 
     @property
     def connection_count(self) -> int:

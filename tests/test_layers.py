@@ -33,11 +33,11 @@ LAYERS: list[set[str]] = [
     {"net", "wire"},
     {"ipc"},
     # A hub.
-    {"hub.accepting", "hub.directory", "hub.links", "hub.metering"},
+    {"hub.accepting", "hub.links", "hub.metering"},
     {"hub.runtime"},
     {"hub.calls", "hub.directory", "hub.phase", "hub.topics"},
     {"hub.exchange"},
-    {"hub.resources"},
+    {"hub.app_host", "hub.resources"},
     {"hub.actors"},
     {"hub.keyed", "hub.serving"},
     {"hub.moving"},

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from time import monotonic
 from typing import Any
 
 from gevent import get_hub
@@ -18,6 +19,7 @@ from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.actors.call_stage import CallStage
+from actorrpc.hub.app_host import AppHost
 from actorrpc.hub.directory.directory import Directory
 from actorrpc.hub.exchange.deaths import Deaths
 from actorrpc.hub.exchange.exchange import Exchange
@@ -126,6 +128,8 @@ class Node:
             may_own=lambda: not self.rest_refusal,
             settled=self.settled,
         )
+        #: What the app does beside calls. Whoever makes a node starts it.
+        self.host = AppHost(app, self.topics)
         know_calls(self.resources.runners, self.connections)
         if move_every:
             self.resources.on_turn = self._count_turn
@@ -160,10 +164,13 @@ class Node:
         )
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
-        #: The drain timeout is over.
+        #: When the drain timeout is over, on the monotonic clock; and whether it is.
+        self._stop_until = 0.0
         self._ending = False
         if directory is None:
             get_hub().loop.run_callback(self.actors.ensure)
+        #: It has no connections any more, and ends.
+        self._finished = False
         guard(self, self.resources.runners.hub)
 
     # ---- connections
@@ -308,6 +315,7 @@ class Node:
         for hub in self.topics.succession.hubs - {*homes, *origins.values(), self.serial}:
             self.links.drain(hub)
         self.topics.set_homes(list(homes), version, list(terms), origins, living)
+        self.host.joined()
 
     def set_directory(self, version: int, homes: Sequence[int], silent: Collection[int] = ()) -> None:
         """Learn which hubs know where keyed actors are, and which of these say nothing."""
@@ -396,13 +404,15 @@ class Node:
     def stop(self, drain_timeout: float, done: Callable[[], None]) -> None:
         """Accept no more, tell every client so, let open calls end for at most ``drain_timeout`` seconds.
 
-        ``done`` is called when the last connection has been closed. A second call is ignored.
+        ``done`` is called when the last connection has been closed, and the app has done what it does then. A
+        second call is ignored.
         """
         if self.stopping:
             return
         self._stopped = done
         self.draining.close()
         self.reception.stop()
+        self._stop_until = monotonic() + drain_timeout
         self._stop_timer = after(drain_timeout, self._end_all)
         for connection in list(self.connections.values()):
             connection.shutdown()
@@ -432,12 +442,15 @@ class Node:
         self._finish()
 
     def _finish(self) -> None:
-        if self._stopped is None:
+        if self._stopped is None or self._finished:
             return
-        done, self._stopped = self._stopped, lambda: None
+        self._finished = True
         if self._stop_timer is not None:
             self._stop_timer.close()
             self._stop_timer = None
+        self.host.stop(self._stop_until - monotonic(), partial(self._end_with, self._stopped))
+
+    def _end_with(self, done: Callable[[], None]) -> None:
         self.close()
         self.resources.endings.tell()  # also of calls that ended in this step of the loop
         tell_what_was_left_out()
@@ -446,6 +459,7 @@ class Node:
     def forked(self) -> None:
         """This process is a child of the hub's: nothing of it may be used here (``actorrpc.forks``)."""
         self._stopped = None
+        self.host.forked()
         self.resources.runners.forked()
         for connection in (*self.connections.values(), *self._finishing):
             connection.forked()
@@ -453,6 +467,7 @@ class Node:
     def close(self) -> None:
         """Release what a node without connections still has."""
         unguard(self)
+        self.host.close()
         self.topics.close()
         self._deaths.close()
         self.actors.close()

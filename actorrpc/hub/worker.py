@@ -132,8 +132,7 @@ class Worker:
         LIVING.watch_gevent()
         try:
             Hello.own().agree_with_broker(Hello.from_message(start.hello))
-            patience = start.until - time.monotonic() if start.until else 0.0
-            with users_code(), shown_if_it_hangs(start.app, patience):
+            with users_code(), shown_if_it_hangs(f"the import of {start.app}", _patience(start)):
                 app = load(start.app)
         except ConfigError as error:
             listener.close()
@@ -150,6 +149,13 @@ class Worker:
             move_every=start.move_every,
         )
         enter()
+        try:
+            with shown_if_it_hangs(f"on_start of {start.app}", _patience(start)):
+                self._node.host.start()
+        except ConfigError as error:
+            listener.close()
+            leave(CLOSING)
+            return self._refuse(f"app {start.app!r}: {error}", error.trace)
         self._own_queue = OwnQueue(listener, start.hub, start.serial, start.acceptor, self._node.reception)
         # What is there now stays. Looking through it takes 10 ms, for which all connections would wait.
         gc.collect()
@@ -373,3 +379,8 @@ class Worker:
     def __repr__(self) -> str:
         state = "stopping" if self._stopping else "serving" if self._watchers else "starting"
         return f"<Worker {state}, {self._ticks} ticks, {self._link!r}>"
+
+
+def _patience(start: control_pb2.Start) -> float:
+    """For how many seconds the broker still waits until the hub serves; 0: for ever."""
+    return max(start.until - time.monotonic(), 0.1) if start.until else 0.0

@@ -6,6 +6,7 @@ All of it is called in the loop; what waits says so, and is for a greenlet.
 from __future__ import annotations
 
 import socket
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -98,10 +99,17 @@ class Hubs:
 
     def stop(self, drain_timeout: float) -> None:
         """Stop them all, and wait for it. What holds out longer than a hub's process would live is closed."""
-        ended = [Event() for _ in self.nodes]
-        for node, event in zip(self.nodes, ended, strict=True):
-            node.stop(drain_timeout, event.set)
-        for event in ended:
+        ended = {node: Event() for node in self.nodes}
+
+        def end(node: Node) -> None:
+            ended[node].set()
+            left = [each for each in self.nodes if not ended[each].is_set()]
+            for each in left:  # what is published while the app stops needs a home
+                each.set_homes([other.hub for other in left], len(self.nodes) - len(left) + 1)
+
+        for node in self.nodes:
+            node.stop(drain_timeout, partial(end, node))
+        for event in ended.values():
             event.wait()
         self.close()
 

@@ -77,13 +77,23 @@ class Server:
     def _listen(self, bind: str) -> None:
         try:
             (sock,) = self._sockets.enter_context(open_queues(bind, 1))
+            self._start_app()
         except BaseException:
+            self._sockets.close()
             self._hubs.close()
             raise
         self.address = address_text(sock.getsockname())
         self._hubs.nodes[0].reception.listen(sock.dup())
         self._settlers = [every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes]
+
+    def _start_app(self) -> None:
+        """On one hub, as this is one process."""
         enter()
+        try:
+            self._hubs.nodes[0].host.start()
+        except BaseException:
+            leave()
+            raise
 
     # ---- what clients do
 

@@ -141,6 +141,7 @@ class FakeNode:
             broker_gone=self.topics_alone.set,
             tell_settled_again=self._settle_again,
         )
+        self.host = SimpleNamespace(start=lambda: None)
         self.draining = SimpleNamespace(drain_to_all=self._drain_to_all, left_behind=self._left_behind)
 
     def _settle_again(self) -> None:

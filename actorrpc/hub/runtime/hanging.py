@@ -1,4 +1,4 @@
-"""Says where an app's import hangs, before the broker loses patience."""
+"""Says where an app's import, or its ``on_start``, hangs, before the broker loses patience."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _LOOP_TURNS, _LOOP_STANDS = 0.8, 0.9
 
 @contextmanager
 def shown_if_it_hangs(what: str, patience: float) -> Iterator[None]:
-    """Write to standard error where this greenlet is, should the block take nearly so long (0: never)."""
+    """Write to standard error where this greenlet is, should the block, in which ``what`` goes on, take
+    nearly so long (0: never)."""
     if patience <= 0:
         yield
         return
@@ -33,7 +34,7 @@ def shown_if_it_hangs(what: str, patience: float) -> Iterator[None]:
     def show() -> None:
         faulthandler.cancel_dump_traceback_later()
         stack = "".join(traceback.format_stack(greenlet.gr_frame))
-        log.error("%s is still being imported, and waits here:", what, extra={"detail": stack})
+        log.error("%s goes on for long, and waits here:", what, extra={"detail": stack})
 
     timer = after(patience * _LOOP_TURNS, show)
     if sys.stderr is not None:
