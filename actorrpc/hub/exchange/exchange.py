@@ -78,6 +78,9 @@ class Finder(Protocol):
 class Actors(Protocol):
     """The keyed actors of this hub, as their callers' ends need them."""
 
+    def has(self, name: Name) -> bool:
+        """Whether the actor is here, also if it is about to leave."""
+
     def invoke(self, name: Name, request: Request, answers: Answers) -> None:
         """Run a call, if the actor is here or may be; else ``Exchange.absent`` follows."""
 
@@ -97,6 +100,7 @@ class Exchange:
         self._finder = finder
         self._send = send
         self.actors: Actors
+        self._here = Location(serial, 0)
         self._numbers = count((serial << _OWN) + 1)
         #: Calls that are made here, by number.
         self.outgoing: dict[int, OutgoingCall] = {}
@@ -124,7 +128,11 @@ class Exchange:
         """Make a call. The listener may hear of its end before this returns."""
         call = OutgoingCall(next(self._numbers), name, listener, request)
         self.outgoing[call.id] = call
-        self._locate(call, None)
+        if self.actors.has(name):  # then the directory need not be asked
+            call.where, call.state = self._here, SENT
+            self._run(call.id, name, request, self.serial)
+        else:
+            self._locate(call, None)
         return call
 
     def withdraw(self, call: OutgoingCall) -> None:
@@ -278,7 +286,7 @@ class Exchange:
         """A call is served here now: say again what its caller may not have heard."""
         if answers.caller == self.serial:
             if (call := self.outgoing.get(answers.id)) is not None:
-                call.where = Location(self.serial, 0)
+                call.where = self._here
             answers.go_on()
         else:
             answers.repeat()

@@ -81,6 +81,9 @@ class Activations:
 
     # ---- what comes for actors
 
+    def has(self, name: Name) -> bool:
+        return name in self.active
+
     def invoke(self, name: Name, request: Request, answers: Answers, granted: Location | None = None) -> None:
         """Have a call run, if its actor is here, or is to be: ``granted`` if the directory says so."""
         activation = self.active.get(name)
