@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from actorrpc.hub.runtime.runners import Runners, get_ident
 
-__all__ = ["CLOSED", "CLOSING", "FROZEN", "QUIESCING", "SERVING", "Phase"]
+__all__ = ["CLOSED", "CLOSING", "FROZEN", "QUIESCING", "SERVING", "Phase", "label"]
 
 SERVING = "serving"
 #: It is about to move: no turn starts, and the running ones are waited for.
@@ -24,11 +24,16 @@ CLOSING = "closing"
 CLOSED = "closed"
 
 
+def label(id: str) -> str:
+    """What lines of the log and errors call a connection, or a keyed actor, by its id."""
+    return f"actor {id}" if "/" in id else f"connection {id}"
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Phase:
-    """The state of one connection. While it is FROZEN, whoever would change it waits here."""
+    """The state of one connection, or keyed actor. While it is FROZEN, whoever would change it waits here."""
 
-    _connection_id: str
+    _id: str
     _runners: Runners
     state: str = SERVING
     #: Another hub serves it: what there is here is only what is left of it.
@@ -46,7 +51,7 @@ class Phase:
         while self.state == FROZEN:
             if gevent.getcurrent() is self._runners.hub:
                 raise RuntimeError(
-                    f"cannot {what} now: connection {self._connection_id} is on its way to another hub, and "
+                    f"cannot {what} now: {label(self._id)} is on its way to another hub, and "
                     "a callback of the loop cannot wait for the end of that. Do it in a greenlet "
                     "(gevent.spawn)"
                 )
@@ -60,7 +65,7 @@ class Phase:
             self.settle(what)
         if self.left:
             raise RuntimeError(
-                f"cannot {what}: connection {self._connection_id} is served by another hub now. A greenlet "
+                f"cannot {what}: {label(self._id)} is served by another hub now. A greenlet "
                 "of your own does not move with it: do the work in turns"
             )
 
@@ -71,4 +76,4 @@ class Phase:
             self._settled = None
 
     def __repr__(self) -> str:
-        return f"<Phase of {self._connection_id}: {self.state}{', elsewhere' * self.left}>"
+        return f"<Phase of {self._id}: {self.state}{', elsewhere' * self.left}>"

@@ -33,6 +33,7 @@ from actorrpc.hub.actors.turns import (
 from actorrpc.hub.calls.call import UNSENT_HIGH, ServerCall
 from actorrpc.hub.calls.failures import contain, fail
 from actorrpc.hub.calls.variables import run_in
+from actorrpc.hub.phase import label
 from actorrpc.hub.runtime.runners import Runner
 from actorrpc.log import about
 
@@ -247,9 +248,9 @@ class CallTurns(Mailbox):
             run_in(call, iterator.close)
         except BaseException as error:
             log.exception(
-                "closing an iterable of %s raised, on connection %s",
+                "closing an iterable of %s raised, on %s",
                 self.name,
-                self.stage_id,
+                label(self.stage_id),
                 extra=about(self.name, connection=self.stage_id, call=call.id),
             )
             contain(error)

@@ -23,7 +23,7 @@ from actorrpc.hub.calls.call_ends import CallEnds, Ended
 from actorrpc.hub.calls.failures import contain
 from actorrpc.hub.calls.variables import run_in
 from actorrpc.hub.metering.usage import Part
-from actorrpc.hub.phase import CLOSED
+from actorrpc.hub.phase import CLOSED, label
 from actorrpc.hub.runtime.runners import Runner
 from actorrpc.log import about
 
@@ -179,7 +179,7 @@ class Cell(CallTurns):
 
     def _log_raised(self, hook: str) -> None:
         kind = about(hook, self.name, connection=self.stage.id)
-        log.exception("%s of %s raised, on connection %s", hook, self.name, self.stage.id, extra=kind)
+        log.exception("%s of %s raised, on %s", hook, self.name, label(self.stage.id), extra=kind)
 
     def _hook(self, name: str, *args: Any, through: Callable[..., None] | None = None) -> None:
         function = getattr(self.instance, name)

@@ -14,7 +14,7 @@ from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.actors.stage import Stage
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.metering.rates import counted_as
-from actorrpc.hub.phase import FROZEN
+from actorrpc.hub.phase import FROZEN, label
 from actorrpc.log import about
 
 __all__ = ["ActorSink", "CallSink", "may_have_more"]
@@ -41,9 +41,9 @@ class _Sink:
 
     def lost(self, topic: str, first: int, last: int) -> None:
         log.error(
-            "subscription to %r on connection %s fell too far behind: messages %d to %d are lost",
+            "subscription to %r on %s fell too far behind: messages %d to %d are lost",
             topic,
-            self._connection.id,
+            label(self._connection.id),
             first,
             last,
             extra=about(connection=self._connection.id),

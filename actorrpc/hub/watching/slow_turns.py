@@ -21,6 +21,7 @@ from typing import Any
 from gevent import get_hub
 from gevent.monkey import get_original
 
+from actorrpc.hub.phase import label
 from actorrpc.hub.runtime.runners import Runner, get_ident
 from actorrpc.hub.watching.running import Running, frames_of, running
 from actorrpc.log import about
@@ -111,10 +112,10 @@ class SlowTurns:
         while self._found:
             seen = self._found.popleft()
             log.warning(
-                "a slow turn: %s held the loop for %.2f s or more, on connection %s",
+                "a slow turn: %s held the loop for %.2f s or more, on %s",
                 seen.running.what,
                 seen.seconds,
-                seen.running.connection,
+                label(seen.running.connection),
                 extra=about(seen.running.what) | {"detail": seen.stack},
             )
 
