@@ -225,9 +225,6 @@ class Exchange:
             self._send(call.where.hub, HubToHub(attach=attach))
 
     def _hear_own(self, call: OutgoingCall) -> None:
-        where = call.where
-        assert where is not None
-
         def known(here: bool) -> None:
             answers = self.answering.get(call.id)
             if answers is not None:
@@ -240,10 +237,9 @@ class Exchange:
                 self._settle(answers)
                 self._drained(answers)
             elif here:
-                self._lost(call)
-            else:  # it has become this hub's, since the one that had it has died
-                self._finder.release(call.name, where.epoch)
-                self._lost(call)
+                self._unknown(call)
+            else:
+                self._elsewhere(call)
 
         self.actors.when_known(call.name, known)
 
@@ -466,10 +462,15 @@ class Exchange:
         call = self.outgoing.get(absent.call)
         if call is None or call.where is None or call.where.hub != source:
             return
-        if not absent.unknown:
+        if absent.unknown:
+            self._unknown(call)
+        else:
             self._elsewhere(call)
-        elif call.state == WITHDRAWN:
-            del self.outgoing[call.id]
+
+    def _unknown(self, call: OutgoingCall) -> None:
+        """It is not known where its actor is: another activation had it, which has died."""
+        if call.state == WITHDRAWN:
+            self.outgoing.pop(call.id, None)
         else:
             self._lost(call)
 

@@ -33,6 +33,7 @@ from actorrpc.hub.moving.states import (
     TargetState,
 )
 from actorrpc.hub.moving.target import Target
+from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.ipc.sender import Sender
 from actorrpc.loop.timers import after
@@ -198,7 +199,12 @@ class KeyedTarget(Target):
         super()._say_ready()
 
     def commit(self, fds: tuple[int, ...]) -> None:
-        self.on(TargetEvent.COMMIT)
+        close_all(fds)
+        self._settled(ours=True)
+
+    def on(self, event: TargetEvent) -> None:
+        if self.state in (TargetState.NEW, TargetState.PREPARED):  # else the directory has settled it
+            super().on(event)
 
     def _settled(self, ours: bool) -> None:
         if self.state is TargetState.PREPARED:
