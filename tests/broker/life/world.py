@@ -335,6 +335,7 @@ class World:
                     self.expected.spoilt(hub)
             self.clock.idle()
             self.clock.advance(0.5)
+            self.expected.passes(self, 0.5)
 
     def _connect(self, hub: Hub) -> None:
         hub.connections += 1
