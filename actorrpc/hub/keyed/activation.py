@@ -77,7 +77,7 @@ class ActivationOwner(Protocol):
 class Activation(CallStage):
     """One actor. Its ``id``, for the log and `actorrpc actors`, is its service and its key."""
 
-    __slots__ = ("_owner", "cell", "epoch", "key", "name", "service", "unsettled", "waiting_bytes")
+    __slots__ = ("_owner", "cell", "epoch", "key", "name", "origin", "service", "unsettled", "waiting_bytes")
 
     first_hook, last_hook = "on_activate", "on_passivate"
 
@@ -90,6 +90,8 @@ class Activation(CallStage):
         self.key = name[1]
         #: Which activation of the key it is.
         self.epoch = epoch
+        #: The client's connection for whose call it was made; "": for no client's.
+        self.origin = ""
         self.session = owner.session
         #: Bytes of requests in its mailbox.
         self.waiting_bytes = 0
