@@ -11,7 +11,7 @@ from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.ipc.link import Link
 from actorrpc.pb import control_pb2
 
-__all__ = ["FRESH", "HANDOFFS", "TOPICS", "HubLink", "Links", "Take"]
+__all__ = ["DIRECTORY", "FRESH", "HANDOFFS", "TOPICS", "HubLink", "Links", "Take"]
 
 HubToHub = control_pb2.HubToHub
 
@@ -22,13 +22,15 @@ MAX_HUB_FRAME = 64 * 1024 * 1024
 #: each of the 255 hubs that may be stuck.
 MAX_UNSENT_TOPICS = 512 * 1024
 
-#: The kinds of messages, by what they are about: moves, connections that have just been accepted, topics.
+#: The kinds of messages, by what they are about: moves, connections that have just been accepted, topics,
+#: where keyed actors are.
 HANDOFFS = ("prepare", "prepared", "refused", "commit", "abort")
 FRESH = ("accepted", "taken", "declined", "occupancy")
 TOPICS = (
     *("subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver"),
     *("rejoined", "handover", "received", "released"),
 )
+DIRECTORY = ("locate", "release_key", "transfer_key", "directory_answer")
 
 
 class HubLink(Link[HubToHub]):

@@ -16,7 +16,8 @@ from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
-from actorrpc.hub.links import FRESH, HANDOFFS, TOPICS, HubLink, Links
+from actorrpc.hub.directory.directory import Directory
+from actorrpc.hub.links import DIRECTORY, FRESH, HANDOFFS, TOPICS, HubLink, Links
 from actorrpc.hub.listing import describe, list_some
 from actorrpc.hub.memory import limited_memory
 from actorrpc.hub.metering.proc import can_open
@@ -62,7 +63,9 @@ class Node:
         on_settled: Callable[[int], object] = lambda version: None,
         on_unlinked: Callable[[int, int], object] = lambda serial, number: None,
         move_every: int = 0,
+        directory: str | None = None,
     ) -> None:
+        """``directory`` is where the server's hubs have what they know of keyed actors: see ``Directory``."""
         self.hub = hub
         self._on_unlinked = on_unlinked
         #: What tells this process from all others of the server, also later ones: other hubs know it by this.
@@ -78,7 +81,8 @@ class Node:
         self.links = Links(
             dict.fromkeys(TOPICS, self._on_topic)
             | dict.fromkeys(FRESH, self._on_fresh)
-            | dict.fromkeys(HANDOFFS, self._on_handoff),
+            | dict.fromkeys(HANDOFFS, self._on_handoff)
+            | dict.fromkeys(DIRECTORY, self._on_directory),
             has_room=lambda hub: self.topics.has_room(hub),
             lost=self._lost,
         )
@@ -86,6 +90,7 @@ class Node:
         self.topics = EmbeddedTopics(
             self.serial, str(self.serial), self.links.send, self.links.has_room, on_settled
         )
+        self.directory = Directory(self.serial, self.links.send, directory)
         self.resources = Resources(app, config, self.topics)
         know_calls(self.resources.runners, self.connections)
         if move_every:
@@ -191,6 +196,7 @@ class Node:
         load.crowded = self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         self.draining.tell(load)
+        self.directory.retry()
         self.reception.occupancy.tick(load.busy)
         tell_what_is_due()
         return load
@@ -233,6 +239,7 @@ class Node:
         ``number`` what the broker knows the link by."""
         self.reception.add(serial, self.links.add(serial, sock, hub, snapshots, states, number))
         self.topics.linked(serial)
+        self.directory.linked(serial)
 
     def set_homes(
         self,
@@ -262,6 +269,7 @@ class Node:
         ]
         if gone:
             duties.append(partial(self.topics.unlinked, serial))
+            duties.append(partial(self.directory.unlinked, serial))
         if gone and not self.stopping:
             duties.append(partial(self._on_unlinked, serial, link.number))
         do_all(log, why, *duties, self.settled)
@@ -269,6 +277,12 @@ class Node:
     def _on_topic(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         close_all(fds)
         self.topics.receive(hub, message)
+
+    def _on_directory(
+        self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]
+    ) -> None:
+        close_all(fds)
+        self.directory.receive(hub, message)
 
     def _on_fresh(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         self.reception.passing.receive(hub, message, fds)
@@ -367,6 +381,7 @@ class Node:
         """Release what a node without connections still has."""
         unguard(self)
         self.topics.close()
+        self.directory.close()
         self.reception.close()
         self._reporter.close()
         if self._memory is not None:
