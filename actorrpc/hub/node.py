@@ -89,8 +89,7 @@ class Node:
         move_every: int = 0,
         directory: str | None = None,
     ) -> None:
-        """``directory``: where all hubs have the files of the directory of keyed actors; None: it is the only
-        hub."""
+        """``directory`` is where the server's hubs have what they know of keyed actors: see ``Directory``."""
         self.hub = hub
         self._on_unlinked = on_unlinked
         #: What tells this process from all others of the server, also later ones: other hubs know it by this.
@@ -246,6 +245,7 @@ class Node:
         load.crowded = self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         self.draining.tell(load)
+        self.directory.retry()
         self.reception.occupancy.tick(load.busy)
         tell_what_is_due()
         return load

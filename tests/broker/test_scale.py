@@ -31,6 +31,7 @@ class FakeProcess:
         self.obeyed = False
         self.trace = ""
         self.state = "serving"
+        self.keyed = False
         self.load = Load()
         self.last_words: Stopping | None = None
         self.told: list[str] = []

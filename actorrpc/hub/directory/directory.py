@@ -31,8 +31,8 @@ class Directory:
     """The directory in the process with this serial.
 
     ``send(serial, message)`` sends another process a message, or drops it if there is no link.
-    ``path`` is where all processes of the server have their files; None: there are no others. "" stands for a
-    broker that knows no keyed actors: then nothing can be found.
+    ``path`` is where all processes of the server have their files; None: there are no others. "": this one
+    has no part in it, as where the broker knows no keyed actors, and nothing can be found.
 
     ``done`` is called once with what has become of a request, perhaps before the method returns: where the
     answer is remembered, or this hub is the home itself.
@@ -61,7 +61,7 @@ class Directory:
         if path is None:
             return LoneStore(self._serial)
         if not path:
-            self.unusable = "the broker is of a version of actorrpc that knows no keyed actors"
+            self.unusable = "the server was started by a version of actorrpc that knows no keyed actors"
             return None
         try:
             return SharedStore(path, self._serial)
