@@ -116,7 +116,13 @@ class Node:
             self.serial, str(self.serial), self.links.send, self.links.has_room, on_settled
         )
         self.directory = Directory(self.serial, self.links.send, directory)
-        self.exchange = Exchange(self.serial, self.directory, self.links.send)
+        self.exchange = Exchange(
+            self.serial,
+            self.directory,
+            self.links.send,
+            linked=self.links.by_serial.__contains__,
+            missed=lambda serial: self._deaths.unlinked(serial),
+        )
         self._deaths = Deaths(self.directory.lives, self._died)
         self.resources = Resources(app, config, self.topics, self.exchange)
         self.actors = Activations(

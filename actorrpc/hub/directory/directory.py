@@ -77,12 +77,15 @@ class Directory:
 
         With this process's own serial in it, the location says that this process owns the key now, with that
         epoch, until it gives it away. With another's, it says where to ask; it may be out of date. ``stale``
-        is a location that has proved wrong: no earlier one is told from memory, nor that one.
+        is a location that has proved wrong: no earlier one is told from memory, nor that process. (Its epoch
+        may not be known, and is 0 then.)
 
         An RpcError (UNAVAILABLE) says that the home of the key cannot be asked.
         """
         location = self._remembered.get(name)
-        if location is not None and (stale is None or location.epoch > stale.epoch):
+        if location is not None and (
+            stale is None or (location.hub != stale.hub and location.epoch > stale.epoch)
+        ):
             self._remembered.move_to_end(name)
             done(location)
         elif self.unusable:
@@ -143,7 +146,9 @@ class Directory:
         self._hear_own()
 
     def unlinked(self, serial: int) -> None:
-        """There is no link to a process any more, which may live."""
+        """There is no link to a process any more, which may live. What it had is not gone by any more."""
+        for name in [name for name, found in self._remembered.items() if found.hub == serial]:
+            del self._remembered[name]
         self._questions.unlinked(serial)
         self._hear_own()
 

@@ -92,13 +92,22 @@ class Actors(Protocol):
 
 
 class Exchange:
-    """``send(serial, message)`` says something to another hub; what cannot be said is dropped: ``relinked``
-    or ``died`` follows."""
+    """``send(serial, message)`` says something to another hub, and ``linked(serial)`` whether that can be. If
+    not, ``missed(serial)`` is called, and ``relinked`` or ``died`` is to follow."""
 
-    def __init__(self, serial: int, finder: Finder, send: Callable[[int, HubToHub], object]) -> None:
+    def __init__(
+        self,
+        serial: int,
+        finder: Finder,
+        send: Callable[[int, HubToHub], object],
+        linked: Callable[[int], bool] = lambda serial: True,
+        missed: Callable[[int], object] = lambda serial: None,
+    ) -> None:
         self.serial = serial
         self._finder = finder
         self._send = send
+        self._linked = linked
+        self._missed = missed
         self.actors: Actors
         self._here = Location(serial, 0)
         self._numbers = count((serial << _OWN) + 1)
@@ -203,21 +212,26 @@ class Exchange:
     def _invoke(self, call: OutgoingCall) -> None:
         """Have it run where its actor is."""
         assert call.where is not None and call.request is not None
-        request = call.request
-        call.state = SENT
-        if call.where.hub == self.serial:
+        request, hub = call.request, call.where.hub
+        if hub == self.serial:
+            call.state = SENT
             self._run(call.id, call.name, request, self.serial)
+        elif self._linked(hub):
+            call.state = SENT
+            self._send(hub, HubToHub(invoke=invoke_message(call.id, call.name, request)))
         else:
-            self._send(call.where.hub, HubToHub(invoke=invoke_message(call.id, call.name, request)))
+            self._missed(hub)
 
     def _resume(self, call: OutgoingCall) -> None:
         """Go on with it where its actor is now."""
         assert call.where is not None
         if call.where.hub == self.serial:
             self._hear_own(call)
+        elif not self._linked(call.where.hub):
+            self._missed(call.where.hub)
         elif call.state == WITHDRAWN:
             self._say_withdrawn(call)
-        elif call.state == SENT:
+        elif call.state in (LOCATING, SENT):
             self._invoke(call)
         else:
             service, key = call.name
@@ -261,6 +275,8 @@ class Exchange:
         assert call.where is not None
         if call.where.hub == self.serial:
             self._hear_own(call)
+        elif not self._linked(call.where.hub):
+            self._missed(call.where.hub)
         else:
             service, key = call.name
             withdraw = control_pb2.Withdraw(call=call.id, service=service, key=key)
