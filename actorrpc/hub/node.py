@@ -324,7 +324,8 @@ class Node:
         self.host.joined()
 
     def set_directory(self, version: int, homes: Sequence[int], silent: Collection[int] = ()) -> None:
-        """Learn which hubs know where keyed actors are, and which of these say nothing."""
+        """Learn which hubs know where keyed actors are, and which hubs say nothing."""
+        self.exchange.silent = frozenset(silent)
         self.directory.set_homes(version, homes, silent)
         self.actors.ensure()
 

@@ -40,7 +40,7 @@ class DirectoryHomes:
     def __init__(self, slots: int = DIRECTORY_SLOTS) -> None:
         self.version = 0
         self._homes = [NOBODY] * slots
-        #: Of the homes.
+        #: Of those that have keyed services.
         self._silent: list[int] = []
         #: Who has been told.
         self._known: frozenset[int] = frozenset()
@@ -62,7 +62,7 @@ class DirectoryHomes:
         ]
         others = [serial for serial in keyed if serial not in able]
         homes = assign(self._homes, [*keyed], others, share=share)
-        silent = sorted(serial for serial in {*homes} if keyed[serial] == "silent")
+        silent = sorted(serial for serial, state in keyed.items() if state == "silent")
         known = frozenset(keyed)
         if not anew and (homes, silent) == (self._homes, self._silent) and known <= self._known:
             return False

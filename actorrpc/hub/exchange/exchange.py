@@ -106,6 +106,8 @@ class Exchange:
         self.serial = serial
         self._finder = finder
         self._send = send
+        #: Hubs that say nothing, as far as the broker has told.
+        self.silent: frozenset[int] = frozenset()
         self._linked = linked
         self._missed = missed
         self.actors: Actors
@@ -216,6 +218,10 @@ class Exchange:
         if hub == self.serial:
             call.state = SENT
             self._run(call.id, call.name, request, self.serial)
+        elif hub in self.silent:
+            service, key = call.name
+            why = f"the hub that has the actor {key!r} of {service} does not answer"
+            self._end(call, StatusCode.UNAVAILABLE, why)
         elif self._linked(hub):
             call.state = SENT
             self._send(hub, HubToHub(invoke=invoke_message(call.id, call.name, request)))
@@ -373,6 +379,8 @@ class Exchange:
     def receive(self, source: int, message: HubToHub) -> None:
         kind = message.WhichOneof("kind")
         assert kind is not None
+        if source in self.silent:  # the broker will hear it, too
+            self.silent -= {source}
         self._handlers[kind](source, getattr(message, kind))
 
     def _on_invoke(self, source: int, invoke: control_pb2.Invoke) -> None:
