@@ -77,15 +77,13 @@ class Directory:
 
         With this process's own serial in it, the location says that this process owns the key now, with that
         epoch, until it gives it away. With another's, it says where to ask; it may be out of date. ``stale``
-        is a location that has proved wrong: no earlier one is told from memory, nor that process. (Its epoch
-        may not be known, and is 0 then.)
+        is a location that has proved wrong: neither it nor an earlier one is told from memory. Where its epoch is
+        not known, and 0, the same process is not told.
 
         An RpcError (UNAVAILABLE) says that the home of the key cannot be asked.
         """
         location = self._remembered.get(name)
-        if location is not None and (
-            stale is None or (location.hub != stale.hub and location.epoch > stale.epoch)
-        ):
+        if location is not None and (stale is None or _differs(location, stale)):
             self._remembered.move_to_end(name)
             done(location)
         elif self.unusable:
@@ -217,3 +215,8 @@ class Directory:
 
     def __repr__(self) -> str:
         return f"<Directory of {self._serial}: {self._questions!r}, {self._home!r}>"
+
+
+def _differs(remembered: Location, stale: Location) -> bool:
+    """Whether what is remembered may be right, where another location has proved wrong."""
+    return remembered.epoch > stale.epoch if stale.epoch else remembered.hub != stale.hub
