@@ -14,6 +14,7 @@ import pytest
 
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.directory import directory as directory_file
+from actorrpc.hub.directory import store
 from actorrpc.hub.directory.directory import NOWHERE, Directory, Location, Name
 from actorrpc.hub.directory.names import slot_of
 from actorrpc.ipc.directory_files import JOURNAL
@@ -196,6 +197,40 @@ def test_who_was_fenced_off_by_a_slow_one_is_the_home_again(world: World) -> Non
     told = find(world, two, key_in(0))
     world.settle()
     assert told == [first]
+
+
+def test_what_the_last_home_grants_when_its_log_has_been_read_is_told_to_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, _ = world.hubs
+    name = key_in(0)
+    read, told = store.read_grants, []
+
+    def read_and_wait(*arguments: Any) -> Any:
+        tables = read(*arguments)
+        told.append(find(world, one, name))
+        return tables
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read_grants", read_and_wait)
+        names(world, [two.serial] * SLOTS, tell=(two.serial,))
+    assert told and told[0] == []
+    (location,) = find(world, two, name)
+    assert location.hub == two.serial
+    names(world, [two.serial] * SLOTS)
+    world.settle()
+    assert told[0] == [location]
+
+
+def test_who_is_told_that_it_is_not_the_home_when_it_is_again_asks_again(world: World) -> None:
+    one, two, three = world.hubs
+    told = find(world, two, key_in(0))
+    names(world, [three.serial] * SLOTS, tell=(one.serial,))
+    one.read(two.serial, one.links[two.serial])
+    names(world, [one.serial] * SLOTS)
+    assert told == []
+    world.settle()
+    assert told[0].hub == two.serial
 
 
 def test_what_could_not_be_known_is_asked_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
