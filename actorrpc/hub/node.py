@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from secrets import token_bytes
 from typing import Any
 
 from gevent import get_hub
@@ -85,9 +86,11 @@ class Node:
         on_unlinked: Callable[[int, int], object] = lambda serial, number: None,
         move_every: int = 0,
         directory: str | None = None,
+        server: bytes | None = None,
     ) -> None:
         """``directory``: where all hubs have the files of the directory of keyed actors; None: it is the only
-        hub."""
+        hub. ``server``: what the server is known by in references to its actors; None: it has only this hub.
+        """
         self.hub = hub
         self._on_unlinked = on_unlinked
         #: What tells this process from all others of the server, also later ones: other hubs know it by this.
@@ -115,7 +118,8 @@ class Node:
         )
         self.directory = Directory(self.serial, self.links.send, directory)
         self.exchange = Exchange(self.serial, self.directory, self.links.send)
-        self.resources = Resources(app, config, self.topics, self.exchange)
+        server = token_bytes(16) if server is None else server
+        self.resources = Resources(app, config, self.topics, self.exchange, server)
         self.actors = Activations(
             self.serial, self.resources, self.exchange, self.directory, may_own=lambda: not self.move_refusal
         )
@@ -420,6 +424,7 @@ class Node:
         unguard(self)
         self.topics.close()
         self.actors.close()
+        self.resources.invoking.close()
         self.directory.close()
         self.reception.close()
         self._reporter.close()

@@ -116,6 +116,7 @@ class Relay(Receiver):
             identity=call.identity,
             peer=self._stage.peer,
             context=tuple(call.noted),
+            passed_on=call.passed_on,
         )
         name = call.route.service.__rpc__.name, key
         outgoing = self._stage.resources.exchange.begin(name, request, self)
