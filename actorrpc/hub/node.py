@@ -117,7 +117,7 @@ class Node:
             self.serial, str(self.serial), self.links.send, self.links.has_room, on_settled
         )
         self.directory = Directory(self.serial, self.links.send, directory)
-        self.exchange = Exchange(self.serial, self.directory, self.links.send)
+        self.exchange = Exchange(self.serial, self.directory, self.links.send, self._ask)
         self._deaths = Deaths(self.directory.lives, self._died)
         self.resources = Resources(app, config, self.topics, self.exchange)
         self.actors = Activations(
@@ -127,6 +127,7 @@ class Node:
             self.directory,
             may_own=lambda: not self.rest_refusal,
             settled=self.settled,
+            closes=lambda id: self.mover.handoffs.closed(id),
         )
         #: What the app does beside calls. Whoever makes a node starts it.
         self.host = AppHost(app, self.topics)
@@ -344,6 +345,14 @@ class Node:
         close_all(fds)
         self.topics.receive(hub, message)
 
+    def _ask(self, serial: int, message: control_pb2.HubToHub) -> bool:
+        """Say something about a call to another hub; who made it is told if that has died."""
+        if serial in self.links.by_serial:
+            self.links.send(serial, message)
+            return True
+        self._deaths.unlinked(serial)
+        return False
+
     def _on_call(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         close_all(fds)
         self.exchange.receive(hub, message)
@@ -461,8 +470,8 @@ class Node:
         self._stopped = None
         self.host.forked()
         self.resources.runners.forked()
-        for connection in (*self.connections.values(), *self._finishing):
-            connection.forked()
+        for stage in (*self.stages.values(), *self._finishing):
+            stage.forked()
 
     def close(self) -> None:
         """Release what a node without connections still has."""
@@ -471,6 +480,7 @@ class Node:
         self.topics.close()
         self._deaths.close()
         self.actors.close()
+        self.exchange.close()
         self.directory.close()
         self.reception.close()
         self._reporter.close()

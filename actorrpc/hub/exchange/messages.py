@@ -15,7 +15,7 @@ from actorrpc.wire.fields import pairs
 __all__ = ["answer_from", "answer_message", "fill_answer", "invoke_message", "request_from"]
 
 
-def invoke_message(id: int, name: Name, request: Request) -> control_pb2.Invoke:
+def invoke_message(id: int, name: Name, request: Request, attempt: int) -> control_pb2.Invoke:
     service, key = name
     deadline = request.deadline
     return control_pb2.Invoke(
@@ -30,6 +30,7 @@ def invoke_message(id: int, name: Name, request: Request) -> control_pb2.Invoke:
         context=[_note(key, value) for key, value in request.context],
         peer=request.peer,
         waiting=request.waiting,
+        attempt=attempt,
     )
 
 

@@ -103,6 +103,7 @@ def _freeze_answers(answers: Answers, peer: str = "") -> snapshot_pb2.AnswersSna
         kept=[_written(answer) for answer in answers.kept],
         over=answers.over,
         headers_sent=answers.headers_sent,
+        caller_moves=answers.caller_moves,
     )
 
 
@@ -205,5 +206,6 @@ def _thaw_answers(
         raise SnapshotError(f"answers that cannot have been: {error}") from error
     answers = exchange.restore(snapshot.call, snapshot.caller, head)
     answers.restore(snapshot.number, kept, over=snapshot.over, headers_sent=snapshot.headers_sent)
+    answers.caller_moves = snapshot.caller_moves
     answers.owner = activation
     return answers
