@@ -108,6 +108,8 @@ def serve(
         claim = held.enter_context(directory.claim())
         inheritance = Inheritance.find(directory, wanted)
         claim.announce(config.drain_timeout)
+        if inheritance is None or not inheritance.server.directory.version:  # no hub goes by any
+            claim.make_directory(anew=inheritance is None)
         if inheritance is not None:
             rebalancer.paused = inheritance.server.paused
             claim.made = claim.made or inheritance.server.made_directory

@@ -154,8 +154,10 @@ def _show(states: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
 def _draw_bar(states: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     with click.progressbar(length=1, show_eta=False, label="connections", show_pos=True) as bar:
         for state in states:
+            bar.label = "connections (no new hub serves)" if state.get("stalled") else "connections"
             bar.length = max(state["moved"] + state["left"], 1)
             bar.update(state["moved"] - bar.pos)
+            bar.render_progress()  # by itself it would only do so for a step
             yield state
 
 

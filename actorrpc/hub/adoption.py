@@ -107,5 +107,6 @@ def adopted(
         load=control_pb2.Load(connections=len(node.connections)),
         states=states,
         links=node.links.numbers,
+        keyed=not node.directory.unusable,
     )
     return message, [fd for _, fd, _ in offers]

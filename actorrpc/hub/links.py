@@ -22,14 +22,15 @@ MAX_HUB_FRAME = 64 * 1024 * 1024
 #: each of the 255 hubs that may be stuck.
 MAX_UNSENT_TOPICS = 512 * 1024
 
-#: The kinds of messages, by what they are about: moves, connections that have just been accepted, topics.
+#: The kinds of messages, by what they are about: moves, connections that have just been accepted, topics,
+#: and where keyed actors are.
 HANDOFFS = ("prepare", "prepared", "refused", "commit", "abort")
 FRESH = ("accepted", "taken", "declined", "occupancy")
 TOPICS = (
     *("subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver"),
     *("rejoined", "handover", "received", "released"),
 )
-#: And calls of keyed actors, and where these are.
+#: And calls of keyed actors.
 CALLS = ("invoke", "attach", "withdraw", "answer", "answered", "begun", "absent")
 DIRECTORY = ("locate", "release_key", "transfer_key", "directory_answer")
 

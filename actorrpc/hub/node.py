@@ -89,8 +89,7 @@ class Node:
         move_every: int = 0,
         directory: str | None = None,
     ) -> None:
-        """``directory``: where all hubs have the files of the directory of keyed actors; None: it is the only
-        hub."""
+        """``directory`` is where the server's hubs have what they know of keyed actors: see ``Directory``."""
         self.hub = hub
         self._on_unlinked = on_unlinked
         #: What tells this process from all others of the server, also later ones: other hubs know it by this.
@@ -117,7 +116,13 @@ class Node:
             self.serial, str(self.serial), self.links.send, self.links.has_room, on_settled
         )
         self.directory = Directory(self.serial, self.links.send, directory)
-        self.exchange = Exchange(self.serial, self.directory, self.links.send, self._ask)
+        self.exchange = Exchange(
+            self.serial,
+            self.directory,
+            self.links.send,
+            linked=self.links.by_serial.__contains__,
+            missed=lambda serial: self._deaths.unlinked(serial),
+        )
         self._deaths = Deaths(self.directory.lives, self._died)
         self.resources = Resources(app, config, self.topics, self.exchange)
         self.actors = Activations(
@@ -247,6 +252,7 @@ class Node:
         load.crowded = self.reception.shortage.look(not can_open())
         self.resources.runners.trim()
         self.draining.tell(load)
+        self.directory.retry()
         self.reception.occupancy.tick(load.busy)
         tell_what_is_due()
         return load
@@ -319,7 +325,8 @@ class Node:
         self.host.joined()
 
     def set_directory(self, version: int, homes: Sequence[int], silent: Collection[int] = ()) -> None:
-        """Learn which hubs know where keyed actors are, and which of these say nothing."""
+        """Learn which hubs know where keyed actors are, and which hubs say nothing."""
+        self.exchange.silent = frozenset(silent)
         self.directory.set_homes(version, homes, silent)
         self.actors.ensure()
 
@@ -344,14 +351,6 @@ class Node:
     def _on_topic(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         close_all(fds)
         self.topics.receive(hub, message)
-
-    def _ask(self, serial: int, message: control_pb2.HubToHub) -> bool:
-        """Say something about a call to another hub; who made it is told if that has died."""
-        if serial in self.links.by_serial:
-            self.links.send(serial, message)
-            return True
-        self._deaths.unlinked(serial)
-        return False
 
     def _on_call(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         close_all(fds)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
-from actorrpc.app import load
+from actorrpc.app import App, load
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
@@ -97,6 +97,7 @@ class Worker:
             "start": self._on_start,
             "peer": self._on_peer,
             "homes": self._on_homes,
+            "directory": lambda told: self._node.set_directory(told.version, told.homes, told.silent),
             "move": self._on_move,
             "list_connections": self._on_list_connections,
             "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within, hold=drain.hold),
@@ -147,6 +148,7 @@ class Worker:
             on_settled=self._tell_settled,
             on_unlinked=self._tell_unlinked,
             move_every=start.move_every,
+            directory=start.directory if _has_keyed(app) else "",
         )
         enter()
         try:
@@ -166,7 +168,11 @@ class Worker:
         if config.slow_turn:
             self._watchers.append(SlowTurns(config.slow_turn))
         self._states = known_states(app.services)
-        ready = control_pb2.Ready(hello=Hello.own().to_message(), states=self._states)
+        ready = control_pb2.Ready(
+            hello=Hello.own().to_message(),
+            states=self._states,
+            keyed=not self._node.directory.unusable,
+        )
         self._ready = True
         if not self._link.send(control_pb2.ToBroker(ready=ready)):
             self._without_broker()
@@ -311,6 +317,7 @@ class Worker:
         elif not (again or self._stopping):
             log.warning("the broker has gone before this hub served")
         self._node.topics.broker_gone()
+        self._node.directory.broker_gone()
         if serves and not self._stopping:
             self._own_queue.alone()
         if self._retirement is not None and not self._stopping:
@@ -384,3 +391,8 @@ class Worker:
 def _patience(start: control_pb2.Start) -> float:
     """For how many seconds the broker still waits until the hub serves; 0: for ever."""
     return max(start.until - time.monotonic(), 0.1) if start.until else 0.0
+
+
+def _has_keyed(app: App) -> bool:
+    """Whether an app has services whose actors have keys."""
+    return any(getattr(service.__rpc__, "keyed", None) is not None for service in app.services.values())

@@ -929,7 +929,7 @@ class Occupancy(_message.Message):
     def __init__(self, connections: _Optional[int] = ..., busy: _Optional[float] = ..., room: _Optional[int] = ..., gives: bool = ..., stopping: bool = ..., over_memory: bool = ...) -> None: ...
 
 class Invoke(_message.Message):
-    __slots__ = ("call", "service", "key", "method", "metadata", "time_remaining", "request", "identity", "context", "peer", "waiting", "attempt")
+    __slots__ = ("call", "service", "key", "method", "metadata", "time_remaining", "request", "identity", "context", "peer", "waiting", "origin", "attempt")
     CALL_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -941,6 +941,7 @@ class Invoke(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     call: int
     service: str
@@ -953,8 +954,9 @@ class Invoke(_message.Message):
     context: _containers.RepeatedCompositeFieldContainer[Note]
     peer: str
     waiting: _containers.RepeatedScalarFieldContainer[str]
+    origin: str
     attempt: int
-    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., method: _Optional[str] = ..., metadata: _Optional[_Iterable[str]] = ..., time_remaining: _Optional[float] = ..., request: _Optional[bytes] = ..., identity: _Optional[str] = ..., context: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., peer: _Optional[str] = ..., waiting: _Optional[_Iterable[str]] = ..., attempt: _Optional[int] = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., method: _Optional[str] = ..., metadata: _Optional[_Iterable[str]] = ..., time_remaining: _Optional[float] = ..., request: _Optional[bytes] = ..., identity: _Optional[str] = ..., context: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., peer: _Optional[str] = ..., waiting: _Optional[_Iterable[str]] = ..., origin: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Note(_message.Message):
     __slots__ = ("key", "text", "data")

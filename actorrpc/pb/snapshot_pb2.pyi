@@ -223,16 +223,18 @@ class AnswersSnapshot(_message.Message):
     def __init__(self, call: _Optional[int] = ..., caller: _Optional[int] = ..., head: _Optional[bytes] = ..., peer: _Optional[str] = ..., number: _Optional[int] = ..., kept: _Optional[_Iterable[bytes]] = ..., over: bool = ..., headers_sent: bool = ..., caller_moves: _Optional[int] = ...) -> None: ...
 
 class KeyedSnapshot(_message.Message):
-    __slots__ = ("service", "key", "epoch", "unsettled")
+    __slots__ = ("service", "key", "epoch", "unsettled", "origin")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     UNSETTLED_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     service: str
     key: str
     epoch: int
     unsettled: _containers.RepeatedCompositeFieldContainer[AnswersSnapshot]
-    def __init__(self, service: _Optional[str] = ..., key: _Optional[str] = ..., epoch: _Optional[int] = ..., unsettled: _Optional[_Iterable[_Union[AnswersSnapshot, _Mapping]]] = ...) -> None: ...
+    origin: str
+    def __init__(self, service: _Optional[str] = ..., key: _Optional[str] = ..., epoch: _Optional[int] = ..., unsettled: _Optional[_Iterable[_Union[AnswersSnapshot, _Mapping]]] = ..., origin: _Optional[str] = ...) -> None: ...
 
 class RelaySnapshot(_message.Message):
     __slots__ = ("call", "service", "key", "hub", "received", "moves")

@@ -15,9 +15,9 @@ from gevent.event import AsyncResult, Event
 
 from actorrpc.app import App
 from actorrpc.config import Config
-from actorrpc.hub.directory.journal import JOURNAL
 from actorrpc.hub.node import Node
 from actorrpc.hub.serving.connection import Connection
+from actorrpc.ipc.directory_files import JOURNAL
 from actorrpc.pb import control_pb2
 
 __all__ = ["Hubs"]

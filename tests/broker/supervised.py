@@ -37,6 +37,7 @@ class FakeHub:
         self.exit_code: int | None = None
         self.started = self.reported = 0.0
         self.hello = None
+        self.keyed = False
         self.trace = ""
         self.linked = False  # nobody looks whether it hangs
         self.load = Load()

@@ -19,6 +19,9 @@ class FakeDrains:
         self._hold, self._empty = hold, empty
         self.looks = 0
 
+    #: For how long nobody has been there.
+    held_for = 1.0
+
     @property
     def hold(self) -> bool:
         self.looks += 1
@@ -65,6 +68,14 @@ def test_time_that_does_not_count_is_not_taken_off() -> None:
     assert not waiting.ready()
     drains._empty = True
     waiting.get(timeout=PATIENCE)
+
+
+def test_patience_may_end() -> None:
+    drains: Any = FakeDrains(hold=True)
+    processes: list[Any] = [FakeProcess()]
+    assert not wait_until_taken(drains, processes, 0.0, patience=0.5)
+    drains.go_on()
+    assert wait_until_taken(drains, processes, 0.0, patience=0.5)
 
 
 def test_those_that_have_ended_or_gone_to_another_are_not_waited_for() -> None:

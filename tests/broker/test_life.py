@@ -70,6 +70,20 @@ def test_new_hubs_that_die_as_soon_as_they_serve(world: World, mended: bool, die
     world.finish()
 
 
+def test_fewer_hubs_of_which_none_serves_are_given_up(world: World) -> None:
+    world.run("clients come to 1002", "scale 1", "1001 dies", "half a minute passes", "half a minute passes")
+    one = world.hub(1002)
+    assert one.able and not one.resting and one.connections == 1
+    served = world.served
+    assert served is not None and len(served.supervisor.hubs) == 2
+    assert served.supervisor.deployment.scale_status()["phase"] == "abandoned"  # type: ignore[index]
+    world.settle()
+    world.run("scale 1")
+    world.settle()
+    assert not one.alive and [hub.connections for hub in world.living] == [1]
+    world.finish()
+
+
 READY = ["a broker starts", "1001 is ready", "1002 is ready"]
 HALF_A_MINUTE = "half a minute passes"
 

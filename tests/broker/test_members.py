@@ -12,21 +12,28 @@ import pytest
 
 from actorrpc.broker.sharing import members as broker_members
 from actorrpc.broker.sharing.members import Members
-from actorrpc.pb.control_pb2 import Homes, ToHub
+from actorrpc.pb.control_pb2 import Directory, Homes, ToHub
 from tests.support.waiting import PATIENCE
 
 
 class FakeProcess:
     """A hub's process, and the homes that it has been told of."""
 
-    def __init__(self, hub: int) -> None:
+    def __init__(self, hub: int, keyed: bool = False) -> None:
         self.hub = self.serial = hub
         self.exit_code: int | None = None
         self.stopping = False
+        self.keyed, self.state = keyed, "serving"
+        self.hello: object | None = object()
         self.told: list[Homes] = []
+        #: And those of keyed actors; each with the number of messages of both kinds before.
+        self.directories: list[tuple[int, Directory]] = []
 
     def send(self, message: ToHub) -> bool:
-        self.told.append(message.homes)
+        if message.HasField("directory"):
+            self.directories.append((len(self.told), message.directory))
+        else:
+            self.told.append(message.homes)
         return True
 
     @property
@@ -179,3 +186,102 @@ def test_a_link_between_two_members_that_has_broken_is_made_again(
     members.broken(processes[2], 0, 0)
     members.broken(processes[0], 2, 0)
     assert {*members.introductions.numbers} == {frozenset({1, 2})}
+
+
+# ---- the directory of keyed actors
+
+
+@pytest.fixture
+def keyed(members: Members) -> list[Any]:
+    """Three that have joined, of which the last has no keyed services."""
+    processes: list[Any] = [FakeProcess(hub, keyed=hub < 2) for hub in range(3)]
+    members.join(processes)
+    return processes
+
+
+def latest(process: Any) -> Directory:
+    return process.directories[-1][1]
+
+
+def test_who_has_no_keyed_services_is_told_of_no_directory(members: Members, keyed: list[Any]) -> None:
+    assert [len(process.directories) for process in keyed] == [1, 1, 0]
+    assert Counter(latest(keyed[0]).homes) == {0: 128, 1: 128}
+    assert latest(keyed[0]) == latest(keyed[1]) == members.directory
+
+
+def test_without_keyed_services_there_is_no_directory(members: Members, processes: list[Any]) -> None:
+    assert not members.directory.version
+    members.go_on()
+    assert not members.directory.version
+    assert not any(process.directories for process in processes)
+
+
+def test_the_directory_comes_after_the_homes_of_topics(members: Members, keyed: list[Any]) -> None:
+    assert keyed[0].directories[0][0] == len(keyed[0].told) == 1
+
+
+def test_it_is_written_down_before_it_is_told(keyed: list[Any], members: Members) -> None:
+    written: list[tuple[int, int]] = []
+    members._before_telling = lambda: written.append((members.directory.version, latest(keyed[1]).version))
+    members.leave(keyed[0])
+    assert written == [(2, 1)]
+    keyed[1].state = "silent"
+    members.assign_queues()
+    assert written == [(2, 1), (3, 2)]
+
+
+@pytest.mark.parametrize("state", ["silent", "draining", "stopping"])
+def test_who_does_not_serve_is_the_home_of_nothing_as_long_as_there_are_others(
+    members: Members, keyed: list[Any], state: str
+) -> None:
+    keyed[0].state = state
+    members.assign_queues()
+    assert {*latest(keyed[0]).homes} == {1}
+    assert latest(keyed[1]) == latest(keyed[0])
+    assert [*latest(keyed[0]).silent] == [0] * (state == "silent")
+    keyed[0].state = "serving"
+    members.assign_queues()
+    assert {*latest(keyed[0]).homes} == {1}, "they are not to go to and fro"
+    assert not latest(keyed[0]).silent
+    assert len(keyed[0].directories) == 2 + (state == "silent")
+
+
+def test_where_all_are_silent_that_is_told(members: Members, keyed: list[Any]) -> None:
+    for process in keyed:
+        process.state = "silent"
+    members.assign_queues()
+    assert [*latest(keyed[0]).silent] == [0, 1]
+    assert [*latest(keyed[0]).homes] == [*keyed[0].directories[0][1].homes]
+    keyed[1].state = "serving"
+    members.assign_queues()
+    assert [*latest(keyed[0]).silent] == [0]
+    assert {*latest(keyed[0]).homes} == {1}
+
+
+def test_a_newcomer_gets_its_share_of_keys_and_nothing_else_moves(members: Members, keyed: list[Any]) -> None:
+    before = latest(keyed[0]).homes
+    members.join([newcomer := FakeProcess(3, keyed=True)])  # type: ignore[list-item]
+    after = latest(keyed[0]).homes
+    assert sorted(Counter(after).values()) == [85, 85, 86]
+    assert all(now == was for now, was in zip(after, before, strict=True) if now != 3)
+    assert latest(newcomer) == latest(keyed[0])
+
+
+def test_one_that_is_drained_and_joins_is_told_although_it_gets_nothing(
+    members: Members, keyed: list[Any]
+) -> None:
+    drained: Any = FakeProcess(3, keyed=True)
+    drained.state = "draining"
+    members.join([drained])
+    assert 3 not in latest(drained).homes
+
+
+def test_the_next_broker_goes_on_with_later_versions(members: Members, keyed: list[Any]) -> None:
+    keyed[1].hello = None  # it has said nothing yet, and is taken for silent
+    keyed[1].keyed = False
+    told = members.directory
+    members.restore(keyed, members.homes, told)
+    members.go_on()
+    assert latest(keyed[0]).version == told.version + 1
+    assert latest(keyed[1]) == latest(keyed[0])
+    assert {*latest(keyed[0]).homes} == {0}

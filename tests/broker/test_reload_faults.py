@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import concurrent.futures
+import io
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from actorrpc.cli import deploy
 from actorrpc.pb.admin_pb2 import Request
 from tests.support.counting_client import CountingClient
 from tests.support.fixtures import Follow, Serve
@@ -204,3 +207,14 @@ def test_successors_have_the_time_to_start_that_the_options_say_now(serve: Serve
         "generation 2 is abandoned: hub 0 still does not serve after 3 s (--start-timeout)" in reloaded.stderr
     )
     assert server.hub(0)["state"] == "serving"
+
+
+def test_a_bar_says_that_no_new_hub_serves() -> None:
+    """Though nothing moves meanwhile."""
+    before = {"phase": "moving", "moved": 1, "left": 3, "stays": {}, "stalled": 0.0}
+    states = [before, {**before, "stalled": 2.0}, {**before, "phase": "done", "moved": 4, "left": 0}]
+    shown = io.StringIO()
+    with mock.patch("sys.stdout", shown), mock.patch.object(shown, "isatty", lambda: True):
+        assert [*deploy._draw_bar(iter(states))] == states
+    assert "connections (no new hub serves)" in shown.getvalue()
+    assert shown.getvalue().rpartition("connections ")[2].rstrip("\x1b[?25h\n ").endswith("4/4")

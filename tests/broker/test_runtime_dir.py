@@ -229,3 +229,24 @@ def test_its_path_must_fit_a_socket(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="too long for a unix socket"):
         RuntimeDir(str(path)).claim()
     assert not path.exists()
+
+
+def test_the_files_of_keyed_actors_are_made_anew_only_where_nobody_goes_by_them(path: Path) -> None:
+    with RuntimeDir(str(path)).claim() as claim:
+        claim.make_directory(anew=True)
+        folder = Path(claim.directory.actors_path)
+        (folder / "journal").write_bytes(b"what hubs go by")
+        (folder / "hub-1001.log").touch()
+        claim.make_directory(anew=False)
+        assert (folder / "journal").read_bytes() == b"what hubs go by"
+        claim.make_directory(anew=True)
+        assert [each.name for each in folder.iterdir()] == ["journal"]
+        assert not (folder / "journal").stat().st_size
+    assert not path.exists()
+
+
+def test_why_there_can_be_no_keyed_actors_is_told(path: Path) -> None:
+    with RuntimeDir(str(path)).claim() as claim:
+        (path / "directory").write_text("")
+        with pytest.raises(ConfigError, match=r"cannot make .*directory: .*; name another with"):
+            claim.make_directory(anew=False)

@@ -31,6 +31,7 @@ class FakeProcess:
         self.obeyed = False
         self.trace = ""
         self.state = "serving"
+        self.keyed = False
         self.load = Load()
         self.last_words: Stopping | None = None
         self.told: list[str] = []
@@ -241,6 +242,35 @@ def test_what_the_others_could_not_take_stays(broker: Broker) -> None:
         broker.begin(1)
     assert not any(slot.leaving for slot in broker.hubs)
     assert not broker.old[1].draining
+
+
+def test_it_is_abandoned_if_those_that_stay_do_not_serve(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actorrpc.broker.deploying.scale.QUICK", 0.0)
+    zero, one = broker.old
+    one.moves = False
+    one.load.connections = 3
+    zero.state = "silent"
+    scale, running = broker.begin(1, drain_timeout=0.0)
+    running.get(timeout=PATIENCE)
+    assert scale.phase == "abandoned" and "none of the hubs that stay serves" in scale.error
+    assert len(broker.hubs) == 2 and not broker.hubs[1].leaving
+    assert (one.exit_code, one.draining, one.held) == (None, False, False)
+
+
+def test_one_that_was_to_go_and_has_ended_starts_again_if_it_is_abandoned(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actorrpc.broker.deploying.scale.QUICK", 0.0)
+    broker = Broker(3)
+    broker.old[0].state = "silent"
+    scale, running = broker.begin(1, drain_timeout=0.0)
+    broker.hubs[2].process = None
+    broker.old[2].exit_code = -9
+    running.get(timeout=PATIENCE)
+    assert scale.phase == "abandoned"
+    assert [slot.process for slot in broker.hubs] == [*broker.old[:2], *broker.started]
 
 
 def test_as_many_as_there_are(broker: Broker) -> None:

@@ -29,6 +29,7 @@ from actorrpc.pb.control_pb2 import (
     Adopted,
     Connection,
     Connections,
+    Directory,
     Homes,
     LeftBehind,
     ListConnections,
@@ -120,6 +121,7 @@ class FakeNode:
         on_settled: Callable[[int], object],
         on_unlinked: Callable[[int, int], object],
         move_every: int,
+        directory: str,
     ) -> None:
         self.made_with = (app, config, hub, serial, move_every)
         self.serial = serial
@@ -135,7 +137,7 @@ class FakeNode:
         self.connections = {"0-1-1": None}
         self.links = SimpleNamespace(numbers={1001: 7})
         #: That nobody says any more who lives.
-        self.topics_alone = Event()
+        self.topics_alone, self.directory_alone = Event(), Event()
         self.topics = SimpleNamespace(
             homes=SimpleNamespace(version=0),
             broker_gone=self.topics_alone.set,
@@ -143,6 +145,13 @@ class FakeNode:
         )
         self.host = SimpleNamespace(start=lambda: None)
         self.draining = SimpleNamespace(drain_to_all=self._drain_to_all, left_behind=self._left_behind)
+        self.directory = SimpleNamespace(
+            unusable="" if directory else "not here",
+            set_homes=lambda version, homes, silent: self.heard.append(
+                ("directory", version, [*homes], [*silent])
+            ),
+            broker_gone=self.directory_alone.set,
+        )
 
     def _settle_again(self) -> None:
         self.on_settled(1)
@@ -260,7 +269,9 @@ class Broker:
     def node(self) -> FakeNode:
         return self.nodes[0]
 
-    def start(self, app: str = APP, *, acceptor: bool = False, hello: Any = HELLO) -> ToBroker:
+    def start(
+        self, app: str = APP, *, acceptor: bool = False, hello: Any = HELLO, directory: str = ""
+    ) -> ToBroker:
         config = Config(max_connections=9).to_message()
         with socket.socket() as listener:
             start = Start(
@@ -271,6 +282,7 @@ class Broker:
                 acceptor=acceptor,
                 move_every=3,
                 hello=hello,
+                directory=directory,
             )
             self.link.send(ToHub(start=start), [listener.fileno()])
         return self.hear("ready")
@@ -296,6 +308,23 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
     yield broker
     broker.close()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_a_hub_hears_of_the_homes_of_keyed_actors(broker: Broker) -> None:
+    broker.start()
+    directory = Directory(version=7, homes=[1005, 1006], silent=[1006])
+    broker.link.send(ToHub(directory=directory))
+    broker.until_heard(("directory", 7, [1005, 1006], [1006]))
+
+
+def test_a_hub_without_keyed_services_has_no_part_in_their_directory(broker: Broker) -> None:
+    ready = broker.start(directory="/somewhere").ready
+    assert broker.node.directory.unusable and not ready.keyed
+
+
+def test_a_hub_with_keyed_services_has(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actorrpc.hub.worker._has_keyed", lambda app: True)
+    assert broker.start(directory="/somewhere").ready.keyed
 
 
 def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker) -> None:
@@ -590,6 +619,7 @@ def test_a_hub_hears_who_lives_until_the_broker_has_gone(broker: Broker) -> None
     assert not broker.node.topics_alone.is_set()
     broker.link.close()
     assert broker.node.topics_alone.wait(PATIENCE)
+    assert broker.node.directory_alone.wait(PATIENCE)
 
 
 def test_repr_tells_the_state(broker: Broker) -> None:

@@ -23,7 +23,7 @@ import pytest
 from actorrpc.errors import RpcError
 from actorrpc.hub.directory import directory, files, store
 from actorrpc.hub.directory.directory import NOWHERE, Directory, Location, Name
-from actorrpc.hub.directory.journal import JOURNAL
+from actorrpc.ipc.directory_files import JOURNAL
 from actorrpc.pb.control_pb2 import HubToHub
 
 Steps = dict[str, Callable[[], object]]
@@ -358,9 +358,9 @@ class World:
     # ---- in the middle of a write
 
     def _at_file(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        hub = self.stack[-1]
         if not self.chaos:
             return function(*arguments)
+        hub = self.stack[-1]
         self._before(hub, name)
         if name == "append":
             return self._append(hub, function, *arguments)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from actorrpc.hub.directory.journal import JOURNAL, Journal
+from actorrpc.hub.directory.journal import Journal
+from actorrpc.ipc.directory_files import JOURNAL
 from tests.support.processes import ROOT
 
 START = """

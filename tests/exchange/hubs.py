@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
+from google.protobuf.message import Message
 
 from actorrpc.app import App
 from actorrpc.config import Config
@@ -56,9 +57,7 @@ class Way:
     def __init__(self, owner: Hub, link: Link, hub: int) -> None:
         self.owner, self.link, self.hub = owner, link, hub
 
-    def send(
-        self, message: HubToHub, fds: Sequence[int] = (), then: Callable[[], None] | None = None
-    ) -> bool:
+    def send(self, message: Message, fds: Sequence[int] = (), then: Callable[[], None] | None = None) -> bool:
         assert not fds and then is None
         if not self.owner.alive or self.link.over:
             return False
@@ -104,7 +103,9 @@ class Hub:
         self.blocked: dict[str, Event] = {}
         self.directory = Directory(serial, self._send, str(world.path))
         assert not self.directory.unusable, self.directory.unusable
-        self.exchange = Exchange(serial, self.directory, self._send, self._ask)
+        self.exchange = Exchange(
+            serial, self.directory, self._send, self.links.__contains__, self.unlinked.add
+        )
         topics = EmbeddedTopics(serial, str(serial), self._send, lambda hub: True, lambda version: None)
         config = Config()
         resources = Resources(App([room_of(self)]), config, topics, self.exchange)
@@ -120,21 +121,11 @@ class Hub:
         self.mover = Mover(owner, resources, links, None, self.actors, self.directory)
 
     def _send(self, serial: int, message: HubToHub) -> None:
-        if (way := self.links.get(serial)) is not None:
-            way.send(message)
-
-    def _ask(self, serial: int, message: HubToHub) -> bool:
-        """As ``Node._ask``."""
-        if not self.alive:
-            return True
-        if serial not in self.links:
-            self.unlinked.add(serial)
-            return False
-        if message.HasField("invoke"):
+        if message.HasField("invoke") and self.alive:
             listener: Any = self.exchange.outgoing[message.invoke.call].listener
             listener.sent_to.add(serial)
-        self.links[serial].send(message)
-        return True
+        if (way := self.links.get(serial)) is not None:
+            way.send(message)
 
     # ---- what its actors ask of it
 
@@ -249,6 +240,5 @@ class Hub:
         assert not self.mover.handoffs, self.mover.handoffs
 
     def __repr__(self) -> str:
-        return (
-            f"<Hub {self.serial} {self.exchange!r} {self.actors!r} {[*self.mover.handoffs.sources.values()]}>"
-        )
+        moves = [*self.mover.handoffs.sources.values()]
+        return f"<Hub {self.serial} {self.exchange!r} {self.actors!r} {moves}>"

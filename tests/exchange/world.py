@@ -16,8 +16,9 @@ from typing import Any
 import gevent
 import pytest
 
-from actorrpc.hub.directory.journal import JOURNAL
+from actorrpc.hub.actors import schedule
 from actorrpc.hub.exchange.exchange import ORPHANS
+from actorrpc.ipc.directory_files import JOURNAL
 from tests.exchange.callers import Caller
 from tests.exchange.clock import Clock
 from tests.exchange.history import Fault, History
@@ -61,6 +62,7 @@ class World:
         self._log = _Errors(self.faults)
         self._patch = pytest.MonkeyPatch()
         self.clock = Clock(self._patch)
+        self._patch.setattr(schedule, "TURN_SLICE", 1e9)  # the same whatever the machine does
         (path / JOURNAL).touch()
 
     def __enter__(self) -> World:
@@ -205,8 +207,6 @@ class World:
         """Have turns run, and what hubs do when the loop comes round."""
         for _ in range(4):
             gevent.sleep(0)
-        while any(each.schedule.slice_over for hub in self.hubs for each in hub.actors.active.values()):
-            gevent.sleep(0.0001)
 
     # ---- misfortunes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -254,17 +255,17 @@ def test_a_child_cannot_publish_and_its_parent_goes_on(hub: Hub) -> None:
 
 
 def test_a_thread_that_waits_when_the_hub_stops_is_told(hub: Hub) -> None:
-    begun = threading.Event()
-
-    def publish() -> None:
-        begun.set()
-        hub.publish(1)
-
-    wait = in_thread(publish)
-    assert begun.wait(PATIENCE)
-    hub.host.close()  # in the same step of the loop, or before it has even asked
-    with pytest.raises(RuntimeError, match=r"this hub has stopped|does not serve the app"):
+    loop: Any = SimpleNamespace(run_callback_threadsafe=id)  # which will not run again
+    hub.host._loop = loop
+    wait = in_thread(lambda: hub.publish(1))
+    until(lambda: hub.host._asked, sleep=gevent.sleep)
+    hub.host.close()
+    with pytest.raises(RuntimeError, match="this hub has stopped"):
         wait()
+    with pytest.raises(RuntimeError, match="this hub has stopped"):  # who has got hold of it before
+        hub.host.publish("topic", Item())
+    with pytest.raises(RuntimeError, match="this hub has stopped"):
+        in_thread(lambda: hub.host.publish("topic", Item()))()
     assert hub.topics.published == []
 
 
@@ -322,12 +323,14 @@ def test_on_stop_that_raises_or_hangs_is_told_of(
         assert said in caplog.text
 
 
-def test_on_stop_has_the_time_that_is_left() -> None:
+def test_on_stop_has_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_host, "LEAST", 0.0)
     over = Event()
     hub = Hub(on_stop=over.wait)
     hub.serve()
     hub.stop(PATIENCE)
-    gevent.sleep(0)
+    for _ in range(5):
+        gevent.sleep(0.001)  # turns of the loop, with the timers that are due
     assert not hub.stopped.is_set()
     over.set()
     assert hub.stopped.wait(PATIENCE)

@@ -15,6 +15,7 @@ from actorrpc.testing.hubs import Hubs
 from tests.apps.shapes import Stateful
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
+from tests.support.processes import python
 from tests.support.waiting import PATIENCE, until
 
 
@@ -62,6 +63,45 @@ def test_in_an_embedded_server(app: actorrpc.App, said: list[str]) -> None:
         app.publish("topic", Item())
         assert said == ["start"] and not server.connection_count
     assert said == ["start", "stop"]
+
+
+SCRIPT = """
+import os
+import actorrpc
+from tests.apps.shapes import Stateless
+from tests.apps.shapes_pb2 import Item
+
+app = actorrpc.App([Stateless])
+
+def publish(where):
+    try:
+        app.publish("topic", Item())
+        print(where, "has published", flush=True)
+    except RuntimeError as error:
+        print(where, str(error).partition(",")[0], flush=True)
+
+publish("the script")
+with actorrpc.Server(app):
+    publish("the server")
+    if not (pid := os.fork()):
+        publish("the child")
+        with actorrpc.Server(app):
+            publish("the child's server")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    publish("its parent")
+"""
+
+
+def test_a_script_and_a_child_do_not_serve() -> None:
+    done = python("-c", SCRIPT)
+    assert done.stdout.splitlines() == [
+        "the script this process does not serve the app",
+        "the server has published",
+        "the child this process does not serve the app",
+        "the child's server has published",
+        "its parent has published",
+    ], done.stderr
 
 
 @pytest.mark.parametrize("serve", [actorrpc.Server, lambda app: testing.serve(app).__enter__()])

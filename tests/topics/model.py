@@ -375,6 +375,7 @@ class Hub:
         self.orders: deque[Callable[[], None]] = deque()
         self.prefix = f"{number}.{generation}."
         self.reception = SimpleNamespace(add=lambda hub, link: None)
+        self.host = SimpleNamespace(joined=lambda: None)
         self.links = Links(
             dict.fromkeys(KINDS, self._on_topic), lambda hub: self.topics.has_room(hub), self._lost
         )

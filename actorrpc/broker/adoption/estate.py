@@ -61,6 +61,7 @@ class Estate:
             hubs=len(self._hubs),
             members=map(written, self._members.serving),
             homes=self._members.homes,
+            directory=self._members.directory,
             restarts=[max(hub.restarts, 0) for hub in self._hubs],
             moves=Moves(done=self._moves.done, aborted=self._moves.aborted),
         )
@@ -145,7 +146,7 @@ class Estate:
             self._hubs.inherit(process, server.generation.number)
         for hub, restarts in zip(self._hubs, server.restarts, strict=False):
             hub.restarts = restarts
-        self._members.restore(adoption.members, server.homes)
+        self._members.restore(adoption.members, server.homes, server.directory)
         for process in adoption.silent:
             self._queues.assume(process)
 

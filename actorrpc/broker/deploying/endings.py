@@ -31,18 +31,26 @@ def wait_until_empty(drains: Drains, processes: Sequence[HubProcess], deadline: 
         gevent.sleep(LOOK)
 
 
-def wait_until_taken(drains: Drains, processes: Sequence[HubProcess], seconds: float) -> None:
+def wait_until_taken(
+    drains: Drains, processes: Sequence[HubProcess], seconds: float, patience: float = float("inf")
+) -> bool:
     """The same, for so many seconds in which there is somebody who can take what they have: as long as nobody
-    is, they are not to end. One that is no more among the ``processes`` is waited for no longer."""
+    is, they are not to end. One that is no more among the ``processes`` is waited for no longer.
+
+    Returns False if nobody has been there for longer than ``patience`` seconds.
+    """
     before = time.monotonic()
     while any(process.exit_code is None for process in processes):
         now = time.monotonic()
         if not drains.hold:
             seconds -= now - before
             if seconds <= 0 or all(map(drains.empty, processes)):
-                return
+                return True
+        elif drains.held_for > patience:
+            return False
         before = now
         gevent.sleep(LOOK)
+    return True
 
 
 def end(what: str, processes: Sequence[HubProcess], drain_timeout: float) -> LeftBehind:

@@ -5,7 +5,7 @@
     DONE
 
     MOVING     connections and topics of the highest hubs go to the others, for as long as the drain timeout,
-       │       not counting time in which none of these serves
+       │       not counting time in which none of these serves; if that goes on for long: ABANDONED
        │ nothing is left, or the time is up
     ENDING     GOAWAY to those who are left, and as much time again for their open calls
        │ the processes have ended
@@ -28,7 +28,7 @@ from actorrpc.broker.deploying.change import Change, Phase
 from actorrpc.broker.deploying.drains import Drains
 from actorrpc.broker.deploying.endings import end, wait_until_taken
 from actorrpc.broker.host.descriptors import check_descriptors
-from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_process import QUICK, HubProcess
 from actorrpc.broker.processes.hub_slots import HubSlots
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.sharing.members import Members
@@ -150,10 +150,23 @@ class Scale(Change):
             log.info("hub %d serves (pid %d)", process.hub, process.pid, extra=about(process.hub))
 
     def _shrink(self) -> None:
-        wait_until_taken(self._drains, self._leaving, self._drain_timeout)
+        patience = self._drain_timeout + QUICK
+        if not wait_until_taken(self._drains, self._leaving, self._drain_timeout, patience):
+            self._change(self._stay)
+            raise ConfigError("none of the hubs that stay serves, to take what the others have")
         self.phase = Phase.ENDING
         self.left_behind = end("scale", self._leaving, self._drain_timeout)
         self._change(partial(self._hubs.cut, self.count))
+
+    def _stay(self) -> None:
+        """Those that were to go do not."""
+        for number in range(self.count, self.before):
+            slot = self._hubs[number]
+            slot.leaving = False
+            if slot.process is None:
+                slot.follow(self._start_process(number))
+            elif slot.process in self._leaving and not slot.drained:
+                self._drains.undo([slot.process])
 
     def _abandon(self, error: str) -> None:
         self._finish(Phase.ABANDONED, error)

@@ -6,6 +6,7 @@
     hub-N.pid      locked by the live hub process of serial N, which may outlive its broker; says its pid
     hub-N.sock     where that process takes the call of another broker, when its own has gone
     server         what the broker has written down for that one (``record``)
+    directory/     which process has which keyed actors, in files of the hubs
 
 The locks are flocks. The kernel drops them when the process ends, however it ends, so that a pid which now
 belongs to somebody else is never mistaken for ours. Imports no gevent.
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 
 from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, serves
+from actorrpc.ipc.directory_files import FOLDER, JOURNAL
 from actorrpc.loop.descriptors import close_now
 
 __all__ = [
@@ -94,6 +96,11 @@ class RuntimeDir:
 
     def call_path(self, serial: int) -> str:
         return os.path.join(self.path, f"hub-{serial}.sock")
+
+    @property
+    def actors_path(self) -> str:
+        """Where the files of the directory of keyed actors are."""
+        return os.path.join(self.path, FOLDER)
 
     @property
     def record_path(self) -> str:
@@ -257,6 +264,28 @@ class Claim:
         fcntl.flock(fd, fcntl.LOCK_EX)
         return fd
 
+    def make_directory(self, *, anew: bool) -> None:
+        """Make the files of the directory of keyed actors, where there are none. ``anew``: there is no hub
+        that could go by those that there are. Raises ConfigError if that cannot be done.
+
+        Those that hubs go by must never be made anew: others would go by others.
+        """
+        path = self.directory.actors_path
+        try:
+            if anew:
+                self._remove_directory()
+            os.makedirs(path, 0o700, exist_ok=True)
+            close_now(os.open(os.path.join(path, JOURNAL), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise ConfigError(f"cannot make {path}: {error.strerror}; {_NAME_ANOTHER}") from error
+
+    def _remove_directory(self) -> None:
+        path = self.directory.actors_path
+        for name in _names(path):
+            remove_file(os.path.join(path, name))
+        with suppress(FileNotFoundError):
+            os.rmdir(path)
+
     def forget_hub(self, serial: int) -> None:
         """Its process has ended."""
         remove_file(self.directory.hub_path(serial))
@@ -281,6 +310,8 @@ class Claim:
         for name in _names(path):
             if name in (SOCKET, SERIAL, RECORD) or _HUBS_FILES.fullmatch(name):
                 remove_file(os.path.join(path, name))
+        with suppress(OSError):  # something else is in it
+            self._remove_directory()
         remove_file(os.path.join(path, LOCK))
         if self.made:
             with suppress(OSError):  # somebody else's files are in it

@@ -99,6 +99,8 @@ class HubProcess:
         self.hello: Hello | None = None
         #: The services of its app, and which versions of their states that knows.
         self.states: dict[str, int] = {}
+        #: It has keyed services, and takes part in the directory of their actors.
+        self.keyed = False
         #: Of what the app has raised when it was imported, for people.
         self.trace = ""
         #: None while it runs; as subprocess has it, minus the signal's number for a signal, or
@@ -264,6 +266,7 @@ class HubProcess:
 
     def _on_ready(self, ready: control_pb2.Ready) -> None:
         self.hello, self.states = Hello.from_message(ready.hello), dict(ready.states)
+        self.keyed = ready.keyed
         error = ready.error
         if not error:
             try:
@@ -278,6 +281,7 @@ class HubProcess:
 
     def _on_adopted(self, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> None:
         self.hello, self.states = Hello.from_message(adopted.hello), dict(adopted.states)
+        self.keyed = adopted.keyed
         self.ready = True
         self.stopping = self.stopping or adopted.stopping
         self.draining = self.draining or adopted.draining

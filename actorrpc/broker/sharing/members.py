@@ -1,4 +1,5 @@
-"""The hub processes that serve together: linked to each other, and told which has which topics and queues."""
+"""The hub processes that serve together: linked to each other, and told which has which topics, keyed actors
+and queues."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from gevent.event import Event
 
 from actorrpc.broker.processes.hub_process import HubProcess, introduce
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
+from actorrpc.broker.sharing.directory_homes import DirectoryHomes
 from actorrpc.broker.sharing.introductions import Introductions
 from actorrpc.broker.sharing.topic_homes import TopicHomes
 from actorrpc.errors import ConfigError
@@ -38,6 +40,7 @@ class Members:
         self._processes: list[HubProcess] = []
         self.introductions = Introductions(lambda *pair: introduce(*pair), later)
         self._homes = TopicHomes()
+        self._directory = DirectoryHomes()
         #: The serials of processes that are to be the home of no topic.
         self._homeless: frozenset[int] = frozenset()
         #: Set, and replaced, whenever slots have settled or a hub has gone.
@@ -61,10 +64,18 @@ class Members:
         """As the hubs were told, or are about to be told."""
         return self._homes.message()
 
-    def restore(self, processes: Sequence[HubProcess], homes: control_pb2.Homes) -> None:
+    @property
+    def directory(self) -> control_pb2.Directory:
+        """The same of keyed actors."""
+        return self._directory.message()
+
+    def restore(
+        self, processes: Sequence[HubProcess], homes: control_pb2.Homes, directory: control_pb2.Directory
+    ) -> None:
         """Go on from what a broker before this one has told these. Nobody is told anything yet."""
         self._processes = [*processes]
         self._homes.restore(homes)
+        self._directory.restore(directory)
 
     def link_all(self) -> None:
         """Link those to each other whose link has ended while there was no broker."""
@@ -73,7 +84,7 @@ class Members:
     def go_on(self) -> None:
         """Tell all anew: of those that were members, some may have ended meanwhile."""
         self.link_all()
-        self._assign_homes()
+        self._assign_homes(anew=True)
         self.assign_queues()
 
     def join(self, processes: Sequence[HubProcess], *, share: bool = False) -> None:
@@ -151,7 +162,7 @@ class Members:
         self._changed = Event()
 
     def wait_until_told(self) -> None:
-        """Wait until each has heard of the others, and of topics' homes.
+        """Wait until each has heard of the others, and of homes.
 
         Whoever is told that the server is ready may move a connection at once. A hub takes messages in order:
         once it has answered a question, it has heard of all that it was told before.
@@ -160,15 +171,29 @@ class Members:
         gevent.wait([process.ask(question) for process in self._processes], timeout=TELLING)
 
     def assign_queues(self) -> None:
-        """Assign the queues anew: a process may have become able to accept, or unable."""
+        """Assign the queues anew: a process may have become able to accept, or unable. Then it knows where
+        keyed actors are no more, either."""
         self._queues.assign(self._processes)
+        if self._directory.assign(self.serving):
+            self._before_telling()
+            self._tell_directory()
 
-    def _assign_homes(self, share: bool = False) -> None:
+    def _assign_homes(self, share: bool = False, anew: bool = False) -> None:
         self._homes.assign([process.serial for process in self._processes], self._homeless, share)
+        news = self._directory.assign(self.serving, share=True, anew=anew)
         self._before_telling()
         homes = control_pb2.ToHub(homes=self.homes)
         for process in self._processes:
             process.send(homes)
+        if news:
+            self._tell_directory()
+
+    def _tell_directory(self) -> None:
+        directory = control_pb2.ToHub(directory=self.directory)
+        for process in self._processes:
+            # One that another broker has left, and that has said nothing yet, may be one of them.
+            if process.keyed or process.hello is None:
+                process.send(directory)
 
     def __repr__(self) -> str:
         return f"<Members {[process.hub for process in self._processes]}, {self._homes!r}>"

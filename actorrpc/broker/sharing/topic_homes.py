@@ -11,7 +11,7 @@ from heapq import heapify, heapreplace
 
 from actorrpc.pb import control_pb2
 
-__all__ = ["SLOTS", "TopicHomes", "assign", "terms"]
+__all__ = ["NOBODY", "SLOTS", "TopicHomes", "assign", "terms"]
 
 #: Topics are hashed to this many slots; each slot has a hub for its home. Several for each of 256 hubs.
 SLOTS = 1024

@@ -31,8 +31,8 @@ class Directory:
     """The directory in the process with this serial.
 
     ``send(serial, message)`` sends another process a message, or drops it if there is no link.
-    ``path`` is where all processes of the server have their files; None: there are no others. "" stands for a
-    broker that knows no keyed actors: then nothing can be found.
+    ``path`` is where all processes of the server have their files; None: there are no others. "": this one
+    has no part in it, as where the broker knows no keyed actors, and nothing can be found.
 
     ``done`` is called once with what has become of a request, perhaps before the method returns: where the
     answer is remembered, or this hub is the home itself.
@@ -61,7 +61,7 @@ class Directory:
         if path is None:
             return LoneStore(self._serial)
         if not path:
-            self.unusable = "the broker is of a version of actorrpc that knows no keyed actors"
+            self.unusable = "the server was started by a version of actorrpc that knows no keyed actors"
             return None
         try:
             return SharedStore(path, self._serial)
@@ -77,12 +77,13 @@ class Directory:
 
         With this process's own serial in it, the location says that this process owns the key now, with that
         epoch, until it gives it away. With another's, it says where to ask; it may be out of date. ``stale``
-        is a location that has proved wrong: no earlier one is told from memory, nor that one.
+        is a location that has proved wrong: neither it nor an earlier one is told from memory. Where its epoch is
+        not known, and 0, the same process is not told.
 
         An RpcError (UNAVAILABLE) says that the home of the key cannot be asked.
         """
         location = self._remembered.get(name)
-        if location is not None and (stale is None or location.epoch > stale.epoch):
+        if location is not None and (stale is None or _differs(location, stale)):
             self._remembered.move_to_end(name)
             done(location)
         elif self.unusable:
@@ -143,7 +144,9 @@ class Directory:
         self._hear_own()
 
     def unlinked(self, serial: int) -> None:
-        """There is no link to a process any more, which may live."""
+        """There is no link to a process any more, which may live. What it had is not gone by any more."""
+        for name in [name for name, found in self._remembered.items() if found.hub == serial]:
+            del self._remembered[name]
         self._questions.unlinked(serial)
         self._hear_own()
 
@@ -212,3 +215,8 @@ class Directory:
 
     def __repr__(self) -> str:
         return f"<Directory of {self._serial}: {self._questions!r}, {self._home!r}>"
+
+
+def _differs(remembered: Location, stale: Location) -> bool:
+    """Whether what is remembered may be right, where another location has proved wrong."""
+    return remembered.epoch > stale.epoch if stale.epoch else remembered.hub != stale.hub

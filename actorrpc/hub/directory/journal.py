@@ -22,11 +22,9 @@ from typing import NamedTuple
 
 from actorrpc.forks import hold
 from actorrpc.hub.directory import files
+from actorrpc.ipc.directory_files import JOURNAL
 
-__all__ = ["JOURNAL", "Claim", "Journal"]
-
-#: The name of the file.
-JOURNAL = "journal"
+__all__ = ["Claim", "Journal"]
 
 # The version (of STARTED: the pid), the serial, the slot, the kind.
 _RECORD = struct.Struct("<QIHBx")

@@ -103,21 +103,24 @@ class Actors(Protocol):
 
 
 class Exchange:
-    """``send(serial, message)`` says something to another hub, or drops it. ``ask`` does so where something
-    is to come of it: it returns False if there is no link. Then, and where a link ends before that has been
-    heard, ``relinked`` or ``died`` follows."""
+    """``send(serial, message)`` says something to another hub, and ``linked(serial)`` whether that can be. If
+    not, ``missed(serial)`` is called, and ``relinked`` or ``died`` is to follow."""
 
     def __init__(
         self,
         serial: int,
         finder: Finder,
         send: Callable[[int, HubToHub], object],
-        ask: Callable[[int, HubToHub], bool],
+        linked: Callable[[int], bool] = lambda serial: True,
+        missed: Callable[[int], object] = lambda serial: None,
     ) -> None:
         self.serial = serial
         self._finder = finder
         self._send = send
-        self._ask = ask
+        #: Hubs that say nothing, as far as the broker has told.
+        self.silent: frozenset[int] = frozenset()
+        self._linked = linked
+        self._missed = missed
         self.actors: Actors
         self._here = Location(serial, 0)
         self._numbers = count((serial << _OWN) + 1)
@@ -222,6 +225,10 @@ class Exchange:
         if call.where.hub == self.serial:
             call.state = SENT
             self._run(call.id, call.name, request, self.serial)
+        elif call.state == LOCATING and call.where.hub in self.silent:
+            service, key = call.name
+            why = f"the hub that has the actor {key!r} of {service} does not answer"
+            self._end(call, StatusCode.UNAVAILABLE, why)
         else:
             call.attempt += 1
             invoke = invoke_message(call.id, call.name, request, call.attempt)
@@ -296,6 +303,14 @@ class Exchange:
             service, key = call.name
             withdraw = control_pb2.Withdraw(call=call.id, service=service, key=key)
             self._ask(call.where.hub, HubToHub(withdraw=withdraw))
+
+    def _ask(self, hub: int, message: HubToHub) -> bool:
+        """Say something of which something is to come. Whether it can be said."""
+        if not self._linked(hub):
+            self._missed(hub)
+            return False
+        self._send(hub, message)
+        return True
 
     # ---- what actors do
 
@@ -418,6 +433,8 @@ class Exchange:
     def receive(self, source: int, message: HubToHub) -> None:
         kind = message.WhichOneof("kind")
         assert kind is not None
+        if source in self.silent:  # the broker will hear it, too
+            self.silent -= {source}
         self._handlers[kind](source, getattr(message, kind))
 
     def _on_invoke(self, source: int, invoke: control_pb2.Invoke) -> None:

@@ -29,6 +29,7 @@ def invoke_message(id: int, name: Name, request: Request, attempt: int) -> contr
         identity=request.identity,
         context=[_note(key, value) for key, value in request.context],
         peer=request.peer,
+        origin=request.origin,
         waiting=request.waiting,
         attempt=attempt,
     )
@@ -43,6 +44,7 @@ def request_from(invoke: control_pb2.Invoke) -> Request:
         deadline=None if remaining is None else monotonic() + remaining,
         identity=invoke.identity,
         peer=invoke.peer,
+        origin=invoke.origin,
         context=tuple(
             (note.key, note.data if note.HasField("data") else note.text) for note in invoke.context
         ),

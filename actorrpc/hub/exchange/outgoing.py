@@ -51,6 +51,8 @@ class Request:
     deadline: float | None = None
     identity: str = ""
     peer: str = ""
+    #: The client's connection that it comes from, by its id; "": no client's.
+    origin: str = ""
     #: What of the caller's context is passed on.
     context: tuple[tuple[str, str | bytes], ...] = ()
     #: The actors that wait for it, from the first.

@@ -80,7 +80,7 @@ class ActivationOwner(Protocol):
 class Activation(CallStage):
     """One actor. Its ``id``, for the log and `actorrpc actors`, is its service and its key."""
 
-    __slots__ = ("_owner", "cell", "epoch", "key", "name", "service", "unsettled", "waiting_bytes")
+    __slots__ = ("_owner", "cell", "epoch", "key", "name", "origin", "service", "unsettled", "waiting_bytes")
 
     first_hook, last_hook = "on_activate", "on_passivate"
 
@@ -93,11 +93,14 @@ class Activation(CallStage):
         self.key = name[1]
         #: Which activation of the key it is.
         self.epoch = epoch
+        #: The client's connection for whose call it was made; "": for no client's.
+        self.origin = ""
         self.session = owner.session
         #: Bytes of requests in its mailbox.
         self.waiting_bytes = 0
-        #: The answers of calls that have ended, which not all callers are known to have heard.
-        self.unsettled: set[Answers] | tuple[()] = ()
+        #: The answers of calls that have ended, which not all callers are known to have heard. A dict in place
+        #: of a set, for its order.
+        self.unsettled: dict[Answers, None] | tuple[()] = ()
         self.service = service
         #: None until it is made.
         self.cell: Cell
@@ -171,14 +174,14 @@ class Activation(CallStage):
 
     def keep(self, answers: Answers) -> None:
         """A call has ended, and its caller may not have heard all."""
-        if not isinstance(self.unsettled, set):
-            self.unsettled = set()
-        self.unsettled.add(answers)
+        if not isinstance(self.unsettled, dict):
+            self.unsettled = {}
+        self.unsettled[answers] = None
 
     def settled(self, answers: Answers) -> None:
         """The caller of a call has heard all answers to it."""
-        if isinstance(self.unsettled, set):
-            self.unsettled.discard(answers)
+        if isinstance(self.unsettled, dict):
+            self.unsettled.pop(answers, None)
             self.idle()
 
     @property

@@ -62,6 +62,8 @@ class Activations:
         self.active: dict[Name, Activation] = {}
         #: The same by what they are called in the log, and in moves.
         self.by_id: dict[str, Activation] = {}
+        #: How many of them were made for calls of a client's connection, by its id.
+        self._made: dict[str, int] = {}
         #: How many have had a place among them.
         self._places = 0
         #: What other hubs offer: told that the key is this hub's now, it comes to life, or is dropped if that
@@ -130,20 +132,35 @@ class Activations:
 
     def _activate(self, name: Name, granted: Location, request: Request, answers: Answers) -> None:
         service = self.keyed_service(name[0])
-        limit = self._resources.config.max_actors
         if service is None:
             answers.finish(StatusCode.UNIMPLEMENTED, f"{name[0]} is not served by key here")
-        elif limit and len(self.active) >= limit:
-            answers.finish(
-                StatusCode.RESOURCE_EXHAUSTED, f"this hub has {limit} keyed actors: no more may live here"
-            )
+        elif why := self._why_full(request.origin):
+            answers.finish(StatusCode.RESOURCE_EXHAUSTED, why)
         else:
-            self._give(self._make(name, service, granted), request, answers)
+            self._give(self._make(name, service, granted, request.origin), request, answers)
             return
         self.unneeded(name, granted)
 
-    def _make(self, name: Name, service: type[Service], granted: Location) -> Activation:
+    def _why_full(self, origin: str) -> str:
+        """Why no more may be made here for a client's connection; "" if one may. It may have as many as it
+        leaves room for: so one alone has no more than half, and ten leave an eleventh for the next, as with
+        parsed messages (``metering.parsed``)."""
+        limit = self._resources.config.max_actors
+        room = limit - len(self.active)
+        if not limit:
+            return ""
+        if room <= 0:
+            return f"this hub has {limit} keyed actors: no more may live here"
+        if origin and (mine := self._made.get(origin, 0)) >= room:
+            return (
+                f"{mine} of the {len(self.active)} keyed actors of this hub have been made for calls of this "
+                f"connection, and {limit} may be: it gets no more"
+            )
+        return ""
+
+    def _make(self, name: Name, service: type[Service], granted: Location, origin: str = "") -> Activation:
         activation = self.make(name, service, granted.epoch)
+        activation.origin = origin
         self._add(activation)
         activation.activate()
         return activation
@@ -162,6 +179,8 @@ class Activations:
         activation.place = self._places
         self.active[activation.name] = activation
         self.by_id[activation.id] = activation
+        if activation.origin:
+            self._made[activation.origin] = self._made.get(activation.origin, 0) + 1
 
     def _give(self, activation: Activation, request: Request, answers: Answers) -> None:
         if answers.over:
@@ -332,6 +351,10 @@ class Activations:
     def _remove(self, activation: Activation) -> None:
         if self.active.get(activation.name) is activation:
             del self.active[activation.name], self.by_id[activation.id]
+            if origin := activation.origin:
+                self._made[origin] -= 1
+                if not self._made[origin]:
+                    del self._made[origin]
             self.wakes(activation)
 
     # ---- their moves

@@ -61,6 +61,7 @@ def freeze_activation(
             service=service,
             key=key,
             epoch=activation.epoch,
+            origin=activation.origin,
             unsettled=[_freeze_answers(answers) for answers in activation.unsettled],
         ),
         calls=[_freeze_call(call, now) for call in activation.calls.values()],
@@ -150,6 +151,7 @@ def _fill(
     activation.schedule.paused = True
     activation.schedule.turns = snapshot.turns
     activation.moves = snapshot.moves + 1
+    activation.origin = snapshot.keyed.origin
     usage = activation.usage
     usage.restore(snapshot.load, snapshot.recent_load, taken, taken - snapshot.age)
     usage.freeze_ms = snapshot.freeze_ms

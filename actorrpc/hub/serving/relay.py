@@ -114,6 +114,7 @@ class Relay(Receiver):
             deadline=call.deadline,
             identity=call.identity,
             peer=self._stage.peer,
+            origin=self._stage.id,
             context=tuple(call.noted),
         )
         name = call.route.service.__rpc__.name, key

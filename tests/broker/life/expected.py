@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actorrpc.broker.processes.hub_process import QUICK
 from actorrpc.pb.record_pb2 import Server
 from tests.broker.life.broker import HUBS, Broker
-from tests.broker.life.processes import Hub
+from tests.broker.life.processes import DRAIN_TIMEOUT, Hub
 
 if TYPE_CHECKING:
     from tests.broker.life.world import World
@@ -34,6 +35,8 @@ class Expected:
         #: By generation, how many new processes were written down.
         self._written: dict[int, int] = {}
         self._generation = 1
+        #: For how many seconds nobody has served for long who could take anything.
+        self._nobody = 0.0
 
     # ---- what happens
 
@@ -84,6 +87,14 @@ class Expected:
         self._counts = {count} if is_certain else {before, count}
         for number in range(count, before):
             self._drained[number] = {True, False}, self._generation
+
+    def passes(self, world: World, seconds: float) -> None:
+        """So much time has passed. Fewer hubs need not come if those that stay do not serve."""
+        settled = world.clock.now - QUICK
+        there = any(hub.able and not hub.resting and hub.serves_since <= settled for hub in world.living)
+        self._nobody = 0.0 if there else self._nobody + seconds
+        if self._nobody >= DRAIN_TIMEOUT + QUICK - 2:
+            self._counts.add(self._before)
 
     def joins(self, world: World, hub: Hub) -> None:
         """A process serves."""

@@ -145,6 +145,7 @@ class Hub:
         self.alone_since: float | None = None
         # What it remembers.
         self.homes = Homes()
+        self.directory = control_pb2.Directory()
         self.serves_since = inf
         self.links: dict[int, Pair] = {}
         self._numbers: dict[int, int] = {}
@@ -297,6 +298,10 @@ class Hub:
             if not self.stopping:
                 self.tell(unlinked=control_pb2.Unlinked(serial=serial, number=self._numbers[serial]))
 
+    def _on_directory(self, directory: control_pb2.Directory) -> None:
+        self.world.check_directory(self, directory)
+        self.directory = directory
+
     def _on_homes(self, homes: Homes) -> None:
         self.world.check_homes(self, homes)
         before, self.homes = self.homes, homes
@@ -351,6 +356,7 @@ class Hub:
             retiring=self.retiring,
             load=control_pb2.Load(connections=self.connections),
             links={serial: self._numbers[serial] for serial in self.links},
+            keyed=True,
         )
         self.control.tell(ToBroker(adopted=adopted), [sock for _, sock, _ in offers])
         places = zip(self.homes.homes, self.homes.terms, strict=True)
@@ -365,7 +371,7 @@ class Hub:
             self.tell(ready=control_pb2.Ready(error=error, hello=self.world.hello))
             self.die(1)
         else:
-            self.tell(ready=control_pb2.Ready(hello=self.world.hello))
+            self.tell(ready=control_pb2.Ready(hello=self.world.hello, keyed=True))
             if self.control is None:
                 self._alone()
             self.wake()

@@ -108,6 +108,7 @@ class Directory:
         self._world = world
         self.path = path
         self.record_path = os.path.join(path, "server")
+        self.actors_path = os.path.join(path, "directory")
 
     def living_hubs(self) -> dict[int, int]:
         return {hub.serial: hub.pid for hub in self._world.living}

@@ -21,6 +21,7 @@ from gevent import get_hub
 
 from actorrpc.errors import ConfigError
 from actorrpc.ipc.hello import Hello
+from actorrpc.pb.control_pb2 import Directory as ActorHomes
 from actorrpc.pb.control_pb2 import Homes
 from tests.broker.life.broker import HUBS, START_TIMEOUT, Broker
 from tests.broker.life.expected import Expected
@@ -62,6 +63,8 @@ class World:
         self._trap: tuple[int, Callable[[], object]] | None = None
         #: The home of each slot in each of its terms, as any hub has heard.
         self._terms: dict[tuple[int, int], int] = {}
+        #: By version, the homes of keyed actors.
+        self.directories: dict[int, ActorHomes] = {}
         self._handing_over = False
         #: All that has happened, for people; and, behind "#", where in a broker's doings it was.
         self.program: list[str] = []
@@ -140,6 +143,7 @@ class World:
         assert not self.living
         self.stopping = False
         self._terms.clear()
+        self.directories.clear()
         self.expected.begin_anew()
 
     def ended(self, hub: Hub) -> None:
@@ -161,6 +165,13 @@ class World:
             self.failures.append(error)
 
     # ---- what may never be
+
+    def check_directory(self, hub: Hub, directory: ActorHomes) -> None:
+        """What a hub hears of the homes of keyed actors: one version is one for all."""
+        before = hub.directory.version
+        assert directory.version > before, f"{hub} hears of {directory.version} after {before}"
+        known = self.directories.setdefault(directory.version, directory)
+        assert known == directory, f"two are {directory.version}"
 
     def check_homes(self, hub: Hub, homes: Homes) -> None:
         """What a hub hears of homes."""
@@ -335,6 +346,7 @@ class World:
                     self.expected.spoilt(hub)
             self.clock.idle()
             self.clock.advance(0.5)
+            self.expected.passes(self, 0.5)
 
     def _connect(self, hub: Hub) -> None:
         hub.connections += 1
@@ -463,6 +475,10 @@ class World:
         assert not homes.origins, "all slots have come"
         able = {hub.serial for hub in self.living if not hub.resting} or {hub.serial for hub in self.living}
         assert {*homes.homes} <= able
+        directory = self.broker.supervisor.members.directory
+        assert directory.version
+        assert all(hub.directory == directory for hub in self.living), "all have heard the same"
+        assert {*directory.homes} <= able and not directory.silent
 
     def _check_queues(self) -> None:
         kept = self.broker.supervisor._queues._sockets.values()

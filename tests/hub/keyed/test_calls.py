@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import grpc
 import pytest
 
@@ -135,13 +137,29 @@ def test_a_stream_of_requests_is_refused_in_words() -> None:
         assert "make a call for each message" in raised.value.details()
 
 
-def test_no_more_actors_than_there_may_be() -> None:
-    with rooms(app, max_actors=2) as (_, stub):
-        for room in "ab":
+def made(stub: RoomStub, rooms: Iterable[str]) -> int:
+    """In how many of these rooms somebody can post."""
+    count = 0
+    for room in rooms:
+        try:
             stub.Post(Line(room=room), timeout=PATIENCE)
-        with pytest.raises(grpc.RpcError) as raised:
-            stub.Post(Line(room="c"), timeout=PATIENCE)
-        assert code_of(raised.value) is grpc.StatusCode.RESOURCE_EXHAUSTED
+            count += 1
+        except grpc.RpcError as error:
+            assert code_of(error) is grpc.StatusCode.RESOURCE_EXHAUSTED, error
+    return count
+
+
+def test_no_client_has_all_the_actors_that_there_may_be() -> None:
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with rooms(app, max_actors=16) as (hubs, first), grpc.insecure_channel(hubs.address, options) as channel:
+        assert made(first, (f"first {number}" for number in range(20))) == 8
+        assert made(RoomStub(channel), (f"second {number}" for number in range(20))) == 4
+        assert made(first, ["first 0", "first 7"]) == 2, "they are there"
+
+
+def test_no_more_actors_than_there_may_be() -> None:
+    with rooms(app, max_actors=1) as (_, stub):
+        assert made(stub, "ab") == 1
         assert stub.Post(Line(room="a"), timeout=PATIENCE).number == 2
 
 
