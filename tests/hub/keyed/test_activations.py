@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 import actorrpc
+from actorrpc.pb import control_pb2
 from actorrpc.service import Keyed
 from tests.apps.rooms import Room
 from tests.apps.rooms_actorrpc import RoomBase
@@ -58,6 +59,24 @@ def test_a_call_that_comes_during_on_passivate_waits_for_the_next_activation() -
         assert waiting.result().number == 1
         hubs.wait_for(lambda: held)
         held.clear()
+
+
+def test_one_that_moves_before_its_on_activate_is_activated_there() -> None:
+    with rooms(actorrpc.App([Room]), 2) as (hubs, stub):
+        ends: list[control_pb2.MoveResult] = []
+
+        def move_at_once() -> None:
+            node = hubs.nodes[0]
+            name = ("rooms.Room", "a")
+            room = node.actors.make(name, Room, 1)
+            node.directory.find(name, lambda found: node.actors.adopt(room, found.epoch))
+            room.activate()
+            node.mover.move(A, 1, ends.append)
+
+        hubs.ask(move_at_once)
+        hubs.wait_for(lambda: ends)
+        assert where(hubs, A) == [1]
+        assert stub.Notes(Line(room="a"), timeout=PATIENCE).text == "activate a"
 
 
 def test_one_that_cannot_be_made_fails_its_calls_and_the_next_call_tries_again() -> None:
