@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from time import monotonic
 
 from gevent import get_hub
@@ -68,6 +69,8 @@ class Activations:
         #: Those that rest, by service, and since when; who has rested longest comes first.
         self._resting: dict[str, dict[Name, float]] = {}
         self._timer = Timer()
+        #: When it is due.
+        self._next_sweep = inf
         self._stopping = False
         #: Those that are to be active somewhere at all times; and how long it waited before it last tried to
         #: activate one again that could not be.
@@ -239,9 +242,8 @@ class Activations:
             return
         resting = self._resting.setdefault(name[0], {})
         resting.pop(name, None)
-        resting[name] = monotonic()
-        if not self._timer.active:
-            self._timer.set(keyed.idle, self._sweep)
+        resting[name] = now = monotonic()
+        self._sweep_at(now + keyed.idle)
 
     def rested(self, activation: Activation) -> float:
         since = self._resting.get(activation.name[0], {}).get(activation.name)
@@ -251,16 +253,21 @@ class Activations:
         if (resting := self._resting.get(activation.name[0])) is not None:
             resting.pop(activation.name, None)
 
+    def _sweep_at(self, when: float) -> None:
+        """Have a sweep by then, if none comes before: services have times of their own."""
+        if when < self._next_sweep:
+            self._next_sweep = when
+            self._timer.set(max(0.0, when - monotonic()), self._sweep)
+
     def _sweep(self) -> None:
         """End those that have rested for long enough."""
-        self._timer.stop()
+        self._next_sweep = inf
         now = monotonic()
-        nearest: float | None = None
         for service, resting in self._resting.items():
             idle = self._resources.services[service].__rpc__.keyed.idle  # type: ignore[union-attr]
             for name, since in [*resting.items()]:
                 if since + idle > now:
-                    nearest = min(nearest or since + idle, since + idle)
+                    self._sweep_at(since + idle)
                     break
                 del resting[name]
                 activation = self.active.get(name)
@@ -268,8 +275,6 @@ class Activations:
                     activation.passivate()
                 elif activation is not None:
                     self.rests(activation)
-        if nearest is not None:
-            self._timer.set(max(0.0, nearest - monotonic()), self._sweep)
 
     # ---- those that are to be active at all times
 

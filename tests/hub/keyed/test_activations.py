@@ -11,8 +11,8 @@ import pytest
 import actorrpc
 from actorrpc.pb import control_pb2
 from actorrpc.service import Keyed
-from tests.apps.rooms import Room
-from tests.apps.rooms_actorrpc import RoomBase
+from tests.apps.rooms import Counter, Room
+from tests.apps.rooms_actorrpc import CounterStub, RoomBase
 from tests.apps.rooms_pb2 import Line, RoomState
 from tests.support.keyed import PATIENCE, move, rooms, where
 
@@ -38,6 +38,16 @@ def test_it_is_passivated_when_nothing_has_called_and_made_anew(hub: int) -> Non
         stream.cancel()
         hubs.wait_for(lambda: not any(A in node.actors.by_id for node in hubs.nodes))
         assert stub.Post(Line(room="a"), timeout=PATIENCE).number == 1
+
+
+def test_each_service_has_its_own_time() -> None:
+    """Also where another has set the clock before."""
+    with rooms(actorrpc.App([Room, Counter])) as (hubs, stub), grpc.insecure_channel(hubs.address) as channel:
+        assert stub.Post(Line(room="a"), timeout=PATIENCE).number == 1
+        hubs.wait_for(lambda: hubs.nodes[0].actors.rested(hubs.nodes[0].actors.by_id[A]))
+        count = CounterStub(channel).Count
+        assert count(Line(), metadata=[("actor-key", "c")], timeout=PATIENCE).number == 1
+        hubs.wait_for(lambda: [*hubs.nodes[0].actors.by_id] == [A])
 
 
 def test_a_call_that_comes_during_on_passivate_waits_for_the_next_activation() -> None:
