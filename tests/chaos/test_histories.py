@@ -6,12 +6,16 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.histories.clients import Failure
+from tests.chaos.histories.recovery import recoveries
 from tests.chaos.histories.saboteur import CALM, VIOLENT, Trouble
 from tests.chaos.histories.trial import Plan, judge, trial
 
+#: Seconds, on a machine that has other things to do: long before anybody would call it dead that it is silent.
+SOON = 4.0
+
 PLANS = {
-    "calm": Plan(8.0, kinds=CALM),
-    "violent": Plan(12.0, kinds=VIOLENT),
+    "calm": Plan(6.0, kinds=CALM),
+    "violent": Plan(8.0, kinds=VIOLENT),
 }
 
 
@@ -28,6 +32,12 @@ def test_one_actor_at_a_time_in_the_order_of_its_calls(
     assert outcome.troubles
     if plan.kinds == CALM:
         assert outcome.failed == {}
+
+
+def test_a_key_whose_hub_is_killed_is_soon_active_elsewhere() -> None:
+    found = recoveries(4, seed=1)
+    assert [len(seconds) for seconds in found.values()] == [2, 2]
+    assert max(map(max, found.values())) < SOON
 
 
 # ---- its judgement
