@@ -40,6 +40,7 @@ class Answers:
         "id",
         "kept",
         "number",
+        "one_way",
         "over",
         "owner",
         "partial_size",
@@ -62,6 +63,8 @@ class Answers:
         self.unsent_bytes = 0
         #: The last has been said.
         self.over = False
+        #: Nobody waits for them: the call goes on when its caller's hub has died.
+        self.one_way = False
         self.headers_sent = False
         self.encoding = ""
         self.partial_size = 0

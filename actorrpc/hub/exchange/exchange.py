@@ -161,6 +161,7 @@ class Exchange:
         """Its listener can take more."""
         if (answers := self.answering.get(call.id)) is not None and answers.caller == self.serial:
             answers.go_on()
+            self._settle(answers)
             self._drained(answers)
         else:
             self._acknowledge(call)
@@ -248,12 +249,11 @@ class Exchange:
         def known(here: bool) -> None:
             answers = self.answering.get(call.id)
             if answers is not None:
-                if call.state == WITHDRAWN:
-                    self._withdraw(answers)
-                    return
                 answers.caller = self.serial
                 answers.heard(call.received)
-                answers.go_on()
+                if call.state == WITHDRAWN:
+                    self._withdraw(answers)
+                answers.go_on()  # also to one that was behind, and hears nothing more
                 self._settle(answers)
                 self._drained(answers)
             elif here:
@@ -293,6 +293,7 @@ class Exchange:
     def _run(self, id: int, name: Name, request: Request, caller: int) -> None:
         head = RequestHead(request.fields, request.method, 0)
         answers = self.answering[id] = Answers(id, caller, head, self._say)
+        answers.one_way = request.one_way
         self.actors.invoke(name, request, answers)
 
     def restore(self, id: int, caller: int, head: RequestHead) -> Answers:
@@ -345,7 +346,7 @@ class Exchange:
             heard = False
         else:
             heard = self._hear(call, answer)
-        if heard and answers.over:
+        if heard and answer[1] == END:
             self.answering.pop(answers.id, None)
         return heard
 
@@ -433,6 +434,8 @@ class Exchange:
             call.where = Location(source, 0)
         if call.listener.frozen:
             return
+        # What is said again has not been acknowledged there, where the actor has come to.
+        call.acknowledged = min(call.acknowledged, message.number - 1)
         if self._hear(call, answer_from(message)) and (
             not call.listener.congested or message.HasField("end")
         ):
@@ -440,9 +443,12 @@ class Exchange:
             self._note_answered(source, call.id, call.received)
 
     def _acknowledge(self, call: OutgoingCall) -> None:
-        if call.where is not None and call.acknowledged < call.received and call.id in self.outgoing:
+        where = call.where
+        if where is None or where.hub == self.serial:  # where it has gone they are said again
+            return
+        if call.acknowledged < call.received and call.id in self.outgoing:
             call.acknowledged = call.received
-            self._note_answered(call.where.hub, call.id, call.received)
+            self._note_answered(where.hub, call.id, call.received)
 
     def _note_answered(self, hub: int, id: int, number: int) -> None:
         if (answered := self._answered.get(hub)) is None:
@@ -536,7 +542,8 @@ class Exchange:
         for answers in [*self.answering.values()]:
             if answers.caller == serial:
                 answers.caller = self.serial  # where nobody knows it, so that all is heard
-                self._withdraw(answers)
+                if not answers.one_way:
+                    self._withdraw(answers)
                 answers.go_on()
                 self._settle(answers)
 
