@@ -16,6 +16,7 @@ INNER = (
     "balancing/*",
     "broker/*",
     "chaos/test_checks.py*",
+    "chaos/test_history.py*",
     "codegen/*",
     "hub/*",
     "ipc/*",
@@ -82,6 +83,7 @@ OUTER = (
 )
 #: What measures, or fills the machine: one after another, and nothing beside it.
 WHOLE_MACHINE = (
+    "chaos/test_histories.py*",
     "chaos/test_life.py*",
     "chaos/test_storm.py*",
     "hostile/*",

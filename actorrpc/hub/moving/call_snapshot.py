@@ -159,7 +159,7 @@ def freeze_cell(cell: Cell, identities: Identities | None, now: float) -> snapsh
         service=cell.name,
         state=state,
         # An instance that has not been made yet is made before the snapshot's turns are queued.
-        connected=cell.connected or (cell.instance is None and not cell.overrides("on_connect")),
+        connected=cell.connected or (cell.instance is None and not cell.overrides(cell.stage.first_hook)),
         mailbox=[freeze_turn(turn) for turn in cell.mailbox if turn[0] <= CALL_END],
         concurrent=[freeze_turn(turn) for turn in cell.concurrent if turn[0] <= CALL_END],
         state_version=service.state_version if issubclass(service, Actor) else 0,
