@@ -204,7 +204,7 @@ def test_what_the_last_home_grants_when_its_log_has_been_read_is_told_to_nobody(
 ) -> None:
     one, two, _ = world.hubs
     name = key_in(0)
-    read, told = store.read_grants, []
+    read, told = store.read_log, []
 
     def read_and_wait(*arguments: Any) -> Any:
         tables = read(*arguments)
@@ -212,7 +212,7 @@ def test_what_the_last_home_grants_when_its_log_has_been_read_is_told_to_nobody(
         return tables
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "read_grants", read_and_wait)
+        patch.setattr(store, "read_log", read_and_wait)
         names(world, [two.serial] * SLOTS, tell=(two.serial,))
     assert told and told[0] == []
     (location,) = find(world, two, name)
@@ -240,7 +240,7 @@ def test_what_could_not_be_known_is_asked_again(world: World, monkeypatch: pytes
     (first,) = find(world, one, name)
     told: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr("actorrpc.hub.directory.store.read_grants", _cannot_read)
+        patch.setattr("actorrpc.hub.directory.store.read_log", _cannot_read)
         names(world, [two.serial] * SLOTS)
         one.directory.transfer(name, first.epoch, three.serial, told.append)
         failed = find(world, three, name)
@@ -356,6 +356,8 @@ def test_logs_of_the_dead_that_nobody_needs_are_removed(world: World) -> None:
     one, two, three = world.hubs
     one.die()
     names(world, [two.serial] * SLOTS)
+    assert (world.path / f"hub-{one.serial}.log").exists()
+    world._run(two, two.directory.retry)
     assert sorted(each.name for each in world.path.iterdir()) == sorted(
         [JOURNAL, f"hub-{two.serial}.log", f"hub-{three.serial}.log"]
     )
