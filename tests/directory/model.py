@@ -483,6 +483,9 @@ class World:
             self.introduce(*pair)
         self.name_homes(among=serials)
         self.settle()
+        for hub in [hub for hub in self.hubs if hub.runs]:  # each does so four times a second
+            self._run(hub, hub.directory.retry)
+        self.settle()
 
     def others_come_to_rest(self) -> None:
         """Those that are not stopped need nobody who is, but for what these own."""

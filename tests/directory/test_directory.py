@@ -222,6 +222,36 @@ def test_what_the_last_home_grants_when_its_log_has_been_read_is_told_to_nobody(
     assert told[0] == [location]
 
 
+def test_what_a_home_wrote_when_it_was_the_home_before_is_no_longer_so(world: World) -> None:
+    one, two, three = world.hubs
+    name = key_in(0)
+    (first,) = find(world, one, name)
+    names(world, [two.serial] * SLOTS)
+    world._run(one, lambda: one.directory.release(name, first.epoch))
+    world.settle()
+    names(world, [one.serial] * SLOTS)
+    world.settle()
+    names(world, [three.serial] * SLOTS)
+    (again,) = find(world, three, name)
+    assert again.hub == three.serial and again.epoch > first.epoch
+
+
+def test_a_log_is_not_written_anew_as_long_as_the_next_home_may_need_it(world: World) -> None:
+    """Hub 2 has claimed a slot, and not said yet that it has all, when hub 1 writes its log anew."""
+    one, two, three = world.hubs
+    names(world, [one.serial] * SLOTS)
+    (first,) = find(world, one, key_in(0))
+    names(world, [two.serial, one.serial, one.serial], tell=(two.serial,))
+    assert find(world, one, key_in(0)) == []  # it sees the claim
+    two.stopped = True
+    for _ in range(20):
+        (location,) = find(world, one, key_in(1))
+        world._run(one, lambda epoch=location.epoch: one.directory.release(key_in(1), epoch))  # type: ignore[misc]
+    names(world, [three.serial, one.serial, one.serial])
+    told = find(world, three, key_in(0))
+    assert told == [first]
+
+
 def test_who_is_told_that_it_is_not_the_home_when_it_is_again_asks_again(world: World) -> None:
     one, two, three = world.hubs
     told = find(world, two, key_in(0))
