@@ -395,4 +395,4 @@ def _patience(start: control_pb2.Start) -> float:
 
 def _has_keyed(app: App) -> bool:
     """Whether an app has services whose actors have keys."""
-    return any(getattr(service.__rpc__, "keyed", None) is not None for service in app.services.values())
+    return any(service.__rpc__.keyed is not None for service in app.services.values())
