@@ -77,6 +77,9 @@ class Finder(Protocol):
 class Actors(Protocol):
     """The keyed actors of this hub, as their callers' ends need them."""
 
+    def own(self, name: Name) -> Location | None:
+        """Where an actor is that lives here, also while it is about to move; None: it does not."""
+
     def invoke(self, name: Name, request: Request, answers: Answers) -> None:
         """Run a call, if the actor is here or may be; else ``Exchange.absent`` follows."""
 
@@ -137,6 +140,14 @@ class Exchange:
         else:
             self._say_withdrawn(call)
 
+    def expire(self, call: OutgoingCall) -> None:
+        """Its deadline has passed: the caller hears nothing more. Whoever runs it has the deadline, too."""
+        call.listener = NOBODY
+        if call.state == LOCATING:
+            self.withdraw(call)
+        else:
+            self.go_on(call)
+
     def go_on(self, call: OutgoingCall) -> None:
         """Its listener can take more."""
         if (answers := self.answering.get(call.id)) is not None and answers.caller == self.serial:
@@ -172,7 +183,10 @@ class Exchange:
     # ---- where the actor is
 
     def _locate(self, call: OutgoingCall, stale: Location | None) -> None:
-        self._finder.find(call.name, partial(self._located, call), stale=stale)
+        if (own := self.actors.own(call.name)) is not None:  # no need to ask another hub
+            self._located(call, own)
+        else:
+            self._finder.find(call.name, partial(self._located, call), stale=stale)
 
     def _located(self, call: OutgoingCall, found: Location | RpcError) -> None:
         if self.outgoing.get(call.id) is not call:

@@ -63,6 +63,10 @@ class Activations:
 
     # ---- what comes for actors
 
+    def own(self, name: Name) -> Location | None:
+        activation = self.active.get(name)
+        return None if activation is None else Location(self._serial, activation.epoch)
+
     def invoke(self, name: Name, request: Request, answers: Answers, granted: Location | None = None) -> None:
         """Have a call run, if its actor is here, or is to be: ``granted`` if the directory says so."""
         activation = self.active.get(name)
