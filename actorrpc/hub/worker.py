@@ -147,6 +147,7 @@ class Worker:
             on_settled=self._tell_settled,
             on_unlinked=self._tell_unlinked,
             move_every=start.move_every,
+            server=start.server,
         )
         enter()
         self._own_queue = OwnQueue(listener, start.hub, start.serial, start.acceptor, self._node.reception)

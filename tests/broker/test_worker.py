@@ -120,8 +120,9 @@ class FakeNode:
         on_settled: Callable[[int], object],
         on_unlinked: Callable[[int, int], object],
         move_every: int,
+        server: bytes,
     ) -> None:
-        self.made_with = (app, config, hub, serial, move_every)
+        self.made_with = (app, config, hub, serial, move_every, server)
         self.serial = serial
         self.on_moved = on_moved
         self.on_settled = on_settled
@@ -270,6 +271,7 @@ class Broker:
                 acceptor=acceptor,
                 move_every=3,
                 hello=hello,
+                server=b"the server",
             )
             self.link.send(ToHub(start=start), [listener.fileno()])
         return self.hear("ready")
@@ -300,8 +302,8 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
 def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker) -> None:
     ready = broker.start().ready
     assert (ready.error, dict(ready.states)) == ("", {"shapes.Stateful": 1, "shapes.Stateless": 0})
-    app, config, hub, serial, move_every = broker.node.made_with
-    assert (config.max_connections, hub, serial, move_every) == (9, 2, 1005, 3)
+    app, config, hub, serial, move_every, server = broker.node.made_with
+    assert (config.max_connections, hub, serial, move_every, server) == (9, 2, 1005, 3, b"the server")
     assert "shapes.Stateful" in app.services
     assert broker.node.heard == []
     left, right = socket.socketpair()

@@ -68,6 +68,7 @@ class Launcher:
             until=time.monotonic() + patience if patience else 0.0,
             move_every=self._move_every,
             hello=Hello.own().to_message(),
+            server=self._claim.server,
         )
         try:
             process.send(control_pb2.ToHub(start=start), queue)

@@ -186,4 +186,4 @@ def test_who_asks_is_told_when_its_client_has_gone():
             asking = RoomStub(channel).Post.future(Line(room="a"))
             stage.hubs.wait_for(lambda: begun)
         stage.hubs.wait_for(lambda: ended == ["b"])
-        assert asking.cancelled()
+        assert asking.code() is grpc.StatusCode.CANCELLED
