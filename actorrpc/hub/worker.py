@@ -149,6 +149,7 @@ class Worker:
             on_unlinked=self._tell_unlinked,
             move_every=start.move_every,
             directory=start.directory if _has_keyed(app) else "",
+            server=start.server,
         )
         enter()
         try:

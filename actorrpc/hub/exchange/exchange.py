@@ -172,6 +172,14 @@ class Exchange:
         else:
             self._say_withdrawn(call)
 
+    def expire(self, call: OutgoingCall) -> None:
+        """Its deadline has passed: the caller hears nothing more. Whoever runs it has the deadline, too."""
+        call.listener = NOBODY
+        if call.state == LOCATING:
+            self.withdraw(call)
+        else:
+            self.go_on(call)
+
     def go_on(self, call: OutgoingCall) -> None:
         """Its listener can take more."""
         if (answers := self.answering.get(call.id)) is not None and answers.caller == self.serial:
