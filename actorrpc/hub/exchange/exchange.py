@@ -132,6 +132,8 @@ class Exchange:
         #: their actors.
         self._moved = RecentCalls(MOVED)
         self._gone = RecentCalls(MOVED)
+        #: The hubs of which it has been told that they have died.
+        self._dead: set[int] = set()
         #: What is to be told to whom, when the loop comes round.
         self._answered: dict[int, control_pb2.Answered] = {}
         self._begun: dict[int, list[Answers]] = {}
@@ -462,6 +464,8 @@ class Exchange:
                 self.begun(answers)
                 self._settle(answers)
                 self._drained(answers)
+                if source in self._dead:  # while it was not known whether the actor stays
+                    after(ORPHANS, self._withdraw_orphans, source)
 
         self.actors.when_known((attach.service, attach.key), known)
 
@@ -597,6 +601,7 @@ class Exchange:
 
     def died(self, serial: int) -> None:
         """A hub has died, for certain."""
+        self._dead.add(serial)
         for call in [*self.outgoing.values()]:
             if call.where is None or self.outgoing.get(call.id) is not call:
                 continue
