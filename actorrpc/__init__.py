@@ -13,6 +13,7 @@ from actorrpc.actor import Actor, Service, concurrent, transient
 from actorrpc.call import Call, Metadata
 from actorrpc.errors import (
     CallCancelled,
+    CallError,
     CallInterrupted,
     ConfigError,
     DeadlineExceeded,
@@ -37,6 +38,7 @@ __all__ = [
     "App",
     "Call",
     "CallCancelled",
+    "CallError",
     "CallInterrupted",
     "Config",
     "ConfigError",

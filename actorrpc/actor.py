@@ -13,8 +13,10 @@ from typing import Any, ClassVar, Generic, NoReturn, ParamSpec, Protocol, TypeVa
 from google.protobuf.message import Message
 
 from actorrpc.call import Call
+from actorrpc.client.references import Target
 from actorrpc.errors import LostAttributeError, StatusCode
 from actorrpc.hub_values import per_hub
+from actorrpc.ref_pb2 import ActorRef
 from actorrpc.service import ServiceSpec
 
 __all__ = [
@@ -47,6 +49,8 @@ class Host(Protocol):
     def unsubscribe(self, service: Service, topic: str, call: Call[Any] | None) -> None: ...
     def publish(self, topic: str, message: Message) -> None: ...
     def offload(self, function: Callable[[], T]) -> T: ...
+    def actor(self, service: Service, key: str) -> Target: ...
+    def ref(self, service: Service) -> ActorRef: ...
 
 
 class _Moved:
@@ -232,6 +236,13 @@ class Service:
         """
         return self._host.offload(lambda: function(*args, **kwargs))
 
+    def actor(self, key: str) -> Target:
+        """The keyed actor with this key, for a generated stub to call: ``RoomStub(self.actor("lobby"))``.
+
+        The stub says of which service. Raises RpcError (INVALID_ARGUMENT) for what cannot be a key.
+        """
+        return self._host.actor(self, key)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.__rpc__.name}>"
 
@@ -289,6 +300,15 @@ class Actor(Service, Generic[State]):
                 "has a key: `scope: KEY` in the .proto gives them one"
             )
         return self._key
+
+    @property
+    def ref(self) -> ActorRef:
+        """A reference to this actor: a message, to be kept in states and sent to others, whose stubs call the
+        actor wherever it lives by then: ``RoomStub(ref)``.
+
+        Raises RuntimeError for the actor of a connection.
+        """
+        return self._host.ref(self)
 
     def _lost(self, name: str) -> str:
         state = self.__rpc__.state

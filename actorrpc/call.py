@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from google.protobuf.message import Message
 
 from actorrpc.errors import StatusCode
 from actorrpc.metadata import Metadata
+
+if TYPE_CHECKING:
+    from actorrpc.ref_pb2 import ActorRef
 
 __all__ = ["Call", "Context", "Metadata", "Reply"]
 
@@ -24,13 +27,14 @@ class Context(MutableMapping[str, str | bytes]):
     the call has moved to another hub.
     """
 
-    __slots__ = ("_check", "_values")
+    __slots__ = ("_check", "_passed_on", "_values")
 
     def __init__(self, check: Callable[[str], None] | None = None) -> None:
         #: Waits while the call is on its way to another hub, and raises RuntimeError once it is there; None
         #: when the call has ended.
         self._check = check
         self._values: dict[str, str | bytes] = {}
+        self._passed_on: frozenset[str] = frozenset()
 
     def __getitem__(self, key: str) -> str | bytes:
         return self._values[key]
@@ -51,6 +55,23 @@ class Context(MutableMapping[str, str | bytes]):
     def __delitem__(self, key: str) -> None:
         self._check_here()
         del self._values[key]
+        self._passed_on -= {key}
+
+    def pass_on(self, *keys: str) -> None:
+        """Have these entries go on to each actor that the call's handler calls, and from there to those that
+        it calls in turn: the tenant, for one, or the id of a request. Without it, nothing does.
+
+        Raises KeyError for what is not noted.
+        """
+        for key in keys:
+            self._values[key]
+        self._check_here()
+        self._passed_on |= {*keys}
+
+    @property
+    def passed_on(self) -> frozenset[str]:
+        """The keys of what goes on."""
+        return self._passed_on
 
     def _check_here(self) -> None:
         if self._check is not None:
@@ -133,7 +154,7 @@ class Call(ABC, Generic[Reply]):
     @property
     @abstractmethod
     def peer(self) -> str:
-        """The client's address, such as ``127.0.0.1:4242`` or ``[::1]:4242``."""
+        """The client's address, such as ``127.0.0.1:4242`` or ``[::1]:4242``; "" where an actor calls."""
 
     @property
     @abstractmethod
@@ -153,6 +174,12 @@ class Call(ABC, Generic[Reply]):
     @abstractmethod
     def key(self) -> str:
         """The key of the keyed actor that the call is for; "" for others."""
+
+    @property
+    @abstractmethod
+    def caller(self) -> ActorRef | None:
+        """The actor whose turn made the call, as the server knows it. None: a client made it, or something
+        that is no actor."""
 
     @property
     @abstractmethod

@@ -2,6 +2,7 @@
 
 Exception
 ├── RpcError                 a handler ends its call with a status, or a client's call ended so
+│   └── CallError            a call of an actor, which was made in a hub, ended so
 ├── ConfigError              what the operator or the author of an app gave is wrong
 ├── TooManyRestarts          the server has stopped, since its hubs end again and again
 ├── LostAttributeError       an actor would have lost this attribute when it moves
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallCancelled",
+    "CallError",
     "CallInterrupted",
     "ConfigError",
     "ConnectionFault",
@@ -115,6 +117,22 @@ class RpcError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code.name}: {self.message}" if self.message else self.code.name
+
+
+class CallError(RpcError):
+    """A call that was made in a hub, of an actor of the server's, has ended with this status.
+
+    ``code`` and ``message`` are the status, and ``trailing_metadata`` are the pairs that came with it. A
+    handler in which nobody catches it ends its own call with the same status, message and metadata.
+    """
+
+    def __init__(
+        self, code: StatusCode, message: str = "", trailing_metadata: Iterable[tuple[str, str | bytes]] = ()
+    ) -> None:
+        super().__init__(code, message)
+        self.trailing_metadata = tuple(trailing_metadata)
+        for key, value in self.trailing_metadata:  # as a handler gives a key that has several values
+            self.metadata.setdefault(key, []).append(value)  # type: ignore[arg-type,union-attr]
 
 
 def _status(code: StatusCode, message: str, details: Iterable[Message]) -> bytes:

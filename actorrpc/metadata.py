@@ -7,9 +7,11 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["Metadata", "encode_metadata", "encode_request"]
+__all__ = ["Metadata", "Pairs", "decode_pairs", "encode_metadata", "encode_request"]
 
 Value = str | bytes
+#: Keys and values in their order, as clients have metadata.
+Pairs = tuple[tuple[str, Value], ...]
 
 _NAME = re.compile(r"[0-9a-z_.-]+")
 _PRINTABLE = re.compile(r"[ -~]*")
@@ -89,6 +91,12 @@ def _decode_base64(text: str) -> bytes:
         return b64decode(text + "=" * (-len(text) % 4))
     except (Base64Error, ValueError):
         return b""
+
+
+def decode_pairs(fields: Iterable[tuple[bytes, bytes]]) -> Pairs:
+    """What a handler has sent, as it was sent, from header fields."""
+    named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
+    return tuple((name, value) for name, text in named for value in _decode(name, text))
 
 
 def encode_metadata(metadata: Mapping[str, Value | Iterable[Value]]) -> list[tuple[bytes, bytes]]:

@@ -16,6 +16,7 @@ INNER = (
     "balancing/*",
     "broker/*",
     "chaos/test_checks.py*",
+    "chaos/test_history.py*",
     "codegen/*",
     "hub/*",
     "ipc/*",
@@ -37,6 +38,7 @@ OUTER = (
     "broker/test_adoption.py*",
     "broker/test_answers.py*",
     "broker/test_balancing.py*",
+    "broker/test_beside_calls.py*",
     "broker/test_boot.py*",
     "broker/test_grpcio.py*",
     "broker/test_descriptors.py*",
@@ -82,6 +84,7 @@ OUTER = (
 )
 #: What measures, or fills the machine: one after another, and nothing beside it.
 WHOLE_MACHINE = (
+    "chaos/test_histories.py*",
     "chaos/test_life.py*",
     "chaos/test_storm.py*",
     "hostile/*",

@@ -1,7 +1,8 @@
 """What a generated stub asks of a channel: four factories, and the four kinds of callables they make.
 
 The factories are grpcio's, so a stub takes a ``grpc.Channel`` as it is, and a ``grpc.aio.Channel`` too:
-only the types of what the callables return are then not those written here, but awaitable.
+only the types of what the callables return are then not those written here, but awaitable. In a hub it also
+takes an actor of the server's: a target (``self.actor(key)``), or a reference.
 
 grpcio's types come from the package types-grpcio, and are ``Any`` where that is not installed.
 """
@@ -9,8 +10,11 @@ grpcio's types come from the package types-grpcio, and are ``Any`` where that is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
+from actorrpc.client.references import Target, target_of
+from actorrpc.ref_pb2 import ActorRef
 from actorrpc.service import ServiceSpec
 
 if TYPE_CHECKING:
@@ -110,6 +114,18 @@ class _ToReplies(Protocol[Sent, StreamedReply]):
 class UnaryUnary(_ToReply[Request, Reply], Protocol[Request, Reply]):
     """One request, one reply."""
 
+    def tell(
+        self, request: Request, /, metadata: MetadataPairs | None = None, timeout: float | None = None
+    ) -> None:
+        """Send the request to an actor, and wait for nothing: neither for its turn nor for the reply.
+
+        It is handled once, or not at all: it is lost where the actor's hub dies, and what comes of it is seen
+        in the log only. Those of one actor to one key are handled in their order. Only stubs of actors have
+        it: a channel to a server has no such thing.
+
+        Raises RpcError (RESOURCE_EXHAUSTED) where too many wait to be sent.
+        """
+
 
 class UnaryStream(_ToReplies[Request, StreamedReply], Protocol[Request, StreamedReply]):
     """One request, a stream of replies."""
@@ -148,11 +164,19 @@ class Channel(Protocol):
 
 
 class Stub:
-    """Base of the generated stubs: an attribute for each method, which calls it over ``channel``."""
+    """Base of the generated stubs: an attribute for each method, which calls it over ``channel``.
+
+    In a hub, an actor may stand in place of a channel: ``self.actor(key)``, or an ``ActorRef``. Raises
+    RpcError (INVALID_ARGUMENT) for a reference that is none, or to an actor of another service, and
+    RuntimeError where no hub runs.
+    """
 
     __rpc__: ClassVar[ServiceSpec]
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel | ActorRef) -> None:
+        if isinstance(channel, ActorRef):
+            channel = target_of(channel, self.__rpc__.name)
+        self.__channel = channel
         for method in self.__rpc__.methods:
             factory: _Factory = getattr(channel, method.shape)
             call = factory(
@@ -161,6 +185,16 @@ class Stub:
                 response_deserializer=method.reply.FromString,
             )
             setattr(self, method.attribute, call)
+
+    @cached_property  # which a method of that name takes the place of
+    def ref(self) -> ActorRef:
+        """A reference to the actor that this calls: a message, to be kept and sent.
+
+        Raises TypeError where it calls a server over a channel.
+        """
+        if not isinstance(self.__channel, Target):
+            raise TypeError(f"{self!r} calls a server over a channel: only stubs of actors have a ref")
+        return self.__channel.ref(self.__rpc__.name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.__rpc__.name}>"

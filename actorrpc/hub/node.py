@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from secrets import token_bytes
 from time import monotonic
 from typing import Any
 
@@ -88,8 +89,11 @@ class Node:
         on_unlinked: Callable[[int, int], object] = lambda serial, number: None,
         move_every: int = 0,
         directory: str | None = None,
+        server: bytes | None = None,
     ) -> None:
-        """``directory`` is where the server's hubs have what they know of keyed actors: see ``Directory``."""
+        """``directory`` is where the server's hubs have what they know of keyed actors: see ``Directory``.
+        ``server``: what the server is known by in references to its actors; None: it has only this hub.
+        """
         self.hub = hub
         self._on_unlinked = on_unlinked
         #: What tells this process from all others of the server, also later ones: other hubs know it by this.
@@ -124,7 +128,8 @@ class Node:
             missed=lambda serial: self._deaths.unlinked(serial),
         )
         self._deaths = Deaths(self.directory.lives, self._died)
-        self.resources = Resources(app, config, self.topics, self.exchange)
+        server = token_bytes(16) if server is None else server
+        self.resources = Resources(app, config, self.topics, self.exchange, server)
         self.actors = Activations(
             self.serial,
             self.resources,
@@ -479,6 +484,7 @@ class Node:
         self.topics.close()
         self._deaths.close()
         self.actors.close()
+        self.resources.invoking.close()
         self.exchange.close()
         self.directory.close()
         self.reception.close()

@@ -14,6 +14,7 @@ from actorrpc.hub.calls.intercepted import Endings, InterceptedCall
 from actorrpc.hub.calls.route import Route, routes_of
 from actorrpc.hub.calls.shared_connections import Sharing
 from actorrpc.hub.exchange.exchange import Exchange
+from actorrpc.hub.invoking.references import Invoking
 from actorrpc.hub.metering.parsed import Parsed
 from actorrpc.hub.metering.usage import Meter
 from actorrpc.hub.runtime.runners import Runners
@@ -36,12 +37,16 @@ class Resources:
     #: What a call is made of.
     call_type: type[ServerCall[Any]]
 
-    def __init__(self, app: App, config: Config, topics: Topics, exchange: Exchange) -> None:
+    def __init__(
+        self, app: App, config: Config, topics: Topics, exchange: Exchange, server: bytes = b""
+    ) -> None:
         self.config = config
         self.topics = topics
         #: Calls of keyed actors.
         self.exchange = exchange
         self.runners = Runners()
+        #: Where its actors call others.
+        self.invoking = Invoking(exchange, self.runners, config, server, lambda: self.services)
         self.endings = Endings(self.runners)
         self.meter = Meter()
         self.sharing = Sharing(config)

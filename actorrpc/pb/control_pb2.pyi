@@ -66,7 +66,7 @@ class Adopt(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello", "directory")
+    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello", "directory", "server", "secret")
     HUB_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,8 @@ class Start(_message.Message):
     MOVE_EVERY_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
     hub: int
     serial: int
     app: str
@@ -85,7 +87,9 @@ class Start(_message.Message):
     move_every: int
     hello: Hello
     directory: str
-    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ...) -> None: ...
+    server: bytes
+    secret: bytes
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ..., server: _Optional[bytes] = ..., secret: _Optional[bytes] = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "serial", "hello", "number", "states")
@@ -929,7 +933,7 @@ class Occupancy(_message.Message):
     def __init__(self, connections: _Optional[int] = ..., busy: _Optional[float] = ..., room: _Optional[int] = ..., gives: bool = ..., stopping: bool = ..., over_memory: bool = ...) -> None: ...
 
 class Invoke(_message.Message):
-    __slots__ = ("call", "service", "key", "method", "metadata", "time_remaining", "request", "identity", "context", "peer", "waiting", "origin", "attempt")
+    __slots__ = ("call", "service", "key", "method", "metadata", "time_remaining", "request", "identity", "context", "peer", "waiting", "caller", "one_way", "origin", "attempt")
     CALL_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -941,6 +945,8 @@ class Invoke(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    ONE_WAY_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     call: int
@@ -954,19 +960,23 @@ class Invoke(_message.Message):
     context: _containers.RepeatedCompositeFieldContainer[Note]
     peer: str
     waiting: _containers.RepeatedScalarFieldContainer[str]
+    caller: bytes
+    one_way: bool
     origin: str
     attempt: int
-    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., method: _Optional[str] = ..., metadata: _Optional[_Iterable[str]] = ..., time_remaining: _Optional[float] = ..., request: _Optional[bytes] = ..., identity: _Optional[str] = ..., context: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., peer: _Optional[str] = ..., waiting: _Optional[_Iterable[str]] = ..., origin: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., method: _Optional[str] = ..., metadata: _Optional[_Iterable[str]] = ..., time_remaining: _Optional[float] = ..., request: _Optional[bytes] = ..., identity: _Optional[str] = ..., context: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., peer: _Optional[str] = ..., waiting: _Optional[_Iterable[str]] = ..., caller: _Optional[bytes] = ..., one_way: bool = ..., origin: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Note(_message.Message):
-    __slots__ = ("key", "text", "data")
+    __slots__ = ("key", "text", "data", "passed_on")
     KEY_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    PASSED_ON_FIELD_NUMBER: _ClassVar[int]
     key: str
     text: str
     data: bytes
-    def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+    passed_on: bool
+    def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., passed_on: bool = ...) -> None: ...
 
 class Attach(_message.Message):
     __slots__ = ("call", "service", "key", "received", "moves")

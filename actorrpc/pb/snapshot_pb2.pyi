@@ -201,7 +201,7 @@ class CallSnapshot(_message.Message):
     def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[bytes]] = ..., trailing_metadata: _Optional[_Iterable[bytes]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ..., begun: bool = ..., parsed: _Optional[int] = ..., relay: _Optional[_Union[RelaySnapshot, _Mapping]] = ..., answers: _Optional[_Union[AnswersSnapshot, _Mapping]] = ...) -> None: ...
 
 class AnswersSnapshot(_message.Message):
-    __slots__ = ("call", "caller", "head", "peer", "number", "kept", "over", "headers_sent", "caller_moves")
+    __slots__ = ("call", "caller", "head", "peer", "number", "kept", "over", "headers_sent", "calling", "waiting", "one_way", "caller_moves")
     CALL_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
@@ -210,6 +210,9 @@ class AnswersSnapshot(_message.Message):
     KEPT_FIELD_NUMBER: _ClassVar[int]
     OVER_FIELD_NUMBER: _ClassVar[int]
     HEADERS_SENT_FIELD_NUMBER: _ClassVar[int]
+    CALLING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    ONE_WAY_FIELD_NUMBER: _ClassVar[int]
     CALLER_MOVES_FIELD_NUMBER: _ClassVar[int]
     call: int
     caller: int
@@ -219,8 +222,11 @@ class AnswersSnapshot(_message.Message):
     kept: _containers.RepeatedScalarFieldContainer[bytes]
     over: bool
     headers_sent: bool
+    calling: bytes
+    waiting: _containers.RepeatedScalarFieldContainer[str]
+    one_way: bool
     caller_moves: int
-    def __init__(self, call: _Optional[int] = ..., caller: _Optional[int] = ..., head: _Optional[bytes] = ..., peer: _Optional[str] = ..., number: _Optional[int] = ..., kept: _Optional[_Iterable[bytes]] = ..., over: bool = ..., headers_sent: bool = ..., caller_moves: _Optional[int] = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., caller: _Optional[int] = ..., head: _Optional[bytes] = ..., peer: _Optional[str] = ..., number: _Optional[int] = ..., kept: _Optional[_Iterable[bytes]] = ..., over: bool = ..., headers_sent: bool = ..., calling: _Optional[bytes] = ..., waiting: _Optional[_Iterable[str]] = ..., one_way: bool = ..., caller_moves: _Optional[int] = ...) -> None: ...
 
 class KeyedSnapshot(_message.Message):
     __slots__ = ("service", "key", "epoch", "unsettled", "origin")
@@ -267,14 +273,16 @@ class EndedCall(_message.Message):
     def __init__(self, call: _Optional[_Union[CallSnapshot, _Mapping]] = ..., head: _Optional[bytes] = ..., status: _Optional[int] = ..., message: _Optional[bytes] = ..., cancelled: bool = ...) -> None: ...
 
 class ContextEntry(_message.Message):
-    __slots__ = ("key", "text", "data")
+    __slots__ = ("key", "text", "data", "passed_on")
     KEY_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    PASSED_ON_FIELD_NUMBER: _ClassVar[int]
     key: str
     text: str
     data: bytes
-    def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+    passed_on: bool
+    def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., passed_on: bool = ...) -> None: ...
 
 class ActorSnapshot(_message.Message):
     __slots__ = ("service", "state", "connected", "state_version", "mailbox", "concurrent", "identity", "idle", "ended")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from functools import partial
 from pathlib import Path
+from secrets import token_bytes
 from tempfile import TemporaryDirectory
 
 import gevent
@@ -35,6 +36,7 @@ class Hubs:
         keyed = any(service.__rpc__.keyed is not None for service in app.services.values())
         #: Where they have their directory of keyed actors, if they need one.
         self._files = _make_files() if keyed and count > 1 else None
+        server = token_bytes(16)
         self.nodes = [
             Node(
                 app,
@@ -43,6 +45,7 @@ class Hubs:
                 on_moved=self.moved.append,
                 move_every=move_every,
                 directory=None if self._files is None else self._files.name,
+                server=server,
             )
             for hub in range(count)
         ]

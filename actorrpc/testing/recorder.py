@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from actorrpc.actor import Service
 from actorrpc.app import App
 from actorrpc.call import Call
+from actorrpc.client.references import Target
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.hub.actors.service_host import check_subscription
@@ -23,6 +24,7 @@ from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.route import routes_of
 from actorrpc.hub.topics.publications import check_size
 from actorrpc.metadata import encode_request
+from actorrpc.ref_pb2 import ActorRef
 from actorrpc.wire.compression import ACCEPTED
 from actorrpc.wire.events import RequestReceived
 from actorrpc.wire.frames import MAX_WINDOW, PREFACE, Setting, header_frames, settings, window_update
@@ -152,6 +154,15 @@ class Recorder:
         payload = message.SerializeToString()
         check_size(topic, len(message.DESCRIPTOR.full_name) + len(payload))
         self.published.append(Publication(topic, type(message).FromString(payload)))
+
+    def actor(self, service: Service, key: str) -> Target:
+        raise RuntimeError(
+            f"{type(service).__name__}.actor({key!r}): no server runs that has other actors. Test what "
+            "actors do together with actorrpc.testing.serve(app)"
+        )
+
+    def ref(self, service: Service) -> ActorRef:
+        return ActorRef(service=service.__rpc__.name, key=service._key)
 
     def offload(self, function: Callable[[], T]) -> T:
         """Here and now: it sees the caller's context variables, and what it sets is not seen."""

@@ -80,6 +80,7 @@ class CallTurns(Mailbox):
                 return False
             kind, payload = self._next_held(call)
         call.runner = runner
+        runner.turn = call
         call.since = runner.since = now
         if call.variables is not None:
             runner.gr_context = call.variables
@@ -91,7 +92,7 @@ class CallTurns(Mailbox):
             # What a handler set in its context is for the call's next turn, and not for another call's.
             if (variables := runner.gr_context) is not None:
                 call.variables, runner.gr_context = variables, None
-            call.runner = None
+            call.runner = runner.turn = None
             if call.parsed and call.iterator is None:
                 call.host.release(call)
             if call.iterator is not None or call.held:
@@ -243,7 +244,8 @@ class CallTurns(Mailbox):
 
     def _close(self, iterator: Any, call: ServerCall[Any]) -> None:
         runner: Any = gevent.getcurrent()
-        runner.shielded = True
+        turn = runner.turn
+        runner.turn, runner.shielded = call, True
         try:
             run_in(call, iterator.close)
         except BaseException as error:
@@ -255,7 +257,7 @@ class CallTurns(Mailbox):
             )
             contain(error)
         finally:
-            runner.shielded = False
+            runner.turn, runner.shielded = turn, False
             if call.parsed:
                 call.host.release(call)
             if self.ends is not None:

@@ -191,12 +191,12 @@ class Cell(CallTurns):
         runner: Any = gevent.getcurrent()
         self.hook = name
         self.since = runner.since = monotonic()
-        runner.shielded = True
+        runner.turn, runner.shielded = self, True
         try:
             function(*args)
         finally:
             self.hook = ""
-            runner.shielded = False
+            runner.turn, runner.shielded = None, False
             runner.gr_context = None
 
     def discard(self) -> None:

@@ -11,8 +11,9 @@ from typing import Any, Protocol, TypeVar, cast
 from gevent import get_hub
 from google.protobuf.message import Message
 
-from actorrpc.actor import Service, overrides
+from actorrpc.actor import Actor, Service, overrides
 from actorrpc.call import Call
+from actorrpc.client.references import Target
 from actorrpc.errors import RpcError, SnapshotError, StatusCode
 from actorrpc.forks import users_code
 from actorrpc.hub.actors.cell import Cell, key_of
@@ -21,12 +22,14 @@ from actorrpc.hub.actors.sinks import ActorSink, CallSink, may_have_more
 from actorrpc.hub.actors.stage import Stage
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.open_calls import OpenCalls
+from actorrpc.hub.invoking.tells import Tells
 from actorrpc.hub.metering.rates import counted_as
 from actorrpc.hub.phase import CLOSED
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.topics.engine import Sink, Subscription, Topics
 from actorrpc.log import about
 from actorrpc.pb.snapshot_pb2 import SubscriptionSnapshot
+from actorrpc.ref_pb2 import ActorRef
 
 __all__ = ["MAX_SUBSCRIPTIONS", "Carrier", "ServiceHost", "check_subscription"]
 
@@ -88,6 +91,8 @@ class ServiceHost:
     #: subscription that was made earlier is in force.
     _held: list[Callable[[], None]] = field(default_factory=list)
     _held_bytes: int = 0
+    #: What was told to other actors; None: nothing has been.
+    tells: Tells | None = None
 
     @property
     def id(self) -> str:
@@ -256,6 +261,50 @@ class ServiceHost:
                 raise SnapshotError(f"a subscription to {each.topic!r} of nothing that travels with it")
             sink = self._sink(cell, call)
             self._add((cell.key, each.topic, call), Subscription(each.topic, sink, each.epoch, each.sequence))
+
+    # ---- other actors
+
+    def actor(self, service: Service, key: str) -> Target:
+        return self._connection.resources.invoking.actor(service, key)
+
+    def ref(self, service: Service) -> ActorRef:
+        if not service._key:
+            raise RuntimeError(
+                f"{type(service).__name__}.ref: {service.__rpc__.name} has an actor for each connection, and "
+                "only keyed ones can be referred to"
+            )
+        return self._ref(service)
+
+    def _ref(self, service: Service) -> ActorRef:
+        server = self._connection.resources.invoking.server
+        return ActorRef(
+            service=service.__rpc__.name,
+            key=service._key,
+            connection="" if service._key else self.id,
+            identity=service._identity,
+            server=server,
+        )
+
+    def check_calls(self) -> None:
+        self._check("call an actor")
+
+    def name_of(self, service: Service) -> str:
+        return self.id if service._key else f"{key_of(service.__rpc__.name, service._identity)} on {self.id}"
+
+    def calling(self, service: Service) -> bytes:
+        return self._ref(service).SerializeToString() if isinstance(service, Actor) else b""
+
+    def waiting_behind(self, service: Service) -> tuple[str, ...]:
+        cell = self._connection.cells.get(key_of(service.__rpc__.name, service._identity))
+        calls = [] if cell is None else [call for _, call, _ in cell.mailbox if call is not None]
+        return tuple(dict.fromkeys(name for call in calls if not call.ended for name in call.waiting))
+
+    def tells_of(self) -> Tells:
+        if self.tells is None:
+            self.tells = Tells(
+                self._connection.resources.exchange, sent=self._connection.schedule.notice_quiet
+            )
+        return self.tells
 
     def offload(self, function: Callable[[], T]) -> T:
         context = copy_context()

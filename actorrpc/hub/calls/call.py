@@ -17,6 +17,7 @@ from actorrpc.hub.calls.route import Route
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.runtime.runners import Runner
 from actorrpc.metadata import Metadata, encode_metadata
+from actorrpc.ref_pb2 import ActorRef
 from actorrpc.wire import compression
 from actorrpc.wire.compression import ENCODINGS, IDENTITY, KNOWN, Compressed, is_accepted
 from actorrpc.wire.head import FEW_FIELDS
@@ -212,6 +213,15 @@ class ServerCall(Call[Reply]):
     @property
     def key(self) -> str:
         return ""
+
+    @property
+    def caller(self) -> ActorRef | None:
+        return None
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The actors that wait for it, from the first."""
+        return ()
 
     def set_key(self, key: str) -> None:
         """Note which actor it is for, for whoever asks before that has the call."""
@@ -462,6 +472,11 @@ class ServerCall(Call[Reply]):
     def noted(self) -> Iterable[tuple[str, str | bytes]]:
         """What is in its context, which is not made for the question."""
         return () if self._context is None else self._context.items()
+
+    @property
+    def passed_on(self) -> frozenset[str]:
+        """The keys of what goes on from its context to the actors that its handler calls."""
+        return frozenset() if self._context is None else self._context.passed_on
 
     def close_context(self) -> None:
         """The call has ended: its context may still be changed, and travels nowhere."""

@@ -48,6 +48,7 @@ def run_as_turn(
     """Run a function for a call on its runner, as ``CallTurns`` runs the call's messages: in its context, and
     interrupted with it."""
     call.runner = runner
+    runner.turn = call
     call.since = runner.since = monotonic()
     if call.variables is not None:
         runner.gr_context = call.variables
@@ -55,4 +56,4 @@ def run_as_turn(
         function(*args, **kwargs)
     finally:
         call.variables, runner.gr_context = runner.gr_context, None
-        call.runner = None
+        call.runner = runner.turn = None

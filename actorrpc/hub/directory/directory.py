@@ -77,8 +77,8 @@ class Directory:
 
         With this process's own serial in it, the location says that this process owns the key now, with that
         epoch, until it gives it away. With another's, it says where to ask; it may be out of date. ``stale``
-        is a location that has proved wrong: neither it nor an earlier one is told from memory. Where its epoch is
-        not known, and 0, the same process is not told.
+        has proved wrong: neither it nor an earlier one is told from memory. Where its epoch is not known, and
+        0, the same process is not told.
 
         An RpcError (UNAVAILABLE) says that the home of the key cannot be asked.
         """
@@ -157,7 +157,9 @@ class Directory:
 
     def retry(self) -> None:
         """To be called every now and then: ask again where a home could not know, since its disk was full,
-        say. Costs nothing where nothing waits."""
+        say; and go on with becoming the home of slots. Costs nothing where nothing waits."""
+        if self._home is not None:
+            self._home.go_on()
         self._questions.retry()
         self._hear_own()
 

@@ -42,6 +42,7 @@ class Answers:
         "id",
         "kept",
         "number",
+        "one_way",
         "over",
         "owner",
         "partial_size",
@@ -67,6 +68,8 @@ class Answers:
         self.unsent_bytes = 0
         #: The last has been said.
         self.over = False
+        #: Nobody waits for them: the call goes on when its caller's hub has died.
+        self.one_way = False
         self.headers_sent = False
         self.encoding = ""
         self.partial_size = 0

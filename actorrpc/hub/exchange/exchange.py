@@ -319,6 +319,7 @@ class Exchange:
     def _run(self, id: int, name: Name, request: Request, caller: int, attempt: int = 0) -> None:
         head = RequestHead(request.fields, request.method, 0)
         answers = self.answering[id] = Answers(id, caller, head, self._say)
+        answers.one_way = request.one_way
         answers.attempt = attempt
         self.actors.invoke(name, request, answers)
 
@@ -355,7 +356,7 @@ class Exchange:
                 call.begun()
                 answers.go_on()
         elif answers.id not in self._moved:
-            self._withdraw(answers)
+            self._abandon(answers)
 
     def begun(self, answers: Answers) -> None:
         """A call waits or runs here: its caller need not send it again."""
@@ -400,7 +401,7 @@ class Exchange:
             heard = False
         else:
             heard = self._hear(call, answer)
-        if heard and answers.over:
+        if heard and answer[1] == END:
             self._forget(answers)
         return heard
 
@@ -476,11 +477,14 @@ class Exchange:
 
         def known(here: bool) -> None:
             answers = self.answering.get(withdraw.call)
+            if withdraw.unknown:
+                if answers is not None and answers.caller == source:
+                    self._abandon(answers)
+                return
             if answers is not None:
                 answers.caller = source
                 self._withdraw(answers)
-            if not withdraw.unknown:
-                self._say_absent(source, withdraw.call, here or answers is not None)
+            self._say_absent(source, withdraw.call, here or answers is not None)
 
         if answers is not None and answers.owner is None:
             known(True)
@@ -513,9 +517,12 @@ class Exchange:
             self._send(hub, HubToHub(withdraw=control_pb2.Withdraw(call=id, unknown=True)))
 
     def _acknowledge(self, call: OutgoingCall) -> None:
-        if call.where is not None and call.acknowledged < call.received and call.id in self.outgoing:
+        where = call.where
+        if where is None or where.hub == self.serial:  # where it has gone they are said again
+            return
+        if call.acknowledged < call.received and call.id in self.outgoing:
             call.acknowledged = call.received
-            self._note_answered(call.where.hub, call.id, call.received)
+            self._note_answered(where.hub, call.id, call.received)
 
     def _note_answered(self, hub: int, id: int, number: int) -> None:
         if (answered := self._answered.get(hub)) is None:
@@ -628,16 +635,21 @@ class Exchange:
             if answers.caller != self.serial:
                 self.begun(answers)
             elif answers.id not in self.outgoing and answers.id not in self._moved:
-                self._withdraw(answers)
+                self._abandon(answers)
 
     def _withdraw_orphans(self, serial: int) -> None:
         """Nobody has claimed them."""
         for answers in [*self.answering.values()]:
             if answers.caller == serial:
-                answers.caller = self.serial  # where nobody knows it, so that all is heard
-                self._withdraw(answers)
-                answers.go_on()
-                self._settle(answers)
+                self._abandon(answers)
+
+    def _abandon(self, answers: Answers) -> None:
+        """Nobody waits for a call any more, or knows it."""
+        answers.caller = self.serial  # where nobody knows it, so that all is heard
+        if not answers.one_way:
+            self._withdraw(answers)
+        answers.go_on()
+        self._settle(answers)
 
     def close(self) -> None:
         """The hub ends."""

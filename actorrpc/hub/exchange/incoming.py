@@ -13,6 +13,7 @@ from actorrpc.call import Reply
 from actorrpc.errors import StatusCode
 from actorrpc.hub.calls.call import CallHost, ServerCall
 from actorrpc.hub.calls.route import Route
+from actorrpc.ref_pb2 import ActorRef
 
 __all__ = ["IncomingCall"]
 
@@ -20,15 +21,16 @@ __all__ = ["IncomingCall"]
 class IncomingCall(ServerCall[Reply]):
     """A call whose stream is its ``Answers``; once it has ended elsewhere, what is left of them."""
 
-    __slots__ = ("_identity", "_key", "_peer")
+    __slots__ = ("_caller", "_identity", "_key", "_peer", "_waiting")
 
     stream: Any
 
-    def __init__(
-        self, host: CallHost, answers: Any, route: Route, *, key: str, identity: str = "", peer: str = ""
-    ) -> None:
+    def __init__(self, host: CallHost, answers: Any, route: Route, *, key: str, identity: str = "") -> None:
         super().__init__(host, answers, route)
-        self._identity, self._key, self._peer = identity, key, peer
+        self._identity, self._key = identity, key
+        self._peer = ""
+        self._caller = b""
+        self._waiting: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -46,9 +48,22 @@ class IncomingCall(ServerCall[Reply]):
     def peer(self) -> str:
         return self._peer
 
-    def restore_peer(self, peer: str) -> None:
-        """It has come with its actor from another hub."""
-        self._peer = peer
+    @property
+    def caller(self) -> ActorRef | None:
+        return ActorRef.FromString(self._caller) if self._caller else None
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        return self._waiting
+
+    @property
+    def calling(self) -> bytes:
+        """The calling actor as it travels."""
+        return self._caller
+
+    def come_from(self, peer: str, caller: bytes, waiting: tuple[str, ...]) -> None:
+        """Note who called: the client's address, or an actor; and which actors wait for it."""
+        self._peer, self._caller, self._waiting = peer, caller, waiting
 
     def set_compression(self, encoding: str | None) -> None:
         """Nothing is compressed on its way through the hubs."""

@@ -27,10 +27,12 @@ def invoke_message(id: int, name: Name, request: Request, attempt: int) -> contr
         time_remaining=None if deadline is None else max(0.0, deadline - monotonic()),
         request=request.message,
         identity=request.identity,
-        context=[_note(key, value) for key, value in request.context],
+        context=[_note(key, value, key in request.passed_on) for key, value in request.context],
         peer=request.peer,
         origin=request.origin,
         waiting=request.waiting,
+        caller=request.caller,
+        one_way=request.one_way,
         attempt=attempt,
     )
 
@@ -48,7 +50,10 @@ def request_from(invoke: control_pb2.Invoke) -> Request:
         context=tuple(
             (note.key, note.data if note.HasField("data") else note.text) for note in invoke.context
         ),
+        passed_on=frozenset(note.key for note in invoke.context if note.passed_on),
         waiting=tuple(invoke.waiting),
+        caller=invoke.caller,
+        one_way=invoke.one_way,
     )
 
 
@@ -92,7 +97,7 @@ def _fields(fields: control_pb2.Fields) -> Fields:
     return pairs(fields.fields)
 
 
-def _note(key: str, value: str | bytes) -> control_pb2.Note:
+def _note(key: str, value: str | bytes, passed_on: bool) -> control_pb2.Note:
     if isinstance(value, str):
-        return control_pb2.Note(key=key, text=value)
-    return control_pb2.Note(key=key, data=value)
+        return control_pb2.Note(key=key, text=value, passed_on=passed_on)
+    return control_pb2.Note(key=key, data=value, passed_on=passed_on)

@@ -55,8 +55,14 @@ class Request:
     origin: str = ""
     #: What of the caller's context is passed on.
     context: tuple[tuple[str, str | bytes], ...] = ()
+    #: The keys of those that go on from there.
+    passed_on: frozenset[str] = frozenset()
     #: The actors that wait for it, from the first.
     waiting: tuple[str, ...] = ()
+    #: The actor that calls, a serialized ``ActorRef``; empty: it is none.
+    caller: bytes = b""
+    #: Nobody waits for what is answered.
+    one_way: bool = False
 
 
 class Listener(Protocol):

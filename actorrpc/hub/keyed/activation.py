@@ -97,8 +97,7 @@ class Activation(CallStage):
         self.session = owner.session
         #: Bytes of requests in its mailbox.
         self.waiting_bytes = 0
-        #: The answers of calls that have ended, which not all callers are known to have heard. A dict in
-        #: place of a set, for its order.
+        #: The answers of calls that have ended, which not all callers are known to have heard, in order.
         self.unsettled: dict[Answers, None] | tuple[()] = ()
         self.service = service
         #: A ``Cell``; None until it is made, and once all is over.
@@ -121,10 +120,16 @@ class Activation(CallStage):
         if why := self._why_full(request):
             answers.finish(StatusCode.RESOURCE_EXHAUSTED, why)
             return
+        if self.id in request.waiting and not route.concurrent:
+            answers.finish(StatusCode.FAILED_PRECONDITION, _cycle(self.id, request.waiting))
+            return
         answers.owner = self
-        call = answers.call = self._make_call(answers, route, request.identity, request.peer)
+        call = answers.call = self._make_call(answers, route, request.identity)
+        call.come_from(request.peer, request.caller, request.waiting)
         for key, value in request.context:
             call.context[key] = value
+        if request.passed_on:
+            call.context.pass_on(*request.passed_on)
         self.calls[answers.id] = call
         call.receiver = self.cell
         if request.deadline is not None:
@@ -135,14 +140,14 @@ class Activation(CallStage):
         self._owner.wakes(self)
         self.schedule.ready(self.cell)
 
-    def _make_call(self, stream: Any, route: Route, identity: str, peer: str) -> IncomingCall[Any]:
-        return IncomingCall(self, stream, route, key=self.key, identity=identity, peer=peer)
+    def _make_call(self, stream: Any, route: Route, identity: str) -> IncomingCall[Any]:
+        return IncomingCall(self, stream, route, key=self.key, identity=identity)
 
     def restore_call(self, stream: Any, identity: str) -> IncomingCall[Any]:
         route = self._owner.routes.get(stream.head.path)
         if route is None:
             raise SnapshotError(f"{stream.head.path} is not served here by key")
-        return self._make_call(stream, route, identity, "")
+        return self._make_call(stream, route, identity)
 
     @property
     def pending_bytes(self) -> int:
@@ -230,6 +235,7 @@ class Activation(CallStage):
             or self.unsettled
             or self.host.subscriptions
             or self.host.unacknowledged
+            or self.host.tells
             or self.schedule.running
             or self.cells.busy
         )
@@ -283,3 +289,12 @@ class Activation(CallStage):
         return (
             f"<Activation {self.id} {self.phase.state}, {len(self.calls)} calls, {self.schedule.turns} turns>"
         )
+
+
+def _cycle(id: str, waiting: tuple[str, ...]) -> str:
+    """Why a call has come in vain into an actor that waits for it."""
+    way = " -> ".join([*waiting[waiting.index(id) :], id])
+    return (
+        f"the call comes back to an actor that waits for it: {way}. Make the method @actorrpc.concurrent, or "
+        "do not wait: tell, or use a future"
+    )

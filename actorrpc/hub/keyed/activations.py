@@ -344,9 +344,9 @@ class Activations:
             lambda: self._finder.release(name, activation.epoch),
             activation.fall_apart,
             lambda: self.known(name),
-            self._settled,
             ids=ids,
         )
+        self._settle()
 
     def _remove(self, activation: Activation) -> None:
         if self.active.get(activation.name) is activation:
@@ -377,7 +377,12 @@ class Activations:
         activation.usage.close()
         self._remove(activation)
         self.known(activation.name)
-        self._settled()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Have a stop look whether all have ended: not at the end of each, when many end in a row."""
+        if self._stopping and not self.active:
+            get_hub().loop.run_callback(self._settled)
 
     def close(self) -> None:
         """No more of them end, or come to be, by themselves."""

@@ -42,7 +42,7 @@ def freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot:
         origin=None if call.origin is None else freeze_turn((call.origin[0], call, call.origin[1])),
         initial_metadata=chain.from_iterable(call.initial),
         trailing_metadata=chain.from_iterable(call.trailing),
-        context=[_freeze_entry(key, value) for key, value in call.noted],
+        context=[_freeze_entry(key, value, key in call.passed_on) for key, value in call.noted],
         unadmitted=call.receiver.admits,
         identity=call.identity,
         begun=call.served,
@@ -128,6 +128,8 @@ def make_call(
         call.trailing = pairs(snapshot.trailing_metadata)
     for entry in snapshot.context:
         call.context[entry.key] = entry.data if entry.HasField("data") else entry.text
+        if entry.passed_on:
+            call.context.pass_on(entry.key)
     return call
 
 
@@ -139,10 +141,10 @@ def thaw_parsed(stage: CallStage, call: ServerCall[Any], size: int) -> None:
     parsed.take(stage, call, size)
 
 
-def _freeze_entry(key: str, value: str | bytes) -> snapshot_pb2.ContextEntry:
+def _freeze_entry(key: str, value: str | bytes, passed_on: bool) -> snapshot_pb2.ContextEntry:
     if isinstance(value, str):
-        return snapshot_pb2.ContextEntry(key=key, text=value)
-    return snapshot_pb2.ContextEntry(key=key, data=value)
+        return snapshot_pb2.ContextEntry(key=key, text=value, passed_on=passed_on)
+    return snapshot_pb2.ContextEntry(key=key, data=value, passed_on=passed_on)
 
 
 def freeze_cell(cell: Cell, identities: Identities | None, now: float) -> snapshot_pb2.ActorSnapshot:
@@ -157,7 +159,7 @@ def freeze_cell(cell: Cell, identities: Identities | None, now: float) -> snapsh
         service=cell.name,
         state=state,
         # An instance that has not been made yet is made before the snapshot's turns are queued.
-        connected=cell.connected or (cell.instance is None and not cell.overrides("on_connect")),
+        connected=cell.connected or (cell.instance is None and not cell.overrides(cell.stage.first_hook)),
         mailbox=[freeze_turn(turn) for turn in cell.mailbox if turn[0] <= CALL_END],
         concurrent=[freeze_turn(turn) for turn in cell.concurrent if turn[0] <= CALL_END],
         state_version=service.state_version if issubclass(service, Actor) else 0,

@@ -90,20 +90,22 @@ def freeze_activation(
 
 def _freeze_call(call: Any, now: float) -> snapshot_pb2.CallSnapshot:
     snapshot = freeze_call(call, now)
-    snapshot.answers.CopyFrom(_freeze_answers(call.stream, call.peer))
+    snapshot.answers.CopyFrom(_freeze_answers(call.stream))
+    snapshot.answers.peer, snapshot.answers.calling = call.peer, call.calling
+    snapshot.answers.waiting.extend(call.waiting)
     return snapshot
 
 
-def _freeze_answers(answers: Answers, peer: str = "") -> snapshot_pb2.AnswersSnapshot:
+def _freeze_answers(answers: Answers) -> snapshot_pb2.AnswersSnapshot:
     return snapshot_pb2.AnswersSnapshot(
         call=answers.id,
         caller=answers.caller,
         head=freeze_head(answers.head),
-        peer=peer,
         number=answers.number,
         kept=[_written(answer) for answer in answers.kept],
         over=answers.over,
         headers_sent=answers.headers_sent,
+        one_way=answers.one_way,
         caller_moves=answers.caller_moves,
     )
 
@@ -187,7 +189,8 @@ def _thaw_call(
 ) -> Any:
     answers = _thaw_answers(activation, exchange, snapshot.answers)
     call = answers.call = make_call(activation, answers, snapshot, taken)
-    call.restore_peer(snapshot.answers.peer)  # type: ignore[attr-defined]
+    told = snapshot.answers
+    call.come_from(told.peer, told.calling, tuple(told.waiting))  # type: ignore[attr-defined]
     call.receiver = cell
     if snapshot.begun:
         call.since = taken
@@ -208,6 +211,7 @@ def _thaw_answers(
         raise SnapshotError(f"answers that cannot have been: {error}") from error
     answers = exchange.restore(snapshot.call, snapshot.caller, head)
     answers.restore(snapshot.number, kept, over=snapshot.over, headers_sent=snapshot.headers_sent)
+    answers.one_way = snapshot.one_way
     answers.caller_moves = snapshot.caller_moves
     answers.owner = activation
     return answers

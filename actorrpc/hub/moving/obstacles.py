@@ -32,6 +32,8 @@ def why_unquiet(connection: CallStage) -> str:
         return "the handler of a call that has ended still runs"
     if connection.host.unacknowledged:
         return "published messages are not acknowledged"
+    if connection.host.tells:
+        return "what was told to other actors has not reached them"
     for subscription in connection.host.subscriptions:
         if subscription.pending:
             return f"the subscription to {subscription.group!r} is not established"

@@ -72,6 +72,8 @@ class Runner(greenlet):
         self.since = self.told = 0.0
         #: Its turn is to come to its own end: nothing is raised in it.
         self.shielded = False
+        #: What its turn is for, to which what it calls in turn belongs: a call, or a cell, whose hook it is.
+        self.turn: Any = None
 
     def switch(self, *args: Any, **kwargs: Any) -> Any:
         """Go on where the job has blocked: what gevent's loop calls. All of it here, since calls are dear:

@@ -9,9 +9,10 @@ import grpc
 import pytest
 
 import actorrpc
+from actorrpc.pb import control_pb2
 from actorrpc.service import Keyed
-from tests.apps.rooms import Room
-from tests.apps.rooms_actorrpc import RoomBase
+from tests.apps.rooms import Counter, Room
+from tests.apps.rooms_actorrpc import CounterStub, RoomBase
 from tests.apps.rooms_pb2 import Line, RoomState
 from tests.support.keyed import PATIENCE, move, rooms, where
 
@@ -39,6 +40,16 @@ def test_it_is_passivated_when_nothing_has_called_and_made_anew(hub: int) -> Non
         assert stub.Post(Line(room="a"), timeout=PATIENCE).number == 1
 
 
+def test_each_service_has_its_own_time() -> None:
+    """Also where another has set the clock before."""
+    with rooms(actorrpc.App([Room, Counter])) as (hubs, stub), grpc.insecure_channel(hubs.address) as channel:
+        assert stub.Post(Line(room="a"), timeout=PATIENCE).number == 1
+        hubs.wait_for(lambda: hubs.nodes[0].actors.rested(hubs.nodes[0].actors.by_id[A]))
+        count = CounterStub(channel).Count
+        assert count(Line(), metadata=[("actor-key", "c")], timeout=PATIENCE).number == 1
+        hubs.wait_for(lambda: [*hubs.nodes[0].actors.by_id] == [A])
+
+
 def test_a_call_that_comes_during_on_passivate_waits_for_the_next_activation() -> None:
     held: list[str] = []
 
@@ -58,6 +69,24 @@ def test_a_call_that_comes_during_on_passivate_waits_for_the_next_activation() -
         assert waiting.result().number == 1
         hubs.wait_for(lambda: held)
         held.clear()
+
+
+def test_one_that_moves_before_its_on_activate_is_activated_there() -> None:
+    with rooms(actorrpc.App([Room]), 2) as (hubs, stub):
+        ends: list[control_pb2.MoveResult] = []
+
+        def move_at_once() -> None:
+            node = hubs.nodes[0]
+            name = ("rooms.Room", "a")
+            room = node.actors.make(name, Room, 1)
+            node.directory.find(name, lambda found: node.actors.adopt(room, found.epoch))
+            room.activate()
+            node.mover.move(A, 1, ends.append)
+
+        hubs.ask(move_at_once)
+        hubs.wait_for(lambda: ends)
+        assert where(hubs, A) == [1]
+        assert stub.Notes(Line(room="a"), timeout=PATIENCE).text == "activate a"
 
 
 def test_one_that_cannot_be_made_fails_its_calls_and_the_next_call_tries_again() -> None:

@@ -1,0 +1,106 @@
+"""Keyed actors that number their turns: see tally.proto."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import gevent
+
+import actorrpc
+from tests.apps.tally_actorrpc import BriefBase, TallyBase
+from tests.apps.tally_pb2 import Ask, TallyState, Turn
+
+#: Between two messages of Recite, in seconds.
+BREATH = 0.01
+#: So many calls are remembered, to tell one that runs twice.
+REMEMBERED = 500
+
+
+def begin(state: TallyState, request: Ask) -> Turn:
+    """Give a turn its number."""
+    state.turns += 1
+    fault = f"call {request.call:x} runs again" if request.call in state.calls else ""
+    state.calls.append(request.call)
+    if len(state.calls) > 2 * REMEMBERED:
+        del state.calls[:REMEMBERED]
+    if not state.activation:
+        fault = "a turn comes before on_activate"
+    return Turn(activation=state.activation, number=state.turns, pid=os.getpid(), fault=fault)
+
+
+def work(request: Ask) -> None:
+    if request.sleep:
+        gevent.sleep(request.sleep)
+    if request.hold:
+        time.sleep(request.hold)
+
+
+def take(state: TallyState, request: Ask, tell: Callable[[Turn], object]) -> Turn:
+    """A turn beside which no other serial one may run."""
+    state.serial += 1
+    turn = begin(state, request)
+    turn.at = state.serial
+    tell(turn)
+    work(request)
+    if state.serial != turn.at:
+        turn.fault = f"{state.serial - turn.at} turns ran within turn {turn.at}"
+    return turn
+
+
+class Tally(TallyBase):
+    state: TallyState
+
+    def on_activate(self) -> None:
+        self.state.activation = os.urandom(8)
+
+    def Take(self, request: Ask, call: actorrpc.Call[Turn]) -> Turn:
+        return take(self.state, request, self._tell)
+
+    def _tell(self, turn: Turn) -> None:
+        for other in self.calls:
+            if other.method.endswith("/Listen") and other.cursor:
+                other.send(turn)
+
+    @actorrpc.concurrent
+    def Beside(self, request: Ask, call: actorrpc.Call[Turn]) -> Turn:
+        turn = begin(self.state, request)
+        work(request)
+        return turn
+
+    @actorrpc.concurrent
+    def Recite(self, request: Ask, call: actorrpc.Call[Turn]) -> Iterator[Turn]:
+        if not call.cursor:
+            turn = begin(self.state, request)
+            call.cursor = b"%d 0" % turn.number
+            if turn.fault:
+                raise AssertionError(turn.fault)
+        return self._recite(request, call)
+
+    def _recite(self, request: Ask, call: actorrpc.Call[Turn]) -> Iterator[Turn]:
+        number, said = map(int, call.cursor.split())
+        while said < request.replies:
+            gevent.sleep(BREATH)
+            said += 1
+            call.cursor = b"%d %d" % (number, said)
+            yield Turn(activation=self.state.activation, number=number, pid=os.getpid(), at=said)
+
+    def Listen(self, request: Ask, call: actorrpc.Call[Turn]) -> None:
+        turn = begin(self.state, request)
+        turn.at = self.state.serial
+        call.send(turn)
+        call.cursor = b"listens"  # until now it was open, and waited
+
+
+class Brief(BriefBase):
+    state: TallyState
+
+    def on_activate(self) -> None:
+        self.state.activation = os.urandom(8)
+
+    def Take(self, request: Ask, call: actorrpc.Call[Turn]) -> Turn:
+        return take(self.state, request, bool)
+
+
+app = actorrpc.App([Tally, Brief])

@@ -1,0 +1,1 @@
+"""What clients of keyed actors see, in real time, judged: linearizable, and one instance at every instant."""
