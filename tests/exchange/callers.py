@@ -44,9 +44,11 @@ class Caller:
         self.sent_to: set[int] = set()
         line = Line(room=key, text=name, number=number, sleep=float(blocks))
         request = Request(method=f"/{SERVICE}/{method}", message=line.SerializeToString())
+        self.id = 0
         self.outgoing: OutgoingCall | None = None
         hub.world.callers.append(self)
         outgoing = hub.exchange.begin((SERVICE, key), request, self)
+        self.id = outgoing.id
         if self.status is None:
             self.outgoing = outgoing
 

@@ -214,7 +214,7 @@ class World:
         keys = {name[1] for name in (*hub.actors.active, *hub.actors.arriving)}
         self.history.died(hub.serial, keys)
         for caller in self.callers:
-            if caller.key in keys or hub.serial in caller.sent_to:
+            if caller.key in keys or hub.serial in caller.sent_to or caller.id in hub.exchange.answering:
                 caller.excused = True
             if (caller.to if caller.let_go else caller.hub) is hub and not caller.over:
                 caller.withdrawn = True

@@ -132,6 +132,8 @@ class Exchange:
         #: their actors.
         self._moved = RecentCalls(MOVED)
         self._gone = RecentCalls(MOVED)
+        #: The hubs of which it has been told that they have died.
+        self._dead: set[int] = set()
         #: What is to be told to whom, when the loop comes round.
         self._answered: dict[int, control_pb2.Answered] = {}
         self._begun: dict[int, list[Answers]] = {}
@@ -362,7 +364,7 @@ class Exchange:
                 call.begun()
                 answers.go_on()
         elif answers.id not in self._moved:
-            self._withdraw(answers)
+            self._abandon(answers)
 
     def begun(self, answers: Answers) -> None:
         """A call waits or runs here: its caller need not send it again."""
@@ -471,6 +473,8 @@ class Exchange:
                 self.begun(answers)
                 self._settle(answers)
                 self._drained(answers)
+                if source in self._dead:  # while it was not known whether the actor stays
+                    after(ORPHANS, self._withdraw_orphans, source)
 
         self.actors.when_known((attach.service, attach.key), known)
 
@@ -481,11 +485,14 @@ class Exchange:
 
         def known(here: bool) -> None:
             answers = self.answering.get(withdraw.call)
+            if withdraw.unknown:
+                if answers is not None and answers.caller == source:
+                    self._abandon(answers)
+                return
             if answers is not None:
                 answers.caller = source
                 self._withdraw(answers)
-            if not withdraw.unknown:
-                self._say_absent(source, withdraw.call, here or answers is not None)
+            self._say_absent(source, withdraw.call, here or answers is not None)
 
         if answers is not None and answers.owner is None:
             known(True)
@@ -609,6 +616,7 @@ class Exchange:
 
     def died(self, serial: int) -> None:
         """A hub has died, for certain."""
+        self._dead.add(serial)
         for call in [*self.outgoing.values()]:
             if call.where is None or self.outgoing.get(call.id) is not call:
                 continue
@@ -635,17 +643,21 @@ class Exchange:
             if answers.caller != self.serial:
                 self.begun(answers)
             elif answers.id not in self.outgoing and answers.id not in self._moved:
-                self._withdraw(answers)
+                self._abandon(answers)
 
     def _withdraw_orphans(self, serial: int) -> None:
         """Nobody has claimed them."""
         for answers in [*self.answering.values()]:
             if answers.caller == serial:
-                answers.caller = self.serial  # where nobody knows it, so that all is heard
-                if not answers.one_way:
-                    self._withdraw(answers)
-                answers.go_on()
-                self._settle(answers)
+                self._abandon(answers)
+
+    def _abandon(self, answers: Answers) -> None:
+        """Nobody waits for a call any more, or knows it."""
+        answers.caller = self.serial  # where nobody knows it, so that all is heard
+        if not answers.one_way:
+            self._withdraw(answers)
+        answers.go_on()
+        self._settle(answers)
 
     def close(self) -> None:
         """The hub ends."""

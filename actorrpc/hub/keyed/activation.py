@@ -10,7 +10,6 @@ from actorrpc.actor import Service
 from actorrpc.config import Config
 from actorrpc.errors import CallCancelled, RpcError, SnapshotError, StatusCode
 from actorrpc.hub.actors.call_stage import CallStage
-from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.actors.turns import REQUEST
 from actorrpc.hub.calls.call import Receiver, ServerCall
 from actorrpc.hub.calls.route import Route
@@ -101,8 +100,8 @@ class Activation(CallStage):
         #: The answers of calls that have ended, which not all callers are known to have heard, in order.
         self.unsettled: dict[Answers, None] | tuple[()] = ()
         self.service = service
-        #: None until it is made.
-        self.cell: Cell
+        #: A ``Cell``; None until it is made, and once all is over.
+        self.cell: Any = None
 
     def activate(self) -> None:
         """Make the actor, with a new state."""
@@ -271,6 +270,10 @@ class Activation(CallStage):
     def turn_ended(self) -> None:
         if self.finished:
             self._owner.ended(self)
+
+    def fall_apart(self) -> None:
+        self.cell = None
+        super().fall_apart()
 
     def flush(self) -> None:
         self.schedule.work_due = False

@@ -238,7 +238,7 @@ class Activations:
 
     def rests(self, activation: Activation) -> None:
         name = activation.name
-        keyed = activation.cell.service.__rpc__.keyed
+        keyed = activation.service.__rpc__.keyed
         assert keyed is not None
         if self._stopping:
             get_hub().loop.run_callback(self._end_resting, activation)

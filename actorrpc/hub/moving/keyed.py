@@ -132,6 +132,7 @@ class ActorArrival:
         self._epoch = activation.epoch
         self._began = monotonic()
         self._settled = False
+        self._settle: Callable[[bool], None] = _ignore
         #: What the directory has said last, which is not to be answered from memory.
         self._heard: Location | None = None
         for subscription in activation.host.subscriptions:
@@ -172,6 +173,7 @@ class ActorArrival:
 
     def _over(self) -> None:
         self._settled = True
+        self._settle = _ignore  # its target, which knows this: so that both are freed at once
         if self._activations.arriving.get(self._activation.name) == self._claimed:
             del self._activations.arriving[self._activation.name]
 
@@ -187,6 +189,9 @@ class ActorArrival:
     def discard(self) -> None:
         self._over()
         self._activation.let_go()
+
+
+def _ignore(ours: bool) -> None: ...
 
 
 class KeyedTarget(Target):
