@@ -17,7 +17,7 @@ it was sent, it fails with UNAVAILABLE.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
 from time import monotonic
@@ -109,6 +109,8 @@ class Exchange:
         #: Hubs that say nothing, as far as the broker has told.
         self.silent: frozenset[int] = frozenset()
         self._linked = linked
+        #: Hubs that hear nothing more, and are about to end.
+        self._parted: set[int] = set()
         self._missed = missed
         self.actors: Actors
         self._here = Location(serial, 0)
@@ -131,6 +133,7 @@ class Exchange:
             "answered": self._on_answered,
             "begun": self._on_begun,
             "absent": self._on_absent,
+            "parted": self._on_parted,
         }
 
     # ---- what callers do
@@ -223,18 +226,21 @@ class Exchange:
             service, key = call.name
             why = f"the hub that has the actor {key!r} of {service} does not answer"
             self._end(call, StatusCode.UNAVAILABLE, why)
-        elif self._linked(hub):
+        elif self._reaches(hub):
             call.state = SENT
             self._send(hub, HubToHub(invoke=invoke_message(call.id, call.name, request)))
         else:
             self._missed(hub)
+
+    def _reaches(self, hub: int) -> bool:
+        return self._linked(hub) and hub not in self._parted
 
     def _resume(self, call: OutgoingCall) -> None:
         """Go on with it where its actor is now."""
         assert call.where is not None
         if call.where.hub == self.serial:
             self._hear_own(call)
-        elif not self._linked(call.where.hub):
+        elif not self._reaches(call.where.hub):
             self._missed(call.where.hub)
         elif call.state == WITHDRAWN:
             self._say_withdrawn(call)
@@ -281,7 +287,7 @@ class Exchange:
         assert call.where is not None
         if call.where.hub == self.serial:
             self._hear_own(call)
-        elif not self._linked(call.where.hub):
+        elif not self._reaches(call.where.hub):
             self._missed(call.where.hub)
         else:
             service, key = call.name
@@ -511,7 +517,20 @@ class Exchange:
             call.state = LOCATING
         self._locate(call, stale)
 
+    def _on_parted(self, source: int, parted: control_pb2.Parted) -> None:
+        self._parted.add(source)
+        for call in [*self.outgoing.values()]:
+            if call.where is not None and call.where.hub == source:
+                self._elsewhere(call)
+
     # ---- other hubs come and go
+
+    def part(self, others: Iterable[int]) -> None:
+        """This hub ends, and hears nothing more. No actor is left: what has not been answered has not run, or
+        is known where its actor is now. So its callers need not fear for it."""
+        self._tell()
+        for serial in others:
+            self._send(serial, HubToHub(parted=control_pb2.Parted()))
 
     def relinked(self, serial: int) -> None:
         """There is a new link to a hub that lives: what was under way over the old one may be lost."""
@@ -524,6 +543,7 @@ class Exchange:
 
     def died(self, serial: int) -> None:
         """A hub has died, for certain."""
+        self._parted.discard(serial)
         for call in [*self.outgoing.values()]:
             if call.where is None or call.where.hub != serial:
                 continue
