@@ -49,7 +49,6 @@ class Victim:
     def kill(self, stub: TallyStub, connection: str, home: str) -> float:
         """The seconds from a kill to the first answer."""
         self._brokers.settle()
-        server = self._brokers.now
         victim, other, _ = self._chance.sample(self._brokers.serving, HUBS)
         key = self._key(victim, home)
         self._ask(stub, key)
