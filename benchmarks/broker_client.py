@@ -42,6 +42,11 @@ class BrokerClient:
         self._send(Request(connections=Request.Connections()))
         return json.loads(self._reply().json)  # type: ignore[no-any-return]
 
+    def actors(self) -> list[dict[str, Any]]:
+        """What `actorrpc actors --json` prints."""
+        self._send(Request(actors=Request.Actors()))
+        return json.loads(self._reply().json)  # type: ignore[no-any-return]
+
     def rebalance(self, wish: str) -> str:
         """``PAUSE`` or ``RESUME`` the policy's moves, or have it plan ``NOW``."""
         self._send(Request(rebalance=Request.Rebalance(wish=wish)))

@@ -38,6 +38,7 @@ OUTER = (
     "broker/test_adoption.py*",
     "broker/test_answers.py*",
     "broker/test_balancing.py*",
+    "broker/test_beside_calls.py*",
     "broker/test_boot.py*",
     "broker/test_grpcio.py*",
     "broker/test_descriptors.py*",

@@ -137,6 +137,7 @@ class Node:
             self.directory,
             may_own=lambda: not self.rest_refusal,
             settled=self.settled,
+            closes=lambda id: self.mover.handoffs.closed(id),
         )
         #: What the app does beside calls. Whoever makes a node starts it.
         self.host = AppHost(app, self.topics)
@@ -475,8 +476,8 @@ class Node:
         self._stopped = None
         self.host.forked()
         self.resources.runners.forked()
-        for connection in (*self.connections.values(), *self._finishing):
-            connection.forked()
+        for stage in (*self.stages.values(), *self._finishing):
+            stage.forked()
 
     def close(self) -> None:
         """Release what a node without connections still has."""
@@ -486,6 +487,7 @@ class Node:
         self._deaths.close()
         self.actors.close()
         self.resources.invoking.close()
+        self.exchange.close()
         self.directory.close()
         self.reception.close()
         self._reporter.close()

@@ -935,7 +935,7 @@ class Occupancy(_message.Message):
     def __init__(self, connections: _Optional[int] = ..., busy: _Optional[float] = ..., room: _Optional[int] = ..., gives: bool = ..., stopping: bool = ..., over_memory: bool = ...) -> None: ...
 
 class Invoke(_message.Message):
-    __slots__ = ("call", "service", "key", "method", "metadata", "time_remaining", "request", "identity", "context", "peer", "waiting", "caller", "one_way", "origin")
+    __slots__ = ("call", "service", "key", "method", "metadata", "time_remaining", "request", "identity", "context", "peer", "waiting", "caller", "one_way", "origin", "attempt")
     CALL_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -950,6 +950,7 @@ class Invoke(_message.Message):
     CALLER_FIELD_NUMBER: _ClassVar[int]
     ONE_WAY_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     call: int
     service: str
     key: str
@@ -964,7 +965,8 @@ class Invoke(_message.Message):
     caller: bytes
     one_way: bool
     origin: str
-    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., method: _Optional[str] = ..., metadata: _Optional[_Iterable[str]] = ..., time_remaining: _Optional[float] = ..., request: _Optional[bytes] = ..., identity: _Optional[str] = ..., context: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., peer: _Optional[str] = ..., waiting: _Optional[_Iterable[str]] = ..., caller: _Optional[bytes] = ..., one_way: bool = ..., origin: _Optional[str] = ...) -> None: ...
+    attempt: int
+    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., method: _Optional[str] = ..., metadata: _Optional[_Iterable[str]] = ..., time_remaining: _Optional[float] = ..., request: _Optional[bytes] = ..., identity: _Optional[str] = ..., context: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., peer: _Optional[str] = ..., waiting: _Optional[_Iterable[str]] = ..., caller: _Optional[bytes] = ..., one_way: bool = ..., origin: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Note(_message.Message):
     __slots__ = ("key", "text", "data", "passed_on")
@@ -979,26 +981,30 @@ class Note(_message.Message):
     def __init__(self, key: _Optional[str] = ..., text: _Optional[str] = ..., data: _Optional[bytes] = ..., passed_on: bool = ...) -> None: ...
 
 class Attach(_message.Message):
-    __slots__ = ("call", "service", "key", "received")
+    __slots__ = ("call", "service", "key", "received", "moves")
     CALL_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
     call: int
     service: str
     key: str
     received: int
-    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., received: _Optional[int] = ...) -> None: ...
+    moves: int
+    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., received: _Optional[int] = ..., moves: _Optional[int] = ...) -> None: ...
 
 class Withdraw(_message.Message):
-    __slots__ = ("call", "service", "key")
+    __slots__ = ("call", "service", "key", "unknown")
     CALL_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     call: int
     service: str
     key: str
-    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ...) -> None: ...
+    unknown: bool
+    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., unknown: bool = ...) -> None: ...
 
 class Answer(_message.Message):
     __slots__ = ("call", "number", "initial_metadata", "message", "end")
@@ -1041,18 +1047,22 @@ class Answered(_message.Message):
     def __init__(self, calls: _Optional[_Iterable[int]] = ..., numbers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Begun(_message.Message):
-    __slots__ = ("calls",)
+    __slots__ = ("calls", "epochs")
     CALLS_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
     calls: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, calls: _Optional[_Iterable[int]] = ...) -> None: ...
+    epochs: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, calls: _Optional[_Iterable[int]] = ..., epochs: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Absent(_message.Message):
-    __slots__ = ("call", "unknown")
+    __slots__ = ("call", "unknown", "attempt")
     CALL_FIELD_NUMBER: _ClassVar[int]
     UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     call: int
     unknown: bool
-    def __init__(self, call: _Optional[int] = ..., unknown: bool = ...) -> None: ...
+    attempt: int
+    def __init__(self, call: _Optional[int] = ..., unknown: bool = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Parted(_message.Message):
     __slots__ = ()

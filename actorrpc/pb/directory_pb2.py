@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61\x63torrpc/directory.proto\x12\x12\x61\x63torrpc.directory\"z\n\x05\x45ntry\x12*\n\x05grant\x18\x01 \x01(\x0b\x32\x19.actorrpc.directory.GrantH\x00\x12,\n\x06\x66orget\x18\x02 \x01(\x0b\x32\x1a.actorrpc.directory.ForgetH\x00\x12\x0f\n\x05taken\x18\x03 \x01(\rH\x00\x42\x06\n\x04kind\"Q\n\x05Grant\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\r\n\x05owner\x18\x04 \x01(\r\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\"C\n\x06\x46orget\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0b\n\x03key\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61\x63torrpc/directory.proto\x12\x12\x61\x63torrpc.directory\"i\n\x05\x45ntry\x12*\n\x05grant\x18\x01 \x01(\x0b\x32\x19.actorrpc.directory.GrantH\x00\x12,\n\x06\x66orget\x18\x02 \x01(\x0b\x32\x1a.actorrpc.directory.ForgetH\x00\x42\x06\n\x04kind\"C\n\x05Grant\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\r\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\"5\n\x06\x46orget\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,9 +32,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actorrpc.directory_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ENTRY']._serialized_start=48
-  _globals['_ENTRY']._serialized_end=170
-  _globals['_GRANT']._serialized_start=172
-  _globals['_GRANT']._serialized_end=253
-  _globals['_FORGET']._serialized_start=255
-  _globals['_FORGET']._serialized_end=322
+  _globals['_ENTRY']._serialized_end=153
+  _globals['_GRANT']._serialized_start=155
+  _globals['_GRANT']._serialized_end=222
+  _globals['_FORGET']._serialized_start=224
+  _globals['_FORGET']._serialized_end=277
 # @@protoc_insertion_point(module_scope)

@@ -5,37 +5,31 @@ from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Opti
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Entry(_message.Message):
-    __slots__ = ("grant", "forget", "taken")
+    __slots__ = ("grant", "forget")
     GRANT_FIELD_NUMBER: _ClassVar[int]
     FORGET_FIELD_NUMBER: _ClassVar[int]
-    TAKEN_FIELD_NUMBER: _ClassVar[int]
     grant: Grant
     forget: Forget
-    taken: int
-    def __init__(self, grant: _Optional[_Union[Grant, _Mapping]] = ..., forget: _Optional[_Union[Forget, _Mapping]] = ..., taken: _Optional[int] = ...) -> None: ...
+    def __init__(self, grant: _Optional[_Union[Grant, _Mapping]] = ..., forget: _Optional[_Union[Forget, _Mapping]] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("slot", "service", "key", "owner", "epoch")
-    SLOT_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("service", "key", "owner", "epoch")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
-    slot: int
     service: str
     key: str
     owner: int
     epoch: int
-    def __init__(self, slot: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., owner: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
+    def __init__(self, service: _Optional[str] = ..., key: _Optional[str] = ..., owner: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Forget(_message.Message):
-    __slots__ = ("slot", "service", "key", "epoch")
-    SLOT_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("service", "key", "epoch")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
-    slot: int
     service: str
     key: str
     epoch: int
-    def __init__(self, slot: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+    def __init__(self, service: _Optional[str] = ..., key: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...

@@ -134,3 +134,44 @@ class WorkerBase(actorrpc.Actor[bench_pb2.Count]):
 class WorkerStub(client.Stub):
     __rpc__ = WorkerBase.__rpc__
     Work: client.UnaryUnary[bench_pb2.Task, bench_pb2.Place]
+
+
+class TallyBase(actorrpc.Actor[bench_pb2.Count]):
+    __rpc__ = actorrpc.ServiceSpec(
+        "bench.Tally",
+        (
+            actorrpc.Method("Add", bench_pb2.Note, bench_pb2.Count),
+        ),
+        state=bench_pb2.Count,
+        keyed=actorrpc.Keyed(),
+    )
+    state: bench_pb2.Count
+
+    def Add(self, request: bench_pb2.Note, call: actorrpc.Call[bench_pb2.Count]) -> bench_pb2.Count:
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Tally/Add is not implemented")
+
+
+class TallyStub(client.Stub):
+    __rpc__ = TallyBase.__rpc__
+    Add: client.UnaryUnary[bench_pb2.Note, bench_pb2.Count]
+
+
+class TravellerBase(actorrpc.Actor[bench_pb2.Count]):
+    __rpc__ = actorrpc.ServiceSpec(
+        "bench.Traveller",
+        (
+            actorrpc.Method("Go", bench_pb2.Trip, bench_pb2.Took),
+        ),
+        state=bench_pb2.Count,
+        keyed=actorrpc.Keyed(),
+    )
+    state: bench_pb2.Count
+
+    def Go(self, request: bench_pb2.Trip, call: actorrpc.Call[bench_pb2.Took]) -> bench_pb2.Took:
+        """Calls a Tally, again and again."""
+        raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/bench.Traveller/Go is not implemented")
+
+
+class TravellerStub(client.Stub):
+    __rpc__ = TravellerBase.__rpc__
+    Go: client.UnaryUnary[bench_pb2.Trip, bench_pb2.Took]

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from actorrpc import options_pb2 as actorrpc_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62\x65nchmarks/gen/bench.proto\x12\x05\x62\x65nch\x1a\x16\x61\x63torrpc/options.proto\"$\n\x04Note\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x16\n\x05\x43ount\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x03\"\x1a\n\x07Payload\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"\x15\n\x04Size\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\"\x06\n\x04Ping\"\"\n\x05Place\x12\x0b\n\x03pid\x18\x01 \x01(\r\x12\x0c\n\x04peer\x18\x02 \x01(\t\"\x1a\n\x05Share\x12\x11\n\tof_a_core\x18\x01 \x01(\x01\"\x06\n\x04\x44one\"7\n\x04Task\x12\x14\n\x0cmicroseconds\x18\x01 \x01(\r\x12\x19\n\x11held_microseconds\x18\x02 \x01(\r2\'\n\x04\x45\x63ho\x12\x1f\n\x03Say\x12\x0b.bench.Note\x1a\x0b.bench.Note2>\n\x07\x43ounter\x12 \n\x03\x41\x64\x64\x12\x0b.bench.Note\x1a\x0c.bench.Count\x1a\x11\xa2\x85\x19\r\n\x0b\x62\x65nch.Count2\x93\x01\n\x07Movable\x12#\n\x06Resize\x12\x0b.bench.Size\x1a\x0c.bench.Place\x12)\n\x08PingPong\x12\x0b.bench.Ping\x1a\x0c.bench.Place(\x01\x30\x01\x12#\n\x04Hold\x12\x0b.bench.Ping\x1a\x0c.bench.Place0\x01\x1a\x13\xa2\x85\x19\x0f\n\rbench.Payload2,\n\x07\x43puLoad\x12!\n\x04\x42urn\x12\x0c.bench.Share\x1a\x0b.bench.Done2>\n\x06Worker\x12!\n\x04Work\x12\x0b.bench.Task\x1a\x0c.bench.Place\x1a\x11\xa2\x85\x19\r\n\x0b\x62\x65nch.Countb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62\x65nchmarks/gen/bench.proto\x12\x05\x62\x65nch\x1a\x16\x61\x63torrpc/options.proto\"$\n\x04Note\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x16\n\x05\x43ount\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x03\"\x1a\n\x07Payload\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"\x15\n\x04Size\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\"\x06\n\x04Ping\"\"\n\x05Place\x12\x0b\n\x03pid\x18\x01 \x01(\r\x12\x0c\n\x04peer\x18\x02 \x01(\t\"\x1a\n\x05Share\x12\x11\n\tof_a_core\x18\x01 \x01(\x01\"\x06\n\x04\x44one\"7\n\x04Task\x12\x14\n\x0cmicroseconds\x18\x01 \x01(\r\x12\x19\n\x11held_microseconds\x18\x02 \x01(\r\"\"\n\x04Trip\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05\x63\x61lls\x18\x02 \x01(\r\"2\n\x04Took\x12\x0f\n\x07seconds\x18\x01 \x01(\x01\x12\x0b\n\x03\x63pu\x18\x02 \x01(\x01\x12\x0c\n\x04\x65\x61\x63h\x18\x03 \x03(\x01\x32\'\n\x04\x45\x63ho\x12\x1f\n\x03Say\x12\x0b.bench.Note\x1a\x0b.bench.Note2>\n\x07\x43ounter\x12 \n\x03\x41\x64\x64\x12\x0b.bench.Note\x1a\x0c.bench.Count\x1a\x11\xa2\x85\x19\r\n\x0b\x62\x65nch.Count2\x93\x01\n\x07Movable\x12#\n\x06Resize\x12\x0b.bench.Size\x1a\x0c.bench.Place\x12)\n\x08PingPong\x12\x0b.bench.Ping\x1a\x0c.bench.Place(\x01\x30\x01\x12#\n\x04Hold\x12\x0b.bench.Ping\x1a\x0c.bench.Place0\x01\x1a\x13\xa2\x85\x19\x0f\n\rbench.Payload2,\n\x07\x43puLoad\x12!\n\x04\x42urn\x12\x0c.bench.Share\x1a\x0b.bench.Done2>\n\x06Worker\x12!\n\x04Work\x12\x0b.bench.Task\x1a\x0c.bench.Place\x1a\x11\xa2\x85\x19\r\n\x0b\x62\x65nch.Count2>\n\x05Tally\x12 \n\x03\x41\x64\x64\x12\x0b.bench.Note\x1a\x0c.bench.Count\x1a\x13\xa2\x85\x19\x0f\n\x0b\x62\x65nch.Count\x10\x01\x32@\n\tTraveller\x12\x1e\n\x02Go\x12\x0b.bench.Trip\x1a\x0b.bench.Took\x1a\x13\xa2\x85\x19\x0f\n\x0b\x62\x65nch.Count\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MOVABLE']._serialized_options = b'\242\205\031\017\n\rbench.Payload'
   _globals['_WORKER']._loaded_options = None
   _globals['_WORKER']._serialized_options = b'\242\205\031\r\n\013bench.Count'
+  _globals['_TALLY']._loaded_options = None
+  _globals['_TALLY']._serialized_options = b'\242\205\031\017\n\013bench.Count\020\001'
+  _globals['_TRAVELLER']._loaded_options = None
+  _globals['_TRAVELLER']._serialized_options = b'\242\205\031\017\n\013bench.Count\020\001'
   _globals['_NOTE']._serialized_start=61
   _globals['_NOTE']._serialized_end=97
   _globals['_COUNT']._serialized_start=99
@@ -56,14 +60,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DONE']._serialized_end=252
   _globals['_TASK']._serialized_start=254
   _globals['_TASK']._serialized_end=309
-  _globals['_ECHO']._serialized_start=311
-  _globals['_ECHO']._serialized_end=350
-  _globals['_COUNTER']._serialized_start=352
-  _globals['_COUNTER']._serialized_end=414
-  _globals['_MOVABLE']._serialized_start=417
-  _globals['_MOVABLE']._serialized_end=564
-  _globals['_CPULOAD']._serialized_start=566
-  _globals['_CPULOAD']._serialized_end=610
-  _globals['_WORKER']._serialized_start=612
-  _globals['_WORKER']._serialized_end=674
+  _globals['_TRIP']._serialized_start=311
+  _globals['_TRIP']._serialized_end=345
+  _globals['_TOOK']._serialized_start=347
+  _globals['_TOOK']._serialized_end=397
+  _globals['_ECHO']._serialized_start=399
+  _globals['_ECHO']._serialized_end=438
+  _globals['_COUNTER']._serialized_start=440
+  _globals['_COUNTER']._serialized_end=502
+  _globals['_MOVABLE']._serialized_start=505
+  _globals['_MOVABLE']._serialized_end=652
+  _globals['_CPULOAD']._serialized_start=654
+  _globals['_CPULOAD']._serialized_end=698
+  _globals['_WORKER']._serialized_start=700
+  _globals['_WORKER']._serialized_end=762
+  _globals['_TALLY']._serialized_start=764
+  _globals['_TALLY']._serialized_end=826
+  _globals['_TRAVELLER']._serialized_start=828
+  _globals['_TRAVELLER']._serialized_end=892
 # @@protoc_insertion_point(module_scope)

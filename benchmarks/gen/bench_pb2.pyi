@@ -1,7 +1,8 @@
 from actorrpc import options_pb2 as _options_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Optional as _Optional
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -60,3 +61,21 @@ class Task(_message.Message):
     microseconds: int
     held_microseconds: int
     def __init__(self, microseconds: _Optional[int] = ..., held_microseconds: _Optional[int] = ...) -> None: ...
+
+class Trip(_message.Message):
+    __slots__ = ("key", "calls")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    calls: int
+    def __init__(self, key: _Optional[str] = ..., calls: _Optional[int] = ...) -> None: ...
+
+class Took(_message.Message):
+    __slots__ = ("seconds", "cpu", "each")
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CPU_FIELD_NUMBER: _ClassVar[int]
+    EACH_FIELD_NUMBER: _ClassVar[int]
+    seconds: float
+    cpu: float
+    each: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, seconds: _Optional[float] = ..., cpu: _Optional[float] = ..., each: _Optional[_Iterable[float]] = ...) -> None: ...

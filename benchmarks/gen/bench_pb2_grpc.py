@@ -493,3 +493,153 @@ class Worker:
             metadata,
             _registered_method=True,
         )
+
+
+class TallyStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Add = channel.unary_unary(
+            "/bench.Tally/Add",
+            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Note.SerializeToString,
+            response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Count.FromString,
+            _registered_method=True,
+        )
+
+
+class TallyServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def Add(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details("Method not implemented!")
+        raise NotImplementedError("Method not implemented!")
+
+
+def add_TallyServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+        "Add": grpc.unary_unary_rpc_method_handler(
+            servicer.Add,
+            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Note.FromString,
+            response_serializer=benchmarks_dot_gen_dot_bench__pb2.Count.SerializeToString,
+        ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler("bench.Tally", rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers("bench.Tally", rpc_method_handlers)
+
+
+# This class is part of an EXPERIMENTAL API.
+class Tally:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Add(
+        request,
+        target,
+        options=(),
+        channel_credentials=None,
+        call_credentials=None,
+        insecure=False,
+        compression=None,
+        wait_for_ready=None,
+        timeout=None,
+        metadata=None,
+    ):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            "/bench.Tally/Add",
+            benchmarks_dot_gen_dot_bench__pb2.Note.SerializeToString,
+            benchmarks_dot_gen_dot_bench__pb2.Count.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True,
+        )
+
+
+class TravellerStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Go = channel.unary_unary(
+            "/bench.Traveller/Go",
+            request_serializer=benchmarks_dot_gen_dot_bench__pb2.Trip.SerializeToString,
+            response_deserializer=benchmarks_dot_gen_dot_bench__pb2.Took.FromString,
+            _registered_method=True,
+        )
+
+
+class TravellerServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def Go(self, request, context):
+        """Calls a Tally, again and again."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details("Method not implemented!")
+        raise NotImplementedError("Method not implemented!")
+
+
+def add_TravellerServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+        "Go": grpc.unary_unary_rpc_method_handler(
+            servicer.Go,
+            request_deserializer=benchmarks_dot_gen_dot_bench__pb2.Trip.FromString,
+            response_serializer=benchmarks_dot_gen_dot_bench__pb2.Took.SerializeToString,
+        ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler("bench.Traveller", rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers("bench.Traveller", rpc_method_handlers)
+
+
+# This class is part of an EXPERIMENTAL API.
+class Traveller:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Go(
+        request,
+        target,
+        options=(),
+        channel_credentials=None,
+        call_credentials=None,
+        insecure=False,
+        compression=None,
+        wait_for_ready=None,
+        timeout=None,
+        metadata=None,
+    ):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            "/bench.Traveller/Go",
+            benchmarks_dot_gen_dot_bench__pb2.Trip.SerializeToString,
+            benchmarks_dot_gen_dot_bench__pb2.Took.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True,
+        )

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from examples.chat.demo_clients import Chatter
 from examples.chat.demo_proof import Tally, check
 from examples.chat.demo_screen import HubRow, Screen
-from examples.chat.demo_server import CommandFailed, Server
+from examples.demo_server import CommandFailed, Server
 
 __all__ = ["choose_move", "main"]
 
@@ -200,7 +200,7 @@ def main() -> int:
     screen.title("actorrpc: chatting clients, whose connections move between hubs while they chat")
     try:
         # All moves are the demo's own.
-        serving = Server(hubs=HUBS, options=["--policy", "none"])
+        serving = Server("examples.chat.server:app", hubs=HUBS, options=["--policy", "none"])
         with _ended_by(signal.SIGTERM, signal.SIGHUP), serving as server:
             hubs = ", ".join(f"hub {hub['id']} (pid {hub['pid']})" for hub in server.status()["hubs"])
             screen.tell(f"serving on {server.address}: {hubs}")

@@ -33,7 +33,9 @@ for kind in Path(__file__).with_name("other").read_text().split():
 
 def process(**formats: Formats) -> Any:
     hello = replace(OWN, version="9", **formats)
-    return SimpleNamespace(hub=0, serial=1, hello=hello, exit_code=None, send=lambda message: True)
+    return SimpleNamespace(
+        hub=0, serial=1, hello=hello, keyed=False, exit_code=None, send=lambda message: True
+    )
 
 
 @pytest.mark.parametrize(("kind", "words"), [("links", "messages between hubs"), ("snapshots", "snapshots")])

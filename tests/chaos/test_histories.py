@@ -10,7 +10,7 @@ from tests.chaos.histories.recovery import recoveries
 from tests.chaos.histories.saboteur import CALM, VIOLENT, Trouble
 from tests.chaos.histories.trial import Plan, judge, trial
 
-#: Seconds, on a machine that has other things to do; a hub that is silent is told of after five.
+#: Seconds, on a machine that has other things to do: long before a silent hub would be called dead.
 SOON = 4.0
 
 PLANS = {

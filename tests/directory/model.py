@@ -113,7 +113,9 @@ class Hub:
                 yield f"{self.serial} reads {serial}", partial(self.read, serial, link)
         if self.orders:
             yield f"{self.serial} hears the broker: {self.orders[0][0]}", self.hear
-        if any(not each.asked for each in self.directory._questions._open.values()) and self.world.chaos:
+        waits = any(not each.asked for each in self.directory._questions._open.values())
+        store: Any = self.directory._store
+        if store._said or (waits and self.world.chaos):
             yield f"{self.serial} asks again", self.directory.retry
         for name, location in self.coming:
             yield f"{self.serial} looks for {name[1]} on its way", partial(self.look_for, name, location)
@@ -480,6 +482,9 @@ class World:
         for pair in [*self.unlinked()]:
             self.introduce(*pair)
         self.name_homes(among=serials)
+        self.settle()
+        for hub in [hub for hub in self.hubs if hub.runs]:  # each does so four times a second
+            self._run(hub, hub.directory.retry)
         self.settle()
 
     def others_come_to_rest(self) -> None:

@@ -204,7 +204,7 @@ def test_what_the_last_home_grants_when_its_log_has_been_read_is_told_to_nobody(
 ) -> None:
     one, two, _ = world.hubs
     name = key_in(0)
-    read, told = store.read_grants, []
+    read, told = store.read_log, []
 
     def read_and_wait(*arguments: Any) -> Any:
         tables = read(*arguments)
@@ -212,7 +212,7 @@ def test_what_the_last_home_grants_when_its_log_has_been_read_is_told_to_nobody(
         return tables
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "read_grants", read_and_wait)
+        patch.setattr(store, "read_log", read_and_wait)
         names(world, [two.serial] * SLOTS, tell=(two.serial,))
     assert told and told[0] == []
     (location,) = find(world, two, name)
@@ -220,6 +220,36 @@ def test_what_the_last_home_grants_when_its_log_has_been_read_is_told_to_nobody(
     names(world, [two.serial] * SLOTS)
     world.settle()
     assert told[0] == [location]
+
+
+def test_what_a_home_wrote_when_it_was_the_home_before_is_no_longer_so(world: World) -> None:
+    one, two, three = world.hubs
+    name = key_in(0)
+    (first,) = find(world, one, name)
+    names(world, [two.serial] * SLOTS)
+    world._run(one, lambda: one.directory.release(name, first.epoch))
+    world.settle()
+    names(world, [one.serial] * SLOTS)
+    world.settle()
+    names(world, [three.serial] * SLOTS)
+    (again,) = find(world, three, name)
+    assert again.hub == three.serial and again.epoch > first.epoch
+
+
+def test_a_log_is_not_written_anew_as_long_as_the_next_home_may_need_it(world: World) -> None:
+    """Hub 2 has claimed a slot, and not said yet that it has all, when hub 1 writes its log anew."""
+    one, two, three = world.hubs
+    names(world, [one.serial] * SLOTS)
+    (first,) = find(world, one, key_in(0))
+    names(world, [two.serial, one.serial, one.serial], tell=(two.serial,))
+    assert find(world, one, key_in(0)) == []  # it sees the claim
+    two.stopped = True
+    for _ in range(20):
+        (location,) = find(world, one, key_in(1))
+        world._run(one, lambda epoch=location.epoch: one.directory.release(key_in(1), epoch))  # type: ignore[misc]
+    names(world, [three.serial, one.serial, one.serial])
+    told = find(world, three, key_in(0))
+    assert told == [first]
 
 
 def test_who_is_told_that_it_is_not_the_home_when_it_is_again_asks_again(world: World) -> None:
@@ -240,7 +270,7 @@ def test_what_could_not_be_known_is_asked_again(world: World, monkeypatch: pytes
     (first,) = find(world, one, name)
     told: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr("actorrpc.hub.directory.store.read_grants", _cannot_read)
+        patch.setattr("actorrpc.hub.directory.store.read_log", _cannot_read)
         names(world, [two.serial] * SLOTS)
         one.directory.transfer(name, first.epoch, three.serial, told.append)
         failed = find(world, three, name)
@@ -356,6 +386,8 @@ def test_logs_of_the_dead_that_nobody_needs_are_removed(world: World) -> None:
     one, two, three = world.hubs
     one.die()
     names(world, [two.serial] * SLOTS)
+    assert (world.path / f"hub-{one.serial}.log").exists()
+    world._run(two, two.directory.retry)
     assert sorted(each.name for each in world.path.iterdir()) == sorted(
         [JOURNAL, f"hub-{two.serial}.log", f"hub-{three.serial}.log"]
     )

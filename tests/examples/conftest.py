@@ -9,10 +9,13 @@ from itertools import count
 
 import pytest
 
-from examples.chat.demo_server import Server
+from examples.demo_server import Server
 from tests.support.processes import ROOT
 
 from .member import Enter, Member
+
+#: The chat.
+APP = "examples.chat.server:app"
 
 _rooms = count(1)
 
@@ -29,7 +32,7 @@ def _tested_package() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server(_tested_package: None) -> Iterator[Server]:
     """A chat server that no test harms."""
-    with Server() as server:
+    with Server(APP) as server:
         yield server
 
 

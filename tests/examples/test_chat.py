@@ -18,8 +18,9 @@ import pytest
 from examples.chat.chat_pb2 import JoinRequest, LeaveRequest, SayRequest, WhoRequest
 from examples.chat.chat_pb2 import Member as Somebody
 from examples.chat.demo_proof import check
-from examples.chat.demo_server import Server
+from examples.demo_server import Server
 
+from .conftest import APP
 from .member import Ended, Enter, Member
 
 Status = grpc.StatusCode
@@ -212,7 +213,7 @@ def test_a_slow_reader_loses_its_call_and_disturbs_nobody() -> None:
     # The window of a client that does not read stays as it is, where grpcio would widen it.
     narrow = [("grpc.http2.bdp_probe", 0)]
     with (
-        Server(options=["--max-unsent-bytes", "20000"]) as server,
+        Server(APP, options=["--max-unsent-bytes", "20000"]) as server,
         Member(server.address) as ada,
         Member(server.address, narrow) as bob,
     ):
@@ -231,7 +232,7 @@ def test_a_slow_reader_loses_its_call_and_disturbs_nobody() -> None:
 
 
 def test_after_a_crash_only_the_living_answer() -> None:
-    with Server() as server, Member(server.address) as ada, Member(server.address) as bob:
+    with Server(APP) as server, Member(server.address) as ada, Member(server.address) as bob:
         with Member(server.address) as dead:
             for member, nick, hub in ((ada, "ada", 0), (dead, "bob", 1)):
                 member.enter(nick, "lobby")

@@ -17,11 +17,11 @@ import pytest
 import actorrpc
 from examples.chat import chat_pb2
 from examples.chat.chat_actorrpc import ChatBase
-from examples.chat.demo_server import Server
 from examples.chat.terminal import printable
+from examples.demo_server import Server
 from tests.support.hubs import serving
 
-from .conftest import ROOT
+from .conftest import APP, ROOT
 from .member import PATIENCE, Enter, Member
 
 CLIENT = (sys.executable, "-m", "examples.chat.client")
@@ -218,7 +218,7 @@ def test_keys_that_end_it(server: Server, enter: Enter, keys: str) -> None:
 
 
 def test_the_client_joins_again_when_its_hub_dies() -> None:
-    with Server() as server, Member(server.address) as ada:
+    with Server(APP) as server, Member(server.address) as ada:
         ada.enter("ada", "lobby")
         server.move(ada.id, 0)
         with OnTerminal("--nick", "bob", server.address) as bob:

@@ -18,7 +18,7 @@ import pytest
 from examples.chat.demo import choose_move
 from examples.chat.demo_proof import Tally, check
 from examples.chat.demo_screen import HubRow, Screen
-from examples.chat.demo_server import CommandFailed, Server
+from examples.demo_server import CommandFailed, Server
 from tests.support.processes import untitled
 from tests.support.waiting import PATIENCE
 

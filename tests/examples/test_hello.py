@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from examples.chat.demo_server import Server
+from examples.demo_server import Server
 
 from .conftest import ROOT
 

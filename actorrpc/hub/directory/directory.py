@@ -157,7 +157,9 @@ class Directory:
 
     def retry(self) -> None:
         """To be called every now and then: ask again where a home could not know, since its disk was full,
-        say. Costs nothing where nothing waits."""
+        say; and go on with becoming the home of slots. Costs nothing where nothing waits."""
+        if self._home is not None:
+            self._home.go_on()
         self._questions.retry()
         self._hear_own()
 

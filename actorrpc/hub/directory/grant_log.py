@@ -13,34 +13,38 @@ from struct import Struct
 
 from actorrpc.forks import hold
 from actorrpc.hub.directory import files
-from actorrpc.hub.directory.names import Location, Name
+from actorrpc.hub.directory.names import NOWHERE, Location, Name
 from actorrpc.pb.directory_pb2 import Entry, Forget, Grant
 
-__all__ = ["GrantLog", "Table", "forget", "grant", "log_path", "read_grants", "whole"]
+__all__ = ["GrantLog", "Line", "Table", "forget", "grant", "log_path", "read_log", "table_of", "whole"]
 
 #: Who owns which keys of a slot.
 Table = dict[Name, Location]
+#: What the log says of a slot: an Entry, or nothing, which says that what comes before is no longer so.
+Line = tuple[int, bytes]
 
-_LENGTH = Struct("<I")
+# The length of what follows, and the slot: who reads the log for some slots skips what is about others.
+_HEAD = Struct("<II")
 
 
 def log_path(directory: str, serial: int) -> str:
     return os.path.join(directory, f"hub-{serial}.log")
 
 
-def grant(slot: int, name: Name, location: Location) -> Entry:
+def grant(slot: int, name: Name, location: Location) -> Line:
     owner, epoch = location
-    return Entry(grant=Grant(slot=slot, service=name[0], key=name[1], owner=owner, epoch=epoch))
+    entry = Entry(grant=Grant(service=name[0], key=name[1], owner=owner, epoch=epoch))
+    return slot, entry.SerializeToString()
 
 
-def forget(slot: int, name: Name, epoch: int) -> Entry:
-    return Entry(forget=Forget(slot=slot, service=name[0], key=name[1], epoch=epoch))
+def forget(slot: int, name: Name, epoch: int) -> Line:
+    return slot, Entry(forget=Forget(service=name[0], key=name[1], epoch=epoch)).SerializeToString()
 
 
-def whole(tables: Mapping[int, Table]) -> Iterator[Entry]:
+def whole(tables: Mapping[int, Table]) -> Iterator[Line]:
     """All that there is to say of these slots."""
     for slot, table in tables.items():
-        yield Entry(taken=slot)
+        yield slot, b""
         for name, location in table.items():
             yield grant(slot, name, location)
 
@@ -57,9 +61,9 @@ class GrantLog:
         self.count = 0
         hold(self)
 
-    def append(self, entries: Iterable[Entry]) -> None:
-        """Write entries: all, or none."""
-        data, count = _encoded(entries)
+    def append(self, lines: Iterable[Line]) -> None:
+        """Write lines: all, or none."""
+        data, count = _encoded(lines)
         try:
             if files.append(self._fd, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -73,9 +77,9 @@ class GrantLog:
         self._size += len(data)
         self.count += count
 
-    def rewrite(self, entries: Iterable[Entry]) -> None:
+    def rewrite(self, lines: Iterable[Line]) -> None:
         """Replace all that has been written by these."""
-        data, count = _encoded(entries)
+        data, count = _encoded(lines)
         fd = files.replace(self._path, data)
         self.close()
         self._fd, self._size, self.count = fd, len(data), count
@@ -93,40 +97,40 @@ class GrantLog:
         return f"<GrantLog {self._path}, {self.count} entries>"
 
 
-def _encoded(entries: Iterable[Entry]) -> tuple[bytes, int]:
-    payloads = [entry.SerializeToString() for entry in entries]
-    return b"".join(_LENGTH.pack(len(payload)) + payload for payload in payloads), len(payloads)
+def _encoded(lines: Iterable[Line]) -> tuple[bytes, int]:
+    data = [_HEAD.pack(len(payload), slot) + payload for slot, payload in lines]
+    return b"".join(data), len(data)
 
 
-def read_grants(path: str, slots: Collection[int]) -> dict[int, Table]:
-    """What a log says of slots. Raises OSError if it is not there."""
-    tables: dict[int, Table] = {slot: {} for slot in slots}
+def read_log(path: str, slots: Collection[int]) -> dict[int, list[bytes]]:
+    """What a log says of slots, for ``table_of``. Raises OSError if it is not there."""
+    said: dict[int, list[bytes]] = {slot: [] for slot in slots}
     with open(path, "rb") as file:
         data = file.read()
-    for entry in _entries(data):
-        kind = entry.WhichOneof("kind")
-        if kind == "taken":
-            if entry.taken in tables:
-                tables[entry.taken].clear()
-            continue
-        said = entry.grant if kind == "grant" else entry.forget
-        table = tables.get(said.slot)
-        if table is None:
-            continue
-        name = (said.service, said.key)
-        if kind == "grant":
-            table[name] = Location(entry.grant.owner, entry.grant.epoch)
-        elif name in table and table[name].epoch == said.epoch:
-            del table[name]
-    return tables
+    at, size = 0, len(data)
+    while at + _HEAD.size <= size:
+        length, slot = _HEAD.unpack_from(data, at)
+        at += _HEAD.size + length
+        if at > size:
+            break  # torn
+        if slot in said:
+            if length:
+                said[slot].append(data[at - length : at])
+            else:
+                said[slot].clear()
+    return said
 
 
-def _entries(data: bytes) -> Iterator[Entry]:
-    at = 0
-    while at + _LENGTH.size <= len(data):
-        (length,) = _LENGTH.unpack_from(data, at)
-        at += _LENGTH.size
-        if at + length > len(data):
-            return  # torn
-        yield Entry.FromString(data[at : at + length])
-        at += length
+def table_of(entries: Iterable[bytes]) -> Table:
+    """What a log has said of a slot."""
+    table: Table = {}
+    for payload in entries:
+        entry = Entry.FromString(payload)
+        if entry.HasField("grant"):
+            said = entry.grant
+            table[said.service, said.key] = Location(said.owner, said.epoch)
+        else:
+            name = (entry.forget.service, entry.forget.key)
+            if table.get(name, NOWHERE).epoch == entry.forget.epoch:
+                del table[name]
+    return table

@@ -17,6 +17,9 @@ log = logging.getLogger("actorrpc.hub")
 
 Question = Locate | ReleaseKey | TransferKey
 
+#: Slots that are looked through at once.
+PORTION = 4
+
 #: How many epochs one process has with one version of the directory, as a power of two.
 _EPOCHS = 40
 
@@ -43,10 +46,16 @@ class Home:
         self._version, self._homes = version, homes
         own = [slot for slot, home in enumerate(homes) if home == self._serial]
         try:
-            if own := [slot for slot in own if self._store.table(slot) is None]:
-                self._store.take(own, version)
+            self._store.take(own, version)
         except OSError as error:  # it is tried again when somebody asks
             log.error("cannot find out where keyed actors are: %s", error)
+
+    def go_on(self) -> None:
+        """Do some of what is left of becoming the home of slots."""
+        try:
+            self._store.finish_some(PORTION)
+        except OSError as error:
+            log.error("cannot write down where keyed actors are: %s", error)
 
     def answer(self, source: int, question: Question) -> DirectoryAnswer:
         """What a process is to be told that asks, with no later version than this one knows."""

@@ -99,9 +99,10 @@ class Journal:
         """Claim slots with a version: ``refresh`` tells whether that counts."""
         self._append(_RECORD.pack(version, self._serial, slot, CLAIMED) for slot in slots)
 
-    def held(self, slots: Iterable[int], version: int) -> None:
-        """Say that this process's log has all that is known of slots which it has claimed so."""
-        self._append(_RECORD.pack(version, self._serial, slot, HELD) for slot in slots)
+    def held(self, slot: int) -> None:
+        """Say that this process's log has all that is known of a slot which it has claimed last, as far as
+        it has read."""
+        self._append([_RECORD.pack(self.claims[slot].version, self._serial, slot, HELD)])
 
     def lives(self, serial: int) -> bool:
         """Whether a process lives, be it stopped: no if it has ended for certain, or never started."""

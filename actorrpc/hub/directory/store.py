@@ -19,16 +19,17 @@ from typing import Protocol
 
 from actorrpc.hub.directory.grant_log import (
     GrantLog,
+    Line,
     Table,
     forget,
     grant,
     log_path,
-    read_grants,
+    read_log,
+    table_of,
     whole,
 )
-from actorrpc.hub.directory.journal import Claim, Journal
+from actorrpc.hub.directory.journal import Journal
 from actorrpc.hub.directory.names import Location, Name
-from actorrpc.pb.directory_pb2 import Entry
 
 __all__ = ["LoneStore", "SharedStore", "Store"]
 
@@ -44,8 +45,11 @@ class Store(Protocol):
     """
 
     def take(self, slots: Collection[int], version: int) -> None:
-        """Become the home of slots, of which the directory's version says so, unless a later one has been
-        heard of by another."""
+        """Become the home of slots of which the directory's version says so, unless another has heard of a
+        later one. Those that are this process's stay so."""
+
+    def finish_some(self, count: int) -> None:
+        """Do what is still to be done for some of the slots that have been taken. ``table`` does it, too."""
 
     def table(self, slot: int) -> Table | None:
         """Who owns the keys of a slot, at this moment; None if this process is not its home."""
@@ -75,6 +79,8 @@ class LoneStore:
         self._tables: defaultdict[int, Table] = defaultdict(dict)
 
     def take(self, slots: Collection[int], version: int) -> None: ...
+
+    def finish_some(self, count: int) -> None: ...
 
     def table(self, slot: int) -> Table | None:
         return self._tables[slot]
@@ -114,50 +120,80 @@ class SharedStore:
             raise
         #: What the log says of the slots that are this process's.
         self._tables: dict[int, Table] = {}
+        #: What the former homes' logs say of those that it has claimed, and not looked through yet: that
+        #: takes a few milliseconds for each slot, for which all connections wait.
+        self._said: dict[int, list[bytes]] = {}
         #: At how many entries to look whether the log is to be written anew.
         self._enough = MIN_ENTRIES
 
     # ---- becoming the home
 
     def take(self, slots: Collection[int], version: int) -> None:
-        claim = Claim(version, self._serial)
-        tables = self._read(self._claim(slots, claim), claim)
-        if not tables:
-            return
-        self._log.append(whole(tables))
-        self._journal.held(tables, version)
-        self._journal.refresh()
-        self._tables |= {slot: table for slot, table in tables.items() if self._holds(slot)}
-        self._tidy()
+        for slot in slots:
+            self._check(slot)
+        taken = self._claim([slot for slot in slots if not self._has(slot)], version)
+        if taken:
+            self._read(taken)
 
-    def _claim(self, slots: Collection[int], claim: Claim) -> list[int]:
-        """Claim slots. Returns those where that counts: from here on nobody acts upon what their former home
-        writes."""
+    def _check(self, slot: int) -> None:
+        """Forget what is known of a slot that has been claimed by another."""
+        self._journal.refresh()
+        if not self._is_claimed(slot):
+            self._tables.pop(slot, None)
+            self._said.pop(slot, None)
+
+    def _is_claimed(self, slot: int) -> bool:
+        claim = self._journal.claims.get(slot)
+        return claim is not None and claim.serial == self._serial
+
+    def _has(self, slot: int) -> bool:
+        return slot in self._tables or slot in self._said
+
+    def _claim(self, slots: Collection[int], version: int) -> list[int]:
+        """Claim slots. Returns those that are this process's now: from here on nobody acts upon what their
+        former home writes."""
         claims = self._journal.claims
+        others = [slot for slot in slots if not self._is_claimed(slot)]
+        self._journal.claim(
+            [slot for slot in others if slot not in claims or claims[slot].version < version], version
+        )
         self._journal.refresh()
-        earlier = [slot for slot in slots if slot not in claims or claims[slot].version < claim.version]
-        self._journal.claim(earlier, claim.version)
-        self._journal.refresh()
-        return [slot for slot in slots if claims.get(slot) == claim]
+        return [slot for slot in slots if self._is_claimed(slot)]
 
-    def _read(self, slots: Collection[int], claim: Claim) -> dict[int, Table]:
-        """What the former homes have written of slots, without the owners that have died."""
+    def _read(self, slots: Collection[int]) -> None:
+        """Read what the former homes have written of slots."""
         by_holder: defaultdict[int, list[int]] = defaultdict(list)
-        tables: dict[int, Table] = {slot: {} for slot in slots}
+        said: dict[int, list[bytes]] = {slot: [] for slot in slots}
         for slot in slots:
             if (holder := self._journal.holders.get(slot)) is not None:
                 by_holder[holder.serial].append(slot)
         for serial, theirs in by_holder.items():
             try:
-                tables |= read_grants(log_path(self._directory, serial), theirs)
+                said |= read_log(log_path(self._directory, serial), theirs)
             except FileNotFoundError:
                 # The next home has it all, and has removed it. Else nobody can know who owns these keys.
                 self._journal.refresh()
-                if any(self._journal.claims[slot] == claim for slot in theirs):
+                if any(map(self._is_claimed, theirs)):
                     raise
-                tables = {slot: table for slot, table in tables.items() if slot not in theirs}
+                said = {slot: entries for slot, entries in said.items() if slot not in theirs}
+        self._said |= said
+
+    def finish_some(self, count: int) -> None:
+        for slot in [*self._said][:count]:
+            self.table(slot)
+
+    def _finish(self, slot: int) -> None:
+        """Have what has been read of a slot in this process's log, without the owners that have died."""
+        tables = {slot: table_of(self._said[slot])}
         self._drop_dead(tables)
-        return tables
+        self._log.append(whole(tables))
+        self._journal.held(slot)
+        self._journal.refresh()
+        if self._holds(slot):
+            self._tables |= tables
+            del self._said[slot]
+        if not self._said:
+            self._tidy()
 
     def _drop_dead(self, tables: dict[int, Table]) -> None:
         owners = {location.hub for table in tables.values() for location in table.values()}
@@ -169,17 +205,16 @@ class SharedStore:
     # ---- being the home
 
     def _holds(self, slot: int) -> bool:
-        claim = self._journal.claims.get(slot)
-        return claim is not None and claim.serial == self._serial and self._journal.holders.get(slot) == claim
+        return self._is_claimed(slot) and self._journal.holders.get(slot) == self._journal.claims[slot]
 
     def table(self, slot: int) -> Table | None:
-        if slot not in self._tables:
+        if not self._has(slot):
             return None
-        self._journal.refresh()
-        if self._holds(slot):
-            return self._tables[slot]
-        del self._tables[slot]
-        return None
+        self._check(slot)
+        if slot in self._said:
+            self._finish(slot)
+            self._check(slot)
+        return self._tables.get(slot)
 
     def version(self, slot: int) -> int:
         return self._journal.claims[slot].version
@@ -207,10 +242,10 @@ class SharedStore:
 
     # ---- files
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, line: Line) -> None:
         if self._log.count >= self._enough:
             self._shorten()
-        self._log.append([entry])
+        self._log.append([line])
 
     def _shorten(self) -> None:
         """Write the log anew, if most of it is about what is no longer so."""

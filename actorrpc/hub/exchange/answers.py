@@ -32,8 +32,10 @@ class Answers:
     """
 
     __slots__ = (
+        "attempt",
         "call",
         "caller",
+        "caller_moves",
         "encoding",
         "head",
         "headers_sent",
@@ -54,6 +56,9 @@ class Answers:
         self.id = id
         #: The hub where the caller was last heard of.
         self.caller = caller
+        #: How often the caller had moved by then, and the number of the INVOKE that was heard last.
+        self.caller_moves = 0
+        self.attempt = 0
         self.head = head
         self.say = say
         #: Of the last one.
@@ -101,6 +106,14 @@ class Answers:
         self.kept.append(answer)
         self.unsent_bytes += size + _OVERHEAD
 
+    def attach(self, caller: int, moves: int, received: int) -> bool:
+        """The caller is in that hub, and has heard so much. Whether it is, by all that is known."""
+        if moves < self.caller_moves:
+            return False
+        self.caller, self.caller_moves = caller, moves
+        self.heard(received)
+        return True
+
     def heard(self, number: int) -> None:
         """The caller has all up to this number."""
         kept = self.kept
@@ -113,13 +126,14 @@ class Answers:
     def go_on(self) -> None:
         """Say again what is kept, as far as it is heard now."""
         while self.kept:
-            if not self.say(self, self.kept[0]):
+            answer = self.kept[0]
+            if not self.say(self, answer):
                 return
-            self.heard(self.kept[0][0])
+            self.heard(answer[0])  # unless that has ended the call
 
     def repeat(self) -> None:
         """Say all again that is kept, to a caller in another hub."""
-        for answer in self.kept:
+        for answer in [*self.kept]:
             self.say(self, answer)
 
     @property

@@ -10,8 +10,12 @@ answer is kept until it is acknowledged. Either end may move meanwhile:
   that was heard.
 
 A call is run at most once. It is sent again only where it cannot have been heard: to another hub, when the
-first has said ABSENT, and over a new link to the same, which knows it by its number. If the hub dies to which
-it was sent, it fails with UNAVAILABLE.
+first has said ABSENT to the last INVOKE that it was sent, and to the same, over a new link, say, which knows
+the call by its number, also if it has moved away since with the actor. If the hub dies to which it was sent,
+it fails with UNAVAILABLE.
+
+A hub that is told of a call which is not known there, since it has failed meanwhile, say, answers that nobody
+wants it.
 """
 
 from __future__ import annotations
@@ -20,7 +24,6 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
-from time import monotonic
 from typing import Any, Protocol
 
 from gevent import get_hub
@@ -30,7 +33,6 @@ from actorrpc.hub.directory.names import Location, Name
 from actorrpc.hub.exchange.answers import Answer, Answers
 from actorrpc.hub.exchange.messages import answer_from, answer_message, invoke_message, request_from
 from actorrpc.hub.exchange.outgoing import (
-    BEGUN,
     END,
     LOCATING,
     NOBODY,
@@ -40,6 +42,7 @@ from actorrpc.hub.exchange.outgoing import (
     OutgoingCall,
     Request,
 )
+from actorrpc.hub.exchange.recent import RecentCalls
 from actorrpc.loop.timers import after
 from actorrpc.pb import control_pb2
 from actorrpc.wire.head import RequestHead
@@ -56,8 +59,8 @@ _OWN = 40
 #: For how many seconds the calls of a hub that has died may still be claimed by another, to which it had just
 #: given their connection.
 ORPHANS = 5.0
-#: How long the numbers of calls are kept that have moved away, in seconds.
-_MOVED = 60.0
+#: How long the numbers of calls are kept that have moved away, or whose caller has, in seconds.
+MOVED = 60.0
 
 
 class Finder(Protocol):
@@ -73,10 +76,15 @@ class Finder(Protocol):
     ) -> None: ...
     def release(self, name: Name, epoch: int) -> None: ...
     def is_home(self, name: Name) -> bool: ...
+    def lives(self, serial: int) -> bool: ...
 
 
 class Actors(Protocol):
     """The keyed actors of this hub, as their callers' ends need them."""
+
+    @property
+    def may_own(self) -> bool:
+        """Whether actors may come to live here now."""
 
     def has(self, name: Name) -> bool:
         """Whether the actor is here, also if it is about to leave."""
@@ -89,6 +97,9 @@ class Actors(Protocol):
 
     def withdraw(self, answers: Answers) -> None:
         """The caller of a call that is served here wants no more of it."""
+
+    def unneeded(self, name: Name, granted: Location) -> None:
+        """The key has become this hub's, and nobody calls any more."""
 
 
 class Exchange:
@@ -109,9 +120,9 @@ class Exchange:
         #: Hubs that say nothing, as far as the broker has told.
         self.silent: frozenset[int] = frozenset()
         self._linked = linked
+        self._missed = missed
         #: Hubs that hear nothing more, and are about to end.
         self._parted: set[int] = set()
-        self._missed = missed
         self.actors: Actors
         self._here = Location(serial, 0)
         self._numbers = count((serial << _OWN) + 1)
@@ -119,8 +130,10 @@ class Exchange:
         self.outgoing: dict[int, OutgoingCall] = {}
         #: Calls that run here, or have ended and not all of whose answers are known to be heard.
         self.answering: dict[int, Answers] = {}
-        #: Calls whose callers have moved to other hubs, and when.
-        self._moved: dict[int, float] = {}
+        #: Calls whose callers have moved to other hubs, and calls from other hubs that have moved away with
+        #: their actors.
+        self._moved = RecentCalls(MOVED)
+        self._gone = RecentCalls(MOVED)
         #: What is to be told to whom, when the loop comes round.
         self._answered: dict[int, control_pb2.Answered] = {}
         self._begun: dict[int, list[Answers]] = {}
@@ -157,6 +170,8 @@ class Exchange:
         state, call.state, call.request = call.state, WITHDRAWN, None
         if state == LOCATING:
             del self.outgoing[call.id]
+        elif call.where is None:
+            self._locate(call, None)
         else:
             self._say_withdrawn(call)
 
@@ -171,103 +186,101 @@ class Exchange:
 
     def attach(self, call: OutgoingCall) -> None:
         """Its caller has come from another hub, or goes on here after a move that came to nothing."""
+        stayed = self.outgoing.get(call.id) is call
         self.outgoing[call.id] = call
-        self._moved.pop(call.id, None)
-        if call.where is None:
-            self._locate(call, None)
-        else:
+        self._moved.discard(call.id)
+        if call.where is not None:
             self._resume(call)
+        elif not (stayed and call.state == LOCATING):
+            self._locate(call, None)
 
     def leave(self, call: OutgoingCall) -> None:
         """Its caller is served by another hub now, which attaches it there."""
         call.listener = NOBODY
         if self.outgoing.pop(call.id, None) is not None:
-            self._forget_moved()
-            self._moved[call.id] = monotonic()
-
-    def _forget_moved(self) -> None:
-        until = monotonic() - _MOVED
-        for id, at in [*self._moved.items()]:
-            if at > until:
-                break
-            del self._moved[id]
+            self._moved.add(call.id)
 
     # ---- where the actor is
 
     def _locate(self, call: OutgoingCall, stale: Location | None) -> None:
-        self._finder.find(call.name, partial(self._located, call), stale=stale)
+        located = partial(self._located, call)
+        self._finder.find(call.name, located, may_own=self.actors.may_own, stale=stale)
 
     def _located(self, call: OutgoingCall, found: Location | RpcError) -> None:
         if self.outgoing.get(call.id) is not call:
             if isinstance(found, Location) and found.hub == self.serial:
-                self._release_unused(call.name, found)
-            return
-        if isinstance(found, RpcError):
+                self.actors.unneeded(call.name, found)
+        elif isinstance(found, RpcError):
             self._end(call, found.code, found.message)
-            return
-        call.where = found
-        if call.state == LOCATING:
-            self._invoke(call)
+        elif call.where is not None and call.where.epoch > found.epoch:
+            pass  # the actor's hub has said so itself meanwhile
         else:
-            self._resume(call)
-
-    def _release_unused(self, name: Name, found: Location) -> None:
-        """The key has become this hub's, and nobody needs it any more."""
-        self.actors.when_known(name, lambda here: None if here else self._finder.release(name, found.epoch))
+            call.where = found
+            if call.state == LOCATING:
+                self._invoke(call)
+            else:
+                self._resume(call)
 
     def _invoke(self, call: OutgoingCall) -> None:
         """Have it run where its actor is."""
         assert call.where is not None and call.request is not None
-        request, hub = call.request, call.where.hub
-        if hub == self.serial:
+        request = call.request
+        if call.where.hub == self.serial:
             call.state = SENT
             self._run(call.id, call.name, request, self.serial)
-        elif hub in self.silent:
+        elif call.state == LOCATING and call.where.hub in self.silent:
             service, key = call.name
             why = f"the hub that has the actor {key!r} of {service} does not answer"
             self._end(call, StatusCode.UNAVAILABLE, why)
-        elif self._reaches(hub):
-            call.state = SENT
-            self._send(hub, HubToHub(invoke=invoke_message(call.id, call.name, request)))
         else:
-            self._missed(hub)
-
-    def _reaches(self, hub: int) -> bool:
-        return self._linked(hub) and hub not in self._parted
+            call.attempt += 1
+            invoke = invoke_message(call.id, call.name, request, call.attempt)
+            # Where there is no link, `relinked` follows, or `died`, perhaps at once.
+            if self._ask(call.where.hub, HubToHub(invoke=invoke)):
+                call.state = SENT
 
     def _resume(self, call: OutgoingCall) -> None:
         """Go on with it where its actor is now."""
         assert call.where is not None
         if call.where.hub == self.serial:
             self._hear_own(call)
-        elif not self._reaches(call.where.hub):
-            self._missed(call.where.hub)
         elif call.state == WITHDRAWN:
             self._say_withdrawn(call)
         elif call.state in (LOCATING, SENT):
             self._invoke(call)
         else:
             service, key = call.name
-            attach = control_pb2.Attach(call=call.id, service=service, key=key, received=call.received)
-            self._send(call.where.hub, HubToHub(attach=attach))
+            attach = control_pb2.Attach(
+                call=call.id, service=service, key=key, received=call.received, moves=call.moves
+            )
+            self._ask(call.where.hub, HubToHub(attach=attach))
 
     def _hear_own(self, call: OutgoingCall) -> None:
         def known(here: bool) -> None:
+            if self.outgoing.get(call.id) is not call or call.where is None or call.where.hub != self.serial:
+                return  # it has ended, or goes on elsewhere
             answers = self.answering.get(call.id)
-            if answers is not None:
-                answers.caller = self.serial
-                answers.heard(call.received)
-                if call.state == WITHDRAWN:
-                    self._withdraw(answers)
-                answers.go_on()  # also to one that was behind, and hears nothing more
+            if answers is None:
+                self._unknown(call, here)
+            elif call.state == WITHDRAWN:
+                del self.outgoing[call.id]
+                self._withdraw(answers)
+            else:
+                answers.attach(self.serial, call.moves, call.received)
+                answers.go_on()
                 self._settle(answers)
                 self._drained(answers)
-            elif here:
-                self._unknown(call)
-            else:
-                self._elsewhere(call)
 
         self.actors.when_known(call.name, known)
+
+    def _unknown(self, call: OutgoingCall, here: bool) -> None:
+        """It is not where it was looked for, though its actor is ``here``, or has moved."""
+        if not here:
+            self._elsewhere(call)
+        elif call.state == WITHDRAWN:
+            del self.outgoing[call.id]
+        else:
+            self._lost(call)
 
     def _lost(self, call: OutgoingCall) -> None:
         service, key = call.name
@@ -279,7 +292,9 @@ class Exchange:
 
     def _end(self, call: OutgoingCall, status: StatusCode, message: str) -> None:
         """It ends without its actor's doing."""
-        if self.outgoing.pop(call.id, None) is not None:
+        if call.listener.frozen:  # whoever serves the caller next finds that out
+            call.where = None
+        elif self.outgoing.pop(call.id, None) is not None:
             call.request = None
             call.listener.on_end(status, message, (), None)
 
@@ -287,36 +302,62 @@ class Exchange:
         assert call.where is not None
         if call.where.hub == self.serial:
             self._hear_own(call)
-        elif not self._reaches(call.where.hub):
-            self._missed(call.where.hub)
         else:
             service, key = call.name
             withdraw = control_pb2.Withdraw(call=call.id, service=service, key=key)
-            self._send(call.where.hub, HubToHub(withdraw=withdraw))
+            self._ask(call.where.hub, HubToHub(withdraw=withdraw))
+
+    def _ask(self, hub: int, message: HubToHub) -> bool:
+        """Say something of which something is to come. Whether it can be said."""
+        if hub in self._parted or not self._linked(hub):
+            self._missed(hub)
+            return False
+        self._send(hub, message)
+        return True
 
     # ---- what actors do
 
-    def _run(self, id: int, name: Name, request: Request, caller: int) -> None:
+    def _run(self, id: int, name: Name, request: Request, caller: int, attempt: int = 0) -> None:
         head = RequestHead(request.fields, request.method, 0)
         answers = self.answering[id] = Answers(id, caller, head, self._say)
         answers.one_way = request.one_way
+        answers.attempt = attempt
         self.actors.invoke(name, request, answers)
 
     def restore(self, id: int, caller: int, head: RequestHead) -> Answers:
-        """The answers of a call that comes with its actor from another hub."""
-        answers = self.answering[id] = Answers(id, caller, head, self._say)
-        return answers
+        """The answers of a call that is coming with its actor from another hub: ``arrived`` follows."""
+        return Answers(id, caller, head, self._say)
 
-    def arrived(self, answers: Answers) -> None:
-        """A call is served here now: say again what its caller may not have heard."""
-        if answers.caller == self.serial:
-            if (call := self.outgoing.get(answers.id)) is not None:
-                call.where = self._here
-            answers.go_on()
-        else:
-            answers.repeat()
-            self.begun(answers)
-        self._settle(answers)
+    def arrived(self, calls: Iterable[Answers]) -> None:
+        """Calls of an actor are served here now: say again what their callers may not have heard."""
+        calls = [*calls]
+        for answers in calls:
+            self.answering[answers.id] = answers
+            self._gone.discard(answers.id)
+        for answers in calls:
+            if answers.caller == self.serial:
+                self._arrived_home(answers)
+            else:
+                answers.repeat()
+                self.begun(answers)
+            self._settle(answers)
+        for serial in {answers.caller for answers in calls} - {self.serial}:
+            if not self._finder.lives(serial):  # it may have died before this hub would have heard of it
+                after(ORPHANS, self._withdraw_orphans, serial)
+
+    def _arrived_home(self, answers: Answers) -> None:
+        """The caller of a call is here, too, or has been."""
+        call = self.outgoing.get(answers.id)
+        if call is not None:
+            call.where = Location(self.serial, answers.owner.epoch)
+            if call.state == WITHDRAWN:
+                del self.outgoing[call.id]
+                self._withdraw(answers)
+            else:
+                call.begun()
+                answers.go_on()
+        elif answers.id not in self._moved:
+            self._withdraw(answers)
 
     def begun(self, answers: Answers) -> None:
         """A call waits or runs here: its caller need not send it again."""
@@ -327,18 +368,27 @@ class Exchange:
             self._begun.setdefault(answers.caller, []).append(answers)
             self._tell_soon()
 
-    def absent(self, answers: Answers, where: Location | None = None) -> None:
+    def absent(self, answers: Answers) -> None:
         """The actor of a call is not here, and has never seen it here."""
-        self.answering.pop(answers.id, None)
+        self._forget(answers)
         if answers.caller == self.serial:
             if (call := self.outgoing.get(answers.id)) is not None:
                 self._elsewhere(call)
         else:
-            self._send(answers.caller, HubToHub(absent=control_pb2.Absent(call=answers.id)))
+            absent = control_pb2.Absent(call=answers.id, attempt=answers.attempt)
+            self._send(answers.caller, HubToHub(absent=absent))
 
     def gone(self, answers: Answers) -> None:
         """The actor of a call has moved to another hub, and its answers with it."""
-        self.answering.pop(answers.id, None)
+        if self._forget(answers) and answers.caller != self.serial:
+            self._gone.add(answers.id)
+
+    def _forget(self, answers: Answers) -> bool:
+        """Whether it was among those that are answered here."""
+        if self.answering.get(answers.id) is answers:
+            del self.answering[answers.id]
+            return True
+        return False
 
     def _say(self, answers: Answers, answer: Answer) -> bool:
         """Bring an answer on its way. Whether it has been heard."""
@@ -353,20 +403,19 @@ class Exchange:
         else:
             heard = self._hear(call, answer)
         if heard and answer[1] == END:
-            self.answering.pop(answers.id, None)
+            self._forget(answers)
         return heard
 
     def _hear(self, call: OutgoingCall, answer: Answer) -> bool:
         number, kind, data = answer
-        if call.state == SENT:
-            call.state, call.request = BEGUN, None
+        call.begun()
         if kind == END and number == call.received + 1:
             self.outgoing.pop(call.id, None)
         return call.take(number, kind, data)
 
     def _settle(self, answers: Answers) -> None:
         if answers.settled:
-            self.answering.pop(answers.id, None)
+            self._forget(answers)
             if answers.owner is not None:
                 answers.owner.settled(answers)
 
@@ -380,6 +429,8 @@ class Exchange:
             answers.finish(StatusCode.CANCELLED, "withdrawn")
         else:
             self.actors.withdraw(answers)
+        answers.heard(answers.number)  # nobody wants to
+        self._settle(answers)
 
     # ---- what other hubs say
 
@@ -392,61 +443,74 @@ class Exchange:
 
     def _on_invoke(self, source: int, invoke: control_pb2.Invoke) -> None:
         answers = self.answering.get(invoke.call)
-        if answers is None:
-            self._run(invoke.call, (invoke.service, invoke.key), request_from(invoke), source)
-        else:  # said again over a new link
-            answers.caller = source
+        if answers is not None:  # said again
+            answers.caller, answers.attempt = source, invoke.attempt
             answers.repeat()
             if answers.owner is not None:
                 self.begun(answers)
+        elif invoke.call in self._gone:
+            self._send(source, HubToHub(begun=control_pb2.Begun(calls=[invoke.call], epochs=[0])))
+            absent = control_pb2.Absent(call=invoke.call, attempt=invoke.attempt)
+            self._send(source, HubToHub(absent=absent))
+        else:
+            name = invoke.service, invoke.key
+            self._run(invoke.call, name, request_from(invoke), source, invoke.attempt)
 
     def _on_attach(self, source: int, attach: control_pb2.Attach) -> None:
         def known(here: bool) -> None:
             answers = self.answering.get(attach.call)
             if answers is None:
-                self._send(source, HubToHub(absent=control_pb2.Absent(call=attach.call, unknown=here)))
-                return
-            answers.caller = source
-            answers.heard(attach.received)
-            answers.repeat()
-            self.begun(answers)
-            self._settle(answers)
-            self._drained(answers)
+                self._say_absent(source, attach.call, here)
+            elif answers.attach(source, attach.moves, attach.received):
+                answers.repeat()
+                self.begun(answers)
+                self._settle(answers)
+                self._drained(answers)
 
         self.actors.when_known((attach.service, attach.key), known)
 
     def _on_withdraw(self, source: int, withdraw: control_pb2.Withdraw) -> None:
+        answers = self.answering.get(withdraw.call)
+        if withdraw.unknown and (answers is None or answers.caller != source):
+            return
+
         def known(here: bool) -> None:
             answers = self.answering.get(withdraw.call)
-            if answers is None:
-                self._send(source, HubToHub(absent=control_pb2.Absent(call=withdraw.call, unknown=here)))
-                return
-            answers.caller = source
-            self._withdraw(answers)
+            if answers is not None:
+                answers.caller = source
+                self._withdraw(answers)
+            if not withdraw.unknown:
+                self._say_absent(source, withdraw.call, here or answers is not None)
 
-        answers = self.answering.get(withdraw.call)
         if answers is not None and answers.owner is None:
             known(True)
+        elif answers is not None:
+            self.actors.when_known(answers.owner.name, known)
         else:
             self.actors.when_known((withdraw.service, withdraw.key), known)
+
+    def _say_absent(self, hub: int, id: int, unknown: bool) -> None:
+        self._send(hub, HubToHub(absent=control_pb2.Absent(call=id, unknown=unknown)))
 
     def _on_answer(self, source: int, message: control_pb2.Answer) -> None:
         call = self.outgoing.get(message.call)
         if call is None:
-            if message.call not in self._moved:  # heard before, over a link that has broken
+            if message.HasField("end") and message.call not in self._moved:
                 self._note_answered(source, message.call, message.number)
-            return
-        if call.where is None or call.where.hub != source:
-            call.where = Location(source, 0)
-        if call.listener.frozen:
-            return
-        # What is said again has not been acknowledged there, where the actor has come to.
-        call.acknowledged = min(call.acknowledged, message.number - 1)
-        if self._hear(call, answer_from(message)) and (
-            not call.listener.congested or message.HasField("end")
+            else:
+                self._say_nobody(source, message.call)
+        elif (
+            not call.listener.frozen
+            and self._hear(call, answer_from(message))
+            and (message.HasField("end") or not call.listener.congested)
         ):
             call.acknowledged = call.received
             self._note_answered(source, call.id, call.received)
+
+    def _say_nobody(self, hub: int, id: int) -> None:
+        """A hub serves a call that is not known here, unless its caller has just moved."""
+        if id not in self._moved:
+            self._send(hub, HubToHub(withdraw=control_pb2.Withdraw(call=id, unknown=True)))
 
     def _acknowledge(self, call: OutgoingCall) -> None:
         where = call.where
@@ -474,11 +538,17 @@ class Exchange:
         answered, self._answered = self._answered, {}
         for hub, message in answered.items():
             self._send(hub, HubToHub(answered=message))
-        begun, self._begun = self._begun, {}
-        for hub, calls in begun.items():
+        all_begun, self._begun = self._begun, {}
+        for hub, calls in all_begun.items():
             # What has ended since has said so.
-            if ids := [answers.id for answers in calls if not answers.over and answers.caller == hub]:
-                self._send(hub, HubToHub(begun=control_pb2.Begun(calls=ids)))
+            if calls := [each for each in calls if self._is_begun(each) and each.caller == hub]:
+                begun = control_pb2.Begun(
+                    calls=[answers.id for answers in calls], epochs=[answers.owner.epoch for answers in calls]
+                )
+                self._send(hub, HubToHub(begun=begun))
+
+    def _is_begun(self, answers: Answers) -> bool:
+        return not answers.over and answers.owner is not None and self.answering.get(answers.id) is answers
 
     def _on_answered(self, source: int, answered: control_pb2.Answered) -> None:
         for id, number in zip(answered.calls, answered.numbers, strict=True):
@@ -489,26 +559,28 @@ class Exchange:
                 self._drained(answers)
 
     def _on_begun(self, source: int, begun: control_pb2.Begun) -> None:
-        for id in begun.calls:
-            if (call := self.outgoing.get(id)) is not None:
-                call.where = Location(source, 0)
-                call.begun()
+        for id, epoch in zip(begun.calls, begun.epochs, strict=True):
+            call = self.outgoing.get(id)
+            if call is None:
+                self._say_nobody(source, id)
+                continue
+            call.begun()
+            if call.where is None or epoch > call.where.epoch:
+                moved = call.where is not None and call.where.hub != source
+                call.where = Location(source, epoch)
+                if moved:  # what was acknowledged may have been so to the hub that the actor has left
+                    call.acknowledged = 0
+                    if call.state == WITHDRAWN:
+                        self._say_withdrawn(call)
+                    elif not call.listener.frozen and not call.listener.congested:
+                        self._acknowledge(call)
 
     def _on_absent(self, source: int, absent: control_pb2.Absent) -> None:
         call = self.outgoing.get(absent.call)
         if call is None or call.where is None or call.where.hub != source:
             return
-        if absent.unknown:
-            self._unknown(call)
-        else:
-            self._elsewhere(call)
-
-    def _unknown(self, call: OutgoingCall) -> None:
-        """It is not known where its actor is: another activation had it, which has died."""
-        if call.state == WITHDRAWN:
-            self.outgoing.pop(call.id, None)
-        else:
-            self._lost(call)
+        if not absent.attempt or absent.attempt == call.attempt:
+            self._unknown(call, absent.unknown)
 
     def _elsewhere(self, call: OutgoingCall) -> None:
         """Its actor is not where it was thought to be, or has left."""
@@ -523,7 +595,7 @@ class Exchange:
             if call.where is not None and call.where.hub == source:
                 self._elsewhere(call)
 
-    # ---- other hubs come and go
+    # ---- hubs come and go
 
     def part(self, others: Iterable[int]) -> None:
         """This hub ends, and hears nothing more. No actor is left: what has not been answered has not run, or
@@ -540,22 +612,39 @@ class Exchange:
         for answers in [*self.answering.values()]:
             if answers.caller == serial:
                 answers.repeat()
+                if answers.owner is not None:
+                    self.begun(answers)
 
     def died(self, serial: int) -> None:
         """A hub has died, for certain."""
         self._parted.discard(serial)
         for call in [*self.outgoing.values()]:
-            if call.where is None or call.where.hub != serial:
+            if call.where is None or self.outgoing.get(call.id) is not call:
                 continue
-            if call.state == SENT:
+            if call.where.hub != serial:
+                # Its actor may have moved there, or its call have been on its way from here, and nobody has
+                # said so any more. Where it was known last they know.
+                self._resume(call)
+            elif call.state == SENT:
                 self._lost(call)
-            elif call.state == WITHDRAWN:
-                del self.outgoing[call.id]
             else:  # the actor may have moved away before
                 stale, call.where = call.where, None
                 self._locate(call, stale)
         if any(answers.caller == serial for answers in self.answering.values()):
             after(ORPHANS, self._withdraw_orphans, serial)
+        # A caller may have been about to say that it is there. Where it was before they do not know yet that
+        # it has got lost.
+        after(MOVED + ORPHANS, self._ask_callers)
+
+    def _ask_callers(self) -> None:
+        """Have hubs say so that know nothing of the calls they have made."""
+        for answers in [*self.answering.values()]:
+            if answers.owner is None:
+                continue
+            if answers.caller != self.serial:
+                self.begun(answers)
+            elif answers.id not in self.outgoing and answers.id not in self._moved:
+                self._withdraw(answers)
 
     def _withdraw_orphans(self, serial: int) -> None:
         """Nobody has claimed them."""
@@ -566,6 +655,11 @@ class Exchange:
                     self._withdraw(answers)
                 answers.go_on()
                 self._settle(answers)
+
+    def close(self) -> None:
+        """The hub ends."""
+        self._moved.clear()
+        self._gone.clear()
 
     def __repr__(self) -> str:
         return f"<Exchange {len(self.outgoing)} calls made, {len(self.answering)} served>"

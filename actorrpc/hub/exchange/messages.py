@@ -15,7 +15,7 @@ from actorrpc.wire.fields import pairs
 __all__ = ["answer_from", "answer_message", "fill_answer", "invoke_message", "request_from"]
 
 
-def invoke_message(id: int, name: Name, request: Request) -> control_pb2.Invoke:
+def invoke_message(id: int, name: Name, request: Request, attempt: int) -> control_pb2.Invoke:
     service, key = name
     deadline = request.deadline
     return control_pb2.Invoke(
@@ -33,6 +33,7 @@ def invoke_message(id: int, name: Name, request: Request) -> control_pb2.Invoke:
         waiting=request.waiting,
         caller=request.caller,
         one_way=request.one_way,
+        attempt=attempt,
     )
 
 

@@ -78,7 +78,7 @@ class Listener(Protocol):
         """It is behind, and ``Exchange.go_on`` follows when it is not any more."""
 
     def on_begun(self) -> None:
-        """The actor has the call: from now on it moves with it. Not called where an answer comes first."""
+        """The actor has the call: from now on it moves with it. Called before the first answer."""
 
     def on_headers(self, fields: Fields) -> None: ...
     def on_message(self, payload: bytes) -> None: ...
@@ -115,6 +115,9 @@ class OutgoingCall:
     #: The number of the last answer that was heard, and of the last that the actor's hub knows to be.
     received: int = 0
     acknowledged: int = 0
+    #: How often it has been sent to other hubs, and how often its caller has moved.
+    attempt: int = 0
+    moves: int = 0
 
     def begun(self) -> None:
         """The actor has it."""

@@ -67,6 +67,9 @@ class ActivationOwner(Protocol):
     def ended(self, activation: Activation) -> None:
         """It is no more here, and its last turn has ended."""
 
+    def closes(self, activation: Activation) -> None:
+        """It ends, although it was about to move perhaps."""
+
     def left(self, activation: Activation) -> None:
         """Another hub has it."""
 
@@ -95,8 +98,8 @@ class Activation(CallStage):
         self.session = owner.session
         #: Bytes of requests in its mailbox.
         self.waiting_bytes = 0
-        #: The answers of calls that have ended, which not all callers are known to have heard.
-        self.unsettled: set[Answers] | tuple[()] = ()
+        #: The answers of calls that have ended, which not all callers are known to have heard, in order.
+        self.unsettled: dict[Answers, None] | tuple[()] = ()
         self.service = service
         #: None until it is made.
         self.cell: Cell
@@ -113,6 +116,7 @@ class Activation(CallStage):
         route = self._owner.routes.get(request.method)
         if route is None:
             answers.finish(StatusCode.UNIMPLEMENTED, f"unknown method {request.method}")
+            self.idle()
             return
         if why := self._why_full(request):
             answers.finish(StatusCode.RESOURCE_EXHAUSTED, why)
@@ -168,28 +172,35 @@ class Activation(CallStage):
 
     def call_ended(self, call: ServerCall[Any], status: StatusCode, message: str) -> None:
         answers: Any = call.stream
+        answers.call = None  # which knows it: so that both are freed at once
         if not answers.settled:
             self.keep(answers)
         super().call_ended(call, status, message)
 
     def keep(self, answers: Answers) -> None:
         """A call has ended, and its caller may not have heard all."""
-        if not isinstance(self.unsettled, set):
-            self.unsettled = set()
-        self.unsettled.add(answers)
+        if not isinstance(self.unsettled, dict):
+            self.unsettled = {}
+        self.unsettled[answers] = None
 
     def settled(self, answers: Answers) -> None:
         """The caller of a call has heard all answers to it."""
-        if isinstance(self.unsettled, set):
-            self.unsettled.discard(answers)
+        if isinstance(self.unsettled, dict):
+            self.unsettled.pop(answers, None)
             self.idle()
+
+    @property
+    def answers(self) -> list[Any]:
+        """What it has said on all calls that are not over for their callers."""
+        return [*self.unsettled, *[call.stream for call in self.calls.values()]]
 
     # ---- its life
 
     def resume(self) -> None:
-        """Go on: it stays, or has come."""
-        self.resume_turns()
-        self._owner.serves(self)
+        """Go on: it stays, or has come, unless it ends."""
+        if self.phase.state != CLOSED:
+            self.resume_turns()
+            self._owner.serves(self)
 
     def let_go(self) -> None:
         """Forget it: another hub has it now, or it was never taken."""
@@ -212,6 +223,9 @@ class Activation(CallStage):
             partial(self._owner.left, self),
             self.phase.let_go_on,
         )
+        for answers in self.answers:
+            answers.call = None
+        self.unsettled = ()
         self.fall_apart()
 
     @property
@@ -238,17 +252,20 @@ class Activation(CallStage):
 
     def passivate(self) -> None:
         """End it: on_passivate runs as its last turn."""
-        self.phase.state = CLOSED
-        self.schedule.close()
-        self.host.end_subscriptions()
+        self._close()
         self.cells.keep_last_turns()
         self.turn_ended()
 
     def discard(self, key: str, error: RpcError) -> None:
         """It could not be made: its calls get the error, and the next call tries again, with a new one."""
         super().discard(key, error)
+        self._close()
+
+    def _close(self) -> None:
         self.phase.state = CLOSED
         self.schedule.close()
+        self.phase.let_go_on()
+        self._owner.closes(self)
         self.host.end_subscriptions()
 
     def turn_ended(self) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from math import inf
 from time import monotonic
 
 from gevent import get_hub
@@ -28,13 +27,17 @@ __all__ = ["Activations"]
 
 log = logging.getLogger("actorrpc.hub")
 
+#: In which an actor is looked at again that nobody calls and that does not rest, since it has a subscription,
+#: say; in seconds, at least.
+AGAIN = 1.0
 #: Until it is tried again to activate one that is to be active at all times, in seconds: first, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 
 class Activations:
-    """One of them for each hub. ``may_own`` says whether actors may come to live here now, and ``settled`` is
-    called when one has ended that a stop may wait for."""
+    """One of them for each hub. ``may_own`` says whether actors may come to live here now, ``settled`` is
+    called when one has ended that a stop may wait for, and ``closes`` when one ends that may be about to
+    move."""
 
     def __init__(
         self,
@@ -44,9 +47,11 @@ class Activations:
         finder: Finder,
         may_own: Callable[[], bool] = lambda: True,
         settled: Callable[[], object] = lambda: None,
+        closes: Callable[[str], object] = lambda id: None,
     ) -> None:
         self._settled = settled
-        self._serial = serial
+        self._closes = closes
+        self.serial = serial
         self._resources = resources
         self._exchange = exchange
         self._finder = finder
@@ -63,14 +68,14 @@ class Activations:
         self._places = 0
         #: What other hubs offer: told that the key is this hub's now, it comes to life, or is dropped if that
         #: is by another grant.
-        self.arriving: dict[Name, Callable[[Location], None]] = {}
+        self.arriving: dict[Name, Callable[[Location | None], None]] = {}
         #: What is to be done when it is settled whether an actor stays here.
         self._waiting: dict[Name, list[Callable[[], None]]] = {}
         #: Those that rest, by service, and since when; who has rested longest comes first.
         self._resting: dict[str, dict[Name, float]] = {}
         self._timer = Timer()
-        #: When it is due.
-        self._next_sweep = inf
+        #: When it fires.
+        self._due = 0.0
         self._stopping = False
         #: Those that are to be active somewhere at all times; and how long it waited before it last tried to
         #: activate one again that could not be.
@@ -85,6 +90,10 @@ class Activations:
         exchange.actors = self
 
     # ---- what comes for actors
+
+    @property
+    def may_own(self) -> bool:
+        return self._may_own()
 
     def has(self, name: Name) -> bool:
         return name in self.active
@@ -102,13 +111,13 @@ class Activations:
             self.invoke(name, request, answers)
         else:
             self._finder.find(
-                name, lambda found: self._found(name, request, answers, found), may_own=self._may_own()
+                name, lambda found: self._found(name, request, answers, found), may_own=self.may_own
             )
 
     def _found(self, name: Name, request: Request, answers: Answers, found: Location | RpcError) -> None:
         if isinstance(found, RpcError):
             answers.finish(found.code, found.message)
-        elif found.hub != self._serial:
+        elif found.hub != self.serial:
             self._exchange.absent(answers)
         elif answers.over:  # withdrawn meanwhile
             self.unneeded(name, found)
@@ -182,7 +191,7 @@ class Activations:
     def when_known(self, name: Name, then: Callable[[bool], None]) -> None:
         activation = self.active.get(name)
         if activation is None:
-            self._finder.find(name, lambda found: self._known(name, then, found))
+            self._finder.find(name, lambda found: self._known(name, then, found), may_own=self.may_own)
         elif activation.takes_calls:
             then(True)
         else:
@@ -192,7 +201,7 @@ class Activations:
         if name in self.active:
             self.when_known(name, then)
             return
-        here = isinstance(found, Location) and found.hub == self._serial
+        here = isinstance(found, Location) and found.hub == self.serial
         if here and self._claim(name, found):  # type: ignore[arg-type]
             self.when_known(name, then)
             return
@@ -204,13 +213,9 @@ class Activations:
         activation: Activation = answers.owner
         if activation.takes_calls:
             activation.withdraw(answers)
-        else:
-            self._wait(activation.name, lambda: self._withdraw_again(activation.name, answers))
-
-    def _withdraw_again(self, name: Name, answers: Answers) -> None:
-        if answers.owner is self.active.get(name):
-            self.withdraw(answers)
-        # else it has moved, and whoever withdrew it is told so, and says it there
+        elif self.active.get(activation.name) is activation:
+            self._wait(activation.name, lambda: self.withdraw(answers))
+        # else its calls have ended, or moved: then whoever withdrew it is told so, and says it there
 
     def _wait(self, name: Name, then: Callable[[], None]) -> None:
         self._waiting.setdefault(name, []).append(then)
@@ -226,7 +231,7 @@ class Activations:
         get_hub().loop.run_callback(self._let_go, name, granted.epoch)
 
     def _let_go(self, name: Name, epoch: int) -> None:
-        if name not in self.active and not self._claim(name, Location(self._serial, epoch)):
+        if name not in self.active and not self._claim(name, Location(self.serial, epoch)):
             self._finder.release(name, epoch)
 
     # ---- their ends
@@ -242,8 +247,14 @@ class Activations:
             return
         resting = self._resting.setdefault(name[0], {})
         resting.pop(name, None)
-        resting[name] = now = monotonic()
-        self._sweep_at(now + keyed.idle)
+        resting[name] = monotonic()
+        self._sweep_within(keyed.idle)
+
+    def _sweep_within(self, seconds: float) -> None:
+        due = monotonic() + seconds
+        if not self._timer.active or due < self._due:
+            self._due = due
+            self._timer.set(seconds, self._sweep)
 
     def rested(self, activation: Activation) -> float:
         since = self._resting.get(activation.name[0], {}).get(activation.name)
@@ -253,28 +264,26 @@ class Activations:
         if (resting := self._resting.get(activation.name[0])) is not None:
             resting.pop(activation.name, None)
 
-    def _sweep_at(self, when: float) -> None:
-        """Have a sweep by then, if none comes before: services have times of their own."""
-        if when < self._next_sweep:
-            self._next_sweep = when
-            self._timer.set(max(0.0, when - monotonic()), self._sweep)
-
     def _sweep(self) -> None:
         """End those that have rested for long enough."""
-        self._next_sweep = inf
+        self._timer.stop()
         now = monotonic()
-        for service, resting in self._resting.items():
+        for service, resting in [*self._resting.items()]:
             idle = self._resources.services[service].__rpc__.keyed.idle  # type: ignore[union-attr]
             for name, since in [*resting.items()]:
                 if since + idle > now:
-                    self._sweep_at(since + idle)
+                    self._sweep_within(since + idle - now)
                     break
                 del resting[name]
                 activation = self.active.get(name)
                 if activation is not None and activation.takes_calls and activation.resting:
                     activation.passivate()
-                elif activation is not None:
-                    self.rests(activation)
+                elif activation is not None:  # it has no calls, but something else keeps it
+                    resting[name] = now
+                    self._sweep_within(max(idle, AGAIN))
+
+    def closes(self, activation: Activation) -> None:
+        self._closes(activation.id)
 
     # ---- those that are to be active at all times
 
@@ -290,7 +299,7 @@ class Activations:
         if isinstance(found, RpcError):
             self._ensure_later(name)
             return
-        if found.hub != self._serial or service is None:
+        if found.hub != self.serial or service is None:
             return
         if name not in self.active and not self._claim(name, found):
             self._make(name, service, found)
@@ -335,9 +344,9 @@ class Activations:
             lambda: self._finder.release(name, activation.epoch),
             activation.fall_apart,
             lambda: self.known(name),
-            self._settled,
             ids=ids,
         )
+        self._settle()
 
     def _remove(self, activation: Activation) -> None:
         if self.active.get(activation.name) is activation:
@@ -357,19 +366,23 @@ class Activations:
 
     def serves(self, activation: Activation) -> None:
         """It is here, after a move or in place of one: its callers are told."""
-        for answers in [*activation.unsettled, *[call.stream for call in activation.calls.values()]]:
-            self._exchange.arrived(answers)
+        self._exchange.arrived(activation.answers)
         self.known(activation.name)
         activation.idle()
 
     def left(self, activation: Activation) -> None:
         """Another hub has it, or it has never been here."""
-        for answers in [*activation.unsettled, *[call.stream for call in activation.calls.values()]]:
+        for answers in activation.answers:
             self._exchange.gone(answers)
         activation.usage.close()
         self._remove(activation)
         self.known(activation.name)
-        self._settled()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Have a stop look whether all have ended: not at the end of each, when many end in a row."""
+        if self._stopping and not self.active:
+            get_hub().loop.run_callback(self._settled)
 
     def close(self) -> None:
         """No more of them end, or come to be, by themselves."""

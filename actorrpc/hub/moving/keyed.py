@@ -140,11 +140,15 @@ class ActorArrival:
     def wait(self, settle: Callable[[bool], None]) -> None:
         """From now on ``settle`` may be called, with whether the key is this hub's by the source's doing."""
         self._settle = settle
-        self._activations.arriving[self._activation.name] = self._claimed
+        name, arriving = self._activation.name, self._activations.arriving
+        if (earlier := arriving.get(name)) is not None:
+            # The source has offered it anew, over another link, and will not decide about that any more.
+            earlier(None)
+        arriving[name] = self._claimed
 
-    def _claimed(self, location: Location) -> None:
+    def _claimed(self, location: Location | None) -> None:
         if not self._settled:
-            self._settle(location.epoch == self._epoch + 1)
+            self._settle(location is not None and location.epoch == self._epoch + 1)
 
     def ask(self) -> None:
         """The source can say nothing more: ask the directory."""
@@ -155,9 +159,9 @@ class ActorArrival:
         if self._settled:
             return
         self._heard = found if isinstance(found, Location) else None
-        if isinstance(found, Location) and found.epoch == self._epoch + 1:
-            self._settle(True)
-        elif (isinstance(found, Location) and found.epoch != self._epoch) or self._late:
+        if isinstance(found, Location) and found.hub == self._activations.serial:
+            self._settle(found.epoch == self._epoch + 1)
+        elif (isinstance(found, Location) and found.epoch > self._epoch) or self._late:
             self._settle(False)
         else:
             after(ASK_AGAIN, self.ask)
@@ -200,15 +204,15 @@ class KeyedTarget(Target):
 
     def commit(self, fds: tuple[int, ...]) -> None:
         close_all(fds)
-        self._settled(ours=True)
+        self.on(TargetEvent.COMMIT)
 
     def on(self, event: TargetEvent) -> None:
-        if self.state in (TargetState.NEW, TargetState.PREPARED):  # else the directory has settled it
+        # The directory may have said first what the source says, or the link's end.
+        if self.state in (TargetState.NEW, TargetState.PREPARED):
             super().on(event)
 
     def _settled(self, ours: bool) -> None:
-        if self.state is TargetState.PREPARED:
-            self.on(TargetEvent.COMMIT if ours else TargetEvent.ABORT)
+        self.on(TargetEvent.COMMIT if ours else TargetEvent.ABORT)
 
     def _ask(self) -> None:
         self.arriving.ask()

@@ -106,6 +106,7 @@ def _freeze_answers(answers: Answers) -> snapshot_pb2.AnswersSnapshot:
         over=answers.over,
         headers_sent=answers.headers_sent,
         one_way=answers.one_way,
+        caller_moves=answers.caller_moves,
     )
 
 
@@ -211,5 +212,6 @@ def _thaw_answers(
     answers = exchange.restore(snapshot.call, snapshot.caller, head)
     answers.restore(snapshot.number, kept, over=snapshot.over, headers_sent=snapshot.headers_sent)
     answers.one_way = snapshot.one_way
+    answers.caller_moves = snapshot.caller_moves
     answers.owner = activation
     return answers

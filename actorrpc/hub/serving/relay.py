@@ -42,7 +42,8 @@ class Relay(Receiver):
 
     def __init__(self, stage: CallStage, call: ServerCall[Any]) -> None:
         self._stage = stage
-        self._call = call
+        #: None once it has ended, or is served elsewhere.
+        self._call: ServerCall[Any] | None = call
         self.part = Part(stage.usage)
         self.queued = False
         #: The request, until it is sent.
@@ -68,22 +69,20 @@ class Relay(Receiver):
 
     def start(self) -> None:
         payload, self._payload = self._payload, None
-        if payload is None:
-            return
         call, schedule = self._call, self._stage.schedule
-        if call.ended:
-            call.drop(payload)
-        elif schedule.paused:
+        if payload is None or call is None:
+            return
+        if schedule.paused:
             call.hold(payload)
             schedule.notice_quiet()
         elif call.route.chain is None:
             self._take(call, payload)
         else:  # on_request may block
-            schedule.run(lambda runner: self._take_on(runner, payload), self.part)
+            schedule.run(lambda runner: self._take_on(runner, call, payload), self.part)
 
-    def _take_on(self, runner: Runner, payload: bytes) -> None:
+    def _take_on(self, runner: Runner, call: ServerCall[Any], payload: bytes) -> None:
         try:
-            run_as_turn(self._call, runner, self._take, self._call, payload)
+            run_as_turn(call, runner, self._take, call, payload)
         finally:
             self._stage.schedule.runner_left(self)
 
@@ -132,6 +131,15 @@ class Relay(Receiver):
         outgoing, self.outgoing = self.outgoing, None
         if outgoing is not None:
             self._stage.resources.exchange.withdraw(outgoing)
+        if self._payload is not None:
+            call.drop(self._payload)
+        self._let_go()
+        self._stage.schedule.notice_quiet()
+
+    def _let_go(self) -> None:
+        """Forget the call, which knows this, so that both are freed at once."""
+        self._payload = None
+        self._call = None
 
     # ---- what the actor answers
 
@@ -141,22 +149,24 @@ class Relay(Receiver):
 
     @property
     def congested(self) -> bool:
-        return self._call.congested
+        return self._call is not None and self._call.congested
 
     def on_begun(self) -> None:
         self._stage.schedule.notice_quiet()
 
     def on_headers(self, fields: Fields) -> None:
-        self._call.initial = [*fields]
+        assert self._call is not None
+        self._call.initial = [*self._call.initial, *fields]
         self._call.send_headers()
 
     def on_message(self, payload: bytes) -> None:
+        assert self._call is not None
         self._call.send_published(payload)
 
     def on_end(self, status: StatusCode, message: str, fields: Fields, reply: bytes | None) -> None:
         self.outgoing = None
         call = self._call
-        if call.ended:
+        if call is None:
             return
         if reply is None:
             call.end(status, message, fields)
@@ -178,13 +188,17 @@ class Relay(Receiver):
         outgoing = self.outgoing
         if outgoing is None:
             return RelaySnapshot()
-        (service, key), where = outgoing.name, outgoing.where
-        hub = 0 if where is None else where.hub
-        return RelaySnapshot(call=outgoing.id, service=service, key=key, hub=hub, received=outgoing.received)
+        service, key = outgoing.name
+        snapshot = RelaySnapshot(
+            call=outgoing.id, service=service, key=key, received=outgoing.received, moves=outgoing.moves
+        )
+        if outgoing.where is not None:
+            snapshot.hub = outgoing.where.hub
+        return snapshot
 
     def thaw(self, snapshot: RelaySnapshot) -> None:
         if snapshot.call:
-            where = Location(snapshot.hub, 0) if snapshot.hub else None
+            where = Location(snapshot.hub, 0) if snapshot.HasField("hub") else None
             self.outgoing = OutgoingCall(
                 snapshot.call,
                 (snapshot.service, snapshot.key),
@@ -193,12 +207,14 @@ class Relay(Receiver):
                 BEGUN,
                 where,
                 snapshot.received,
+                moves=snapshot.moves + 1,
             )
 
     def left(self) -> None:
         outgoing, self.outgoing = self.outgoing, None
         if outgoing is not None:
             self._stage.resources.exchange.leave(outgoing)
+        self._let_go()
 
     def __repr__(self) -> str:
         return f"<Relay {self._call!r} as {self.outgoing!r}>"

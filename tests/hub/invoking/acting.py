@@ -101,7 +101,8 @@ class Stage:
 
     def move(self, room: str, target: int) -> None:
         """Move a room that lives, and wait until it is there."""
-        id, results = f"rooms.Room/{room}", []
+        id = f"rooms.Room/{room}"
+        results: list[Any] = []
         self.hubs.ask(lambda: self.begin_move(id, target, results))
         result = self.hubs.wait_for(lambda: results)[0]
         assert (result.outcome, result.why) == (result.MOVED, "")

@@ -182,7 +182,7 @@ def test_who_tells_moves_when_it_has_been_heard():
 def test_no_more_wait_than_may(monkeypatch, limit, value):
     monkeypatch.setattr(tells, limit, value)
     with staged(2) as stage:
-        stage.place(a=0, b=1)
+        stage.place(a=0, b=1, c=0)
         node = stage.hubs.nodes[0]
         stage.hubs.ask(lambda: setattr(node.exchange, "_send", lambda *message: None))
 

@@ -1,4 +1,4 @@
-"""The demo's server: ``actorrpc serve`` in processes of its own, and the commands that ask it."""
+"""The server of a demo: ``actorrpc serve`` in processes of its own, and the commands that ask it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 __all__ = ["CommandFailed", "Server"]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 #: Generous: a machine may be busy.
 START_PATIENCE = 30.0
@@ -36,7 +36,7 @@ class Server:
 
     def __init__(
         self,
-        app: str = "examples.chat.server:app",
+        app: str,
         *,
         hubs: int = 2,
         folder: Path = ROOT,
@@ -60,9 +60,19 @@ class Server:
         found: list[dict[str, Any]] = json.loads(self._run("connections", "--json"))
         return found
 
-    def move(self, connection: str, hub: int) -> str:
-        """Do ``actorrpc move``, and return what it says. Raises CommandFailed if nothing was moved."""
-        return self._run("move", connection, str(hub)).strip()
+    def actors(self) -> list[dict[str, Any]]:
+        """What ``actorrpc actors --json`` prints."""
+        found: list[dict[str, Any]] = json.loads(self._run("actors", "--json"))
+        return found
+
+    def move(self, what: str, hub: int) -> str:
+        """Do ``actorrpc move`` for a connection, or an actor, and return what it says. Raises CommandFailed
+        if nothing was moved."""
+        return self._run("move", what, str(hub)).strip()
+
+    def reload(self) -> str:
+        """Do ``actorrpc reload``, and return the last line that it says."""
+        return self._run("reload").splitlines()[-1]
 
     @property
     def log(self) -> str:

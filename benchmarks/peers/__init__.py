@@ -1,0 +1,1 @@
+"""Other actor libraries, each in a program that makes so many calls and prints what they took, as JSON."""

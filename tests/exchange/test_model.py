@@ -1,0 +1,27 @@
+"""Calls of keyed actors in any order of what can happen. ``python -m tests.exchange`` runs more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from tests.exchange.world import play
+
+#: More of them with an environment variable.
+EXAMPLES = int(os.environ.get("ACTORRPC_EXCHANGE_PROGRAMS", "100"))
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_order(data: st.DataObject) -> None:
+    with TemporaryDirectory() as path:
+        world = play(
+            Path(path),
+            lambda kind, options: data.draw(st.sampled_from(options), kind),
+            data.draw(st.integers(1, 80), "steps"),
+        )
+        event(f"{world.moved} moves of actors")
