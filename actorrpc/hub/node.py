@@ -464,6 +464,8 @@ class Node:
         self.host.stop(self._stop_until - monotonic(), partial(self._end_with, self._stopped))
 
     def _end_with(self, done: Callable[[], None]) -> None:
+        if not self.actors.active:
+            self.exchange.part([*self.links.by_serial])
         self.close()
         self.resources.endings.tell()  # also of calls that ended in this step of the loop
         tell_what_was_left_out()
