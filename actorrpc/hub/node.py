@@ -247,6 +247,11 @@ class Node:
             connection.fall_apart()
         self.settled()
 
+    @property
+    def closing(self) -> list[Connection]:
+        """Closed connections whose last turns run."""
+        return [*self._finishing]
+
     # ---- what is told of them
 
     def report(self) -> control_pb2.Load:
