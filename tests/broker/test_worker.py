@@ -148,10 +148,10 @@ class FakeNode:
         self.draining = SimpleNamespace(drain_to_all=self._drain_to_all, left_behind=self._left_behind)
         self.directory = SimpleNamespace(
             unusable="" if directory else "not here",
-            set_homes=lambda version, homes, silent: self.heard.append(
-                ("directory", version, [*homes], [*silent])
-            ),
             broker_gone=self.directory_alone.set,
+        )
+        self.set_directory = lambda version, homes, silent: self.heard.append(
+            ("directory", version, [*homes], [*silent])
         )
 
     def _settle_again(self) -> None:
