@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from actorrpc.actor import Actor, Service
 from actorrpc.call import Call
+from actorrpc.client.references import Target
 from actorrpc.errors import ConfigError
 from actorrpc.interceptor import Interceptor, check_interceptors
 from actorrpc.loading import load_attribute
@@ -23,6 +24,9 @@ class Host(Protocol):
 
     def publish(self, topic: str, message: Message) -> None:
         """See ``App.publish``. Any thread may call it."""
+
+    def actor(self, key: str) -> Target:
+        """See ``App.actor``."""
 
 
 class App:
@@ -90,6 +94,15 @@ class App:
         if not isinstance(message, Message):
             raise TypeError(f"what is published is a Protobuf message, not {message!r}")
         self._host("publish").publish(topic, message)
+
+    def actor(self, key: str) -> Target:
+        """The keyed actor with this key, for a stub: ``RoomStub(app.actor("lobby")).Post(line, timeout=1)``,
+        in a greenlet of the app's own, as ``Service.actor`` is for turns. Its ``call.caller`` is None.
+
+        Raises RpcError (INVALID_ARGUMENT) for what cannot be a key, and RuntimeError as ``publish`` does. The
+        stub's methods raise RuntimeError in a thread that is not the hub's: have a greenlet call them.
+        """
+        return self._host("actor").actor(key)
 
     def _host(self, what: str) -> Host:
         hosts = self._hosts

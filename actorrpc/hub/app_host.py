@@ -21,8 +21,10 @@ from gevent.event import Event
 from google.protobuf.message import Message
 
 from actorrpc.app import App
+from actorrpc.client.references import Target
 from actorrpc.errors import RpcError
 from actorrpc.forks import users_code
+from actorrpc.hub.invoking.references import Invoking
 from actorrpc.hub.metering.rates import counted_as
 from actorrpc.hub.runtime.runners import get_ident
 from actorrpc.hub.topics.engine import Topics
@@ -41,7 +43,8 @@ class AppHost:
     """Runs ``app`` in one hub, whose ``topics`` it publishes to. But for ``publish``, all is called in the
     hub's thread."""
 
-    def __init__(self, app: App, topics: Topics) -> None:
+    def __init__(self, app: App, topics: Topics, invoking: Invoking) -> None:
+        self._invoking = invoking
         self._app = app
         self._topics = topics
         self._loop = get_hub().loop
@@ -133,6 +136,9 @@ class AppHost:
         self._closed = True
 
     # ---- what the app does
+
+    def actor(self, key: str) -> Target:
+        return self._invoking.actor(None, key)
 
     def publish(self, topic: str, message: Message) -> None:
         """As ``App.publish``, from any thread."""

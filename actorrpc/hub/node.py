@@ -140,7 +140,7 @@ class Node:
             closes=lambda id: self.mover.handoffs.closed(id),
         )
         #: What the app does beside calls. Whoever makes a node starts it.
-        self.host = AppHost(app, self.topics)
+        self.host = AppHost(app, self.topics, self.resources.invoking)
         know_calls(self.resources.runners, self.connections)
         if move_every:
             self.resources.on_turn = self._count_turn

@@ -25,6 +25,10 @@ from tests.support.waiting import PATIENCE, until
 start_new_thread: Callable[..., object] = get_original("_thread", "start_new_thread")
 
 
+#: No calls are made here.
+NO_INVOKING: Any = None
+
+
 class FakeTopics:
     """Keeps what is published. ``answers``: it is acknowledged at once."""
 
@@ -69,7 +73,7 @@ class Hub:
         self.app = actorrpc.App([Stateless], on_start=on_start, on_stop=on_stop)
         self.topics = FakeTopics()
         topics: Any = self.topics
-        self.host = AppHost(self.app, topics)
+        self.host = AppHost(self.app, topics, NO_INVOKING)
         self.stopped = Event()
 
     def serve(self) -> None:
@@ -225,7 +229,7 @@ def test_where_nothing_serves_it_says_so() -> None:
 
 def test_two_servers_of_one_process_do_not_know_whose_it_is(hub: Hub) -> None:
     topics: Any = FakeTopics()
-    other = AppHost(hub.app, topics)
+    other = AppHost(hub.app, topics, NO_INVOKING)
     other.start()
     with pytest.raises(RuntimeError, match=r"2 servers of this process serve the app"):
         hub.publish(1)

@@ -44,8 +44,9 @@ class Invoking:
     def services(self) -> Mapping[str, type[Service]]:
         return self._services()
 
-    def actor(self, maker: Service, key: str) -> ActorChannel:
-        """The actor with a key, of whatever service a stub is of. Raises RpcError for what cannot be one."""
+    def actor(self, maker: Service | None, key: str) -> ActorChannel:
+        """The actor with a key, of whatever service a stub is of. ``maker`` is the actor that asks, if one
+        does. Raises RpcError for what cannot be one."""
         check_key(key)
         return ActorChannel(self, key, maker)
 

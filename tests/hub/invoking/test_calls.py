@@ -148,6 +148,21 @@ def test_deadlines_shrink_along_the_chain(stage):
     assert seen[3] is None and 900 < seen[2] <= 1000
 
 
+def test_who_cleans_up_after_its_deadline_may_call(stage):
+    def block(room, request, call):
+        try:
+            gevent.sleep(60)
+        finally:
+            RoomStub(room.actor("b")).Post(request, timeout=20)
+
+    stage.acts["a.Post"] = block
+    with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
+        stage.client.Post(Line(room="a", text="cleaned up"), timeout=0.05)
+    b = "rooms.Room/b"
+    cells = [node.actors.by_id[b].cell for node in stage.hubs.nodes if b in node.actors.by_id]
+    stage.hubs.wait_for(lambda: cells[0].instance.state.notes == ["cleaned up"])
+
+
 def test_a_deadline_that_has_passed_calls_nobody(stage):
     def ask(room, request, call):
         with pytest.raises(actorrpc.CallError, match="DEADLINE_EXCEEDED"):

@@ -1,0 +1,57 @@
+"""Actors are called by greenlets of the app, which belong to no turn."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gevent
+import pytest
+
+import actorrpc
+from actorrpc import testing
+from tests.apps.rooms import Room
+from tests.apps.rooms_actorrpc import RoomStub
+from tests.apps.rooms_pb2 import Line
+from tests.support.keyed import PATIENCE
+
+
+def test_a_greenlet_of_the_app_calls_an_actor() -> None:
+    numbers: list[int] = []
+    called = threading.Event()
+
+    def run() -> None:
+        stub = RoomStub(app.actor("a"))
+        numbers.extend(stub.Post(Line(), timeout=PATIENCE).number for _ in range(3))
+        called.set()
+
+    app = actorrpc.App([Room], on_start=lambda: gevent.spawn(run))
+    with testing.serve(app) as server:
+        assert called.wait(PATIENCE)
+        assert numbers == [1, 2, 3]
+        assert RoomStub(server.channel()).Post(Line(room="a"), timeout=PATIENCE).number == 4
+
+
+def test_a_thread_is_told_that_it_cannot() -> None:
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            RoomStub(app.actor("a")).Post(Line(), timeout=PATIENCE)
+        except BaseException as error:
+            raised.append(error)
+
+    app = actorrpc.App([Room])
+    with testing.serve(app):
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    assert isinstance(raised[0], RuntimeError)
+
+
+def test_where_the_app_is_not_served_there_is_nobody_to_call() -> None:
+    app: Any = actorrpc.App([Room])
+    with pytest.raises(RuntimeError, match="does not serve the app"):
+        app.actor("a")
+    with testing.serve(app), pytest.raises(actorrpc.RpcError, match="must not be empty"):
+        app.actor("")
