@@ -44,6 +44,7 @@ OUTER = (
     "broker/test_descriptors.py*",
     "broker/test_dumps.py*",
     "broker/test_hangs.py*",
+    "broker/test_keyed.py*",
     "broker/test_links.py*",
     "broker/test_log.py*",
     "broker/test_memory.py*",

@@ -50,7 +50,7 @@ def reload(drain_timeout: float | None, runtime_dir: str | None) -> None:
     if last["phase"] != "done":
         abandoned = f"generation {begun['generation']} is abandoned: {last.get('error')}"
         raise Failure(abandoned, last.get("trace", ""))
-    moved = f"{last['moved']} connections moved in {last['seconds']} s"
+    moved = f"{last['moved']} moved in {last['seconds']} s"
     print(f"generation {begun['generation']} serves: {moved}{_describe_ended(last)}")
 
 
@@ -67,7 +67,7 @@ def drain(hub: int, undo: bool, runtime_dir: str | None) -> None:
     last = _show(_drains(runtime_dir, hub))
     if last["phase"] != "done":
         raise Failure(f"hub {hub} is not drained: {last['phase']}")
-    print(f"hub {hub} is drained: {last['moved']} connections moved")
+    print(f"hub {hub} is drained: {last['moved']} moved")
 
 
 @click.command()
@@ -90,7 +90,7 @@ def scale(hubs: int, drain_timeout: float | None, runtime_dir: str | None) -> No
     last = _show(_scales(runtime_dir, begun))
     if last["phase"] != "done":
         raise Failure(f"there are still {last['before']} hubs: {last['error']}", last.get("trace", ""))
-    moved = f"{last['moved']} connections moved in {last['seconds']} s"
+    moved = f"{last['moved']} moved in {last['seconds']} s"
     print(f"{hubs} hub{'s' * (hubs != 1)} serve{'s' * (hubs == 1)}: {moved}{_describe_ended(last)}")
 
 
@@ -152,9 +152,9 @@ def _show(states: Iterator[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _draw_bar(states: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    with click.progressbar(length=1, show_eta=False, label="connections", show_pos=True) as bar:
+    with click.progressbar(length=1, show_eta=False, label="moved", show_pos=True) as bar:
         for state in states:
-            bar.label = "connections (no new hub serves)" if state.get("stalled") else "connections"
+            bar.label = "moved (no new hub serves)" if state.get("stalled") else "moved"
             bar.length = max(state["moved"] + state["left"], 1)
             bar.update(state["moved"] - bar.pos)
             bar.render_progress()  # by itself it would only do so for a step

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from actorrpc.errors import ConfigError
+from actorrpc.pb.control_pb2 import Draining, Load
 from tests.broker.supervised import Supervised, settle, supervised
 from tests.support.waiting import PATIENCE
 
@@ -136,3 +137,10 @@ def test_a_reload_ends_a_drain(server: Supervised) -> None:
     again = server.until(lambda: server.started[6] if len(server.started) == 7 else None)
     again.start()
     assert not again.draining
+
+
+def test_keyed_actors_are_left_as_well(server: Supervised) -> None:
+    _, one, _ = server.own()
+    server.drain(1)
+    one.load = Load(connections=1, draining=Draining(left=3, moved=2, stays={"a handler runs": 3}))
+    assert draining(server, 1) == {"left": 3, "moved": 2, "stays": {"a handler runs": 3}, "empty": False}

@@ -216,5 +216,5 @@ def test_a_bar_says_that_no_new_hub_serves() -> None:
     shown = io.StringIO()
     with mock.patch("sys.stdout", shown), mock.patch.object(shown, "isatty", lambda: True):
         assert [*deploy._draw_bar(iter(states))] == states
-    assert "connections (no new hub serves)" in shown.getvalue()
-    assert shown.getvalue().rpartition("connections ")[2].rstrip("\x1b[?25h\n ").endswith("4/4")
+    assert "moved (no new hub serves)" in shown.getvalue()
+    assert shown.getvalue().rpartition("moved  ")[2].rstrip("\x1b[?25h\n ").endswith("4/4")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import gevent
 import grpc
 import pytest
 
@@ -213,3 +214,33 @@ def test_one_that_is_always_active_is_active_again(actorrpc_server: testing.Serv
     server.kill_hub(2)
     until(lambda: server.actors)
     assert homes(server)["tower"] in (0, 1)
+
+
+class Restless(RoomBase):
+    """Has a greenlet that publishes again and again."""
+
+    raised: list[BaseException] = []
+
+    def Post(self, request: Line, call: actorrpc.Call[Line]) -> Line:
+        gevent.spawn(self._go_on)
+        return Line()
+
+    def _go_on(self) -> None:
+        try:
+            while True:
+                gevent.sleep(0.001)
+                self.publish("news", Line())
+        except RuntimeError as error:
+            self.raised.append(error)
+
+
+def test_what_an_actor_has_begun_finds_it_gone(actorrpc_server: testing.Serve) -> None:
+    server = actorrpc_server(actorrpc.App([Restless]))
+    stub = RoomStub(server.channel())
+    post(stub)
+    server.move("rooms.Room/a", 1)
+    until(lambda: Restless.raised)
+    Restless.raised.clear()
+    post(stub)
+    server.kill_hub(1)
+    until(lambda: Restless.raised)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from actorrpc.broker.processes.hub_process import HubProcess
+from actorrpc.broker.processes.hub_process import HubProcess, left
 from actorrpc.broker.sharing.members import Members
 from actorrpc.errors import ConfigError
 from actorrpc.loop.timers import every
@@ -148,15 +148,15 @@ class Drains:
         return process.exit_code is not None or (process.empty and not self._members.needs(process.serial))
 
     def progress(self, processes: Collection[HubProcess]) -> dict[str, Any]:
-        """How far they are: connections ``left`` and ``moved``, and by reason how many could not move when
-        that was last tried."""
+        """How far they are: connections and keyed actors ``left`` and ``moved``, and by reason how many could
+        not move when that was last tried."""
         drains = [process.load.draining for process in processes]
         stays: dict[str, int] = {}
         for drain in drains:
             for why, count in drain.stays.items():
                 stays[why] = stays.get(why, 0) + count
         return {
-            "left": sum(process.load.connections for process in processes if process.exit_code is None),
+            "left": sum(left(process.load) for process in processes if process.exit_code is None),
             "moved": sum(drain.moved for drain in drains),
             "stays": dict(sorted(stays.items(), key=lambda item: -item[1])),
         }

@@ -244,7 +244,8 @@ def judge(answers: Mapping[HubProcess, MoveResult | None], connection: str, targ
         return Verdict(
             False, f"{connection} is not on any hub that answers, and hub {silent} does not answer"
         )
-    return Verdict(False, f"no such connection: {connection}", unknown=True)
+    what = "actor" if "/" in connection else "connection"
+    return Verdict(False, f"no such {what}: {connection}", unknown=True)
 
 
 def _verdict(process: HubProcess, answer: MoveResult, connection: str, target: HubProcess) -> Verdict:

@@ -25,7 +25,7 @@ from actorrpc.ipc.link import Link
 from actorrpc.loop.duties import brief
 from actorrpc.pb import control_pb2, record_pb2
 
-__all__ = ["QUICK", "Answer", "HubProcess", "Owner", "introduce", "written"]
+__all__ = ["QUICK", "Answer", "HubProcess", "Owner", "introduce", "left", "written"]
 
 log = logging.getLogger("actorrpc.broker")
 
@@ -327,6 +327,12 @@ class HubProcess:
     def __repr__(self) -> str:
         state = self.state if self.exit_code is None else self.describe_exit()
         return f"<HubProcess {self.serial} of hub {self.hub}, pid {self.pid}: {state}>"
+
+
+def left(load: control_pb2.Load) -> int:
+    """What a process that is drained still has. Before it says how that goes on, only its connections are
+    known; then its keyed actors are counted as well."""
+    return load.draining.left if load.HasField("draining") else load.connections
 
 
 def written(process: HubProcess) -> record_pb2.Process:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from actorrpc.broker.processes.hub_process import QUICK, HubProcess
+from actorrpc.broker.processes.hub_process import QUICK, HubProcess, left
 from actorrpc.pb.control_pb2 import Load
 
 __all__ = ["HubSlot", "restart_delay"]
@@ -113,7 +113,7 @@ def _draining(process: HubProcess | None, is_empty: Callable[[HubProcess], bool]
         return None
     draining = process.load.draining
     return {
-        "left": process.load.connections,
+        "left": left(process.load),
         "moved": draining.moved,
         "stays": dict(draining.stays),
         "empty": is_empty(process),
