@@ -37,6 +37,8 @@ KEYS = ("a", "b")
 MOST = 6
 MOST_CALLS = 14
 TOO_MANY = 20_000
+#: Which link may be slow.
+SLOW = ["", *(f"{one} reads {other}" for one in range(1, HUBS + 1) for other in range(1, HUBS + 1))]
 #: How often each kind of steps comes.
 KINDS = ["steps"] * 12 + ["calls"] * 4 + ["moves"] * 5 + ["callers"] * 3 + ["time"] + ["misfortunes"]
 
@@ -57,6 +59,8 @@ class World:
         self.calls = 0
         self.version = 0
         self.moved = 0
+        #: Over one link messages wait for longer than over the others.
+        self.slow = self.choose("slow link", SLOW)
         #: Whether anything may still go wrong, or wait.
         self.chaos = True
         self._log = _Errors(self.faults)
@@ -103,6 +107,8 @@ class World:
     def steps(self) -> Steps:
         """What goes on by itself."""
         steps: Steps = {label: step for hub in self.hubs for label, step in hub.steps()}
+        if self.chaos and self.slow in steps and self.choose("slow", ["waits"] * 7 + ["comes"]) == "waits":
+            del steps[self.slow]
         for hub in self.hubs:
             for what in hub.blocked:
                 steps[f"{hub.serial} goes on with {what}"] = partial(hub.go_on, what)
