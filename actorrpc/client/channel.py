@@ -176,7 +176,8 @@ class Stub:
     def __init__(self, channel: Channel | ActorRef) -> None:
         if isinstance(channel, ActorRef):
             channel = target_of(channel, self.__rpc__.name)
-        self.__channel = channel
+        if isinstance(channel, Target):
+            self.__target = channel
         for method in self.__rpc__.methods:
             factory: _Factory = getattr(channel, method.shape)
             call = factory(
@@ -192,9 +193,10 @@ class Stub:
 
         Raises TypeError where it calls a server over a channel.
         """
-        if not isinstance(self.__channel, Target):
+        target = getattr(self, "_Stub__target", None)
+        if not isinstance(target, Target):
             raise TypeError(f"{self!r} calls a server over a channel: only stubs of actors have a ref")
-        return self.__channel.ref(self.__rpc__.name)
+        return target.ref(self.__rpc__.name)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.__rpc__.name}>"

@@ -31,7 +31,7 @@ TOPICS = (
     *("rejoined", "handover", "received", "released"),
 )
 #: And calls of keyed actors.
-CALLS = ("invoke", "attach", "withdraw", "answer", "answered", "begun", "absent")
+CALLS = ("invoke", "attach", "withdraw", "answer", "answered", "begun", "absent", "parted")
 DIRECTORY = ("locate", "release_key", "transfer_key", "directory_answer")
 
 

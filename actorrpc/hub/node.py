@@ -247,6 +247,11 @@ class Node:
             connection.fall_apart()
         self.settled()
 
+    @property
+    def closing(self) -> list[Connection]:
+        """Closed connections whose last turns run."""
+        return [*self._finishing]
+
     # ---- what is told of them
 
     def report(self) -> control_pb2.Load:
@@ -464,6 +469,8 @@ class Node:
         self.host.stop(self._stop_until - monotonic(), partial(self._end_with, self._stopped))
 
     def _end_with(self, done: Callable[[], None]) -> None:
+        if not self.actors.active:
+            self.exchange.part([*self.links.by_serial])
         self.close()
         self.resources.endings.tell()  # also of calls that ended in this step of the loop
         tell_what_was_left_out()

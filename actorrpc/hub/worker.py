@@ -149,6 +149,7 @@ class Worker:
             on_unlinked=self._tell_unlinked,
             move_every=start.move_every,
             directory=start.directory if _has_keyed(app) else "",
+            server=start.server,
         )
         enter()
         try:
@@ -395,4 +396,4 @@ def _patience(start: control_pb2.Start) -> float:
 
 def _has_keyed(app: App) -> bool:
     """Whether an app has services whose actors have keys."""
-    return any(getattr(service.__rpc__, "keyed", None) is not None for service in app.services.values())
+    return any(service.__rpc__.keyed is not None for service in app.services.values())

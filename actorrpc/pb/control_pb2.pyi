@@ -66,7 +66,7 @@ class Adopt(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello", "directory", "server", "secret")
+    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello", "directory", "server")
     HUB_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
@@ -77,7 +77,6 @@ class Start(_message.Message):
     HELLO_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
-    SECRET_FIELD_NUMBER: _ClassVar[int]
     hub: int
     serial: int
     app: str
@@ -88,8 +87,7 @@ class Start(_message.Message):
     hello: Hello
     directory: str
     server: bytes
-    secret: bytes
-    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ..., server: _Optional[bytes] = ..., secret: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ..., server: _Optional[bytes] = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "serial", "hello", "number", "states")
@@ -640,7 +638,7 @@ class KeyedActor(_message.Message):
     def __init__(self, service: _Optional[str] = ..., key: _Optional[str] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., load: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., running: _Optional[float] = ..., move_ms: _Optional[float] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ...) -> None: ...
 
 class HubToHub(_message.Message):
-    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined", "handover", "received", "released", "invoke", "attach", "withdraw", "answer", "answered", "begun", "absent", "locate", "release_key", "transfer_key", "directory_answer")
+    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined", "handover", "received", "released", "invoke", "attach", "withdraw", "answer", "answered", "begun", "absent", "parted", "locate", "release_key", "transfer_key", "directory_answer")
     PREPARE_FIELD_NUMBER: _ClassVar[int]
     PREPARED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
@@ -667,6 +665,7 @@ class HubToHub(_message.Message):
     ANSWERED_FIELD_NUMBER: _ClassVar[int]
     BEGUN_FIELD_NUMBER: _ClassVar[int]
     ABSENT_FIELD_NUMBER: _ClassVar[int]
+    PARTED_FIELD_NUMBER: _ClassVar[int]
     LOCATE_FIELD_NUMBER: _ClassVar[int]
     RELEASE_KEY_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -697,11 +696,12 @@ class HubToHub(_message.Message):
     answered: Answered
     begun: Begun
     absent: Absent
+    parted: Parted
     locate: Locate
     release_key: ReleaseKey
     transfer_key: TransferKey
     directory_answer: DirectoryAnswer
-    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., invoke: _Optional[_Union[Invoke, _Mapping]] = ..., attach: _Optional[_Union[Attach, _Mapping]] = ..., withdraw: _Optional[_Union[Withdraw, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., answered: _Optional[_Union[Answered, _Mapping]] = ..., begun: _Optional[_Union[Begun, _Mapping]] = ..., absent: _Optional[_Union[Absent, _Mapping]] = ..., locate: _Optional[_Union[Locate, _Mapping]] = ..., release_key: _Optional[_Union[ReleaseKey, _Mapping]] = ..., transfer_key: _Optional[_Union[TransferKey, _Mapping]] = ..., directory_answer: _Optional[_Union[DirectoryAnswer, _Mapping]] = ...) -> None: ...
+    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., invoke: _Optional[_Union[Invoke, _Mapping]] = ..., attach: _Optional[_Union[Attach, _Mapping]] = ..., withdraw: _Optional[_Union[Withdraw, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., answered: _Optional[_Union[Answered, _Mapping]] = ..., begun: _Optional[_Union[Begun, _Mapping]] = ..., absent: _Optional[_Union[Absent, _Mapping]] = ..., parted: _Optional[_Union[Parted, _Mapping]] = ..., locate: _Optional[_Union[Locate, _Mapping]] = ..., release_key: _Optional[_Union[ReleaseKey, _Mapping]] = ..., transfer_key: _Optional[_Union[TransferKey, _Mapping]] = ..., directory_answer: _Optional[_Union[DirectoryAnswer, _Mapping]] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("connection", "snapshot", "snapshot_bytes", "number", "epoch")
@@ -1061,6 +1061,10 @@ class Absent(_message.Message):
     unknown: bool
     attempt: int
     def __init__(self, call: _Optional[int] = ..., unknown: bool = ..., attempt: _Optional[int] = ...) -> None: ...
+
+class Parted(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Locate(_message.Message):
     __slots__ = ("version", "request", "service", "key", "may_own")

@@ -19,9 +19,10 @@ from actorrpc.testing.calls import RecordedCall, call
 from actorrpc.testing.recorder import Publication, Subscription
 
 if TYPE_CHECKING:
-    from actorrpc.testing.server import Connection, NotMoved, Serve, Server, Stuck, serve
+    from actorrpc.testing.server import Actor, Connection, NotMoved, Serve, Server, Stuck, serve
 
 __all__ = [
+    "Actor",
     "Connection",
     "NotMoved",
     "Publication",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 #: What works on Linux only.
-_SERVING = ("Connection", "NotMoved", "Serve", "Server", "Stuck", "serve")
+_SERVING = ("Actor", "Connection", "NotMoved", "Serve", "Server", "Stuck", "serve")
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
-from actorrpc.hub.node import STOP_GRACE
+from actorrpc.hub.node import STOP_GRACE, Node
 from actorrpc.hub.runtime.grpcio import cooperate_if_patched
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.loop.timers import every
@@ -26,13 +26,13 @@ from actorrpc.testing.hubs import Hubs
 from actorrpc.testing.raised import Raised
 from actorrpc.testing.thread import PATIENCE, LoopThread, Stuck
 
-__all__ = ["Connection", "NotMoved", "Serve", "Server", "Stuck", "serve"]
+__all__ = ["Actor", "Connection", "NotMoved", "Serve", "Server", "Stuck", "serve"]
 
 T = TypeVar("T")
 
 
 class NotMoved(Exception):
-    """A connection stays where it is. The text says which, and why."""
+    """A connection, or a keyed actor, stays where it is. The text says which, and why."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,24 @@ class Connection:
     moves: int
     #: Its open calls.
     calls: int
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One keyed actor that is active, as it was when a test asked."""
+
+    #: The full name of its service, such as ``chat.Room``.
+    service: str
+    key: str
+    #: The hub where it lives, from 0 on.
+    hub: int
+    #: Its open calls.
+    calls: int
+
+    @property
+    def id(self) -> str:
+        """What ``move`` takes: ``chat.Room/lobby``."""
+        return f"{self.service}/{self.key}"
 
 
 class Server:
@@ -84,7 +102,7 @@ class Server:
             raise
         self.address = address_text(sock.getsockname())
         self._hubs.nodes[0].reception.listen(sock.dup())
-        self._settlers = [every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes]
+        self._settlers = {node: every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes}
 
     def _start_app(self) -> None:
         """On one hub, as this is one process."""
@@ -121,16 +139,27 @@ class Server:
         ]
         return sorted(found, key=lambda each: [int(part) for part in each.id.split("-")])
 
+    @property
+    def actors(self) -> list[Actor]:
+        """The keyed actors that are active, by service and key; waits until none is on its way to another
+        hub."""
+        found = [
+            Actor(*each.name, hub=node.hub, calls=len(each.calls))
+            for node, each in self._run(self._hubs.settled_actors)
+        ]
+        return sorted(found, key=lambda each: (each.service, each.key))
+
     def move(self, connection: str = "", hub: int | None = None) -> None:
         """Move a connection to a hub, and return when it is served there: its session, its calls and its
-        actors are frozen, and made anew.
+        actors are frozen, and made anew. Or move a keyed actor, whose id is its service and key:
+        ``server.move("chat.Room/lobby")``.
 
         By default it is the only connection, and goes to the next hub. Raises NotMoved with the reason if it
         stays where it is, as it does while a handler runs for longer than ``Config.quiesce_timeout``; and
-        LookupError for a connection or a hub that is not there, or if there are several and none is named.
+        LookupError for what is not there, or if there are several connections and none is named.
         """
         if len(self._hubs.nodes) == 1:
-            raise LookupError("there is one hub only: connections move where there are hubs=2 or more")
+            raise LookupError("there is one hub only: connections move where there are two or more")
         id = connection or self._only_connection()
         result = self._run(lambda: self._hubs.move(id, hub))
         if result.outcome == MoveResult.MOVED:
@@ -145,23 +174,47 @@ class Server:
         return ids[0]
 
     def move_all(self) -> None:
-        """Move each connection to its next hub, one after the other. Raises NotMoved if any of them stays
-        where it is, after all others have been moved."""
+        """Move each connection and each keyed actor to its next hub, one after the other. Raises NotMoved if
+        any of them stays where it is, after all others have been moved."""
         stayed = []
-        for each in self.connections:
+        ids = [*[each.id for each in self.connections], *[each.id for each in self.actors]]
+        for id in ids:
             try:
-                self.move(each.id)
+                self.move(id)
             except NotMoved as error:
                 stayed.append(str(error))
             except LookupError:
-                pass  # its client has gone meanwhile
+                pass  # its client has gone meanwhile, or it was passivated
         if stayed:
             raise NotMoved("; ".join(stayed))
 
     @property
     def moves(self) -> int:
-        """How many moves there have been, of all connections."""
+        """How many moves there have been, of all connections and keyed actors."""
         return sum(not each.aborted for each in self._hubs.moved)
+
+    def kill_hub(self, hub: int) -> None:
+        """Have a hub die, as SIGKILL ends its process: its connections are closed, its keyed actors and what
+        it knows of topics are lost, no hook runs, and the other hubs go on as they do then.
+
+        Hub 0 cannot be killed, since it is the one that accepts connections, and runs what the app does
+        beside calls: move there to another what is to die. A turn cannot be cut off in the middle, either:
+        RuntimeError says which one runs, if it does not end within ``Config.quiesce_timeout``. The hub stays
+        dead. Raises LookupError if it is not there.
+        """
+        if hub == 0:
+            raise ValueError("hub 0 cannot be killed: it accepts connections, and runs the app's on_start")
+        node = next((node for node in self._hubs.nodes if node.hub == hub), None)
+        if node is None:
+            raise LookupError(f"hub {hub} is not there")
+        if why := self._run(lambda: self._kill(node)):
+            raise RuntimeError(f"hub {hub} cannot be killed now: {why}")
+
+    def _kill(self, node: Node) -> str:
+        why = self._hubs.kill(node)
+        if not why:
+            self._settlers.pop(node).close()
+        return why
 
     @property
     def errors(self) -> list[BaseException]:
@@ -194,7 +247,7 @@ class Server:
     def _stop(self, drain_timeout: float) -> None:
         self._sockets.close()
         self._hubs.stop(drain_timeout)
-        for settler in self._settlers:
+        for settler in self._settlers.values():
             settler.close()
         leave(CLOSING)
 
@@ -240,8 +293,8 @@ def serve(
             stub.Greet(HelloRequest(name="Ada"))
 
     The hubs are as those of ``actorrpc serve``, except that they share the thread. With ``move_every`` each
-    connection is moved on to the next hub after so many messages and replies: 1 finds what does not survive
-    a move. Any client in any thread can call it, asyncio's too.
+    connection, and each keyed actor, is moved on to the next hub after so many messages and replies: 1 finds
+    what does not survive a move. Any client in any thread can call it, asyncio's too.
 
     Raises ConfigError if it cannot serve, and TypeError for what is not an App. Nothing is left after the
     block: no thread, socket or connection.

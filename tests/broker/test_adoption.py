@@ -61,6 +61,8 @@ def test_hubs_are_taken_over_as_they_are(serve: Serve, follow: Follow, connect: 
         client.call()
     slow = clients[0].begin_slow_call(3)
     done = 0
+    known = known_by(broker)
+    assert len(known) == 16
     for _ in range(3):
         before, places = processes(broker), where(broker)
         kill_broker(broker)
@@ -79,12 +81,20 @@ def test_hubs_are_taken_over_as_they_are(serve: Serve, follow: Follow, connect: 
         for client in clients[1:]:
             client.call()
         until_counted(broker, done)
+        assert known_by(broker) == known
     assert slow.result(timeout=PATIENCE).number == 2
     fresh = connect(broker.address)
     fresh.call()
     assert broker.run("stop").returncode == 0
     assert broker.wait() == 0
     assert not broker.runtime_dir.exists(), "the first broker made it, and the last one removes it"
+
+
+def known_by(server: ServerProcess) -> bytes:
+    """What the server is known by in references."""
+    found = Record(RuntimeDir(str(server.runtime_dir))).read()
+    assert found is not None
+    return found.server
 
 
 def until_counted(server: ServerProcess, moves: int) -> None:

@@ -122,8 +122,9 @@ class FakeNode:
         on_unlinked: Callable[[int, int], object],
         move_every: int,
         directory: str,
+        server: bytes,
     ) -> None:
-        self.made_with = (app, config, hub, serial, move_every)
+        self.made_with = (app, config, hub, serial, move_every, server)
         self.serial = serial
         self.on_moved = on_moved
         self.on_settled = on_settled
@@ -147,10 +148,10 @@ class FakeNode:
         self.draining = SimpleNamespace(drain_to_all=self._drain_to_all, left_behind=self._left_behind)
         self.directory = SimpleNamespace(
             unusable="" if directory else "not here",
-            set_homes=lambda version, homes, silent: self.heard.append(
-                ("directory", version, [*homes], [*silent])
-            ),
             broker_gone=self.directory_alone.set,
+        )
+        self.set_directory = lambda version, homes, silent: self.heard.append(
+            ("directory", version, [*homes], [*silent])
         )
 
     def _settle_again(self) -> None:
@@ -283,6 +284,7 @@ class Broker:
                 move_every=3,
                 hello=hello,
                 directory=directory,
+                server=b"the server",
             )
             self.link.send(ToHub(start=start), [listener.fileno()])
         return self.hear("ready")
@@ -330,8 +332,8 @@ def test_a_hub_with_keyed_services_has(broker: Broker, monkeypatch: pytest.Monke
 def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker) -> None:
     ready = broker.start().ready
     assert (ready.error, dict(ready.states)) == ("", {"shapes.Stateful": 1, "shapes.Stateless": 0})
-    app, config, hub, serial, move_every = broker.node.made_with
-    assert (config.max_connections, hub, serial, move_every) == (9, 2, 1005, 3)
+    app, config, hub, serial, move_every, server = broker.node.made_with
+    assert (config.max_connections, hub, serial, move_every, server) == (9, 2, 1005, 3, b"the server")
     assert "shapes.Stateful" in app.services
     assert broker.node.heard == []
     left, right = socket.socketpair()

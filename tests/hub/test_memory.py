@@ -24,7 +24,7 @@ class FakeConnection:
         self.calls: dict[int, Any] = {}
         self.cells: dict[str, Any] = {}
         self.schedule = SimpleNamespace(running=0)
-        self.host = SimpleNamespace(subscriptions=[], unacknowledged=0)
+        self.host = SimpleNamespace(subscriptions=[], unacknowledged=0, tells=None)
 
 
 class House:

@@ -36,7 +36,7 @@ class FakeConnection:
         self.phase = FakePhase(self)
         self.schedule = SimpleNamespace(running=0)
         self.calls: dict[int, Any] = {}
-        self.host = SimpleNamespace(subscriptions=[], unacknowledged=0)
+        self.host = SimpleNamespace(subscriptions=[], unacknowledged=0, tells=None)
         #: Seconds that a move would cost.
         self.cost = 0.0
         self.looks = 0

@@ -32,11 +32,15 @@ def folder(tmp_path: Path) -> Path:
 
 def write_documented(folder: Path) -> set[str]:
     """Write the files that docs/guide/testing.md shows; their names."""
-    text = (ROOT / "docs" / "guide" / "testing.md").read_text()
+    text = guide("testing")
     files = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.S))
     for name, source in files.items():
         (folder / name).write_text(source)
     return set(files)
+
+
+def guide(page: str) -> str:
+    return (ROOT / "docs" / "guide" / f"{page}.md").read_text()
 
 
 def passed(done: Result) -> int:
@@ -48,9 +52,28 @@ def passed(done: Result) -> int:
 
 @pytest.mark.parametrize("how", [PLAIN, (*PLAIN, "-n", "2"), PATCHED], ids=["plain", "xdist", "patched"])
 def test_the_documentations_suite_passes(how: tuple[str, ...], folder: Path) -> None:
-    assert write_documented(folder) == {"conftest.py", "test_unit.py", "test_served.py", "test_fixture.py"}
+    files = {"conftest.py", "test_unit.py", "test_served.py", "test_fixture.py", "test_keyed.py"}
+    assert write_documented(folder) == files
+    (folder / "test_keyed.py").unlink()  # of another app
     shutil.copy(HELLO / "test_hello.py", folder)
     assert passed(python(*how, cwd=folder)) == 7
+
+
+@pytest.mark.parametrize("how", [PLAIN, PATCHED], ids=["plain", "patched"])
+def test_the_documentations_tests_of_keyed_actors_pass(how: tuple[str, ...], tmp_path: Path) -> None:
+    """Of the room that docs/guide/actors.md shows, contract and class."""
+    page = guide("actors")
+    (contract,) = re.findall(r"```protobuf\n(// room\.proto\n.*?)```", page, re.S)
+    (service,) = re.findall(r"```python\n(class Room\(.*?)```", page, re.S)
+    (tmp_path / "room.proto").write_text(contract)
+    made = python("-m", "actorrpc.protoc", "-I", tmp_path, "--out", tmp_path, "room.proto")
+    assert made.returncode == 0, made.stderr
+    imports = (
+        "import actorrpc\nfrom room_actorrpc import RoomBase\nfrom room_pb2 import Posted, RoomState\n\n\n"
+    )
+    (tmp_path / "server.py").write_text(f"{imports}{service}\n\napp = actorrpc.App([Room])\n")
+    write_documented(tmp_path)
+    assert passed(python(*how, "test_keyed.py", cwd=tmp_path)) == 2
 
 
 def test_no_plugin_comes_by_itself(folder: Path) -> None:

@@ -69,6 +69,7 @@ class Launcher:
             move_every=self._move_every,
             hello=Hello.own().to_message(),
             directory=self._claim.directory.actors_path,
+            server=self._claim.server,
         )
         try:
             process.send(control_pb2.ToHub(start=start), queue)

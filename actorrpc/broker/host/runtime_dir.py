@@ -23,6 +23,7 @@ import stat
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from secrets import token_bytes
 
 from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, serves
@@ -213,6 +214,8 @@ class Claim:
         self._lock = lock
         #: Whether the directory goes with the last broker.
         self.made = made
+        #: What the server is known by in references to its actors; that of the server that is taken over.
+        self.server = token_bytes(16)
         #: The last serial that was given.
         self._serial = 0
         hold(self)

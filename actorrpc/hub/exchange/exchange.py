@@ -121,6 +121,8 @@ class Exchange:
         self.silent: frozenset[int] = frozenset()
         self._linked = linked
         self._missed = missed
+        #: Hubs that hear nothing more, and are about to end.
+        self._parted: set[int] = set()
         self.actors: Actors
         self._here = Location(serial, 0)
         self._numbers = count((serial << _OWN) + 1)
@@ -146,6 +148,7 @@ class Exchange:
             "answered": self._on_answered,
             "begun": self._on_begun,
             "absent": self._on_absent,
+            "parted": self._on_parted,
         }
 
     # ---- what callers do
@@ -173,6 +176,14 @@ class Exchange:
             self._locate(call, None)
         else:
             self._say_withdrawn(call)
+
+    def expire(self, call: OutgoingCall) -> None:
+        """Its deadline has passed: the caller hears nothing more. Whoever runs it has the deadline, too."""
+        call.listener = NOBODY
+        if call.state == LOCATING:
+            self.withdraw(call)
+        else:
+            self.go_on(call)
 
     def go_on(self, call: OutgoingCall) -> None:
         """Its listener can take more."""
@@ -308,7 +319,7 @@ class Exchange:
 
     def _ask(self, hub: int, message: HubToHub) -> bool:
         """Say something of which something is to come. Whether it can be said."""
-        if not self._linked(hub):
+        if hub in self._parted or not self._linked(hub):
             self._missed(hub)
             return False
         self._send(hub, message)
@@ -593,7 +604,20 @@ class Exchange:
             call.state = LOCATING
         self._locate(call, stale)
 
-    # ---- other hubs come and go
+    def _on_parted(self, source: int, parted: control_pb2.Parted) -> None:
+        self._parted.add(source)
+        for call in [*self.outgoing.values()]:
+            if call.where is not None and call.where.hub == source:
+                self._elsewhere(call)
+
+    # ---- hubs come and go
+
+    def part(self, others: Iterable[int]) -> None:
+        """This hub ends, and hears nothing more. No actor is left: what has not been answered has not run, or
+        is known where its actor is now. So its callers need not fear for it."""
+        self._tell()
+        for serial in others:
+            self._send(serial, HubToHub(parted=control_pb2.Parted()))
 
     def relinked(self, serial: int) -> None:
         """There is a new link to a hub that lives: what was under way over the old one may be lost."""
@@ -609,6 +633,7 @@ class Exchange:
     def died(self, serial: int) -> None:
         """A hub has died, for certain."""
         self._dead.add(serial)
+        self._parted.discard(serial)
         for call in [*self.outgoing.values()]:
             if call.where is None or self.outgoing.get(call.id) is not call:
                 continue

@@ -97,17 +97,17 @@ class Conversation:
     def fail(self, status: StatusCode, message: str) -> None:
         """End it from this side."""
         if self.status is None:
-            outgoing, self._outgoing = self._outgoing, None
             self.on_end(status, message, (), None)
-            if outgoing is not None:
-                self._exchange.withdraw(outgoing)
 
     def cancel(self) -> bool:
         """The caller wants no more of it. Whether it had not ended before."""
         if self.status is not None:
             return False
         self.cancelled = True
+        outgoing = self._outgoing
         self.fail(StatusCode.CANCELLED, "the caller cancelled the call")
+        if outgoing is not None:
+            self._exchange.withdraw(outgoing)
         return True
 
     def abandon(self) -> None:
@@ -115,7 +115,10 @@ class Conversation:
         self._runners.hub.loop.run_callback_threadsafe(self.cancel)
 
     def _expire(self) -> None:
+        outgoing = self._outgoing
         self.fail(StatusCode.DEADLINE_EXCEEDED, _LATE)
+        if outgoing is not None:
+            self._exchange.expire(outgoing)
 
     def time_remaining(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - monotonic())

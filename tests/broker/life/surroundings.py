@@ -125,6 +125,8 @@ class Directory:
 class Claim:
     """A broker's hold on the directory."""
 
+    server = b"the server"
+
     def __init__(self, world: World) -> None:
         self.directory = world.directory
         self._world = world

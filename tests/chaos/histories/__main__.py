@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=Plan.callers, help="threads that call")
     parser.add_argument("--connections", type=int, default=Plan.connections, help="which they share")
     parser.add_argument("--keys", type=int, default=Plan.keys)
+    parser.add_argument("--pause", type=float, default=Plan.pause, help="seconds between two moves, at most")
     parser.add_argument(
         "--troubles", nargs="+", choices=(*CALM, *VIOLENT), default=(*CALM, *VIOLENT), help="what happens"
     )
@@ -33,6 +34,7 @@ def main() -> int:
         callers=arguments.clients,
         connections=arguments.connections,
         keys=arguments.keys,
+        pause=arguments.pause,
     )
     outcome = trial(plan, Progress())
     print(json.dumps(outcome.figures(), indent=2))

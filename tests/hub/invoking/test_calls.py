@@ -326,11 +326,24 @@ def test_an_actor_is_called_with_one_message(stage):
 
 
 def test_calls_within_a_hub_touch_no_socket():
-    with staged() as stage:
-        stage.acts["a.Post"] = lambda room, request, call: RoomStub(room.actor("b")).Post(request)
-        node = stage.hubs.nodes[0]
-        stage.hubs.ask(lambda: setattr(node.exchange, "_send", None))  # who says something would find out
-        assert stage.post("a", "x").text == "x"
+    with staged(2) as stage:
+        rooms = [f"room {number}" for number in range(20)]  # of which the other hub is the home of some
+        stage.place(a=0, **dict.fromkeys(rooms, 0))
+        links = stage.hubs.nodes[0].links
+        said = []
+        send = links.send
+        for part in (stage.hubs.nodes[0].exchange, stage.hubs.nodes[0].directory):
+            stage.hubs.ask(lambda part=part: setattr(part, "_send", lambda *m: said.append(m) or send(*m)))
+
+        def ask(room, request, call):
+            for key in rooms:
+                RoomStub(room.actor(key)).Post(request)
+            return request
+
+        stage.acts["a.Post"] = ask
+        stage.post("a", "x")
+        assert [stage.notes(room) for room in rooms] == ["x"] * 20
+        assert said == []
 
 
 def test_who_cannot_wait_is_told_so():

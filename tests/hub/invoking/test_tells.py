@@ -133,23 +133,25 @@ def test_metadata_goes_with_it(stage):
 def test_their_order_holds_while_their_actor_moves():
     with staged(3) as stage:
         stage.place(a=0, b=1)
-        stage.acts["a.Post"] = tell_all_slowly
-        telling = stage.client.Post.future(Line(room="a", text="b", number=2000))
+        enough: list[int] = []
+
+        def tell_on(room, request, call):
+            stub, number = RoomStub(room.actor("b")), 0
+            while not enough:
+                stub.Post.tell(Line(text=str(number)))
+                number += 1
+                if number % 5 == 0:
+                    gevent.sleep(0.0005)
+            return Line(number=number)
+
+        stage.acts["a.Post"] = tell_on
+        telling = stage.client.Post.future(Line(room="a"))
         for hub in (2, 1, 0, 2, 1):
             stage.move("b", hub)
-        assert not telling.done(), "they come while it moves"
-        telling.result()
-        stage.hubs.wait_for(lambda: len(notes(stage, "b")) == 2000)
-        assert stage.notes("b") == numbers(2000)
-
-
-def tell_all_slowly(room, request, call):
-    stub = RoomStub(room.actor(request.text))
-    for number in range(request.number):
-        stub.Post.tell(Line(text=str(number)))
-        if number % 5 == 0:
-            gevent.sleep(0.0005)
-    return request
+        enough.append(1)
+        count = telling.result().number
+        stage.hubs.wait_for(lambda: len(notes(stage, "b")) == count)
+        assert stage.notes("b") == numbers(count)
 
 
 def test_who_tells_moves_when_it_has_been_heard():

@@ -86,7 +86,7 @@ class World:
     def add(self, *ids: str, cost: Cost = CHEAP) -> None:
         for id in ids:
             phase = SimpleNamespace(state=None)
-            host = SimpleNamespace(unacknowledged=0, subscriptions=())
+            host = SimpleNamespace(unacknowledged=0, tells=None, subscriptions=())
             schedule = SimpleNamespace(running=False)
             self.connections[id] = SimpleNamespace(
                 id=id, phase=phase, calls={}, cells={}, host=host, schedule=schedule
