@@ -39,11 +39,12 @@ class Room(RoomBase):
             raise actorrpc.RpcError(actorrpc.StatusCode(request.status), request.text, {"why": "asked for"})
         line = Line(room=self.key, text=request.text, number=number)
         for other in self.calls:
-            if other.method.endswith("Listen"):
+            if "listens" in other.context:  # it has had its turn
                 other.send(line)
         return line
 
     def Listen(self, request: Line, call: actorrpc.Call[Line]) -> None:
+        call.context["listens"] = "yes"
         call.send_initial_metadata({"room": self.key})
 
     def Recite(self, request: Line, call: actorrpc.Call[Line]) -> Iterator[Line]:

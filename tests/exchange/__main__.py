@@ -13,7 +13,7 @@ from tests.exchange.world import play
 
 #: Seconds between two lines of progress.
 EVERY = 30.0
-LONGEST = 80
+LONGEST = 120
 
 
 def main() -> int:

@@ -37,8 +37,17 @@ KEYS = ("a", "b")
 MOST = 6
 MOST_CALLS = 14
 TOO_MANY = 20_000
+#: Which link may be slow.
+SLOW = ["", *(f"{one} reads {other}" for one in range(1, HUBS + 1) for other in range(1, HUBS + 1))]
 #: How often each kind of steps comes.
-KINDS = ["steps"] * 12 + ["calls"] * 4 + ["moves"] * 5 + ["callers"] * 3 + ["time"] + ["misfortunes"]
+KINDS = [
+    *["steps"] * 24,
+    *["calls"] * 6,
+    *["moves"] * 10,
+    *["callers"] * 10,
+    *["time", "misfortunes"] * 2,
+    "withdrawals",
+]
 
 
 class World:
@@ -57,6 +66,8 @@ class World:
         self.calls = 0
         self.version = 0
         self.moved = 0
+        #: Over one link messages wait for longer than over the others.
+        self.slow = self.choose("slow link", SLOW)
         #: Whether anything may still go wrong, or wait.
         self.chaos = True
         self._log = _Errors(self.faults)
@@ -90,7 +101,7 @@ class World:
     # ---- what hubs ask
 
     def blocks(self, what: str) -> bool:
-        return self.chaos and self.choose("blocks", ["no", "no", "yes"]) == "yes"
+        return self.chaos and self.choose("blocks", ["no"] * 5 + ["yes"]) == "yes"
 
     def fails(self, key: str) -> bool:
         return self.chaos and self.choose("fails", ["no"] * 9 + ["yes"]) == "yes"
@@ -103,6 +114,8 @@ class World:
     def steps(self) -> Steps:
         """What goes on by itself."""
         steps: Steps = {label: step for hub in self.hubs for label, step in hub.steps()}
+        if self.chaos and self.slow in steps and self.choose("slow", ["waits"] * 7 + ["comes"]) == "waits":
+            del steps[self.slow]
         for hub in self.hubs:
             for what in hub.blocked:
                 steps[f"{hub.serial} goes on with {what}"] = partial(hub.go_on, what)
@@ -133,7 +146,7 @@ class World:
     def _make_call(self, hub: Hub, key: str, method: str) -> None:
         self.calls += 1
         number = int(self.choose("number", ["0", "3", "6"]))
-        blocks = self.choose("sleeps", ["no", "yes"]) == "yes"
+        blocks = self.choose("sleeps", ["no", "no", "yes"]) == "yes"
         Caller(hub, f"{method}{self.calls}", method, key, number, blocks)
 
     def call_steps(self) -> Steps:
@@ -167,7 +180,6 @@ class World:
         for caller in self.callers:
             if caller.outgoing is None or caller.frozen or caller.over:
                 continue
-            steps[f"{caller.name} is withdrawn"] = caller.withdraw
             if not caller.congested:
                 steps[f"{caller.name} falls behind"] = caller.fall_behind
             if caller.may_move:
@@ -176,6 +188,13 @@ class World:
                         label = f"{caller.name} is to move from {caller.hub.serial} to {hub.serial}"
                         steps[label] = partial(caller.freeze, hub)
         return steps
+
+    def withdrawals(self) -> Steps:
+        return {
+            f"{caller.name} is withdrawn": caller.withdraw
+            for caller in self.callers
+            if caller.outgoing is not None and not caller.frozen and not caller.over
+        }
 
     def misfortunes(self) -> Steps:
         steps: Steps = {}

@@ -655,12 +655,13 @@ class Exchange:
     def _ask_callers(self) -> None:
         """Have hubs say so that know nothing of the calls they have made."""
         for answers in [*self.answering.values()]:
-            if answers.owner is None:
-                continue
-            if answers.caller != self.serial:
+            if answers.caller == self.serial:
+                if answers.id not in self.outgoing and answers.id not in self._moved:
+                    self._abandon(answers)
+            elif answers.over:
+                answers.repeat()
+            elif answers.owner is not None:
                 self.begun(answers)
-            elif answers.id not in self.outgoing and answers.id not in self._moved:
-                self._abandon(answers)
 
     def _withdraw_orphans(self, serial: int) -> None:
         """Nobody has claimed them."""
