@@ -6,7 +6,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.chaos.histories.clients import Clients, Failure
@@ -73,8 +76,11 @@ def trial(plan: Plan, progress: Callable[[Clients, Saboteur], object] = lambda *
     keys = [f"key {number}" for number in range(plan.keys)]
     actors = [f"tally.Tally/{key}" for key in keys]
     options = ("--drain-timeout", 30)
-    with served(*options, app=APP, hubs=HUBS) as server:
-        brokers = Brokers(server, APP, *options)
+    with TemporaryDirectory(prefix="tally-") as folder, ExitStack() as stack:
+        book = Path(folder, "book")
+        named = {"app": APP, "hubs": HUBS, "variables": {"TALLY_BOOK": str(book)}}
+        server = stack.enter_context(served(*options, **named))
+        brokers = Brokers(server, *options, **named)
         mover = Mover(brokers, actors, plan.pause, random.Random(f"moves {plan.seed}"))
         saboteur = Saboteur(brokers, plan.kinds, random.Random(f"troubles {plan.seed}"))
         clients = Clients(
@@ -96,16 +102,19 @@ def trial(plan: Plan, progress: Callable[[Clients, Saboteur], object] = lambda *
                 finally:
                     mover.stop()
                 clients.end()
-            log = brokers.now.log
+            log, ran = brokers.now.log, book.read_bytes()
         finally:
             brokers.close()
-    return _outcome(clients, saboteur, mover, log)
+    return _outcome(clients, saboteur, mover, log, [ran[at : at + 8] for at in range(0, len(ran), 8)])
 
 
-def _outcome(clients: Clients, saboteur: Saboteur, mover: Mover, log: str) -> Outcome:
+def _outcome(clients: Clients, saboteur: Saboteur, mover: Mover, log: str, ran: list[bytes]) -> Outcome:
     history = clients.history
     bad = judge(clients.failures, saboteur.troubles)
     wrong = [*clients.faults, *check(history), *(f"without a death: {each}" for each in bad)]
+    wrong += [f"call {call.hex()} ran {times} times" for call, times in Counter(ran).items() if times > 1]
+    if len(ran) < (answered := sum(not each.failed for each in history)):
+        wrong.append(f"{answered} calls were answered, and {len(ran)} are in the book")
     if "Traceback" in log:
         wrong.append(f"it is in the log: {log[log.index('Traceback') :][:3000]}")
     return Outcome(
