@@ -14,19 +14,17 @@ from tests.apps.tally_pb2 import Ask, TallyState, Turn
 
 #: Between two messages of Recite, in seconds.
 BREATH = 0.01
-#: So many calls are remembered, to tell one that runs twice.
-REMEMBERED = 500
+#: Where each turn writes down which call it is, if anywhere: states are lost with their hubs.
+BOOK = os.environ.get("TALLY_BOOK")
+_book = os.open(BOOK, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC) if BOOK else None
 
 
 def begin(state: TallyState, request: Ask) -> Turn:
     """Give a turn its number."""
     state.turns += 1
-    fault = f"call {request.call:x} runs again" if request.call in state.calls else ""
-    state.calls.append(request.call)
-    if len(state.calls) > 2 * REMEMBERED:
-        del state.calls[:REMEMBERED]
-    if not state.activation:
-        fault = "a turn comes before on_activate"
+    if _book is not None:
+        os.write(_book, request.call.to_bytes(8, "little"))
+    fault = "" if state.activation else "a turn comes before on_activate"
     return Turn(activation=state.activation, number=state.turns, pid=os.getpid(), fault=fault)
 
 

@@ -1,8 +1,7 @@
 from actorrpc import options_pb2 as _options_pb2
-from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Optional as _Optional
+from typing import ClassVar as _ClassVar, Optional as _Optional
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -35,13 +34,11 @@ class Turn(_message.Message):
     def __init__(self, activation: _Optional[bytes] = ..., number: _Optional[int] = ..., pid: _Optional[int] = ..., fault: _Optional[str] = ..., at: _Optional[int] = ...) -> None: ...
 
 class TallyState(_message.Message):
-    __slots__ = ("activation", "turns", "serial", "calls")
+    __slots__ = ("activation", "turns", "serial")
     ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     TURNS_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
-    CALLS_FIELD_NUMBER: _ClassVar[int]
     activation: bytes
     turns: int
     serial: int
-    calls: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, activation: _Optional[bytes] = ..., turns: _Optional[int] = ..., serial: _Optional[int] = ..., calls: _Optional[_Iterable[int]] = ...) -> None: ...
+    def __init__(self, activation: _Optional[bytes] = ..., turns: _Optional[int] = ..., serial: _Optional[int] = ...) -> None: ...

@@ -43,8 +43,8 @@ def test_a_key_whose_hub_is_killed_is_soon_active_elsewhere() -> None:
 # ---- its judgement
 
 
-def failure(status: str = "UNAVAILABLE", began: float = 4.0, ended: float = 5.0) -> Failure:
-    return Failure("Take", "key", began, ended, status, "")
+def failure(status: str = "UNAVAILABLE", began: float = 4.0, ended: float = 5.0, why: str = "") -> Failure:
+    return Failure("Take", "key", began, ended, status, why)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,9 @@ def test_only_what_a_trouble_explains_is_excused(failed: Failure, excused: bool)
     assert judge([failed], [Trouble("kill a hub", 2.0, 6.0)]) == ([] if excused else [failed])
     assert judge([failed], [Trouble("reload", 0.0, 99.0)]) == [failed]
     assert judge([failed], []) == [failed]
+
+
+def test_nobody_is_told_that_a_hub_has_ended_that_was_stopped() -> None:
+    ended, silent = failure(why="the hub has ended where it was"), failure(why="it does not answer")
+    assert judge([ended, silent], [Trouble("stop a hub", 2.0, 6.0)]) == [ended]
+    assert judge([ended, silent], [Trouble("kill a hub", 2.0, 6.0)]) == []

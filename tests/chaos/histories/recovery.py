@@ -92,7 +92,7 @@ def recoveries(kills: int, seed: int) -> dict[str, list[float]]:
     """Seconds, of so many kills by turns of each kind."""
     found: dict[str, list[float]] = {ELSEWHERE: [], WITH_IT: []}
     with served(app=APP, hubs=HUBS) as server, grpc.insecure_channel(server.address) as channel:
-        victim = Victim(Brokers(server, APP), random.Random(seed))
+        victim = Victim(Brokers(server), random.Random(seed))
         stub = TallyStub(channel)
         grpc.channel_ready_future(channel).result(DEADLINE)
         (connection,) = server.wait_for(server.connections)

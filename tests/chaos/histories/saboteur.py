@@ -34,10 +34,11 @@ PAUSE = 0.5
 class Brokers:
     """One after the other; ``now`` is the one that lives."""
 
-    def __init__(self, first: ServerProcess, app: str, *options: object) -> None:
+    def __init__(self, first: ServerProcess, *options: object, **named: Any) -> None:
+        """The others are started with the same options and arguments."""
         self._all = [first]
-        self._app = app
         self._options = options
+        self._named = named
 
     @property
     def now(self) -> ServerProcess:
@@ -48,7 +49,7 @@ class Brokers:
         self.now.wait()
 
     def follow(self) -> None:
-        self._all.append(self.now.successor(*self._options, app=self._app, hubs=HUBS))
+        self._all.append(self.now.successor(*self._options, **self._named))
         self.now.until_ready()
 
     @property
