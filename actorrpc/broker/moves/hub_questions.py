@@ -33,6 +33,8 @@ MORE_LOOKS = 2
 SEARCH, FIRST_PAUSE, LONGEST_PAUSE = 1.0, 0.001, 0.05
 #: The same of one that is known to be on its way: the hub that it goes to may be very busy.
 PATIENT_SEARCH = 8.0
+#: How long the answer of a hub is waited for that may just have moved the connection to its target.
+LAST_WORD = 0.2
 #: How long only the hub that most likely has the connection is asked. Nearly all moves take less: a target
 #: that is asked during the move may say that the connection is there already.
 HEAD_START = 1.0
@@ -178,6 +180,7 @@ def move(
         search.ask([process for process in asked if process.serial != first])
         search.go_on(asked, PATIENT_SEARCH if arriving else SEARCH)
         search.found_within(timeout)
+    search.hear_source(target)
     return judge(search.answers, connection, target)
 
 
@@ -207,6 +210,13 @@ class _Search:
         """Wait until a hub says that it has the connection, or all have answered."""
         results = gevent.iwait(list(self._results.values()), timeout=seconds)
         return any(_knows(result.value) for result in results)
+
+    def hear_source(self, target: HubProcess) -> None:
+        """If the target alone says that it has the connection, the answer of the hub which has just moved it
+        there may be due: wait for that for a moment."""
+        if [process for process, answer in self.answers.items() if _knows(answer)] == [target]:
+            others = [result for process, result in self._results.items() if process is not target]
+            gevent.wait(others, timeout=LAST_WORD)
 
     def go_on(self, processes: Collection[HubProcess], seconds: float) -> None:
         """Ask all that have answered again and again, until one has the connection."""
