@@ -16,7 +16,7 @@ from actorrpc.hub.keyed.activation import Activation
 from actorrpc.hub.serving.relay import Relay
 from actorrpc.service import Keyed
 from tests.apps.rooms import Room
-from tests.apps.rooms_actorrpc import RoomBase
+from tests.apps.rooms_actorrpc import RoomBase, RoomStub
 from tests.apps.rooms_pb2 import Line
 from tests.support.hubs import Hubs
 from tests.support.keyed import PATIENCE, home, move, rooms, where
@@ -134,11 +134,13 @@ def test_a_caller_that_reads_late_hears_all_and_lets_the_actor_rest(hub: int) ->
         stream = stub.Listen(Line(room="a"), timeout=PATIENCE)
         stream.initial_metadata()
         move(hubs, A, hub)
-        late = stub.Recite(Line(room="a", number=300, text="x" * 100_000), timeout=PATIENCE)
+        channel = grpc.insecure_channel(hubs.address, options=[("grpc.http2.bdp_probe", 0)])  # a small window
+        late = RoomStub(channel).Recite(Line(room="a", number=300, text="x" * 100_000), timeout=PATIENCE)
         hubs.wait_for(
             lambda: any(call.listener.congested for call in hubs.nodes[0].exchange.outgoing.values())
         )
         assert [line.number for line in late] == [*range(300)]
+        channel.close()
         stream.cancel()
         hubs.wait_for(lambda: at_rest(hubs) and not where_now(hubs))
 
@@ -158,11 +160,13 @@ def test_a_caller_that_does_not_read_may_give_up(hub: int) -> None:
         stream = stub.Listen(Line(room="a"), timeout=PATIENCE)
         stream.initial_metadata()
         move(hubs, A, hub)
-        late = stub.Recite(Line(room="a", number=300, text="x" * 100_000), timeout=PATIENCE)
+        channel = grpc.insecure_channel(hubs.address, options=[("grpc.http2.bdp_probe", 0)])  # a small window
+        late = RoomStub(channel).Recite(Line(room="a", number=300, text="x" * 100_000), timeout=PATIENCE)
         hubs.wait_for(
             lambda: any(call.listener.congested for call in hubs.nodes[0].exchange.outgoing.values())
         )
         late.cancel()
+        channel.close()
         stream.cancel()
         hubs.wait_for(lambda: at_rest(hubs) and not where_now(hubs))
 
