@@ -201,7 +201,7 @@ class CallSnapshot(_message.Message):
     def __init__(self, stream: _Optional[int] = ..., time_remaining: _Optional[float] = ..., cursor: _Optional[bytes] = ..., held: _Optional[_Iterable[bytes]] = ..., held_end: bool = ..., request: _Optional[bytes] = ..., initial_metadata: _Optional[_Iterable[bytes]] = ..., trailing_metadata: _Optional[_Iterable[bytes]] = ..., held_compressed: _Optional[_Iterable[bool]] = ..., request_compressed: bool = ..., origin: _Optional[_Union[TurnSnapshot, _Mapping]] = ..., compression: _Optional[str] = ..., context: _Optional[_Iterable[_Union[ContextEntry, _Mapping]]] = ..., unadmitted: bool = ..., identity: _Optional[str] = ..., begun: bool = ..., parsed: _Optional[int] = ..., relay: _Optional[_Union[RelaySnapshot, _Mapping]] = ..., answers: _Optional[_Union[AnswersSnapshot, _Mapping]] = ...) -> None: ...
 
 class AnswersSnapshot(_message.Message):
-    __slots__ = ("call", "caller", "head", "peer", "number", "kept", "over", "headers_sent", "calling", "waiting", "one_way", "caller_moves")
+    __slots__ = ("call", "caller", "head", "peer", "number", "kept", "over", "headers_sent", "calling", "waiting", "one_way", "origin", "caller_moves")
     CALL_FIELD_NUMBER: _ClassVar[int]
     CALLER_FIELD_NUMBER: _ClassVar[int]
     HEAD_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +213,7 @@ class AnswersSnapshot(_message.Message):
     CALLING_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     ONE_WAY_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
     CALLER_MOVES_FIELD_NUMBER: _ClassVar[int]
     call: int
     caller: int
@@ -225,8 +226,9 @@ class AnswersSnapshot(_message.Message):
     calling: bytes
     waiting: _containers.RepeatedScalarFieldContainer[str]
     one_way: bool
+    origin: str
     caller_moves: int
-    def __init__(self, call: _Optional[int] = ..., caller: _Optional[int] = ..., head: _Optional[bytes] = ..., peer: _Optional[str] = ..., number: _Optional[int] = ..., kept: _Optional[_Iterable[bytes]] = ..., over: bool = ..., headers_sent: bool = ..., calling: _Optional[bytes] = ..., waiting: _Optional[_Iterable[str]] = ..., one_way: bool = ..., caller_moves: _Optional[int] = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., caller: _Optional[int] = ..., head: _Optional[bytes] = ..., peer: _Optional[str] = ..., number: _Optional[int] = ..., kept: _Optional[_Iterable[bytes]] = ..., over: bool = ..., headers_sent: bool = ..., calling: _Optional[bytes] = ..., waiting: _Optional[_Iterable[str]] = ..., one_way: bool = ..., origin: _Optional[str] = ..., caller_moves: _Optional[int] = ...) -> None: ...
 
 class KeyedSnapshot(_message.Message):
     __slots__ = ("service", "key", "epoch", "unsettled", "origin")

@@ -391,3 +391,12 @@ def test_logs_of_the_dead_that_nobody_needs_are_removed(world: World) -> None:
     assert sorted(each.name for each in world.path.iterdir()) == sorted(
         [JOURNAL, f"hub-{two.serial}.log", f"hub-{three.serial}.log"]
     )
+
+
+def test_who_waits_for_a_transfer_does_not_take_a_new_grant_for_it(world: World) -> None:
+    """A target that holds what it was offered goes by the epoch that follows on the source's."""
+    one, name = world.hubs[0], key_in(0)
+    (offered,) = find(world, one, name)
+    one.directory.release(name, offered.epoch)
+    (anew,) = find(world, one, name)
+    assert anew.epoch > offered.epoch + 1

@@ -219,6 +219,11 @@ class ServerCall(Call[Reply]):
         return None
 
     @property
+    def made_for(self) -> str:
+        """The client's connection for whose call it is made, in the end, by its id; "": for no client's."""
+        return self.host.id
+
+    @property
     def waiting(self) -> tuple[str, ...]:
         """The actors that wait for it, from the first."""
         return ()

@@ -128,8 +128,9 @@ class Home:
         return DirectoryAnswer(not_home=True)
 
     def _new_epoch(self, slot: int) -> int:
-        """Later than all that any process has given a key of that slot."""
-        self._given += 1
+        """Later than all that any process has given a key of that slot, and than what a transfer would give
+        it: who waits for that does not take this for it."""
+        self._given += 2
         return (self._store.version(slot) << _EPOCHS) + self._given
 
     def _other(self, source: int) -> int | None:

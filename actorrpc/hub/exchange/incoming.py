@@ -21,14 +21,14 @@ __all__ = ["IncomingCall"]
 class IncomingCall(ServerCall[Reply]):
     """A call whose stream is its ``Answers``; once it has ended elsewhere, what is left of them."""
 
-    __slots__ = ("_caller", "_identity", "_key", "_peer", "_waiting")
+    __slots__ = ("_caller", "_identity", "_key", "_made_for", "_peer", "_waiting")
 
     stream: Any
 
     def __init__(self, host: CallHost, answers: Any, route: Route, *, key: str, identity: str = "") -> None:
         super().__init__(host, answers, route)
         self._identity, self._key = identity, key
-        self._peer = ""
+        self._peer = self._made_for = ""
         self._caller = b""
         self._waiting: tuple[str, ...] = ()
 
@@ -61,9 +61,14 @@ class IncomingCall(ServerCall[Reply]):
         """The calling actor as it travels."""
         return self._caller
 
-    def come_from(self, peer: str, caller: bytes, waiting: tuple[str, ...]) -> None:
-        """Note who called: the client's address, or an actor; and which actors wait for it."""
-        self._peer, self._caller, self._waiting = peer, caller, waiting
+    @property
+    def made_for(self) -> str:
+        return self._made_for
+
+    def come_from(self, peer: str, caller: bytes, waiting: tuple[str, ...], made_for: str = "") -> None:
+        """Note who called: the client's address, or an actor; which actors wait for it; and for the call of
+        which client's connection it is made, in the end."""
+        self._peer, self._caller, self._waiting, self._made_for = peer, caller, waiting, made_for
 
     def set_compression(self, encoding: str | None) -> None:
         """Nothing is compressed on its way through the hubs."""

@@ -183,6 +183,7 @@ class _Method(Generic[Sent, Reply]):
             message=message,
             fields=((":path", self._path), *_fields(metadata)),
             identity="" if call is None else call.identity,
+            origin="" if call is None else call.made_for,
             context=() if call is None else tuple(each for each in call.noted if each[0] in call.passed_on),
             passed_on=frozenset() if call is None else call.passed_on,
             caller=b"" if caller is None or turn.service is None else caller.calling(turn.service),

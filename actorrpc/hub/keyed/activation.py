@@ -125,7 +125,7 @@ class Activation(CallStage):
             return
         answers.owner = self
         call = answers.call = self._make_call(answers, route, request.identity)
-        call.come_from(request.peer, request.caller, request.waiting)
+        call.come_from(request.peer, request.caller, request.waiting, request.origin)
         for key, value in request.context:
             call.context[key] = value
         if request.passed_on:

@@ -93,6 +93,7 @@ def _freeze_call(call: Any, now: float) -> snapshot_pb2.CallSnapshot:
     snapshot.answers.CopyFrom(_freeze_answers(call.stream))
     snapshot.answers.peer, snapshot.answers.calling = call.peer, call.calling
     snapshot.answers.waiting.extend(call.waiting)
+    snapshot.answers.origin = call.made_for
     return snapshot
 
 
@@ -190,7 +191,7 @@ def _thaw_call(
     answers = _thaw_answers(activation, exchange, snapshot.answers)
     call = answers.call = make_call(activation, answers, snapshot, taken)
     told = snapshot.answers
-    call.come_from(told.peer, told.calling, tuple(told.waiting))  # type: ignore[attr-defined]
+    call.come_from(told.peer, told.calling, tuple(told.waiting), told.origin)  # type: ignore[attr-defined]
     call.receiver = cell
     if snapshot.begun:
         call.since = taken

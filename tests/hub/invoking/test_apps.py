@@ -13,7 +13,7 @@ from actorrpc import testing
 from tests.apps.rooms import Room
 from tests.apps.rooms_actorrpc import RoomStub
 from tests.apps.rooms_pb2 import Line
-from tests.support.keyed import PATIENCE
+from tests.support.keyed import PATIENCE, move, rooms
 
 
 def test_a_greenlet_of_the_app_calls_an_actor() -> None:
@@ -55,3 +55,28 @@ def test_where_the_app_is_not_served_there_is_nobody_to_call() -> None:
         app.actor("a")
     with testing.serve(app), pytest.raises(actorrpc.RpcError, match="must not be empty"):
         app.actor("")
+
+
+def test_what_actors_make_of_a_client_s_calls_is_the_client_s() -> None:
+    """Else a client would have as many actors as it likes, by way of one that calls whom it is told to."""
+    held: list[actorrpc.StatusCode] = []
+
+    class Asking(Room):
+        def Post(self, request: Line, call: actorrpc.Call[Line]) -> Line:
+            if self.key == "asker":
+                for number in range(20):
+                    try:
+                        RoomStub(self.actor(f"{request.text} {number}")).Post(Line(), timeout=PATIENCE)
+                    except actorrpc.CallError as error:
+                        held.append(error.code)
+                        break
+            return Line(number=len(held))
+
+    with rooms(actorrpc.App([Asking]), 2, max_actors=8) as (hubs, stub):
+        stub.Post(Line(room="asker", text="a"), timeout=PATIENCE)
+        made = hubs.ask(lambda: [sum(node.actors._made.values()) for node in hubs.nodes])
+        assert held == [actorrpc.StatusCode.RESOURCE_EXHAUSTED]
+        assert max(made) == 4
+        move(hubs, "rooms.Room/asker", 1)
+        stub.Post(Line(room="asker", text="b"), timeout=PATIENCE)
+        assert held == [actorrpc.StatusCode.RESOURCE_EXHAUSTED] * 2
