@@ -27,7 +27,7 @@ THINK = 0.02
 OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 20),
-    ("grpc.min_reconnect_backoff_ms", 20),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # which is how long an attempt may take
     ("grpc.max_reconnect_backoff_ms", 100),
 ]
 
