@@ -122,7 +122,7 @@ def test_a_deadline_ends_a_call_on_both_sides(stage):
 
     def ask(room, request, call):
         with pytest.raises(actorrpc.CallError) as caught:
-            RoomStub(room.actor("b")).Post(request, timeout=0.05)
+            RoomStub(room.actor("b")).Post(request, timeout=1)
         return Line(text=str(caught.value))
 
     stage.acts.update({"a.Post": ask, "b.Post": block})
