@@ -85,9 +85,11 @@ def test_a_held_hub_is_reported_with_its_handler_and_comes_back(
             connect(server.address).call()
         assert not call.done()
         until(lambda: time.monotonic() > asked + BEGIN_WITHIN)  # after that it refuses
+        # What computes is not told when to end, and may have done so while it could still begin.
+        held = how != "compute" or not call.done()
         (tmp_path / "enough").touch()
         # Or it was held until after the broker's patience.
-        assert re.search("stays on hub 0|hub 0 does not answer", move.result())
+        assert re.search("stays on hub 0|hub 0 does not answer", move.result()) or not held
     assert call.result().number == 1, "its state is as it was"
     (back,) = server.wait_for(lambda: re.findall(r"hub 0 .pid \d+. is heard again: .*", server.log))
     assert float(re.findall(r"silent for ([\d.]+) s", back)[0]) >= HANG

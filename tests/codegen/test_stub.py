@@ -55,8 +55,13 @@ def test_a_method_whose_name_is_an_attribute_of_every_object() -> None:
     assert type(stub) is OddStub
 
 
-def test_stubs_take_no_names_but_python_s() -> None:
-    assert all(is_special(name) for name in dir(Stub))
+def test_stubs_take_no_names_but_python_s_and_one_that_a_method_takes_from_them() -> None:
+    assert [name for name in dir(Stub) if not is_special(name)] == ["ref"]
+
+    class OddStub(Stub):
+        __rpc__ = ServiceSpec("e.Odd", (Method("ref", Empty, Empty),))
+
+    assert OddStub(Recorder()).ref[:2] == ("unary_unary", "/e.Odd/ref")  # type: ignore[index]
 
 
 def test_a_stub_shows_what_it_is() -> None:

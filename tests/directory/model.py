@@ -113,7 +113,7 @@ class Hub:
                 yield f"{self.serial} reads {serial}", partial(self.read, serial, link)
         if self.orders:
             yield f"{self.serial} hears the broker: {self.orders[0][0]}", self.hear
-        waits = any(not each.asked for each in self.directory._questions._open.values())
+        waits = any(each.asked is None for each in self.directory._questions._open.values())
         store: Any = self.directory._store
         if store._said or (waits and self.world.chaos):
             yield f"{self.serial} asks again", self.directory.retry

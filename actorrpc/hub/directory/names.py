@@ -19,7 +19,7 @@ class Location(NamedTuple):
 
 
 #: Nobody owns the key.
-NOWHERE = Location(0, 0)
+NOWHERE = Location(-1, 0)
 
 
 def slot_of(name: Name, slots: int) -> int:

@@ -35,8 +35,8 @@ class _Question:
     epoch: int = 0
     slot: int = 0
     done: list[Done] = field(default_factory=list)
-    #: To whom it was sent last; 0: it waits for another version of the directory, or for a link.
-    asked: int = 0
+    #: To whom it was sent last; None: it waits for another version of the directory, or for a link.
+    asked: int | None = None
     #: It has been sent, so that a home may have done what it asks for.
     sent: bool = False
 
@@ -75,7 +75,7 @@ class Questions:
         question = _Question(name, Locate(may_own=may_own), done=[done])
         self._finds[name] = question
         if name in self._leaving:
-            self._ask_again(lambda each: each.name == name and not each.asked)
+            self._ask_again(lambda each: each.name == name and each.asked is None)
         self._ask(question)
 
     def release(self, name: Name, epoch: int) -> None:
@@ -93,7 +93,7 @@ class Questions:
         self._last += 1
         number = self._last
         self._open[number] = question
-        question.asked = 0
+        question.asked = None
         if not self._version:
             self._give_up(number)
             return
@@ -112,7 +112,7 @@ class Questions:
     def _give_up(self, number: int) -> None:
         """It cannot be answered now: it waits, if it is of use to wait."""
         question = self._open[number]
-        question.asked = 0
+        question.asked = None
         if not self._broker and (question.finds or not question.sent) and question.done:
             why = f"the hub that knows where {_told(question)} is cannot be reached, and there is no broker"
             self._end(number, _unavailable(why))
@@ -137,7 +137,7 @@ class Questions:
     def linked(self, serial: int) -> None:
         """There is a link to a process, perhaps instead of another, in which questions may be lost."""
         self._linked.add(serial)
-        self._ask_again(lambda each: each.asked == serial or (not each.asked and self._can_ask(each)))
+        self._ask_again(lambda each: each.asked == serial or (each.asked is None and self._can_ask(each)))
 
     def _can_ask(self, question: _Question) -> bool:
         return bool(self._version) and self._homes[question.slot] in self._linked
@@ -151,12 +151,12 @@ class Questions:
     def broker_gone(self) -> None:
         self._broker = False
         for number, question in [*self._open.items()]:
-            if not question.asked and number in self._open:
+            if question.asked is None and number in self._open:
                 self._give_up(number)
 
     def retry(self) -> None:
         """Ask again what waits though its home can be asked: it may know by now."""
-        self._ask_again(lambda each: not each.asked and self._can_ask(each))
+        self._ask_again(lambda each: each.asked is None and self._can_ask(each))
 
     def hear(self, source: int, answer: DirectoryAnswer) -> None:
         """An answer has come. One that is not awaited any more says nothing."""
@@ -183,7 +183,9 @@ class Questions:
         own = location.hub == self._serial
         if question.finds and own and any(each.epoch == location.epoch for each in leaving):
             # It has said that it would own the key no more, which the home has not heard of.
-            self._ask_again(lambda each: each is question or (each.name == question.name and not each.asked))
+            self._ask_again(
+                lambda each: each is question or (each.name == question.name and each.asked is None)
+            )
         else:
             # It has been granted the key anew, since the one that it gave it to has died. It owns the key
             # when it finds it.
