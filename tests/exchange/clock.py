@@ -39,7 +39,7 @@ class Clock:
         self._numbers = count()
         for module in (exchange, keyed, mover, timers):
             patch.setattr(module, "after", self._after)
-        for module in (recent, activations, keyed):
+        for module in (exchange, recent, activations, keyed):
             patch.setattr(module, "monotonic", lambda: self.now)
 
     def _after(self, seconds: float, function: Callable[..., object], *args: Any) -> Timer:

@@ -117,8 +117,9 @@ class Directory:
         done(result)
 
     def lives(self, serial: int) -> bool:
-        """Whether a process may live: that it does not is certain."""
-        return self._store is None or self._store.lives(serial)
+        """Whether a process may live: that it does not is certain, but where this one has no part in the
+        directory, and nothing to lose by it."""
+        return self._store is not None and self._store.lives(serial)
 
     def is_home(self, name: Name) -> bool:
         """Whether this process is to be asked about a name, by the version that it goes by."""

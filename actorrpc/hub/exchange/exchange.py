@@ -24,6 +24,7 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
+from time import monotonic
 from typing import Any, Protocol
 
 from gevent import get_hub
@@ -43,7 +44,7 @@ from actorrpc.hub.exchange.outgoing import (
     Request,
 )
 from actorrpc.hub.exchange.recent import RecentCalls
-from actorrpc.loop.timers import after
+from actorrpc.loop.timers import Timer, after
 from actorrpc.pb import control_pb2
 from actorrpc.wire.head import RequestHead
 
@@ -136,6 +137,10 @@ class Exchange:
         self._gone = RecentCalls(MOVED)
         #: The hubs of which it has been told that they have died.
         self._dead: set[int] = set()
+        #: Whether there has been a call; and when callers are asked, after deaths, what they know.
+        self._used = False
+        self._asking = Timer()
+        self._ask_at = 0.0
         #: What is to be told to whom, when the loop comes round.
         self._answered: dict[int, control_pb2.Answered] = {}
         self._begun: dict[int, list[Answers]] = {}
@@ -155,6 +160,7 @@ class Exchange:
 
     def begin(self, name: Name, request: Request, listener: Listener) -> OutgoingCall:
         """Make a call. The listener may hear of its end before this returns."""
+        self._used = True
         call = OutgoingCall(next(self._numbers), name, listener, request)
         self.outgoing[call.id] = call
         if self.actors.has(name):  # then the directory need not be asked
@@ -328,6 +334,7 @@ class Exchange:
     # ---- what actors do
 
     def _run(self, id: int, name: Name, request: Request, caller: int, attempt: int = 0) -> None:
+        self._used = True
         head = RequestHead(request.fields, request.method, 0)
         answers = self.answering[id] = Answers(id, caller, head, self._say)
         answers.one_way = request.one_way
@@ -340,6 +347,7 @@ class Exchange:
 
     def arrived(self, calls: Iterable[Answers]) -> None:
         """Calls of an actor are served here now: say again what their callers may not have heard."""
+        self._used = True
         calls = [*calls]
         for answers in calls:
             self.answering[answers.id] = answers
@@ -650,10 +658,15 @@ class Exchange:
             after(ORPHANS, self._withdraw_orphans, serial)
         # A caller may have been about to say that it is there. Where it was before they do not know yet that
         # it has got lost.
-        after(MOVED + ORPHANS, self._ask_callers)
+        self._ask_at = monotonic() + MOVED + ORPHANS
+        if self._used and not self._asking.active:
+            self._asking.set(MOVED + ORPHANS, self._ask_callers)
 
     def _ask_callers(self) -> None:
         """Have hubs say so that know nothing of the calls they have made."""
+        self._asking.stop()
+        if (more := self._ask_at - monotonic()) > 0:  # another has died since
+            self._asking.set(more, self._ask_callers)
         for answers in [*self.answering.values()]:
             if answers.caller == self.serial:
                 if answers.id not in self.outgoing and answers.id not in self._moved:
@@ -679,6 +692,7 @@ class Exchange:
 
     def close(self) -> None:
         """The hub ends."""
+        self._asking.stop()
         self._moved.clear()
         self._gone.clear()
 
