@@ -200,7 +200,7 @@ class Service:
 
     @property
     def calls(self) -> tuple[Call[Any], ...]:
-        """The open calls of this service on this connection, oldest first."""
+        """The open calls of this actor, oldest first: also those that wait for their turn to begin."""
         return self._host.calls_of(self)
 
     def subscribe(self, topic: str, call: Call[Any] | None = None) -> None:
