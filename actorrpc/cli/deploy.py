@@ -162,12 +162,12 @@ def _draw_bar(states: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]
 
 
 def _print_lines(states: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    said, before = 0.0, ("", False)
+    said, before = 0.0, ("", False, False)
     for state in states:
         now = time.monotonic()
-        phase, stalled = state["phase"], bool(state.get("stalled"))
-        if (phase, stalled) != before or now - said >= LINE:
-            said, before = now, (phase, stalled)
+        phase, stalled, waits = state["phase"], bool(state.get("stalled")), bool(state.get("stays"))
+        if (phase, stalled, waits) != before or now - said >= LINE:
+            said, before = now, (phase, stalled, waits)
             if phase in ("moving", "ending"):
                 done = f"{state['moved']} moved, {state['left']} left"
                 print(f"{phase}: {done}{_describe_stays(state)}", flush=True)

@@ -133,7 +133,7 @@ def test_their_life(rooms: Rooms) -> None:
 def test_one_that_cannot_be_upgraded_stays_until_the_time_is_up(rooms: Rooms) -> None:
     assert [rooms.post("a"), rooms.post("b", text="curse")] == [1, 1]
     rooms.release(2)
-    done = rooms.server.run("reload", "--drain-timeout", 1)
+    done = rooms.server.run("reload", "--drain-timeout", 3)
     assert done.returncode == 0, done.stderr + rooms.server.log
     assert "; 1 ended: rooms.Room/b (" in done.stdout
     assert "this room cannot be upgraded" in done.stdout + rooms.server.log
