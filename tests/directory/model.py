@@ -25,10 +25,9 @@ from actorrpc.hub.directory import directory, files, store
 from actorrpc.hub.directory.directory import NOWHERE, Directory, Location, Name
 from actorrpc.ipc.directory_files import JOURNAL
 from actorrpc.pb.control_pb2 import HubToHub
+from tests.support.long_run import Choose
 
 Steps = dict[str, Callable[[], object]]
-#: Chooses one of some things: of which kind they are, and their names.
-Choose = Callable[[str, Sequence[str]], str]
 
 SLOTS = 3
 NAMES: list[Name] = [("s", "a"), ("s", "b"), ("s", "c"), ("s", "d")]

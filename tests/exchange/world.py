@@ -8,7 +8,7 @@ made again, hubs die, and actors and callers move at any step.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,11 @@ from tests.exchange.callers import Caller
 from tests.exchange.clock import Clock
 from tests.exchange.history import Fault, History
 from tests.exchange.hubs import Hub, Link
+from tests.support.long_run import Choose
 
 __all__ = ["Choose", "World", "play"]
 
 Steps = dict[str, Callable[[], object]]
-#: Chooses one of some things: of which kind they are, and their names.
-Choose = Callable[[str, Sequence[str]], str]
 
 SLOTS = 3
 HUBS = 3
