@@ -156,6 +156,8 @@ class Service:
     _host: Host
     #: Whose instance it is; "": the connection's.
     _identity = ""
+    #: How those that it calls are told who calls, once it has called somebody.
+    _as_caller = b""
     #: The key of a keyed actor; "": it has none.
     _key = ""
 

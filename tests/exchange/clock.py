@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actorrpc.hub.exchange import exchange, recent
-from actorrpc.hub.keyed import activations
+from actorrpc.hub.keyed import activation, resting
 from actorrpc.hub.moving import keyed, mover
 from actorrpc.loop import timers
 
@@ -39,7 +39,7 @@ class Clock:
         self._numbers = count()
         for module in (exchange, keyed, mover, timers):
             patch.setattr(module, "after", self._after)
-        for module in (exchange, recent, activations, keyed):
+        for module in (exchange, recent, activation, resting, keyed):
             patch.setattr(module, "monotonic", lambda: self.now)
 
     def _after(self, seconds: float, function: Callable[..., object], *args: Any) -> Timer:

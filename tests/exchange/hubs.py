@@ -236,7 +236,6 @@ class Hub:
         assert not actors.by_id, actors.by_id
         assert not actors.arriving, actors.arriving
         assert not actors._waiting, actors._waiting
-        assert not any(actors._resting.values()), actors._resting
         assert not self.mover.handoffs, self.mover.handoffs
 
     def __repr__(self) -> str:

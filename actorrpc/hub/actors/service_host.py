@@ -292,7 +292,9 @@ class ServiceHost:
         return self.id if service._key else f"{key_of(service.__rpc__.name, service._identity)} on {self.id}"
 
     def calling(self, service: Service) -> bytes:
-        return self._ref(service).SerializeToString() if isinstance(service, Actor) else b""
+        if not service._as_caller and isinstance(service, Actor):
+            service.__dict__["_as_caller"] = self._ref(service).SerializeToString()
+        return service._as_caller
 
     def waiting_behind(self, service: Service) -> tuple[str, ...]:
         cell = self._connection.cells.get(key_of(service.__rpc__.name, service._identity))

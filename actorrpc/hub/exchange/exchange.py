@@ -380,7 +380,7 @@ class Exchange:
     def begun(self, answers: Answers) -> None:
         """A call waits or runs here: its caller need not send it again."""
         if answers.caller == self.serial:
-            if (call := self.outgoing.get(answers.id)) is not None:
+            if (call := self.outgoing.get(answers.id)) is not None and call.state == SENT:
                 call.begun()
         elif not answers.over:
             self._begun.setdefault(answers.caller, []).append(answers)
@@ -416,20 +416,25 @@ class Exchange:
         call = self.outgoing.get(answers.id)
         if call is None:
             heard = answers.id not in self._moved
-        elif call.listener.frozen or call.listener.congested:
+        elif call.listener.frozen or (answer[1] != END and call.listener.congested):
             heard = False
         else:
             heard = self._hear(call, answer)
-        if heard and answer[1] == END:
-            self._forget(answers)
+        if heard and answer[1] == END and self.answering.get(answers.id) is answers:
+            del self.answering[answers.id]
         return heard
 
     def _hear(self, call: OutgoingCall, answer: Answer) -> bool:
+        """Whether the caller has it now, or had it before."""
         number, kind, data = answer
-        call.begun()
-        if kind == END and number == call.received + 1:
+        if call.state == SENT:
+            call.begun()
+        if number != call.received + 1:
+            return number <= call.received
+        if kind == END:
             self.outgoing.pop(call.id, None)
-        return call.take(number, kind, data)
+        call.take(number, kind, data)
+        return True
 
     def _settle(self, answers: Answers) -> None:
         if answers.settled:

@@ -125,13 +125,15 @@ class OutgoingCall:
             self.state, self.request = BEGUN, None
             self.listener.on_begun()
 
-    def take(self, number: int, kind: int, data: Any) -> bool:
-        """Hear an answer, if it is the next. Whether it was, or had been heard before."""
-        if number != self.received + 1:
-            return number <= self.received
+    def take(self, number: int, kind: int, data: Any) -> None:
+        """Hear the next answer."""
         self.received = number
-        _HEARD[kind](self.listener, *data)
-        return True
+        if kind == END:
+            self.listener.on_end(*data)
+        elif kind == MESSAGE:
+            self.listener.on_message(*data)
+        else:
+            self.listener.on_headers(*data)
 
     def __repr__(self) -> str:
         service, key = self.name
@@ -140,9 +142,3 @@ class OutgoingCall:
 
 #: Kinds of answers.
 HEADERS, MESSAGE, END = range(3)
-
-_HEARD = (
-    lambda listener, fields: listener.on_headers(fields),
-    lambda listener, payload: listener.on_message(payload),
-    lambda listener, status, message, fields, reply: listener.on_end(status, message, fields, reply),
-)

@@ -124,6 +124,9 @@ class _Method(Generic[Sent, Reply]):
         self._channel = channel
         self._path = method
         self._name: Name = method.split("/")[1], channel.key
+        self._fields = ((":path", method),)
+        #: It is known that such calls are served.
+        self._served = False
         self._serialize = serialize
         self._parse = parse
 
@@ -140,27 +143,34 @@ class _Method(Generic[Sent, Reply]):
         hub = self._channel.hub
         turn = self._turn()
         asked = self._request(turn, request, metadata, credentials)
-        asked.deadline = _earliest(turn.deadline, timeout)
+        asked.deadline = turn.deadline if timeout is None else _earliest(turn.deadline, timeout)
         if waits:
             asked.waiting = turn.waiting
         conversation = Conversation(hub.exchange, hub.runners, self._path)
-        if why := self._channel.refusal(self._name[0]):
+        if not self._served and (why := self._refusal()):
             conversation.fail(*why)
+            return conversation
+        tells = hub.tells if turn.caller is None else turn.caller.tells
+        if tells:
+            tells.after(self._name, lambda: conversation.begin(self._name, asked))
         else:
-            self._tells(turn).after(self._name, lambda: conversation.begin(self._name, asked))
+            conversation.begin(self._name, asked)
         return conversation
+
+    def _refusal(self) -> tuple[StatusCode, str] | None:
+        why = self._channel.refusal(self._name[0])
+        self._served = why is None
+        return why
 
     def _turn(self) -> Turn:
         """For whom the call is made, if it may be made now."""
         runners = self._channel.hub.runners
-        runners.check_thread()
         turn = turn_of(runners, self._channel.maker)
-        if (caller := turn.caller) is not None:
-            caller.check_calls()
+        if (caller := turn.caller) is None:
+            runners.check_thread()
+        else:
+            caller.check_calls()  # and the thread
         return turn
-
-    def _tells(self, turn: Turn) -> Tells:
-        return self._channel.hub.tells if turn.caller is None else turn.caller.tells_of()
 
     def _request(
         self, turn: Turn, request: Sent, metadata: MetadataPairs | None, credentials: object
@@ -177,17 +187,16 @@ class _Method(Generic[Sent, Reply]):
                 StatusCode.RESOURCE_EXHAUSTED,
                 f"{self._path}: a message of {len(message)} bytes, over the limit of {limit}",
             )
-        call, caller = turn.call, turn.caller
-        return Request(
-            method=self._path,
-            message=message,
-            fields=((":path", self._path), *_fields(metadata)),
-            identity="" if call is None else call.identity,
-            origin="" if call is None else call.made_for,
-            context=() if call is None else tuple(each for each in call.noted if each[0] in call.passed_on),
-            passed_on=frozenset() if call is None else call.passed_on,
-            caller=b"" if caller is None or turn.service is None else caller.calling(turn.service),
-        )
+        fields = self._fields if metadata is None else (*self._fields, *_fields(metadata))
+        asked = Request(self._path, message, fields)
+        if (call := turn.call) is not None:
+            asked.identity, asked.origin = call.identity, call.made_for
+            if passed_on := call.passed_on:
+                asked.passed_on = passed_on
+                asked.context = tuple(each for each in call.noted if each[0] in passed_on)
+        if (caller := turn.caller) is not None and turn.service is not None:
+            asked.caller = caller.calling(turn.service)
+        return asked
 
     def __repr__(self) -> str:
         return f"<{self._path} of {self._channel.key!r}>"
@@ -207,7 +216,12 @@ class _ToReply(_Method[Sent, Reply]):
         compression: object = None,
     ) -> Reply:
         """Call, and wait for the reply. Raises CallError for another status than OK."""
-        return self.with_call(request, timeout, metadata, credentials)[0]
+        conversation = self._begin(request, timeout, metadata, credentials, waits=True)
+        try:
+            return conversation.reply(self._parse)
+        finally:  # where it is interrupted; else it has ended
+            if conversation.status is None:
+                conversation.cancel()
 
     def with_call(
         self,
@@ -245,9 +259,10 @@ class _ToReply(_Method[Sent, Reply]):
         asked = self._request(turn, request, metadata, None)
         asked.one_way = True
         asked.deadline = _earliest(None, timeout)
-        if why := self._channel.refusal(self._name[0]):
+        if not self._served and (why := self._refusal()):
             raise RpcError(*why)
-        self._tells(turn).tell(self._name, asked)
+        tells = self._channel.hub.tells if turn.caller is None else turn.caller.tells_of()
+        tells.tell(self._name, asked)
 
 
 class _ToReplies(_Method[Sent, Reply]):

@@ -10,10 +10,10 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
-from gevent import get_hub
 from gevent.hub import Waiter
+from google.protobuf.message import DecodeError
 from greenlet import getcurrent
 
 from actorrpc.errors import CallError, StatusCode
@@ -29,6 +29,8 @@ from actorrpc.metadata import Pairs, decode_pairs
 __all__ = ["Conversation"]
 
 log = logging.getLogger("actorrpc.hub")
+
+Reply = TypeVar("Reply")
 
 #: How a call ends whose time is over.
 _LATE = "the deadline has passed"
@@ -172,6 +174,23 @@ class Conversation:
                 self._exchange.go_on(self._outgoing)
         return payload
 
+    def reply(self, parse: Callable[[bytes], Reply]) -> Reply:
+        """The one reply; waits for it. Raises CallError for another status than OK."""
+        while self.status is None:
+            self._wait_once(None)
+        if self.status is not StatusCode.OK:
+            raise self.error()
+        payload = self.take()
+        assert payload is not None
+        return self.read(payload, parse)
+
+    def read(self, payload: bytes, parse: Callable[[bytes], Reply]) -> Reply:
+        """A message that has come. Raises CallError for what is none."""
+        try:
+            return parse(payload)
+        except DecodeError:
+            raise CallError(StatusCode.INTERNAL, f"the reply of {self.method} does not parse") from None
+
     def error(self) -> CallError:
         """What a caller gets for the status, which is not OK."""
         assert self.status is not None
@@ -193,27 +212,29 @@ class Conversation:
         self._runners.check_thread()
         if known():
             return True
-        hub = get_hub()
-        if getcurrent() is hub:
-            raise RuntimeError(
-                f"cannot wait for {self.method}: a callback of gevent's loop cannot wait. Tell, use a future "
-                "with add_done_callback, or call in a greenlet (gevent.spawn)"
-            )
         until = None if timeout is None else monotonic() + timeout
         while not known():
             remaining = None if until is None else until - monotonic()
             if remaining is not None and remaining <= 0:
                 return False
-            self._wait_once(Waiter(hub), remaining)
+            self._wait_once(remaining)
         return True
 
-    def _wait_once(self, waiter: Waiter[None], timeout: float | None) -> None:
+    def _wait_once(self, timeout: float | None) -> None:
+        """Wait until something comes."""
+        hub = self._runners.hub
+        if getcurrent() is hub:
+            raise RuntimeError(
+                f"cannot wait for {self.method}: a callback of gevent's loop cannot wait. Tell, use a future "
+                "with add_done_callback, or call in a greenlet (gevent.spawn)"
+            )
+        waiter: Waiter[None] = Waiter(hub)
         timer = None if timeout is None else after(timeout, waiter.switch, None)
         self._waiting.append(waiter)
         try:
             waiter.get()
         finally:
-            if waiter in self._waiting:
+            if self._waiting and waiter in self._waiting:
                 self._waiting.remove(waiter)
             if timer is not None:
                 timer.close()
@@ -234,8 +255,7 @@ class Conversation:
     def _call_soon(self, callback: Callable[[], object]) -> None:
         self._runners.hub.loop.run_callback(_call, callback, self.method)
 
-    @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self.status is not None
 
     def __repr__(self) -> str:

@@ -10,8 +10,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from google.protobuf.message import DecodeError
-
 from actorrpc.errors import CallError, StatusCode
 from actorrpc.hub.invoking.conversation import Conversation
 from actorrpc.metadata import Pairs
@@ -122,11 +120,7 @@ class ReplyFuture(Generic[Reply]):
         return self._reply
 
     def _read(self, payload: bytes) -> Reply:
-        try:
-            return self._parse(payload)
-        except DecodeError:
-            method = self._conversation.method
-            raise CallError(StatusCode.INTERNAL, f"the reply of {method} does not parse") from None
+        return self._conversation.read(payload, self._parse)
 
     def __del__(self) -> None:
         conversation = self.__dict__.get("_conversation")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from greenlet import getcurrent
@@ -30,26 +29,30 @@ class Caller(Protocol):
     def waiting_behind(self, service: Service) -> tuple[str, ...]:
         """Actors whose calls wait until the hook has ended that it runs."""
 
+    @property
+    def tells(self) -> Tells | None:
+        """Where those of its actors stand in line; None: it has told nobody anything."""
+
     def tells_of(self) -> Tells:
-        """Where those of its actors stand in line."""
+        """The same, made if need be."""
 
 
-@dataclass(slots=True)
 class Turn:
     """What a call has from whoever makes it."""
 
-    #: The actor's instance, or the service's; None: nobody's.
-    service: Service | None = None
-    #: Of the call that is served; None: a hook's, or none at all.
-    call: ServerCall[Any] | None = None
-    #: It runs as a hook.
-    hook: bool = False
+    __slots__ = ("call", "caller", "hook", "service")
 
-    @property
-    def caller(self) -> Caller | None:
-        host: Any = None if self.service is None else self.service._host  # of a hub's service
-        caller: Caller | None = host
-        return caller
+    def __init__(
+        self, service: Service | None = None, call: ServerCall[Any] | None = None, *, hook: bool = False
+    ) -> None:
+        #: The actor's instance, or the service's; None: nobody's.
+        self.service = service
+        #: What carries it, if it can be called back.
+        self.caller: Caller | None = None if service is None else service._host  # type: ignore[assignment]
+        #: Of the call that is served; None: a hook's, or none at all.
+        self.call = call
+        #: It runs as a hook.
+        self.hook = hook
 
     @property
     def deadline(self) -> float | None:
@@ -81,4 +84,4 @@ def turn_of(runners: Runners, maker: Service | None) -> Turn:
     turn = here.turn
     if not isinstance(turn, ServerCall):  # a cell
         return Turn(maker if turn.instance is None else turn.instance, hook=True)
-    return Turn(turn.receiver.instance, turn, here.shielded)
+    return Turn(turn.receiver.instance, turn, hook=here.shielded)

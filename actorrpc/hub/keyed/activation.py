@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from time import monotonic
 from typing import Any, Protocol
 
 from actorrpc.actor import Service
@@ -55,13 +56,7 @@ class ActivationOwner(Protocol):
     @property
     def session(self) -> NoSession: ...
     def rests(self, activation: Activation) -> None:
-        """Nothing is left to be done for it."""
-
-    def wakes(self, activation: Activation) -> None:
-        """A call has come."""
-
-    def rested(self, activation: Activation) -> float:
-        """For how many seconds nothing has been left to do for it; 0: something is."""
+        """Its last call has ended, since ``idle_since``, and nobody watches how long that is ago."""
 
     def ended(self, activation: Activation) -> None:
         """It is no more here, and its last turn has ended."""
@@ -79,7 +74,19 @@ class ActivationOwner(Protocol):
 class Activation(CallStage):
     """One actor. Its ``id``, for the log and `actorrpc actors`, is its service and its key."""
 
-    __slots__ = ("_owner", "cell", "epoch", "key", "name", "origin", "service", "unsettled", "waiting_bytes")
+    __slots__ = (
+        "_owner",
+        "cell",
+        "epoch",
+        "idle_since",
+        "key",
+        "name",
+        "origin",
+        "service",
+        "unsettled",
+        "waiting_bytes",
+        "watched",
+    )
 
     first_hook, last_hook = "on_activate", "on_passivate"
 
@@ -95,6 +102,10 @@ class Activation(CallStage):
         #: The client's connection for whose call it was made; "": for no client's.
         self.origin = ""
         self.session = owner.session
+        #: When its last call ended, in this hub; 0: one is open, or none has been.
+        self.idle_since = 0.0
+        #: It is looked at when it may have rested for long enough.
+        self.watched = False
         #: Bytes of requests in its mailbox.
         self.waiting_bytes = 0
         #: The answers of calls that have ended, which not all callers are known to have heard, in order.
@@ -117,28 +128,29 @@ class Activation(CallStage):
             answers.finish(StatusCode.UNIMPLEMENTED, f"unknown method {request.method}")
             self.idle()
             return
-        if why := self._why_full(request):
+        cell = self.cell
+        if (cell.busy or self.waiting_bytes) and (why := self._why_full(request)):
             answers.finish(StatusCode.RESOURCE_EXHAUSTED, why)
             return
-        if self.id in request.waiting and not route.concurrent:
+        if request.waiting and self.id in request.waiting and not route.concurrent:
             answers.finish(StatusCode.FAILED_PRECONDITION, _cycle(self.id, request.waiting))
             return
         answers.owner = self
         call = answers.call = self._make_call(answers, route, request.identity)
         call.come_from(request.peer, request.caller, request.waiting, request.origin)
-        for key, value in request.context:
-            call.context[key] = value
         if request.passed_on:
+            for key, value in request.context:
+                call.context[key] = value
             call.context.pass_on(*request.passed_on)
         self.calls[answers.id] = call
-        call.receiver = self.cell
+        call.receiver = cell
         if request.deadline is not None:
             call.deadline = request.deadline
             self.calls.unarmed.append(call)
         self.waiting_bytes += len(request.message)
-        self.cell.push(REQUEST, call, request.message)
-        self._owner.wakes(self)
-        self.schedule.ready(self.cell)
+        cell.push(REQUEST, call, request.message)
+        self.idle_since = 0.0
+        self.schedule.ready(cell)
 
     def _make_call(self, stream: Any, route: Route, identity: str) -> IncomingCall[Any]:
         return IncomingCall(self, stream, route, key=self.key, identity=identity)
@@ -242,7 +254,9 @@ class Activation(CallStage):
 
     def idle(self) -> None:
         if self.phase.state == SERVING and not self.calls:
-            self._owner.rests(self)
+            self.idle_since = monotonic()
+            if not self.watched:
+                self._owner.rests(self)
 
     @property
     def takes_calls(self) -> bool:
@@ -282,8 +296,8 @@ class Activation(CallStage):
 
     @property
     def idle_for(self) -> float:
-        """For how many seconds it has had nothing to do, in this hub."""
-        return self._owner.rested(self)
+        """For how many seconds it has had no call, in this hub; 0: it has one."""
+        return monotonic() - self.idle_since if self.idle_since else 0.0
 
     def __repr__(self) -> str:
         return (

@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
 
 from gevent import get_hub
 
@@ -18,6 +17,7 @@ from actorrpc.hub.exchange.answers import Answers
 from actorrpc.hub.exchange.exchange import Exchange, Finder
 from actorrpc.hub.exchange.outgoing import Request
 from actorrpc.hub.keyed.activation import Activation, NoSession
+from actorrpc.hub.keyed.resting import Resting
 from actorrpc.hub.resources import Resources
 from actorrpc.log import about
 from actorrpc.loop.duties import do_all
@@ -27,9 +27,6 @@ __all__ = ["Activations"]
 
 log = logging.getLogger("actorrpc.hub")
 
-#: In which an actor is looked at again that nobody calls and that does not rest, since it has a subscription,
-#: say; in seconds, at least.
-AGAIN = 1.0
 #: Until it is tried again to activate one that is to be active at all times, in seconds: first, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
@@ -71,11 +68,7 @@ class Activations:
         self.arriving: dict[Name, Callable[[Location | None], None]] = {}
         #: What is to be done when it is settled whether an actor stays here.
         self._waiting: dict[Name, list[Callable[[], None]]] = {}
-        #: Those that rest, by service, and since when; who has rested longest comes first.
-        self._resting: dict[str, dict[Name, float]] = {}
-        self._timer = Timer()
-        #: When it fires.
-        self._due = 0.0
+        self._resting = Resting(self.active)
         self._stopping = False
         #: Those that are to be active somewhere at all times; and how long it waited before it last tried to
         #: activate one again that could not be.
@@ -237,50 +230,14 @@ class Activations:
     # ---- their ends
 
     def rests(self, activation: Activation) -> None:
-        name = activation.name
-        keyed = activation.service.__rpc__.keyed
-        assert keyed is not None
         if self._stopping:
             get_hub().loop.run_callback(self._end_resting, activation)
-            return
-        if name[1] in keyed.always:
-            return
-        resting = self._resting.setdefault(name[0], {})
-        resting.pop(name, None)
-        resting[name] = monotonic()
-        self._sweep_within(keyed.idle)
-
-    def _sweep_within(self, seconds: float) -> None:
-        due = monotonic() + seconds
-        if not self._timer.active or due < self._due:
-            self._due = due
-            self._timer.set(seconds, self._sweep)
-
-    def rested(self, activation: Activation) -> float:
-        since = self._resting.get(activation.name[0], {}).get(activation.name)
-        return 0.0 if since is None else monotonic() - since
-
-    def wakes(self, activation: Activation) -> None:
-        if (resting := self._resting.get(activation.name[0])) is not None:
-            resting.pop(activation.name, None)
-
-    def _sweep(self) -> None:
-        """End those that have rested for long enough."""
-        self._timer.stop()
-        now = monotonic()
-        for service, resting in [*self._resting.items()]:
-            idle = self._resources.services[service].__rpc__.keyed.idle  # type: ignore[union-attr]
-            for name, since in [*resting.items()]:
-                if since + idle > now:
-                    self._sweep_within(since + idle - now)
-                    break
-                del resting[name]
-                activation = self.active.get(name)
-                if activation is not None and activation.takes_calls and activation.resting:
-                    activation.passivate()
-                elif activation is not None:  # it has no calls, but something else keeps it
-                    resting[name] = now
-                    self._sweep_within(max(idle, AGAIN))
+        else:
+            activation.watched = True
+            keyed = activation.service.__rpc__.keyed
+            assert keyed is not None
+            if activation.key not in keyed.always:
+                self._resting.watch(activation, keyed.idle)
 
     def closes(self, activation: Activation) -> None:
         self._closes(activation.id)
@@ -316,6 +273,7 @@ class Activations:
         Returns whether all have ended."""
         self._stopping = True
         for activation in [*self.active.values()]:
+            activation.watched = False
             if not activation.takes_calls:
                 continue
             if at_once:
@@ -355,7 +313,6 @@ class Activations:
                 self._made[origin] -= 1
                 if not self._made[origin]:
                     del self._made[origin]
-            self.wakes(activation)
 
     # ---- their moves
 
@@ -386,8 +343,8 @@ class Activations:
 
     def close(self) -> None:
         """No more of them end, or come to be, by themselves."""
-        self._timer.stop()
+        self._resting.close()
         self._again.stop()
 
     def __repr__(self) -> str:
-        return f"<Activations {len(self.active)}, {sum(map(len, self._resting.values()))} rest>"
+        return f"<Activations {len(self.active)}, {self._resting!r}>"

@@ -44,7 +44,7 @@ def test_each_service_has_its_own_time() -> None:
     """Also where another has set the clock before."""
     with rooms(actorrpc.App([Room, Counter])) as (hubs, stub), grpc.insecure_channel(hubs.address) as channel:
         assert stub.Post(Line(room="a"), timeout=PATIENCE).number == 1
-        hubs.wait_for(lambda: hubs.nodes[0].actors.rested(hubs.nodes[0].actors.by_id[A]))
+        hubs.wait_for(lambda: hubs.nodes[0].actors.by_id[A].idle_for)
         count = CounterStub(channel).Count
         assert count(Line(), metadata=[("actor-key", "c")], timeout=PATIENCE).number == 1
         hubs.wait_for(lambda: [*hubs.nodes[0].actors.by_id] == [A])
