@@ -85,7 +85,7 @@ class Mailbox(Cell):
         self.stage = connection  # type: ignore[assignment]
         self.schedule = connection.schedule
         self.owner = owner
-        self.mailbox = deque()
+        self.mailbox = ()
         self.topic_turns = self.topic_bytes = 0
         self.instance: Any = connection.service
         self.service: Any = connection.service
@@ -101,13 +101,13 @@ class Mailbox(Cell):
 
     def run(self) -> None:
         """The next turn."""
-        kind, _, payload = self.mailbox.popleft()
+        kind, _, payload = self.queue().popleft()
         if kind == TOPIC:
             self._own_turn(kind, payload)
 
     def adopt(self, other: Mailbox) -> None:
         """Take over the turns of the same service in another hub."""
-        self.mailbox.extend(other.mailbox)
+        self.queue().extend(other.mailbox)
         self.topic_turns, self.topic_bytes = other.topic_turns, other.topic_bytes
 
 
@@ -830,7 +830,7 @@ class World:
 
     def busy(self, subscriber: Subscriber) -> None:
         """As many other turns as may wait of topics."""
-        subscriber.connection.cell.mailbox.extend((MESSAGE, None, b"") for _ in range(3))
+        subscriber.connection.cell.queue().extend((MESSAGE, None, b"") for _ in range(3))
 
     def run(self, *names: str) -> None:
         for name in names:

@@ -307,7 +307,7 @@ class CallTurns(Mailbox):
         assert self.ends is not None
         ended = self.ends.take(call)
         if ended is not None:
-            self.mailbox.append((CALL_END, None, ended))
+            self.queue().append((CALL_END, None, ended))
             self.schedule.ready(self)
 
 

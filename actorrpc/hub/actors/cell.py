@@ -87,7 +87,7 @@ class Cell(CallTurns):
         makes_itself = service.__init__ is not object.__init__ or service.__new__ is not object.__new__
         if makes_itself or self.overrides(self.stage.first_hook):
             self.connected = False
-            self.mailbox.append((CONNECT, None, None))
+            self.queue().append((CONNECT, None, None))
         else:
             self.make()
 
@@ -211,7 +211,7 @@ class Cell(CallTurns):
         self.thaw_hook()  # the move that it was frozen for is given up
         self._take_out(lambda turn: turn[0] not in (CLOSE, THAW, CALL_END))
         if self.connected and self.overrides(self.stage.last_hook):
-            self.mailbox.append((DISCONNECT, None, None))
+            self.queue().append((DISCONNECT, None, None))
 
     def disconnect(self, runner: Runner) -> None:
         """Run on_disconnect where the actor ends before its connection does."""
@@ -234,14 +234,15 @@ class Cell(CallTurns):
         """Queue on_thaw, before all other turns, if it is due and does not wait already."""
         if self.frozen and not self.thawing and self.overrides("on_thaw"):
             self.thawing = True
-            self.mailbox.appendleft((THAW, None, None))
+            self.queue().appendleft((THAW, None, None))
 
     def leave(self) -> None:
         """The actor lives in another hub now: nobody here may use what is left of it."""
         if self.instance is not None:
             self.instance.__dict__["state"] = MOVED
         # What waits knows its call, and that the cell: all is to be freed at once.
-        self.mailbox.clear()
+        if self.mailbox:
+            self.mailbox.clear()
         self.concurrent.clear()
         self.ends = None
 

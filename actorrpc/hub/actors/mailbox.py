@@ -41,7 +41,8 @@ class Mailbox(Receiver, ABC):
     concurrent: deque[Turn] = field()
     ends: CallEnds | None = field()
     part: Part
-    mailbox: deque[Turn] = field(default_factory=deque)
+    #: Empty while nothing waits (``queue``): an empty deque has 760 bytes.
+    mailbox: deque[Turn] | tuple[()] = ()
     queued: bool = False
     #: A runner drains the mailbox.
     running: bool = False
@@ -69,15 +70,21 @@ class Mailbox(Receiver, ABC):
 
     def push(self, kind: int, call: ServerCall[Any], payload: Any) -> None:
         # As `_queue_of`, without a call for each message.
-        (self.concurrent if call.route.concurrent else self.mailbox).append((kind, call, payload))
+        (self.concurrent if call.route.concurrent else self.queue()).append((kind, call, payload))
 
     def _queue_of(self, call: ServerCall[Any]) -> deque[Turn]:
         """Where the turns of a call wait."""
-        return self.concurrent if call.route.concurrent else self.mailbox
+        return self.concurrent if call.route.concurrent else self.queue()
+
+    def queue(self) -> deque[Turn]:
+        """The mailbox, for a turn that is to wait there."""
+        if not isinstance(self.mailbox, deque):
+            self.mailbox = deque()
+        return self.mailbox
 
     def push_topic(self, topic: str, type_name: str, payload: bytes) -> None:
         """Queue a topic's message for the actor itself."""
-        self.mailbox.append((TOPIC, None, (topic, type_name, payload)))
+        self.queue().append((TOPIC, None, (topic, type_name, payload)))
         self.topic_turns += 1
         self.topic_bytes += len(payload)
 
@@ -98,9 +105,11 @@ class Mailbox(Receiver, ABC):
 
     def _drain_mailbox(self, runner: Runner) -> None:
         try:
-            self._drain(self.mailbox, runner)
+            self._drain(self.queue(), runner)
         finally:
             self.running = False
+            if not self.mailbox:
+                self.mailbox = ()
             self._left()
 
     def _drain_concurrent(self, runner: Runner) -> None:
@@ -115,7 +124,7 @@ class Mailbox(Receiver, ABC):
         """A runner has no more to do here."""
         if self.parting and not self.busy:
             self.parting = False
-            self.mailbox.append((DISCONNECT, None, None))
+            self.queue().append((DISCONNECT, None, None))
         self.schedule.runner_left(self)
 
     def _drain(self, queue: deque[Turn], runner: Runner) -> None:
@@ -154,6 +163,8 @@ class Mailbox(Receiver, ABC):
         """Take turns out of both queues, and return them; the others stay in their order."""
         taken: list[Turn] = []
         for queue in (self.mailbox, self.concurrent):
+            if not queue:
+                continue
             turns = list(queue)
             queue.clear()
             for turn in turns:

@@ -68,14 +68,14 @@ def thaw_turns(
     """Queue the turns of a snapshot, whose calls are here by their streams."""
     cell.connected = snapshot.connected
     if not cell.connected:
-        cell.mailbox.append((CONNECT, None, None))
+        cell.queue().append((CONNECT, None, None))
     for turn in snapshot.mailbox:
         if turn.kind == CALL_END:
             _thaw_end(cell, turn.stream, ended)
         elif turn.kind == TOPIC:
             cell.push_topic(turn.topic, turn.type, turn.payload)
         else:
-            cell.mailbox.append(thaw_turn(turn, calls))
+            cell.queue().append(thaw_turn(turn, calls))
     for each in snapshot.concurrent:
         cell.push(*thaw_turn(each, calls))  # this hub's app may say otherwise
 
@@ -85,7 +85,7 @@ def _thaw_end(cell: Cell, stream: int, ended: dict[int, Ended]) -> None:
         raise SnapshotError(f"the end of a call on stream {stream}, which is not told")
     if cell.ends is not None:  # else this hub's app has no on_call_end any more
         cell.ends.waiting += 1
-        cell.mailbox.append((CALL_END, None, ended[stream]))
+        cell.queue().append((CALL_END, None, ended[stream]))
 
 
 def thaw_ended(stage: CallStage, cell: Cell, snapshot: snapshot_pb2.EndedCall, taken: float) -> Ended:
