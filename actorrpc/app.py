@@ -97,10 +97,12 @@ class App:
 
     def actor(self, key: str) -> Target:
         """The keyed actor with this key, for a stub: ``RoomStub(app.actor("lobby")).Post(line, timeout=1)``,
-        in a greenlet of the app's own, as ``Service.actor`` is for turns. Its ``call.caller`` is None.
+        in a greenlet or a thread of the app's own, as ``Service.actor`` is for turns. Its ``call.caller`` is
+        None.
 
-        Raises RpcError (INVALID_ARGUMENT) for what cannot be a key, and RuntimeError as ``publish`` does. The
-        stub's methods raise RuntimeError in a thread that is not the hub's: have a greenlet call them.
+        Raises RpcError (INVALID_ARGUMENT) for what cannot be a key, and RuntimeError as ``publish`` does. So
+        do the stub's methods once the hub has stopped; calls that are under way in threads then end with
+        UNAVAILABLE.
         """
         return self._host("actor").actor(key)
 

@@ -40,6 +40,7 @@ OUTER = (
     "broker/test_balancing.py*",
     "broker/test_beside_calls.py*",
     "broker/test_boot.py*",
+    "broker/test_calling_threads.py*",
     "broker/test_grpcio.py*",
     "broker/test_descriptors.py*",
     "broker/test_dumps.py*",

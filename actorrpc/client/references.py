@@ -1,4 +1,4 @@
-"""How a stub gets from a reference to whatever can call the actor: a hub that runs in this thread.
+"""How a stub gets from a reference to whatever can call the actor: a hub that runs in this process.
 
 Hubs say that they run (``hubs``); to a program without one, a reference is only a message.
 """
@@ -34,7 +34,7 @@ class Target(ABC):
         """A reference to it, as a service by its full name."""
 
 
-#: Each says what a reference leads to, for a service by its full name; None: it has no hub in this thread.
+#: Each says what a reference leads to, for a service by its full name; None: it has no hub here.
 hubs: list[Callable[[ActorRef, str], Target | None]] = []
 
 
@@ -44,6 +44,6 @@ def target_of(ref: ActorRef, service: str) -> Target:
         if (target := find(ref, service)) is not None:
             return target
     raise RuntimeError(
-        "a reference to an actor is called where a hub of its server runs, in the hub's own thread: "
-        "everywhere else, call the service over a channel"
+        "a reference to an actor is called where a hub of its server runs: everywhere else, call the service "
+        "over a channel"
     )

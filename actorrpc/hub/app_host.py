@@ -11,7 +11,6 @@ connection is left.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
@@ -29,7 +28,7 @@ from actorrpc.hub.metering.rates import counted_as
 from actorrpc.hub.runtime.runners import get_ident
 from actorrpc.hub.topics.engine import Topics
 from actorrpc.loading import failure
-from actorrpc.loop.wakeup import WakeUp, make_lock
+from actorrpc.loop.asking import Asking
 
 __all__ = ["LEAST", "AppHost"]
 
@@ -47,7 +46,6 @@ class AppHost:
         self._invoking = invoking
         self._app = app
         self._topics = topics
-        self._loop = get_hub().loop
         self._thread = get_ident()
         #: ``on_start`` has been called, and ``on_stop`` has not.
         self._running = False
@@ -58,10 +56,8 @@ class AppHost:
         self._unacknowledged = 0
         self._quiet = Event()
         self._quiet.set()
-        #: What other threads ask for, held by ``_looking``; none is taken once it is closed.
-        self._asked: deque[_Asked] = deque()
-        self._looking = make_lock()
-        self._closed = False
+        #: What other threads publish.
+        self._asking = Asking(get_hub().loop, self._gone)
 
     # ---- its life
 
@@ -126,14 +122,12 @@ class AppHost:
     def close(self) -> None:
         """Publish nothing more. Who waits in another thread for that is told so."""
         self._app.unbind(self)
-        with self._looking:
-            self._closed = True
-        self._answer()
+        self._asking.close()
 
     def forked(self) -> None:
         """This process is a child of the hub's."""
         self._app.unbind(self)
-        self._closed = True
+        self._asking.forked()
 
     # ---- what the app does
 
@@ -146,10 +140,10 @@ class AppHost:
         if get_ident() == self._thread:
             self._publish(topic, type, payload)
         else:
-            self._ask(lambda: self._publish(topic, type, payload))
+            self._asking.ask(lambda: self._publish(topic, type, payload))
 
     def _publish(self, topic: str, type: str, payload: bytes) -> None:
-        if self._closed:
+        if self._asking.closed:
             raise self._gone()
         group = counted_as(topic)
         try:
@@ -179,57 +173,6 @@ class AppHost:
     def _gone() -> RuntimeError:
         return RuntimeError("this hub has stopped: what is published now would go nowhere")
 
-    # ---- threads
-
-    def _ask(self, function: Callable[[], None]) -> None:
-        """Call a function in the hub's thread, and wait for it. Raises what it raises."""
-        asked = _Asked(function)
-        try:
-            with self._looking:
-                if self._closed:
-                    raise self._gone()
-                first = not self._asked
-                self._asked.append(asked)
-            if first:
-                self._loop.run_callback_threadsafe(self._answer)
-            asked.wakeup.wait()
-        finally:
-            with self._looking:
-                asked.waits = False
-                asked.wakeup.close()
-        if asked.error is not None:
-            raise asked.error
-
-    def _answer(self) -> None:
-        """Do what other threads have asked for, in the order in which they did."""
-        with self._looking:
-            waiting = [*self._asked]
-            self._asked.clear()
-        for asked in waiting:
-            if asked.waits:
-                asked.call()
-            with self._looking:
-                if asked.waits:
-                    asked.wakeup.wake()
-
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "running" if self._running else "not running"
+        state = "closed" if self._asking.closed else "running" if self._running else "not running"
         return f"<AppHost of {self._app!r} {state}, {self._unacknowledged} unacknowledged>"
-
-
-class _Asked:
-    """What another thread asks for, and who waits there."""
-
-    __slots__ = ("_function", "error", "waits", "wakeup")
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._function = function
-        self.wakeup = WakeUp()
-        self.waits = True
-        self.error: BaseException | None = None
-
-    def call(self) -> None:
-        try:
-            self._function()
-        except BaseException as error:
-            self.error = error

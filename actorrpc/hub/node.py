@@ -481,6 +481,7 @@ class Node:
         self._stopped = None
         self.host.forked()
         self.resources.runners.forked()
+        self.resources.invoking.forked()
         for stage in (*self.stages.values(), *self._finishing):
             stage.forked()
 

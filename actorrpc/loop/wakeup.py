@@ -6,6 +6,7 @@ it is that of a thread which runs no loop now, such as one of the pool between t
 
 from __future__ import annotations
 
+from _thread import TIMEOUT_MAX
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -14,7 +15,12 @@ from gevent import _hub_local
 from gevent.hub import Waiter
 from gevent.monkey import get_original
 
+from actorrpc.loop.timers import after
+
 __all__ = ["WakeUp", "make_lock"]
+
+#: What the system's locks take.
+_LONGEST: float = TIMEOUT_MAX
 
 _allocate_lock: Callable[[], Any] = get_original("_thread", "allocate_lock")
 
@@ -43,12 +49,18 @@ class WakeUp:
             self._watcher = hub.loop.async_()
             self._watcher.start(self._waiter.switch, None)
 
-    def wait(self) -> None:
-        """Wait until it is woken; the thread's other greenlets run meanwhile."""
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it is woken, ``timeout`` seconds at most; the thread's other greenlets run meanwhile."""
         if self._lock is not None:
-            self._lock.acquire()
-        else:
+            self._lock.acquire(True, -1 if timeout is None else min(max(timeout, 0.0), _LONGEST))
+        elif timeout is None:
             self._waiter.get()
+        else:
+            timer = after(timeout, self._waiter.switch, None)
+            try:
+                self._waiter.get()
+            finally:
+                timer.close()
 
     def wake(self) -> None:
         """Have the one who waits go on."""

@@ -170,7 +170,7 @@ def test_a_greenlet_of_a_thread_that_is_interrupted_leaves_nothing(hub: Hub) -> 
     assert interrupted.wait(PATIENCE)  # which holds this loop
     wait()
     hub.publish(2)
-    until(lambda: not hub.host._asked, sleep=gevent.sleep)
+    until(lambda: not hub.host._asking._asked, sleep=gevent.sleep)
     assert hub.topics.numbers == [2]
 
 
@@ -260,9 +260,9 @@ def test_a_child_cannot_publish_and_its_parent_goes_on(hub: Hub) -> None:
 
 def test_a_thread_that_waits_when_the_hub_stops_is_told(hub: Hub) -> None:
     loop: Any = SimpleNamespace(run_callback_threadsafe=id)  # which will not run again
-    hub.host._loop = loop
+    hub.host._asking._loop = loop
     wait = in_thread(lambda: hub.publish(1))
-    until(lambda: hub.host._asked, sleep=gevent.sleep)
+    until(lambda: hub.host._asking._asked, sleep=gevent.sleep)
     hub.host.close()
     with pytest.raises(RuntimeError, match="this hub has stopped"):
         wait()

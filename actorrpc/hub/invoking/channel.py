@@ -17,8 +17,9 @@ from actorrpc.hub.exchange.outgoing import Request
 from actorrpc.hub.invoking.conversation import Conversation
 from actorrpc.hub.invoking.futures import ReplyFuture, ReplyStream
 from actorrpc.hub.invoking.tells import Tells
+from actorrpc.hub.invoking.threads import ThreadCalls
 from actorrpc.hub.invoking.turn import Turn, turn_of
-from actorrpc.hub.runtime.runners import Runners
+from actorrpc.hub.runtime.runners import Runners, get_ident
 from actorrpc.metadata import encode_request
 from actorrpc.ref_pb2 import ActorRef
 
@@ -50,6 +51,10 @@ class Callers(Protocol):
     @property
     def tells(self) -> Tells:
         """Of those who are no actors."""
+
+    @property
+    def threads(self) -> ThreadCalls:
+        """Calls that are made in other threads than the hub's."""
 
 
 class ActorChannel(Target):
@@ -142,6 +147,8 @@ class _Method(Generic[Sent, Reply]):
         """Begin a call. ``waits``: its turn waits until it has ended."""
         hub = self._channel.hub
         turn = self._turn()
+        if turn is None:
+            return self._begin_in_thread(request, timeout, metadata, credentials)
         asked = self._request(turn, request, metadata, credentials)
         asked.deadline = turn.deadline if timeout is None else _earliest(turn.deadline, timeout)
         if waits:
@@ -162,15 +169,26 @@ class _Method(Generic[Sent, Reply]):
         self._served = why is None
         return why
 
-    def _turn(self) -> Turn:
-        """For whom the call is made, if it may be made now."""
+    def _turn(self) -> Turn | None:
+        """For whom the call is made, if it may be made now. None: by another thread than the hub's."""
         runners = self._channel.hub.runners
         turn = turn_of(runners, self._channel.maker)
-        if (caller := turn.caller) is None:
-            runners.check_thread()
-        else:
+        if (caller := turn.caller) is not None:
             caller.check_calls()  # and the thread
+        elif get_ident() != runners.thread:
+            return None
         return turn
+
+    def _begin_in_thread(
+        self, request: Sent, timeout: float | None, metadata: MetadataPairs | None, credentials: object
+    ) -> Conversation:
+        """Begin a call of another thread, which is nobody's."""
+        threads = self._channel.hub.threads
+        asked = self._request(Turn(), request, metadata, credentials)
+        asked.deadline = _earliest(None, timeout)
+        if not self._served and (why := self._refusal()):
+            return threads.refuse(asked, *why)
+        return threads.begin(self._name, asked)
 
     def _request(
         self, turn: Turn, request: Sent, metadata: MetadataPairs | None, credentials: object
@@ -255,14 +273,17 @@ class _ToReply(_Method[Sent, Reply]):
     def tell(
         self, request: Sent, /, metadata: MetadataPairs | None = None, timeout: float | None = None
     ) -> None:
+        hub = self._channel.hub
         turn = self._turn()
-        asked = self._request(turn, request, metadata, None)
+        asked = self._request(turn or Turn(), request, metadata, None)
         asked.one_way = True
         asked.deadline = _earliest(None, timeout)
         if not self._served and (why := self._refusal()):
             raise RpcError(*why)
-        tells = self._channel.hub.tells if turn.caller is None else turn.caller.tells_of()
-        tells.tell(self._name, asked)
+        if turn is None:
+            hub.threads.tell(self._name, asked)
+        else:
+            (hub.tells if turn.caller is None else turn.caller.tells_of()).tell(self._name, asked)
 
 
 class _ToReplies(_Method[Sent, Reply]):

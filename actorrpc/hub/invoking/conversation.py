@@ -26,14 +26,15 @@ from actorrpc.log import about
 from actorrpc.loop.timers import after
 from actorrpc.metadata import Pairs, decode_pairs
 
-__all__ = ["Conversation"]
+__all__ = ["CANCELLED", "LATE", "Conversation", "call_back", "cannot_wait"]
 
 log = logging.getLogger("actorrpc.hub")
 
 Reply = TypeVar("Reply")
 
-#: How a call ends whose time is over.
-_LATE = "the deadline has passed"
+#: How a call ends whose time is over, and one of which its caller wants no more.
+LATE = "the deadline has passed"
+CANCELLED = "the caller cancelled the call"
 
 
 class Conversation:
@@ -89,7 +90,7 @@ class Conversation:
         if request.deadline is not None:
             remaining = request.deadline - monotonic()
             if remaining <= 0:
-                self.fail(StatusCode.DEADLINE_EXCEEDED, _LATE)
+                self.fail(StatusCode.DEADLINE_EXCEEDED, LATE)
                 return
             self._timer = after(remaining, self._expire)
         outgoing = self._exchange.begin(name, request, self)
@@ -107,7 +108,7 @@ class Conversation:
             return False
         self.cancelled = True
         outgoing = self._outgoing
-        self.fail(StatusCode.CANCELLED, "the caller cancelled the call")
+        self.fail(StatusCode.CANCELLED, CANCELLED)
         if outgoing is not None:
             self._exchange.withdraw(outgoing)
         return True
@@ -118,7 +119,7 @@ class Conversation:
 
     def _expire(self) -> None:
         outgoing = self._outgoing
-        self.fail(StatusCode.DEADLINE_EXCEEDED, _LATE)
+        self.fail(StatusCode.DEADLINE_EXCEEDED, LATE)
         if outgoing is not None:
             self._exchange.expire(outgoing)
 
@@ -224,10 +225,7 @@ class Conversation:
         """Wait until something comes."""
         hub = self._runners.hub
         if getcurrent() is hub:
-            raise RuntimeError(
-                f"cannot wait for {self.method}: a callback of gevent's loop cannot wait. Tell, use a future "
-                "with add_done_callback, or call in a greenlet (gevent.spawn)"
-            )
+            raise cannot_wait(self.method)
         waiter: Waiter[None] = Waiter(hub)
         timer = None if timeout is None else after(timeout, waiter.switch, None)
         self._waiting.append(waiter)
@@ -253,7 +251,7 @@ class Conversation:
             self._call_soon(callback)
 
     def _call_soon(self, callback: Callable[[], object]) -> None:
-        self._runners.hub.loop.run_callback(_call, callback, self.method)
+        self._runners.hub.loop.run_callback(call_back, callback, self.method)
 
     def has_ended(self) -> bool:
         return self.status is not None
@@ -263,7 +261,14 @@ class Conversation:
         return f"<Conversation {self.method} {state}, {len(self.replies)} replies>"
 
 
-def _call(callback: Callable[[], object], method: str) -> None:
+def cannot_wait(method: str) -> RuntimeError:
+    return RuntimeError(
+        f"cannot wait for {method}: a callback of gevent's loop cannot wait. Tell, use a future "
+        "with add_done_callback, or call in a greenlet (gevent.spawn)"
+    )
+
+
+def call_back(callback: Callable[[], object], method: str) -> None:
     try:
         callback()
     except BaseException:

@@ -22,6 +22,8 @@ Reply = TypeVar("Reply")
 class ReplyFuture(Generic[Reply]):
     """A call that goes on, and the reply that it will have.
 
+    A greenlet's is for greenlets of the hub, a thread's for all threads.
+
     Nobody moves it: where its actor moves, it is left behind in the hub in which the call was made, for
     greenlets of the app's own. Once nobody has it, the call is cancelled.
     """
@@ -107,8 +109,12 @@ class ReplyFuture(Generic[Reply]):
         return None
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Have ``callback(future)`` called when the call has ended. It runs in gevent's loop, where nothing
-        may block, and outside of the actor's turns."""
+        """Have ``callback(future)`` called when the call has ended.
+
+        Where a greenlet has made it, that is in gevent's loop, where nothing may block, and outside of the
+        actor's turns. Where a thread has, it is in a thread of the hub's for that, and here and now if the
+        call has ended before.
+        """
         self._conversation.when_ended(partial(callback, self))
 
     def _take(self) -> Reply:
@@ -137,8 +143,10 @@ class ReplyStream(ReplyFuture[Reply], Iterator[Reply]):
     def __next__(self) -> Reply:
         """The next one; waits for it. Raises CallError where the call has ended with a status but OK."""
         conversation = self._conversation
-        conversation.wait(lambda: bool(conversation.replies) or conversation.status is not None)
-        payload = conversation.take()
+        while (payload := conversation.take()) is None and conversation.status is None:
+            conversation.wait(lambda: bool(conversation.replies) or conversation.status is not None)
+        if payload is None:  # the last may have come with the end
+            payload = conversation.take()
         if payload is not None:
             return self._read(payload)
         if conversation.status is StatusCode.OK:

@@ -14,8 +14,10 @@ from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.exchange.exchange import Exchange
 from actorrpc.hub.invoking.channel import ActorChannel
 from actorrpc.hub.invoking.tells import Tells
+from actorrpc.hub.invoking.threads import ThreadCalls
 from actorrpc.hub.runtime.runners import Runner, Runners, get_ident
 from actorrpc.keys import check_key
+from actorrpc.loop.wakeup import make_lock
 from actorrpc.ref_pb2 import ActorRef
 
 __all__ = ["Invoking"]
@@ -38,7 +40,9 @@ class Invoking:
         self.server = server
         self._services = services
         self.tells = Tells(exchange)
-        _invoking.add(self)
+        self.threads = ThreadCalls(exchange, runners, self.tells)
+        with _changing:
+            _invoking.add(self)
 
     @property
     def services(self) -> Mapping[str, type[Service]]:
@@ -64,27 +68,50 @@ class Invoking:
 
     def close(self) -> None:
         """The hub serves no more."""
-        _invoking.discard(self)
+        with _changing:
+            _invoking.discard(self)
+        self.threads.close()
+
+    def forked(self) -> None:
+        """This process is a child of the hub's."""
+        self.threads.forked()
 
     def __repr__(self) -> str:
         return f"<Invoking {self.exchange!r}, {self.tells!r}>"
 
 
-#: One for each hub of this process.
+#: One for each hub of this process, held by ``_changing``.
 _invoking: WeakSet[Invoking] = WeakSet()
+_changing = make_lock()
 
 
 def _target(ref: ActorRef, service: str) -> Target | None:
     """By way of the hub whose turn runs; else of one that runs in this thread, of the reference's server if
-    there is one."""
+    there is one. In a thread without a hub by way of any hub of the server, if it is known which that is."""
+    with _changing:
+        all = [*_invoking]
     here = getcurrent()
     if type(here) is Runner:
-        found = [each for each in _invoking if each.runners is here.pool]
+        found = [each for each in all if each.runners is here.pool]
     else:
-        found = [each for each in _invoking if each.runners.thread == get_ident()]
+        thread = get_ident()
+        found = [each for each in all if each.runners.thread == thread] or _of_one_server(ref, all)
     if not found:
         return None
     return max(found, key=lambda each: each.server == ref.server).target(ref, service)
+
+
+def _of_one_server(ref: ActorRef, all: list[Invoking]) -> list[Invoking]:
+    """The hubs of the reference's server in this process; where it has none, those of the only server that
+    there is. Raises RuntimeError if there are several."""
+    serving = [each for each in all if each.runners.thread is not None]
+    found = [each for each in serving if each.server == ref.server] or serving
+    if len({each.server for each in found}) > 1:
+        raise RuntimeError(
+            "several servers run in this process, and the reference is to an actor of none of them: call it "
+            "in a greenlet of one of them, or a stub on app.actor(key)"
+        )
+    return found
 
 
 hubs.append(_target)

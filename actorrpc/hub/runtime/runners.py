@@ -175,7 +175,10 @@ class Runners:
                     "this process is a child, forked from a hub, and calls and actors are the hub's: give it "
                     "what is for them through a pipe or a queue (docs/guide/processes.md)"
                 )
-            raise RuntimeError("calls and actors are for the hub's own greenlets, not for other threads")
+            raise RuntimeError(
+                "calls and actors are for the hub's own greenlets, not for other threads: these call stubs "
+                "on app.actor(key) (docs/guide/beside_calls.md)"
+            )
 
     def forked(self) -> None:
         """This is a copy in a child of the hub's process, which ends with the job that forked it."""

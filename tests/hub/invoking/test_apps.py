@@ -32,23 +32,6 @@ def test_a_greenlet_of_the_app_calls_an_actor() -> None:
         assert RoomStub(server.channel()).Post(Line(room="a"), timeout=PATIENCE).number == 4
 
 
-def test_a_thread_is_told_that_it_cannot() -> None:
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            RoomStub(app.actor("a")).Post(Line(), timeout=PATIENCE)
-        except BaseException as error:
-            raised.append(error)
-
-    app = actorrpc.App([Room])
-    with testing.serve(app):
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-    assert isinstance(raised[0], RuntimeError)
-
-
 def test_where_the_app_is_not_served_there_is_nobody_to_call() -> None:
     app: Any = actorrpc.App([Room])
     with pytest.raises(RuntimeError, match="does not serve the app"):

@@ -60,12 +60,12 @@ def test_it_is_called_in_any_greenlet_of_a_hub():
         future = stage.hubs.ask(lambda: RoomStub(ref).Post.future(Line(text="x")))
         stage.hubs.wait_for(future.done)
         assert stage.hubs.ask(future.result).text == "x"
-        # A thread of its own, since other tests make hubs in this one, which last until they are collected.
-        with (
-            ThreadPoolExecutor(1) as elsewhere,
-            pytest.raises(RuntimeError, match="where a hub of its server runs"),
-        ):
-            elsewhere.submit(RoomStub, ref).result(20)
+    # A thread of its own, since other tests make hubs in this one, which last until they are collected.
+    with (
+        ThreadPoolExecutor(1) as elsewhere,
+        pytest.raises(RuntimeError, match="where a hub of its server runs"),
+    ):
+        elsewhere.submit(RoomStub, ref).result(20)
 
 
 @pytest.mark.parametrize(
