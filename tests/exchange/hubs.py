@@ -106,9 +106,9 @@ class Hub:
         self.exchange = Exchange(
             serial, self.directory, self._send, self.links.__contains__, self.unlinked.add
         )
-        topics = EmbeddedTopics(serial, str(serial), self._send, lambda hub: True, lambda version: None)
+        self.topics = EmbeddedTopics(serial, str(serial), self._send, lambda hub: True, lambda version: None)
         config = Config()
-        resources = Resources(App([room_of(self)]), config, topics, self.exchange)
+        resources = Resources(App([room_of(self)]), config, self.topics, self.exchange)
         self.actors = Activations(
             serial,
             resources,
@@ -219,6 +219,7 @@ class Hub:
         self.exchange.answering.clear()
         self.exchange.close()
         self.actors.close()
+        self.topics.close()
         for source in self.mover.handoffs.sources.values():
             source._cancel_timer()
         for event in self.blocked.values():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 from hypothesis import HealthCheck, event, given, settings
@@ -25,3 +28,13 @@ def test_any_order(data: st.DataObject) -> None:
             data.draw(st.integers(1, 80), "steps"),
         )
         event(f"{world.moved} moves of actors")
+
+
+def test_nothing_of_a_program_is_left(tmp_path: Path) -> None:
+    """Else a long run has no memory left in the end."""
+    chance = Random("1 1")
+    world = play(tmp_path, lambda kind, options: chance.choice(options), 40)
+    hubs = [weakref.ref(hub.topics) for hub in world.hubs]
+    del world
+    gc.collect()
+    assert [hub() for hub in hubs] == [None] * len(hubs)
