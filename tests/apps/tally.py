@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 import gevent
 
 import actorrpc
-from tests.apps.tally_actorrpc import BriefBase, TallyBase
+from tests.apps.tally_actorrpc import BriefBase, TallyBase, TallyStub
 from tests.apps.tally_pb2 import Ask, TallyState, Turn
 
 #: Between two messages of Recite, in seconds.
 BREATH = 0.01
+#: From the number of a call to that of the call that is made in its turn: clients' own are smaller.
+NEXT = 1 << 36
 #: Where each turn writes down which call it is, if anywhere: states are lost with their hubs.
 BOOK = os.environ.get("TALLY_BOOK")
 _book = os.open(BOOK, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC) if BOOK else None
@@ -35,13 +37,19 @@ def work(request: Ask) -> None:
         time.sleep(request.hold)
 
 
-def take(state: TallyState, request: Ask, tell: Callable[[Turn], object]) -> Turn:
+def take(
+    state: TallyState,
+    request: Ask,
+    tell: Callable[[Turn], object] = bool,
+    go_on: Callable[[Ask, Turn], object] = lambda request, turn: None,
+) -> Turn:
     """A turn beside which no other serial one may run."""
     state.serial += 1
     turn = begin(state, request)
     turn.at = state.serial
     tell(turn)
     work(request)
+    go_on(request, turn)
     if state.serial != turn.at:
         turn.fault = f"{state.serial - turn.at} turns ran within turn {turn.at}"
     return turn
@@ -54,12 +62,22 @@ class Tally(TallyBase):
         self.state.activation = os.urandom(8)
 
     def Take(self, request: Ask, call: actorrpc.Call[Turn]) -> Turn:
-        return take(self.state, request, self._tell)
+        return take(self.state, request, self._tell, self._go_on)
 
     def _tell(self, turn: Turn) -> None:
         for other in self.calls:
             if other.method.endswith("/Listen") and other.cursor:
                 other.send(turn)
+
+    def _go_on(self, request: Ask, turn: Turn) -> None:
+        """Have the next one on the path take its turn: it is called by a reference, which the state keeps."""
+        if request.path:
+            key, *path = request.path
+            ref = self.state.refs[key]
+            if not ref.key:
+                ref.CopyFrom(TallyStub(self.actor(key)).ref)
+            reply = TallyStub(ref).Take(Ask(key=key, call=request.call + NEXT, path=path))
+            turn.next.CopyFrom(reply)
 
     @actorrpc.concurrent
     def Beside(self, request: Ask, call: actorrpc.Call[Turn]) -> Turn:
@@ -98,7 +116,7 @@ class Brief(BriefBase):
         self.state.activation = os.urandom(8)
 
     def Take(self, request: Ask, call: actorrpc.Call[Turn]) -> Turn:
-        return take(self.state, request, bool)
+        return take(self.state, request)
 
 
 app = actorrpc.App([Tally, Brief])

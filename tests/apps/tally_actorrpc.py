@@ -24,7 +24,7 @@ class TallyBase(actorrpc.Actor[tally_pb2.TallyState]):
     state: tally_pb2.TallyState
 
     def Take(self, request: tally_pb2.Ask, call: actorrpc.Call[tally_pb2.Turn]) -> tally_pb2.Turn:
-        """One turn."""
+        """One turn, in which the actors of the path have theirs."""
         raise actorrpc.RpcError(actorrpc.StatusCode.UNIMPLEMENTED, "/tally.Tally/Take is not implemented")
 
     def Beside(self, request: tally_pb2.Ask, call: actorrpc.Call[tally_pb2.Turn]) -> tally_pb2.Turn:

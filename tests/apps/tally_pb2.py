@@ -23,27 +23,32 @@ _sym_db = _symbol_database.Default()
 
 
 from actorrpc import options_pb2 as actorrpc_dot_options__pb2
+from actorrpc import ref_pb2 as actorrpc_dot_ref__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16tests/apps/tally.proto\x12\x05tally\x1a\x16\x61\x63torrpc/options.proto\"N\n\x03\x41sk\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\x06\x12\r\n\x05sleep\x18\x03 \x01(\x01\x12\x0c\n\x04hold\x18\x04 \x01(\x01\x12\x0f\n\x07replies\x18\x05 \x01(\x03\"R\n\x04Turn\x12\x12\n\nactivation\x18\x01 \x01(\x0c\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\r\n\x05\x66\x61ult\x18\x04 \x01(\t\x12\n\n\x02\x61t\x18\x05 \x01(\x03\"?\n\nTallyState\x12\x12\n\nactivation\x18\x01 \x01(\x0c\x12\r\n\x05turns\x18\x02 \x01(\x03\x12\x0e\n\x06serial\x18\x03 \x01(\x03\x32\xb4\x01\n\x05Tally\x12\x1f\n\x04Take\x12\n.tally.Ask\x1a\x0b.tally.Turn\x12!\n\x06\x42\x65side\x12\n.tally.Ask\x1a\x0b.tally.Turn\x12#\n\x06Recite\x12\n.tally.Ask\x1a\x0b.tally.Turn0\x01\x12#\n\x06Listen\x12\n.tally.Ask\x1a\x0b.tally.Turn0\x01\x1a\x1d\xa2\x85\x19\x19\n\x10tally.TallyState\x10\x01\x1a\x03key2I\n\x05\x42rief\x12\x1f\n\x04Take\x12\n.tally.Ask\x1a\x0b.tally.Turn\x1a\x1f\xa2\x85\x19\x1b\n\x10tally.TallyState\x10\x01\x1a\x03key(\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16tests/apps/tally.proto\x12\x05tally\x1a\x16\x61\x63torrpc/options.proto\x1a\x12\x61\x63torrpc/ref.proto\"\\\n\x03\x41sk\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\x06\x12\r\n\x05sleep\x18\x03 \x01(\x01\x12\x0c\n\x04hold\x18\x04 \x01(\x01\x12\x0f\n\x07replies\x18\x05 \x01(\x03\x12\x0c\n\x04path\x18\x06 \x03(\t\"m\n\x04Turn\x12\x12\n\nactivation\x18\x01 \x01(\x0c\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0b\n\x03pid\x18\x03 \x01(\x05\x12\r\n\x05\x66\x61ult\x18\x04 \x01(\t\x12\n\n\x02\x61t\x18\x05 \x01(\x03\x12\x19\n\x04next\x18\x06 \x01(\x0b\x32\x0b.tally.Turn\"\xab\x01\n\nTallyState\x12\x12\n\nactivation\x18\x01 \x01(\x0c\x12\r\n\x05turns\x18\x02 \x01(\x03\x12\x0e\n\x06serial\x18\x03 \x01(\x03\x12)\n\x04refs\x18\x04 \x03(\x0b\x32\x1b.tally.TallyState.RefsEntry\x1a?\n\tRefsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12!\n\x05value\x18\x02 \x01(\x0b\x32\x12.actorrpc.ActorRef:\x02\x38\x01\x32\xb4\x01\n\x05Tally\x12\x1f\n\x04Take\x12\n.tally.Ask\x1a\x0b.tally.Turn\x12!\n\x06\x42\x65side\x12\n.tally.Ask\x1a\x0b.tally.Turn\x12#\n\x06Recite\x12\n.tally.Ask\x1a\x0b.tally.Turn0\x01\x12#\n\x06Listen\x12\n.tally.Ask\x1a\x0b.tally.Turn0\x01\x1a\x1d\xa2\x85\x19\x19\n\x10tally.TallyState\x10\x01\x1a\x03key2I\n\x05\x42rief\x12\x1f\n\x04Take\x12\n.tally.Ask\x1a\x0b.tally.Turn\x1a\x1f\xa2\x85\x19\x1b\n\x10tally.TallyState\x10\x01\x1a\x03key(\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tests.apps.tally_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TALLYSTATE_REFSENTRY']._loaded_options = None
+  _globals['_TALLYSTATE_REFSENTRY']._serialized_options = b'8\001'
   _globals['_TALLY']._loaded_options = None
   _globals['_TALLY']._serialized_options = b'\242\205\031\031\n\020tally.TallyState\020\001\032\003key'
   _globals['_BRIEF']._loaded_options = None
   _globals['_BRIEF']._serialized_options = b'\242\205\031\033\n\020tally.TallyState\020\001\032\003key(\000'
-  _globals['_ASK']._serialized_start=57
-  _globals['_ASK']._serialized_end=135
-  _globals['_TURN']._serialized_start=137
-  _globals['_TURN']._serialized_end=219
-  _globals['_TALLYSTATE']._serialized_start=221
-  _globals['_TALLYSTATE']._serialized_end=284
-  _globals['_TALLY']._serialized_start=287
-  _globals['_TALLY']._serialized_end=467
-  _globals['_BRIEF']._serialized_start=469
-  _globals['_BRIEF']._serialized_end=542
+  _globals['_ASK']._serialized_start=77
+  _globals['_ASK']._serialized_end=169
+  _globals['_TURN']._serialized_start=171
+  _globals['_TURN']._serialized_end=280
+  _globals['_TALLYSTATE']._serialized_start=283
+  _globals['_TALLYSTATE']._serialized_end=454
+  _globals['_TALLYSTATE_REFSENTRY']._serialized_start=391
+  _globals['_TALLYSTATE_REFSENTRY']._serialized_end=454
+  _globals['_TALLY']._serialized_start=457
+  _globals['_TALLY']._serialized_end=637
+  _globals['_BRIEF']._serialized_start=639
+  _globals['_BRIEF']._serialized_end=712
 # @@protoc_insertion_point(module_scope)

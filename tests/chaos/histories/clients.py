@@ -23,6 +23,8 @@ __all__ = ["Caller", "Clients", "Failure", "Listener"]
 DEADLINE = 20.0
 #: The longest rest between two calls of one client, in seconds.
 THINK = 0.02
+#: Actors that one call goes on to, at most.
+PATH = 2
 #: A connection that is lost is made again at once, as far as there is somebody to make it to.
 OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),
@@ -115,6 +117,7 @@ class Caller(Client):
             self._short: 20,
             self._cancelled: 4,
             self._recited: 10,
+            self._chained: 60,
         }
         while not self._stopping.is_set():
             (kind,) = chance.choices([*kinds], weights=[*kinds.values()])
@@ -123,6 +126,23 @@ class Caller(Client):
 
     def _plain(self, key: str) -> None:
         self._call("Take", self._take, key)
+
+    def _chained(self, key: str) -> None:
+        """A turn of one actor, within which are those of others: each has its place in the history of its
+        key. They are called in the order of the keys, so that no two wait for each other."""
+        path = sorted({key, *self._chance.sample(self._keys, self._chance.randint(1, PATH))})
+        request = self._ask(path[0], path=path[1:])
+        began = time.monotonic()
+        try:
+            turn = self._take(request, timeout=DEADLINE)
+        except grpc.RpcError as error:
+            self._failed("Take of a path", path[0], began, error)
+            ended = self.history[-1].ended
+            self.history += [Operation(each, began, ended, failed=error.code().name) for each in path[1:]]
+        else:
+            for each in path:
+                self._answered("Take of a path" if each == path[0] else "Take by an actor", each, began, turn)
+                turn = turn.next
 
     def _blocking(self, key: str) -> None:
         self._call("Take that blocks", self._take, key, sleep=self._chance.uniform(0, 0.1))
