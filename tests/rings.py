@@ -15,6 +15,7 @@ __all__ = ["is_quick", "rank", "wants_the_machine", "workers"]
 INNER = (
     "balancing/*",
     "broker/*",
+    "chaos/test_accounts.py*",
     "chaos/test_checks.py*",
     "chaos/test_history.py*",
     "codegen/*",

@@ -16,8 +16,10 @@ from greenlet import greenlet
 
 import actorrpc
 from actorrpc.hub.runtime.runners import Runner
+from tests.apps.bodies import body
 from tests.apps.bookkeeper import Bookkeeper
 from tests.apps.iterables import Opened, opened, whose
+from tests.apps.peers import Guest, Peer
 from tests.apps.storm_actorrpc import InspectorBase, StormBase
 from tests.apps.storm_pb2 import Book, Counts, Job, Ledger, Number, Oddity, Post, Wish
 from tests.apps.troubles import fail, fork
@@ -27,13 +29,11 @@ log = logging.getLogger("tests.storm")
 #: Seconds between two replies of an iterable, so that moves find it in the midst of them.
 BREATH = 0.004
 
-#: What must not outlive its connection, by the names of its classes.
-COUNTED = ("Connection", "ServerSession", "Call", "Cell", "Source", "Target", "Subscription", "Transport")
-
-
-def body(number: int, size: int) -> bytes:
-    """The body of a message: ``size`` bytes, which only this number has."""
-    return bytes([number % 251]) * size
+#: What must not outlive its connection, or the call to a keyed actor, by the names of its classes.
+COUNTED = (
+    "Connection", "ServerSession", "Call", "Cell", "Source", "Target", "Subscription", "Transport",
+    "Activation", "Relay", "OutgoingCall", "IncomingCall", "Answers", "Conversation", "ReplyStream", "_Tell",
+)  # fmt: skip
 
 
 def _stream_of(call: actorrpc.Call[Any]) -> int:
@@ -285,6 +285,6 @@ def _idle(stack: greenlet) -> bool:
 
 
 bookkeeper = Bookkeeper()
-app = actorrpc.App([Storm, Inspector], interceptors=[bookkeeper])
+app = actorrpc.App([Storm, Inspector, Peer, Guest], interceptors=[bookkeeper])
 #: The same without interceptors, whose calls are made and admitted in another way.
-plain = actorrpc.App([Storm, Inspector])
+plain = actorrpc.App([Storm, Inspector, Peer, Guest])

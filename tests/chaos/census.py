@@ -1,7 +1,8 @@
 """What a server holds when nobody uses it: descriptors, greenlets, watchers, objects, threads, processes.
 
-A census is taken over a connection of its own, which the broker moves to each hub in turn. It waits until two
-counts are the same, so that what is still ending has ended; it does not wait for a time.
+Each keyed actor is moved to the hub where it is in every census. A census is taken over a connection of its
+own, which the broker moves to each hub in turn. It waits until two counts are the same, so that what is still
+ending has ended; it does not wait for a time.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from tests.apps.peers import KEYS
 from tests.apps.storm_pb2 import Number
+from tests.chaos.mover import ACTORS
 from tests.chaos.visitor import Visitor, visitor
 from tests.support.server_process import ServerProcess
 
@@ -33,12 +36,21 @@ def take_census(server: ServerProcess) -> Census:
     end = time.monotonic() + PATIENCE
     broker = server.process.pid
     with visitor(server) as guest:
+        _place_actors(server)
         before = _count(broker, guest)
         while True:
             now = _count(broker, guest)
             if _exact(now) == _exact(before) or time.monotonic() > end:
                 return now
             before = now
+
+
+def _place_actors(server: ServerProcess) -> None:
+    """Have each hub have those keyed actors that it has in every census."""
+    hubs = len(server.status()["hubs"])
+    for number, key in enumerate(KEYS):
+        why = server.move(f"{ACTORS}/{key}", number % hubs)
+        assert not why, why
 
 
 def leaks(before: Census, after: Census, rss_limit: int) -> list[str]:
@@ -90,7 +102,7 @@ def _descriptors(pid: int) -> Counter[str]:
             continue
         kind, _, rest = target.partition(":")
         kind = rest if kind == "anon_inode" else "memfd" if kind == "/memfd" else kind
-        kind = re.sub(r"hub-\d+\.pid$", "hub-SERIAL.pid", kind)
+        kind = re.sub(r"hub-\d+\.(pid|log)$", r"hub-SERIAL.\1", kind)
         kinds[kind.replace(str(pid), "self")] += 1  # another process may have taken its place
     return kinds
 

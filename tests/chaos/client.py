@@ -19,7 +19,7 @@ from weakref import WeakSet
 import grpc
 import grpc.aio
 
-from tests.apps.storm import body
+from tests.apps.bodies import body
 from tests.apps.storm_actorrpc import StormStub
 from tests.apps.storm_pb2 import Ledger, Number
 from tests.chaos.crew import Deaths, tell

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.chaos.crew import Crew, Lost
 from tests.chaos.figures import tcp_state
-from tests.chaos.mover import Mover
+from tests.chaos.mover import ACTORS, Mover
 from tests.support.server_process import ServerProcess
 
 __all__ = ["Death", "Deaths"]
@@ -36,8 +36,8 @@ LOOK = 0.2
 
 @dataclass
 class Death:
-    """One hub that was killed. ``there``: the clients it had; ``moving``: those that were on their way;
-    ``moved``: those that had come to where they are just before."""
+    """One hub that was killed. ``there``: the clients and actors it had; ``moving``: those that were on their
+    way; ``moved``: those that had come to where they are just before."""
 
     hub: int
     pid: int
@@ -74,6 +74,7 @@ class Deaths:
         self._due = time.monotonic() + every / 2
         self._look_at = 0.0
         self._clients = mover.clients
+        self._actors = mover.actors
         #: Those that were lost and have been accounted for.
         self._judged: set[Lost] = set()
         self._death: Death | None = None
@@ -133,7 +134,8 @@ class Deaths:
     def _see(self, death: Death, now: float) -> Iterator[str]:
         lost = self._lost() - self._judged
         known = {each.peer for each in lost}
-        overdue = death.there - known if now - death.at > PROMPT else set()
+        clients = {each for each in death.there if not _is_actor(each)}
+        overdue = clients - known if now - death.at > PROMPT else set()
         if overdue:
             yield f"hub {death.hub} died {PROMPT} s ago, and its clients {sorted(overdue)} do not know"
         for each in lost:
@@ -145,11 +147,11 @@ class Deaths:
                 f"hub {death.hub} died {PATIENCE} s ago, and not all is back: {self._hubs()}; "
                 f"lost {lost}; {self._differences()}"
             )
-        elif overdue or not death.there <= known or not self._serves(death):
+        elif overdue or not clients <= known or not self._serves(death):
             return
         elif sum(len(crew.back) for crew in self._crews) == len(self._lost()) and self._mover.quiet:
             self._mover.look()
-            if self._mover.clients == self._due_clients():
+            if self._mover.clients == self._due_clients() and self._mover.actors == self._actors:
                 self._end(death, lost)
 
     def _differences(self) -> str:
@@ -157,7 +159,8 @@ class Deaths:
         there, due = self._mover.clients, self._due_clients()
         more = [row for row in self._server.connections() if row["peer"] in there - due]
         ends = {row["peer"]: tcp_state(row["peer"]) for row in more}
-        return f"connections too many: {more}, their clients' ends {ends}; missing: {sorted(due - there)}"
+        missing = sorted(due - there) + sorted(self._actors - self._mover.actors)
+        return f"connections too many: {more}, their clients' ends {ends}; missing: {missing}"
 
     def _serves(self, death: Death) -> bool:
         row = self._hubs()[death.hub]
@@ -193,3 +196,8 @@ class Deaths:
 
     def __repr__(self) -> str:
         return f"<Deaths of {[death.hub for death in self.all]}{', under way' * self.under_way}>"
+
+
+def _is_actor(what: str) -> bool:
+    """And not the address of a client."""
+    return what.startswith(f"{ACTORS}/")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from actorrpc.hub.exchange.exchange import MOVED, ORPHANS
+from tests.apps.turn_book import VARIABLE
 from tests.chaos.census import Census, leaks, take_census
 from tests.chaos.deaths import Death
 from tests.chaos.logs import unexpected
@@ -23,6 +26,8 @@ WARM_UP = 2_000
 #: What a process's resident memory may grow by, in kB. The broker's grows by 17 MB in its first 20,000 moves,
 #: and by nothing in the next 280,000.
 RSS_LIMIT = 24 * 1024
+#: For so many seconds after a death each hub has a timer, to ask whose calls it has then.
+ASKED = MOVED + ORPHANS
 
 
 @dataclass
@@ -34,12 +39,17 @@ class Outcome:
     before: Census
     after: Census
     log: list[str]
+    #: When the second census was taken, by the monotonic clock.
+    counted_at: float
 
     @property
     def leaked(self) -> list[str]:
         before = dict(self.before)
         for death in self.storm.deaths.all if self.storm.deaths else ():
             before[f"hub {death.hub}", "restarts"] += 1
+            if self.counted_at < death.at + ASKED:
+                for hub in range(self.storm.plan.hubs):
+                    before[f"hub {hub}", "watchers"] = self.before[f"hub {hub}", "watchers"] + 1
         return leaks(before, self.after, RSS_LIMIT)
 
     @property
@@ -59,16 +69,20 @@ def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: Non
     # Its app forks where there are threads, of which Python warns from 3.12 on.
     options = ("--max-mailbox", MAX_MAILBOX)
     quiet = replace(plan, moves=WARM_UP, rate=1000, seed=plan.seed + 1, deaths_every=0, reloads_every=0)
-    with TemporaryDirectory(prefix="books-") as books:
-        variables = {"STORM_BOOKS": books}
+    with TemporaryDirectory(prefix="books-") as folder:
+        books, turns = Path(folder, "books"), Path(folder, "turns")
+        books.mkdir()
+        variables = {"STORM_BOOKS": str(books), VARIABLE: str(turns)}
         with served(*options, app=app, hubs=plan.hubs, strict=False, variables=variables) as server:
-            warm = Storm(server, quiet, Path(books))
+            warm = Storm(server, quiet, books, turns)
             warm.blow()
             assert not warm.faults, warm.faults
             before = take_census(server)
-            storm = Storm(server, plan, Path(books))
+            storm = Storm(server, plan, books, turns)
             storm.blow(progress)
             after = take_census(server)
+            counted_at = time.monotonic()
     deaths: list[Death] = storm.deaths.all if storm.deaths else []
     reloads: list[Reloaded] = storm.reloads.all if storm.reloads else []
-    return Outcome(storm, before, after, unexpected(server.log.splitlines(), deaths, reloads))
+    log = unexpected(server.log.splitlines(), deaths, reloads)
+    return Outcome(storm, before, after, log, counted_at)

@@ -132,6 +132,7 @@ class _Crew:
                 "born": {client.ledger.connection: client.born for client in ended},
                 "pids": sorted(set().union(*(client.pids for client in self._clients))),
                 "oddities": [odd for client in self._clients for odd in getattr(client, "oddities", ())],
+                "failures": [each for client in self._clients for each in getattr(client, "failures", ())],
             }
         )
 

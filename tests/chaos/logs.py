@@ -20,6 +20,11 @@ _LOST = re.compile(
     r"ERROR hub \d+: (and \d+ more in the last \d+ s like: )?"
     r"subscription to '[^']*' on connection [-\d]+ .* are lost"
 )
+#: The same of what was told to keyed actors: whether these have died, the book of turns tells.
+_UNHEARD = re.compile(
+    r"WARNING hub \d+: (and \d+ more in the last \d+ s like: )?"
+    r"/peers\.Peer/Note, which was told to .*, ended with UNAVAILABLE: the hub has ended where"
+)
 #: What the broker says of a reload.
 _RELOADED = re.compile(
     r"INFO broker: reload: generation (\d+) serves, and the old one has ended, after [\d.]+ s"
@@ -39,7 +44,7 @@ def unexpected(lines: Iterable[str], deaths: Sequence[Death], reloads: Sequence[
             generations.discard(reloaded[1])
         elif reloads and _RELOADING.search(line):
             continue
-        elif not (deaths and (_AFTER.search(line) or _LOST.search(line))):
+        elif not (deaths and (any(each.search(line) for each in (_AFTER, _LOST, _UNHEARD)))):
             wrong.append(line)
     wrong += [f"nothing about generation {generation}, which serves" for generation in sorted(generations)]
     return wrong + [f"nothing about hub {hub} (pid {pid}), which was killed" for hub, pid in sorted(killed)]

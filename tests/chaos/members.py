@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from tests.apps.storm import body
+from tests.apps.bodies import body
 from tests.apps.storm_pb2 import Ledger, Number, Post
 from tests.chaos.client import Client
 from tests.chaos.crew import Deaths

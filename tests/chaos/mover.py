@@ -1,7 +1,8 @@
 """Random moves as fast as wanted, asked of the broker over the socket that `actorrpc move` uses.
 
-Each lane is one command line with one question under way, and has connections of its own: no connection is
-asked to move twice at once, and each is asked again only where the last answer has left it.
+Keyed actors move as connections do. Each lane is one command line with one question under way, and has
+connections and actors of its own: nothing is asked to move twice at once, and each is asked again only where
+the last answer has left it.
 
 A reload moves connections as well. While it does, a move may be refused that comes at the wrong moment, and
 find that its connection is there already; it is one of the storm's own, and is told apart.
@@ -21,12 +22,13 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from actorrpc.ipc.framing import FrameReader, encode
 from actorrpc.ipc.request import request
 from actorrpc.pb.admin_pb2 import Reply, Request
 
-__all__ = ["Mover", "Moves"]
+__all__ = ["ACTORS", "Mover", "Moves"]
 
 #: Command lines at once, of the 16 that a broker takes. With more there are no more moves, only a queue
 #: before the hubs, in which all else waits, too.
@@ -35,8 +37,16 @@ LANES = 6
 PATIENCE = 60.0
 #: How often it looks whether something can be moved, where nothing can.
 IDLE = 0.001
+#: The keyed actors that are moved: those of this service.
+ACTORS = "peers.Peer"
 #: Why a move is refused while a reload moves the same connection, or has the hub rest that was its target.
 RELOADING = ("is being moved already", "being drained", "is draining", "is stopping", "has no link to hub")
+#: Why a move is given up where a child, or other actors, take longer than it waits.
+WAITING = (
+    *(f"handler {name} running" for name in ("Fork", "Call", "Hold", "Recite")),
+    "has not reached its actor",
+    "what was told to other actors has not reached them",
+)
 #: A command line that says nothing for five seconds has to go: after so many it is another one that asks.
 SILENCE = 2.0
 
@@ -109,10 +119,10 @@ class Mover:
         self._hubs = hubs
         self._living = set(range(hubs))
         self._chance = chance
-        #: By id: where each connection is, and its client's address.
+        #: By id: where each connection and each keyed actor is, and the address of the connection's client.
         self._where: dict[str, int] = {}
         self._peers: dict[str, str] = {}
-        #: Connections that were under way as a hub died.
+        #: Those that were under way as a hub died.
         self._struck: set[str] = set()
         #: When each has moved last.
         self._moved_at: dict[str, float] = {}
@@ -127,7 +137,12 @@ class Mover:
     @property
     def connections(self) -> int:
         """How many there are."""
-        return len(self._where)
+        return len(self._peers)
+
+    @property
+    def actors(self) -> set[str]:
+        """The keyed actors, as ``SERVICE/KEY``."""
+        return self._where.keys() - self._peers.keys()
 
     @property
     def clients(self) -> set[str]:
@@ -146,30 +161,37 @@ class Mover:
         return not any(lane.moving for lane in self._lanes)
 
     def look(self) -> None:
-        """Learn what connections there are, while no move is under way."""
-        question = Request(connections=Request.Connections())
-        rows = json.loads(request(self._path, question, Reply, PATIENCE).json)
-        self._where = {row["id"]: row["hub"] for row in rows}
+        """Learn what connections and actors there are, while no move is under way."""
+        rows = self._rows(Request(connections=Request.Connections()))
         self._peers = {row["id"]: row["peer"] for row in rows}
+        self._where = {row["id"]: row["hub"] for row in rows}
+        for row in self._rows(Request(actors=Request.Actors())):
+            if row["service"] == ACTORS:
+                self._where[f"{ACTORS}/{row['key']}"] = row["hub"]
         self._struck.clear()
         self._rests = False
         ids = sorted(self._where)
         for number, lane in enumerate(self._lanes):
             lane.connections = ids[number::LANES]
 
+    def _rows(self, question: Request) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(request(self._path, question, Reply, PATIENCE).json)
+        return rows
+
     def hub_dies(self, hub: int) -> tuple[set[str], set[str]]:
-        """Move nothing to or from it any more. Returns the clients that are there, and those on the way from
-        anywhere to anywhere: by their addresses."""
+        """Move nothing to or from it any more. Returns what is there, and what is on the way from anywhere to
+        anywhere: clients by their addresses, and actors."""
         self._living.discard(hub)
         self._struck = {lane.moving for lane in self._lanes if lane.moving}
         there = {id for id, at in self._where.items() if at == hub} - self._struck
         for lane in self._lanes:
             lane.connections = [id for id in lane.connections if id not in there | self._struck]
-        return {self._peers[id] for id in there}, {self._peers[id] for id in self._struck}
+        return {self._peers.get(id, id) for id in there}, {self._peers.get(id, id) for id in self._struck}
 
     def moved_since(self, time: float) -> set[str]:
-        """The clients that have moved since a time of the monotonic clock."""
-        return {self._peers[id] for id, at in self._moved_at.items() if at >= time and id in self._peers}
+        """The clients and actors that have moved since a time of the monotonic clock."""
+        moved = {id for id, at in self._moved_at.items() if at >= time and id in self._where}
+        return {self._peers.get(id, id) for id in moved}
 
     def hub_lives(self, hub: int) -> None:
         """It is there again."""
@@ -269,9 +291,10 @@ class Mover:
         return self._reloading or lane.asked_at < self._reloaded_at
 
     def _is_excused(self, error: str, lane: _Lane) -> bool:
-        """Whether a handler waits for its child, or a reload is under way, or a hub has died: then topics may
-        wait for another home, and the broker for the dead hub's answer."""
-        if "handler Fork running" in error:
+        """Whether a handler waits for its child, or something for an actor that moves or waits itself, or a
+        reload is under way, or a hub has died: then topics may wait for another home, and the broker for the
+        dead hub's answer."""
+        if any(reason in error for reason in WAITING):
             return True
         if self._is_of_reload(lane) and any(reason in error for reason in RELOADING):
             return True

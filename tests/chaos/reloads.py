@@ -82,6 +82,9 @@ class Reloads:
     def _see(self, generation: int, now: float) -> Iterator[str]:
         state = self._server.status()["reload"]
         if state["phase"] == "done":
+            if not self._mover.quiet:
+                return
+            self._mover.look()  # for where it has moved actors
             self._generation = None
             self._due = now + self._every
             self._mover.reload_ended()

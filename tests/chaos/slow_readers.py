@@ -17,7 +17,7 @@ import h2.events
 import h2.settings
 
 from actorrpc.net.addresses import address_text, parse_address
-from tests.apps.storm import body
+from tests.apps.bodies import body
 from tests.apps.storm_pb2 import Number
 from tests.chaos.crew import Deaths, Orders, tell
 

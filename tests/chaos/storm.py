@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.apps.storm_pb2 import Book, Number
+from tests.apps.turn_book import read
+from tests.chaos.accounts import Turns, explains, settle
 from tests.chaos.crew import Crew
 from tests.chaos.deaths import Death, Deaths
 from tests.chaos.figures import cpu_seconds, summary
@@ -30,8 +32,10 @@ __all__ = ["AFTERMATH", "Plan", "Storm", "compare_thaws", "judge"]
 ROOM = 6
 #: For how many seconds after a home's death its topics may say something again.
 AFTERMATH = 10.0
+#: After so many seconds the broker asks all hubs about a move.
+ASKS_ALL = 1.0
 #: What the broker answers where no hub began with a move.
-NOT_BEGUN = ("no such connection", "it is not on any hub", "hub ")
+NOT_BEGUN = ("no such connection", "no such actor", "it is not on any hub", "hub ")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Plan:
     #: Clients with iterables of 100,000 replies and heaps that they read late; those whose handlers fork.
     streamers: int = 2
     troublemakers: int = 2
+    #: Clients that call keyed actors, which call each other; these move, too.
+    keyed: int = 3
     #: Seconds between the deaths of two hubs, each the home of topics, and at most so many; 0: none dies.
     deaths_every: float = 0.0
     deaths: int = 1_000_000
@@ -66,18 +72,21 @@ class Plan:
 
     @property
     def connections(self) -> int:
-        return self.members + self.streamers + self.troublemakers + self.silent + self.blocked + self.slow
+        grpcio = self.members + self.streamers + self.troublemakers + self.keyed
+        return grpcio + self.silent + self.blocked + self.slow
 
 
 class Storm:
     """One storm over a running server, from the first client to the last. ``blow`` makes it.
 
-    ``books``: where hubs that end leave what their interceptor has noted.
+    ``books``: where hubs that end leave what their interceptor has noted. ``turns``: the book of the turns of
+    keyed actors.
     """
 
-    def __init__(self, server: ServerProcess, plan: Plan, books: Path) -> None:
+    def __init__(self, server: ServerProcess, plan: Plan, books: Path, turns: Path) -> None:
         self.server = server
         self._books = books
+        self._turns = turns
         self.plan = plan
         self.moves = Moves()
         #: What is wrong, as far as it is known.
@@ -86,6 +95,9 @@ class Storm:
         self.pauses: list[dict[str, float]] = []
         #: What was heard of topics otherwise than once and in order, because their home had died.
         self.heard_again = self.lost_on_the_way = 0
+        #: Calls of keyed actors that failed with their hubs, and what the book of turns has.
+        self.failed_with_hubs = 0
+        self.turns: Counter[str] = Counter()
         #: Moves after which the connection had moved on before its actor's on_thaw ran.
         self.unthawed = 0
         self.late: dict[str, dict[str, float]] = {}
@@ -122,6 +134,8 @@ class Storm:
         self._compare_with_the_actors_count()
         if self.plan.intercepted:
             self._compare_with_the_interceptors_books()
+        if self.plan.keyed:
+            self._judge_keyed_actors()
 
     def _start_crews(self) -> None:
         plan, address = self.plan, self.server.address
@@ -144,6 +158,9 @@ class Storm:
             troubles = ("--count", plan.troublemakers, "--think", plan.think)
             plain = () if plan.intercepted else ("--plain",)
             self._crews.append(Crew("tests.chaos.troublemakers", address, *troubles, *plain))
+        if plan.keyed:
+            keyed = ("--count", plan.keyed, "--think", plan.think)
+            self._crews.append(Crew("tests.chaos.keyed", address, *keyed))
         if plan.silent or plan.blocked:
             watched = ("--silent", plan.silent, "--blocked", plan.blocked, "--seed", plan.seed)
             self._crews.append(Crew("tests.chaos.stopwatch", address, *watched))
@@ -242,6 +259,8 @@ class Storm:
         unsure = LANES * len(self.deaths.all) if self.deaths is not None else 0
         unsure += self.moves.excused.total()
         unsure += sum(count for why, count in self.moves.aborted.items() if why.startswith(NOT_BEGUN))
+        # Where the hub that has it says nothing for so long, all are asked, and one may get to that too late.
+        unsure += sum(seconds > ASKS_ALL for seconds in self.moves.seconds)
         by_reloads = 0 if self.reloads is None else self.reloads.moved
         after: dict[str, Any] = {}
 
@@ -258,7 +277,7 @@ class Storm:
         except AssertionError:
             told = dict(self.moves.aborted) or aborted
             done_in_all = f"{done} moves done and {by_reloads} by reloads"
-            self.faults.append(f"{done_in_all}, aborted {told}, and the broker counts {after}")
+            self.faults.append(f"{done_in_all}, aborted {told}, and the broker counts {after} after {before}")
 
     def _compare_with_the_actors_count(self) -> None:
         aborted = self.moves.aborted.total() + self.moves.excused.total() + self.tried_again
@@ -289,6 +308,20 @@ class Storm:
                         f"{connection}: {endings} of its calls, and interceptors noted {found}"
                     )
 
+    def _judge_keyed_actors(self) -> None:
+        self.faults.extend(settle(self.server))
+        deaths = [] if self.deaths is None else self.deaths.all
+        turns = Turns(deaths)
+        turns.judge(read(self._turns))
+        self.faults.extend(turns.faults)
+        self.turns = turns.counts
+        for failure in (each for crew in self._crews for each in crew.report.get("failures", ())):
+            if any(explains(death, failure) for death in deaths):
+                self.failed_with_hubs += 1
+            else:
+                when = [round(failure["ended"] - death.at, 3) for death in deaths]
+                self.faults.append(f"no hub has died that had its actors, {when} s before: {failure}")
+
     def figures(self) -> dict[str, Any]:
         """What was measured."""
         return {
@@ -305,6 +338,7 @@ class Storm:
             },
             "a move, from question to answer (ms)": summary(self.moves.seconds),
             "messages": self.numbers,
+            "turns of keyed actors": dict(self.turns),
             "a client's step (ms)": self.pauses,
             "deadlines, how late (ms)": self.late,
             "deadlines within 20 ms": self.within_20_ms,
@@ -320,6 +354,7 @@ class Storm:
             "until all were back (ms)": summary(self.deaths.recovered),
             "heard again after a home's death": self.heard_again,
             "lost on the way as a home died": self.lost_on_the_way,
+            "calls that failed with an actor's hub": self.failed_with_hubs,
         }
 
     def _figures_of_reloads(self) -> dict[str, Any]:

@@ -17,7 +17,8 @@ SLOWEST = 20
 EVERY = {
     "counted", "watched", "uploaded", "talked", "recited", "cancelled", "published", "heard", "read slowly",
     "poured", "heaped", "barred", "forked: process", "forked: fork", "forked: run", "forked: program",
-    "offloaded: value", "offloaded: exit", "offloaded: rpc",
+    "offloaded: value", "offloaded: exit", "offloaded: rpc", "actors asked", "recited by actors",
+    "turns of actors heard", "guests visited", "guests visited by actors", "calls cancelled",
 }  # fmt: skip
 
 PLANS = {
@@ -27,7 +28,7 @@ PLANS = {
         50_000, hubs=3, members=12, streamers=1, troublemakers=1, deaths_every=5.0, deaths=2, limit=20.0
     ),
     "reloads": Plan(50_000, reloads_every=5.0, reloads=3, limit=20.0),
-    "calm": Plan(1_500, rate=150, members=6, streamers=0, troublemakers=0),
+    "calm": Plan(1_500, rate=150, members=6, streamers=0, troublemakers=0, keyed=2),
 }
 
 
@@ -44,6 +45,12 @@ def test_nothing_is_lost_doubled_reordered_or_failed(outcome):
     assert min(storm.numbers.values()) > 0
     if storm.plan == PLANS["50,000 moves"]:
         assert storm.numbers.keys() >= EVERY, "every kind of conversation took place"
+
+
+def test_actors_call_and_tell_each_other_and_move(outcome):
+    turns = outcome.storm.turns
+    assert min(turns[event] for event in ("call", "tell", "beside")) > 0
+    assert turns["turns in another process than the one before"] > 0
 
 
 def test_every_move_is_made(outcome):
@@ -70,6 +77,7 @@ def test_hubs_die_and_their_clients_come_back(outcome):
     if storm.plan.deaths_every:
         assert len(storm.deaths.all) == len(storm.deaths.recovered) > 0
         assert len(storm.deaths.heard) > 0, "they had clients"
+        assert storm.turns["actors that died with their hub"] > 0
 
 
 def test_reloads_move_everything(outcome):
