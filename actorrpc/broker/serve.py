@@ -114,12 +114,13 @@ def serve(
             rebalancer.paused = inheritance.server.paused
             claim.made = claim.made or inheritance.server.made_directory
             claim.server = inheritance.server.server or claim.server
+            claim.secret = inheritance.server.secret or claim.secret
         with _queues(given, wanted, count, inheritance) as queues:
             written = Record(directory)
 
             def write(server: Server) -> None:
                 server.bind, server.paused, server.made_directory = wanted.bind, rebalancer.paused, claim.made
-                server.server = claim.server
+                server.server, server.secret = claim.server, claim.secret
                 written.write(server)
 
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every, write)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from actorrpc.ipc.framing import close_all
-from actorrpc.ipc.hello import SNAPSHOTS
+from actorrpc.ipc.hello import LINKS, SNAPSHOTS
 from actorrpc.ipc.link import Link
 from actorrpc.pb import control_pb2
 
-__all__ = ["CALLS", "DIRECTORY", "FRESH", "HANDOFFS", "TOPICS", "HubLink", "Links", "Take"]
+__all__ = ["CALLS", "CONNECTIONS", "DIRECTORY", "FRESH", "HANDOFFS", "TOPICS", "HubLink", "Links", "Take"]
 
 HubToHub = control_pb2.HubToHub
 
@@ -22,6 +22,9 @@ MAX_HUB_FRAME = 64 * 1024 * 1024
 #: each of the 255 hubs that may be stuck.
 MAX_UNSENT_TOPICS = 512 * 1024
 
+#: The first format in which hubs ask each other for connections.
+_SEARCHES = 2
+
 #: The kinds of messages, by what they are about: moves, connections that have just been accepted, topics,
 #: and where keyed actors are.
 HANDOFFS = ("prepare", "prepared", "refused", "commit", "abort")
@@ -30,15 +33,16 @@ TOPICS = (
     *("subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver"),
     *("rejoined", "handover", "received", "released"),
 )
-#: And calls of keyed actors.
+#: And calls of actors, and where connections are whose actors are called.
 CALLS = ("invoke", "attach", "withdraw", "answer", "answered", "begun", "absent", "parted")
+CONNECTIONS = ("find_connection", "connection_found")
 DIRECTORY = ("locate", "release_key", "transfer_key", "directory_answer")
 
 
 class HubLink(Link[HubToHub]):
     """A link to a process of hub ``hub``; ``snapshots`` is the format of those that are sent there, and
     ``states`` are the states that its app knows (``moving/fit.py``), or empty; ``number`` is what the broker
-    knows it by."""
+    knows it by. ``format`` is that of what is said over it."""
 
     def __init__(
         self,
@@ -50,12 +54,14 @@ class HubLink(Link[HubToHub]):
         on_close: Callable[[Link[HubToHub]], None],
         on_taken: Callable[[], None],
         states: Mapping[str, int],
+        format: int,
     ) -> None:
         super().__init__(sock, HubToHub, on_message, on_close, max_frame=MAX_HUB_FRAME, on_taken=on_taken)
         self.hub = hub
         self.snapshots = snapshots
         self.states = states
         self.number = number
+        self.format = format
 
 
 #: Takes a message of a process, by its serial, which came over that link with these descriptors, and which it
@@ -93,6 +99,7 @@ class Links:
         snapshots: int = SNAPSHOTS.newest,
         states: Mapping[str, int] | None = None,
         number: int = 0,
+        format: int = LINKS.newest,
     ) -> HubLink:
         """Take a link to a process of a hub, which replaces an earlier one to it.
 
@@ -110,6 +117,7 @@ class Links:
             lambda ended: self._end(serial, link),
             partial(self._has_room, serial),
             states or {},
+            format,
         )
         return link
 
@@ -118,6 +126,15 @@ class Links:
         link = self.by_serial.get(serial)
         if link is not None:
             link.send(message)
+
+    def known(self) -> Collection[int]:
+        """The processes that there are links to."""
+        return self.by_serial.keys()
+
+    def can_search(self, serial: int) -> bool:
+        """Whether a process knows what is said to find connections."""
+        link = self.by_serial.get(serial)
+        return link is not None and link.format >= _SEARCHES
 
     def has_room(self, serial: int) -> bool:
         """Whether topics may say more to a process."""

@@ -21,12 +21,14 @@ from actorrpc.forks import guard, unguard
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.app_host import AppHost
+from actorrpc.hub.connected.any_actor import AnyActor
+from actorrpc.hub.connected.connected import ConnectedActors
 from actorrpc.hub.directory.directory import Directory
 from actorrpc.hub.exchange.deaths import Deaths
 from actorrpc.hub.exchange.exchange import Exchange
 from actorrpc.hub.keyed.activation import Activation
 from actorrpc.hub.keyed.activations import Activations
-from actorrpc.hub.links import CALLS, DIRECTORY, FRESH, HANDOFFS, TOPICS, HubLink, Links
+from actorrpc.hub.links import CALLS, CONNECTIONS, DIRECTORY, FRESH, HANDOFFS, TOPICS, HubLink, Links
 from actorrpc.hub.listing import describe, list_actors, list_some
 from actorrpc.hub.memory import limited_memory
 from actorrpc.hub.metering.proc import can_open
@@ -36,10 +38,12 @@ from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.runtime.current import know_calls
+from actorrpc.hub.search.places import Places
+from actorrpc.hub.search.search import Search
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
-from actorrpc.ipc.hello import SNAPSHOTS
+from actorrpc.ipc.hello import LINKS, SNAPSHOTS
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out
 from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
@@ -90,9 +94,11 @@ class Node:
         move_every: int = 0,
         directory: str | None = None,
         server: bytes | None = None,
+        secret: bytes | None = None,
     ) -> None:
         """``directory`` is where the server's hubs have what they know of keyed actors: see ``Directory``.
-        ``server``: what the server is known by in references to its actors; None: it has only this hub.
+        ``server``: what the server is known by in references to its actors, and ``secret`` what those to
+        actors of connections are sealed with; None: it has only this hub.
         """
         self.hub = hub
         self._on_unlinked = on_unlinked
@@ -111,7 +117,8 @@ class Node:
             | dict.fromkeys(FRESH, self._on_fresh)
             | dict.fromkeys(HANDOFFS, self._on_handoff)
             | dict.fromkeys(CALLS, self._on_call)
-            | dict.fromkeys(DIRECTORY, self._on_directory),
+            | dict.fromkeys(DIRECTORY, self._on_directory)
+            | dict.fromkeys(CONNECTIONS, self._on_search),
             has_room=lambda hub: self.topics.has_room(hub),
             lost=self._lost,
         )
@@ -120,16 +127,24 @@ class Node:
             self.serial, str(self.serial), self.links.send, self.links.has_room, on_settled
         )
         self.directory = Directory(self.serial, self.links.send, directory)
+        self.search = Search(
+            self.serial,
+            self.links,
+            lambda connection, then: self.connected.where(connection, then),
+            silent=lambda: self.exchange.silent,
+        )
+        places = Places(self.directory, self.search, lambda serial: self.topics.may_live(serial))
         self.exchange = Exchange(
             self.serial,
-            self.directory,
+            places,
             self.links.send,
             linked=self.links.by_serial.__contains__,
             missed=lambda serial: self._deaths.unlinked(serial),
         )
-        self._deaths = Deaths(self.directory.lives, self._died)
+        self._deaths = Deaths(places.lives, self._died)
         server = token_bytes(16) if server is None else server
-        self.resources = Resources(app, config, self.topics, self.exchange, server)
+        secret = token_bytes(32) if secret is None else secret
+        self.resources = Resources(app, config, self.topics, self.exchange, server, secret)
         self.actors = Activations(
             self.serial,
             self.resources,
@@ -139,6 +154,13 @@ class Node:
             settled=self.settled,
             closes=lambda id: self.mover.handoffs.closed(id),
         )
+        self.connected = ConnectedActors(
+            self.serial,
+            self.connections,
+            self.exchange,
+            arrives=lambda connection: self.mover.handoffs.arrives(connection),
+        )
+        self.exchange.actors = AnyActor(self.actors, self.actors.active, self.connected)
         #: What the app does beside calls. Whoever makes a node starts it.
         self.host = AppHost(app, self.topics, self.resources.invoking)
         know_calls(self.resources.runners, self.connections)
@@ -238,6 +260,8 @@ class Node:
             del self.connections[connection.id]
             duties.append(partial(self.mover.handoffs.closed, connection.id))
         duties += [self.reception.resume, self.reception.occupancy.changed, self.settled]
+        if not connection.phase.left:
+            duties.append(self.connected.look)
         ids = {"connection": connection.id}
         do_all(log, f"the end of connection {connection.id}", *duties, ids=ids)
 
@@ -303,14 +327,16 @@ class Node:
         snapshots: int = SNAPSHOTS.newest,
         states: Mapping[str, int] | None = None,
         number: int = 0,
+        format: int = LINKS.newest,
     ) -> None:
         """Take a link to a process of another hub, which replaces an earlier one to it. ``snapshots`` is the
-        format of those that are sent there, ``states`` what its app knows, as far as that is known, and
-        ``number`` what the broker knows the link by."""
-        self.reception.add(serial, self.links.add(serial, sock, hub, snapshots, states, number))
+        format of those that are sent there, ``format`` that of all else, ``states`` what its app knows, as
+        far as that is known, and ``number`` what the broker knows the link by."""
+        self.reception.add(serial, self.links.add(serial, sock, hub, snapshots, states, number, format))
         self.topics.linked(serial)
         self.directory.linked(serial)
         self._deaths.linked(serial)
+        self.search.linked(serial)
         self.exchange.relinked(serial)
 
     def set_homes(
@@ -338,23 +364,27 @@ class Node:
         """Learn which hubs know where keyed actors are, and which hubs say nothing."""
         self.exchange.silent = frozenset(silent)
         self.directory.set_homes(version, homes, silent)
+        self.search.silences()
         self.actors.ensure()
 
     def _lost(self, serial: int, link: HubLink, gone: bool) -> None:
         why = f"the link to hub {link.hub} has ended"
         duties: list[Callable[[], object]] = [
             partial(self.mover.handoffs.link_lost, link, why),
+            self.connected.look,
             partial(self.reception.passing.lost, serial, link, link.broken),
         ]
         if gone:
             duties.append(partial(self.topics.unlinked, serial))
             duties.append(partial(self.directory.unlinked, serial))
+            duties.append(partial(self.search.unlinked, serial))
             duties.append(partial(self._deaths.unlinked, serial))
         if gone and not self.stopping:
             duties.append(partial(self._on_unlinked, serial, link.number))
         do_all(log, why, *duties, self.settled)
 
     def _died(self, serial: int) -> None:
+        self.search.died(serial)
         self.exchange.died(serial)
         self.actors.ensure()
 
@@ -364,7 +394,15 @@ class Node:
 
     def _on_call(self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]) -> None:
         close_all(fds)
+        if message.HasField("parted"):
+            self.search.parted(hub)
         self.exchange.receive(hub, message)
+
+    def _on_search(
+        self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]
+    ) -> None:
+        close_all(fds)
+        self.search.receive(hub, message)
 
     def _on_directory(
         self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]
@@ -380,6 +418,7 @@ class Node:
         self, hub: int, link: HubLink, message: control_pb2.HubToHub, fds: tuple[int, ...]
     ) -> None:
         self.mover.handoffs.receive(link, message, fds)
+        self.connected.look()
         self.reception.resume()  # a handoff that ends without a connection has kept a place for it
         self.settled()
 
@@ -405,8 +444,13 @@ class Node:
         return ""
 
     def stays(self, connection: CallStage) -> None:
+        self.connected.look()
         if self._ending and isinstance(connection, Connection):
             self._end(connection)
+
+    def left(self, connection: CallStage, target: int) -> None:
+        if isinstance(connection, Connection):
+            self.connected.moved(connection, target)
 
     def _count_turn(self, connection: str, turns: int) -> None:
         """Where ``move_every`` is set: after so many turns, send a connection on to the next hub."""
@@ -494,6 +538,8 @@ class Node:
         self.actors.close()
         self.resources.invoking.close()
         self.exchange.close()
+        self.search.close()
+        self.connected.close()
         self.directory.close()
         self.reception.close()
         self._reporter.close()

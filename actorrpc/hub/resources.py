@@ -32,21 +32,29 @@ class Resources:
     chain: Chain | None
     #: Routes by ``:path``.
     routes: dict[str, Route]
+    #: The same for calls by actors, which the app's interceptors have seen where they began.
+    inner_routes: dict[str, Route]
     #: Services with methods that run concurrently.
     concurrent_services: set[type[Service]]
     #: What a call is made of.
     call_type: type[ServerCall[Any]]
 
     def __init__(
-        self, app: App, config: Config, topics: Topics, exchange: Exchange, server: bytes = b""
+        self,
+        app: App,
+        config: Config,
+        topics: Topics,
+        exchange: Exchange,
+        server: bytes = b"",
+        secret: bytes = b"",
     ) -> None:
         self.config = config
         self.topics = topics
-        #: Calls of keyed actors.
+        #: Calls of actors by each other, and of keyed ones by clients.
         self.exchange = exchange
         self.runners = Runners()
         #: Where its actors call others.
-        self.invoking = Invoking(exchange, self.runners, config, server, lambda: self.services)
+        self.invoking = Invoking(exchange, self.runners, config, server, secret, lambda: self.services)
         self.endings = Endings(self.runners)
         self.meter = Meter()
         self.sharing = Sharing(config)
@@ -63,6 +71,7 @@ class Resources:
         self.services = app.services
         self.chain = chain_of(app)
         self.routes = routes_of(app, self.chain)
+        self.inner_routes = self.routes if self.chain is None else routes_of(app)
         self.concurrent_services = {route.service for route in self.routes.values() if route.concurrent}
         self.call_type = ServerCall if self.chain is None else InterceptedCall
 

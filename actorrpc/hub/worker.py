@@ -150,6 +150,7 @@ class Worker:
             move_every=start.move_every,
             directory=start.directory if _has_keyed(app) else "",
             server=start.server,
+            secret=start.secret,
         )
         enter()
         try:
@@ -257,12 +258,14 @@ class Worker:
 
     def _on_peer(self, peer: control_pb2.Peer, sock: socket.socket) -> None:
         try:
-            snapshots = Hello.own().agree_with_hub(Hello.from_message(peer.hello))
+            hello = Hello.from_message(peer.hello)
+            format, snapshots = Hello.own().agree_on_links(hello), Hello.own().agree_on_snapshots(hello)
         except ConfigError as error:
             log.error("no link to hub %d: %s", peer.hub, error)
             sock.close()
         else:
-            self._node.add_peer(peer.serial, sock, peer.hub, snapshots, dict(peer.states), peer.number)
+            states = dict(peer.states)
+            self._node.add_peer(peer.serial, sock, peer.hub, snapshots, states, peer.number, format)
 
     def _on_homes(self, homes: control_pb2.Homes) -> None:
         origins = {slot: origin.hub for origin in homes.origins for slot in origin.slots}

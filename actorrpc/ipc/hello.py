@@ -34,8 +34,8 @@ class Formats:
 
 #: What this version understands: what the broker and hubs say to each other, what hubs do, and snapshots.
 CONTROL = Formats(1, 1)
-LINKS = Formats(1, 1)
-SNAPSHOTS = Formats(4, 4)
+LINKS = Formats(1, 2)
+SNAPSHOTS = Formats(4, 5)
 
 
 @cache

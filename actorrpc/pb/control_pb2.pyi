@@ -66,7 +66,7 @@ class Adopt(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello", "directory", "server")
+    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello", "directory", "server", "secret")
     HUB_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +77,7 @@ class Start(_message.Message):
     HELLO_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
     hub: int
     serial: int
     app: str
@@ -87,7 +88,8 @@ class Start(_message.Message):
     hello: Hello
     directory: str
     server: bytes
-    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ..., server: _Optional[bytes] = ...) -> None: ...
+    secret: bytes
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ..., server: _Optional[bytes] = ..., secret: _Optional[bytes] = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "serial", "hello", "number", "states")
@@ -638,7 +640,7 @@ class KeyedActor(_message.Message):
     def __init__(self, service: _Optional[str] = ..., key: _Optional[str] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., load: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., running: _Optional[float] = ..., move_ms: _Optional[float] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ...) -> None: ...
 
 class HubToHub(_message.Message):
-    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined", "handover", "received", "released", "invoke", "attach", "withdraw", "answer", "answered", "begun", "absent", "parted", "locate", "release_key", "transfer_key", "directory_answer")
+    __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined", "handover", "received", "released", "invoke", "attach", "withdraw", "answer", "answered", "begun", "absent", "parted", "find_connection", "connection_found", "locate", "release_key", "transfer_key", "directory_answer")
     PREPARE_FIELD_NUMBER: _ClassVar[int]
     PREPARED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
@@ -666,6 +668,8 @@ class HubToHub(_message.Message):
     BEGUN_FIELD_NUMBER: _ClassVar[int]
     ABSENT_FIELD_NUMBER: _ClassVar[int]
     PARTED_FIELD_NUMBER: _ClassVar[int]
+    FIND_CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FOUND_FIELD_NUMBER: _ClassVar[int]
     LOCATE_FIELD_NUMBER: _ClassVar[int]
     RELEASE_KEY_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -697,11 +701,13 @@ class HubToHub(_message.Message):
     begun: Begun
     absent: Absent
     parted: Parted
+    find_connection: FindConnection
+    connection_found: ConnectionFound
     locate: Locate
     release_key: ReleaseKey
     transfer_key: TransferKey
     directory_answer: DirectoryAnswer
-    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., invoke: _Optional[_Union[Invoke, _Mapping]] = ..., attach: _Optional[_Union[Attach, _Mapping]] = ..., withdraw: _Optional[_Union[Withdraw, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., answered: _Optional[_Union[Answered, _Mapping]] = ..., begun: _Optional[_Union[Begun, _Mapping]] = ..., absent: _Optional[_Union[Absent, _Mapping]] = ..., parted: _Optional[_Union[Parted, _Mapping]] = ..., locate: _Optional[_Union[Locate, _Mapping]] = ..., release_key: _Optional[_Union[ReleaseKey, _Mapping]] = ..., transfer_key: _Optional[_Union[TransferKey, _Mapping]] = ..., directory_answer: _Optional[_Union[DirectoryAnswer, _Mapping]] = ...) -> None: ...
+    def __init__(self, prepare: _Optional[_Union[Prepare, _Mapping]] = ..., prepared: _Optional[_Union[Prepared, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., commit: _Optional[_Union[Commit, _Mapping]] = ..., abort: _Optional[_Union[Abort, _Mapping]] = ..., subscribe: _Optional[_Union[Subscribe, _Mapping]] = ..., subscribed: _Optional[_Union[Subscribed, _Mapping]] = ..., unsubscribe: _Optional[_Union[Unsubscribe, _Mapping]] = ..., publish: _Optional[_Union[Publish, _Mapping]] = ..., published: _Optional[_Union[Published, _Mapping]] = ..., deliver: _Optional[_Union[Deliver, _Mapping]] = ..., accepted: _Optional[_Union[Accepted, _Mapping]] = ..., taken: _Optional[_Union[Taken, _Mapping]] = ..., declined: _Optional[_Union[Declined, _Mapping]] = ..., occupancy: _Optional[_Union[Occupancy, _Mapping]] = ..., rejoined: _Optional[_Union[Rejoined, _Mapping]] = ..., handover: _Optional[_Union[Handover, _Mapping]] = ..., received: _Optional[_Union[Received, _Mapping]] = ..., released: _Optional[_Union[Released, _Mapping]] = ..., invoke: _Optional[_Union[Invoke, _Mapping]] = ..., attach: _Optional[_Union[Attach, _Mapping]] = ..., withdraw: _Optional[_Union[Withdraw, _Mapping]] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ..., answered: _Optional[_Union[Answered, _Mapping]] = ..., begun: _Optional[_Union[Begun, _Mapping]] = ..., absent: _Optional[_Union[Absent, _Mapping]] = ..., parted: _Optional[_Union[Parted, _Mapping]] = ..., find_connection: _Optional[_Union[FindConnection, _Mapping]] = ..., connection_found: _Optional[_Union[ConnectionFound, _Mapping]] = ..., locate: _Optional[_Union[Locate, _Mapping]] = ..., release_key: _Optional[_Union[ReleaseKey, _Mapping]] = ..., transfer_key: _Optional[_Union[TransferKey, _Mapping]] = ..., directory_answer: _Optional[_Union[DirectoryAnswer, _Mapping]] = ...) -> None: ...
 
 class Prepare(_message.Message):
     __slots__ = ("connection", "snapshot", "snapshot_bytes", "number", "epoch")
@@ -1065,6 +1071,30 @@ class Absent(_message.Message):
 class Parted(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class FindConnection(_message.Message):
+    __slots__ = ("request", "connection", "known")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    connection: str
+    known: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, request: _Optional[int] = ..., connection: _Optional[str] = ..., known: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ConnectionFound(_message.Message):
+    __slots__ = ("request", "here", "moved", "unknown", "others")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    HERE_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    here: int
+    moved: KeyOwner
+    unknown: bool
+    others: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, request: _Optional[int] = ..., here: _Optional[int] = ..., moved: _Optional[_Union[KeyOwner, _Mapping]] = ..., unknown: bool = ..., others: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Locate(_message.Message):
     __slots__ = ("version", "request", "service", "key", "may_own")

@@ -40,7 +40,7 @@ class Hubs:
         keyed = any(service.__rpc__.keyed is not None for service in app.services.values())
         #: Where they have their directory of keyed actors, if they need one.
         self._files = _make_files() if keyed and count > 1 else None
-        server = token_bytes(16)
+        server, secret = token_bytes(16), token_bytes(32)
         #: Which homes of topics and keyed actors they have been told of last, as a broker counts.
         self._version = 0
         self._slots = count
@@ -54,6 +54,7 @@ class Hubs:
                 move_every=move_every,
                 directory=None if self._files is None else self._files.name,
                 server=server,
+                secret=secret,
             )
             for hub in range(count)
         ]

@@ -162,7 +162,10 @@ class Recorder:
         )
 
     def ref(self, service: Service) -> ActorRef:
-        return ActorRef(service=service.__rpc__.name, key=service._key)
+        name = service.__rpc__.name
+        if service._key:
+            return ActorRef(service=name, key=service._key)
+        return ActorRef(service=name, connection=self.id, identity=service._identity)
 
     def offload(self, function: Callable[[], T]) -> T:
         """Here and now: it sees the caller's context variables, and what it sets is not seen."""

@@ -70,6 +70,7 @@ class Launcher:
             hello=Hello.own().to_message(),
             directory=self._claim.directory.actors_path,
             server=self._claim.server,
+            secret=self._claim.secret,
         )
         try:
             process.send(control_pb2.ToHub(start=start), queue)

@@ -216,6 +216,9 @@ class Claim:
         self.made = made
         #: What the server is known by in references to its actors; that of the server that is taken over.
         self.server = token_bytes(16)
+        #: What references to actors of connections are sealed with; that of the server that is taken over,
+        #: too.
+        self.secret = token_bytes(32)
         #: The last serial that was given.
         self._serial = 0
         hold(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
@@ -23,7 +23,14 @@ from actorrpc.hub.metering.usage import Usage
 from actorrpc.hub.phase import CLOSED, FROZEN, SERVING, Phase
 from actorrpc.hub.resources import Resources
 
-__all__ = ["CallStage"]
+__all__ = ["CallStage", "Restorer"]
+
+
+class Restorer(Protocol):
+    """Whoever makes calls anew that come from another hub."""
+
+    def restore_call(self, stream: Any, identity: str) -> ServerCall[Any]:
+        """Raises SnapshotError for one that is not served here."""
 
 
 class CallStage(ABC):
@@ -82,6 +89,10 @@ class CallStage(ABC):
     @abstractmethod
     def restore_call(self, stream: Any, identity: str) -> ServerCall[Any]:
         """A call that comes from another hub. Raises SnapshotError if it is not served here."""
+
+    def restorer(self, incoming: bool) -> Restorer:
+        """Who makes such a call, if it is one by reference, or not."""
+        return self
 
     @property
     @abstractmethod

@@ -268,21 +268,23 @@ class ServiceHost:
         return self._connection.resources.invoking.actor(service, key)
 
     def ref(self, service: Service) -> ActorRef:
-        if not service._key:
+        if not (service._key or self._connection.resources.invoking.seals):
             raise RuntimeError(
-                f"{type(service).__name__}.ref: {service.__rpc__.name} has an actor for each connection, and "
-                "only keyed ones can be referred to"
+                f"{type(service).__name__}.ref: the server was started by a version of actorrpc that knows "
+                "no references to actors of connections"
             )
         return self._ref(service)
 
     def _ref(self, service: Service) -> ActorRef:
-        server = self._connection.resources.invoking.server
+        invoking, name = self._connection.resources.invoking, service.__rpc__.name
+        if service._key:
+            return ActorRef(service=name, key=service._key, server=invoking.server)
         return ActorRef(
-            service=service.__rpc__.name,
-            key=service._key,
-            connection="" if service._key else self.id,
+            service=name,
+            connection=self.id,
             identity=service._identity,
-            server=server,
+            server=invoking.server,
+            seal=invoking.seals.make(name, self.id, service._identity),
         )
 
     def check_calls(self) -> None:

@@ -1,4 +1,5 @@
-"""``Exchange``: the calls of keyed actors of one hub, those that are made here and those that run here.
+"""``Exchange``: the calls of actors by each other, and of keyed ones by clients, of one hub: those that are
+made here and those that run here.
 
 A call whose actor lives here, too, touches no socket: its answers are heard as they are said. Over a link, an
 answer is kept until it is acknowledged. Either end may move meanwhile:
@@ -30,10 +31,11 @@ from typing import Any, Protocol
 from gevent import get_hub
 
 from actorrpc.errors import RpcError, StatusCode
-from actorrpc.hub.directory.names import Location, Name
+from actorrpc.hub.directory.names import Location, Name, connection_of, described, is_keyed
 from actorrpc.hub.exchange.answers import Answer, Answers
 from actorrpc.hub.exchange.messages import answer_from, answer_message, invoke_message, request_from
 from actorrpc.hub.exchange.outgoing import (
+    BEGUN,
     END,
     LOCATING,
     NOBODY,
@@ -54,8 +56,10 @@ log = logging.getLogger("actorrpc.hub")
 
 HubToHub = control_pb2.HubToHub
 
-#: Bits of a call's number that are its own; those above are the hub process's.
+#: Bits of a call's number that are its own; those above are the hub process's. They begin behind the numbers
+#: of HTTP/2 streams, beside which calls by reference stand on a connection.
 _OWN = 40
+_FIRST = 1 << 32
 
 #: For how many seconds the calls of a hub that has died may still be claimed by another, to which it had just
 #: given their connection.
@@ -65,7 +69,7 @@ MOVED = 60.0
 
 
 class Finder(Protocol):
-    """The directory, as callers need it."""
+    """The directory, as callers need it; of actors of connections ``actorrpc.hub.search``."""
 
     def find(
         self,
@@ -81,7 +85,7 @@ class Finder(Protocol):
 
 
 class Actors(Protocol):
-    """The keyed actors of this hub, as their callers' ends need them."""
+    """The actors of this hub, as their callers' ends need them."""
 
     @property
     def may_own(self) -> bool:
@@ -126,7 +130,7 @@ class Exchange:
         self._parted: set[int] = set()
         self.actors: Actors
         self._here = Location(serial, 0)
-        self._numbers = count((serial << _OWN) + 1)
+        self._numbers = count((serial << _OWN) + _FIRST)
         #: Calls that are made here, by number.
         self.outgoing: dict[int, OutgoingCall] = {}
         #: Calls that run here, or have ended and not all of whose answers are known to be heard.
@@ -227,7 +231,10 @@ class Exchange:
             if isinstance(found, Location) and found.hub == self.serial:
                 self.actors.unneeded(call.name, found)
         elif isinstance(found, RpcError):
-            self._end(call, found.code, found.message)
+            if found.code is StatusCode.NOT_FOUND and call.state == BEGUN:
+                self._lost(call)
+            else:
+                self._end(call, found.code, found.message)
         elif call.where is not None and call.where.epoch > found.epoch:
             pass  # the actor's hub has said so itself meanwhile
         else:
@@ -245,8 +252,7 @@ class Exchange:
             call.state = SENT
             self._run(call.id, call.name, request, self.serial)
         elif call.state == LOCATING and call.where.hub in self.silent:
-            service, key = call.name
-            why = f"the hub that has the actor {key!r} of {service} does not answer"
+            why = f"the hub that has {described(call.name)} does not answer"
             self._end(call, StatusCode.UNAVAILABLE, why)
         else:
             call.attempt += 1
@@ -299,12 +305,12 @@ class Exchange:
             self._lost(call)
 
     def _lost(self, call: OutgoingCall) -> None:
-        service, key = call.name
-        self._end(
-            call,
-            StatusCode.UNAVAILABLE,
-            f"the hub has ended where {service} had its actor {key!r}: whether the call has run is not known",
-        )
+        if is_keyed(call.name):
+            service, key = call.name
+            what = f"the hub has ended where {service} had its actor {key!r}"
+        else:
+            what = f"connection {connection_of(call.name)} has ended, or its hub"
+        self._end(call, StatusCode.UNAVAILABLE, f"{what}: whether the call has run is not known")
 
     def _end(self, call: OutgoingCall, status: StatusCode, message: str) -> None:
         """It ends without its actor's doing."""

@@ -16,6 +16,7 @@ from actorrpc.hub.exchange.exchange import Exchange
 from actorrpc.hub.exchange.outgoing import Request
 from actorrpc.hub.invoking.conversation import Conversation
 from actorrpc.hub.invoking.futures import ReplyFuture, ReplyStream
+from actorrpc.hub.invoking.seals import Seals
 from actorrpc.hub.invoking.tells import Tells
 from actorrpc.hub.invoking.threads import ThreadCalls
 from actorrpc.hub.invoking.turn import Turn, turn_of
@@ -23,7 +24,7 @@ from actorrpc.hub.runtime.runners import Runners, get_ident
 from actorrpc.metadata import encode_request
 from actorrpc.ref_pb2 import ActorRef
 
-__all__ = ["ActorChannel", "Callers"]
+__all__ = ["ActorChannel", "Callers", "elsewhere"]
 
 Sent = TypeVar("Sent", contravariant=True)
 Reply = TypeVar("Reply")
@@ -47,6 +48,10 @@ class Callers(Protocol):
     @property
     def server(self) -> bytes:
         """What the server is known by in references."""
+
+    @property
+    def seals(self) -> Seals:
+        """Of references to actors of connections."""
 
     @property
     def tells(self) -> Tells:
@@ -95,6 +100,10 @@ class ActorChannel(Target):
     def stream_stream(self, method: str, /, **_: Any) -> _FromStream:
         return _FromStream(method)
 
+    def name(self, service: str) -> Name:
+        """What the actor of a service is found by."""
+        return service, self.key
+
     def ref(self, service: str) -> ActorRef:
         return ActorRef(service=service, key=self.key, server=self.server or self.hub.server)
 
@@ -102,10 +111,7 @@ class ActorChannel(Target):
         """Why no actor of a service is called over it."""
         known = self.hub.services.get(service)
         if self.server and self.server != self.hub.server:
-            return StatusCode.NOT_FOUND, (
-                f"the reference is to an actor of {service} on another server, or of this one before it was "
-                "started anew"
-            )
+            return StatusCode.NOT_FOUND, elsewhere(service)
         if known is None:
             return StatusCode.UNIMPLEMENTED, f"{service} is not served here"
         if known.__rpc__.keyed is None:
@@ -114,6 +120,14 @@ class ActorChannel(Target):
 
     def __repr__(self) -> str:
         return f"<ActorChannel to {self.key!r}>"
+
+
+def elsewhere(service: str) -> str:
+    """What is said of a reference that another server has made."""
+    return (
+        f"the reference is to an actor of {service} on another server, or of this one before it was started "
+        "anew"
+    )
 
 
 class _Method(Generic[Sent, Reply]):
@@ -128,7 +142,8 @@ class _Method(Generic[Sent, Reply]):
     ) -> None:
         self._channel = channel
         self._path = method
-        self._name: Name = method.split("/")[1], channel.key
+        self._service = method.split("/")[1]
+        self._name = channel.name(self._service)
         self._fields = ((":path", method),)
         #: It is known that such calls are served.
         self._served = False
@@ -165,7 +180,7 @@ class _Method(Generic[Sent, Reply]):
         return conversation
 
     def _refusal(self) -> tuple[StatusCode, str] | None:
-        why = self._channel.refusal(self._name[0])
+        why = self._channel.refusal(self._service)
         self._served = why is None
         return why
 

@@ -13,6 +13,8 @@ from actorrpc.config import Config
 from actorrpc.errors import RpcError, StatusCode
 from actorrpc.hub.exchange.exchange import Exchange
 from actorrpc.hub.invoking.channel import ActorChannel
+from actorrpc.hub.invoking.connected import ConnectedChannel
+from actorrpc.hub.invoking.seals import Seals
 from actorrpc.hub.invoking.tells import Tells
 from actorrpc.hub.invoking.threads import ThreadCalls
 from actorrpc.hub.runtime.runners import Runner, Runners, get_ident
@@ -24,7 +26,8 @@ __all__ = ["Invoking"]
 
 
 class Invoking:
-    """Where the calls of one hub's actors are made. ``server`` is what the server is known by."""
+    """Where the calls of one hub's actors are made. ``server`` is what the server is known by, and ``secret``
+    what references are sealed with."""
 
     def __init__(
         self,
@@ -32,12 +35,14 @@ class Invoking:
         runners: Runners,
         config: Config,
         server: bytes,
+        secret: bytes,
         services: Callable[[], Mapping[str, type[Service]]],
     ) -> None:
         self.exchange = exchange
         self.runners = runners
         self.config = config
         self.server = server
+        self.seals = Seals(secret)
         self._services = services
         self.tells = Tells(exchange)
         self.threads = ThreadCalls(exchange, runners, self.tells)
@@ -60,9 +65,9 @@ class Invoking:
             said = f"to an actor of {ref.service}, not of {service}" if ref.service else "empty"
             raise RpcError(StatusCode.INVALID_ARGUMENT, f"the reference is {said}")
         if ref.connection:
-            raise RpcError(
-                StatusCode.UNIMPLEMENTED, "the reference is to the actor of a connection: it cannot be called"
-            )
+            if ref.key:
+                raise RpcError(StatusCode.INVALID_ARGUMENT, "the reference has a key and a connection")
+            return ConnectedChannel(self, ref)
         check_key(ref.key, "the key in the reference")
         return ActorChannel(self, ref.key, server=ref.server)
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from actorrpc.errors import RpcError, StatusCode
-from actorrpc.hub.directory.names import Name
+from actorrpc.hub.directory.names import Name, described, is_keyed
 from actorrpc.hub.exchange.exchange import Exchange
 from actorrpc.hub.exchange.outgoing import Fields, Request
 from actorrpc.log import about
@@ -121,12 +121,10 @@ class _Tell:
 
     def on_end(self, status: StatusCode, message: str, fields: Fields, reply: bytes | None) -> None:
         if status is not StatusCode.OK:
-            service, key = self._name
             log.warning(
-                "%s, which was told to %s/%s, ended with %s: %s",
+                "%s, which was told to %s, ended with %s: %s",
                 self._method,
-                service,
-                key,
+                "/".join(self._name) if is_keyed(self._name) else described(self._name),
                 status.name,
                 message,
                 extra=about(self._method),

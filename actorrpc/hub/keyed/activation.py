@@ -8,7 +8,6 @@ from time import monotonic
 from typing import Any, Protocol
 
 from actorrpc.actor import Service
-from actorrpc.config import Config
 from actorrpc.errors import CallCancelled, RpcError, SnapshotError, StatusCode
 from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.actors.turns import REQUEST
@@ -16,36 +15,20 @@ from actorrpc.hub.calls.call import Receiver, ServerCall
 from actorrpc.hub.calls.route import Route
 from actorrpc.hub.directory.names import Name
 from actorrpc.hub.exchange.answers import Answers
+from actorrpc.hub.exchange.cycles import why_circular
 from actorrpc.hub.exchange.incoming import IncomingCall
+from actorrpc.hub.exchange.no_session import NoSession
 from actorrpc.hub.exchange.outgoing import Request
 from actorrpc.hub.phase import CLOSED, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.resources import Resources
 from actorrpc.loop.duties import do_all
 
-__all__ = ["Activation", "ActivationOwner", "NoSession"]
+__all__ = ["Activation", "ActivationOwner"]
 
 log = logging.getLogger("actorrpc.hub")
 
 #: Bytes of requests that wait for one actor.
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-
-
-class NoSession:
-    """What keyed actors have in place of a session: messages come to them one by one, and whole."""
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.inbound = self
-
-    def consumed(self, stream: Answers, size: int) -> None:
-        """A request is taken from the mailbox, or dropped."""
-        if stream.owner is not None:
-            stream.owner.waiting_bytes -= size
-
-    def unserved(self, stream: Answers) -> None:
-        """It has a price where a client is, and not here."""
-
-    unheard = unserved
 
 
 class ActivationOwner(Protocol):
@@ -132,8 +115,8 @@ class Activation(CallStage):
         if (cell.busy or self.waiting_bytes) and (why := self._why_full(request)):
             answers.finish(StatusCode.RESOURCE_EXHAUSTED, why)
             return
-        if request.waiting and self.id in request.waiting and not route.concurrent:
-            answers.finish(StatusCode.FAILED_PRECONDITION, _cycle(self.id, request.waiting))
+        if request.waiting and not route.concurrent and (why := why_circular(self.id, request.waiting)):
+            answers.finish(StatusCode.FAILED_PRECONDITION, why)
             return
         answers.owner = self
         call = answers.call = self._make_call(answers, route, request.identity)
@@ -303,12 +286,3 @@ class Activation(CallStage):
         return (
             f"<Activation {self.id} {self.phase.state}, {len(self.calls)} calls, {self.schedule.turns} turns>"
         )
-
-
-def _cycle(id: str, waiting: tuple[str, ...]) -> str:
-    """Why a call has come in vain into an actor that waits for it."""
-    way = " -> ".join([*waiting[waiting.index(id) :], id])
-    return (
-        f"the call comes back to an actor that waits for it: {way}. Make the method @actorrpc.concurrent, or "
-        "do not wait: tell, or use a future"
-    )

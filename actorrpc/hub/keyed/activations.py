@@ -15,8 +15,9 @@ from actorrpc.hub.calls.route import Route, routes_of_keyed
 from actorrpc.hub.directory.names import Location, Name
 from actorrpc.hub.exchange.answers import Answers
 from actorrpc.hub.exchange.exchange import Exchange, Finder
+from actorrpc.hub.exchange.no_session import NoSession
 from actorrpc.hub.exchange.outgoing import Request
-from actorrpc.hub.keyed.activation import Activation, NoSession
+from actorrpc.hub.keyed.activation import Activation
 from actorrpc.hub.keyed.resting import Resting
 from actorrpc.hub.resources import Resources
 from actorrpc.log import about

@@ -10,13 +10,14 @@ from google.protobuf.message import DecodeError, Message
 
 from actorrpc.actor import Actor, Service
 from actorrpc.errors import SnapshotError, StatusCode, StreamFault
-from actorrpc.hub.actors.call_stage import CallStage
+from actorrpc.hub.actors.call_stage import CallStage, Restorer
 from actorrpc.hub.actors.cell import Cell
 from actorrpc.hub.actors.identities import Identities
 from actorrpc.hub.actors.turns import CALL_END, CONNECT, TOPIC, freeze_turn, thaw_turn
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.call_ends import Ended
 from actorrpc.hub.calls.open_calls import OpenCalls
+from actorrpc.hub.exchange.incoming import IncomingCall
 from actorrpc.hub.serving.relay import Relay
 from actorrpc.loop.duties import reason
 from actorrpc.pb import snapshot_pb2
@@ -46,6 +47,7 @@ def freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot:
         unadmitted=call.receiver.admits,
         identity=call.identity,
         begun=call.served,
+        incoming=isinstance(call, IncomingCall),
         parsed=call.parsed,
         relay=call.receiver.freeze() if isinstance(call.receiver, Relay) else None,
     )
@@ -96,7 +98,7 @@ def thaw_ended(stage: CallStage, cell: Cell, snapshot: snapshot_pb2.EndedCall, t
         message = snapshot.message.decode("utf-8", "surrogatepass")
     except (StreamFault, ValueError) as error:
         raise SnapshotError(f"the end of a call that cannot have been: {error}") from error
-    call = make_call(stage, stream, snapshot.call, taken)
+    call = make_call(stage.restorer(snapshot.call.incoming), stream, snapshot.call, taken)
     call.receiver = cell
     call.ended = True
     call.cancelled = snapshot.cancelled
@@ -105,10 +107,10 @@ def thaw_ended(stage: CallStage, cell: Cell, snapshot: snapshot_pb2.EndedCall, t
 
 
 def make_call(
-    stage: CallStage, stream: Any, snapshot: snapshot_pb2.CallSnapshot, taken: float
+    restorer: Restorer, stream: Any, snapshot: snapshot_pb2.CallSnapshot, taken: float
 ) -> ServerCall[Any]:
     """A call as far as it travels, whether it is open or has ended."""
-    call = stage.restore_call(stream, snapshot.identity)
+    call = restorer.restore_call(stream, snapshot.identity)
     call.cursor = snapshot.cursor
     call.compression = snapshot.compression
     for payload, compressed in zip_longest(snapshot.held, snapshot.held_compressed[: len(snapshot.held)]):

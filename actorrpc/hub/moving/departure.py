@@ -6,6 +6,7 @@ import logging
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 from actorrpc.errors import SnapshotError
 from actorrpc.hub.actors.call_stage import CallStage
@@ -188,12 +189,19 @@ class Arrival:
         self.connection.let_go()
 
 
+def _begin(connection: Connection) -> None:
+    """Hear others, and the client."""
+    if connection.incoming is not None:
+        connection.incoming.serve()
+    connection.pump.transport.start()
+
+
 def resume(connection: Connection) -> None:
     """Serve again after a quiesce or freeze that led to nothing, or for the first time after a thaw."""
     phase, transport = connection.phase, connection.pump.transport
     if phase.state in (CLOSING, CLOSED):
         return
-    connection.resume_turns(transport.start)
+    connection.resume_turns(partial(_begin, connection))
     # The client has waited: what it has sent meanwhile comes first, not after a round of the loop.
     transport.read()
     if phase.state != CLOSED:  # as it may be now

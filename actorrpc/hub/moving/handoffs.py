@@ -111,6 +111,10 @@ class Handoffs:
         for key in [key for key in self.targets if key[0] is link]:
             do_all(log, why, partial(self.targets.pop(key).on, TargetEvent.LINK_LOST))
 
+    def arrives(self, connection_id: str) -> bool:
+        """Whether a connection is on its way here."""
+        return any(target.id == connection_id for target in self.targets.values())
+
     def closed(self, connection_id: str) -> None:
         """A connection has been closed here, or let go."""
         source = self.sources.get(connection_id)

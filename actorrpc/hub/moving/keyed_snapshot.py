@@ -4,32 +4,26 @@ callers may not have heard."""
 from __future__ import annotations
 
 from time import monotonic, thread_time
-from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from actorrpc.errors import SnapshotError
-from actorrpc.hub.actors.cell import Cell
-from actorrpc.hub.exchange.answers import Answers
 from actorrpc.hub.exchange.exchange import Exchange
-from actorrpc.hub.exchange.messages import answer_from, fill_answer
 from actorrpc.hub.keyed.activation import Activation
 from actorrpc.hub.keyed.activations import Activations
-from actorrpc.hub.moving.call_snapshot import (
-    freeze_call,
-    freeze_cell,
-    make_call,
-    thaw_cell,
-    thaw_ended,
-    thaw_parsed,
-    thaw_turns,
+from actorrpc.hub.moving.answers_snapshot import (
+    freeze_answers,
+    freeze_incoming,
+    thaw_answers,
+    thaw_incoming,
+    waiting_bytes,
 )
+from actorrpc.hub.moving.call_snapshot import freeze_cell, thaw_cell, thaw_ended, thaw_turns
 from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.ipc.hello import SNAPSHOTS
-from actorrpc.pb import control_pb2, snapshot_pb2
-from actorrpc.wire.head import freeze_head, thaw_head
+from actorrpc.pb import snapshot_pb2
 
 __all__ = ["freeze_activation", "thaw_activation"]
 
@@ -62,9 +56,9 @@ def freeze_activation(
             key=key,
             epoch=activation.epoch,
             origin=activation.origin,
-            unsettled=[_freeze_answers(answers) for answers in activation.unsettled],
+            unsettled=[freeze_answers(answers) for answers in activation.unsettled],
         ),
-        calls=[_freeze_call(call, now) for call in activation.calls.values()],
+        calls=[freeze_incoming(call, now) for call in activation.calls.values()],
         actors=[freeze_cell(cell, None, now) for cell in activation.cells.values()],
         subscriptions=activation.host.freeze(),
         turns=activation.schedule.turns,
@@ -86,35 +80,6 @@ def freeze_activation(
     for cell in activation.cells.values():
         cell.hold()
     return data
-
-
-def _freeze_call(call: Any, now: float) -> snapshot_pb2.CallSnapshot:
-    snapshot = freeze_call(call, now)
-    snapshot.answers.CopyFrom(_freeze_answers(call.stream))
-    snapshot.answers.peer, snapshot.answers.calling = call.peer, call.calling
-    snapshot.answers.waiting.extend(call.waiting)
-    snapshot.answers.origin = call.made_for
-    return snapshot
-
-
-def _freeze_answers(answers: Answers) -> snapshot_pb2.AnswersSnapshot:
-    return snapshot_pb2.AnswersSnapshot(
-        call=answers.id,
-        caller=answers.caller,
-        head=freeze_head(answers.head),
-        number=answers.number,
-        kept=[_written(answer) for answer in answers.kept],
-        over=answers.over,
-        headers_sent=answers.headers_sent,
-        one_way=answers.one_way,
-        caller_moves=answers.caller_moves,
-    )
-
-
-def _written(answer: Any) -> bytes:
-    message = control_pb2.Answer()
-    fill_answer(message, answer)
-    return message.SerializeToString()
 
 
 def thaw_activation(
@@ -166,7 +131,8 @@ def _fill(
     cell = activation.cell = thaw_cell(activation, actor)
     activation.cells.take(cell, taken)
     for each in snapshot.calls:
-        call = activation.calls[each.stream] = _thaw_call(activation, exchange, cell, each, taken)
+        activation.calls[each.stream], _ = thaw_incoming(activation, activation, each, taken)
+    for call in activation.calls.values():
         activation.calls.rearm(call)
     ended = {each.call.stream: thaw_ended(activation, cell, each, taken) for each in actor.ended}
     thaw_turns(cell, actor, activation.calls, ended)
@@ -174,45 +140,7 @@ def _fill(
         if call.origin is not None:
             cell.resume(call)
     for each_answers in snapshot.keyed.unsettled:
-        activation.keep(_thaw_answers(activation, exchange, each_answers))
+        activation.keep(thaw_answers(exchange, activation, each_answers))
     activation.host.thaw(snapshot.subscriptions)
-    activation.waiting_bytes = sum(
-        len(payload)
-        for queue in (cell.mailbox, cell.concurrent)
-        for _, call, payload in queue
-        if call is not None and isinstance(payload, bytes)
-    )
+    activation.waiting_bytes = waiting_bytes([cell])
     activation.phase.state = FROZEN
-
-
-def _thaw_call(
-    activation: Activation, exchange: Exchange, cell: Cell, snapshot: snapshot_pb2.CallSnapshot, taken: float
-) -> Any:
-    answers = _thaw_answers(activation, exchange, snapshot.answers)
-    call = answers.call = make_call(activation, answers, snapshot, taken)
-    told = snapshot.answers
-    call.come_from(told.peer, told.calling, tuple(told.waiting), told.origin)  # type: ignore[attr-defined]
-    call.receiver = cell
-    if snapshot.begun:
-        call.since = taken
-        if cell.ends is not None:
-            cell.ends.began(call)
-    if snapshot.parsed:
-        thaw_parsed(activation, call, snapshot.parsed)
-    return call
-
-
-def _thaw_answers(
-    activation: Activation, exchange: Exchange, snapshot: snapshot_pb2.AnswersSnapshot
-) -> Answers:
-    try:
-        head = thaw_head(snapshot.head)
-        kept = [answer_from(control_pb2.Answer.FromString(each)) for each in snapshot.kept]
-    except (ValueError, DecodeError) as error:
-        raise SnapshotError(f"answers that cannot have been: {error}") from error
-    answers = exchange.restore(snapshot.call, snapshot.caller, head)
-    answers.restore(snapshot.number, kept, over=snapshot.over, headers_sent=snapshot.headers_sent)
-    answers.one_way = snapshot.one_way
-    answers.caller_moves = snapshot.caller_moves
-    answers.owner = activation
-    return answers

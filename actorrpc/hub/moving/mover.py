@@ -66,6 +66,9 @@ class MoverOwner(ConnectionOwner, Protocol):
     def stays(self, connection: CallStage) -> None:
         """Its move came to nothing."""
 
+    def left(self, connection: CallStage, target: int) -> None:
+        """It has moved to a process of another hub."""
+
     def settled(self) -> None:
         """A move is over."""
 
@@ -190,6 +193,8 @@ class Mover:
         ]
         if why:
             duties.append(partial(self._owner.stays, connection))
+        else:
+            duties.insert(0, partial(self._owner.left, connection, target))
         what = f"the end of the move of {connection.id}"
         do_all(log, what, *duties, self._owner.settled, ids=source.ids)
 

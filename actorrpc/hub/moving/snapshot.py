@@ -16,7 +16,15 @@ from actorrpc.errors import RpcError, SnapshotError
 from actorrpc.hub.actors.cell import Cell, key_of
 from actorrpc.hub.actors.refused import RefusedCalls
 from actorrpc.hub.calls.call import ServerCall
+from actorrpc.hub.exchange.incoming import IncomingCall
 from actorrpc.hub.metering.usage import Part
+from actorrpc.hub.moving.answers_snapshot import (
+    freeze_answers,
+    freeze_incoming,
+    thaw_answers,
+    thaw_incoming,
+    waiting_bytes,
+)
 from actorrpc.hub.moving.call_snapshot import (
     freeze_call,
     freeze_cell,
@@ -31,6 +39,7 @@ from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.serving.connection import Connection, ConnectionOwner
+from actorrpc.hub.serving.incoming_calls import IncomingCalls
 from actorrpc.hub.serving.relay import FirstMessage, Relay
 from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.pb import snapshot_pb2
@@ -43,6 +52,9 @@ log = logging.getLogger("actorrpc.hub")
 #: Bytes of a snapshot below which a move teaches nothing of what moves cost: there is nothing in it. To count
 #: and to price it all the same would make a tenth of an idle connection's move.
 _LEAST_TAUGHT = 2048
+
+#: The first format with calls by reference. Without those, a snapshot is the same as in the one before.
+_BY_REFERENCE = 5
 
 #: A snapshot that seems to be older, or of the future, was taken by another clock.
 MAX_AGE = 10.0
@@ -61,6 +73,9 @@ def freeze(
     # More may have come since the move was begun.
     if limit and (why := too_long(costs.of(contents(connection)), limit)):
         raise SnapshotError(why)
+    incoming = connection.incoming
+    if format < _BY_REFERENCE and incoming is not None and (why := _why_unknown(incoming, connection)):
+        raise SnapshotError(why)
     connection.phase.state = FROZEN
     unsent = connection.pump.transport.freeze()
     usage = connection.usage
@@ -72,7 +87,7 @@ def freeze(
         id=connection.id,
         peer=connection.peer,
         session=freeze_session(connection.session, unsent, now),
-        calls=[freeze_call(call, now) for call in connection.calls.values()],
+        calls=[_freeze_call(call, now) for call in connection.calls.values()],
         actors=[freeze_cell(cell, connection.cells.identities, now) for cell in connection.cells.values()],
         subscriptions=connection.host.freeze(),
         turns=connection.schedule.turns,
@@ -82,6 +97,7 @@ def freeze(
         caller=connection.caller,
         shared_by=connection.shared_by,
         weighing_us=round(usage.weighing * 1e6),
+        unsettled=() if incoming is None else [freeze_answers(each) for each in incoming.unsettled],
     )
     connection.timer.times.freeze(snapshot, now)
     data = snapshot.SerializeToString()
@@ -100,6 +116,18 @@ def freeze(
     for cell in connection.cells.values():
         cell.hold()
     return data
+
+
+def _why_unknown(incoming: IncomingCalls, connection: Connection) -> str:
+    """Why a hub that knows no calls by reference cannot take the connection; "" if it can."""
+    ended = [call for cell in connection.cells.values() for call, *_ in cell.ended_calls]
+    if incoming.answers or any(isinstance(call, IncomingCall) for call in ended):
+        return "its actors are called by reference, which the code of the target does not know"
+    return ""
+
+
+def _freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot:
+    return freeze_incoming(call, now) if isinstance(call, IncomingCall) else freeze_call(call, now)
 
 
 def thaw(
@@ -153,6 +181,8 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
         cell = connection.cells[key_of(actor.service, actor.identity)]
         ended = {each.call.stream: thaw_ended(connection, cell, each, taken) for each in actor.ended}
         thaw_turns(cell, actor, connection.calls, ended)
+    if snapshot.unsettled or connection.incoming is not None:
+        _thaw_unsettled(connection, snapshot)
     for call in connection.calls.values():
         if call.origin is not None and isinstance(call.receiver, Cell):
             call.receiver.resume(call)
@@ -163,7 +193,25 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     connection.phase.state = FROZEN  # only now: an actor's __init__ may use its API, and cannot wait
 
 
+def _thaw_unsettled(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot) -> None:
+    incoming = connection.incoming_calls()
+    incoming.waiting_bytes = waiting_bytes([*connection.cells.values()])
+    for each in snapshot.unsettled:
+        incoming.unsettled[thaw_answers(connection.resources.exchange, incoming, each)] = None
+
+
+def _thaw_incoming(
+    connection: Connection, snapshot: snapshot_pb2.CallSnapshot, taken: float
+) -> ServerCall[Any]:
+    incoming = connection.incoming_calls()
+    call, cell = thaw_incoming(connection, incoming, snapshot, taken)
+    incoming.belongs(call, cell)
+    return call
+
+
 def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, taken: float) -> ServerCall[Any]:
+    if snapshot.incoming:
+        return _thaw_incoming(connection, snapshot, taken)
     stream = connection.session.streams.get(snapshot.stream)
     if stream is None:
         raise SnapshotError(f"a call on stream {snapshot.stream}, which is not open")

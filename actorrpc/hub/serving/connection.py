@@ -5,8 +5,9 @@ turns run at once. What the turns sent goes out in one ``send`` at the end. A ha
 control with the loop, so the connection goes on reading meanwhile.
 
 Of what it is made: ``ServerSession`` and ``net.Pump`` for the bytes, ``OpenCalls`` and ``Cells`` for the
-calls and the actors, ``Schedule`` for their turns, ``ServiceHost`` for what actors ask, ``LifetimeTimer`` for
-what time does, ``Phase`` for where it is in its life.
+calls and the actors, ``IncomingCalls`` for calls by other actors, ``Schedule`` for all their turns,
+``ServiceHost`` for what actors ask, ``LifetimeTimer`` for what time does, ``Phase`` for where it is in its
+life.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 
 from actorrpc.errors import CallCancelled, SnapshotError, StatusCode
 from actorrpc.hub.actors.admission import Admission
-from actorrpc.hub.actors.call_stage import CallStage
+from actorrpc.hub.actors.call_stage import CallStage, Restorer
 from actorrpc.hub.actors.refused import RefusedCalls
 from actorrpc.hub.actors.turns import END, MESSAGE, REQUEST
 from actorrpc.hub.calls.call import Receiver, ServerCall
@@ -28,6 +29,7 @@ from actorrpc.hub.calls.intercepted import InterceptedCall
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.phase import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.resources import Resources
+from actorrpc.hub.serving.incoming_calls import IncomingCalls
 from actorrpc.hub.serving.lifetime import Lifetime
 from actorrpc.hub.serving.lifetime_timer import LifetimeTimer
 from actorrpc.hub.serving.relay import FirstMessage, Relay
@@ -83,6 +85,7 @@ class Connection(CallStage):
     __slots__ = (
         "_owner",
         "caller",
+        "incoming",
         "pump",
         "shared_by",
         "timer",
@@ -108,6 +111,8 @@ class Connection(CallStage):
         #: as that header has told (``actorrpc.hub.calls.shared_connections``).
         self.caller = b""
         self.shared_by = ""
+        #: Calls of its own actors by others; None: there has been none.
+        self.incoming: IncomingCalls | None = None
         self.pump = Pump(sock, self.session, self)
         self.timer = LifetimeTimer(self, Lifetime(resources.config))
 
@@ -186,10 +191,17 @@ class Connection(CallStage):
             *[partial(cell.abandon_iterators, iterated.get(cell, ())) for cell in self.cells.values()],
             self.host.end_subscriptions,
             self.release_parsed,
+            self.incoming.left if self.incoming is not None else _nothing,
             partial(self._owner.forget, self),
             self.phase.let_go_on,
         )
         self.fall_apart()
+
+    def cancel_all(self, why: str) -> None:
+        calls = [] if self.incoming is None else self.incoming.end()
+        super().cancel_all(why)
+        for call in calls:
+            self.calls.throw(call, CallCancelled(why))
 
     # ---- what the client does
 
@@ -311,6 +323,15 @@ class Connection(CallStage):
         log.info("connection %s from %s: %s", self.id, self.peer, event.error, extra=kind)
         self.close_politely()
 
+    def incoming_calls(self) -> IncomingCalls:
+        """Those of its own actors by others."""
+        if self.incoming is None:
+            self.incoming = IncomingCalls(self)
+        return self.incoming
+
+    def restorer(self, incoming: bool) -> Restorer:
+        return self.incoming_calls() if incoming else self
+
     def restore_call(self, stream: Stream, identity: str) -> ServerCall[Any]:
         route = self.resources.routes.get(stream.head.path)
         if route is None:
@@ -325,7 +346,8 @@ class Connection(CallStage):
     @property
     def pending_bytes(self) -> int:
         session = self.session
-        return session.inbound.held + session.inbound.unsplit.size + session.outbound.pending
+        incoming = 0 if self.incoming is None else self.incoming.waiting_bytes
+        return session.inbound.held + session.inbound.unsplit.size + session.outbound.pending + incoming
 
     # ---- actors
 
@@ -394,6 +416,9 @@ class Connection(CallStage):
     def __repr__(self) -> str:
         state, turns = self.phase.state, self.schedule.turns
         return f"<Connection {self.id} {self.peer} {state}, {len(self.calls)} calls, {turns} turns>"
+
+
+def _nothing() -> None: ...
 
 
 _ON_EVENT: dict[type[Event], Callable[[Connection, Any], None]] = {

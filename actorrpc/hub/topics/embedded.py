@@ -236,6 +236,10 @@ class EmbeddedTopics:
         """Nobody says any more which hubs live."""
         self._learn_living(None)
 
+    def may_live(self, hub: int) -> bool:
+        """Whether another hub may live, as far as has been told."""
+        return hub in self._others
+
     @property
     def _others(self) -> set[int]:
         """All other hubs that may live."""

@@ -76,7 +76,7 @@ def test_it_is_called_in_any_greenlet_of_a_hub():
         ({"service": "rooms.Counter"}, StatusCode.INVALID_ARGUMENT, "to an actor of rooms.Counter, not of"),
         ({"key": ""}, StatusCode.INVALID_ARGUMENT, "the key in the reference must not be empty"),
         ({"key": "x" * 257}, StatusCode.INVALID_ARGUMENT, "the key in the reference is too long"),
-        ({"connection": "0-1-1"}, StatusCode.UNIMPLEMENTED, "the actor of a connection"),
+        ({"connection": "0-1-1"}, StatusCode.INVALID_ARGUMENT, "a key and a connection"),
     ],
 )
 def test_what_is_wrong_with_a_reference(change, status, why):
