@@ -142,7 +142,9 @@ class Node:
             missed=lambda serial: self._deaths.unlinked(serial),
         )
         self._deaths = Deaths(places.lives, self._died)
-        server = token_bytes(16) if server is None else server
+        if server is None:
+            self.search.joined()
+            server = token_bytes(16)
         secret = token_bytes(32) if secret is None else secret
         self.resources = Resources(app, config, self.topics, self.exchange, server, secret)
         self.actors = Activations(
@@ -358,6 +360,7 @@ class Node:
         for hub in self.topics.succession.hubs - {*homes, *origins.values(), self.serial}:
             self.links.drain(hub)
         self.topics.set_homes(list(homes), version, list(terms), origins, living)
+        self.search.joined()
         self.host.joined()
 
     def set_directory(self, version: int, homes: Sequence[int], silent: Collection[int] = ()) -> None:

@@ -10,9 +10,10 @@ Why that is so. Let a connection live while all are asked, and let A have it whe
 that it has it, or, if it has left A meanwhile, where it went: a round is shorter than departures are known.
 What is asked there after that finds it there, or on its way, or is told where it went next. If it was on its
 way when the first was asked, from whichever hub, its target answers when it has come. If a hub dies in the
-round, or parts, or a link is made anew, all are asked again: one that is dead may have given the connection
+round, or parts, or there is another link, all are asked again: one that is dead may have given the connection
 to one that had been asked. A hub that cannot be asked, or does not answer, may have it: then it is not known
-where the connection is, and that is what is said.
+where the connection is, and that is what is said. So it is of hubs that this one has not been told of yet:
+who answers names those that it knows, and the id of a connection says which hub accepted it.
 """
 
 from __future__ import annotations
@@ -101,6 +102,8 @@ class Search:
         self._unlinked: set[int] = set()
         self._parted: set[int] = set()
         self._dead: set[int] = set()
+        #: It has been told of the others that there are.
+        self._joined = False
         self._remembered: OrderedDict[str, Location] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
 
@@ -130,8 +133,10 @@ class Search:
         """Ask all, anew if some have been asked."""
         self._forget_questions(round)
         round.began, round.epoch = monotonic(), 0
-        round.missing = {*self._unlinked}
         known = {*self._peers.known()} - self._parted
+        round.missing = {*self._unlinked}
+        if self._is_new(origin := _origin(round.connection)):
+            round.missing.add(origin)
         round.unable = {serial for serial in known if not self._peers.can_search(serial)}
         round.timer.set(PATIENCE, self._late, round)
         for serial in known - round.unable:
@@ -140,6 +145,11 @@ class Search:
         for serial, number in round.asked.items():
             if serial != self._serial:
                 self._say(round, serial, number)
+
+    def _is_new(self, serial: int) -> bool:
+        """Whether a hub is younger than this one, and this one has not heard of it yet."""
+        known = {*self._peers.known(), *self._unlinked, *self._parted, *self._dead}
+        return serial > self._serial and serial not in known
 
     def _number(self, round: _Round, serial: int) -> int:
         """Await an answer, and not the one to an earlier question."""
@@ -191,7 +201,7 @@ class Search:
             return
         if round.asked:
             self._end(round, _unknown(f"hub {_told(round.asked)} does not answer, and may have it"))
-        elif round.missing:
+        elif round.missing or not self._joined:
             return  # until there is a link, or it is known to be dead, or it is late
         elif round.unable:
             why = "may have it, whose version of actorrpc knows no calls of actors of connections"
@@ -205,8 +215,10 @@ class Search:
         round.timer.stop()
         if round.asked:
             why = f"hub {_told(round.asked)} does not answer, and may have it"
-        else:
+        elif round.missing:
             why = f"there is no link to hub {_told(round.missing)}, which may have it"
+        else:
+            why = "this hub has not been told yet which others there are"
         self._end(round, _unknown(why))
 
     def _end(self, round: _Round, found: Found) -> None:
@@ -255,10 +267,16 @@ class Search:
 
     # ---- hubs come and go
 
+    def joined(self) -> None:
+        """There are links to all hubs that were there when this one came."""
+        if not self._joined:
+            self._joined = True
+            self._again()
+
     def linked(self, serial: int) -> None:
         """There is a link to a hub, perhaps instead of another one, in which questions may be lost."""
         self._unlinked.discard(serial)
-        self._again(lambda round: serial in round.asked or serial in round.missing)
+        self._again()
 
     def unlinked(self, serial: int) -> None:
         """There is no link to a hub any more, which may live."""
@@ -277,22 +295,22 @@ class Search:
         self._unlinked.discard(serial)
         self._parted.discard(serial)
         self._dead.add(serial)
-        self._again(lambda round: True)
+        self._again()
 
     def parted(self, serial: int) -> None:
         """A hub ends, has no connections any more, and hears nothing."""
         self._parted.add(serial)
         self._unlinked.discard(serial)
-        self._again(lambda round: True)
+        self._again()
 
     def silences(self) -> None:
         """It has been told anew which hubs say nothing."""
         for round in [*self._rounds.values()]:
             self._look(round)
 
-    def _again(self, which: Callable[[_Round], bool]) -> None:
+    def _again(self) -> None:
         for round in [*self._rounds.values()]:
-            if which(round) and self._rounds.get(round.connection) is round:
+            if self._rounds.get(round.connection) is round:
                 self._begin(round)
 
     def close(self) -> None:
@@ -309,6 +327,11 @@ def _remember(known: OrderedDict[str, T], connection: str, what: T) -> None:
     known.move_to_end(connection)
     if len(known) > MAX_REMEMBERED:
         known.popitem(last=False)
+
+
+def _origin(connection: str) -> int:
+    """The hub that has accepted a connection, by its id."""
+    return int(connection.split("-")[1])
 
 
 def _told(serials: Iterable[int]) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 import actorrpc
 from actorrpc import StatusCode
+from actorrpc.hub.exchange import exchange
 from tests.apps.shapes_pb2 import Item
 from tests.hub.connected.members import StatefulStub, does, group, note
 from tests.hub.invoking.acting import acts
@@ -225,8 +226,6 @@ def kill(members: Any, hub: int) -> None:
 
 
 def test_a_caller_that_dies_is_not_waited_for(monkeypatch):
-    from actorrpc.hub.exchange import exchange
-
     monkeypatch.setattr(exchange, "ORPHANS", 0.05)
     with group(3) as members:
         _, ref = members.join(1)
@@ -240,10 +239,11 @@ def test_a_caller_that_dies_is_not_waited_for(monkeypatch):
                 ended.append(1)
 
         does["Unary"] = block
-        members.begin_by(2, lambda room: StatefulStub(ref).Unary(Item()))
+        asking, _ = members.begin_by(2, lambda room: StatefulStub(ref).Unary(Item()))
         members.hubs.wait_for(lambda: begun)
         kill(members, 2)
         members.hubs.wait_for(lambda: ended)
+        asking.cancel()
 
 
 def test_who_asks_stays_until_it_is_answered():

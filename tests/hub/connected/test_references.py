@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import actorrpc
-from actorrpc import ActorRef, StatusCode
+from actorrpc import ActorRef, StatusCode, testing
 from actorrpc.hub.invoking.seals import Seals
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
@@ -138,7 +138,5 @@ def test_a_reference_that_is_changed_later_is_not_what_the_stub_has():
 
 
 def test_an_actor_of_a_test_has_a_reference_too():
-    from actorrpc import testing
-
     member = testing.actor(Member, connection_id="0-1-1")
     assert member.ref == ActorRef(service="shapes.Stateful", connection="0-1-1")
