@@ -14,7 +14,7 @@ from tests.apps.shapes_pb2 import Item, Tally
 
 
 class Member(StatefulBase):
-    """It is told what to do in ``text``: "who", "call" whom the reference in the body is to, or it notes that."""
+    """``text`` says what to do: "who", "call" whom the reference in the body is to, or else to note it."""
 
     state: Tally
 
