@@ -308,7 +308,9 @@ class Actor(Service, Generic[State]):
         """A reference to this actor: a message, to be kept in states and sent to others, whose stubs call the
         actor wherever it lives by then: ``RoomStub(ref)``.
 
-        Raises RuntimeError for the actor of a connection.
+        That to the actor of a connection leads there as long as the connection lives. It is sealed: whoever
+        has it can have handlers call the actor, and nobody can make it up. Raises RuntimeError for such an
+        actor where the broker is of a version that knows no such references.
         """
         return self._host.ref(self)
 
