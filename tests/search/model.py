@@ -18,7 +18,7 @@ from actorrpc.hub.phase import FROZEN, SERVING
 from actorrpc.hub.search import departures, search
 from actorrpc.hub.search.search import Found, Search
 from actorrpc.pb.control_pb2 import HubToHub
-from tests.exchange.clock import Clock
+from tests.support.clock import Clock
 from tests.support.long_run import Choose
 
 __all__ = ["Fault", "World", "play"]
@@ -222,9 +222,7 @@ class World:
         self.faults: list[Fault] = []
         self.chaos = True
         self._patch = pytest.MonkeyPatch()
-        self.clock = Clock(self._patch)
-        for module in (search, departures):
-            self._patch.setattr(module, "monotonic", lambda: self.clock.now)
+        self.clock = Clock(self._patch, (search, departures))
         for _ in range(HUBS):
             self.start()
         while any(hub.orders for hub in self.hubs):

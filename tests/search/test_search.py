@@ -13,7 +13,7 @@ from actorrpc.hub.search import departures, search
 from actorrpc.hub.search.departures import KEPT, Departures
 from actorrpc.hub.search.search import MAX_REMEMBERED, PATIENCE, Search
 from actorrpc.pb.control_pb2 import ConnectionFound, FindConnection, HubToHub, KeyOwner
-from tests.exchange.clock import Clock
+from tests.support.clock import Clock
 
 OWN = 5
 #: A connection that hub 1 has accepted.
@@ -63,10 +63,7 @@ class Asker:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    clock = Clock(monkeypatch)
-    for module in (search, departures):
-        monkeypatch.setattr(module, "monotonic", lambda: clock.now)
-    yield clock
+    yield Clock(monkeypatch, (search, departures))
 
 
 pytestmark = pytest.mark.usefixtures("clock")
