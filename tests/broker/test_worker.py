@@ -21,7 +21,7 @@ from actorrpc.config import Config
 from actorrpc.hub.worker import MAX_UNREAD_REPORTS, Worker
 from actorrpc.ipc import hello as hello_module
 from actorrpc.ipc.framing import close_all
-from actorrpc.ipc.hello import CONTROL, SNAPSHOTS, Formats, Hello, own_version
+from actorrpc.ipc.hello import CONTROL, LINKS, SNAPSHOTS, Formats, Hello, own_version
 from actorrpc.ipc.link import Link
 from actorrpc.net.sockets import PlainSocket
 from actorrpc.pb.control_pb2 import (
@@ -123,8 +123,9 @@ class FakeNode:
         move_every: int,
         directory: str,
         server: bytes,
+        secret: bytes,
     ) -> None:
-        self.made_with = (app, config, hub, serial, move_every, server)
+        self.made_with = (app, config, hub, serial, move_every, server, secret)
         self.serial = serial
         self.on_moved = on_moved
         self.on_settled = on_settled
@@ -165,8 +166,11 @@ class FakeNode:
         snapshots: int,
         states: Mapping[str, int],
         number: int,
+        format: int,
     ) -> None:
         self.heard.append(("peer", serial, hub, snapshots))
+        if format != LINKS.newest:
+            self.heard.append(("format", format))
         if states:
             self.heard.append(("states", dict(states)))
         if number:
@@ -285,6 +289,7 @@ class Broker:
                 hello=hello,
                 directory=directory,
                 server=b"the server",
+                secret=b"its secret",
             )
             self.link.send(ToHub(start=start), [listener.fileno()])
         return self.hear("ready")
@@ -332,8 +337,9 @@ def test_a_hub_with_keyed_services_has(broker: Broker, monkeypatch: pytest.Monke
 def test_start_makes_a_node_that_listens_once_its_homes_are_known(broker: Broker) -> None:
     ready = broker.start().ready
     assert (ready.error, dict(ready.states)) == ("", {"shapes.Stateful": 1, "shapes.Stateless": 0})
-    app, config, hub, serial, move_every, server = broker.node.made_with
-    assert (config.max_connections, hub, serial, move_every, server) == (9, 2, 1005, 3, b"the server")
+    app, config, hub, serial, move_every, *known_by = broker.node.made_with
+    assert (config.max_connections, hub, serial, move_every) == (9, 2, 1005, 3)
+    assert known_by == [b"the server", b"its secret"]
     assert "shapes.Stateful" in app.services
     assert broker.node.heard == []
     left, right = socket.socketpair()
@@ -657,6 +663,15 @@ def test_a_peer_that_reads_no_snapshot_of_ours_is_given_none(broker: Broker) -> 
         broker.link.send(ToHub(homes=Homes(version=1, homes=[1005])))
         broker.until_heard(("homes", [1005], 1), "listen")
         assert left.recv(9) == b""
+
+
+def test_an_older_peer_is_not_asked_what_it_does_not_know(broker: Broker) -> None:
+    older = replace(Hello.own(), links=Formats(1, 1)).to_message()
+    broker.start()
+    left, right = socket.socketpair()
+    with left, right:
+        broker.link.send(ToHub(peer=Peer(hub=1, serial=1001, hello=older)), [right.fileno()])
+        broker.until_heard(("peer", 1001, 1, SNAPSHOTS.newest), ("format", 1))
 
 
 def test_snapshots_for_an_older_peer_are_in_the_format_that_it_knows(
