@@ -141,9 +141,10 @@ class Search:
         round.timer.set(PATIENCE, self._late, round)
         for serial in known - round.unable:
             self._number(round, serial)
+        numbers = {**round.asked}
         self._ask(round, self._serial)  # if it is here, nobody else need be asked
-        for serial, number in round.asked.items():
-            if serial != self._serial:
+        for serial, number in numbers.items():
+            if round.asked.get(serial) == number:  # else it has been asked where it went
                 self._say(round, serial, number)
 
     def _is_new(self, serial: int) -> bool:

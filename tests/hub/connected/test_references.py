@@ -66,6 +66,30 @@ def test_a_forged_one_is_told_apart_from_none_that_has_gone():
         assert members.status(0, ref) == members.status(0, forged[0])
 
 
+def test_a_flood_of_calls_of_one_that_has_ended_costs_one_search():
+    with group(3) as members:
+        _, ref = members.join(1)
+        members.channels[ref.connection].close()
+        nodes = members.hubs.nodes
+        members.hubs.wait_for(lambda: not any(ref.connection in node.connections for node in nodes))
+        members.place(**{"asker 0": 0})
+        said = []
+        send = nodes[0].links.send
+        members.hubs.ask(
+            lambda: setattr(nodes[0].links, "send", lambda *message: said.append(message) or send(*message))
+        )
+
+        def flood(room):
+            stubs = [StatefulStub(each) for each in (ref, changed(ref, connection="0-0-999"))]
+            futures = [stub.Unary.future(Item()) for _ in range(500) for stub in stubs]
+            return {future.code() for future in futures}
+
+        assert members.by(0, flood) == {StatusCode.NOT_FOUND}
+        asked = [message for _, message in said if message.HasField("find_connection")]
+        assert [each.find_connection.connection for each in asked] == [ref.connection] * 2
+        members.hubs.wait_for(members.at_rest)
+
+
 def test_one_of_another_server_leads_to_nobody():
     """Also where it says that it is of this one, and the other has a connection with the same id."""
     with group() as members:
