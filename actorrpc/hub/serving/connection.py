@@ -384,6 +384,7 @@ class Connection(CallStage):
 
     def fall_apart(self) -> None:
         self.timer.let_go()
+        self.incoming = None
         super().fall_apart()
 
     # ---- what its turns lead to
