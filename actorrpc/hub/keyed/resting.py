@@ -45,12 +45,14 @@ class Resting:
         activation.watched = True
         self._count += 1
         heappush(self._due, (due, self._count, activation.name))
-        if not self._timer.active or due < self._fires:
-            self._set(due)
+        self._set_timer()
 
-    def _set(self, due: float) -> None:
-        self._fires = due
-        self._timer.set(max(due - monotonic(), 0.0), self._look)
+    def _set_timer(self) -> None:
+        """Have it fire when the first is due."""
+        due = self._due
+        if due and not (self._timer.active and self._fires <= due[0][0]):
+            self._fires = due[0][0]
+            self._timer.set(max(self._fires - monotonic(), 0.0), self._look)
 
     def _look(self) -> None:
         self._timer.stop()
@@ -61,8 +63,7 @@ class Resting:
             if activation is not None and activation.watched:
                 self._look_after(activation, now)
             now = monotonic()
-        if due and not self._timer.active:
-            self._set(due[0][0])
+        self._set_timer()
 
     def _look_after(self, activation: Activation, now: float) -> None:
         activation.watched = False

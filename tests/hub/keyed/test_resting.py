@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actorrpc.hub.keyed import resting
@@ -85,6 +85,7 @@ class World:
 pauses = st.lists(st.tuples(st.floats(0, 30), st.floats(0, 5)), max_size=5)
 
 
+@example(actors=[(2.0, [(0.0, 3.0), (1.0, 4.5)]), (10.0, [(0.0, 1.0)])])
 @given(actors=st.lists(st.tuples(st.sampled_from([0.0, 0.3, 2.0, 10.0]), pauses), min_size=1, max_size=5))
 def test_each_ends_when_nobody_has_called_it_for_so_long(
     actors: list[tuple[float, list[tuple[float, float]]]],
