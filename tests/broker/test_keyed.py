@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from tests.apps.rooms_actorrpc import RoomStub
 from tests.apps.rooms_pb2 import Line
 from tests.support.server_process import ServerProcess
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 #: What a release of the app is: rooms that note where they are passivated, and in which release that is.
 RELEASE = """
@@ -39,6 +41,11 @@ class Room(rooms.Room):
     def Post(self, request, call):
         if request.text == "curse":
             self.state.notes.append("cursed")
+        if request.text == "hold the loop":  # so that the hub says nothing more
+            with Path(__file__).with_name("held").open("a") as file:
+                print(self.key, file=file)
+            while True:
+                pass
         return super().Post(request, call)
 
     def on_passivate(self):
@@ -142,3 +149,39 @@ def test_one_that_cannot_be_upgraded_stays_until_the_time_is_up(rooms: Rooms) ->
     assert rooms.passivated == ["b 1 1"]
     assert [rooms.post("a"), rooms.post("b")] == [2, 1]
     assert "upgraded from 1" in rooms.notes("a")
+
+
+def test_a_call_that_may_have_run_is_not_sent_again_when_its_hub_dies(rooms: Rooms) -> None:
+    """Nor is one that the hub has not even read, since a turn held its loop: they look alike."""
+    hub_of: dict[int, int] = {}
+    known: set[str] = set()
+    for client in range(4):
+        rooms.post("a", client)
+        (row,) = [row for row in rooms.server.connections() if row["id"] not in known]
+        known.add(row["id"])
+        hub_of[client] = row["hub"]
+    there = rooms.actors()["a"]["hub"]
+    (pid,) = [hub["pid"] for hub in rooms.server.status()["hubs"] if hub["id"] == there]
+    client = next(client for client, hub in hub_of.items() if hub != there)
+    rooms.post("beside", client)
+    line = Line(room="a", text="hold the loop")
+    asked = [rooms.stubs[client].Post.future(line, timeout=PATIENCE)]
+    held = rooms.folder / "held"
+    until(lambda: held.exists() and held.read_text() == "a\n")
+    asked.append(rooms.stubs[client].Post.future(line, timeout=PATIENCE))
+    rooms.post("beside", client)  # so by now the other hub has sent it, to one that does not read
+    os.kill(pid, signal.SIGKILL)
+    assert {each.exception().code() for each in asked} == {grpc.StatusCode.UNAVAILABLE}
+    # A call that had been sent again would hold the hub where the key lives now.
+    until(lambda: all(answers(rooms, client) for client in range(4)))
+    assert held.read_text() == "a\n"
+
+
+def answers(rooms: Rooms, client: int) -> bool:
+    """Whether the client has a connection, perhaps a new one, and the room lives."""
+    try:
+        return rooms.post("a", client) > 0
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            raise
+        return False
