@@ -28,6 +28,13 @@ _PRINT_EXCEPTION = Hub.print_exception
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What has nothing to run need not be imported, in each process."""
+    if collection_path.suffix != ".py" or rings.may_have(_within(collection_path), config.option.markexpr):
+        return None
+    return True
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     _same_in_all_workers(items)
@@ -48,8 +55,12 @@ def _same_in_all_workers(items: list[pytest.Item]) -> None:
 
 
 def _file(item: pytest.Item) -> str:
+    return _within(item.path)
+
+
+def _within(path: Path) -> str:
     """Relative to this folder, as `rings` has them."""
-    return item.path.relative_to(Path(__file__).parent).as_posix()
+    return path.relative_to(Path(__file__).parent).as_posix()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

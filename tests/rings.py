@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from fnmatch import fnmatch
 
-__all__ = ["is_quick", "rank", "wants_the_machine", "workers"]
+__all__ = ["is_quick", "may_have", "rank", "wants_the_machine", "workers"]
 
 INNER = (
     "balancing/*",
@@ -123,6 +123,15 @@ def is_quick(test: str) -> bool:
 def wants_the_machine(test: str) -> bool:
     """Whether nothing may go on beside a test, which is named as for ``is_quick``."""
     return _matches(test, WHOLE_MACHINE)
+
+
+def may_have(file: str, marks: str) -> bool:
+    """Whether a file may have a test of these marks, as ``-m`` names them: else it need not be imported."""
+    if marks == "quick":
+        return is_quick(f"{file}::test")
+    if marks == "whole_machine":
+        return _matches(file, tuple(pattern.partition("::")[0] for pattern in WHOLE_MACHINE))
+    return True
 
 
 def rank(file: str) -> int:

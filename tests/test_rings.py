@@ -15,6 +15,23 @@ STARTS = re.compile(
 )
 
 
+#: All that say which tests are meant.
+PATTERNS = (*rings.INNER, *rings.OUTER, *rings.WHOLE_MACHINE)
+
+
+def test_files_that_are_left_out_have_nothing_to_run():
+    """A file is imported unless none of its tests can have the mark."""
+    files = [path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")]
+    tests = ["test", *(name for _, _, name in (pattern.partition("::") for pattern in PATTERNS) if name)]
+    for file in files:
+        names = [f"{file}::{test}" for test in tests]
+        assert rings.may_have(file, "quick") or not any(map(rings.is_quick, names))
+        assert rings.may_have(file, "whole_machine") or not any(map(rings.wants_the_machine, names))
+        assert rings.may_have(file, "not whole_machine") and rings.may_have(file, "")
+    for marks in ("quick", "whole_machine"):
+        assert 0 < sum(rings.may_have(file, marks) for file in files) < len(files)
+
+
 def test_what_starts_servers_is_not_quick():
     starting = [path for path in TESTS.rglob("test_*.py") if STARTS.search(path.read_text())]
     names = [path.relative_to(TESTS).as_posix() for path in starting]

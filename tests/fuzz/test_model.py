@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ STEP = st.tuples(st.sampled_from(RIGHT * 8 + list(OWNER) * 8 + WRONG), NUMBER, N
 CUTS = st.lists(st.integers(1, 40), max_size=4)
 
 repeatable = settings(
-    max_examples=1000,
+    max_examples=int(os.environ.get("ACTORRPC_SESSION_PROGRAMS", "300")),
     derandomize=True,
     database=None,
     deadline=None,
