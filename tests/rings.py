@@ -26,6 +26,7 @@ INNER = (
     "net/*",
     "settings/*",
     "testing/*",
+    "tls/*",
     "wire/*",
     "test_*.py::*",
 )
