@@ -70,7 +70,7 @@ FORBIDDEN = {
     "balancing": {"hub.node", "hub.serving"},
     "broker": {"actor", "app", "call", "client", "hub", "service", "wire"},
     "net": {"app", "call", "config", "hub_values"},
-    "tls": {"app", "call", "hub_values", "keys", "loop", "options_pb2", "ref_pb2"},
+    "tls": {"app", "call", "hub_values", "keys", "options_pb2", "ref_pb2"},
     "wire": {
         "actor", "app", "call", "client", "hub_values", "interceptor", "keys", "log", "loop", "options_pb2",
         "ref_pb2",

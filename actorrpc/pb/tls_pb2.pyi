@@ -5,7 +5,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TlsSnapshot(_message.Message):
-    __slots__ = ("suite", "sending_secret", "sealed", "sending_epoch", "receiving_secret", "opened", "receiving_epoch", "partial_record", "partial_message", "unsent", "idle_updates", "answer_due", "ask", "asked", "ended", "closed", "freezes", "work")
+    __slots__ = ("suite", "sending_secret", "sealed", "sending_epoch", "receiving_secret", "opened", "receiving_epoch", "partial_record", "partial_message", "unsent", "idle_updates", "answer_due", "ask", "asked", "ended", "closed", "freezes", "work", "max_content")
     SUITE_FIELD_NUMBER: _ClassVar[int]
     SENDING_SECRET_FIELD_NUMBER: _ClassVar[int]
     SEALED_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,7 @@ class TlsSnapshot(_message.Message):
     CLOSED_FIELD_NUMBER: _ClassVar[int]
     FREEZES_FIELD_NUMBER: _ClassVar[int]
     WORK_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONTENT_FIELD_NUMBER: _ClassVar[int]
     suite: int
     sending_secret: bytes
     sealed: int
@@ -42,4 +43,5 @@ class TlsSnapshot(_message.Message):
     closed: bool
     freezes: int
     work: int
-    def __init__(self, suite: _Optional[int] = ..., sending_secret: _Optional[bytes] = ..., sealed: _Optional[int] = ..., sending_epoch: _Optional[int] = ..., receiving_secret: _Optional[bytes] = ..., opened: _Optional[int] = ..., receiving_epoch: _Optional[int] = ..., partial_record: _Optional[bytes] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., idle_updates: _Optional[int] = ..., answer_due: bool = ..., ask: bool = ..., asked: bool = ..., ended: bool = ..., closed: bool = ..., freezes: _Optional[int] = ..., work: _Optional[int] = ...) -> None: ...
+    max_content: int
+    def __init__(self, suite: _Optional[int] = ..., sending_secret: _Optional[bytes] = ..., sealed: _Optional[int] = ..., sending_epoch: _Optional[int] = ..., receiving_secret: _Optional[bytes] = ..., opened: _Optional[int] = ..., receiving_epoch: _Optional[int] = ..., partial_record: _Optional[bytes] = ..., partial_message: _Optional[bytes] = ..., unsent: _Optional[bytes] = ..., idle_updates: _Optional[int] = ..., answer_due: bool = ..., ask: bool = ..., asked: bool = ..., ended: bool = ..., closed: bool = ..., freezes: _Optional[int] = ..., work: _Optional[int] = ..., max_content: _Optional[int] = ...) -> None: ...

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from actorrpc.errors import TlsFault
 from actorrpc.tls.alerts import Alert, alert_name
-from actorrpc.tls.limits import MAX_CIPHERTEXT, MAX_IDLE_UPDATES, MAX_INNER, MAX_SEALED, Price
+from actorrpc.tls.limits import MAX_CIPHERTEXT, MAX_CONTENT, MAX_IDLE_UPDATES, Price
 from actorrpc.tls.protection import Protection
 from actorrpc.tls.records import (
     ALERT,
@@ -31,6 +31,8 @@ class Inbound:
     """What the peer sends. ``receive`` raises TlsFault for what it may not, and is then not called again."""
 
     protection: Protection
+    #: The most content of a record.
+    max_content: int = MAX_CONTENT
     #: Bytes of a record that has not come to its end.
     partial_record: bytearray = field(default_factory=bytearray)
     #: Bytes of a KeyUpdate that has not come to its end.
@@ -67,6 +69,7 @@ class Inbound:
         end = len(data)
         unpack = RECORD_HEADER.unpack_from
         protection = self.protection
+        most = self.max_content + 1 + TAG
         while end - position >= HEADER:
             type_, _, length = unpack(data, position)
             if type_ != APPLICATION_DATA or length > MAX_CIPHERTEXT:
@@ -77,7 +80,7 @@ class Inbound:
                 break
             inner = protection.open(data[position:begin], data[begin:after])
             position = after
-            if length >= _LEAST and inner[-1] == APPLICATION_DATA and length <= MAX_SEALED:
+            if length >= _LEAST and inner[-1] == APPLICATION_DATA and length <= most:
                 if self.partial_message:
                     raise _interleaved()
                 pieces.append(inner[:-1])
@@ -90,7 +93,7 @@ class Inbound:
 
     def _take(self, inner: bytes, pieces: list[bytes]) -> None:
         """A record that is small, padded, or no data."""
-        if len(inner) > MAX_INNER:
+        if len(inner) > self.max_content + 1:
             raise TlsFault(Alert.RECORD_OVERFLOW, f"a record of {len(inner) - 1} bytes")
         type_, content = content_of(inner)
         if self.partial_message and type_ != HANDSHAKE:

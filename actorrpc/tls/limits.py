@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from actorrpc.tls.suites import TAG
-
 __all__ = [
     "MAX_CIPHERTEXT",
     "MAX_CONTENT",
     "MAX_EPOCH",
     "MAX_IDLE_UPDATES",
-    "MAX_INNER",
-    "MAX_SEALED",
     "RECORDS_PER_KEY",
     "Price",
 ]
 
-#: Bytes of content in a record; with its type and padding; sealed, by our ciphers; and sealed, by any cipher
-#: (RFC 9846, 5.1, 5.2 and 5.4).
+#: Bytes of content in a record (RFC 9846, 5.1), with which its padding counts (5.4), unless both sides have
+#: agreed on less (RFC 6066, 4); and of a record that is sealed, by any cipher (RFC 9846, 5.2).
 MAX_CONTENT = 1 << 14
-MAX_INNER = MAX_CONTENT + 1
-MAX_SEALED = MAX_INNER + TAG
 MAX_CIPHERTEXT = MAX_CONTENT + 256
 
 #: A key seals at most so many records, of which the last one is the KeyUpdate. AES-GCM allows 2^24.5 full

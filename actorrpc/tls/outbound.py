@@ -17,6 +17,8 @@ class Outbound:
     """What we send in one direction of a connection."""
 
     protection: Protection
+    #: The most content of a record.
+    max_content: int = MAX_CONTENT
     #: A KeyUpdate goes before the next data: the peer has asked for it.
     answer_due: bool = False
     #: The next KeyUpdate is to ask for the peer's; and one has, and the peer's has not come.
@@ -37,20 +39,16 @@ class Outbound:
             return last
         protection = self.protection
         size = len(data)
-        if size <= MAX_CONTENT and not self.answer_due and protection.sequence < self.records_per_key - 1:
+        due = self.answer_due or protection.sequence >= self.records_per_key - 1
+        if size <= self.max_content and not due:
             return protection.seal(APPLICATION_DATA, data) if size else b""
         records = []
-        for start in range(0, size, MAX_CONTENT):
+        for start in range(0, size, self.max_content):
             if self.answer_due or protection.sequence >= self.records_per_key - 1:
-                if protection.epoch == MAX_EPOCH:
-                    self.answer_due = False  # as RFC 9846, 4.7.3, has it; the key's own limit remains
-                    if protection.sequence >= self.records_per_key - 1:
-                        self.exhausted = True
-                        records.append(self._last(Alert.INTERNAL_ERROR))
-                        break
-                else:
-                    records.append(self._renew())
-            records.append(protection.seal(APPLICATION_DATA, data[start : start + MAX_CONTENT]))
+                records.append(self._renew())
+                if self.exhausted:
+                    break
+            records.append(protection.seal(APPLICATION_DATA, data[start : start + self.max_content]))
         return b"".join(records)
 
     def end(self, description: int) -> None:
@@ -64,10 +62,20 @@ class Outbound:
         return record
 
     def _renew(self) -> bytes:
-        """KeyUpdate under the old key; the new one is used from then on."""
+        """KeyUpdate under the old key; the new one is used from then on.
+
+        After the last key there is none (RFC 9846, 4.7.3): a request is then ignored, and a key that may seal
+        no more ends the connection.
+        """
+        protection = self.protection
         ask = self.ask and not self.asked
-        record = self.protection.seal(HANDSHAKE, key_update_message(ask))
-        self.protection.renew()
         self.answer_due = self.ask = False
+        if protection.epoch == MAX_EPOCH:
+            if protection.sequence < self.records_per_key - 1:
+                return b""
+            self.exhausted = True
+            return self._last(Alert.INTERNAL_ERROR)
+        record = protection.seal(HANDSHAKE, key_update_message(ask))
+        protection.renew()
         self.asked = self.asked or ask
         return record

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from actorrpc.errors import TlsFault
 from actorrpc.tls.alerts import Alert
 from actorrpc.tls.inbound import Inbound
+from actorrpc.tls.limits import MAX_CONTENT
 from actorrpc.tls.outbound import Outbound
 from actorrpc.tls.ownership import OWNERSHIP, Ownership, OwnershipEvent
 from actorrpc.tls.protection import Protection
@@ -196,15 +197,22 @@ class RecordLayer:
 
 
 def take_over(
-    suite: Suite, sending_secret: bytes, receiving_secret: bytes, *, sealed: int = 0, opened: int = 0
+    suite: Suite,
+    sending_secret: bytes,
+    receiving_secret: bytes,
+    *,
+    sealed: int = 0,
+    opened: int = 0,
+    max_content: int = 0,
 ) -> RecordLayer:
     """Go on after a handshake, with the application traffic secrets of both sides, the server's first on a
     server.
 
     ``sealed`` and ``opened``: how many records OpenSSL has sealed and opened with them. It seals two
     NewSessionTickets, unless it was told not to. Bytes that it has not been given go to ``receive``.
+    ``max_content``: what both sides have agreed on as the most content of a record (RFC 6066, 4); 0: nothing.
     """
     return RecordLayer(
-        Inbound(Protection(suite, bytearray(receiving_secret), opened)),
-        Outbound(Protection(suite, bytearray(sending_secret), sealed)),
+        Inbound(Protection(suite, bytearray(receiving_secret), opened), max_content or MAX_CONTENT),
+        Outbound(Protection(suite, bytearray(sending_secret), sealed), max_content or MAX_CONTENT),
     )

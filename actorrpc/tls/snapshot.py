@@ -5,7 +5,7 @@ from __future__ import annotations
 from actorrpc.errors import ConfigError, SnapshotError
 from actorrpc.pb import tls_pb2
 from actorrpc.tls.inbound import Inbound
-from actorrpc.tls.limits import MAX_CIPHERTEXT, MAX_IDLE_UPDATES
+from actorrpc.tls.limits import MAX_CIPHERTEXT, MAX_CONTENT, MAX_IDLE_UPDATES
 from actorrpc.tls.outbound import Outbound
 from actorrpc.tls.ownership import Ownership
 from actorrpc.tls.protection import Protection
@@ -45,6 +45,7 @@ def freeze_records(layer: RecordLayer, unsent: bytes = b"") -> tls_pb2.TlsSnapsh
         closed=outbound.closed,
         freezes=layer.freezes,
         work=inbound.work,
+        max_content=outbound.max_content,
     )
 
 
@@ -64,6 +65,7 @@ def thaw_records(snapshot: tls_pb2.TlsSnapshot) -> RecordLayer:
         or len(snapshot.partial_message) > 4
         or snapshot.idle_updates > MAX_IDLE_UPDATES
         or not snapshot.freezes
+        or not 0 < snapshot.max_content <= MAX_CONTENT
     ):
         raise SnapshotError("a record layer that cannot be")
     sending = Protection(suite, bytearray(snapshot.sending_secret), snapshot.sealed, snapshot.sending_epoch)
@@ -78,6 +80,7 @@ def thaw_records(snapshot: tls_pb2.TlsSnapshot) -> RecordLayer:
     return RecordLayer(
         Inbound(
             receiving,
+            snapshot.max_content,
             bytearray(snapshot.partial_record),
             snapshot.partial_message,
             ended=snapshot.ended,
@@ -86,6 +89,7 @@ def thaw_records(snapshot: tls_pb2.TlsSnapshot) -> RecordLayer:
         ),
         Outbound(
             sending,
+            snapshot.max_content,
             answer_due=snapshot.answer_due,
             ask=snapshot.ask,
             asked=snapshot.asked,

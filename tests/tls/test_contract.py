@@ -199,6 +199,8 @@ def test_a_connection_that_is_being_closed_is_not_frozen() -> None:
         ({"partial_message": bytes(5)}, "cannot be"),
         ({"idle_updates": 33}, "cannot be"),
         ({"freezes": 0}, "cannot be"),
+        ({"max_content": 0}, "cannot be"),
+        ({"max_content": 16385}, "cannot be"),
     ],
 )
 def test_what_cannot_be_is_not_thawed(change: dict[str, object], why: str) -> None:
