@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from ipaddress import ip_network
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
@@ -20,6 +21,14 @@ _LARGEST = 2**53
 
 def _size(default: int, help: str, *, most: int | None = None) -> int:
     return setting(default, help, unit="bytes", most=most)
+
+
+def _source_fits(text: str) -> None:
+    if text != "unix":
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise ValueError(f"{error}; write an address, a network such as 10.0.0.0/8, or unix") from None
 
 
 def _window(default: int, help: str) -> int:
@@ -127,6 +136,9 @@ class Config:
     max_move_time: float = setting(0.05,
         "For how long a policy's move may stop its two hubs, in all, by the source's estimate; a heavier "
         "connection stays, unless a person moves it. 0: no limit.")
+    proxy_protocol: tuple[str, ...] = setting((),
+        "Clients at this address or network (CIDR) are proxies, and begin with a PROXY header; `unix`: those "
+        "of unix sockets. May be given several times.", metavar="CIDR", unset="nobody", fits=_source_fits)
     start_timeout: float = setting(120.0,
         "How long a hub's process may take until it serves, which is to import the app; then it is killed, "
         "and started again. 0: for ever.")
@@ -160,6 +172,8 @@ class Config:
     # fmt: on
 
     def __post_init__(self) -> None:
+        told: Any = self.proxy_protocol  # in a program, perhaps a list, or one text
+        object.__setattr__(self, "proxy_protocol", (told,) if isinstance(told, str) else tuple(told))
         for each in settings():
             each.check(getattr(self, each.name))
 

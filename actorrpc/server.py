@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -19,9 +20,9 @@ from actorrpc.forks import guard, unguard
 from actorrpc.hub.node import Node
 from actorrpc.hub.runtime import grpcio
 from actorrpc.hub_values import enter, leave
+from actorrpc.ipc.queues import queue_of
 from actorrpc.loop.timers import every
-from actorrpc.net.addresses import address_text
-from actorrpc.net.listening import open_queues
+from actorrpc.net.listening import open_addresses
 
 __all__ = ["Server", "serve"]
 
@@ -38,6 +39,9 @@ class Server:
             print(server.address)
             server.wait()
 
+    ``bind`` is one address or several, as ``--bind`` takes them (docs/operate/listening.md), and
+    ``unix_mode`` the permissions of files of unix sockets.
+
     A client that blocks this thread, as grpcio's does, waits for ever: tests have a server in a thread of its
     own, ``actorrpc.testing.serve``.
 
@@ -47,21 +51,32 @@ class Server:
     after ``grpc.experimental.gevent.init_gevent()``.
     """
 
-    def __init__(self, app: App, bind: str = "127.0.0.1:0", *, config: Config | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        bind: str | Sequence[str] = "127.0.0.1:0",
+        *,
+        config: Config | None = None,
+        unix_mode: int | None = None,
+    ) -> None:
         self._config = config or Config()
         self._node = Node(app, self._config)
         self._sockets = ExitStack()
         self._stopped = Event()
         try:
-            (sock,) = self._sockets.enter_context(open_queues(bind, 1))
+            binds = (bind,) if isinstance(bind, str) else bind
+            self._bounds = self._sockets.enter_context(open_addresses(binds, unix_mode=unix_mode))
             self._start_app()
         except BaseException:
             self._sockets.close()
             self._node.close()
             raise
-        #: Where it listens, such as ``127.0.0.1:50051``.
-        self.address = address_text(sock.getsockname())
-        self._node.reception.listen(sock.dup())
+        #: Where it listens, such as ``127.0.0.1:50051`` or ``unix:/run/app.sock``.
+        self.addresses = [bound.text for bound in self._bounds]
+        #: The first of them.
+        self.address = self.addresses[0]
+        for number, bound in enumerate(self._bounds):
+            self._node.reception.listen(bound.sockets[0].dup(), queue_of(number))
         self._settler = every(SETTLE, self._node.settle, ref=False)
         #: This process is a child of the one that served.
         self._forked = False

@@ -51,7 +51,7 @@ def written(document: str) -> str:
 
 
 def _row(setting: Setting) -> str:
-    return f"| `{setting.name}` | {setting.default} | {setting.unit} | {_marked(setting.help)} |\n"
+    return f"| `{setting.name}` | {setting.unset if setting.default == () else setting.default} | {setting.unit} | {_marked(setting.help)} |\n"
 
 
 def _option_row(setting: Setting) -> str:
@@ -69,7 +69,7 @@ def _option_row(setting: Setting) -> str:
 
 
 def _default(setting: Setting) -> str:
-    if setting.default is None:
+    if setting.default is None or setting.default == ():
         return setting.unset
     if setting.kind is bool:
         return str(setting.default).lower()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from signal import SIGHUP, SIGINT, SIGTERM
@@ -14,7 +14,7 @@ from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
 from actorrpc.broker.admin.answers import Admin
 from actorrpc.broker.admin.takeover import ask_for_hubs
-from actorrpc.broker.adoption.inheritance import Inheritance, Wanted
+from actorrpc.broker.adoption.inheritance import Inheritance, Wanted, bounds_of
 from actorrpc.broker.deploying.file_watch import FileWatch
 from actorrpc.broker.deploying.generation import working_directory
 from actorrpc.broker.deploying.scale import MOST_HUBS
@@ -32,8 +32,7 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import users_code
 from actorrpc.loop.descriptors import raise_limit
 from actorrpc.net.activation import activated
-from actorrpc.net.addresses import address_text
-from actorrpc.net.listening import open_again, open_queues
+from actorrpc.net.listening import Bound, open_addresses, open_again
 from actorrpc.pb.record_pb2 import Server
 from actorrpc.serve_options import ACCEPT_MODES
 
@@ -51,7 +50,8 @@ def usable_cores() -> int:
 def serve(
     app: str,
     *,
-    bind: str | None = None,
+    bind: str | Sequence[str] | None = None,
+    unix_mode: int | None = None,
     hubs: int | None = None,
     accept: str | None = None,
     runtime_dir: str | None = None,
@@ -60,6 +60,7 @@ def serve(
     record: str | None = None,
     on_ready: Callable[[str], None] | None = None,
     on_hubs: Callable[[int], None] = lambda hubs: None,
+    on_addresses: Callable[[list[str]], None] = lambda addresses: None,
     reload: bool = False,
     takeover: bool = False,
     read_again: Callable[[], Config] | None = None,
@@ -73,14 +74,16 @@ def serve(
     ``app``, ``bind`` and ``accept`` are the same (docs/operate/broker.md); ``takeover``: also from a
     broker that lives.
 
-    ``app`` is ``"package.module:attribute"``, found from the working directory. ``bind`` is ``ADDRESS``
-    and ``hubs`` the number of usable cores unless given. ``accept`` is ``"reuseport"``, the default: the
-    kernel shares connections out among the hubs; or ``"acceptor"``: one hub gives each to the least
-    loaded. With a socket of the service manager (docs/operate/systemd.md) neither is given, or the
-    latter. ``policy`` decides which connections move (docs/operate/balancing.md): a name, or
+    ``app`` is ``"package.module:attribute"``, found from the working directory. ``bind``, one address or
+    several (docs/operate/listening.md), is ``ADDRESS``, and ``hubs`` the number of usable cores unless given;
+    ``unix_mode`` are the permissions of files of unix sockets. ``accept`` is ``"reuseport"``, the default:
+    the kernel shares connections out among the hubs; or ``"acceptor"``: one hub gives each to the least
+    loaded. With sockets of the service manager (docs/operate/systemd.md) neither is given, or the latter.
+    ``policy`` decides which connections move (docs/operate/balancing.md): a name, or
     ``"package.module:Class"`` of your own. ``record`` is a file for what it has to decide by.
-    ``on_ready(address)`` is called when all hubs serve, and just before it ``on_hubs(hubs)`` with their
-    number, which is not ``hubs`` if another broker's are taken over. ``reload``: do so when a Python file
+    ``on_ready(address)`` is called when all hubs serve, with the first address, and just before it
+    ``on_addresses(addresses)`` with all, and ``on_hubs(hubs)`` with the number of hubs, which is not ``hubs``
+    if another broker's are taken over. ``reload``: do so when a Python file
     below the working directory changes. ``read_again()`` gives, at a reload, the config of the next
     generation of hubs; without it that is ``config``. ``on_config(config)`` is called with it once these
     serve. In the main thread SIGTERM and SIGINT stop the server, and SIGHUP reloads it; ``actorrpc stop`` and
@@ -100,7 +103,8 @@ def serve(
     directory = RuntimeDir(runtime_dir)
     with ExitStack() as opened, Admin() as admin, ExitStack() as held:
         notify, given = opened.enter_context(Notify.from_environment()), opened.enter_context(activated())
-        wanted = _wanted(app, bind, accept, given)
+        binds = (bind,) if isinstance(bind, str) else tuple(bind or ())
+        wanted = _wanted(app, binds, accept, given)
         # What may fail comes before another broker leaves its hubs.
         recorder = opened.enter_context(recording_to(record))
         if takeover and (left := ask_for_hubs(directory, wanted)):
@@ -114,12 +118,14 @@ def serve(
             rebalancer.paused = inheritance.server.paused
             claim.made = claim.made or inheritance.server.made_directory
             claim.server = inheritance.server.server or claim.server
-        with _queues(given, wanted, count, inheritance) as queues:
+        with _queues(given, wanted, count, unix_mode, inheritance) as queues:
             written = Record(directory)
 
             def write(server: Server) -> None:
-                server.bind, server.paused, server.made_directory = wanted.bind, rebalancer.paused, claim.made
+                server.bind = next(iter(wanted.binds), "")
+                server.paused, server.made_directory = rebalancer.paused, claim.made
                 server.server = claim.server
+                server.binds[:] = wanted.binds
                 written.write(server)
 
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every, write)
@@ -149,6 +155,7 @@ def serve(
                 notify.ready()
                 if reload:
                     opened.enter_context(FileWatch(working_directory(), deployment.reload_soon))
+                on_addresses(supervisor.addresses)
                 on_hubs(len(supervisor.hubs))
                 if on_ready is not None:
                     with users_code():
@@ -163,39 +170,52 @@ def serve(
                 supervisor.run(ready, inheritance)
 
 
-def _wanted(app: str, bind: str | None, accept: str | None, given: socket | None) -> Wanted:
-    accept = _accept_mode(accept, bind, given)
-    if given is not None:
-        return Wanted(app, "", accept, address_text(given.getsockname()))
-    return Wanted(app, bind or ADDRESS, accept)
+def _wanted(app: str, binds: tuple[str, ...], accept: str | None, given: Sequence[socket]) -> Wanted:
+    accept = _accept_mode(accept, binds, given)
+    if given:
+        return Wanted(app, (), accept, tuple(Bound.given(sock).text for sock in given))
+    return Wanted(app, binds or (ADDRESS,), accept)
 
 
 @contextmanager
 def _queues(
-    given: socket | None, wanted: Wanted, hubs: int, inheritance: Inheritance | None
+    given: Sequence[socket],
+    wanted: Wanted,
+    hubs: int,
+    unix_mode: int | None,
+    inheritance: Inheritance | None,
 ) -> Iterator[AcceptQueues]:
-    """The listening sockets: those that hubs have already, the one that was given, or as many as are
+    """The listening sockets: those that hubs have already, those that were given, or as many as are
     needed."""
     if inheritance is not None:
         server = inheritance.server
-        listen = given.dup if given is not None else partial(open_again, server.address)
-        yield AcceptQueues([], server.hubs, server.accept, server.address, listen)
-    elif given is not None:
-        yield AcceptQueues([given], hubs, wanted.accept)
+        listen = partial(_listen_again, {Bound.given(sock).text: sock for sock in given}, unix_mode)
+        yield AcceptQueues(bounds_of(server), server.hubs, server.accept, listen)
+    elif given:
+        yield AcceptQueues([Bound.given(sock) for sock in given], hubs, wanted.accept)
     else:
-        with open_queues(wanted.bind, hubs if wanted.accept == "reuseport" else 1) as sockets:
-            yield AcceptQueues(sockets, hubs, wanted.accept)
+        each = hubs if wanted.accept == "reuseport" else None
+        with open_addresses(wanted.binds, each, unix_mode=unix_mode) as bounds:
+            yield AcceptQueues(bounds, hubs, wanted.accept)
 
 
-def _accept_mode(accept: str | None, bind: str | None, given: socket | None) -> str:
-    """What ``--accept`` is. Raises ConfigError where a socket was given, and that asks for others."""
-    if given is None:
+def _listen_again(given: Mapping[str, socket], unix_mode: int | None, bound: Bound) -> None:
+    if bound.text in given:
+        bound.sockets = [given[bound.text].dup()]
+    else:
+        open_again(bound, unix_mode)
+
+
+def _accept_mode(accept: str | None, binds: Sequence[str], given: Sequence[socket]) -> str:
+    """What ``--accept`` is. Raises ConfigError where sockets were given, and that asks for others."""
+    if not given:
         return accept or "reuseport"
-    what = "the service manager has given one (LISTEN_FDS), from which the acceptor accepts for all hubs"
+    what = "the service manager has given those (LISTEN_FDS) from which the acceptor accepts for all hubs"
     if accept not in (None, "acceptor"):
         raise ConfigError(f"--accept {accept} needs a socket for each hub, and {what}: leave --accept out")
-    if bind is not None:
-        raise ConfigError(f"--bind {bind} needs a socket, and {what}: leave --bind out, or the .socket unit")
+    if binds:
+        named = " ".join(f"--bind {bind}" for bind in binds)
+        raise ConfigError(f"{named} needs a socket, and {what}: leave --bind out, or the .socket unit")
     return "acceptor"
 
 

@@ -78,6 +78,8 @@ class Supervisor:
         #: All changes are made in these: ``events.change(function)``.
         self.events = Events()
         self.address = queues.address
+        #: All that is listened on, that one first.
+        self.addresses = [bound.text for bound in queues.bounds]
         self.hubs = HubSlots(queues.hubs)
         self.members = Members(queues, self._write_down, later=self._later)
         self.deployment = Deployment(
@@ -116,6 +118,7 @@ class Supervisor:
         """The form of ``actorrpc status --json``."""
         return {
             "address": self.address,
+            "addresses": self._queues.status(),
             "broker_pid": os.getpid(),
             "accept": self._queues.accept,
             "hubs": self.deployment.rows(),
@@ -206,7 +209,7 @@ class Supervisor:
         self.deployment.close()
         for process in self.hubs.processes:
             process.let_go()
-        self._queues.close()
+        self._queues.leave()
 
     # ---- what happens
 

@@ -141,18 +141,21 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
     title = Title("broker")
     count = serving.hubs or usable_cores()
     there: list[int] = []
+    addresses: list[str] = []
     # Whoever reads standard output may be gone, or in no hurry, which is no reason not to serve.
     output = Writer(1)
 
     def on_ready(address: str) -> None:
         title.show(f" {address}")
         hubs = there[0] if there else count
-        output.put(f"ready on {address} ({hubs} hub{'s' * (hubs != 1)})\n".encode())
+        for each in addresses or [address]:
+            output.put(f"ready on {each} ({hubs} hub{'s' * (hubs != 1)})\n".encode())
 
     try:
         serve(
             app,
             bind=serving.bind,
+            unix_mode=serving.mode,
             hubs=count,
             accept=serving.accept,
             runtime_dir=serving.runtime_dir,
@@ -161,6 +164,7 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
             record=serving.record,
             on_ready=on_ready,
             on_hubs=there.append,
+            on_addresses=addresses.extend,
             reload=serving.reload,
             takeover=serving.takeover,
             read_again=lambda: config_read_again(options, sources.read()),

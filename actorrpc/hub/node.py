@@ -43,6 +43,7 @@ from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out
 from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
+from actorrpc.net.peers import Remote
 from actorrpc.pb import control_pb2
 
 __all__ = ["Node"]
@@ -191,11 +192,12 @@ class Node:
         """Connections that are here, or on their way here."""
         return len(self.connections) + len(self.mover.handoffs.targets) + self.reception.passing.arriving
 
-    def _accept(self, sock: socket.socket, peer: str) -> None:
+    def _accept(self, sock: socket.socket, remote: Remote) -> None:
         self._accepted += 1
         try:
             id = f"{self.hub}-{self.serial}-{self._accepted}"
-            connection = Connection(self, self.resources, sock, id, peer)
+            connection = Connection(self, self.resources, sock, id, remote.peer)
+            connection.proxied = remote.proxied
         except BaseException:
             sock.close()  # better a client that sees a close than one that nobody serves
             raise

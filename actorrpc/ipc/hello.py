@@ -33,7 +33,8 @@ class Formats:
 
 
 #: What this version understands: what the broker and hubs say to each other, what hubs do, and snapshots.
-CONTROL = Formats(1, 1)
+#: Control messages of format 2 may be of several addresses to listen on.
+CONTROL = Formats(1, 2)
 LINKS = Formats(1, 1)
 SNAPSHOTS = Formats(4, 4)
 

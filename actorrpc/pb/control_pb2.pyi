@@ -1,3 +1,4 @@
+from actorrpc.pb import snapshot_pb2 as _snapshot_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -66,12 +67,13 @@ class Adopt(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello", "directory", "server")
+    __slots__ = ("hub", "serial", "app", "config", "acceptor", "addresses", "until", "move_every", "hello", "directory", "server")
     HUB_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     ACCEPTOR_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     MOVE_EVERY_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
@@ -82,12 +84,21 @@ class Start(_message.Message):
     app: str
     config: _struct_pb2.Struct
     acceptor: bool
+    addresses: _containers.RepeatedCompositeFieldContainer[Address]
     until: float
     move_every: int
     hello: Hello
     directory: str
     server: bytes
-    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ..., server: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ..., server: _Optional[bytes] = ...) -> None: ...
+
+class Address(_message.Message):
+    __slots__ = ("shared", "tls")
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    shared: bool
+    tls: bool
+    def __init__(self, shared: bool = ..., tls: bool = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "serial", "hello", "number", "states")
@@ -897,12 +908,16 @@ class Released(_message.Message):
     def __init__(self, version: _Optional[int] = ..., home: _Optional[int] = ..., partial: bool = ..., forgotten: bool = ...) -> None: ...
 
 class Accepted(_message.Message):
-    __slots__ = ("number", "peer")
+    __slots__ = ("number", "peer", "proxied", "tls")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
+    PROXIED_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
     number: int
     peer: str
-    def __init__(self, number: _Optional[int] = ..., peer: _Optional[str] = ...) -> None: ...
+    proxied: _snapshot_pb2.Proxied
+    tls: bool
+    def __init__(self, number: _Optional[int] = ..., peer: _Optional[str] = ..., proxied: _Optional[_Union[_snapshot_pb2.Proxied, _Mapping]] = ..., tls: bool = ...) -> None: ...
 
 class Taken(_message.Message):
     __slots__ = ("number",)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -17,9 +17,9 @@ from actorrpc.errors import ConfigError
 from actorrpc.hub.node import STOP_GRACE, Node
 from actorrpc.hub.runtime.grpcio import cooperate_if_patched
 from actorrpc.hub_values import CLOSING, enter, leave
+from actorrpc.ipc.queues import queue_of
 from actorrpc.loop.timers import every
-from actorrpc.net.addresses import address_text
-from actorrpc.net.listening import open_queues
+from actorrpc.net.listening import open_addresses
 from actorrpc.pb.control_pb2 import MoveResult
 from actorrpc.server import SETTLE
 from actorrpc.testing.hubs import Hubs
@@ -72,14 +72,17 @@ class Actor:
 class Server:
     """What ``serve`` gives. It is for the threads of the test, not for handlers."""
 
-    def __init__(self, app: App, hubs: int, move_every: int, bind: str, config: Config) -> None:
+    def __init__(
+        self, app: App, hubs: int, move_every: int, bind: str | Sequence[str], config: Config
+    ) -> None:
         self._config = config
         #: Those that ``channel`` has made: they are closed first, as clients go before their server does.
         self._channels = ExitStack()
         self._sockets = ExitStack()
         self._stopped = False
         self._pid = os.getpid()
-        #: Where it listens, such as ``127.0.0.1:50051``.
+        #: Where it listens, such as ``127.0.0.1:50051`` or ``unix:/tmp/app.sock``; and the first of them.
+        self.addresses: list[str] = []
         self.address = ""
         self._thread = LoopThread(f"actorrpc.testing of {app!r}")
         self._raised = Raised(self._thread.ident)
@@ -92,16 +95,19 @@ class Server:
         # A program that does not leave the block must not be held up at its end by a thread that is gone.
         atexit.register(self.stop)
 
-    def _listen(self, bind: str) -> None:
+    def _listen(self, bind: str | Sequence[str]) -> None:
         try:
-            (sock,) = self._sockets.enter_context(open_queues(bind, 1))
+            binds = (bind,) if isinstance(bind, str) else bind
+            bounds = self._sockets.enter_context(open_addresses(binds))
             self._start_app()
         except BaseException:
             self._sockets.close()
             self._hubs.close()
             raise
-        self.address = address_text(sock.getsockname())
-        self._hubs.nodes[0].reception.listen(sock.dup())
+        self.addresses = [bound.text for bound in bounds]
+        self.address = self.addresses[0]
+        for number, bound in enumerate(bounds):
+            self._hubs.nodes[0].reception.listen(bound.sockets[0].dup(), queue_of(number))
         self._settlers = {node: every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes}
 
     def _start_app(self) -> None:
@@ -270,7 +276,7 @@ class Serve(Protocol):
         *,
         hubs: int = 2,
         move_every: int = 0,
-        bind: str = "127.0.0.1:0",
+        bind: str | Sequence[str] = "127.0.0.1:0",
         config: Config | None = None,
     ) -> Server: ...
 
@@ -281,7 +287,7 @@ def serve(
     *,
     hubs: int = 2,
     move_every: int = 0,
-    bind: str = "127.0.0.1:0",
+    bind: str | Sequence[str] = "127.0.0.1:0",
     config: Config | None = None,
 ) -> Iterator[Server]:
     """Serve ``app`` for the length of the block, from a thread of its own, on ``hubs`` hubs.

@@ -8,33 +8,33 @@ import pytest
 
 from actorrpc.errors import ConfigError
 from actorrpc.net.addresses import address_text, parse_address
-from actorrpc.net.listening import open_queues
+from actorrpc.net.listening import open_addresses
 
 
 @pytest.mark.parametrize("bind", ["", "localhost", "::1:50051", "localhost:http"])
 def test_what_is_not_an_address(bind: str) -> None:
     with (
         pytest.raises(ConfigError, match=r"cannot bind to '.*': (write|the port must be) "),
-        open_queues(bind, 1),
+        open_addresses([bind]),
     ):
         pass
 
 
 @pytest.mark.parametrize("bind", ["192.0.2.1:0", "a..b:0", f"{'x' * 99}:0"])
 def test_an_address_that_is_not_ours(bind: str) -> None:
-    with pytest.raises(ConfigError, match=r"cannot (bind to|listen on)"), open_queues(bind, 1):
+    with pytest.raises(ConfigError, match=r"cannot (bind to|listen on)"), open_addresses([bind]):
         pass
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_all_share_one_free_port_and_all_get_connections(host: str) -> None:
-    with open_queues(f"{host}:0", 4) as listeners:
-        address, *others = [address_text(listener.getsockname()) for listener in listeners]
+    with open_addresses([f"{host}:0"], 4) as (bound,):
+        address, *others = [address_text(listener.getsockname()) for listener in bound.sockets]
         assert others == [address] * 3
         assert parse_address(address)[1] > 0
         clients = [socket.create_connection(parse_address(address)) for _ in range(200)]
         accepted = []
-        for listener in listeners:
+        for listener in bound.sockets:
             listener.setblocking(False)
             accepted.append(0)
             while True:
@@ -59,14 +59,14 @@ def test_a_port_in_use_by_anybody(options: tuple[int, ...], host: str) -> None:
         stranger.listen()
         bind = f"127.0.0.1:{stranger.getsockname()[1]}"
         in_use = f"cannot listen on {bind}: Address already in use"
-        with pytest.raises(ConfigError, match=in_use), open_queues(bind, 2):
+        with pytest.raises(ConfigError, match=in_use), open_addresses([bind], 2):
             pass
 
 
 def test_a_port_with_connections_in_time_wait_is_free() -> None:
-    with open_queues("127.0.0.1:0", 2) as listeners:
-        address = address_text(listeners[0].getsockname())
+    with open_addresses(["127.0.0.1:0"], 2) as (bound,):
+        address = address_text(bound.sockets[0].getsockname())
         client = socket.create_connection(parse_address(address))
     client.close()
-    with open_queues(address, 2) as listeners:
-        assert address_text(listeners[1].getsockname()) == address
+    with open_addresses([address], 2) as (bound,):
+        assert address_text(bound.sockets[1].getsockname()) == address

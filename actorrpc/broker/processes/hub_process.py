@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -166,10 +166,10 @@ class HubProcess:
         return load.HasField("draining") and not load.connections and not load.draining.left
 
     def send(
-        self, message: control_pb2.ToHub, fd: int | None = None, then: Callable[[], None] | None = None
+        self, message: control_pb2.ToHub, fds: Sequence[int] = (), then: Callable[[], None] | None = None
     ) -> bool:
         """Send a message, as ``Link.send`` does."""
-        return self._link.send(message, () if fd is None else (fd,), then)
+        return self._link.send(message, fds, then)
 
     def ask(self, question: control_pb2.ToHub) -> AsyncResult[Answer | None]:
         """Send a question that has a number. The result is None if the hub will not answer any more."""
@@ -361,6 +361,6 @@ def _send_peer(to: HubProcess, peer: HubProcess, fd: int, number: int) -> Event:
     taken = Event()
     hello = None if peer.hello is None else peer.hello.to_message()
     told = control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello, states=peer.states, number=number)
-    if not to.send(control_pb2.ToHub(peer=told), fd, then=taken.set):
+    if not to.send(control_pb2.ToHub(peer=told), [fd], then=taken.set):
         taken.set()
     return taken

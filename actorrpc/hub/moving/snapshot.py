@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from actorrpc.errors import RpcError, SnapshotError
+from actorrpc.hub.accepting.proxied import from_message, to_message
 from actorrpc.hub.actors.cell import Cell, key_of
 from actorrpc.hub.actors.refused import RefusedCalls
 from actorrpc.hub.calls.call import ServerCall
@@ -82,6 +83,7 @@ def freeze(
         caller=connection.caller,
         shared_by=connection.shared_by,
         weighing_us=round(usage.weighing * 1e6),
+        proxied=to_message(connection.proxied),
     )
     connection.timer.times.freeze(snapshot, now)
     data = snapshot.SerializeToString()
@@ -138,6 +140,8 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     connection.moves = snapshot.moves + 1
     connection.caller = snapshot.caller
     connection.shared_by = snapshot.shared_by
+    if snapshot.HasField("proxied"):
+        connection.proxied = from_message(snapshot.proxied)
     connection.timer.times.restore(snapshot, taken)
     usage = connection.usage
     usage.restore(snapshot.load, snapshot.recent_load, taken, connection.timer.times.accepted)

@@ -33,6 +33,7 @@ from actorrpc.hub.serving.lifetime_timer import LifetimeTimer
 from actorrpc.hub.serving.relay import FirstMessage, Relay
 from actorrpc.log import about
 from actorrpc.loop.duties import do_all
+from actorrpc.net.proxy_header import ProxyFacts
 from actorrpc.net.pump import Pump
 from actorrpc.wire.events import (
     Drained,
@@ -83,6 +84,7 @@ class Connection(CallStage):
     __slots__ = (
         "_owner",
         "caller",
+        "proxied",
         "pump",
         "shared_by",
         "timer",
@@ -108,6 +110,8 @@ class Connection(CallStage):
         #: as that header has told (``actorrpc.hub.calls.shared_connections``).
         self.caller = b""
         self.shared_by = ""
+        #: What a proxy has said of its client; None: nothing.
+        self.proxied: ProxyFacts | None = None
         self.pump = Pump(sock, self.session, self)
         self.timer = LifetimeTimer(self, Lifetime(resources.config))
 
