@@ -51,7 +51,8 @@ def written(document: str) -> str:
 
 
 def _row(setting: Setting) -> str:
-    return f"| `{setting.name}` | {setting.unset if setting.default == () else setting.default} | {setting.unit} | {_marked(setting.help)} |\n"
+    default = setting.unset if setting.default == () else setting.default
+    return f"| `{setting.name}` | {default} | {setting.unit} | {_marked(setting.help)} |\n"
 
 
 def _option_row(setting: Setting) -> str:

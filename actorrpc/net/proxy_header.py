@@ -118,12 +118,13 @@ class ProxyHeader:
         try:
             kind, source, destination, *ports = words[1:]
             family = {"TCP4": IPv4Address, "TCP6": IPv6Address}[kind]
-            hosts = [str(family(host)) for host in (source, destination)]
+            host, _ = family(source), family(destination)
             if len(ports) != 2 or not all(map(_is_port, ports)) or "%" in source + destination:
                 raise ValueError
         except (KeyError, ValueError):
             raise ProxyHeaderError(f"its line cannot be read: {line!r}") from None
-        self.peer = address_text((without_mapping(hosts[0]), int(ports[0])))
+        mapped = host.ipv4_mapped if isinstance(host, IPv6Address) else None
+        self.peer = address_text((str(mapped or host), int(ports[0])))
 
     def _look_at_binary(self) -> None:
         received = self._received
