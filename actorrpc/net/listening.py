@@ -100,7 +100,7 @@ def _open_all(
         except ConfigError as error:
             raise ConfigError(f"cannot listen on {target.bind}: {error}") from error
         except OSError as error:
-            raise ConfigError(f"cannot listen on {target.bind}: {_reason(error, target, targets)}") from error
+            raise ConfigError(f"cannot listen on {target.bind}: {error.strerror}") from error
     bounds = [bound for target in targets for bound in target.bounds]
     for bound in bounds:
         for sock in bound.sockets:
@@ -177,16 +177,6 @@ def _check_distinct(targets: Sequence[_Target]) -> None:
                 what = "is given twice" if other == target.bind else f"is the same as {other}"
                 raise ConfigError(f"{target.bind} {what}")
             said[family, address] = target.bind
-
-
-def _reason(error: OSError, target: _Target, targets: Sequence[_Target]) -> str:
-    """What has failed, and by which of our own if it is that."""
-    if error.errno == errno.EADDRINUSE and not target.is_unix:
-        ports = {address[1] for _, address in target.found}
-        for other in targets:
-            if any(sock.getsockname()[1] in ports for each in other.bounds for sock in each.sockets[:1]):
-                return f"{error.strerror}, by {other.bind}"
-    return str(error.strerror)
 
 
 def _open_tcp(family: int, address: Any, hubs: int | None) -> Bound:
