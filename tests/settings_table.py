@@ -19,7 +19,7 @@ __all__ = ["OPTIONS", "PAGES", "named", "written"]
 
 _FOLDER = Path(__file__).parents[1] / "docs" / "operate"
 #: Where each setting is told of among those of its subject.
-PAGES = (_FOLDER / "limits.md", _FOLDER / "logging.md")
+PAGES = (_FOLDER / "limits.md", _FOLDER / "logging.md", _FOLDER / "listening.md")
 #: Where all options are.
 OPTIONS = _FOLDER / "options.md"
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 import pytest
@@ -249,7 +250,7 @@ def test_a_given_socket_is_the_acceptors_and_outlives_the_server(serve: Serve, g
             None,
             "--accept reuseport needs a socket for each hub, and the service manager",
         ),
-        ((), "127.0.0.1:0", "--bind 127.0.0.1:0 needs a socket, and the service manager has given one"),
+        ((), "127.0.0.1:0", "--bind 127.0.0.1:0 needs a socket, and the service manager has given those"),
     ],
 )
 def test_what_does_not_go_with_a_given_socket(
@@ -265,11 +266,28 @@ def test_the_acceptor_may_be_asked_for(serve: Serve, given: socket.socket) -> No
     assert activated(serve, given, options=("--accept", "acceptor")).status()["accept"] == "acceptor"
 
 
-def test_two_sockets_are_refused(serve: Serve, given: socket.socket) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        server = activated(serve, given, other, ready=False)
-        assert server.wait() == 2
-    assert "the service manager has opened 2 sockets" in server.log
+def test_several_sockets_of_several_kinds(
+    serve: Serve, follow: Follow, given: socket.socket, connect: Callable[[str], CountingClient]
+) -> None:
+    """Also by the next broker; and a file that the service manager has made stays."""
+    with TemporaryDirectory(prefix="actorrpc-") as folder, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(f"{folder}/socket")
+        unix.listen(64)
+        server = activated(serve, given, unix)
+        addresses = ["{}:{}".format(*given.getsockname()), f"unix:{folder}/socket"]
+        assert [each["address"] for each in server.status()["addresses"]] == addresses
+        clients = [connect(address) for address in addresses]
+        for client in clients:
+            client.call()
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        server = activated(partial(follow, server), given, unix)
+        clients += [connect(address) for address in addresses]
+        for client in clients:
+            client.call()
+        assert server.run("stop").returncode == 0
+        assert server.wait() == 0
+        assert os.path.exists(f"{folder}/socket")
 
 
 # ---- the units
