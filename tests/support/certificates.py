@@ -40,6 +40,20 @@ class Authority:
         self.file = str(folder / "ca.pem")
         made = self._made(self.name, self.key, 365).add_extension(x509.BasicConstraints(True, None), True)
         made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False)
+        # Python 3.13 insists on it.
+        usage = dict.fromkeys(
+            (
+                "digital_signature",
+                "content_commitment",
+                "key_encipherment",
+                "data_encipherment",
+                "key_agreement",
+                "encipher_only",
+                "decipher_only",
+            ),
+            False,
+        )
+        made = made.add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), True)
         Path(self.file).write_bytes(made.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     def sign(
