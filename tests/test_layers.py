@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"net", "tls", "wire"},
     {"ipc"},
     # A hub.
-    {"hub.accepting", "hub.links", "hub.metering"},
+    {"hub.accepting", "hub.links", "hub.metering", "hub.securing"},
     {"hub.runtime"},
     {"hub.calls", "hub.directory", "hub.phase", "hub.topics"},
     {"hub.exchange"},

@@ -36,6 +36,8 @@ from actorrpc.hub.moving.mover import Mover
 from actorrpc.hub.report import Reporter
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.runtime.current import know_calls
+from actorrpc.hub.securing.handshakes import Handshakes
+from actorrpc.hub.securing.transport import Secured
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
@@ -154,7 +156,7 @@ class Node:
             self.topics,
             self.mover.cost,
             config.max_move_time,
-            lambda: len(self.connections),
+            lambda: len(self.connections) + len(self.handshakes),
         )
         self.reception = Reception(
             self.serial, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
@@ -174,6 +176,8 @@ class Node:
             self.resources.meter.clock,
             self.reception.occupancy.set_over_memory,
         )
+        #: Those that are to speak TLS, until they do.
+        self.handshakes = Handshakes(config, self._serve, self._handshake_over)
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: When the drain timeout is over, on the monotonic clock; and whether it is.
@@ -190,13 +194,20 @@ class Node:
     @property
     def expected(self) -> int:
         """Connections that are here, or on their way here."""
-        return len(self.connections) + len(self.mover.handoffs.targets) + self.reception.passing.arriving
+        here = len(self.connections) + len(self.handshakes)
+        return here + len(self.mover.handoffs.targets) + self.reception.passing.arriving
 
     def _accept(self, sock: socket.socket, remote: Remote) -> None:
+        if remote.tls:
+            self.handshakes.begin(sock, remote)
+        else:
+            self._serve(sock, remote)
+
+    def _serve(self, sock: socket.socket, remote: Remote, secured: Secured | None = None) -> None:
         self._accepted += 1
         try:
             id = f"{self.hub}-{self.serial}-{self._accepted}"
-            connection = Connection(self, self.resources, sock, id, remote.peer)
+            connection = Connection(self, self.resources, sock, id, remote.peer, secured=secured)
             connection.proxied = remote.proxied
         except BaseException:
             sock.close()  # better a client that sees a close than one that nobody serves
@@ -209,6 +220,11 @@ class Node:
             raise
         self._let_end(connection)
         self.reception.occupancy.changed()
+
+    def _handshake_over(self) -> None:
+        self.reception.occupancy.changed()
+        self.reception.resume()
+        self.settled()
 
     def adopt(self, connection: Connection) -> None:
         self._add(connection)
@@ -441,6 +457,7 @@ class Node:
     def _end_all(self) -> None:
         self.mover.handoffs.give_up("the hub is stopping")
         self._ending = True
+        self.handshakes.close()
         self.actors.stop(at_once=True)
         for connection in list(self.connections.values()):
             if connection.id not in self.mover.handoffs.sources:  # else when its handoff has been settled
@@ -456,6 +473,8 @@ class Node:
         if self._stopped is None:
             return
         if self.connections or self.mover.handoffs or self._finishing or self.reception.unsettled:
+            return
+        if self.handshakes:
             return
         if not self.actors.stop(at_once=self._ending):
             return
@@ -498,6 +517,7 @@ class Node:
         self.exchange.close()
         self.directory.close()
         self.reception.close()
+        self.handshakes.close()
         self._reporter.close()
         if self._memory is not None:
             self._memory.close()

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
 
-__all__ = ["CONTROL", "LINKS", "SNAPSHOTS", "Formats", "Hello", "own_version"]
+__all__ = ["CONTROL", "LINKS", "SNAPSHOTS", "WITH_TLS", "Formats", "Hello", "own_version"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,10 @@ class Formats:
 #: Control messages of format 2 may be of several addresses to listen on.
 CONTROL = Formats(1, 2)
 LINKS = Formats(1, 1)
-SNAPSHOTS = Formats(4, 4)
+SNAPSHOTS = Formats(4, 5)
+
+#: The first format of snapshots that may be of connections with TLS.
+WITH_TLS = 5
 
 
 @cache

@@ -747,12 +747,14 @@ class Refused(_message.Message):
     def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Commit(_message.Message):
-    __slots__ = ("connection", "number")
+    __slots__ = ("connection", "number", "freezes")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    FREEZES_FIELD_NUMBER: _ClassVar[int]
     connection: str
     number: int
-    def __init__(self, connection: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+    freezes: int
+    def __init__(self, connection: _Optional[str] = ..., number: _Optional[int] = ..., freezes: _Optional[int] = ...) -> None: ...
 
 class Abort(_message.Message):
     __slots__ = ("connection", "why", "number")

@@ -1,3 +1,4 @@
+from actorrpc.pb import tls_pb2 as _tls_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -7,7 +8,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ConnectionSnapshot(_message.Message):
-    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves", "age", "idle", "silent", "ping_unanswered", "max_age", "aged", "shutting_down", "taken_at", "load", "recent_load", "weighing_us", "freeze_ms", "caller", "shared_by", "keyed", "proxied")
+    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves", "age", "idle", "silent", "ping_unanswered", "max_age", "aged", "shutting_down", "taken_at", "load", "recent_load", "weighing_us", "freeze_ms", "caller", "shared_by", "keyed", "proxied", "tls", "secure")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +34,8 @@ class ConnectionSnapshot(_message.Message):
     SHARED_BY_FIELD_NUMBER: _ClassVar[int]
     KEYED_FIELD_NUMBER: _ClassVar[int]
     PROXIED_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    SECURE_FIELD_NUMBER: _ClassVar[int]
     format: int
     id: str
     peer: str
@@ -58,7 +61,21 @@ class ConnectionSnapshot(_message.Message):
     shared_by: str
     keyed: KeyedSnapshot
     proxied: Proxied
-    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ..., taken_at: _Optional[float] = ..., load: _Optional[float] = ..., recent_load: _Optional[float] = ..., weighing_us: _Optional[int] = ..., freeze_ms: _Optional[float] = ..., caller: _Optional[bytes] = ..., shared_by: _Optional[str] = ..., keyed: _Optional[_Union[KeyedSnapshot, _Mapping]] = ..., proxied: _Optional[_Union[Proxied, _Mapping]] = ...) -> None: ...
+    tls: _tls_pb2.TlsSnapshot
+    secure: Secure
+    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ..., taken_at: _Optional[float] = ..., load: _Optional[float] = ..., recent_load: _Optional[float] = ..., weighing_us: _Optional[int] = ..., freeze_ms: _Optional[float] = ..., caller: _Optional[bytes] = ..., shared_by: _Optional[str] = ..., keyed: _Optional[_Union[KeyedSnapshot, _Mapping]] = ..., proxied: _Optional[_Union[Proxied, _Mapping]] = ..., tls: _Optional[_Union[_tls_pb2.TlsSnapshot, _Mapping]] = ..., secure: _Optional[_Union[Secure, _Mapping]] = ...) -> None: ...
+
+class Secure(_message.Message):
+    __slots__ = ("version", "cipher", "server_name", "peer_certificate")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CIPHER_FIELD_NUMBER: _ClassVar[int]
+    SERVER_NAME_FIELD_NUMBER: _ClassVar[int]
+    PEER_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    cipher: str
+    server_name: str
+    peer_certificate: bytes
+    def __init__(self, version: _Optional[str] = ..., cipher: _Optional[str] = ..., server_name: _Optional[str] = ..., peer_certificate: _Optional[bytes] = ...) -> None: ...
 
 class Proxied(_message.Message):
     __slots__ = ("authority", "alpn", "unique_id", "tls", "tls_version", "cipher", "certificate", "verified", "common_name")

@@ -19,6 +19,7 @@ from actorrpc.loop.timers import Timer
 from actorrpc.net.peers import Remote
 from actorrpc.net.proxy_header import ProxyHeader, ProxyHeaderError
 from actorrpc.net.pump import Pump
+from actorrpc.net.transport import Transport
 from actorrpc.wire.events import Faulted, RequestReceived
 from actorrpc.wire.server import ServerSession
 
@@ -45,7 +46,7 @@ class Refusal:
         #: What a proxy says first, until all of it has come.
         self._header = ProxyHeader() if remote.header_due else None
         self._session = ServerSession(config)
-        self._pump = Pump(sock, self._session, self)
+        self._pump = Pump(Transport(sock, self), self._session)
         self._spoken = False
         self._answered = False
         self._closing = False

@@ -31,10 +31,13 @@ from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
+from actorrpc.hub.securing.facts import secure_from, secure_message
+from actorrpc.hub.securing.transport import Secured, SecureTransport
 from actorrpc.hub.serving.connection import Connection, ConnectionOwner
 from actorrpc.hub.serving.relay import FirstMessage, Relay
-from actorrpc.ipc.hello import SNAPSHOTS
+from actorrpc.ipc.hello import SNAPSHOTS, WITH_TLS
 from actorrpc.pb import snapshot_pb2
+from actorrpc.tls.snapshot import thaw_records
 from actorrpc.wire.snapshot import freeze_session, thaw_session
 
 __all__ = ["freeze", "thaw"]
@@ -63,7 +66,13 @@ def freeze(
     if limit and (why := too_long(costs.of(contents(connection)), limit)):
         raise SnapshotError(why)
     connection.phase.state = FROZEN
-    unsent = connection.pump.transport.freeze()
+    transport = connection.pump.transport
+    unsent = transport.freeze()
+    secret = None
+    if isinstance(transport, SecureTransport):
+        if format < WITH_TLS:
+            raise SnapshotError("its client speaks TLS, of which the other hub's version knows nothing")
+        secret = transport.freeze_secrets()
     usage = connection.usage
     connection.cells.drop_ended()
     now = monotonic()
@@ -84,6 +93,8 @@ def freeze(
         shared_by=connection.shared_by,
         weighing_us=round(usage.weighing * 1e6),
         proxied=to_message(connection.proxied),
+        tls=secret,
+        secure=None if connection.secure is None else secure_message(connection.secure),
     )
     connection.timer.times.freeze(snapshot, now)
     data = snapshot.SerializeToString()
@@ -122,7 +133,10 @@ def thaw(
     now = monotonic()
     taken = snapshot.taken_at if 0 <= now - snapshot.taken_at < MAX_AGE else now
     session = thaw_session(snapshot.session, resources.config, taken)
-    connection = Connection(owner, resources, None, snapshot.id, snapshot.peer, session)
+    secured = None
+    if snapshot.HasField("tls"):
+        secured = Secured(secure_from(snapshot.secure), thaw_records(snapshot.tls))
+    connection = Connection(owner, resources, None, snapshot.id, snapshot.peer, session, secured)
     try:
         _fill(connection, snapshot, taken)
     except BaseException:
