@@ -2,8 +2,8 @@
 
 A handshake takes a millisecond of the hub, most of it in one step, when the ClientHello has come. So only so
 many begin in a second (``handshake_rate``), and so many are under way at once (``max_handshakes``); others
-wait, in the order in which they came, and unread. From when it was accepted each has as long as a client may
-take to say who it is (``handshake_timeout``).
+wait, in the order in which they came, and unread. Each may wait as long as a client may take to say who it is
+(``handshake_timeout``), and then has as long for its handshake.
 
     accepted ── waits ──► begins ── records ──► over: served
         └── too many wait     └── refused, late, gone: the alert is sent, and it is closed
@@ -29,6 +29,7 @@ from actorrpc.net.transport import Transport
 from actorrpc.tls.handshake.contexts import Contexts
 from actorrpc.tls.handshake.handshake import Established, Handshake, Refused
 from actorrpc.tls.handshake.key_log import KeyLog
+from actorrpc.wire.frames import ErrorCode, goaway
 
 __all__ = ["MOST_WAITING", "Handshakes"]
 
@@ -37,11 +38,14 @@ log = logging.getLogger("actorrpc.hub")
 #: So many may wait for their handshake to begin; more are closed.
 MOST_WAITING = 4096
 
-#: What a client gets, in plain HTTP/1, that speaks it where TLS is spoken.
-_HTTP1_ANSWER = (
-    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 36\r\n\r\n"
-    b"this port speaks TLS, and only that\n"
-)
+_WHY = b"This port speaks TLS, and only that.\n"
+#: What a client gets that speaks something else, in its own words.
+_ANSWERS = {
+    "HTTP/1": b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_WHY), _WHY),
+    # And no SETTINGS before that: grpcio would take itself for connected, and try again until its deadline.
+    "HTTP/2": goaway(0, ErrorCode.PROTOCOL_ERROR, _WHY.strip()),
+}
 
 
 class Handshakes:
@@ -116,23 +120,22 @@ class Handshakes:
                     self._timer.set((1 - self._tokens) / rate, self._go_on)
                 return
             accepted = waiting.popleft()
-            left = config.handshake_timeout - (now - accepted.since)
-            if config.handshake_timeout and left <= 0:
+            if 0 < config.handshake_timeout <= now - accepted.since:
                 self._refuse(accepted.sock, accepted.remote, "its turn did not come in time")
                 self._changed()
                 continue
             self._tokens -= 1
-            self._start(accepted, left)
+            self._start(accepted)
 
     def _go_on(self) -> None:
         self._timer.stop()
         self._begin_some()
 
-    def _start(self, accepted: _Accepted, left: float) -> None:
+    def _start(self, accepted: _Accepted) -> None:
         assert self._contexts is not None
         under_way = _UnderWay(accepted, Handshake(self._contexts), self._over, self._parting.discard)
         self._under_way.add(under_way)
-        under_way.start(left if self._config.handshake_timeout else 0.0)
+        under_way.start(self._config.handshake_timeout)
 
     def _over(self, under_way: _UnderWay, outcome: Established | Refused) -> None:
         """A handshake has come to its end."""
@@ -208,7 +211,7 @@ class _UnderWay:
 
     def start(self, timeout: float) -> None:
         if timeout:
-            self._timer = after(timeout, self._late, timeout)
+            self._timer = after(timeout, self._late)
         self.transport.start()
 
     def on_bytes(self, data: bytes) -> None:
@@ -231,15 +234,15 @@ class _UnderWay:
         if outcome is None or self._parting:
             return
         self._stop_timer()
+        self._over(self, outcome)
         if isinstance(outcome, Refused):
             self._part(outcome)
-        self._over(self, outcome)
 
     def _part(self, outcome: Refused) -> None:
         """Close it when the client has had the time to read why."""
         self._parting = True
-        if outcome.speaks == "HTTP/1" and self.transport.ready:
-            self.transport.send(_HTTP1_ANSWER)
+        if (answer := _ANSWERS.get(outcome.speaks)) and self.transport.ready:
+            self.transport.send(answer)
         if self.transport.fileno() >= 0:
             self._linger = Linger(self.end, lambda: self.transport.untaken, monotonic() + LINGER)
             if self.transport.ready:
@@ -254,7 +257,7 @@ class _UnderWay:
         if self._parting:
             self.transport.half_close()
 
-    def _late(self, timeout: float) -> None:
+    def _late(self) -> None:
         self._handshake.abandon()
         self._look()
 
