@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -19,6 +19,16 @@ from cryptography.hazmat.primitives.serialization import (
 __all__ = ["Authority", "Pair"]
 
 DAY = timedelta(days=1)
+
+PrivateKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
+
+_KEYS: dict[str, Callable[[], PrivateKey]] = {
+    "ec": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+    "rsa": lambda: rsa.generate_private_key(65537, 2048),
+    "rsa 1024": lambda: rsa.generate_private_key(65537, 1024),
+}
+_USAGES = {"server": x509.ExtendedKeyUsageOID.SERVER_AUTH, "client": x509.ExtendedKeyUsageOID.CLIENT_AUTH}
 
 
 class Pair:
@@ -32,13 +42,17 @@ class Pair:
 class Authority:
     """A CA with a folder of its own, in which it puts what it signs. ``file`` is its own certificate."""
 
-    def __init__(self, folder: Path, name: str = "test CA") -> None:
+    def __init__(
+        self, folder: Path, name: str = "test CA", *, signer: Authority | None = None, days: float = 365
+    ) -> None:
+        """``signer``: the CA that signs its certificate; None: it does so itself."""
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.file = str(folder / "ca.pem")
-        made = self._made(self.name, self.key, 365).add_extension(x509.BasicConstraints(True, None), True)
+        signer = signer or self
+        made = signer._made(self.name, self.key, days).add_extension(x509.BasicConstraints(True, None), True)
         made = made.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False)
         # Python 3.13 insists on it.
         usage = dict.fromkeys(
@@ -54,7 +68,11 @@ class Authority:
             False,
         )
         made = made.add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), True)
-        Path(self.file).write_bytes(made.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        Path(self.file).write_bytes(made.sign(signer.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+
+    def sign_authority(self, folder: Path, name: str) -> Authority:
+        """A CA whose own certificate this one signs."""
+        return Authority(folder, name, signer=self)
 
     def sign(
         self,
@@ -65,14 +83,19 @@ class Authority:
         begins: float = -1,
         padding: int = 0,
         password: bytes = b"",
+        kind: str = "ec",
+        usage: str = "",
     ) -> Pair:
-        """A certificate with this common name, and these DNS names; ``padding``: so many bytes of no use."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """A certificate with this common name, and these DNS names; ``padding``: so many bytes of no use.
+        ``usage``: it is for servers only, or for clients only."""
+        key = _KEYS[kind]()
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         made = self._made(subject, key, days, begins)
         if hosts:
             names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
             made = made.add_extension(names, critical=False)
+        if usage:
+            made = made.add_extension(x509.ExtendedKeyUsage([_USAGES[usage]]), critical=False)
         if padding:
             oid = x509.ObjectIdentifier("1.3.6.1.4.1.99999.1")
             made = made.add_extension(x509.UnrecognizedExtension(oid, bytes(padding)), critical=False)
@@ -87,7 +110,7 @@ class Authority:
         return pair
 
     def _made(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: float, begins: float = -1
+        self, subject: x509.Name, key: PrivateKey, days: float, begins: float = -1
     ) -> x509.CertificateBuilder:
         now = datetime.now(timezone.utc)
         return (

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from actorrpc.errors import ConfigError
 
-__all__ = ["Certificate", "read_certificate"]
+__all__ = ["Certificate", "read_authorities", "read_certificate"]
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,24 @@ def read_certificate(file: str) -> Certificate:
         hosts = [str(each.value) for each in common]
     except ValueError as error:
         raise ConfigError(f"the names in the certificate {file} cannot be read: {error}") from error
+    return _certificate(file, found, tuple(host.lower() for host in hosts))
+
+
+def read_authorities(file: str) -> tuple[Certificate, ...]:
+    """What a file of CAs has of certificates, as far as it can be read: OpenSSL says what is wrong with one."""
+    from cryptography import x509
+
+    try:
+        with open(file, "rb") as opened:
+            found = x509.load_pem_x509_certificates(opened.read())
+    except (OSError, ValueError):
+        return ()
+    return tuple(_certificate(file, each, ()) for each in found)
+
+
+def _certificate(file: str, found: object, names: tuple[str, ...]) -> Certificate:
     # Not the properties with a time zone: they are younger than the oldest version that is supported.
-    begins, ends = _utc(found, "not_valid_before"), _utc(found, "not_valid_after")
-    return Certificate(file, tuple(host.lower() for host in hosts), begins, ends)
+    return Certificate(file, names, _utc(found, "not_valid_before"), _utc(found, "not_valid_after"))
 
 
 def _utc(certificate: object, name: str) -> datetime:

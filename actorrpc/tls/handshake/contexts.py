@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
+from hashlib import sha256
 
 from actorrpc.errors import ConfigError
-from actorrpc.tls.handshake.certificates import Certificate, read_certificate
+from actorrpc.tls.handshake.certificates import read_certificate
 from actorrpc.tls.handshake.key_log import KeyLog
 from actorrpc.tls.handshake.settings import Tls
+from actorrpc.tls.handshake.warnings import warnings_of
 
-__all__ = ["ALPN", "NEAR_END", "Contexts"]
+__all__ = ["ALPN", "Contexts", "load_authorities"]
 
 #: The only protocol that is spoken in it.
 ALPN = "h2"
-
-#: A certificate that ends so soon is warned of.
-NEAR_END = timedelta(days=14)
 
 #: That of Python's own binding of OpenSSL: gevent's subclass has one that needs a socket, and there is none.
 _SNI_CALLBACK = next(
@@ -49,6 +48,8 @@ class Contexts:
         with these contexts only."""
         self.tls = tls
         self.log = log
+        #: Who is admitted: see ``load_authorities``. b"": whoever comes.
+        self.admits = b""
         self.certificates = [read_certificate(cert) for cert, _ in tls.pairs]
         self._contexts = [self._context(cert, key, tickets) for cert, key in tls.pairs]
         _SNI_CALLBACK.__set__(self._contexts[0], _choose)
@@ -69,14 +70,7 @@ class Contexts:
 
     def warnings(self, now: datetime | None = None) -> list[str]:
         """What an operator should know, a line each: keys that others can read, certificates that end."""
-        now = now or datetime.now(timezone.utc)
-        found = []
-        for certificate, (_, key) in zip(self.certificates, self.tls.pairs, strict=True):
-            mode = os.stat(key).st_mode & 0o777
-            if mode & 0o007:
-                found.append(f"the key {key} can be used by every user of this machine: its mode is {mode:o}")
-            found += _dates(certificate, now)
-        return found
+        return warnings_of(self.certificates, [key for _, key in self.tls.pairs], now)
 
     def _context(self, cert: str, key: str, tickets: int) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -89,7 +83,7 @@ class Contexts:
             context.options |= ssl.OP_NO_TICKET
         _load(lambda: context.load_cert_chain(cert, key, _no_password), cert, key)
         if self.tls.client_ca is not None and self.tls.asks:
-            _load_authorities(context, self.tls.client_ca)
+            self.admits = load_authorities(context, self.tls)
             context.verify_mode = _VERIFY[self.tls.clients]
         context.keylog_filename = self.log.path
         return context
@@ -127,24 +121,30 @@ def _load(load: Callable[[], None], cert: str, key: str) -> None:
         raise ConfigError(f"the certificate {cert} or its key {key} cannot be used: {why}") from error
 
 
-def _load_authorities(context: ssl.SSLContext, file: str) -> None:
+def load_authorities(context: ssl.SSLContext, tls: Tls) -> bytes:
+    """Have a context admit the clients of the CAs. Returns what is equal for all contexts that admit the same,
+    in whatever process.
+
+    Raises ConfigError for a file that is wrong.
+    """
+    file = tls.client_ca
+    assert file is not None
     try:
+        before = _content(file)
         context.load_verify_locations(file)
+        if _content(file) != before:
+            raise ConfigError(f"the CA of clients {file} was changed while it was read")
     except OSError as error:  # ssl.SSLError is one
         why = _words(error) if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigError(f"the CA of clients {file} cannot be used: {why}") from error
+    return sha256(tls.clients.encode() + b"\0" + before).digest()[:16]
+
+
+def _content(file: str) -> bytes:
+    with open(file, "rb") as opened:
+        return opened.read()
 
 
 def _words(error: ssl.SSLError) -> str:
     return (error.reason or "it is not what it should be").lower().replace("_", " ")
 
-
-def _dates(certificate: Certificate, now: datetime) -> list[str]:
-    file, ends = certificate.file, certificate.ends
-    if now < certificate.begins:
-        return [f"the certificate {file} is not valid before {certificate.begins:%Y-%m-%d %H:%M} UTC"]
-    if ends < now:
-        return [f"the certificate {file} has expired, on {ends:%Y-%m-%d}"]
-    if ends - now < NEAR_END:
-        return [f"the certificate {file} expires on {ends:%Y-%m-%d}, in {(ends - now).days} days"]
-    return []

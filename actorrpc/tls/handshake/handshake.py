@@ -8,6 +8,7 @@ tickets of its last answer.
 from __future__ import annotations
 
 import ssl
+import sys
 from dataclasses import dataclass
 
 from actorrpc.tls.alerts import Alert, alert_message
@@ -55,6 +56,10 @@ class Established:
     server_name: str
     #: The client's certificate in DER; b"": it has shown none.
     peer_certificate: bytes
+    #: What it has shown with that, in DER: certificates that lead from it to its CA, unless it left them out.
+    peer_intermediates: tuple[bytes, ...] = ()
+    #: Who admitted it: ``Contexts.admits``, as it was when the handshake began.
+    admitted_by: bytes = b""
 
     @property
     def pinned(self) -> str:
@@ -77,6 +82,7 @@ class Handshake:
     def __init__(self, contexts: Contexts, max_bytes: int = MAX_BYTES) -> None:
         self.outcome: Established | Refused | None = None
         self._log = contexts.log
+        self._admits = contexts.admits
         self._max_bytes = max_bytes
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -187,6 +193,8 @@ class Handshake:
             tls.selected_alpn_protocol() or "",
             tls.server_name,
             tls.getpeercert(binary_form=True) or b"",
+            _intermediates(tls),
+            self._admits,
         )
         self._let_go()
 
@@ -203,6 +211,14 @@ class Handshake:
         self._secrets.clear()
         self._unread.clear()
         del self._tls
+
+
+def _intermediates(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """What has come behind the client's certificate. Before Python 3.13 only the object of the binding says it."""
+    if sys.version_info >= (3, 13):
+        return tuple(tls.get_unverified_chain()[1:])
+    chain = tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]
+    return tuple(ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in chain[1:])
 
 
 def _records_in(output: bytes) -> int:
