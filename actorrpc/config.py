@@ -200,8 +200,7 @@ class Config:
             told: Any = getattr(self, each.name)
             if each.kind is tuple:  # in a program, perhaps a list, or one text
                 object.__setattr__(self, each.name, (told,) if isinstance(told, str) else tuple(told))
-            if told is not None:
-                each.check(getattr(self, each.name))
+            each.check(getattr(self, each.name))
         _ = self.tls  # it raises
 
     @property

@@ -53,7 +53,12 @@ class Serving:
     bind: tuple[str, ...] = setting((),
         "Where to listen: HOST:PORT, [IPv6]:PORT, unix:PATH or unix-abstract:NAME. May be given several "
         "times.",
-        metavar="ADDRESS", unset="127.0.0.1:50051, or systemd's sockets", fixed=True, fits=parse_bind)
+        metavar="ADDRESS", unset="127.0.0.1:50051 unless there is a --tls-bind, or systemd's sockets",
+        fixed=True, fits=parse_bind)
+    tls_bind: tuple[str, ...] = setting((),
+        "Where to listen for clients that speak TLS, as --bind says where others are listened for. It needs "
+        "--tls-cert and --tls-key.",
+        metavar="ADDRESS", unset="nowhere", fixed=True, fits=parse_bind)
     unix_mode: str | None = optional(str,
         "Permissions of the files of unix sockets, in octal: 660.", "as the umask says", metavar="MODE",
         fixed=True, fits=_mode_fits)

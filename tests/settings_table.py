@@ -19,7 +19,7 @@ __all__ = ["OPTIONS", "PAGES", "named", "written"]
 
 _FOLDER = Path(__file__).parents[1] / "docs" / "operate"
 #: Where each setting is told of among those of its subject.
-PAGES = (_FOLDER / "limits.md", _FOLDER / "logging.md", _FOLDER / "listening.md")
+PAGES = (_FOLDER / "limits.md", _FOLDER / "logging.md", _FOLDER / "listening.md", _FOLDER / "tls.md")
 #: Where all options are.
 OPTIONS = _FOLDER / "options.md"
 
@@ -51,7 +51,7 @@ def written(document: str) -> str:
 
 
 def _row(setting: Setting) -> str:
-    default = setting.unset if setting.default == () else setting.default
+    default = setting.unset if setting.default in ((), None) else setting.default
     return f"| `{setting.name}` | {default} | {setting.unit} | {_marked(setting.help)} |\n"
 
 

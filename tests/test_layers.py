@@ -23,7 +23,17 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: not know each other. A part is a module or a package, or one of a package that is named here itself.
 LAYERS: list[set[str]] = [
     {"errors", "log", "loop", "metadata", "pb", "percentile", "supported", "titles"},
-    {"forks", "loading", "options_pb2", "ref_pb2", "service", "settings", "signatures"},
+    # How TLS is to be served is a setting.
+    {
+        "forks",
+        "loading",
+        "options_pb2",
+        "ref_pb2",
+        "service",
+        "settings",
+        "signatures",
+        "tls.handshake.settings",
+    },
     {"config", "hub_values", "keys"},
     # What users write against: no wire in them, and no hub.
     {"call", "client"},
@@ -31,7 +41,7 @@ LAYERS: list[set[str]] = [
     {"service_checks"},
     {"app"},
     {"net", "tls", "wire"},
-    {"ipc"},
+    {"ipc", "tls.handshake"},
     # A hub.
     {"hub.accepting", "hub.links", "hub.metering", "hub.securing"},
     {"hub.runtime"},

@@ -73,7 +73,8 @@ def status(as_json: bool, runtime_dir: str | None) -> None:
         return
     found = json.loads(reply.json)
     moves, rebalance = found["moves"], found["rebalance"]
-    addresses = [each["address"] for each in found.get("addresses", ())] or [found["address"]]
+    addresses = [each["address"] + " (TLS)" * each["tls"] for each in found.get("addresses", ())]
+    addresses = addresses or [found["address"]]
     print(f"serving on {' and '.join(addresses)}, broker {found['broker_pid']}")
     print(
         f"moves: {moves['done']} done, {moves['aborted']} aborted, "

@@ -39,6 +39,7 @@ from actorrpc.hub.runtime.current import know_calls
 from actorrpc.hub.securing.handshakes import Handshakes
 from actorrpc.hub.securing.transport import Secured
 from actorrpc.hub.serving.connection import Connection
+from actorrpc.hub.serving.readmission import Readmission
 from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.hello import SNAPSHOTS
@@ -47,6 +48,7 @@ from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
 from actorrpc.net.peers import Remote
 from actorrpc.pb import control_pb2
+from actorrpc.tls.handshake.admission import Admission
 
 __all__ = ["Node"]
 
@@ -178,6 +180,8 @@ class Node:
         )
         #: Those that are to speak TLS, until they do.
         self.handshakes = Handshakes(config, self._serve, self._handshake_over)
+        #: Clients that would not be admitted any more.
+        self.readmission = Readmission(Admission(config.tls))
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: When the drain timeout is over, on the monotonic clock; and whether it is.
@@ -219,6 +223,7 @@ class Node:
             connection.close()
             raise
         self._let_end(connection)
+        self.readmission.look(connection)  # its handshake may have begun before the files were read anew
         self.reception.occupancy.changed()
 
     def _handshake_over(self) -> None:
@@ -231,6 +236,7 @@ class Node:
         self.reception.occupancy.changed()
         self._reporter.remember(connection.usage)
         self._let_end(connection)
+        self.readmission.look(connection)
 
     def _let_end(self, connection: Connection) -> None:
         """It has come to a hub that may be stopping."""
@@ -310,6 +316,13 @@ class Node:
     def _price(self, connection: CallStage) -> Cost:
         self.weigh(connection)
         return self.mover.cost(connection)
+
+    def renew_tls(self) -> None:
+        """Take up the files of certificates as they are now. Raises ConfigError, with the reason, for one
+        that is wrong: then those before are gone on with."""
+        admission = Admission(self.resources.config.tls)
+        self.handshakes.renew()
+        self.readmission.use(admission, self.connections.values())
 
     # ---- other hubs
 
@@ -423,7 +436,10 @@ class Node:
         return ""
 
     def stays(self, connection: CallStage) -> None:
-        if self._ending and isinstance(connection, Connection):
+        if not isinstance(connection, Connection):
+            return
+        self.readmission.look(connection)
+        if self._ending:
             self._end(connection)
 
     def _count_turn(self, connection: str, turns: int) -> None:
@@ -518,6 +534,7 @@ class Node:
         self.directory.close()
         self.reception.close()
         self.handshakes.close()
+        self.readmission.close()
         self._reporter.close()
         if self._memory is not None:
             self._memory.close()

@@ -103,6 +103,7 @@ class Worker:
             "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within, hold=drain.hold),
             "list_stacks": self._on_list_stacks,
             "list_actors": self._on_list_actors,
+            "renew_tls": self._on_renew_tls,
             "adopt": self._on_adopt,
             "keep": self._on_keep,
             "stop": lambda stop: self._stop(stop.drain_timeout),
@@ -139,18 +140,22 @@ class Worker:
             _close(listeners)
             return self._refuse(str(error), error.trace)
         outlive_configuration()
-        self._node = self._make_node(
-            app,
-            config,
-            hub=start.hub,
-            serial=start.serial,
-            on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
-            on_settled=self._tell_settled,
-            on_unlinked=self._tell_unlinked,
-            move_every=start.move_every,
-            directory=start.directory if _has_keyed(app) else "",
-            server=start.server,
-        )
+        try:
+            self._node = self._make_node(
+                app,
+                config,
+                hub=start.hub,
+                serial=start.serial,
+                on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
+                on_settled=self._tell_settled,
+                on_unlinked=self._tell_unlinked,
+                move_every=start.move_every,
+                directory=start.directory if _has_keyed(app) else "",
+                server=start.server,
+            )
+        except ConfigError as error:  # the file of a certificate is wrong
+            _close(listeners)
+            return self._refuse(str(error), "")
         enter()
         try:
             with shown_if_it_hangs(f"on_start of {start.app}", _patience(start)):
@@ -319,6 +324,14 @@ class Worker:
         answer = list_stacks(question.after)
         answer.request = question.request
         self._link.send(control_pb2.ToBroker(stacks=answer))
+
+    def _on_renew_tls(self, question: control_pb2.RenewTls) -> None:
+        answer = control_pb2.TlsRenewed(request=question.request)
+        try:
+            self._node.renew_tls()
+        except ConfigError as error:
+            answer.error = str(error)
+        self._link.send(control_pb2.ToBroker(tls_renewed=answer))
 
     def _on_broker_gone(self, link: Link[control_pb2.ToHub]) -> None:
         if not self._start.ready():

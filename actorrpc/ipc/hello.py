@@ -33,7 +33,7 @@ class Formats:
 
 
 #: What this version understands: what the broker and hubs say to each other, what hubs do, and snapshots.
-#: Control messages of format 2 may be of several addresses to listen on.
+#: Control messages of format 2 may be of several addresses to listen on, and of such with TLS.
 CONTROL = Formats(1, 2)
 LINKS = Formats(1, 1)
 SNAPSHOTS = Formats(4, 5)

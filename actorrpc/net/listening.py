@@ -22,7 +22,7 @@ from actorrpc.forks import serves
 from actorrpc.net.addresses import address_text, parse_bind
 from actorrpc.net.unix_sockets import SocketFile, listen_at
 
-__all__ = ["BACKLOG", "Bound", "open_addresses", "open_again", "open_another"]
+__all__ = ["BACKLOG", "Bound", "open_addresses", "open_again", "open_another", "several"]
 
 log = logging.getLogger("actorrpc")
 
@@ -62,24 +62,37 @@ class Bound:
             sock.close()
 
     @classmethod
-    def given(cls, sock: socket.socket) -> Bound:
+    def given(cls, sock: socket.socket, *, tls: bool = False) -> Bound:
         """What a service manager has opened: it removes the file, too."""
-        return cls(address_text(sock.getsockname()), shared=True, sockets=[sock])
+        return cls(address_text(sock.getsockname()), shared=True, sockets=[sock], tls=tls)
+
+    def __str__(self) -> str:
+        return f"{self.text} (TLS)" if self.tls else self.text
+
+
+def several(bind: str | Sequence[str] | None) -> tuple[str, ...]:
+    """What a program gives where several addresses may be: one text, or some, or None."""
+    return (bind,) if isinstance(bind, str) else tuple(bind or ())
 
 
 @contextmanager
 def open_addresses(
-    binds: Sequence[str], hubs: int | None = None, *, unix_mode: int | None = None
+    binds: Sequence[str],
+    hubs: int | None = None,
+    *,
+    tls_binds: Sequence[str] = (),
+    unix_mode: int | None = None,
 ) -> Iterator[list[Bound]]:
     """Listen on each of these until the block ends: for each of so many hubs where that can be; None: once
-    for all. Port 0: one free port.
+    for all. Port 0: one free port. Clients of ``tls_binds``, which come last, speak TLS.
 
     A name is listened on at each of its addresses that this machine has. ``unix_mode`` are the permissions of
     files of sockets. Raises ConfigError, and nothing is left open, if an address cannot be used, or is in use
     by anybody.
     """
     with ExitStack() as opened:
-        bounds = _open_all(binds, hubs, unix_mode, opened)
+        targets = [*[_Target(bind) for bind in binds], *[_Target(bind, tls=True) for bind in tls_binds]]
+        bounds = _open_all(targets, hubs, unix_mode, opened)
         for bound in bounds:
             for sock in bound.sockets:
                 serves(sock)
@@ -87,9 +100,8 @@ def open_addresses(
 
 
 def _open_all(
-    binds: Sequence[str], hubs: int | None, unix_mode: int | None, opened: ExitStack
+    targets: Sequence[_Target], hubs: int | None, unix_mode: int | None, opened: ExitStack
 ) -> list[Bound]:
-    targets = [_Target(bind) for bind in binds]
     if unix_mode is not None and not any(each.is_file for each in targets):
         raise ConfigError("unix_mode is for unix:PATH, and there is none")
     _check_distinct(targets)
@@ -112,10 +124,12 @@ def _open_all(
 
 
 class _Target:
-    """What one ``--bind`` says. Raises ConfigError if it says nothing that could be listened on."""
+    """What one ``--bind`` or ``--tls-bind`` says. Raises ConfigError if it says nothing that could be
+    listened on."""
 
-    def __init__(self, bind: str) -> None:
+    def __init__(self, bind: str, *, tls: bool = False) -> None:
         self.bind = bind
+        self.tls = tls
         self.found = _resolve(bind)
         self.bounds: list[Bound] = []
 
@@ -133,6 +147,7 @@ class _Target:
         else:
             self.bounds = self._bind_tcp(hubs)
         for bound in self.bounds:
+            bound.tls = self.tls
             opened.callback(bound.close)
 
     def _bind_tcp(self, hubs: int | None) -> list[Bound]:

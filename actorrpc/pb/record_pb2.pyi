@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Server(_message.Message):
-    __slots__ = ("format", "app", "bind", "address", "accept", "hubs", "generation", "last_generation", "members", "homes", "drained", "reload", "scale", "restarts", "moves", "paused", "made_directory", "directory", "server", "binds", "addresses")
+    __slots__ = ("format", "app", "bind", "address", "accept", "hubs", "generation", "last_generation", "members", "homes", "drained", "reload", "scale", "restarts", "moves", "paused", "made_directory", "directory", "server", "binds", "addresses", "tls_binds")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     BIND_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Server(_message.Message):
     SERVER_FIELD_NUMBER: _ClassVar[int]
     BINDS_FIELD_NUMBER: _ClassVar[int]
     ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    TLS_BINDS_FIELD_NUMBER: _ClassVar[int]
     format: int
     app: str
     bind: str
@@ -51,7 +52,8 @@ class Server(_message.Message):
     server: bytes
     binds: _containers.RepeatedScalarFieldContainer[str]
     addresses: _containers.RepeatedCompositeFieldContainer[Address]
-    def __init__(self, format: _Optional[int] = ..., app: _Optional[str] = ..., bind: _Optional[str] = ..., address: _Optional[str] = ..., accept: _Optional[str] = ..., hubs: _Optional[int] = ..., generation: _Optional[_Union[Generation, _Mapping]] = ..., last_generation: _Optional[int] = ..., members: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., homes: _Optional[_Union[_control_pb2.Homes, _Mapping]] = ..., drained: _Optional[_Iterable[int]] = ..., reload: _Optional[_Union[Reload, _Mapping]] = ..., scale: _Optional[_Union[Scale, _Mapping]] = ..., restarts: _Optional[_Iterable[int]] = ..., moves: _Optional[_Union[Moves, _Mapping]] = ..., paused: bool = ..., made_directory: bool = ..., directory: _Optional[_Union[_control_pb2.Directory, _Mapping]] = ..., server: _Optional[bytes] = ..., binds: _Optional[_Iterable[str]] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ...) -> None: ...
+    tls_binds: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, format: _Optional[int] = ..., app: _Optional[str] = ..., bind: _Optional[str] = ..., address: _Optional[str] = ..., accept: _Optional[str] = ..., hubs: _Optional[int] = ..., generation: _Optional[_Union[Generation, _Mapping]] = ..., last_generation: _Optional[int] = ..., members: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., homes: _Optional[_Union[_control_pb2.Homes, _Mapping]] = ..., drained: _Optional[_Iterable[int]] = ..., reload: _Optional[_Union[Reload, _Mapping]] = ..., scale: _Optional[_Union[Scale, _Mapping]] = ..., restarts: _Optional[_Iterable[int]] = ..., moves: _Optional[_Union[Moves, _Mapping]] = ..., paused: bool = ..., made_directory: bool = ..., directory: _Optional[_Union[_control_pb2.Directory, _Mapping]] = ..., server: _Optional[bytes] = ..., binds: _Optional[_Iterable[str]] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., tls_binds: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Address(_message.Message):
     __slots__ = ("text", "shared", "tls", "device", "inode")

@@ -66,16 +66,20 @@ class ConnectionSnapshot(_message.Message):
     def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ..., taken_at: _Optional[float] = ..., load: _Optional[float] = ..., recent_load: _Optional[float] = ..., weighing_us: _Optional[int] = ..., freeze_ms: _Optional[float] = ..., caller: _Optional[bytes] = ..., shared_by: _Optional[str] = ..., keyed: _Optional[_Union[KeyedSnapshot, _Mapping]] = ..., proxied: _Optional[_Union[Proxied, _Mapping]] = ..., tls: _Optional[_Union[_tls_pb2.TlsSnapshot, _Mapping]] = ..., secure: _Optional[_Union[Secure, _Mapping]] = ...) -> None: ...
 
 class Secure(_message.Message):
-    __slots__ = ("version", "cipher", "server_name", "peer_certificate")
+    __slots__ = ("version", "cipher", "server_name", "peer_certificate", "intermediates", "admitted_by")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CIPHER_FIELD_NUMBER: _ClassVar[int]
     SERVER_NAME_FIELD_NUMBER: _ClassVar[int]
     PEER_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    INTERMEDIATES_FIELD_NUMBER: _ClassVar[int]
+    ADMITTED_BY_FIELD_NUMBER: _ClassVar[int]
     version: str
     cipher: str
     server_name: str
     peer_certificate: bytes
-    def __init__(self, version: _Optional[str] = ..., cipher: _Optional[str] = ..., server_name: _Optional[str] = ..., peer_certificate: _Optional[bytes] = ...) -> None: ...
+    intermediates: _containers.RepeatedScalarFieldContainer[bytes]
+    admitted_by: bytes
+    def __init__(self, version: _Optional[str] = ..., cipher: _Optional[str] = ..., server_name: _Optional[str] = ..., peer_certificate: _Optional[bytes] = ..., intermediates: _Optional[_Iterable[bytes]] = ..., admitted_by: _Optional[bytes] = ...) -> None: ...
 
 class Proxied(_message.Message):
     __slots__ = ("authority", "alpn", "unique_id", "tls", "tls_version", "cipher", "certificate", "verified", "common_name")

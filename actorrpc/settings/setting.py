@@ -53,7 +53,7 @@ class Setting:
         """Raise ConfigError for a value of its kind that it cannot have. ``called``: what it is named
         there."""
         name = called or self.name
-        if self.kind is bool:
+        if self.kind is bool or (value is None and self.default is None):
             return
         if self.kind is str:
             self._check_text(value, name)

@@ -19,12 +19,14 @@ from actorrpc.hub.runtime.grpcio import cooperate_if_patched
 from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.ipc.queues import queue_of
 from actorrpc.loop.timers import every
-from actorrpc.net.listening import open_addresses
+from actorrpc.net.listening import open_addresses, several
 from actorrpc.pb.control_pb2 import MoveResult
-from actorrpc.server import SETTLE
+from actorrpc.server import ADDRESS, SETTLE
 from actorrpc.testing.hubs import Hubs
 from actorrpc.testing.raised import Raised
 from actorrpc.testing.thread import PATIENCE, LoopThread, Stuck
+from actorrpc.tls.handshake.serving import check_files
+from actorrpc.tls.handshake.settings import Tls
 
 __all__ = ["Actor", "Connection", "NotMoved", "Serve", "Server", "Stuck", "serve"]
 
@@ -73,7 +75,13 @@ class Server:
     """What ``serve`` gives. It is for the threads of the test, not for handlers."""
 
     def __init__(
-        self, app: App, hubs: int, move_every: int, bind: str | Sequence[str], config: Config
+        self,
+        app: App,
+        hubs: int,
+        move_every: int,
+        binds: Sequence[str],
+        tls_binds: Sequence[str],
+        config: Config,
     ) -> None:
         self._config = config
         #: Those that ``channel`` has made: they are closed first, as clients go before their server does.
@@ -88,17 +96,16 @@ class Server:
         self._raised = Raised(self._thread.ident)
         try:
             self._hubs = self._thread.ask(lambda: Hubs(app, config, hubs, move_every=move_every))
-            self._thread.run(lambda: self._listen(bind), PATIENCE)
+            self._thread.run(lambda: self._listen(binds, tls_binds), PATIENCE)
         except BaseException:
             self._end()
             raise
         # A program that does not leave the block must not be held up at its end by a thread that is gone.
         atexit.register(self.stop)
 
-    def _listen(self, bind: str | Sequence[str]) -> None:
+    def _listen(self, binds: Sequence[str], tls_binds: Sequence[str]) -> None:
         try:
-            binds = (bind,) if isinstance(bind, str) else bind
-            bounds = self._sockets.enter_context(open_addresses(binds))
+            bounds = self._sockets.enter_context(open_addresses(binds, tls_binds=tls_binds))
             self._start_app()
         except BaseException:
             self._sockets.close()
@@ -106,8 +113,10 @@ class Server:
             raise
         self.addresses = [bound.text for bound in bounds]
         self.address = self.addresses[0]
+        reception = self._hubs.nodes[0].reception
+        reception.tls = frozenset(number for number, bound in enumerate(bounds) if bound.tls)
         for number, bound in enumerate(bounds):
-            self._hubs.nodes[0].reception.listen(bound.sockets[0].dup(), queue_of(number))
+            reception.listen(bound.sockets[0].dup(), queue_of(number))
         self._settlers = {node: every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes}
 
     def _start_app(self) -> None:
@@ -276,7 +285,9 @@ class Serve(Protocol):
         *,
         hubs: int = 2,
         move_every: int = 0,
-        bind: str | Sequence[str] = "127.0.0.1:0",
+        bind: str | Sequence[str] | None = None,
+        tls_bind: str | Sequence[str] = (),
+        tls: Tls | None = None,
         config: Config | None = None,
     ) -> Server: ...
 
@@ -287,7 +298,9 @@ def serve(
     *,
     hubs: int = 2,
     move_every: int = 0,
-    bind: str | Sequence[str] = "127.0.0.1:0",
+    bind: str | Sequence[str] | None = None,
+    tls_bind: str | Sequence[str] = (),
+    tls: Tls | None = None,
     config: Config | None = None,
 ) -> Iterator[Server]:
     """Serve ``app`` for the length of the block, from a thread of its own, on ``hubs`` hubs.
@@ -300,7 +313,8 @@ def serve(
 
     The hubs are as those of ``actorrpc serve``, except that they share the thread. With ``move_every`` each
     connection, and each keyed actor, is moved on to the next hub after so many messages and replies: 1 finds
-    what does not survive a move. Any client in any thread can call it, asyncio's too.
+    what does not survive a move. ``bind``, ``tls_bind`` and ``tls`` are those of
+    ``actorrpc.Server``. Any client in any thread can call it, asyncio's too.
 
     Raises ConfigError if it cannot serve, and TypeError for what is not an App. Nothing is left after the
     block: no thread, socket or connection.
@@ -312,7 +326,11 @@ def serve(
         raise ConfigError(f"at least one hub is needed, not {hubs}")
     if move_every < 0 or (move_every and hubs < 2):
         raise ConfigError(f"move_every={move_every} with hubs={hubs}: connections move between hubs")
-    server = Server(app, hubs, move_every, bind, config or Config())
+    tls_binds = several(tls_bind)
+    binds = several(bind) or (() if tls_binds else (ADDRESS,))
+    config = (config or Config()).with_tls(tls).with_paths_from(os.getcwd())
+    check_files(config, bool(tls_binds))
+    server = Server(app, hubs, move_every, binds, tls_binds, config)
     try:
         with server._channels:
             yield server

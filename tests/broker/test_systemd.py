@@ -37,7 +37,8 @@ import os, sys
 fds = [int(fd) for fd in os.environ.pop("GIVEN").split()]
 for number, fd in enumerate(fds):
     os.dup2(fd, 3 + number)
-os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="grpc.socket")
+os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_PID=str(os.getpid()))
+os.environ["LISTEN_FDNAMES"] = os.environ.pop("NAMES") or ":".join(["grpc.socket"] * len(fds))
 os.execv(sys.executable, [sys.executable, "-m", "actorrpc", "serve", *sys.argv[1:]])
 """
 
@@ -182,6 +183,7 @@ def activated(
     serve: Callable[..., ServerProcess],
     *given: socket.socket,
     options: tuple[object, ...] = (),
+    names: str = "",
     **named: object,
 ) -> ServerProcess:
     for sock in given:
@@ -191,7 +193,7 @@ def activated(
         *options,
         **{"bind": None, **named},
         program=(sys.executable, "-c", ACTIVATED),
-        variables={"GIVEN": " ".join(map(str, fds))},
+        variables={"GIVEN": " ".join(map(str, fds)), "NAMES": names},
         pass_fds=fds,
     )
 

@@ -20,8 +20,11 @@ from actorrpc.net.activation import activated
 if os.environ.get("LISTEN_PID") == "own":
     os.environ["LISTEN_PID"] = str(os.getpid())
 try:
-    with activated() as sockets:
-        print([(sock.fileno(), sock.getsockname(), os.get_inheritable(sock.fileno())) for sock in sockets])
+    with activated() as bounds:
+        sockets = [(sock, bound.tls) for bound in bounds for sock in bound.sockets]
+        print([(sock.fileno(), sock.getsockname(), os.get_inheritable(sock.fileno())) for sock, _ in sockets])
+        if any(tls for _, tls in sockets):
+            print("TLS:", [sock.fileno() for sock, tls in sockets if tls])
 except ConfigError as error:
     print("refused:", error)
 print(sorted(name for name in os.environ if name.startswith("LISTEN")))
@@ -80,6 +83,19 @@ def test_several_are_taken_in_their_order(tmp_path: Path) -> None:
         told, left = ask(tcp.fileno(), unix.fileno(), LISTEN_PID="own", LISTEN_FDS="2")
         assert told == f"[(3, {tcp.getsockname()}, False), (4, {path!r}, False)]"
         assert left == "[]"
+
+
+def test_those_that_are_named_tls_come_last() -> None:
+    given = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    fds = [sock.fileno() for sock in given]
+    told = {"LISTEN_PID": "own", "LISTEN_FDS": "3"}
+    order, tls, _ = ask(*fds, **told, LISTEN_FDNAMES="tls:tls.socket:tls")
+    assert [each.split(",")[0] for each in order.split("(")[1::2]] == ["4", "3", "5"]
+    assert tls == "TLS: [3, 5]"
+    refused, _ = ask(*fds, **told, LISTEN_FDNAMES="tls")
+    assert refused == "refused: LISTEN_FDNAMES has 1 names, and LISTEN_FDS is 3"
+    for sock in given:
+        sock.close()
 
 
 def test_of_several_the_wrong_one_is_named() -> None:

@@ -129,5 +129,5 @@ def test_fingerprints_are_equal_where_the_same_are_admitted(
 
 
 def test_a_file_that_is_wrong(server_pair: Pair, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the CA of clients .* cannot be used: No such file"):
+    with pytest.raises(ConfigError, match=r"the CA of clients .* cannot be used: No such file"):
         Admission(tls_of(server_pair, str(tmp_path / "nothing")))

@@ -30,22 +30,28 @@ __all__ = ["Inheritance", "Wanted", "binds_of", "bounds_of"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be served: as ``serve`` was told, with defaults; ``binds`` is empty and ``addresses`` says
-    where if the service manager has given the sockets."""
+    """What is to be served: as ``serve`` was told, with defaults. If the service manager has given the
+    sockets, there are no ``binds``, and ``given`` says what they are, as ``str(bound)``."""
 
     app: str
     binds: tuple[str, ...]
     accept: str
-    addresses: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
+    tls_binds: tuple[str, ...] = ()
 
     def why_not(self, server: Server) -> str:
         """What differs from what hubs serve; "" if nothing that matters."""
         if server.app != self.app:
             return f"they serve {server.app}, not {self.app}"
         # As it was typed, or as it came out: a port 0 is found again by the first.
-        there = tuple(bound.text for bound in bounds_of(server))
-        here = self.addresses or self.binds
-        if binds_of(server) != self.binds and there != here:
+        there = tuple(map(str, bounds_of(server)))
+        told = _marked(self.binds, self.tls_binds)
+        same = (
+            told == _marked(binds_of(server), server.tls_binds)
+            if told
+            else sorted(there) == sorted(self.given)
+        )
+        if not same and there != (here := told or self.given):
             return f"they listen on {' and '.join(there)}, not on {' and '.join(here)}"
         if server.accept != self.accept:
             return f"they were started with --accept {server.accept}, not {self.accept}"
@@ -101,6 +107,10 @@ class Inheritance:
             for process in self.server.reload.successors
             if process.serial in self.pids and process.serial not in serving
         ]
+
+
+def _marked(binds: Iterable[str], tls_binds: Iterable[str]) -> tuple[str, ...]:
+    return (*binds, *[f"{bind} (TLS)" for bind in tls_binds])
 
 
 def binds_of(server: Server) -> tuple[str, ...]:

@@ -35,7 +35,13 @@ SILENCE = 2.0
 QUICK = 10.0
 
 
-Answer = control_pb2.MoveResult | control_pb2.Connections | control_pb2.Stacks | control_pb2.Actors
+Answer = (
+    control_pb2.MoveResult
+    | control_pb2.Connections
+    | control_pb2.Stacks
+    | control_pb2.Actors
+    | control_pb2.TlsRenewed
+)
 
 
 class Owner(Protocol):
@@ -261,6 +267,9 @@ class HubProcess:
         elif kind == "move_result":
             message.move_result.why = brief(message.move_result.why)
             self._answer(message.move_result)
+        elif kind == "tls_renewed":
+            message.tls_renewed.error = brief(message.tls_renewed.error)
+            self._answer(message.tls_renewed)
         elif kind in ("connections", "stacks", "actors"):
             self._answer(getattr(message, kind))
 

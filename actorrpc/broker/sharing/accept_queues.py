@@ -30,7 +30,7 @@ __all__ = ["AcceptQueues", "holders"]
 
 log = logging.getLogger("actorrpc.broker")
 
-#: The format of control messages from which on there may be several addresses.
+#: The format of control messages from which on there may be several addresses, and such of TLS.
 SEVERAL = 2
 
 
@@ -114,7 +114,11 @@ class AcceptQueues:
 
     def why_not(self, hello: Hello) -> str:
         """Why a process of a hub cannot accept from all of them; "" if it can."""
-        if len(self.bounds) > 1 and SEVERAL not in hello.control:
+        if SEVERAL in hello.control:
+            return ""
+        if any(bound.tls for bound in self.bounds):
+            return f"actorrpc {hello.version} would take TLS for plaintext"
+        if len(self.bounds) > 1:
             return f"actorrpc {hello.version} listens on one address, and this server on {len(self.bounds)}"
         return ""
 

@@ -32,13 +32,27 @@ class SecureFacts:
     server_name: str = ""
     #: In DER; b"": it has shown none.
     peer_certificate: bytes = b""
+    #: Those that lead from it to its CA, as it has shown them.
+    intermediates: tuple[bytes, ...] = ()
+    #: Who has admitted it: ``Contexts.admits``.
+    admitted_by: bytes = b""
     _auth_context: AuthContext | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, established: Established) -> SecureFacts:
         return cls(
-            established.version, established.cipher, established.server_name, established.peer_certificate
+            established.version,
+            established.cipher,
+            established.server_name,
+            established.peer_certificate,
+            established.peer_intermediates,
+            established.admitted_by,
         )
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """All certificates that it has shown, its own first."""
+        return (self.peer_certificate, *self.intermediates) if self.peer_certificate else ()
 
     @property
     def auth_context(self) -> AuthContext:
@@ -59,11 +73,20 @@ def secure_message(facts: SecureFacts) -> snapshot_pb2.Secure:
         cipher=facts.cipher,
         server_name=facts.server_name,
         peer_certificate=facts.peer_certificate,
+        intermediates=facts.intermediates,
+        admitted_by=facts.admitted_by,
     )
 
 
 def secure_from(message: snapshot_pb2.Secure) -> SecureFacts:
-    return SecureFacts(message.version, message.cipher, message.server_name, message.peer_certificate)
+    return SecureFacts(
+        message.version,
+        message.cipher,
+        message.server_name,
+        message.peer_certificate,
+        tuple(message.intermediates),
+        message.admitted_by,
+    )
 
 
 def auth_context_of_proxied(facts: ProxyFacts) -> AuthContext:

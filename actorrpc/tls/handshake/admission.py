@@ -1,11 +1,12 @@
-"""Whether a client's certificate, which was admitted once, would be admitted now: OpenSSL says so, as it does of the
-certificates of new clients.
+"""Whether a client's certificate, which was admitted once, would be admitted now: OpenSSL says so, as it
+does of the certificates of new clients.
 
-Python's ``ssl`` has no function for that. So a chain is shown to a server's side of TLS 1.2, where certificates
-travel in the clear, as the client's message that follows a ClientHello: OpenSSL verifies it when that has come, long
-before the client would have to prove that it has the key. It is the same code, with the same purpose, CAs and level
-of security as in a handshake of TLS 1.3; the handshake goes no further. `cryptography` verifies certificates as well,
-but by other rules: it refuses clients without alternative names, say, whom OpenSSL admits.
+Python's ``ssl`` has no function for that. So a chain is shown to a server's side of TLS 1.2, where
+certificates travel in the clear, as the client's message that follows a ClientHello: OpenSSL verifies it
+when that has come, long before the client would have to prove that it has the key. It is the same code, with
+the same purpose, CAs and level of security as in a handshake of TLS 1.3; the handshake goes no further.
+`cryptography` verifies certificates as well, but by other rules: it refuses clients without alternative
+names, say, whom OpenSSL admits.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ class Admission:
         except ssl.SSLCertVerificationError as error:
             return f"its certificate is not admitted: {error.verify_message}"
         except ssl.SSLError as error:
-            return f"its certificate cannot be verified: {(error.reason or str(error)).lower().replace('_', ' ')}"
+            why = (error.reason or str(error).partition(" (")[0]).lower().replace("_", " ")
+            return f"its certificate cannot be verified: {why}"
         return ""
 
     def __repr__(self) -> str:
@@ -84,7 +86,14 @@ class Admission:
 def _client_hello() -> bytes:
     extensions = _extension(_SUPPORTED_GROUPS, _sized(2, _SECP256R1))
     extensions += _extension(_SIGNATURE_ALGORITHMS, _sized(2, _SIGNATURES))
-    body = _TLS12 + os.urandom(32) + _sized(1, b"") + _sized(2, _SUITE) + _sized(1, b"\0") + _sized(2, extensions)
+    body = (
+        _TLS12
+        + os.urandom(32)
+        + _sized(1, b"")
+        + _sized(2, _SUITE)
+        + _sized(1, b"\0")
+        + _sized(2, extensions)
+    )
     return _records(_CLIENT_HELLO, body)
 
 
@@ -109,7 +118,8 @@ def _records(kind: int, body: bytes) -> bytes:
 
 
 def _load_throwaway(context: ssl.SSLContext) -> None:
-    """Give it a certificate, as a server has one: nobody ever sees it. Python's ``ssl`` reads it from a file."""
+    """Give it a certificate, as a server has one: nobody ever sees it. Python's ``ssl`` reads it from a
+    file."""
     fd = os.memfd_create("certificate", os.MFD_CLOEXEC)
     try:
         os.write(fd, _throwaway())

@@ -51,7 +51,8 @@ def read_certificate(file: str) -> Certificate:
 
 
 def read_authorities(file: str) -> tuple[Certificate, ...]:
-    """What a file of CAs has of certificates, as far as it can be read: OpenSSL says what is wrong with one."""
+    """What a file of CAs has of certificates, as far as it can be read: OpenSSL says what is wrong with
+    one."""
     from cryptography import x509
 
     try:

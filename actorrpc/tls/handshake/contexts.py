@@ -122,8 +122,8 @@ def _load(load: Callable[[], None], cert: str, key: str) -> None:
 
 
 def load_authorities(context: ssl.SSLContext, tls: Tls) -> bytes:
-    """Have a context admit the clients of the CAs. Returns what is equal for all contexts that admit the same,
-    in whatever process.
+    """Have a context admit the clients of the CAs. Returns what is equal for all contexts that admit the
+    same, in whatever process.
 
     Raises ConfigError for a file that is wrong.
     """
@@ -147,4 +147,3 @@ def _content(file: str) -> bytes:
 
 def _words(error: ssl.SSLError) -> str:
     return (error.reason or "it is not what it should be").lower().replace("_", " ")
-

@@ -1,4 +1,5 @@
-"""The files of certificates, as who serves reads them, to see whether others can: nothing of a key is kept."""
+"""The files of certificates, as who serves reads them, to see whether others can: nothing of a key is
+kept."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def read_files(tls: Tls) -> Files:
 
 
 def _check_regular(file: str) -> None:
-    """A pipe would give what it has to the first who reads it; that others find none would be told too late."""
+    """A pipe would give what it has to the first who reads it; that others find none would be told too
+    late."""
     try:
         mode = os.stat(file).st_mode
     except OSError:

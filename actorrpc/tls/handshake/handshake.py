@@ -214,7 +214,8 @@ class Handshake:
 
 
 def _intermediates(tls: ssl.SSLObject) -> tuple[bytes, ...]:
-    """What has come behind the client's certificate. Before Python 3.13 only the object of the binding says it."""
+    """What has come behind the client's certificate. Before Python 3.13 only the object of the binding says
+    it."""
     if sys.version_info >= (3, 13):
         return tuple(tls.get_unverified_chain()[1:])
     chain = tls._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined]
