@@ -8,17 +8,27 @@ import os
 import shutil
 import signal
 import socket
+import ssl
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
+import grpc
 import pytest
+from cryptography import x509
 
+from tests.apps.shapes_pb2 import Item
 from tests.broker.test_systemd import activated
 from tests.support.certificates import Authority, Pair
+from tests.support.counting_client import CountingClient
 from tests.support.fixtures import Follow, Serve
 from tests.support.processes import is_free
 from tests.support.server_process import ServerProcess
+from tests.support.waiting import PATIENCE
+
+Connect = Callable[..., CountingClient]
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +76,42 @@ def addresses(server: ServerProcess) -> list[tuple[str, bool]]:
 
 def kinds(server: ServerProcess) -> list[bool]:
     return [tls for _, tls in addresses(server)]
+
+
+def served(address: str, authority: Authority) -> str:
+    """The serial number of the certificate that a new client sees."""
+    context = ssl.create_default_context(cafile=authority.file)
+    context.set_alpn_protocols(["h2"])
+    host, _, port = address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), PATIENCE) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as secure,
+    ):
+        found: Any = secure.getpeercert()
+        return str(found["serialNumber"])
+
+
+def serial_number(file: str) -> str:
+    number = x509.load_pem_x509_certificate(Path(file).read_bytes()).serial_number
+    return f"{number:X}".zfill(len(f"{number:X}") + len(f"{number:X}") % 2)
+
+
+def credentials(authority: Authority, pair: Pair | None = None) -> grpc.ChannelCredentials:
+    shown = () if pair is None else (Path(pair.key).read_bytes(), Path(pair.cert).read_bytes())
+    return grpc.ssl_channel_credentials(Path(authority.file).read_bytes(), *shown)
+
+
+@pytest.fixture
+def connect(authority: Authority) -> Iterator[Callable[..., CountingClient]]:
+    clients: list[CountingClient] = []
+
+    def start(address: str, pair: Pair | None = None) -> CountingClient:
+        clients.append(client := CountingClient(address, credentials(authority, pair)))
+        return client
+
+    yield start
+    for client in clients:
+        client.close()
 
 
 # ---- where it listens
@@ -215,6 +261,73 @@ def test_a_socket_that_is_named_tls_needs_a_certificate(serve: Serve) -> None:
 
 
 # ---- renewals
+
+
+@pytest.mark.parametrize("command", [("tls", "reload"), ("reload",)])
+def test_new_clients_see_the_new_certificate_and_the_others_notice_nothing(
+    serve: Serve, files: Files, authority: Authority, connect: Connect, command: tuple[str, ...]
+) -> None:
+    server = serve(*TLS_BIND, *files.options, bind=None)
+    client = connect(server.address)
+    client.call()
+    before = serial_number(files.pair.cert)
+    assert {served(server.address, authority) for _ in range(8)} == {before}
+    files.renew()
+    assert {served(server.address, authority) for _ in range(8)} == {before}, "nobody has said so yet"
+    assert server.run(*command).returncode == 0
+    assert {served(server.address, authority) for _ in range(8)} == {serial_number(files.pair.cert)}
+    client.call()
+    files.spoil()
+    assert server.run(*command).returncode == 1
+    assert len({served(server.address, authority) for _ in range(8)}) == 1
+    client.call()
+
+
+@pytest.mark.parametrize("command", [("tls", "reload"), ("reload",)])
+def test_who_is_not_admitted_any_more_is_disconnected(
+    serve: Serve, files: Files, connect: Connect, command: tuple[str, ...]
+) -> None:
+    """With the CAs that a hub reads anew, or those of the hub that a connection comes to."""
+    server = serve(*TLS_BIND, *files.options, "--tls-client-ca", files.ca, bind=None)
+    other = Authority(files.folder / "other", "another CA")
+    Path(files.ca).write_text(Path(files.authority.file).read_text() + Path(other.file).read_text())
+    assert server.run("tls", "reload").returncode == 0
+    stays = connect(server.address, files.authority.sign("one"))
+    goes = connect(server.address, other.sign("two"))
+    for client in (stays, goes):
+        client.call()
+    said: SimpleQueue[Item | None] = SimpleQueue()
+    open_call = goes.stub.Talk(iter(said.get, None), timeout=PATIENCE)
+    said.put(Item())
+    next(open_call)
+    assert server.run("tls", "reload").returncode == 0
+    assert len(server.connections()) == 2, "both are still admitted"
+    shutil.copy(files.authority.file, files.ca)
+    assert server.run(*command).returncode == 0
+    with pytest.raises(grpc.RpcError):
+        next(open_call)
+    assert open_call.code() is grpc.StatusCode.UNAUTHENTICATED
+    said.put(None)
+    assert open_call.details() == (
+        "the client is not admitted any more: its certificate is not admitted: "
+        "unable to get local issuer certificate"
+    )
+    server.wait_for(lambda: len(server.connections()) == 1)
+    assert server.log.count(" ends: its certificate is not admitted: unable to get local issuer cert") == 1
+    stays.call()
+
+
+def test_a_hub_that_starts_again_says_which_file_is_wrong(
+    serve: Serve, files: Files, authority: Authority
+) -> None:
+    server = serve(*TLS_BIND, *files.options, bind=None)
+    files.spoil()
+    os.kill(server.hub(1)["pid"], signal.SIGKILL)
+    why = f"hub 1 cannot start: {files.pair.cert} has no certificate in PEM"
+    server.wait_for(lambda: why in server.log)
+    served(server.address, authority)
+    files.renew()
+    server.wait_for(lambda: server.hub(1)["state"] == "serving")
 
 
 def test_all_hubs_take_up_new_files(serve: Serve, files: Files) -> None:
