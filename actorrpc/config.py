@@ -117,7 +117,9 @@ class Config:
     flood_rate: int = setting(50_000,
         "How much of the hub's time a client may waste in each second.", unit="microseconds")
     handshake_timeout: float = setting(20.0,
-        "How long a client may take to send its preface and SETTINGS, before it is closed. 0: for ever.")
+        "How long a client may take to send its preface and SETTINGS, and before that for a TLS handshake, "
+        "before "
+        "it is closed. 0: for ever.")
     # Keepalive: gRFC A8.
     keepalive_time: float = setting(7200.0,
         "A client that has been silent for so long is sent a PING. 0: never.")

@@ -126,8 +126,8 @@ class Server:
 
         Raises ConfigError, with the reason, if one is wrong: then it goes by what it has.
         """
-        self._node.renew_tls()
         self._files.read(self._config)
+        self._node.renew_tls()
 
     def stop(self, drain_timeout: float | None = None) -> None:
         """Accept no more, let open calls end for at most ``drain_timeout`` seconds, and wait for that.

@@ -114,6 +114,7 @@ class Server:
         self.addresses = [bound.text for bound in bounds]
         self.address = self.addresses[0]
         reception = self._hubs.nodes[0].reception
+        self._tls = [bound.tls for bound in bounds]
         reception.tls = frozenset(number for number, bound in enumerate(bounds) if bound.tls)
         for number, bound in enumerate(bounds):
             reception.listen(bound.sockets[0].dup(), queue_of(number))
@@ -130,18 +131,25 @@ class Server:
 
     # ---- what clients do
 
-    def channel(self, *options: tuple[str, Any]) -> Any:
+    def channel(self, *options: tuple[str, Any], credentials: Any = None) -> Any:
         """A ``grpc.Channel`` to the server, closed at the end of the block. Needs grpcio.
 
         It has a connection of its own, and so an actor of its own: channels that are made with
         ``grpc.insecure_channel`` to one address share a connection. ``options`` are further ones of grpcio's.
+        With ``credentials``, such as ``grpc.ssl_channel_credentials`` makes, it speaks TLS, to the first
+        address for that.
         """
         try:
             grpc = importlib.import_module("grpc")
         except ModuleNotFoundError as error:
             raise RuntimeError("a channel is grpcio's: pip install grpcio") from error
         own = ("grpc.use_local_subchannel_pool", 1)
-        return self._channels.enter_context(grpc.insecure_channel(self.address, options=[own, *options]))
+        if credentials is None:
+            made = grpc.insecure_channel(self.address, options=[own, *options])
+        else:
+            address = next((each for each, tls in zip(self.addresses, self._tls, strict=True) if tls), "")
+            made = grpc.secure_channel(address or self.address, credentials, options=[own, *options])
+        return self._channels.enter_context(made)
 
     # ---- what hubs do
 

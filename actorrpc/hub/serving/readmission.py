@@ -88,11 +88,8 @@ class Readmission:
                 try:
                     self._verify(connection)
                 except Exception:  # the others are to be looked at all the same
-                    log.exception(
-                        "connection %s could not be verified",
-                        connection.id,
-                        extra=about(connection=connection.id),
-                    )
+                    ids = about(connection=connection.id)
+                    log.exception("connection %s could not be ended", connection.id, extra=ids)
                 gevent.sleep(0)
         finally:
             self._greenlet = None
@@ -116,8 +113,15 @@ class Readmission:
         if why is None:
             if len(self._verdicts) >= _REMEMBERED:
                 self._verdicts.clear()
-            why = self._verdicts[chain] = self._admission.why_not(chain)
+            why = self._verdicts[chain] = self._ask(chain)
         return why
+
+    def _ask(self, chain: tuple[bytes, ...]) -> str:
+        try:
+            return self._admission.why_not(chain)
+        except Exception:
+            log.exception("a client's certificate could not be verified")
+            return "its certificate could not be verified"
 
     def close(self) -> None:
         """Look at no more."""
