@@ -172,6 +172,7 @@ class Handshake:
         tls = self._tls
         name, version, _ = tls.cipher() or ("", "", 0)
         output = self._outgoing.read()
+        certificate = tls.getpeercert(binary_form=True) or b""
         assert self._hello is not None
         records: RecordLayer | PinnedRecords
         if tls.version() == "TLSv1.3":
@@ -192,8 +193,8 @@ class Handshake:
             name,
             tls.selected_alpn_protocol() or "",
             tls.server_name,
-            tls.getpeercert(binary_form=True) or b"",
-            _intermediates(tls),
+            certificate,
+            _intermediates(tls) if certificate else (),  # Python 3.13 fails where there is none
             self._admits,
         )
         self._let_go()
