@@ -326,6 +326,8 @@ def test_a_hub_that_starts_again_says_which_file_is_wrong(
     why = f"hub 1 cannot start: {files.pair.cert} has no certificate in PEM"
     server.wait_for(lambda: why in server.log)
     served(server.address, authority)
+    scaled = server.run("scale", 3)
+    assert scaled.returncode == 1 and f"{files.pair.cert} has no certificate in PEM" in scaled.stderr
     files.renew()
     server.wait_for(lambda: server.hub(1)["state"] == "serving")
 
