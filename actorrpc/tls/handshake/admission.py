@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from functools import cache
 
+from actorrpc.loop.descriptors import close_now
 from actorrpc.tls.handshake.contexts import load_authorities
 from actorrpc.tls.handshake.settings import Tls
 from actorrpc.tls.limits import MAX_CONTENT
@@ -125,7 +126,7 @@ def _load_throwaway(context: ssl.SSLContext) -> None:
         os.write(fd, _throwaway())
         context.load_cert_chain(f"/proc/self/fd/{fd}")
     finally:
-        os.close(fd)
+        close_now(fd)
 
 
 @cache
