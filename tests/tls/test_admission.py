@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from actorrpc.errors import ConfigError
+from actorrpc.tls.handshake import admission
 from actorrpc.tls.handshake.admission import Admission
 from actorrpc.tls.handshake.contexts import Contexts
 from actorrpc.tls.handshake.handshake import Established, Handshake
@@ -131,3 +132,12 @@ def test_fingerprints_are_equal_where_the_same_are_admitted(
 def test_a_file_that_is_wrong(server_pair: Pair, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"the CA of clients .* cannot be used: No such file"):
         Admission(tls_of(server_pair, str(tmp_path / "nothing")))
+
+
+def test_an_openssl_that_cannot_do_it_is_told_before_anybody_is_sent_away(
+    authority: Authority, server_pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "_SUITE", b"\xff\xff")
+    with pytest.raises(ConfigError) as caught:
+        Admission(tls_of(server_pair, authority.file))
+    assert str(caught.value) == "OpenSSL cannot verify clients' certificates again: no shared cipher"

@@ -14,9 +14,11 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from functools import cache
 
+from actorrpc.errors import ConfigError
 from actorrpc.loop.descriptors import close_now
 from actorrpc.tls.handshake.contexts import load_authorities
 from actorrpc.tls.handshake.settings import Tls
@@ -33,6 +35,9 @@ _SUPPORTED_GROUPS, _SIGNATURE_ALGORITHMS = 10, 13
 _SECP256R1 = b"\x00\x17"
 #: All that a client may sign with, as the certificates that it shows are its own.
 _SIGNATURES = bytes.fromhex("0403050306030807080808090804080a0805080b0806040105010601")
+
+#: What OpenSSL calls it, where a certificate is asked for.
+_NONE_SHOWN = "PEER_DID_NOT_RETURN_A_CERTIFICATE"
 
 
 class Admission:
@@ -52,7 +57,13 @@ class Admission:
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_REQUIRED
         self.fingerprint = load_authorities(context, tls)
-        _load_throwaway(context)
+        try:
+            _load_throwaway(context)
+            _show(context, ())
+        except ssl.SSLError as error:
+            if error.reason != _NONE_SHOWN:  # a build without TLS 1.2, say: else all would be sent away
+                told = f"OpenSSL cannot verify clients' certificates again: {_words(error)}"
+                raise ConfigError(told) from error
         self._context = context
 
     def why_not(self, chain: Sequence[bytes]) -> str:
@@ -64,24 +75,30 @@ class Admission:
             return ""
         if not chain:
             return "it has no certificate, and needs one here" if self._required else ""
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        server = self._context.wrap_bio(incoming, outgoing, server_side=True)
         try:
-            for message in (_client_hello(), _certificate(chain)):
-                incoming.write(message)
-                try:
-                    server.do_handshake()
-                except ssl.SSLWantReadError:
-                    pass
+            _show(self._context, chain)
         except ssl.SSLCertVerificationError as error:
             return f"its certificate is not admitted: {error.verify_message}"
         except ssl.SSLError as error:
-            why = (error.reason or str(error).partition(" (")[0]).lower().replace("_", " ")
-            return f"its certificate cannot be verified: {why}"
+            return f"its certificate cannot be verified: {_words(error)}"
         return ""
 
     def __repr__(self) -> str:
         return f"<Admission of {self.fingerprint.hex() or 'whoever there is'}>"
+
+
+def _show(context: ssl.SSLContext, chain: Sequence[bytes]) -> None:
+    """Show certificates to a server. Raises ssl.SSLError if it does not admit them."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(incoming, outgoing, server_side=True)
+    for message in (_client_hello(), _certificate(chain)):
+        incoming.write(message)
+        with suppress(ssl.SSLWantReadError):
+            server.do_handshake()
+
+
+def _words(error: ssl.SSLError) -> str:
+    return (error.reason or str(error).partition(" (")[0]).lower().replace("_", " ")
 
 
 def _client_hello() -> bytes:
