@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from actorrpc.interceptor import Interceptor
     from actorrpc.ref_pb2 import ActorRef
     from actorrpc.server import Server, serve
+    from actorrpc.tls.handshake.settings import Tls
 
 __all__ = [
     "Actor",
@@ -54,6 +55,7 @@ __all__ = [
     "Service",
     "ServiceSpec",
     "StatusCode",
+    "Tls",
     "TooManyRestarts",
     "concurrent",
     "per_hub",
@@ -67,6 +69,7 @@ _LAZY = {
     "Config": "actorrpc.config",
     "Interceptor": "actorrpc.interceptor",
     "Server": "actorrpc.server",
+    "Tls": "actorrpc.tls.handshake.settings",
     "serve": "actorrpc.server",
 }
 

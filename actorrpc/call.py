@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -155,6 +155,18 @@ class Call(ABC, Generic[Reply]):
     @abstractmethod
     def peer(self) -> str:
         """The client's address, such as ``127.0.0.1:4242`` or ``[::1]:4242``; "" where an actor calls."""
+
+    @property
+    @abstractmethod
+    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
+        """What is known for certain of the client, as gRPC has it: names to lists of bytes. Empty where it
+        does not speak TLS, and for calls that come to an actor by its key or a reference: interceptors have
+        seen it where the client called.
+
+        ``transport_security_type`` is ``ssl``, ``ssl_version`` such as ``TLSv1.3``. Where the client has
+        shown a certificate: ``x509_common_name``, ``x509_subject_alternative_name`` and ``x509_pem_cert``.
+        What a trusted proxy has said of its client (``proxy_protocol``) has the same names.
+        """
 
     @property
     @abstractmethod

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import os
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
+from ipaddress import ip_network
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 
-from actorrpc.settings import Setting, setting
+from actorrpc.errors import ConfigError
+from actorrpc.settings import Setting, optional, setting
+from actorrpc.tls.handshake.settings import CLIENTS, VERSIONS, Tls
 
 __all__ = ["Config", "settings"]
 
@@ -20,6 +24,14 @@ _LARGEST = 2**53
 
 def _size(default: int, help: str, *, most: int | None = None) -> int:
     return setting(default, help, unit="bytes", most=most)
+
+
+def _source_fits(text: str) -> None:
+    if text != "unix":
+        try:
+            ip_network(text)
+        except ValueError as error:
+            raise ValueError(f"{error}; write an address, a network such as 10.0.0.0/8, or unix") from None
 
 
 def _window(default: int, help: str) -> int:
@@ -105,7 +117,9 @@ class Config:
     flood_rate: int = setting(50_000,
         "How much of the hub's time a client may waste in each second.", unit="microseconds")
     handshake_timeout: float = setting(20.0,
-        "How long a client may take to send its preface and SETTINGS, before it is closed. 0: for ever.")
+        "How long a client may take to send its preface and SETTINGS, and before that for a TLS handshake, "
+        "before "
+        "it is closed. 0: for ever.")
     # Keepalive: gRFC A8.
     keepalive_time: float = setting(7200.0,
         "A client that has been silent for so long is sent a PING. 0: never.")
@@ -127,6 +141,30 @@ class Config:
     max_move_time: float = setting(0.05,
         "For how long a policy's move may stop its two hubs, in all, by the source's estimate; a heavier "
         "connection stays, unless a person moves it. 0: no limit.")
+    proxy_protocol: tuple[str, ...] = setting((),
+        "Clients at this address or network (CIDR) are proxies, and begin with a PROXY header; `unix`: those "
+        "of unix sockets. May be given several times.", metavar="CIDR", unset="nobody", fits=_source_fits)
+    # What of it does not go together, ``tls`` says. Files are read by each hub when it starts, and when it
+    # is told to.
+    tls_cert: tuple[str, ...] = setting((),
+        "A file with a TLS certificate, and with those that lead from it to its CA, in PEM. May be given "
+        "several times: a client's server name chooses, and the first is for everybody else.",
+        metavar="FILE", unset="none")
+    tls_key: tuple[str, ...] = setting((),
+        "The file with its key, in PEM, without a password; as often as --tls-cert, and in the same order.",
+        metavar="FILE", unset="none")
+    tls_client_ca: str | None = optional(str,
+        "A file with the CAs, in PEM, whose clients are admitted.", "none", metavar="FILE")
+    tls_client: str | None = optional(str,
+        "Whether clients show certificates: they are not asked for one, they may, or they must.",
+        "required with --tls-client-ca, else none", choices=CLIENTS)
+    tls_min: str = setting("1.3",
+        "The least version of TLS. Connections of TLS 1.2 are served, and cannot move.", choices=VERSIONS)
+    max_handshakes: int = setting(256,
+        "TLS handshakes that are under way at once in one hub; more clients wait. 0: no limit.")
+    handshake_rate: int = setting(500,
+        "TLS handshakes that one hub begins in a second, each of which takes about a millisecond of it; "
+        "more clients wait. 0: no limit.")
     start_timeout: float = setting(120.0,
         "How long a hub's process may take until it serves, which is to import the app; then it is killed, "
         "and started again. 0: for ever.")
@@ -161,7 +199,45 @@ class Config:
 
     def __post_init__(self) -> None:
         for each in settings():
+            told: Any = getattr(self, each.name)
+            if each.kind is tuple:  # in a program, perhaps a list, or one text
+                object.__setattr__(self, each.name, (told,) if isinstance(told, str) else tuple(told))
             each.check(getattr(self, each.name))
+        _ = self.tls  # it raises
+
+    @property
+    def tls(self) -> Tls | None:
+        """How TLS is served; None without certificates. Raises ConfigError for what does not go together."""
+        if not (self.tls_cert or self.tls_key):
+            if self.tls_client_ca is not None or self.tls_client not in (None, "none"):
+                raise ConfigError(
+                    "clients cannot show certificates without one of the server: give tls_cert, tls_key"
+                )
+            return None
+        return Tls(self.tls_cert, self.tls_key, self.tls_client_ca, self.tls_client or "", self.tls_min)
+
+    def with_tls(self, tls: Tls | None) -> Config:
+        """The same, with TLS as this says; None: as it is."""
+        if tls is None:
+            return self
+        certs, keys = zip(*tls.pairs, strict=True)
+        return replace(
+            self, tls_cert=certs, tls_key=keys, tls_client_ca=tls.client_ca, tls_client=tls.clients,
+            tls_min=tls.minimum,
+        )  # fmt: skip
+
+    def with_paths_from(self, directory: str) -> Config:
+        """The same, with relative paths of files found from a folder."""
+
+        def found(path: str) -> str:
+            return os.path.join(directory, path)
+
+        return replace(
+            self,
+            tls_cert=tuple(map(found, self.tls_cert)),
+            tls_key=tuple(map(found, self.tls_key)),
+            tls_client_ca=None if self.tls_client_ca is None else found(self.tls_client_ca),
+        )
 
     def differs(self, other: Config) -> str:
         """The settings that are not the same there, with what they are there, for people; "" if all are."""
@@ -181,7 +257,7 @@ class Config:
         for each in settings():
             if each.name in message.fields:
                 value: Any = message[each.name]  # a whole number comes as a float
-                told[each.name] = each.kind(value)
+                told[each.name] = None if value is None else each.kind(value)
         return cls(**told)
 
 

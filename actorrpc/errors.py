@@ -9,6 +9,7 @@ Exception
 ├── ProtocolError            the peer broke HTTP/2 or gRPC
 │   ├── ConnectionFault      the whole connection ends (GOAWAY)
 │   └── StreamFault          one stream ends (RST_STREAM)
+├── TlsFault                 the peer broke TLS, or said that something is wrong: the connection ends
 └── SnapshotError            a snapshot cannot be thawed here
 
 BaseException
@@ -39,6 +40,7 @@ __all__ = [
     "SnapshotError",
     "StatusCode",
     "StreamFault",
+    "TlsFault",
     "TooManyRestarts",
     "status_code",
 ]
@@ -194,6 +196,22 @@ class ConnectionFault(ProtocolError):
 
 class StreamFault(ProtocolError):
     """One stream cannot go on: a stream error of RFC 9113, 5.4.2."""
+
+
+class TlsFault(Exception):
+    """A TLS connection cannot go on. ``alert`` is the description of the alert that says so (RFC 9846, 6).
+
+    ``received``: it is the peer that has said so, and it is told nothing more.
+    """
+
+    def __init__(self, alert: int, message: str, *, received: bool = False) -> None:
+        super().__init__(alert, message)
+        self.alert = alert
+        self.message = message
+        self.received = received
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class SnapshotError(Exception):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Any
 from actorrpc.balancing.policies import DEFAULT, NAMES
 from actorrpc.config import Config, settings
 from actorrpc.errors import ConfigError
-from actorrpc.net.addresses import parse_address
+from actorrpc.net.addresses import parse_bind
 from actorrpc.settings import Options, Setting, optional, read_file, resolve, setting
 from actorrpc.settings.sources import variable
 
@@ -36,6 +37,11 @@ def _policy_fits(name: str) -> None:
         raise ValueError(f"choose {', '.join(NAMES)}, or name your own as package.module:Class")
 
 
+def _mode_fits(text: str) -> None:
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise ValueError("write three octal digits, such as 660")
+
+
 @dataclass(frozen=True)
 class Serving:
     """What ``actorrpc serve`` is told beside a ``Config``."""
@@ -44,12 +50,22 @@ class Serving:
     config: str | None = optional(str,
         "A TOML file with options, by their names with underscores.", "no file", metavar="FILE",
         in_file=False)
-    bind: str | None = optional(str, "HOST:PORT or [IPv6]:PORT.", "127.0.0.1:50051, or systemd's socket",
-        fixed=True, fits=parse_address)
+    bind: tuple[str, ...] = setting((),
+        "Where to listen: HOST:PORT, [IPv6]:PORT, unix:PATH or unix-abstract:NAME. May be given several "
+        "times.",
+        metavar="ADDRESS", unset="127.0.0.1:50051 unless there is a --tls-bind, or systemd's sockets",
+        fixed=True, fits=parse_bind)
+    tls_bind: tuple[str, ...] = setting((),
+        "Where to listen for clients that speak TLS, as --bind says where others are listened for. It needs "
+        "--tls-cert and --tls-key.",
+        metavar="ADDRESS", unset="nowhere", fixed=True, fits=parse_bind)
+    unix_mode: str | None = optional(str,
+        "Permissions of the files of unix sockets, in octal: 660.", "as the umask says", metavar="MODE",
+        fixed=True, fits=_mode_fits)
     hubs: int | None = optional(int, "How many hub processes.", "usable cores", least=1)
     accept: str | None = optional(str,
         "Who accepts: all hubs, as the kernel shares connections out; or one, which gives each "
-        "connection to the least loaded hub.", "reuseport; acceptor with systemd's socket",
+        "connection to the least loaded hub.", "reuseport; acceptor with systemd's sockets",
         choices=ACCEPT_MODES, fixed=True)
     policy: str = setting(DEFAULT,
         f"What decides which connections move: {', '.join(NAMES)}, or package.module:Class.",
@@ -65,6 +81,17 @@ class Serving:
         "Where the broker and the other commands find each other.",
         "$XDG_RUNTIME_DIR/actorrpc or /tmp/actorrpc-UID", metavar="DIR", fixed=True)
     # fmt: on
+
+    @property
+    def mode(self) -> int | None:
+        """``unix_mode`` as a number. Raises ConfigError if it is none."""
+        if self.unix_mode is None:
+            return None
+        try:
+            _mode_fits(self.unix_mode)
+        except ValueError as error:
+            raise ConfigError(f"unix_mode cannot be {self.unix_mode!r}: {error}") from error
+        return int(self.unix_mode, 8)
 
 
 @cache

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -19,16 +21,21 @@ from actorrpc.forks import guard, unguard
 from actorrpc.hub.node import Node
 from actorrpc.hub.runtime import grpcio
 from actorrpc.hub_values import enter, leave
+from actorrpc.ipc.queues import queue_of
 from actorrpc.loop.timers import every
-from actorrpc.net.addresses import address_text
-from actorrpc.net.listening import open_queues
+from actorrpc.net.listening import open_addresses, several
+from actorrpc.tls.handshake.serving import LOOK, ServedFiles
+from actorrpc.tls.handshake.settings import Tls
 
-__all__ = ["Server", "serve"]
+__all__ = ["ADDRESS", "Server", "serve"]
 
 log = logging.getLogger("actorrpc")
 
 #: Seconds between two looks at what connections spend, as between two reports of a hub.
 SETTLE = 0.25
+
+#: Where it listens, unless it is told: a free port.
+ADDRESS = "127.0.0.1:0"
 
 
 class Server:
@@ -37,6 +44,11 @@ class Server:
         with actorrpc.Server(app, bind="127.0.0.1:0") as server:
             print(server.address)
             server.wait()
+
+    ``bind`` is one address or several, as ``--bind`` takes them (docs/operate/listening.md); by default it
+    is a free port of 127.0.0.1, unless ``tls_bind`` is given. Clients of ``tls_bind`` speak TLS, with the
+    certificates of ``tls``, or else of ``config`` (docs/operate/tls.md). ``unix_mode`` are the permissions
+    of files of unix sockets.
 
     A client that blocks this thread, as grpcio's does, waits for ever: tests have a server in a thread of its
     own, ``actorrpc.testing.serve``.
@@ -47,22 +59,41 @@ class Server:
     after ``grpc.experimental.gevent.init_gevent()``.
     """
 
-    def __init__(self, app: App, bind: str = "127.0.0.1:0", *, config: Config | None = None) -> None:
-        self._config = config or Config()
+    def __init__(
+        self,
+        app: App,
+        bind: str | Sequence[str] | None = None,
+        *,
+        tls_bind: str | Sequence[str] = (),
+        tls: Tls | None = None,
+        config: Config | None = None,
+        unix_mode: int | None = None,
+    ) -> None:
+        tls_binds = several(tls_bind)
+        binds = several(bind) or (() if tls_binds else (ADDRESS,))
+        self._config = (config or Config()).with_tls(tls).with_paths_from(os.getcwd())
+        self._files = ServedFiles(bool(tls_binds), log)
+        self._files.read(self._config)
         self._node = Node(app, self._config)
         self._sockets = ExitStack()
         self._stopped = Event()
         try:
-            (sock,) = self._sockets.enter_context(open_queues(bind, 1))
+            opened = open_addresses(binds, tls_binds=tls_binds, unix_mode=unix_mode)
+            self._bounds = self._sockets.enter_context(opened)
             self._start_app()
         except BaseException:
             self._sockets.close()
             self._node.close()
             raise
-        #: Where it listens, such as ``127.0.0.1:50051``.
-        self.address = address_text(sock.getsockname())
-        self._node.reception.listen(sock.dup())
+        #: Where it listens, such as ``127.0.0.1:50051`` or ``unix:/run/app.sock``.
+        self.addresses = [bound.text for bound in self._bounds]
+        #: The first of them.
+        self.address = self.addresses[0]
+        self._node.reception.tls = frozenset(number for number, bound in enumerate(self._bounds) if bound.tls)
+        for number, bound in enumerate(self._bounds):
+            self._node.reception.listen(bound.sockets[0].dup(), queue_of(number))
         self._settler = every(SETTLE, self._node.settle, ref=False)
+        self._looker = every(LOOK, self._files.warn, ref=False)
         #: This process is a child of the one that served.
         self._forked = False
         #: What the hubs of this process share may be needed here.
@@ -89,6 +120,15 @@ class Server:
         """Connections that are open now."""
         return len(self._node.connections)
 
+    def renew_tls(self) -> None:
+        """Take up the files of certificates as they are now, as `actorrpc tls reload` does
+        (docs/operate/tls.md).
+
+        Raises ConfigError, with the reason, if one is wrong: then it goes by what it has.
+        """
+        self._files.read(self._config)
+        self._node.renew_tls()
+
     def stop(self, drain_timeout: float | None = None) -> None:
         """Accept no more, let open calls end for at most ``drain_timeout`` seconds, and wait for that.
 
@@ -114,6 +154,7 @@ class Server:
     def _end(self) -> None:
         unguard(self)
         self._settler.close()
+        self._looker.close()
         self._stopped.set()
 
     def wait(self) -> None:

@@ -28,6 +28,7 @@ INNER = (
     "search/test_search.py*",
     "settings/*",
     "testing/*",
+    "tls/*",
     "wire/*",
     "test_*.py::*",
 )

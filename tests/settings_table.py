@@ -19,7 +19,7 @@ __all__ = ["OPTIONS", "PAGES", "named", "written"]
 
 _FOLDER = Path(__file__).parents[1] / "docs" / "operate"
 #: Where each setting is told of among those of its subject.
-PAGES = (_FOLDER / "limits.md", _FOLDER / "logging.md")
+PAGES = (_FOLDER / "limits.md", _FOLDER / "logging.md", _FOLDER / "listening.md", _FOLDER / "tls.md")
 #: Where all options are.
 OPTIONS = _FOLDER / "options.md"
 
@@ -51,7 +51,8 @@ def written(document: str) -> str:
 
 
 def _row(setting: Setting) -> str:
-    return f"| `{setting.name}` | {setting.default} | {setting.unit} | {_marked(setting.help)} |\n"
+    default = setting.unset if setting.default in ((), None) else setting.default
+    return f"| `{setting.name}` | {default} | {setting.unit} | {_marked(setting.help)} |\n"
 
 
 def _option_row(setting: Setting) -> str:
@@ -69,7 +70,7 @@ def _option_row(setting: Setting) -> str:
 
 
 def _default(setting: Setting) -> str:
-    if setting.default is None:
+    if setting.default is None or setting.default == ():
         return setting.unset
     if setting.kind is bool:
         return str(setting.default).lower()

@@ -169,7 +169,7 @@ def test_limits_reach_the_server(monkeypatch: pytest.MonkeyPatch, capfd: pytest.
     assert capfd.readouterr().out == "ready on 127.0.0.1:1 (1 hub)\n"
     ((app, given),) = served
     assert app == "a:b"
-    assert (given["bind"], given["hubs"], given["runtime_dir"]) == (None, 1, None)
+    assert (given["bind"], given["hubs"], given["runtime_dir"]) == ((), 1, None)
     assert given["accept"] is None
     assert given["config"] == Config(drain_timeout=0.5)
     assert given["move_every"] == 3
@@ -189,7 +189,7 @@ def test_the_command_line_comes_before_the_environment_and_that_before_the_file(
     # What is typed counts, also where it is the default.
     assert run("serve", "a:b", "--bind", "127.0.0.1:50051") == 0
     (given,) = served
-    assert (given["bind"], given["hubs"]) == ("127.0.0.1:50051", 2)
+    assert (given["bind"], given["hubs"]) == (("127.0.0.1:50051",), 2)
     assert given["config"] == Config(max_mailbox=1, compression=False)
     assert given["runtime_dir"] == str(tmp_path / "run")
 

@@ -43,7 +43,11 @@ def test_the_examples_of_options_are_taken(tmp_path: Path) -> None:
     file = tmp_path / "server.toml"
     file.write_text(text.partition("```toml\n")[2].partition("```")[0])
     options = Sources({"config": str(file), "drain_timeout": 60.0}, {"ACTORRPC_HUBS": "4"}).read()
-    assert [options.values[name] for name in ("bind", "hubs", "drain_timeout")] == ["0.0.0.0:50051", 4, 60.0]
+    assert [options.values[name] for name in ("bind", "hubs", "drain_timeout")] == [
+        ("0.0.0.0:50051",),
+        4,
+        60.0,
+    ]
     for fault, error in (("max_conections = 1", "did you mean"), ("hubs = 'four'", "whole number")):
         file.write_text(fault)
         with pytest.raises(ConfigError, match=error) as caught:

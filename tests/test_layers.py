@@ -1,5 +1,5 @@
-"""Who may import whom: imports go one way, from part to part and from file to file; the session is pure, and
-nothing is pickled.
+"""Who may import whom: imports go one way, from part to part and from file to file; the session and the
+record layer of TLS are pure, and nothing is pickled.
 
 Read from the source, so that an import inside a function counts too, and one that only a type checker sees.
 """
@@ -23,17 +23,27 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: not know each other. A part is a module or a package, or one of a package that is named here itself.
 LAYERS: list[set[str]] = [
     {"errors", "log", "loop", "metadata", "pb", "percentile", "supported", "titles"},
-    {"forks", "loading", "options_pb2", "ref_pb2", "service", "settings", "signatures"},
+    # How TLS is to be served is a setting.
+    {
+        "forks",
+        "loading",
+        "options_pb2",
+        "ref_pb2",
+        "service",
+        "settings",
+        "signatures",
+        "tls.handshake.settings",
+    },
     {"config", "hub_values", "keys"},
     # What users write against: no wire in them, and no hub.
     {"call", "client"},
     {"actor", "interceptor"},
     {"service_checks"},
     {"app"},
-    {"net", "wire"},
-    {"ipc"},
+    {"net", "tls", "wire"},
+    {"ipc", "tls.handshake"},
     # A hub.
-    {"hub.accepting", "hub.links", "hub.metering"},
+    {"hub.accepting", "hub.links", "hub.metering", "hub.securing"},
     {"hub.runtime"},
     {"hub.calls", "hub.directory", "hub.phase", "hub.topics"},
     {"hub.exchange", "hub.search"},
@@ -70,6 +80,7 @@ FORBIDDEN = {
     "balancing": {"hub.node", "hub.serving"},
     "broker": {"actor", "app", "call", "client", "hub", "service", "wire"},
     "net": {"app", "call", "config", "hub_values"},
+    "tls": {"app", "call", "hub_values", "keys", "options_pb2", "ref_pb2"},
     "wire": {
         "actor", "app", "call", "client", "hub_values", "interceptor", "keys", "log", "loop", "options_pb2",
         "ref_pb2",
@@ -223,7 +234,15 @@ def test_descriptors_are_closed_at_once(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in SOURCES if path.is_relative_to(PACKAGE / "wire")], ids=lambda path: path.name
+    "path",
+    [
+        path
+        for path in SOURCES
+        if path.is_relative_to(PACKAGE / "wire")
+        # The handshake is OpenSSL's: it takes files, and a descriptor for the key log.
+        or (path.is_relative_to(PACKAGE / "tls") and not path.is_relative_to(PACKAGE / "tls" / "handshake"))
+    ],
+    ids=lambda path: path.name,
 )
 def test_the_session_is_pure(path: Path) -> None:
     assert not {name.split(".")[0] for name in imports(path)} & IMPURE
@@ -243,6 +262,12 @@ def test_the_session_is_pure(path: Path) -> None:
 
 def test_the_session_needs_no_gevent_to_be_imported() -> None:
     program = "import sys, actorrpc.wire.snapshot; print(sorted({'gevent', 'greenlet'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_tls_needs_its_ciphers_when_it_is_used_and_not_before() -> None:
+    program = "import sys, actorrpc.tls.snapshot; print(sorted({'cryptography', 'ssl'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -25,13 +25,19 @@ def test_each_option_says_what_it_is_for() -> None:
     ]
     for each in serve_settings():
         assert each.help.endswith(".")
-        assert (each.default is None) == bool(each.unset)
+        assert (each.default in (None, ())) == bool(each.unset)
         if each.default is not None:
             each.check(each.default)
 
 
 def test_what_cannot_change_in_life() -> None:
-    assert [each.name for each in serve_settings() if each.fixed] == ["bind", "accept", "runtime_dir"]
+    assert [each.name for each in serve_settings() if each.fixed] == [
+        "bind",
+        "tls_bind",
+        "unix_mode",
+        "accept",
+        "runtime_dir",
+    ]
 
 
 def test_without_anything_they_are_the_defaults() -> None:
@@ -67,8 +73,9 @@ def test_the_command_line_names_the_file_before_the_environment_does(tmp_path: P
 def test_no_option_is_like_another_that_somebody_misspells() -> None:
     """The environment takes a name that is almost an option's for that, and refuses it."""
     for each in serve_settings():
-        word = each.default or (each.choices or ("x",))[0] if each.name != "bind" else "[::1]:1"
-        text = {bool: "1", int: str(each.default or 1), float: "1", str: str(word)}[each.kind]
+        word = {"unix_mode": "660"}.get(each.name) or each.default or (each.choices or ("x",))[0]
+        texts = {"bind": "[::1]:1,unix:/a", "tls_bind": "[::1]:1"}.get(each.name, "10.0.0.0/8,unix")
+        text = {bool: "1", int: str(each.default or 1), float: "1", str: str(word), tuple: texts}[each.kind]
         if each.name != "config":
             Sources({}, {f"ACTORRPC_{each.name.upper()}": text}).read()
 
@@ -80,7 +87,14 @@ def test_a_reload_changes_what_hubs_do_and_nothing_around_them(tmp_path: Path) -
     before = sources.read()
     file.write_text("max_mailbox = 2\n")
     assert config_read_again(before, sources.read()).max_mailbox == 2
-    for line in ('bind = "[::1]:1"', 'policy = "none"', "hubs = 7", 'record = "x"', 'accept = "acceptor"'):
+    for line in (
+        'tls_bind = "[::1]:1"',
+        'bind = "[::1]:1"',
+        'policy = "none"',
+        "hubs = 7",
+        'record = "x"',
+        'accept = "acceptor"',
+    ):
         file.write_text(f"max_mailbox = 2\n{line}\n")
         with pytest.raises(ConfigError) as caught:
             config_read_again(before, sources.read())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from signal import SIGHUP, SIGINT, SIGTERM
@@ -14,7 +14,7 @@ from actorrpc.balancing.policies import DEFAULT, make_policy
 from actorrpc.balancing.recorder import recording_to
 from actorrpc.broker.admin.answers import Admin
 from actorrpc.broker.admin.takeover import ask_for_hubs
-from actorrpc.broker.adoption.inheritance import Inheritance, Wanted
+from actorrpc.broker.adoption.inheritance import Inheritance, Wanted, bounds_of
 from actorrpc.broker.deploying.file_watch import FileWatch
 from actorrpc.broker.deploying.generation import working_directory
 from actorrpc.broker.deploying.scale import MOST_HUBS
@@ -32,10 +32,11 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import users_code
 from actorrpc.loop.descriptors import raise_limit
 from actorrpc.net.activation import activated
-from actorrpc.net.addresses import address_text
-from actorrpc.net.listening import open_again, open_queues
+from actorrpc.net.listening import Bound, open_addresses, open_again, several
 from actorrpc.pb.record_pb2 import Server
 from actorrpc.serve_options import ACCEPT_MODES
+from actorrpc.tls.handshake.serving import check_files
+from actorrpc.tls.handshake.settings import Tls
 
 __all__ = ["ADDRESS", "serve", "usable_cores"]
 
@@ -51,7 +52,10 @@ def usable_cores() -> int:
 def serve(
     app: str,
     *,
-    bind: str | None = None,
+    bind: str | Sequence[str] | None = None,
+    tls_bind: str | Sequence[str] | None = None,
+    tls: Tls | None = None,
+    unix_mode: int | None = None,
     hubs: int | None = None,
     accept: str | None = None,
     runtime_dir: str | None = None,
@@ -60,6 +64,7 @@ def serve(
     record: str | None = None,
     on_ready: Callable[[str], None] | None = None,
     on_hubs: Callable[[int], None] = lambda hubs: None,
+    on_addresses: Callable[[list[tuple[str, bool]]], None] = lambda addresses: None,
     reload: bool = False,
     takeover: bool = False,
     read_again: Callable[[], Config] | None = None,
@@ -73,16 +78,19 @@ def serve(
     ``app``, ``bind`` and ``accept`` are the same (docs/operate/broker.md); ``takeover``: also from a
     broker that lives.
 
-    ``app`` is ``"package.module:attribute"``, found from the working directory. ``bind`` is ``ADDRESS``
-    and ``hubs`` the number of usable cores unless given. ``accept`` is ``"reuseport"``, the default: the
-    kernel shares connections out among the hubs; or ``"acceptor"``: one hub gives each to the least
-    loaded. With a socket of the service manager (docs/operate/systemd.md) neither is given, or the
-    latter. ``policy`` decides which connections move (docs/operate/balancing.md): a name, or
+    ``app`` is ``"package.module:attribute"``, found from the working directory. ``bind``, one address or
+    several (docs/operate/listening.md), is ``ADDRESS`` unless it or ``tls_bind`` is given, and ``hubs`` the
+    number of usable cores; clients of ``tls_bind`` speak TLS, with the certificates of ``tls``, or else of
+    ``config`` (docs/operate/tls.md). ``unix_mode`` are the permissions of files of unix sockets. ``accept``
+    is ``"reuseport"``, the default: the kernel shares connections out among the hubs; or ``"acceptor"``: one
+    hub gives each to the least loaded. With sockets of the service manager (docs/operate/systemd.md) neither
+    is given, or the latter. ``policy`` decides which connections move (docs/operate/balancing.md): a name, or
     ``"package.module:Class"`` of your own. ``record`` is a file for what it has to decide by.
-    ``on_ready(address)`` is called when all hubs serve, and just before it ``on_hubs(hubs)`` with their
-    number, which is not ``hubs`` if another broker's are taken over. ``reload``: do so when a Python file
-    below the working directory changes. ``read_again()`` gives, at a reload, the config of the next
-    generation of hubs; without it that is ``config``. ``on_config(config)`` is called with it once these
+    ``on_ready(address)`` is called when all hubs serve, with the first address, and just before it
+    ``on_addresses(addresses)`` with all, each with whether its clients speak TLS, and ``on_hubs(hubs)`` with
+    the number of hubs, which is not ``hubs`` if another broker's are taken over. ``reload``: do so when a
+    Python file below the working directory changes. ``read_again()`` gives, at a reload, the config of the
+    next generation of hubs; without it that is ``config``. ``on_config(config)`` is called with it once these
     serve. In the main thread SIGTERM and SIGINT stop the server, and SIGHUP reloads it; ``actorrpc stop`` and
     ``reload`` do from anywhere. This process's soft limit of open files is raised to the hard one, as it is
     in the hubs. ``move_every`` is a test's: it moves each connection on after so many turns, as in
@@ -94,13 +102,16 @@ def serve(
     """
     raise_limit()
     count = usable_cores() if hubs is None else hubs
-    config = config or Config()
+    path = working_directory()
+    config = (config or Config()).with_tls(tls).with_paths_from(path)
     _check(count, accept)
     rebalancer = Rebalancer(policy, make_policy(policy))
     directory = RuntimeDir(runtime_dir)
     with ExitStack() as opened, Admin() as admin, ExitStack() as held:
         notify, given = opened.enter_context(Notify.from_environment()), opened.enter_context(activated())
-        wanted = _wanted(app, bind, accept, given)
+        wanted = _wanted(app, several(bind), several(tls_bind), accept, given)
+        serves_tls = bool(wanted.tls_binds) or any(bound.tls for bound in given)
+        check_files(config, serves_tls)
         # What may fail comes before another broker leaves its hubs.
         recorder = opened.enter_context(recording_to(record))
         if takeover and (left := ask_for_hubs(directory, wanted)):
@@ -115,24 +126,34 @@ def serve(
             claim.made = claim.made or inheritance.server.made_directory
             claim.server = inheritance.server.server or claim.server
             claim.secret = inheritance.server.secret or claim.secret
-        with _queues(given, wanted, count, inheritance) as queues:
+        with _queues(given, wanted, count, unix_mode, inheritance) as queues:
             written = Record(directory)
 
             def write(server: Server) -> None:
-                server.bind, server.paused, server.made_directory = wanted.bind, rebalancer.paused, claim.made
+                server.bind = next(iter(wanted.binds), "")
+                server.paused, server.made_directory = rebalancer.paused, claim.made
                 server.server, server.secret = claim.server, claim.secret
+                server.binds[:], server.tls_binds[:] = wanted.binds, wanted.tls_binds
                 written.write(server)
 
             supervisor = Supervisor(app, config, claim, queues, rebalancer.hub_moved, move_every, write)
-            deployment = supervisor.deployment
+            deployment, certificates = supervisor.deployment, supervisor.certificates
+            if inheritance is None:  # else they tell what their hubs have when these are there
+                certificates.taken_up(config)
+
+            def next_config() -> Config:
+                config = deployment.generation.config if read_again is None else read_again()
+                config = config.with_paths_from(path)
+                certificates.check(config)
+                return config
 
             def told(config: Config) -> None:
                 claim.tell(config.drain_timeout)
+                certificates.taken_up(config)
                 with users_code():
                     on_config(config)
 
-            if read_again is not None:
-                deployment.read_again = read_again
+            deployment.read_again = next_config
             deployment.on_config = told
             deployment.on_reloading, deployment.on_reloaded = notify.reloading, notify.ready
             supervisor.on_stopping = lambda seconds: notify.stopping(seconds + GRACE)
@@ -150,6 +171,7 @@ def serve(
                 notify.ready()
                 if reload:
                     opened.enter_context(FileWatch(working_directory(), deployment.reload_soon))
+                on_addresses(supervisor.addresses)
                 on_hubs(len(supervisor.hubs))
                 if on_ready is not None:
                     with users_code():
@@ -164,39 +186,57 @@ def serve(
                 supervisor.run(ready, inheritance)
 
 
-def _wanted(app: str, bind: str | None, accept: str | None, given: socket | None) -> Wanted:
-    accept = _accept_mode(accept, bind, given)
-    if given is not None:
-        return Wanted(app, "", accept, address_text(given.getsockname()))
-    return Wanted(app, bind or ADDRESS, accept)
+def _wanted(
+    app: str, binds: tuple[str, ...], tls_binds: tuple[str, ...], accept: str | None, given: Sequence[Bound]
+) -> Wanted:
+    accept = _accept_mode(accept, binds, tls_binds, given)
+    if given:
+        return Wanted(app, (), accept, tuple(map(str, given)))
+    return Wanted(app, binds if binds or tls_binds else (ADDRESS,), accept, tls_binds=tls_binds)
 
 
 @contextmanager
 def _queues(
-    given: socket | None, wanted: Wanted, hubs: int, inheritance: Inheritance | None
+    given: Sequence[Bound],
+    wanted: Wanted,
+    hubs: int,
+    unix_mode: int | None,
+    inheritance: Inheritance | None,
 ) -> Iterator[AcceptQueues]:
-    """The listening sockets: those that hubs have already, the one that was given, or as many as are
+    """The listening sockets: those that hubs have already, those that were given, or as many as are
     needed."""
     if inheritance is not None:
         server = inheritance.server
-        listen = given.dup if given is not None else partial(open_again, server.address)
-        yield AcceptQueues([], server.hubs, server.accept, server.address, listen)
-    elif given is not None:
-        yield AcceptQueues([given], hubs, wanted.accept)
+        listen = partial(_listen_again, {bound.text: bound.sockets[0] for bound in given}, unix_mode)
+        yield AcceptQueues(bounds_of(server), server.hubs, server.accept, listen)
+    elif given:
+        yield AcceptQueues(given, hubs, wanted.accept)
     else:
-        with open_queues(wanted.bind, hubs if wanted.accept == "reuseport" else 1) as sockets:
-            yield AcceptQueues(sockets, hubs, wanted.accept)
+        each = hubs if wanted.accept == "reuseport" else None
+        with open_addresses(wanted.binds, each, tls_binds=wanted.tls_binds, unix_mode=unix_mode) as bounds:
+            yield AcceptQueues(bounds, hubs, wanted.accept)
 
 
-def _accept_mode(accept: str | None, bind: str | None, given: socket | None) -> str:
-    """What ``--accept`` is. Raises ConfigError where a socket was given, and that asks for others."""
-    if given is None:
+def _listen_again(given: Mapping[str, socket], unix_mode: int | None, bound: Bound) -> None:
+    if bound.text in given:
+        bound.sockets = [given[bound.text].dup()]
+    else:
+        open_again(bound, unix_mode)
+
+
+def _accept_mode(
+    accept: str | None, binds: Sequence[str], tls_binds: Sequence[str], given: Sequence[Bound]
+) -> str:
+    """What ``--accept`` is. Raises ConfigError where sockets were given, and that asks for others."""
+    if not given:
         return accept or "reuseport"
-    what = "the service manager has given one (LISTEN_FDS), from which the acceptor accepts for all hubs"
+    what = "the service manager has given those (LISTEN_FDS) from which the acceptor accepts for all hubs"
     if accept not in (None, "acceptor"):
         raise ConfigError(f"--accept {accept} needs a socket for each hub, and {what}: leave --accept out")
-    if bind is not None:
-        raise ConfigError(f"--bind {bind} needs a socket, and {what}: leave --bind out, or the .socket unit")
+    for flag, asked in (("--bind", binds), ("--tls-bind", tls_binds)):
+        if asked:
+            named = " ".join(f"{flag} {bind}" for bind in asked)
+            raise ConfigError(f"{named} needs a socket, and {what}: leave {flag} out, or the .socket unit")
     return "acceptor"
 
 

@@ -13,6 +13,7 @@ from gevent import get_hub
 
 from actorrpc.broker.adoption.estate import Estate
 from actorrpc.broker.adoption.inheritance import Inheritance
+from actorrpc.broker.deploying.certificates import Certificates
 from actorrpc.broker.deploying.deployment import Deployment
 from actorrpc.broker.deploying.generation import Generation
 from actorrpc.broker.deploying.launcher import Launcher
@@ -35,6 +36,7 @@ from actorrpc.log import tell_what_is_due
 from actorrpc.loop.timers import after, every
 from actorrpc.pb import control_pb2
 from actorrpc.pb.record_pb2 import Server
+from actorrpc.tls.handshake.serving import LOOK
 
 __all__ = ["Supervisor"]
 
@@ -78,6 +80,8 @@ class Supervisor:
         #: All changes are made in these: ``events.change(function)``.
         self.events = Events()
         self.address = queues.address
+        #: All that is listened on, that one first, and whether its clients speak TLS.
+        self.addresses = [(bound.text, bound.tls) for bound in queues.bounds]
         self.hubs = HubSlots(queues.hubs)
         self.members = Members(queues, self._write_down, later=self._later)
         self.deployment = Deployment(
@@ -89,6 +93,10 @@ class Supervisor:
             self._why_not_now,
             queues,
             self._write_down,
+        )
+        #: What hubs serve TLS with.
+        self.certificates = Certificates(
+            any(bound.tls for bound in queues.bounds), lambda: self.config, lambda: self.hubs.processes
         )
         self._restarts = Restarts(lambda: self.config)
         #: For how many seconds open calls may go on when the server stops; None: as the config says.
@@ -116,6 +124,7 @@ class Supervisor:
         """The form of ``actorrpc status --json``."""
         return {
             "address": self.address,
+            "addresses": self._queues.status(),
             "broker_pid": os.getpid(),
             "accept": self._queues.accept,
             "hubs": self.deployment.rows(),
@@ -170,6 +179,7 @@ class Supervisor:
             every(QUEUE_CHECK, self.events.put, self.members.assign_queues),
             every(LOG_CHECK, self.events.put, self.estate.write_moves),
             every(LOG_CHECK, tell_what_is_due),
+            every(LOOK, self.events.put, self.certificates.look),
             Hangs(lambda: self.config, lambda: self.hubs.processes),
         ]
         try:
@@ -206,7 +216,7 @@ class Supervisor:
         self.deployment.close()
         for process in self.hubs.processes:
             process.let_go()
-        self._queues.close()
+        self._queues.leave()
 
     # ---- what happens
 
@@ -223,6 +233,8 @@ class Supervisor:
         self.events.put(lambda: self._kill_all() if self._stopping else self._begin_to_stop())
 
     def hub_ready(self, process: HubProcess, error: str) -> None:
+        if not error:
+            self.certificates.ready(process)
         self.events.put(partial(self._on_ready, process, error))
 
     def hub_settled(self, process: HubProcess, version: int) -> None:

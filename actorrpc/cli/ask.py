@@ -73,7 +73,9 @@ def status(as_json: bool, runtime_dir: str | None) -> None:
         return
     found = json.loads(reply.json)
     moves, rebalance = found["moves"], found["rebalance"]
-    print(f"serving on {found['address']}, broker {found['broker_pid']}")
+    addresses = [each["address"] + " (TLS)" * each["tls"] for each in found.get("addresses", ())]
+    addresses = addresses or [found["address"]]
+    print(f"serving on {' and '.join(addresses)}, broker {found['broker_pid']}")
     print(
         f"moves: {moves['done']} done, {moves['aborted']} aborted, "
         f"pause {moves['pause_ms_p50']} ms (p99 {moves['pause_ms_p99']} ms)"

@@ -19,6 +19,7 @@ from actorrpc.cli import ask, deploy
 from actorrpc.cli.flags import NUMBER, setting_flags, typed
 from actorrpc.cli.output import is_of_output, written
 from actorrpc.cli.simulate import simulate
+from actorrpc.cli.tls import tls
 from actorrpc.errors import ConfigError, TooManyRestarts
 from actorrpc.log import escape
 from actorrpc.loop.descriptors import fill_standard
@@ -141,18 +142,22 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
     title = Title("broker")
     count = serving.hubs or usable_cores()
     there: list[int] = []
+    addresses: list[tuple[str, bool]] = []
     # Whoever reads standard output may be gone, or in no hurry, which is no reason not to serve.
     output = Writer(1)
 
     def on_ready(address: str) -> None:
         title.show(f" {address}")
         hubs = there[0] if there else count
-        output.put(f"ready on {address} ({hubs} hub{'s' * (hubs != 1)})\n".encode())
+        for each, secure in addresses or [(address, False)]:
+            output.put(f"ready on {each} ({hubs} hub{'s' * (hubs != 1)}){' (TLS)' * secure}\n".encode())
 
     try:
         serve(
             app,
             bind=serving.bind,
+            tls_bind=serving.tls_bind,
+            unix_mode=serving.mode,
             hubs=count,
             accept=serving.accept,
             runtime_dir=serving.runtime_dir,
@@ -161,6 +166,7 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
             record=serving.record,
             on_ready=on_ready,
             on_hubs=there.append,
+            on_addresses=addresses.extend,
             reload=serving.reload,
             takeover=serving.takeover,
             read_again=lambda: config_read_again(options, sources.read()),
@@ -172,5 +178,5 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
 
 
 cli.add_command(protoc, "protoc")
-for _command in (*ask.COMMANDS, *deploy.COMMANDS, simulate):
+for _command in (*ask.COMMANDS, *deploy.COMMANDS, tls, simulate):
     cli.add_command(_command)

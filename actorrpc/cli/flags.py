@@ -46,6 +46,7 @@ def _flag(setting: Setting, **more: Any) -> Callable[[Command], Command]:
         f"{flag}/--no-{flag[2:]}" if setting.default is True else flag,
         type=_type(setting),
         is_flag=setting.kind is bool,
+        multiple=setting.kind is tuple,
         metavar=setting.metavar or setting.unit.upper() or None,
         default=setting.default,
         show_default=setting.unset or True,
@@ -59,6 +60,8 @@ def _type(setting: Setting) -> Any:
         return click.Choice(setting.choices)
     if setting.kind is float:
         return _seconds
+    if setting.kind is tuple:
+        return str
     return click.IntRange(setting.least, setting.most) if setting.kind is int else setting.kind
 
 

@@ -40,14 +40,19 @@ from actorrpc.hub.resources import Resources
 from actorrpc.hub.runtime.current import know_calls
 from actorrpc.hub.search.places import Places
 from actorrpc.hub.search.search import Search
+from actorrpc.hub.securing.handshakes import Handshakes
+from actorrpc.hub.securing.transport import Secured
 from actorrpc.hub.serving.connection import Connection
+from actorrpc.hub.serving.readmission import Readmission
 from actorrpc.hub.topics.embedded import EmbeddedTopics
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.hello import LINKS, SNAPSHOTS
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out
 from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
+from actorrpc.net.peers import Remote
 from actorrpc.pb import control_pb2
+from actorrpc.tls.handshake.admission import Admission
 
 __all__ = ["Node"]
 
@@ -177,7 +182,7 @@ class Node:
             self.topics,
             self.mover.cost,
             config.max_move_time,
-            lambda: len(self.connections),
+            lambda: len(self.connections) + len(self.handshakes),
         )
         self.reception = Reception(
             self.serial, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
@@ -197,6 +202,10 @@ class Node:
             self.resources.meter.clock,
             self.reception.occupancy.set_over_memory,
         )
+        #: Those that are to speak TLS, until they do.
+        self.handshakes = Handshakes(config, self._serve, self._handshake_over)
+        #: Clients that would not be admitted any more.
+        self.readmission = Readmission(Admission(config.tls))
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: When the drain timeout is over, on the monotonic clock; and whether it is.
@@ -213,13 +222,21 @@ class Node:
     @property
     def expected(self) -> int:
         """Connections that are here, or on their way here."""
-        return len(self.connections) + len(self.mover.handoffs.targets) + self.reception.passing.arriving
+        here = len(self.connections) + len(self.handshakes)
+        return here + len(self.mover.handoffs.targets) + self.reception.passing.arriving
 
-    def _accept(self, sock: socket.socket, peer: str) -> None:
+    def _accept(self, sock: socket.socket, remote: Remote) -> None:
+        if remote.tls:
+            self.handshakes.begin(sock, remote)
+        else:
+            self._serve(sock, remote)
+
+    def _serve(self, sock: socket.socket, remote: Remote, secured: Secured | None = None) -> None:
         self._accepted += 1
         try:
             id = f"{self.hub}-{self.serial}-{self._accepted}"
-            connection = Connection(self, self.resources, sock, id, peer)
+            connection = Connection(self, self.resources, sock, id, remote.peer, secured=secured)
+            connection.proxied = remote.proxied
         except BaseException:
             sock.close()  # better a client that sees a close than one that nobody serves
             raise
@@ -230,13 +247,20 @@ class Node:
             connection.close()
             raise
         self._let_end(connection)
+        self.readmission.look(connection)  # its handshake may have begun before the files were read anew
         self.reception.occupancy.changed()
+
+    def _handshake_over(self) -> None:
+        self.reception.occupancy.changed()
+        self.reception.resume()
+        self.settled()
 
     def adopt(self, connection: Connection) -> None:
         self._add(connection)
         self.reception.occupancy.changed()
         self._reporter.remember(connection.usage)
         self._let_end(connection)
+        self.readmission.look(connection)
 
     def _let_end(self, connection: Connection) -> None:
         """It has come to a hub that may be stopping."""
@@ -318,6 +342,13 @@ class Node:
     def _price(self, connection: CallStage) -> Cost:
         self.weigh(connection)
         return self.mover.cost(connection)
+
+    def renew_tls(self) -> None:
+        """Take up the files of certificates as they are now. Raises ConfigError, with the reason, for one
+        that is wrong: then those before are gone on with."""
+        admission = Admission(self.resources.config.tls)
+        self.handshakes.renew()
+        self.readmission.use(admission, self.connections.values())
 
     # ---- other hubs
 
@@ -448,7 +479,10 @@ class Node:
 
     def stays(self, connection: CallStage) -> None:
         self.connected.look()
-        if self._ending and isinstance(connection, Connection):
+        if not isinstance(connection, Connection):
+            return
+        self.readmission.look(connection)
+        if self._ending:
             self._end(connection)
 
     def left(self, connection: CallStage, target: int) -> None:
@@ -486,6 +520,7 @@ class Node:
     def _end_all(self) -> None:
         self.mover.handoffs.give_up("the hub is stopping")
         self._ending = True
+        self.handshakes.close()
         self.actors.stop(at_once=True)
         for connection in list(self.connections.values()):
             if connection.id not in self.mover.handoffs.sources:  # else when its handoff has been settled
@@ -501,6 +536,8 @@ class Node:
         if self._stopped is None:
             return
         if self.connections or self.mover.handoffs or self._finishing or self.reception.unsettled:
+            return
+        if self.handshakes:
             return
         if not self.actors.stop(at_once=self._ending):
             return
@@ -545,6 +582,8 @@ class Node:
         self.connected.close()
         self.directory.close()
         self.reception.close()
+        self.handshakes.close()
+        self.readmission.close()
         self._reporter.close()
         if self._memory is not None:
             self._memory.close()

@@ -69,7 +69,7 @@ class Resources:
     def serve(self, app: App) -> None:
         """Serve this app from now on: connections that come, and calls that are begun."""
         self.services = app.services
-        self.chain = chain_of(app)
+        self.chain = chain_of(app, self.config)
         self.routes = routes_of(app, self.chain)
         self.inner_routes = self.routes if self.chain is None else routes_of(app)
         self.concurrent_services = {route.service for route in self.routes.values() if route.concurrent}

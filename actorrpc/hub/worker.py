@@ -10,7 +10,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ from actorrpc.hub_values import CLOSING, enter, leave
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.hello import Hello
 from actorrpc.ipc.link import Link
+from actorrpc.ipc.queues import queue_of
 from actorrpc.log import log_as_told, of_hub, outlive_configuration
 from actorrpc.loop.duties import brief
 from actorrpc.loop.timers import every
@@ -81,8 +82,8 @@ class Worker:
     ) -> None:
         self._make_node = make_node
         self._dump_on_signal = dump_on_signal
-        #: The first message and the socket with it; None if the broker has gone before.
-        self._start: AsyncResult[tuple[control_pb2.Start, socket.socket] | None] = AsyncResult()
+        #: The first message and the sockets with it; None if the broker has gone before.
+        self._start: AsyncResult[tuple[control_pb2.Start, list[socket.socket]] | None] = AsyncResult()
         self._broker_gone = False
         #: It has loaded the app, and has a node.
         self._ready = False
@@ -94,7 +95,6 @@ class Worker:
         #: The signal on which this process writes its stack, and where that is read.
         self._dumps: tuple[int, int] | None = None
         self._handlers: dict[str, Callable[..., None]] = {
-            "start": self._on_start,
             "peer": self._on_peer,
             "homes": self._on_homes,
             "directory": lambda told: self._node.set_directory(told.version, told.homes, told.silent),
@@ -103,6 +103,7 @@ class Worker:
             "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within, hold=drain.hold),
             "list_stacks": self._on_list_stacks,
             "list_actors": self._on_list_actors,
+            "renew_tls": self._on_renew_tls,
             "adopt": self._on_adopt,
             "keep": self._on_keep,
             "stop": lambda stop: self._stop(stop.drain_timeout),
@@ -124,7 +125,7 @@ class Worker:
         finally:
             self._calls.close()
 
-    def _serve(self, start: control_pb2.Start, listener: socket.socket) -> int:
+    def _serve(self, start: control_pb2.Start, listeners: list[socket.socket]) -> int:
         config = Config.from_message(start.config)
         of_hub(start.hub)
         log_as_told(f"hub {start.hub}", config.log_level, config.log_format)
@@ -136,31 +137,35 @@ class Worker:
             with users_code(), shown_if_it_hangs(f"the import of {start.app}", _patience(start)):
                 app = load(start.app)
         except ConfigError as error:
-            listener.close()
+            _close(listeners)
             return self._refuse(str(error), error.trace)
         outlive_configuration()
-        self._node = self._make_node(
-            app,
-            config,
-            hub=start.hub,
-            serial=start.serial,
-            on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
-            on_settled=self._tell_settled,
-            on_unlinked=self._tell_unlinked,
-            move_every=start.move_every,
-            directory=start.directory if _has_keyed(app) else "",
-            server=start.server,
-            secret=start.secret,
-        )
+        try:
+            self._node = self._make_node(
+                app,
+                config,
+                hub=start.hub,
+                serial=start.serial,
+                on_moved=lambda moved: self._report(control_pb2.ToBroker(moved=moved)),
+                on_settled=self._tell_settled,
+                on_unlinked=self._tell_unlinked,
+                move_every=start.move_every,
+                directory=start.directory if _has_keyed(app) else "",
+                server=start.server,
+                secret=start.secret,
+            )
+        except ConfigError as error:  # the file of a certificate is wrong
+            _close(listeners)
+            return self._refuse(str(error), "")
         enter()
         try:
             with shown_if_it_hangs(f"on_start of {start.app}", _patience(start)):
                 self._node.host.start()
         except ConfigError as error:
-            listener.close()
+            _close(listeners)
             leave(CLOSING)
             return self._refuse(f"app {start.app!r}: {error}", error.trace)
-        self._own_queue = OwnQueue(listener, start.hub, start.serial, start.acceptor, self._node.reception)
+        self._take_queues(start, listeners)
         # What is there now stays. Looking through it takes 10 ms, for which all connections would wait.
         gc.collect()
         gc.freeze()
@@ -181,6 +186,17 @@ class Worker:
         self._stopped.wait()
         leave(CLOSING)
         return 0
+
+    def _take_queues(self, start: control_pb2.Start, listeners: list[socket.socket]) -> None:
+        own, shared = {}, {}
+        for number, (address, sock) in enumerate(zip(_addresses(start), listeners, strict=True)):
+            if address.shared:
+                shared[queue_of(number)] = sock
+            else:
+                own[queue_of(number, start.hub)] = sock
+        reception = self._node.reception
+        reception.tls = frozenset(number for number, each in enumerate(_addresses(start)) if each.tls)
+        self._own_queue = OwnQueue(own, shared, start.hub, start.serial, reception)
 
     def _greet(self) -> None:
         """Make ready for what the broker may send, and tell it how to have this process's stack."""
@@ -238,7 +254,7 @@ class Worker:
 
     def _on_message(self, message: control_pb2.ToHub, fds: tuple[int, ...]) -> None:
         kind = message.WhichOneof("kind")
-        if kind not in self._handlers:
+        if kind not in self._handlers and kind != "start":
             log.warning("the broker said something that this version does not know")
             close_all(fds)
         elif kind not in _WITH_SOCKET:
@@ -248,13 +264,20 @@ class Worker:
             log.error("out of file descriptors: no room for the socket that came with %s", kind)
             if kind == "peer":
                 self._tell_unlinked(message.peer.serial, message.peer.number)
+        elif kind == "start":
+            self._on_start(message.start, [socket_of(fd) for fd in fds])
         else:
             close_all(fds[1:])
             self._handlers[kind](getattr(message, kind), socket_of(fds[0]))
 
-    def _on_start(self, start: control_pb2.Start, listener: socket.socket) -> None:
-        serves(listener)
-        self._start.set((start, listener))
+    def _on_start(self, start: control_pb2.Start, listeners: list[socket.socket]) -> None:
+        if len(listeners) < len(_addresses(start)):
+            log.error("out of file descriptors: no room for the sockets to listen with")
+            _close(listeners)
+            return
+        for listener in listeners:
+            serves(listener)
+        self._start.set((start, listeners))
 
     def _on_peer(self, peer: control_pb2.Peer, sock: socket.socket) -> None:
         try:
@@ -304,6 +327,14 @@ class Worker:
         answer = list_stacks(question.after)
         answer.request = question.request
         self._link.send(control_pb2.ToBroker(stacks=answer))
+
+    def _on_renew_tls(self, question: control_pb2.RenewTls) -> None:
+        answer = control_pb2.TlsRenewed(request=question.request)
+        try:
+            self._node.renew_tls()
+        except ConfigError as error:
+            answer.error = str(error)
+        self._link.send(control_pb2.ToBroker(tls_renewed=answer))
 
     def _on_broker_gone(self, link: Link[control_pb2.ToHub]) -> None:
         if not self._start.ready():
@@ -390,6 +421,16 @@ class Worker:
     def __repr__(self) -> str:
         state = "stopping" if self._stopping else "serving" if self._watchers else "starting"
         return f"<Worker {state}, {self._ticks} ticks, {self._link!r}>"
+
+
+def _addresses(start: control_pb2.Start) -> Sequence[control_pb2.Address]:
+    """What the server listens on."""
+    return start.addresses or [control_pb2.Address(shared=start.acceptor)]  # of an earlier broker
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
 
 
 def _patience(start: control_pb2.Start) -> float:

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from actorrpc.errors import ConfigError
 from actorrpc.pb import control_pb2
 
-__all__ = ["CONTROL", "LINKS", "SNAPSHOTS", "Formats", "Hello", "own_version"]
+__all__ = ["CONTROL", "LINKS", "SNAPSHOTS", "WITH_TLS", "Formats", "Hello", "own_version"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,13 @@ class Formats:
 
 
 #: What this version understands: what the broker and hubs say to each other, what hubs do, and snapshots.
-CONTROL = Formats(1, 1)
+#: Control messages of format 2 may be of several addresses to listen on, and of such with TLS.
+CONTROL = Formats(1, 2)
 LINKS = Formats(1, 2)
 SNAPSHOTS = Formats(4, 5)
+
+#: The first format of snapshots that may be of connections with TLS.
+WITH_TLS = 5
 
 
 @cache

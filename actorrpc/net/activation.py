@@ -1,6 +1,8 @@
-"""The listening socket that a service manager has opened for this process: systemd's socket activation.
+"""The listening sockets that a service manager has opened for this process: systemd's socket activation.
 
-The protocol is that of sd_listen_fds(3): $LISTEN_FDS descriptors from 3 on are for the process $LISTEN_PID.
+The protocol is that of sd_listen_fds(3): $LISTEN_FDS descriptors from 3 on are for the process $LISTEN_PID,
+and $LISTEN_FDNAMES has their names, which is how a unit (``FileDescriptorName=``) says whose clients speak
+TLS.
 """
 
 from __future__ import annotations
@@ -9,15 +11,19 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from actorrpc.errors import ConfigError
 from actorrpc.forks import serves
+from actorrpc.net.listening import Bound
 from actorrpc.net.sockets import PlainSocket
 
-__all__ = ["activated"]
+__all__ = ["TLS", "activated"]
 
 log = logging.getLogger("actorrpc")
+
+#: The name of sockets whose clients speak TLS. Those of a unit that says nothing have the unit's name.
+TLS = "tls"
 
 #: SD_LISTEN_FDS_START.
 _FIRST = 3
@@ -26,56 +32,56 @@ _VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES")
 
 
 @contextmanager
-def activated() -> Iterator[socket.socket | None]:
-    """The socket, which is closed at the end of the block; None if this process was given none.
+def activated() -> Iterator[list[Bound]]:
+    """The sockets, in the units' order, those of TLS last, which are closed at the end of the block; none if
+    this process was given none.
 
-    The environment forgets it. Raises ConfigError, which says what to write in the ``.socket`` unit, if it is
-    not exactly one TCP socket that listens.
+    The environment forgets them. Raises ConfigError, which says what to write in the ``.socket`` unit, if one
+    is not of TCP and not a unix socket, or does not listen.
     """
     told = {name: os.environ.pop(name, "") for name in _VARIABLES}
-    if not _given(told):
-        yield None
-        return
-    with _socket() as sock:
-        sock.set_inheritable(False)
-        if complaint := _complaint(sock):
-            raise ConfigError(f"the socket of the service manager (LISTEN_FDS) {complaint}")
-        serves(sock)
-        yield sock
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(_socket(fd)) for fd in range(_FIRST, _FIRST + _count(told))]
+        names = told["LISTEN_FDNAMES"].split(":") if told["LISTEN_FDNAMES"] else []
+        if names and len(names) != len(sockets) and sockets:
+            raise ConfigError(f"LISTEN_FDNAMES has {len(names)} names, and LISTEN_FDS is {len(sockets)}")
+        for sock in sockets:
+            sock.set_inheritable(False)
+            if complaint := _complaint(sock):
+                which = f"socket {sock.fileno() - _FIRST + 1}" if len(sockets) > 1 else "the socket"
+                raise ConfigError(f"{which} of the service manager (LISTEN_FDS) {complaint}")
+            serves(sock)
+        names = names or [""] * len(sockets)
+        bounds = [Bound.given(sock, tls=name == TLS) for sock, name in zip(sockets, names, strict=False)]
+        yield sorted(bounds, key=lambda bound: bound.tls)
 
 
-def _given(told: Mapping[str, str]) -> bool:
-    """Whether there is a socket for this process. Raises ConfigError if there are several."""
-    count, pid, names = told["LISTEN_FDS"], told["LISTEN_PID"], told["LISTEN_FDNAMES"]
+def _count(told: Mapping[str, str]) -> int:
+    """How many sockets there are for this process. Raises ConfigError if that is not a number."""
+    count, pid = told["LISTEN_FDS"], told["LISTEN_PID"]
     if not count:
-        return False
+        return 0
     if pid != str(os.getpid()):
         log.warning("LISTEN_FDS is ignored: it is for process %s, and this one is %d", pid, os.getpid())
-        return False
+        return 0
     if not (count.isascii() and count.isdigit()):
         raise ConfigError(f"LISTEN_FDS is not a number: {count!r}")
-    if int(count) > 1:
-        named = f" ({names})" if names else ""
-        raise ConfigError(
-            f"the service manager has opened {count} sockets{named}, and one is needed, from which the "
-            "acceptor accepts for all hubs: write one ListenStream="
-        )
-    return int(count) == 1
+    return int(count)
 
 
-def _socket() -> socket.socket:
+def _socket(fd: int) -> socket.socket:
     try:
-        return PlainSocket(fileno=_FIRST)
+        return PlainSocket(fileno=fd)
     except OSError as error:
         why = error.strerror
-        raise ConfigError(f"LISTEN_FDS names descriptor {_FIRST}, which is no socket: {why}") from error
+        raise ConfigError(f"LISTEN_FDS names descriptor {fd}, which is no socket: {why}") from error
 
 
 def _complaint(sock: socket.socket) -> str:
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return "is not of TCP: write ListenStream=PORT or ADDRESS:PORT"
+    if sock.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+        return "is neither of TCP nor a unix socket: write ListenStream=PORT, ADDRESS:PORT or PATH"
     if sock.type != socket.SOCK_STREAM:
-        return "is not of TCP: write ListenStream=, not ListenDatagram="
+        return "has no connections: write ListenStream=, not ListenDatagram="
     if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         return "does not listen: write Accept=no"
     return ""

@@ -5,13 +5,12 @@ client does not read: ``hub.calls.call``.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
 from actorrpc.net.linger import LINGER, Linger
-from actorrpc.net.transport import Owner, Transport
+from actorrpc.net.transport import Transport
 
 __all__ = ["Pump", "Source"]
 
@@ -47,8 +46,8 @@ class Pump:
 
     __slots__ = ("_linger", "_parting", "_source", "transport")
 
-    def __init__(self, sock: socket.socket | None, source: Source, owner: Owner) -> None:
-        self.transport = Transport(sock, owner)
+    def __init__(self, transport: Transport, source: Source) -> None:
+        self.transport = transport
         self._source = source
         #: Nothing more comes from the session than what it has.
         self._parting = False

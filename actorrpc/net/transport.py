@@ -1,7 +1,7 @@
 """The bytes of one connection: a plain socket in gevent's loop. The only recv and send on it are here.
 
-A connection does not know what its bytes go through; another transport (TLS) needs the same methods, and a
-freeze of its own.
+A connection does not know what its bytes go through: with TLS there is another transport around this one
+(``actorrpc.hub.securing``).
 """
 
 from __future__ import annotations
@@ -140,10 +140,14 @@ class Transport:
             return False
         if sent == len(data):
             return True
-        self._backlog = memoryview(data)[sent:]
-        self.ready = False
+        self._wait_to_write(memoryview(data)[sent:])
         self._wait_writable()
         return False
+
+    def _wait_to_write(self, backlog: bytes | memoryview) -> None:
+        """The socket is to take this first."""
+        self._backlog = memoryview(backlog)
+        self.ready = False
 
     def stop_reading(self) -> None:
         """Read nothing until all that waits has been written."""
@@ -171,6 +175,14 @@ class Transport:
                 unregister(self._sock.fileno())
         finally:
             self._release()
+
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """Let go of the socket, which stays open, and of what waits to be written."""
+        sock, self._sock = self._sock, _NO_SOCKET
+        backlog = b"" if self._backlog is None else bytes(self._backlog)
+        unregister(sock.fileno())
+        self._release()
+        return sock, backlog
 
     def _release(self) -> None:
         self._owner = _NOBODY

@@ -7,11 +7,14 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Request(_message.Message):
-    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves", "reload", "drain", "scale", "stacks", "hand_over", "actors")
+    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves", "reload", "drain", "scale", "stacks", "hand_over", "actors", "renew_tls")
     class Status(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
     class Connections(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class RenewTls(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
     class Actors(_message.Message):
@@ -88,6 +91,7 @@ class Request(_message.Message):
     STACKS_FIELD_NUMBER: _ClassVar[int]
     HAND_OVER_FIELD_NUMBER: _ClassVar[int]
     ACTORS_FIELD_NUMBER: _ClassVar[int]
+    RENEW_TLS_FIELD_NUMBER: _ClassVar[int]
     status: Request.Status
     connections: Request.Connections
     move: Request.Move
@@ -100,7 +104,8 @@ class Request(_message.Message):
     stacks: Request.Stacks
     hand_over: Request.HandOver
     actors: Request.Actors
-    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ..., reload: _Optional[_Union[Request.Reload, _Mapping]] = ..., drain: _Optional[_Union[Request.Drain, _Mapping]] = ..., scale: _Optional[_Union[Request.Scale, _Mapping]] = ..., stacks: _Optional[_Union[Request.Stacks, _Mapping]] = ..., hand_over: _Optional[_Union[Request.HandOver, _Mapping]] = ..., actors: _Optional[_Union[Request.Actors, _Mapping]] = ...) -> None: ...
+    renew_tls: Request.RenewTls
+    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ..., reload: _Optional[_Union[Request.Reload, _Mapping]] = ..., drain: _Optional[_Union[Request.Drain, _Mapping]] = ..., scale: _Optional[_Union[Request.Scale, _Mapping]] = ..., stacks: _Optional[_Union[Request.Stacks, _Mapping]] = ..., hand_over: _Optional[_Union[Request.HandOver, _Mapping]] = ..., actors: _Optional[_Union[Request.Actors, _Mapping]] = ..., renew_tls: _Optional[_Union[Request.RenewTls, _Mapping]] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("error", "bad_request", "json", "done", "warnings")

@@ -1,3 +1,4 @@
+from actorrpc.pb import snapshot_pb2 as _snapshot_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -28,7 +29,7 @@ class Formats(_message.Message):
     def __init__(self, oldest: _Optional[int] = ..., newest: _Optional[int] = ...) -> None: ...
 
 class ToHub(_message.Message):
-    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten", "list_stacks", "list_actors", "adopt", "keep", "directory")
+    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten", "list_stacks", "list_actors", "adopt", "keep", "directory", "renew_tls")
     START_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
@@ -43,6 +44,7 @@ class ToHub(_message.Message):
     ADOPT_FIELD_NUMBER: _ClassVar[int]
     KEEP_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
+    RENEW_TLS_FIELD_NUMBER: _ClassVar[int]
     start: Start
     peer: Peer
     homes: Homes
@@ -57,7 +59,8 @@ class ToHub(_message.Message):
     adopt: Adopt
     keep: Keep
     directory: Directory
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ..., list_stacks: _Optional[_Union[ListStacks, _Mapping]] = ..., list_actors: _Optional[_Union[ListActors, _Mapping]] = ..., adopt: _Optional[_Union[Adopt, _Mapping]] = ..., keep: _Optional[_Union[Keep, _Mapping]] = ..., directory: _Optional[_Union[Directory, _Mapping]] = ...) -> None: ...
+    renew_tls: RenewTls
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ..., list_stacks: _Optional[_Union[ListStacks, _Mapping]] = ..., list_actors: _Optional[_Union[ListActors, _Mapping]] = ..., adopt: _Optional[_Union[Adopt, _Mapping]] = ..., keep: _Optional[_Union[Keep, _Mapping]] = ..., directory: _Optional[_Union[Directory, _Mapping]] = ..., renew_tls: _Optional[_Union[RenewTls, _Mapping]] = ...) -> None: ...
 
 class Adopt(_message.Message):
     __slots__ = ("hello",)
@@ -66,12 +69,13 @@ class Adopt(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ...) -> None: ...
 
 class Start(_message.Message):
-    __slots__ = ("hub", "serial", "app", "config", "acceptor", "until", "move_every", "hello", "directory", "server", "secret")
+    __slots__ = ("hub", "serial", "app", "config", "acceptor", "addresses", "until", "move_every", "hello", "directory", "server", "secret")
     HUB_FIELD_NUMBER: _ClassVar[int]
     SERIAL_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     CONFIG_FIELD_NUMBER: _ClassVar[int]
     ACCEPTOR_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     MOVE_EVERY_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
@@ -83,13 +87,22 @@ class Start(_message.Message):
     app: str
     config: _struct_pb2.Struct
     acceptor: bool
+    addresses: _containers.RepeatedCompositeFieldContainer[Address]
     until: float
     move_every: int
     hello: Hello
     directory: str
     server: bytes
     secret: bytes
-    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ..., server: _Optional[bytes] = ..., secret: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, hub: _Optional[int] = ..., serial: _Optional[int] = ..., app: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., acceptor: bool = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., until: _Optional[float] = ..., move_every: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., directory: _Optional[str] = ..., server: _Optional[bytes] = ..., secret: _Optional[bytes] = ...) -> None: ...
+
+class Address(_message.Message):
+    __slots__ = ("shared", "tls")
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    shared: bool
+    tls: bool
+    def __init__(self, shared: bool = ..., tls: bool = ...) -> None: ...
 
 class Peer(_message.Message):
     __slots__ = ("hub", "serial", "hello", "number", "states")
@@ -233,8 +246,14 @@ class Unlisten(_message.Message):
     queue: int
     def __init__(self, queue: _Optional[int] = ...) -> None: ...
 
+class RenewTls(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    def __init__(self, request: _Optional[int] = ...) -> None: ...
+
 class ToBroker(_message.Message):
-    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring", "unlinked", "adopted", "actors")
+    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring", "unlinked", "adopted", "actors", "tls_renewed")
     READY_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     MOVE_RESULT_FIELD_NUMBER: _ClassVar[int]
@@ -248,6 +267,7 @@ class ToBroker(_message.Message):
     UNLINKED_FIELD_NUMBER: _ClassVar[int]
     ADOPTED_FIELD_NUMBER: _ClassVar[int]
     ACTORS_FIELD_NUMBER: _ClassVar[int]
+    TLS_RENEWED_FIELD_NUMBER: _ClassVar[int]
     ready: Ready
     load: Load
     move_result: MoveResult
@@ -261,7 +281,16 @@ class ToBroker(_message.Message):
     unlinked: Unlinked
     adopted: Adopted
     actors: Actors
-    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ..., unlinked: _Optional[_Union[Unlinked, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., actors: _Optional[_Union[Actors, _Mapping]] = ...) -> None: ...
+    tls_renewed: TlsRenewed
+    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ..., unlinked: _Optional[_Union[Unlinked, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., actors: _Optional[_Union[Actors, _Mapping]] = ..., tls_renewed: _Optional[_Union[TlsRenewed, _Mapping]] = ...) -> None: ...
+
+class TlsRenewed(_message.Message):
+    __slots__ = ("request", "error")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    error: str
+    def __init__(self, request: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
 
 class Ready(_message.Message):
     __slots__ = ("error", "hello", "trace", "states", "keyed")
@@ -742,12 +771,14 @@ class Refused(_message.Message):
     def __init__(self, connection: _Optional[str] = ..., why: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Commit(_message.Message):
-    __slots__ = ("connection", "number")
+    __slots__ = ("connection", "number", "freezes")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    FREEZES_FIELD_NUMBER: _ClassVar[int]
     connection: str
     number: int
-    def __init__(self, connection: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+    freezes: int
+    def __init__(self, connection: _Optional[str] = ..., number: _Optional[int] = ..., freezes: _Optional[int] = ...) -> None: ...
 
 class Abort(_message.Message):
     __slots__ = ("connection", "why", "number")
@@ -903,12 +934,16 @@ class Released(_message.Message):
     def __init__(self, version: _Optional[int] = ..., home: _Optional[int] = ..., partial: bool = ..., forgotten: bool = ...) -> None: ...
 
 class Accepted(_message.Message):
-    __slots__ = ("number", "peer")
+    __slots__ = ("number", "peer", "proxied", "tls")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
+    PROXIED_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
     number: int
     peer: str
-    def __init__(self, number: _Optional[int] = ..., peer: _Optional[str] = ...) -> None: ...
+    proxied: _snapshot_pb2.Proxied
+    tls: bool
+    def __init__(self, number: _Optional[int] = ..., peer: _Optional[str] = ..., proxied: _Optional[_Union[_snapshot_pb2.Proxied, _Mapping]] = ..., tls: bool = ...) -> None: ...
 
 class Taken(_message.Message):
     __slots__ = ("number",)

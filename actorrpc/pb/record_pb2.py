@@ -26,7 +26,7 @@ from actorrpc.pb import control_pb2 as actorrpc_dot_control__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61\x63torrpc/record.proto\x12\x0f\x61\x63torrpc.record\x1a\x16\x61\x63torrpc/control.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x91\x04\n\x06Server\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x0c\n\x04\x62ind\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63\x63\x65pt\x18\x05 \x01(\t\x12\x0c\n\x04hubs\x18\x06 \x01(\r\x12/\n\ngeneration\x18\x07 \x01(\x0b\x32\x1b.actorrpc.record.Generation\x12\x17\n\x0flast_generation\x18\x08 \x01(\r\x12)\n\x07members\x18\t \x03(\x0b\x32\x18.actorrpc.record.Process\x12&\n\x05homes\x18\n \x01(\x0b\x32\x17.actorrpc.control.Homes\x12\x0f\n\x07\x64rained\x18\x0b \x03(\r\x12\'\n\x06reload\x18\x0c \x01(\x0b\x32\x17.actorrpc.record.Reload\x12%\n\x05scale\x18\r \x01(\x0b\x32\x16.actorrpc.record.Scale\x12\x10\n\x08restarts\x18\x0e \x03(\r\x12%\n\x05moves\x18\x0f \x01(\x0b\x32\x16.actorrpc.record.Moves\x12\x0e\n\x06paused\x18\x10 \x01(\x08\x12\x16\n\x0emade_directory\x18\x11 \x01(\x08\x12.\n\tdirectory\x18Z \x01(\x0b\x32\x1b.actorrpc.control.Directory\x12\x0e\n\x06server\x18_ \x01(\x0c\x12\x0e\n\x06secret\x18` \x01(\x0c\"m\n\nGeneration\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\'\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\tdirectory\x18\x04 \x01(\t\x12\x13\n\x0binterpreter\x18\x05 \x01(\t\":\n\x07Process\x12\x0b\n\x03hub\x18\x01 \x01(\r\x12\x0e\n\x06serial\x18\x02 \x01(\r\x12\x12\n\ngeneration\x18\x03 \x01(\r\"~\n\x06Reload\x12/\n\ngeneration\x18\x01 \x01(\x0b\x32\x1b.actorrpc.record.Generation\x12,\n\nsuccessors\x18\x02 \x03(\x0b\x32\x18.actorrpc.record.Process\x12\x15\n\rdrain_timeout\x18\x03 \x01(\x01\",\n\x05Scale\x12\x0c\n\x04hubs\x18\x01 \x01(\r\x12\x15\n\rdrain_timeout\x18\x02 \x01(\x01\"&\n\x05Moves\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x62orted\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61\x63torrpc/record.proto\x12\x0f\x61\x63torrpc.record\x1a\x16\x61\x63torrpc/control.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xe0\x04\n\x06Server\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\r\x12\x0b\n\x03\x61pp\x18\x02 \x01(\t\x12\x0c\n\x04\x62ind\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63\x63\x65pt\x18\x05 \x01(\t\x12\x0c\n\x04hubs\x18\x06 \x01(\r\x12/\n\ngeneration\x18\x07 \x01(\x0b\x32\x1b.actorrpc.record.Generation\x12\x17\n\x0flast_generation\x18\x08 \x01(\r\x12)\n\x07members\x18\t \x03(\x0b\x32\x18.actorrpc.record.Process\x12&\n\x05homes\x18\n \x01(\x0b\x32\x17.actorrpc.control.Homes\x12\x0f\n\x07\x64rained\x18\x0b \x03(\r\x12\'\n\x06reload\x18\x0c \x01(\x0b\x32\x17.actorrpc.record.Reload\x12%\n\x05scale\x18\r \x01(\x0b\x32\x16.actorrpc.record.Scale\x12\x10\n\x08restarts\x18\x0e \x03(\r\x12%\n\x05moves\x18\x0f \x01(\x0b\x32\x16.actorrpc.record.Moves\x12\x0e\n\x06paused\x18\x10 \x01(\x08\x12\x16\n\x0emade_directory\x18\x11 \x01(\x08\x12.\n\tdirectory\x18Z \x01(\x0b\x32\x1b.actorrpc.control.Directory\x12\x0e\n\x06server\x18_ \x01(\x0c\x12\x0e\n\x06secret\x18` \x01(\x0c\x12\r\n\x05\x62inds\x18\x64 \x03(\t\x12+\n\taddresses\x18\x65 \x03(\x0b\x32\x18.actorrpc.record.Address\x12\x11\n\ttls_binds\x18\x66 \x03(\t\"S\n\x07\x41\x64\x64ress\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06shared\x18\x02 \x01(\x08\x12\x0b\n\x03tls\x18\x03 \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\x04\x12\r\n\x05inode\x18\x05 \x01(\x04\"m\n\nGeneration\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\'\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\tdirectory\x18\x04 \x01(\t\x12\x13\n\x0binterpreter\x18\x05 \x01(\t\":\n\x07Process\x12\x0b\n\x03hub\x18\x01 \x01(\r\x12\x0e\n\x06serial\x18\x02 \x01(\r\x12\x12\n\ngeneration\x18\x03 \x01(\r\"~\n\x06Reload\x12/\n\ngeneration\x18\x01 \x01(\x0b\x32\x1b.actorrpc.record.Generation\x12,\n\nsuccessors\x18\x02 \x03(\x0b\x32\x18.actorrpc.record.Process\x12\x15\n\rdrain_timeout\x18\x03 \x01(\x01\",\n\x05Scale\x12\x0c\n\x04hubs\x18\x01 \x01(\r\x12\x15\n\rdrain_timeout\x18\x02 \x01(\x01\"&\n\x05Moves\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\x0f\n\x07\x61\x62orted\x18\x02 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actorrpc.record_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SERVER']._serialized_start=97
-  _globals['_SERVER']._serialized_end=626
-  _globals['_GENERATION']._serialized_start=628
-  _globals['_GENERATION']._serialized_end=737
-  _globals['_PROCESS']._serialized_start=739
-  _globals['_PROCESS']._serialized_end=797
-  _globals['_RELOAD']._serialized_start=799
-  _globals['_RELOAD']._serialized_end=925
-  _globals['_SCALE']._serialized_start=927
-  _globals['_SCALE']._serialized_end=971
-  _globals['_MOVES']._serialized_start=973
-  _globals['_MOVES']._serialized_end=1011
+  _globals['_SERVER']._serialized_end=705
+  _globals['_ADDRESS']._serialized_start=707
+  _globals['_ADDRESS']._serialized_end=790
+  _globals['_GENERATION']._serialized_start=792
+  _globals['_GENERATION']._serialized_end=901
+  _globals['_PROCESS']._serialized_start=903
+  _globals['_PROCESS']._serialized_end=961
+  _globals['_RELOAD']._serialized_start=963
+  _globals['_RELOAD']._serialized_end=1089
+  _globals['_SCALE']._serialized_start=1091
+  _globals['_SCALE']._serialized_end=1135
+  _globals['_MOVES']._serialized_start=1137
+  _globals['_MOVES']._serialized_end=1175
 # @@protoc_insertion_point(module_scope)

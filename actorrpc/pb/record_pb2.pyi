@@ -8,7 +8,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Server(_message.Message):
-    __slots__ = ("format", "app", "bind", "address", "accept", "hubs", "generation", "last_generation", "members", "homes", "drained", "reload", "scale", "restarts", "moves", "paused", "made_directory", "directory", "server", "secret")
+    __slots__ = ("format", "app", "bind", "address", "accept", "hubs", "generation", "last_generation", "members", "homes", "drained", "reload", "scale", "restarts", "moves", "paused", "made_directory", "directory", "server", "secret", "binds", "addresses", "tls_binds")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     BIND_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +29,9 @@ class Server(_message.Message):
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     SERVER_FIELD_NUMBER: _ClassVar[int]
     SECRET_FIELD_NUMBER: _ClassVar[int]
+    BINDS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    TLS_BINDS_FIELD_NUMBER: _ClassVar[int]
     format: int
     app: str
     bind: str
@@ -49,7 +52,24 @@ class Server(_message.Message):
     directory: _control_pb2.Directory
     server: bytes
     secret: bytes
-    def __init__(self, format: _Optional[int] = ..., app: _Optional[str] = ..., bind: _Optional[str] = ..., address: _Optional[str] = ..., accept: _Optional[str] = ..., hubs: _Optional[int] = ..., generation: _Optional[_Union[Generation, _Mapping]] = ..., last_generation: _Optional[int] = ..., members: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., homes: _Optional[_Union[_control_pb2.Homes, _Mapping]] = ..., drained: _Optional[_Iterable[int]] = ..., reload: _Optional[_Union[Reload, _Mapping]] = ..., scale: _Optional[_Union[Scale, _Mapping]] = ..., restarts: _Optional[_Iterable[int]] = ..., moves: _Optional[_Union[Moves, _Mapping]] = ..., paused: bool = ..., made_directory: bool = ..., directory: _Optional[_Union[_control_pb2.Directory, _Mapping]] = ..., server: _Optional[bytes] = ..., secret: _Optional[bytes] = ...) -> None: ...
+    binds: _containers.RepeatedScalarFieldContainer[str]
+    addresses: _containers.RepeatedCompositeFieldContainer[Address]
+    tls_binds: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, format: _Optional[int] = ..., app: _Optional[str] = ..., bind: _Optional[str] = ..., address: _Optional[str] = ..., accept: _Optional[str] = ..., hubs: _Optional[int] = ..., generation: _Optional[_Union[Generation, _Mapping]] = ..., last_generation: _Optional[int] = ..., members: _Optional[_Iterable[_Union[Process, _Mapping]]] = ..., homes: _Optional[_Union[_control_pb2.Homes, _Mapping]] = ..., drained: _Optional[_Iterable[int]] = ..., reload: _Optional[_Union[Reload, _Mapping]] = ..., scale: _Optional[_Union[Scale, _Mapping]] = ..., restarts: _Optional[_Iterable[int]] = ..., moves: _Optional[_Union[Moves, _Mapping]] = ..., paused: bool = ..., made_directory: bool = ..., directory: _Optional[_Union[_control_pb2.Directory, _Mapping]] = ..., server: _Optional[bytes] = ..., secret: _Optional[bytes] = ..., binds: _Optional[_Iterable[str]] = ..., addresses: _Optional[_Iterable[_Union[Address, _Mapping]]] = ..., tls_binds: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Address(_message.Message):
+    __slots__ = ("text", "shared", "tls", "device", "inode")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    INODE_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    shared: bool
+    tls: bool
+    device: int
+    inode: int
+    def __init__(self, text: _Optional[str] = ..., shared: bool = ..., tls: bool = ..., device: _Optional[int] = ..., inode: _Optional[int] = ...) -> None: ...
 
 class Generation(_message.Message):
     __slots__ = ("number", "config", "directory", "interpreter")

@@ -1,3 +1,4 @@
+from actorrpc.pb import tls_pb2 as _tls_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -7,7 +8,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ConnectionSnapshot(_message.Message):
-    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves", "age", "idle", "silent", "ping_unanswered", "max_age", "aged", "shutting_down", "taken_at", "load", "recent_load", "weighing_us", "freeze_ms", "caller", "shared_by", "keyed", "unsettled")
+    __slots__ = ("format", "id", "peer", "session", "calls", "actors", "subscriptions", "turns", "moves", "age", "idle", "silent", "ping_unanswered", "max_age", "aged", "shutting_down", "taken_at", "load", "recent_load", "weighing_us", "freeze_ms", "caller", "shared_by", "keyed", "unsettled", "proxied", "tls", "secure")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +34,9 @@ class ConnectionSnapshot(_message.Message):
     SHARED_BY_FIELD_NUMBER: _ClassVar[int]
     KEYED_FIELD_NUMBER: _ClassVar[int]
     UNSETTLED_FIELD_NUMBER: _ClassVar[int]
+    PROXIED_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    SECURE_FIELD_NUMBER: _ClassVar[int]
     format: int
     id: str
     peer: str
@@ -58,7 +62,48 @@ class ConnectionSnapshot(_message.Message):
     shared_by: str
     keyed: KeyedSnapshot
     unsettled: _containers.RepeatedCompositeFieldContainer[AnswersSnapshot]
-    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ..., taken_at: _Optional[float] = ..., load: _Optional[float] = ..., recent_load: _Optional[float] = ..., weighing_us: _Optional[int] = ..., freeze_ms: _Optional[float] = ..., caller: _Optional[bytes] = ..., shared_by: _Optional[str] = ..., keyed: _Optional[_Union[KeyedSnapshot, _Mapping]] = ..., unsettled: _Optional[_Iterable[_Union[AnswersSnapshot, _Mapping]]] = ...) -> None: ...
+    proxied: Proxied
+    tls: _tls_pb2.TlsSnapshot
+    secure: Secure
+    def __init__(self, format: _Optional[int] = ..., id: _Optional[str] = ..., peer: _Optional[str] = ..., session: _Optional[_Union[SessionSnapshot, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[CallSnapshot, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[ActorSnapshot, _Mapping]]] = ..., subscriptions: _Optional[_Iterable[_Union[SubscriptionSnapshot, _Mapping]]] = ..., turns: _Optional[int] = ..., moves: _Optional[int] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., silent: _Optional[float] = ..., ping_unanswered: _Optional[float] = ..., max_age: _Optional[float] = ..., aged: bool = ..., shutting_down: _Optional[float] = ..., taken_at: _Optional[float] = ..., load: _Optional[float] = ..., recent_load: _Optional[float] = ..., weighing_us: _Optional[int] = ..., freeze_ms: _Optional[float] = ..., caller: _Optional[bytes] = ..., shared_by: _Optional[str] = ..., keyed: _Optional[_Union[KeyedSnapshot, _Mapping]] = ..., unsettled: _Optional[_Iterable[_Union[AnswersSnapshot, _Mapping]]] = ..., proxied: _Optional[_Union[Proxied, _Mapping]] = ..., tls: _Optional[_Union[_tls_pb2.TlsSnapshot, _Mapping]] = ..., secure: _Optional[_Union[Secure, _Mapping]] = ...) -> None: ...
+
+class Secure(_message.Message):
+    __slots__ = ("version", "cipher", "server_name", "peer_certificate", "intermediates", "admitted_by")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CIPHER_FIELD_NUMBER: _ClassVar[int]
+    SERVER_NAME_FIELD_NUMBER: _ClassVar[int]
+    PEER_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    INTERMEDIATES_FIELD_NUMBER: _ClassVar[int]
+    ADMITTED_BY_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    cipher: str
+    server_name: str
+    peer_certificate: bytes
+    intermediates: _containers.RepeatedScalarFieldContainer[bytes]
+    admitted_by: bytes
+    def __init__(self, version: _Optional[str] = ..., cipher: _Optional[str] = ..., server_name: _Optional[str] = ..., peer_certificate: _Optional[bytes] = ..., intermediates: _Optional[_Iterable[bytes]] = ..., admitted_by: _Optional[bytes] = ...) -> None: ...
+
+class Proxied(_message.Message):
+    __slots__ = ("authority", "alpn", "unique_id", "tls", "tls_version", "cipher", "certificate", "verified", "common_name")
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    ALPN_FIELD_NUMBER: _ClassVar[int]
+    UNIQUE_ID_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    TLS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    CIPHER_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    VERIFIED_FIELD_NUMBER: _ClassVar[int]
+    COMMON_NAME_FIELD_NUMBER: _ClassVar[int]
+    authority: str
+    alpn: bytes
+    unique_id: bytes
+    tls: bool
+    tls_version: str
+    cipher: str
+    certificate: bool
+    verified: bool
+    common_name: str
+    def __init__(self, authority: _Optional[str] = ..., alpn: _Optional[bytes] = ..., unique_id: _Optional[bytes] = ..., tls: bool = ..., tls_version: _Optional[str] = ..., cipher: _Optional[str] = ..., certificate: bool = ..., verified: bool = ..., common_name: _Optional[str] = ...) -> None: ...
 
 class SessionSnapshot(_message.Message):
     __slots__ = ("partial_input", "unsent_output", "preface_left", "settings_received", "hpack_entries", "hpack_max_size", "continuation_stream", "continuation_end_stream", "continuation_block", "send_window", "receive_window", "receive_unacknowledged", "peer_initial_window", "peer_max_frame_size", "last_stream", "goaway_sent", "last_refused", "goaway_received", "streams", "heads", "held", "waiting", "goaway_ping_sent", "flood_spent", "flood_unsettled", "free_updates", "ping_strikes", "last_ping", "window", "table_announced", "reset_streams")

@@ -15,7 +15,7 @@ from actorrpc.errors import ConfigError
 
 __all__ = ["Setting", "optional", "setting"]
 
-T = TypeVar("T", bool, int, float, str)
+T = TypeVar("T", bool, int, float, str, tuple[str, ...])
 
 #: What a whole number may be at most, unless its setting says more: some go into frames of HTTP/2.
 _MOST = 2**32 - 1
@@ -23,12 +23,12 @@ _MOST = 2**32 - 1
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting. A float is a time in seconds."""
+    """A setting. A float is a time in seconds, a tuple any number of texts."""
 
     name: str
     kind: type
     #: None: what ``unset`` says.
-    default: bool | int | float | str | None
+    default: bool | int | float | str | tuple[str, ...] | None
     #: For people: what it bounds, and what becomes of what is beyond it.
     help: str
     #: ``bytes``, ``seconds`` or ``microseconds``; empty where it is a plain number, or not one.
@@ -40,23 +40,26 @@ class Setting:
     choices: tuple[str, ...] = ()
     #: In a command's help, what its value is.
     metavar: str = ""
-    #: For people: what it is where it is given nowhere, if ``default`` is None.
+    #: For people: what it is where it is given nowhere, if ``default`` is None, or empty.
     unset: str = ""
     #: It cannot change while a server lives.
     fixed: bool = False
     #: A file may tell it.
     in_file: bool = True
-    #: Raises ValueError, which says what to write, for a text that it cannot be.
+    #: Raises ValueError, which says what to write, for a text that it, or one of its texts, cannot be.
     fits: Callable[[str], object] | None = None
 
     def check(self, value: Any, called: str = "") -> None:
         """Raise ConfigError for a value of its kind that it cannot have. ``called``: what it is named
         there."""
         name = called or self.name
-        if self.kind is bool:
+        if self.kind is bool or (value is None and self.default is None):
             return
         if self.kind is str:
             self._check_text(value, name)
+        elif self.kind is tuple:
+            for each in value:
+                self._check_text(each, name)
         elif isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{name} must be a number of seconds, not {value}")
         elif value < 0:

@@ -15,6 +15,7 @@ _WORDS = {
     int: "a whole number",
     float: "a number of seconds",
     str: "a text in quotes",
+    tuple: "a text in quotes, or a list of such",
 }
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -27,6 +28,8 @@ def from_file(setting: Setting, value: Any, called: str) -> Any:
     wanted = setting.kind
     if wanted is float and type(value) is int:
         value = float(value)
+    if wanted is tuple and (type(value) is str or _is_texts(value)):
+        value = (value,) if isinstance(value, str) else tuple(value)
     if type(value) is not wanted:
         raise ConfigError(f"{called} must be {_WORDS[wanted]}, not {_short(value)}")
     setting.check(value, called)
@@ -34,7 +37,10 @@ def from_file(setting: Setting, value: Any, called: str) -> Any:
 
 
 def from_text(setting: Setting, text: str, called: str) -> Any:
-    """The value of a setting that the environment has as a text. Raises ConfigError as ``from_file`` does."""
+    """The value of a setting that the environment has as a text; several of one have commas between them.
+
+    Raises ConfigError as ``from_file`` does.
+    """
     try:
         value = _READ[setting.kind](text)
     except (ValueError, OverflowError):
@@ -57,6 +63,14 @@ def _read_bool(text: str) -> bool:
     return word in _TRUE
 
 
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(type(each) is str for each in value)
+
+
+def _read_texts(text: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(","))
+
+
 def _read_seconds(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -64,4 +78,4 @@ def _read_seconds(text: str) -> float:
     return value
 
 
-_READ: dict[type, Any] = {bool: _read_bool, int: int, float: _read_seconds, str: str}
+_READ: dict[type, Any] = {bool: _read_bool, int: int, float: _read_seconds, str: str, tuple: _read_texts}

@@ -6,7 +6,7 @@ the actor asks of its hub is checked as a hub does, and written down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from itertools import count
 from typing import Any, NamedTuple, TypeVar, cast
@@ -65,6 +65,7 @@ class Recorder:
         self.routes = routes_of(App([service]))
         self.id = connection_id or f"0-1-{next(_ids)}"
         self.peer = peer
+        self.auth_context: Mapping[str, Sequence[bytes]] = {}
         self.published: list[Publication] = []
         #: In a dict in place of a set, for its order.
         self.subscriptions: dict[Subscription, None] = {}

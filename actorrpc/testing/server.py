@@ -6,7 +6,7 @@ from __future__ import annotations
 import atexit
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -17,14 +17,16 @@ from actorrpc.errors import ConfigError
 from actorrpc.hub.node import STOP_GRACE, Node
 from actorrpc.hub.runtime.grpcio import cooperate_if_patched
 from actorrpc.hub_values import CLOSING, enter, leave
+from actorrpc.ipc.queues import queue_of
 from actorrpc.loop.timers import every
-from actorrpc.net.addresses import address_text
-from actorrpc.net.listening import open_queues
+from actorrpc.net.listening import open_addresses, several
 from actorrpc.pb.control_pb2 import MoveResult
-from actorrpc.server import SETTLE
+from actorrpc.server import ADDRESS, SETTLE
 from actorrpc.testing.hubs import Hubs
 from actorrpc.testing.raised import Raised
 from actorrpc.testing.thread import PATIENCE, LoopThread, Stuck
+from actorrpc.tls.handshake.serving import check_files
+from actorrpc.tls.handshake.settings import Tls
 
 __all__ = ["Actor", "Connection", "NotMoved", "Serve", "Server", "Stuck", "serve"]
 
@@ -72,36 +74,50 @@ class Actor:
 class Server:
     """What ``serve`` gives. It is for the threads of the test, not for handlers."""
 
-    def __init__(self, app: App, hubs: int, move_every: int, bind: str, config: Config) -> None:
+    def __init__(
+        self,
+        app: App,
+        hubs: int,
+        move_every: int,
+        binds: Sequence[str],
+        tls_binds: Sequence[str],
+        config: Config,
+    ) -> None:
         self._config = config
         #: Those that ``channel`` has made: they are closed first, as clients go before their server does.
         self._channels = ExitStack()
         self._sockets = ExitStack()
         self._stopped = False
         self._pid = os.getpid()
-        #: Where it listens, such as ``127.0.0.1:50051``.
+        #: Where it listens, such as ``127.0.0.1:50051`` or ``unix:/tmp/app.sock``; and the first of them.
+        self.addresses: list[str] = []
         self.address = ""
         self._thread = LoopThread(f"actorrpc.testing of {app!r}")
         self._raised = Raised(self._thread.ident)
         try:
             self._hubs = self._thread.ask(lambda: Hubs(app, config, hubs, move_every=move_every))
-            self._thread.run(lambda: self._listen(bind), PATIENCE)
+            self._thread.run(lambda: self._listen(binds, tls_binds), PATIENCE)
         except BaseException:
             self._end()
             raise
         # A program that does not leave the block must not be held up at its end by a thread that is gone.
         atexit.register(self.stop)
 
-    def _listen(self, bind: str) -> None:
+    def _listen(self, binds: Sequence[str], tls_binds: Sequence[str]) -> None:
         try:
-            (sock,) = self._sockets.enter_context(open_queues(bind, 1))
+            bounds = self._sockets.enter_context(open_addresses(binds, tls_binds=tls_binds))
             self._start_app()
         except BaseException:
             self._sockets.close()
             self._hubs.close()
             raise
-        self.address = address_text(sock.getsockname())
-        self._hubs.nodes[0].reception.listen(sock.dup())
+        self.addresses = [bound.text for bound in bounds]
+        self.address = self.addresses[0]
+        reception = self._hubs.nodes[0].reception
+        self._tls = [bound.tls for bound in bounds]
+        reception.tls = frozenset(number for number, bound in enumerate(bounds) if bound.tls)
+        for number, bound in enumerate(bounds):
+            reception.listen(bound.sockets[0].dup(), queue_of(number))
         self._settlers = {node: every(SETTLE, node.settle, ref=False) for node in self._hubs.nodes}
 
     def _start_app(self) -> None:
@@ -115,18 +131,25 @@ class Server:
 
     # ---- what clients do
 
-    def channel(self, *options: tuple[str, Any]) -> Any:
+    def channel(self, *options: tuple[str, Any], credentials: Any = None) -> Any:
         """A ``grpc.Channel`` to the server, closed at the end of the block. Needs grpcio.
 
         It has a connection of its own, and so an actor of its own: channels that are made with
         ``grpc.insecure_channel`` to one address share a connection. ``options`` are further ones of grpcio's.
+        With ``credentials``, such as ``grpc.ssl_channel_credentials`` makes, it speaks TLS, to the first
+        address for that.
         """
         try:
             grpc = importlib.import_module("grpc")
         except ModuleNotFoundError as error:
             raise RuntimeError("a channel is grpcio's: pip install grpcio") from error
         own = ("grpc.use_local_subchannel_pool", 1)
-        return self._channels.enter_context(grpc.insecure_channel(self.address, options=[own, *options]))
+        if credentials is None:
+            made = grpc.insecure_channel(self.address, options=[own, *options])
+        else:
+            address = next((each for each, tls in zip(self.addresses, self._tls, strict=True) if tls), "")
+            made = grpc.secure_channel(address or self.address, credentials, options=[own, *options])
+        return self._channels.enter_context(made)
 
     # ---- what hubs do
 
@@ -270,7 +293,9 @@ class Serve(Protocol):
         *,
         hubs: int = 2,
         move_every: int = 0,
-        bind: str = "127.0.0.1:0",
+        bind: str | Sequence[str] | None = None,
+        tls_bind: str | Sequence[str] = (),
+        tls: Tls | None = None,
         config: Config | None = None,
     ) -> Server: ...
 
@@ -281,7 +306,9 @@ def serve(
     *,
     hubs: int = 2,
     move_every: int = 0,
-    bind: str = "127.0.0.1:0",
+    bind: str | Sequence[str] | None = None,
+    tls_bind: str | Sequence[str] = (),
+    tls: Tls | None = None,
     config: Config | None = None,
 ) -> Iterator[Server]:
     """Serve ``app`` for the length of the block, from a thread of its own, on ``hubs`` hubs.
@@ -294,7 +321,8 @@ def serve(
 
     The hubs are as those of ``actorrpc serve``, except that they share the thread. With ``move_every`` each
     connection, and each keyed actor, is moved on to the next hub after so many messages and replies: 1 finds
-    what does not survive a move. Any client in any thread can call it, asyncio's too.
+    what does not survive a move. ``bind``, ``tls_bind`` and ``tls`` are those of
+    ``actorrpc.Server``. Any client in any thread can call it, asyncio's too.
 
     Raises ConfigError if it cannot serve, and TypeError for what is not an App. Nothing is left after the
     block: no thread, socket or connection.
@@ -306,7 +334,11 @@ def serve(
         raise ConfigError(f"at least one hub is needed, not {hubs}")
     if move_every < 0 or (move_every and hubs < 2):
         raise ConfigError(f"move_every={move_every} with hubs={hubs}: connections move between hubs")
-    server = Server(app, hubs, move_every, bind, config or Config())
+    tls_binds = several(tls_bind)
+    binds = several(bind) or (() if tls_binds else (ADDRESS,))
+    config = (config or Config()).with_tls(tls).with_paths_from(os.getcwd())
+    check_files(config, bool(tls_binds))
+    server = Server(app, hubs, move_every, binds, tls_binds, config)
     try:
         with server._channels:
             yield server

@@ -12,6 +12,8 @@ _HTTP1_REPLY = (
     b"HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%b" % (len(_HTTP1_BODY), _HTTP1_BODY)
 )
+#: How PROXY headers begin, of versions 1 and 2: a proxy of which this server has not been told.
+_PROXY_HEADERS = (b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n")
 #: A fatal alert, protocol_version (RFC 8446, 6): a TLS client then names the cause.
 _TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
 
@@ -29,4 +31,6 @@ class BadPreface(ConnectionFault):
             what, self.answer = f"{received[:16]!r}, as HTTP/1.x does", _HTTP1_REPLY
         else:
             what, self.answer = f"{received[:16]!r}", goaway(0, ErrorCode.PROTOCOL_ERROR, b"not HTTP/2")
+        if any(received[: len(begin)] == begin[: len(received)] for begin in _PROXY_HEADERS):
+            what = "a PROXY header, which is taken only from proxies that --proxy-protocol names"
         super().__init__(ErrorCode.PROTOCOL_ERROR, f"the client does not speak HTTP/2: it sent {what}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from types import SimpleNamespace
@@ -69,7 +69,7 @@ class FakeHub:
     def empty(self) -> bool:
         return self.load.HasField("draining") and not self.load.connections
 
-    def send(self, message: ToHub, fd: int | None = None, then: Callable[[], None] | None = None) -> bool:
+    def send(self, message: ToHub, fds: Sequence[int] = (), then: Callable[[], None] | None = None) -> bool:
         kind = message.WhichOneof("kind")
         assert self.ready or kind == "peer", f"{self} is told {kind} before it can hear it"
         if self.exit_code is not None:
@@ -201,7 +201,16 @@ def supervised(patch: pytest.MonkeyPatch, hubs: int = 2, **config: Any) -> Itera
     patch.setattr(broker_members, "introduce", lambda one, other, number: None)
     patch.setattr(broker_supervisor, "Launcher", lambda claim, queues, owner, move_every: FakeLauncher(owner))
     queues: Any = SimpleNamespace(
-        hubs=hubs, address="here", accept="reuseport", assign=len, close=lambda: None
+        hubs=hubs,
+        address="here",
+        accept="reuseport",
+        bounds=[],
+        assign=len,
+        close=lambda: None,
+        leave=lambda: None,
+        status=list,
+        written=list,
+        why_not=lambda hello: "",
     )
     claim: Any = None
     # Fakes report nothing, and are not watched.

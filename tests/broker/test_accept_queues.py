@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from actorrpc.broker.sharing.accept_queues import AcceptQueues, holders
 from actorrpc.errors import ConfigError
 from actorrpc.net.addresses import address_text, parse_address
-from actorrpc.net.listening import open_again, open_queues
+from actorrpc.net.listening import Bound, open_addresses, open_again
 from actorrpc.pb.control_pb2 import Load, Queue, ToHub
 
 
@@ -59,15 +60,15 @@ class FakeProcess:
         #: Those that it keeps for the time when there is no broker.
         self.keeps: list[int] = []
 
-    def send(self, message: ToHub, fd: int | None = None, then: Callable[[], None] | None = None) -> bool:
+    def send(self, message: ToHub, fds: Sequence[int] = (), then: Callable[[], None] | None = None) -> bool:
         if self.exit_code is not None:
             return False
-        if self.out_of_descriptors and fd is not None:
+        if self.out_of_descriptors and fds:
             raise OSError("too many open files")
         kind = message.WhichOneof("kind") or ""
         body = getattr(message, kind)
-        assert (fd is not None) == (kind in ("listen", "keep"))
-        if fd is not None:
+        assert len(fds) == (kind in ("listen", "keep"))
+        for fd in fds:
             os.fstat(fd)
         if kind == "keep":
             self.keeps = [*self.keeps, body.queue] if body.more else [body.queue]
@@ -104,8 +105,8 @@ class FakeProcess:
 
 @pytest.fixture(params=["reuseport", "acceptor"])
 def queues(request: pytest.FixtureRequest) -> Iterator[AcceptQueues]:
-    with open_queues("127.0.0.1:0", 3 if request.param == "reuseport" else 1) as listeners:
-        yield AcceptQueues(listeners, 3, request.param)
+    with open_addresses(["127.0.0.1:0"], 3 if request.param == "reuseport" else None) as bounds:
+        yield AcceptQueues(bounds, 3, request.param)
 
 
 def start(queues: AcceptQueues, hub: int) -> FakeProcess:
@@ -218,8 +219,8 @@ def test_a_queue_that_cannot_be_given_stays_where_it_is(queues: AcceptQueues) ->
 
 
 def test_the_old_holder_lets_go_when_the_new_one_has_been_told() -> None:
-    with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = AcceptQueues(listeners, 2, "acceptor")
+    with open_addresses(["127.0.0.1:0"], None) as bounds:
+        queues = AcceptQueues(bounds, 2, "acceptor")
         zero, first = start(queues, 0), start(queues, 1)
         assign(queues, zero, first)
         zero.state = "silent"
@@ -230,8 +231,8 @@ def test_the_old_holder_lets_go_when_the_new_one_has_been_told() -> None:
 
 
 def test_a_holder_that_has_the_queue_back_keeps_it_when_the_other_one_reads_late() -> None:
-    with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = AcceptQueues(listeners, 2, "acceptor")
+    with open_addresses(["127.0.0.1:0"], None) as bounds:
+        queues = AcceptQueues(bounds, 2, "acceptor")
         zero, first = start(queues, 0), start(queues, 1)
         assign(queues, zero, first)
         zero.state = "silent"
@@ -257,8 +258,8 @@ def test_a_hub_without_descriptors_is_helped(queues: AcceptQueues) -> None:
 
 def test_a_holder_that_dies_before_it_has_heard_leaves_one_holder() -> None:
     """The one before it has not been told to let go yet."""
-    with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = AcceptQueues(listeners, 3, "acceptor")
+    with open_addresses(["127.0.0.1:0"], None) as bounds:
+        queues = AcceptQueues(bounds, 3, "acceptor")
         zero, first, second = (start(queues, hub) for hub in range(3))
         assign(queues, zero, first, second)
         zero.state = "silent"
@@ -348,13 +349,13 @@ class Pool:
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(steps=STEPS)
 def test_each_queue_has_one_hub_in_the_end(accept: str, steps: list[tuple[str, int, str]]) -> None:
-    with open_queues("127.0.0.1:0", 3 if accept == "reuseport" else 1) as listeners:
-        pool = Pool(AcceptQueues(listeners, 3, accept))
+    with open_addresses(["127.0.0.1:0"], 3 if accept == "reuseport" else None) as bounds:
+        pool = Pool(AcceptQueues(bounds, 3, accept))
         pool.assign()
         for step in steps:
             pool.step(*step)
         pool.settle()
-        for queue in range(len(listeners)):
+        for queue in range(len(bounds[0].sockets)):
             assert sum(queue in process.accepts for process in pool.processes) == 1
         for old in pool.old:  # it has what it was started with, and does not look at it
             assert old.accepts <= ({old.hub} if accept == "reuseport" else set())
@@ -364,8 +365,8 @@ def test_each_queue_has_one_hub_in_the_end(accept: str, steps: list[tuple[str, i
 
 
 def test_the_queue_of_a_new_hub_is_another_ones_until_it_is_there() -> None:
-    with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = AcceptQueues(listeners, 1, "reuseport")
+    with open_addresses(["127.0.0.1:0"], 1) as bounds:
+        queues = AcceptQueues(bounds, 1, "reuseport")
         zero, first = FakeProcess(0), FakeProcess(1)
         queues.started(zero)  # type: ignore[arg-type]
         queues.grow(1, 2)
@@ -373,7 +374,7 @@ def test_the_queue_of_a_new_hub_is_another_ones_until_it_is_there() -> None:
         with socket.create_connection(parse_address(queues.address)):
             pass  # there are two now, and both are in use
         queues.started(first)  # type: ignore[arg-type]
-        assert queues.start(1)[0] is False
+        assert queues.start(1) != queues.start(0)
         assert assign(queues, zero, first) == [["unlisten 1"], []]
         assert assign(queues, zero) == [["listen 1"]], "also when it has gone for good"
         before = queues.start(1)
@@ -385,10 +386,10 @@ def test_the_queue_of_a_new_hub_is_another_ones_until_it_is_there() -> None:
 
 
 def test_one_queue_is_enough_for_an_acceptor() -> None:
-    with open_queues("127.0.0.1:0", 1) as listeners:
-        queues = AcceptQueues(listeners, 1, "acceptor")
+    with open_addresses(["127.0.0.1:0"], None) as bounds:
+        queues = AcceptQueues(bounds, 1, "acceptor")
         queues.grow(1, 9)
-        assert queues.start(8) == (True, listeners[0].fileno())
+        assert queues.start(8) == [bounds[0].sockets[0].fileno()]
 
 
 def test_each_queue_is_kept_by_another_hub_than_the_one_that_accepts_from_it(queues: AcceptQueues) -> None:
@@ -418,7 +419,7 @@ def test_sockets_that_hubs_lend_are_the_queues(queues: AcceptQueues) -> None:
     """What another broker's hubs give back to this one."""
     one = queues.accept == "acceptor"
     given = {number: sock.fileno() for number, sock in queues._sockets.items()}
-    later = AcceptQueues([], 3, queues.accept, queues.address)
+    later = AcceptQueues([replace(bound, sockets=[]) for bound in queues.bounds], 3, queues.accept)
     assert not later.any and later.address == queues.address
     processes = [FakeProcess(hub) for hub in range(2)]
     offers = [[(0, True)], [(0, False)]] if one else [[(0, True), (2, True)], [(1, True), (0, False)]]
@@ -437,8 +438,15 @@ def test_sockets_that_hubs_lend_are_the_queues(queues: AcceptQueues) -> None:
 # ---- those that another broker's hubs have
 
 
+@contextmanager
+def opened(hubs: int = 1) -> Iterator[list[socket.socket]]:
+    """The listening sockets of so many hubs."""
+    with open_addresses(["127.0.0.1:0"], hubs) as (bound,):
+        yield bound.sockets
+
+
 def taken_over(hubs: int, accept: str, address: str) -> AcceptQueues:
-    return AcceptQueues([], hubs, accept, address, partial(open_again, address))
+    return AcceptQueues([Bound(address, accept == "acceptor")], hubs, accept, open_again)
 
 
 def offer(*queues: int, accepting: bool = True) -> list[Queue]:
@@ -447,7 +455,7 @@ def offer(*queues: int, accepting: bool = True) -> list[Queue]:
 
 def test_a_hub_that_says_late_what_it_has_gets_the_socket_that_there_is_now() -> None:
     """Its own would be accepted from by nobody, or that of the broker."""
-    with open_queues("127.0.0.1:0", 2) as (zeroth, first):
+    with opened(2) as (zeroth, first):
         queues = taken_over(2, "reuseport", address_text(zeroth.getsockname()))
         zero, one = FakeProcess(0), FakeProcess(1)
         queues.assume(one)  # type: ignore[arg-type]
@@ -465,7 +473,7 @@ def test_a_hub_that_says_late_what_it_has_gets_the_socket_that_there_is_now() ->
 @pytest.mark.parametrize("had", [(), (0,)], ids=["it was drained", "or not"])
 def test_what_was_assumed_of_a_silent_hub_may_be_wrong(had: tuple[int, ...]) -> None:
     """And what it says may be: the broker before it, or this one, has told it to let go meanwhile."""
-    with open_queues("127.0.0.1:0", 1) as (only,):
+    with opened() as (only,):
         queues = taken_over(2, "reuseport", address_text(only.getsockname()))
         silent, other = FakeProcess(0), FakeProcess(1)
         queues.assume(silent)  # type: ignore[arg-type]
@@ -478,7 +486,7 @@ def test_what_was_assumed_of_a_silent_hub_may_be_wrong(had: tuple[int, ...]) -> 
 
 
 def test_what_comes_when_all_is_closed_is_closed_too() -> None:
-    with open_queues("127.0.0.1:0", 1) as (only,):
+    with opened() as (only,):
         address = address_text(only.getsockname())
         queues = taken_over(1, "reuseport", address)
         queues.close()
@@ -489,7 +497,7 @@ def test_what_comes_when_all_is_closed_is_closed_too() -> None:
 
 
 def test_what_several_hubs_have_of_one_queue_is_one() -> None:
-    with open_queues("127.0.0.1:0", 1) as (only,):
+    with opened() as (only,):
         queues = taken_over(1, "reuseport", address_text(only.getsockname()))
         process, other = FakeProcess(0), FakeProcess(1)
         queues.assume(process)  # type: ignore[arg-type]
@@ -502,7 +510,7 @@ def test_what_several_hubs_have_of_one_queue_is_one() -> None:
 
 @pytest.mark.parametrize("accept", ["reuseport", "acceptor"])
 def test_where_no_hub_has_a_socket_there_is_another(accept: str) -> None:
-    with open_queues("127.0.0.1:0", 1) as (only,):
+    with opened() as (only,):
         address = address_text(only.getsockname())
         queues = taken_over(2, accept, address)
         with pytest.raises(ConfigError, match=f"cannot listen on {address} again: Address already in use"):
@@ -511,14 +519,14 @@ def test_where_no_hub_has_a_socket_there_is_another(accept: str) -> None:
     process = FakeProcess(1)
     assert assign(queues, process) == [["listen 0" + " and spread" * (accept == "acceptor")]]
     with socket.create_connection(parse_address(address)):
-        assert queues.start(1)[0] == (accept == "acceptor")
+        assert (queues.start(1) == queues.start(0)) == (accept == "acceptor")
     queues.close()
 
 
 @pytest.mark.parametrize("accept", ["reuseport", "acceptor"])
 def test_who_accepted_from_a_queue_while_there_was_no_broker_lets_go(accept: str) -> None:
     """It would go on when it is drained: the queue stays with its holder then."""
-    with open_queues("127.0.0.1:0", 1) as (only,):
+    with opened() as (only,):
         queues = taken_over(1, accept, address_text(only.getsockname()))
         processes = FakeProcess(0), FakeProcess(1)
         for each in processes:
@@ -529,7 +537,7 @@ def test_who_accepted_from_a_queue_while_there_was_no_broker_lets_go(accept: str
 
 
 def test_nobody_lets_go_of_a_queue_whose_holder_cannot_accept() -> None:
-    with open_queues("127.0.0.1:0", 1) as (only,):
+    with opened() as (only,):
         queues = taken_over(1, "reuseport", address_text(only.getsockname()))
         holder, other = FakeProcess(0), FakeProcess(1)
         for each in (holder, other):

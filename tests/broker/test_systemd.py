@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
+from tempfile import TemporaryDirectory
 from threading import Thread
 
 import pytest
@@ -36,7 +37,8 @@ import os, sys
 fds = [int(fd) for fd in os.environ.pop("GIVEN").split()]
 for number, fd in enumerate(fds):
     os.dup2(fd, 3 + number)
-os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES="grpc.socket")
+os.environ.update(LISTEN_FDS=str(len(fds)), LISTEN_PID=str(os.getpid()))
+os.environ["LISTEN_FDNAMES"] = os.environ.pop("NAMES") or ":".join(["grpc.socket"] * len(fds))
 os.execv(sys.executable, [sys.executable, "-m", "actorrpc", "serve", *sys.argv[1:]])
 """
 
@@ -181,6 +183,7 @@ def activated(
     serve: Callable[..., ServerProcess],
     *given: socket.socket,
     options: tuple[object, ...] = (),
+    names: str = "",
     **named: object,
 ) -> ServerProcess:
     for sock in given:
@@ -190,7 +193,7 @@ def activated(
         *options,
         **{"bind": None, **named},
         program=(sys.executable, "-c", ACTIVATED),
-        variables={"GIVEN": " ".join(map(str, fds))},
+        variables={"GIVEN": " ".join(map(str, fds)), "NAMES": names},
         pass_fds=fds,
     )
 
@@ -249,7 +252,7 @@ def test_a_given_socket_is_the_acceptors_and_outlives_the_server(serve: Serve, g
             None,
             "--accept reuseport needs a socket for each hub, and the service manager",
         ),
-        ((), "127.0.0.1:0", "--bind 127.0.0.1:0 needs a socket, and the service manager has given one"),
+        ((), "127.0.0.1:0", "--bind 127.0.0.1:0 needs a socket, and the service manager has given those"),
     ],
 )
 def test_what_does_not_go_with_a_given_socket(
@@ -265,11 +268,28 @@ def test_the_acceptor_may_be_asked_for(serve: Serve, given: socket.socket) -> No
     assert activated(serve, given, options=("--accept", "acceptor")).status()["accept"] == "acceptor"
 
 
-def test_two_sockets_are_refused(serve: Serve, given: socket.socket) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        server = activated(serve, given, other, ready=False)
-        assert server.wait() == 2
-    assert "the service manager has opened 2 sockets" in server.log
+def test_several_sockets_of_several_kinds(
+    serve: Serve, follow: Follow, given: socket.socket, connect: Callable[[str], CountingClient]
+) -> None:
+    """Also by the next broker; and a file that the service manager has made stays."""
+    with TemporaryDirectory(prefix="actorrpc-") as folder, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(f"{folder}/socket")
+        unix.listen(64)
+        server = activated(serve, given, unix)
+        addresses = ["{}:{}".format(*given.getsockname()), f"unix:{folder}/socket"]
+        assert [each["address"] for each in server.status()["addresses"]] == addresses
+        clients = [connect(address) for address in addresses]
+        for client in clients:
+            client.call()
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+        server = activated(partial(follow, server), given, unix)
+        clients += [connect(address) for address in addresses]
+        for client in clients:
+            client.call()
+        assert server.run("stop").returncode == 0
+        assert server.wait() == 0
+        assert os.path.exists(f"{folder}/socket")
 
 
 # ---- the units

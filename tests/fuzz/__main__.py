@@ -15,9 +15,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--session", type=int, help="only the session of this number, as a failure names it")
     parser.add_argument("--atheris", type=int, metavar="SECONDS", help="the coverage-guided run instead")
+    parser.add_argument("--records", action="store_true", help="with --atheris: of the record layer of TLS")
     arguments = parser.parse_args()
     if arguments.atheris is not None:
-        return guided(arguments.atheris)
+        return guided(arguments.atheris, records=arguments.records)
     if arguments.session is not None:
         print(run_session(arguments.seed, arguments.session).model.codes)
         return 0

@@ -21,8 +21,11 @@ LONGEST = 16_384
 PATIENCE, MEMORY = 30, 1024
 
 
-def guided(seconds: int) -> int:
-    """Fuzz for so long; returns atheris' exit code, 0 if nothing was wrong. Prints an input that was."""
+def guided(seconds: int, *, records: bool = False) -> int:
+    """Fuzz for so long; returns atheris' exit code, 0 if nothing was wrong. Prints an input that was.
+
+    ``records``: the record layer of TLS, and not the session.
+    """
     if importlib.util.find_spec("atheris") is None:
         print("atheris is not installed: pip install atheris (it has wheels for Linux on x86-64)")
         return 2
@@ -30,7 +33,8 @@ def guided(seconds: int) -> int:
         found = Path(folder, "found")
         found.mkdir()
         command = [
-            sys.executable, "-m", "tests.fuzz.guided", str(found), str(FOLDER),
+            sys.executable, "-m", "tests.fuzz.guided", *(["records"] if records else []),
+            str(found), *([] if records else [str(FOLDER)]),
             f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-artifact_prefix={folder}/",
             f"-timeout={PATIENCE}", f"-rss_limit_mb={MEMORY}", "-print_final_stats=1",
         ]  # fmt: skip
@@ -38,6 +42,19 @@ def guided(seconds: int) -> int:
         for crash in sorted(Path(folder).glob("*-*")):
             print(f"{crash.name}: {crash.read_bytes().hex()}")
         return code
+
+
+def _fuzz_records() -> None:
+    import atheris
+
+    with atheris.instrument_imports(include=["actorrpc.tls"]):
+        from .records import one_input
+
+    def test_one_input(data: bytes) -> None:
+        one_input(data)
+
+    atheris.Setup(sys.argv, test_one_input)
+    atheris.Fuzz()
 
 
 def _fuzz() -> None:
@@ -62,4 +79,8 @@ def _fuzz() -> None:
 
 
 if __name__ == "__main__":
-    _fuzz()
+    if sys.argv[1] == "records":
+        del sys.argv[1]
+        _fuzz_records()
+    else:
+        _fuzz()

@@ -3,6 +3,8 @@
 The real ``Handoffs``, ``Source``, ``Target``, frames and descriptors are used; processes, timers and the
 kernel's queues are fakes, so that a test can deliver in pieces, stall, break, kill and fire timers in any
 order. The client's connection is a real pair of sockets: whether it sees a close is for the kernel to say.
+What the hubs answer goes through a real record layer of TLS, whose client opens it in order, each record
+once.
 """
 
 from __future__ import annotations
@@ -20,6 +22,11 @@ from actorrpc.hub.moving.handoffs import Handoffs
 from actorrpc.hub.moving.source import Source
 from actorrpc.ipc.framing import FrameReader, close_all, encode
 from actorrpc.pb import control_pb2
+from actorrpc.pb.tls_pb2 import TlsSnapshot
+from actorrpc.tls.ownership import Ownership
+from actorrpc.tls.record_layer import RecordLayer
+from actorrpc.tls.snapshot import freeze_records, thaw_records
+from tests.support.tls_client import AES_128, DATA, Client
 
 Steps = dict[str, Callable[[], None]]
 
@@ -176,10 +183,12 @@ class FakeConnection:
     id = "c"
     unquiet = "handler Lookup running"
 
-    def __init__(self, hub: Hub, fd: int, count: int) -> None:
+    def __init__(self, hub: Hub, fd: int, count: int, records: RecordLayer) -> None:
         self.hub = hub
         self.fd = fd
         self.count = count
+        #: What it answers goes through: each byte it has handled is a record.
+        self.records = records
         self.serving = False
         self.pinned = ""
         self.on_quiet: Callable[[], None] | None = None
@@ -191,6 +200,7 @@ class FakeConnection:
             assert data[0] == self.count % 256, "lost, doubled or out of order"
             self.count += 1
             self.hub.world.handled += 1
+            self.hub.world.answer(self.records.send(data))
         else:
             self._close()
 
@@ -213,7 +223,11 @@ class FakeConnection:
         self.serving = False
         if self.hub.unfit:
             raise SnapshotError("its state is too large")
-        return b"%d" % self.count
+        return b"%d " % self.count + freeze_records(self.records).SerializeToString()
+
+    @property
+    def freezes(self) -> int:
+        return self.records.freezes
 
     def fileno(self) -> int:
         return self.fd
@@ -221,17 +235,21 @@ class FakeConnection:
     def resume(self) -> None:
         self.on_quiet = None
         self.serving = True
+        if self.records.ownership is Ownership.FROZEN:
+            self.records.resume()
         self.hub.fail("resume")
 
     def release(self) -> None:
         os.close(self.fd)
+        self.records.release()
         self.hub.forget(self)
         self.hub.fail("release")
 
     # ---- as its target sees it
 
-    def serve(self, fd: int) -> None:
+    def serve(self, fd: int, freezes: int) -> None:
         self.fd = fd
+        self.records.own(freezes)
         if self.hub.unable:
             self.hub.world.excuse = "the target failed to serve"
             raise RuntimeError("a hook's mistake")
@@ -241,6 +259,7 @@ class FakeConnection:
     def discard(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
+        self.records.release()
         self.hub.fail("discard")
 
 
@@ -271,7 +290,8 @@ class Hub:
     def _thaw(self, prepare: control_pb2.Prepare, fds: tuple[int, ...]) -> FakeConnection:
         if self.refusal:
             raise REFUSALS[self.refusal]()
-        return FakeConnection(self, -1, int(prepare.snapshot))
+        count, _, records = prepare.snapshot.partition(b" ")
+        return FakeConnection(self, -1, int(count), thaw_records(TlsSnapshot.FromString(records)))
 
     def forget(self, connection: FakeConnection) -> None:
         del self.connections[connection.id]
@@ -319,7 +339,10 @@ class World:
             for two in self.hubs[: one.number]:
                 self._link(one, two)
                 one.ends[two.number], two.ends[one.number] = one.due.popleft(), two.due.popleft()
-        connection = FakeConnection(self.hubs[0], server.detach(), 0)
+        #: The client's end of TLS: it finds what is sealed out of order, or twice.
+        self.records = Client(AES_128)
+        self.heard = 0
+        connection = FakeConnection(self.hubs[0], server.detach(), 0, self.records.server())
         self.hubs[0].connections["c"] = connection
         connection.serving = True
 
@@ -329,6 +352,12 @@ class World:
         left.other, right.other = right, left
         one.due.append(left)
         two.due.append(right)
+
+    def answer(self, records: bytes) -> None:
+        """What a hub has sealed reaches the client."""
+        for kind, content in self.records.read(records):
+            assert (kind, content) == (DATA, bytes([self.heard % 256])), "lost, doubled or out of order"
+            self.heard += 1
 
     # ---- what can happen
 

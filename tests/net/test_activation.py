@@ -1,4 +1,4 @@
-"""The socket that a service manager has opened, in a process of its own: descriptor 3 is what it is."""
+"""The sockets that a service manager has opened, in a process of its own: descriptor 3 is what it is."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,11 @@ from actorrpc.net.activation import activated
 if os.environ.get("LISTEN_PID") == "own":
     os.environ["LISTEN_PID"] = str(os.getpid())
 try:
-    with activated() as sock:
-        print(sock and (sock.fileno(), sock.getsockname(), os.get_inheritable(sock.fileno())))
+    with activated() as bounds:
+        sockets = [(sock, bound.tls) for bound in bounds for sock in bound.sockets]
+        print([(sock.fileno(), sock.getsockname(), os.get_inheritable(sock.fileno())) for sock, _ in sockets])
+        if any(tls for _, tls in sockets):
+            print("TLS:", [sock.fileno() for sock, tls in sockets if tls])
 except ConfigError as error:
     print("refused:", error)
 print(sorted(name for name in os.environ if name.startswith("LISTEN")))
@@ -56,28 +60,50 @@ def test_a_listening_socket_is_taken_and_the_environment_forgets(
 ) -> None:
     with socket.create_server((host, 0), family=family) as sock:
         told, left = ask(sock.fileno(), **OURS)
-        assert told == f"(3, {sock.getsockname()}, False)"
+        assert told == f"[(3, {sock.getsockname()}, False)]"
         assert left == "[]"
 
 
 @pytest.mark.parametrize("variables", [{}, {"LISTEN_PID": "own"}, {"LISTEN_PID": "own", "LISTEN_FDS": "0"}])
 def test_without_one_there_is_none(variables: dict[str, str]) -> None:
-    assert ask(**variables) == ["None", "[]"]
+    assert ask(**variables) == ["[]", "[]"]
 
 
 def test_what_is_for_another_process_is_told_of_and_left() -> None:
     none, left, warning = ask(LISTEN_PID="1", LISTEN_FDS="1")
-    assert (none, left) == ("None", "[]")
+    assert (none, left) == ("[]", "[]")
     assert warning.startswith("LISTEN_FDS is ignored: it is for process 1, and this one is ")
 
 
-def test_two_are_one_too_many() -> None:
-    refused, left = ask(LISTEN_PID="own", LISTEN_FDS="2", LISTEN_FDNAMES="grpc:other")
+def test_several_are_taken_in_their_order(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(path)
+        unix.listen()
+        told, left = ask(tcp.fileno(), unix.fileno(), LISTEN_PID="own", LISTEN_FDS="2")
+        assert told == f"[(3, {tcp.getsockname()}, False), (4, {path!r}, False)]"
+        assert left == "[]"
+
+
+def test_those_that_are_named_tls_come_last() -> None:
+    given = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    fds = [sock.fileno() for sock in given]
+    told = {"LISTEN_PID": "own", "LISTEN_FDS": "3"}
+    order, tls, _ = ask(*fds, **told, LISTEN_FDNAMES="tls:tls.socket:tls")
+    assert [each.split(",")[0] for each in order.split("(")[1::2]] == ["4", "3", "5"]
+    assert tls == "TLS: [3, 5]"
+    refused, _ = ask(*fds, **told, LISTEN_FDNAMES="tls")
+    assert refused == "refused: LISTEN_FDNAMES has 1 names, and LISTEN_FDS is 3"
+    for sock in given:
+        sock.close()
+
+
+def test_of_several_the_wrong_one_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as good, socket.socket() as silent:
+        refused, _ = ask(good.fileno(), silent.fileno(), LISTEN_PID="own", LISTEN_FDS="2")
     assert refused == (
-        "refused: the service manager has opened 2 sockets (grpc:other), and one is needed, from which the "
-        "acceptor accepts for all hubs: write one ListenStream="
+        "refused: socket 2 of the service manager (LISTEN_FDS) does not listen: write Accept=no"
     )
-    assert left == "[]"
 
 
 def test_what_is_no_number() -> None:
@@ -93,8 +119,18 @@ def test_what_is_no_socket() -> None:
 @pytest.mark.parametrize(
     ("family", "kind", "listens", "what"),
     [
-        (socket.AF_UNIX, socket.SOCK_STREAM, True, "is not of TCP: write ListenStream=PORT or ADDRESS:PORT"),
-        (socket.AF_INET, socket.SOCK_DGRAM, False, "is not of TCP: write ListenStream=, not ListenDatagram="),
+        (
+            socket.AF_UNIX,
+            socket.SOCK_DGRAM,
+            False,
+            "has no connections: write ListenStream=, not ListenDatagram=",
+        ),
+        (
+            socket.AF_INET,
+            socket.SOCK_DGRAM,
+            False,
+            "has no connections: write ListenStream=, not ListenDatagram=",
+        ),
         (socket.AF_INET, socket.SOCK_STREAM, False, "does not listen: write Accept=no"),
     ],
 )

@@ -14,10 +14,16 @@ __all__ = ["CountingClient"]
 
 
 class CountingClient:
-    """A client of grpcio with a connection of its own."""
+    """A client of grpcio with a connection of its own; with ``credentials`` it speaks TLS, to
+    ``localhost``."""
 
-    def __init__(self, address: str) -> None:
-        self.channel = grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        options: list[tuple[str, Any]] = [("grpc.use_local_subchannel_pool", 1)]
+        if credentials is None:
+            self.channel = grpc.insecure_channel(address, options=options)
+        else:
+            options.append(("grpc.ssl_target_name_override", "localhost"))
+            self.channel = grpc.secure_channel(address, credentials, options=options)
         self.stub = StatefulStub(self.channel)
         self.calls = 0
 

@@ -23,7 +23,8 @@ T = TypeVar("T")
 class Hubs:
     """``count`` nodes joined by links, in one gevent loop of its own thread; the first one listens.
 
-    ``spread``: it gives each connection to the least loaded.
+    ``spread``: it gives each connection to the least loaded. With certificates in ``config`` clients speak
+    TLS.
     """
 
     def __init__(
@@ -31,17 +32,20 @@ class Hubs:
     ) -> None:
         self._thread = LoopThread("the hubs of a test")
         try:
-            self.ask(lambda: self._begin(Joined(app, Config(**config), count, move_every=move_every), spread))
+            self.ask(lambda: self._begin(app, Config(**config), count, move_every, spread))
         except BaseException:
             self._thread.stop()
             raise
 
-    def _begin(self, joined: Joined, spread: bool) -> None:
-        self._joined = joined
+    def _begin(self, app: App, config: Config, count: int, move_every: int, spread: bool) -> None:
+        self._joined = joined = Joined(app, config, count, move_every=move_every)
         self.nodes = joined.nodes
         self.moved = joined.moved
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{listener.getsockname()[1]}"
+        if config.tls is not None:
+            for node in self.nodes:
+                node.reception.tls = frozenset({0})
         self.nodes[0].reception.listen(listener, spread=spread)
 
     def ask(self, question: Callable[[], T]) -> T:

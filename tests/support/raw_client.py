@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
-from actorrpc.net.addresses import address_text, parse_address
+from actorrpc.net.addresses import address_text, parse_bind
 from tests.support import raw
 from tests.support.waiting import PATIENCE
 
@@ -26,11 +26,12 @@ class RawClient:
     def __init__(
         self, address: str, begin: bytes = raw.OPEN, *, polite: bool = False, receive_buffer: int = 0
     ) -> None:
-        self.sock = socket.socket()
+        name = parse_bind(address)
+        self.sock = socket.socket(socket.AF_INET if isinstance(name, tuple) else socket.AF_UNIX)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(PATIENCE)
-        self.sock.connect(parse_address(address))
+        self.sock.connect(name)
         #: As the server names this client.
         self.name = address_text(self.sock.getsockname())
         #: What has come and was not asked for yet.

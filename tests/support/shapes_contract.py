@@ -20,6 +20,12 @@ from tests.support.waiting import until
 
 Stub = StatelessStub | StatefulStub
 
+OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
 
 def items(count: int) -> Iterator[Item]:
     return (Item(number=number) for number in range(count))
@@ -36,15 +42,13 @@ def raw_call(channel: Any, path: str) -> Any:
 
 class ShapesContract:
     @pytest.fixture
-    def channel(self, address: str) -> Iterator[grpc.Channel]:
-        with grpc.insecure_channel(
-            address,
-            options=[
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.use_local_subchannel_pool", 1),
-            ],
-        ) as channel:
+    def connect(self, address: str) -> Callable[[], grpc.Channel]:
+        """Makes a channel of its own connection."""
+        return lambda: grpc.insecure_channel(address, options=OPTIONS)
+
+    @pytest.fixture
+    def channel(self, connect: Callable[[], grpc.Channel]) -> Iterator[grpc.Channel]:
+        with connect() as channel:
             yield channel
 
     @pytest.fixture(params=[StatelessStub, StatefulStub], ids=["stateless", "stateful"])
@@ -94,10 +98,12 @@ class ShapesContract:
         replies = StatelessStub(channel).Expand(Item(number=100, body=body))
         assert [(reply.number, len(reply.body)) for reply in replies] == [(n, len(body)) for n in range(100)]
 
-    def test_state_is_the_connections(self, channel: grpc.Channel, address: str) -> None:
+    def test_state_is_the_connections(
+        self, channel: grpc.Channel, connect: Callable[[], grpc.Channel]
+    ) -> None:
         stub = StatefulStub(channel)
         assert [stub.Unary(Item()).number for _ in range(30)] == list(range(1, 31))
-        with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as other:
+        with connect() as other:
             assert StatefulStub(other).Unary(Item()).number == 1
 
     def test_a_thousand_calls_at_once(self, stub: Stub) -> None:

@@ -14,6 +14,7 @@ from actorrpc.app import App
 from actorrpc.config import Config
 from actorrpc.hub.node import Node
 from actorrpc.hub.phase import FROZEN
+from actorrpc.net.peers import Remote
 
 __all__ = [
     "accept",
@@ -45,7 +46,7 @@ def accept(node: Node, sock: socket.socket, peer: str) -> Any:
     """Give a node a client's connection."""
     before = set(node.connections)
     sock.setblocking(False)
-    node._accept(sock, peer)
+    node._accept(sock, Remote(peer))
     (id,) = set(node.connections) - before
     return node.connections[id]
 

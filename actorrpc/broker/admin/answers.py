@@ -208,6 +208,8 @@ class Admin:
             return self._drain(request.drain.hub, request.drain.undo)
         if kind == "scale":
             return self._scale(request.scale)
+        if kind == "renew_tls":
+            return self._renew_tls()
         return Reply(
             error="this broker does not know the question: it is of another version", bad_request=True
         )
@@ -237,6 +239,12 @@ class Admin:
         except ConfigError as error:
             return Reply(error=str(error), bad_request=not 1 <= wish.hubs <= MOST_HUBS)
         return Reply(json=json.dumps(scale.status()))
+
+    def _renew_tls(self) -> Reply:
+        try:
+            return Reply(json=json.dumps(self._supervisor.certificates.renew()))
+        except ConfigError as error:
+            return Reply(error=str(error))
 
     def _list_connections(self) -> tuple[list[dict[str, Any]], list[HubProcess]]:
         supervisor = self._supervisor

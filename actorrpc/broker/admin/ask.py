@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from actorrpc.broker.admin.elsewhere import forbidden, nobody_there
+from actorrpc.broker.adoption.inheritance import bounds_of
 from actorrpc.broker.host.orphaned_hubs import stop_hubs
 from actorrpc.broker.host.record import Record
 from actorrpc.broker.host.runtime_dir import RuntimeDir
@@ -63,5 +64,7 @@ def stop(directory: RuntimeDir, drain_timeout: float | None = None) -> str:
         with suppress(ConfigError):
             server = Record(directory).read()
             claim.made = server is not None and server.made_directory
+            for bound in bounds_of(server) if server is not None else ():
+                bound.remove_file()  # while the hubs live, whose sockets they are
         count = stop_hubs(directory, patience)
     return f"stopped {count} hub{'s' * (count != 1)} of a dead broker"

@@ -57,6 +57,7 @@ class Estate:
         server = Server(
             app=self._app,
             address=self._queues.address,
+            addresses=self._queues.written(),
             accept=self._queues.accept,
             hubs=len(self._hubs),
             members=map(written, self._members.serving),
@@ -127,9 +128,9 @@ class Estate:
 
     def _why_no_queue(self, adoption: Adoption) -> str:
         """Why there is no listening socket; "" if there is one, perhaps made anew."""
-        if self._queues.any:
+        if self._queues.all:
             return ""
-        if len(adoption.silent) == len(adoption.living):
+        if not self._queues.any and len(adoption.silent) == len(adoption.living):
             return "none of them answers"
         try:
             self._queues.listen_again()

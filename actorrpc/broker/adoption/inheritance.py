@@ -20,28 +20,39 @@ from actorrpc.broker.host.orphaned_hubs import kill_hubs
 from actorrpc.broker.host.record import Record
 from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.errors import ConfigError
-from actorrpc.pb.record_pb2 import Process, Server
+from actorrpc.net.addresses import parse_bind
+from actorrpc.net.listening import Bound
+from actorrpc.net.unix_sockets import SocketFile
+from actorrpc.pb.record_pb2 import Address, Process, Server
 
-__all__ = ["Inheritance", "Wanted"]
+__all__ = ["Inheritance", "Wanted", "binds_of", "bounds_of"]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be served: as ``serve`` was told, with defaults; ``bind`` is "" and ``address`` says where
-    if the service manager has given the socket."""
+    """What is to be served: as ``serve`` was told, with defaults. If the service manager has given the
+    sockets, there are no ``binds``, and ``given`` says what they are, as ``str(bound)``."""
 
     app: str
-    bind: str
+    binds: tuple[str, ...]
     accept: str
-    address: str = ""
+    given: tuple[str, ...] = ()
+    tls_binds: tuple[str, ...] = ()
 
     def why_not(self, server: Server) -> str:
         """What differs from what hubs serve; "" if nothing that matters."""
         if server.app != self.app:
             return f"they serve {server.app}, not {self.app}"
         # As it was typed, or as it came out: a port 0 is found again by the first.
-        if server.bind != self.bind and server.address != (self.address or self.bind):
-            return f"they listen on {server.address}, not on {self.address or self.bind}"
+        there = tuple(map(str, bounds_of(server)))
+        told = _marked(self.binds, self.tls_binds)
+        same = (
+            told == _marked(binds_of(server), server.tls_binds)
+            if told
+            else sorted(there) == sorted(self.given)
+        )
+        if not same and there != (here := told or self.given):
+            return f"they listen on {' and '.join(there)}, not on {' and '.join(here)}"
         if server.accept != self.accept:
             return f"they were started with --accept {server.accept}, not {self.accept}"
         return ""
@@ -96,6 +107,28 @@ class Inheritance:
             for process in self.server.reload.successors
             if process.serial in self.pids and process.serial not in serving
         ]
+
+
+def _marked(binds: Iterable[str], tls_binds: Iterable[str]) -> tuple[str, ...]:
+    return (*binds, *[f"{bind} (TLS)" for bind in tls_binds])
+
+
+def binds_of(server: Server) -> tuple[str, ...]:
+    """What a broker was told to listen on."""
+    return tuple(server.binds) or tuple(filter(None, [server.bind]))
+
+
+def bounds_of(server: Server) -> list[Bound]:
+    """What its hubs listen on: the sockets are theirs."""
+    if not server.addresses:  # an earlier version knew one
+        return [Bound(server.address, shared=server.accept == "acceptor")]
+    return [_bound(address) for address in server.addresses]
+
+
+def _bound(address: Address) -> Bound:
+    path = parse_bind(address.text) if address.inode else None
+    file = SocketFile(path, address.device, address.inode) if isinstance(path, str) else None
+    return Bound(address.text, address.shared, tls=address.tls, file=file)
 
 
 def _check(

@@ -45,7 +45,7 @@ class Launcher:
 
         Raises OSError or ConfigError.
         """
-        acceptor, queue = self._queues.start(hub)
+        queues = self._queues.start(hub)
         serial = self._claim.next_serial()
         command = (generation.python, *HUB_MODULE)
         process = HubProcess(
@@ -64,7 +64,10 @@ class Launcher:
             serial=serial,
             app=generation.app,
             config=generation.config.to_message(),
-            acceptor=acceptor,
+            acceptor=self._queues.bounds[0].shared,
+            addresses=[
+                control_pb2.Address(shared=bound.shared, tls=bound.tls) for bound in self._queues.bounds
+            ],
             until=time.monotonic() + patience if patience else 0.0,
             move_every=self._move_every,
             hello=Hello.own().to_message(),
@@ -73,7 +76,7 @@ class Launcher:
             secret=self._claim.secret,
         )
         try:
-            process.send(control_pb2.ToHub(start=start), queue)
+            process.send(control_pb2.ToHub(start=start), queues)
             self._queues.started(process)
         except OSError as error:  # out of descriptors, to keep one for later
             log.error("hub %d cannot be told to start: %s", hub, error, extra=about(hub))

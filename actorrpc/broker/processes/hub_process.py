@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -35,7 +35,13 @@ SILENCE = 2.0
 QUICK = 10.0
 
 
-Answer = control_pb2.MoveResult | control_pb2.Connections | control_pb2.Stacks | control_pb2.Actors
+Answer = (
+    control_pb2.MoveResult
+    | control_pb2.Connections
+    | control_pb2.Stacks
+    | control_pb2.Actors
+    | control_pb2.TlsRenewed
+)
 
 
 class Owner(Protocol):
@@ -166,10 +172,10 @@ class HubProcess:
         return load.HasField("draining") and not load.connections and not load.draining.left
 
     def send(
-        self, message: control_pb2.ToHub, fd: int | None = None, then: Callable[[], None] | None = None
+        self, message: control_pb2.ToHub, fds: Sequence[int] = (), then: Callable[[], None] | None = None
     ) -> bool:
         """Send a message, as ``Link.send`` does."""
-        return self._link.send(message, () if fd is None else (fd,), then)
+        return self._link.send(message, fds, then)
 
     def ask(self, question: control_pb2.ToHub) -> AsyncResult[Answer | None]:
         """Send a question that has a number. The result is None if the hub will not answer any more."""
@@ -261,6 +267,9 @@ class HubProcess:
         elif kind == "move_result":
             message.move_result.why = brief(message.move_result.why)
             self._answer(message.move_result)
+        elif kind == "tls_renewed":
+            message.tls_renewed.error = brief(message.tls_renewed.error)
+            self._answer(message.tls_renewed)
         elif kind in ("connections", "stacks", "actors"):
             self._answer(getattr(message, kind))
 
@@ -361,6 +370,6 @@ def _send_peer(to: HubProcess, peer: HubProcess, fd: int, number: int) -> Event:
     taken = Event()
     hello = None if peer.hello is None else peer.hello.to_message()
     told = control_pb2.Peer(hub=peer.hub, serial=peer.serial, hello=hello, states=peer.states, number=number)
-    if not to.send(control_pb2.ToHub(peer=told), fd, then=taken.set):
+    if not to.send(control_pb2.ToHub(peer=told), [fd], then=taken.set):
         taken.set()
     return taken

@@ -102,8 +102,10 @@ class Members:
         self.assign_queues()
 
     def why_not(self, process: HubProcess) -> str:
-        """Why a process that is ready cannot join: it and one that is there would not understand each other;
-        "" if it can."""
+        """Why a process that is ready cannot join: it and one that is there would not understand each other,
+        or it cannot listen; "" if it can."""
+        if process.hello is not None and (why := self._queues.why_not(process.hello)):
+            return why
         for other in self._processes:
             if process.hello is not None and other.hello is not None:
                 try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import fsum
+from math import fsum, inf
 
 __all__ = ["BAND", "DECAY", "Estimate", "choose"]
 
@@ -49,6 +49,13 @@ class Estimate:
     def tick(self) -> None:
         """A quarter of a second has passed."""
         self.fresh *= DECAY
+
+    @property
+    def places(self) -> float:
+        """How many more it may be given; infinity if it has no limit."""
+        if self.silent:
+            return 0
+        return inf if self.room is None else max(self.room - self.given - self.under_way, 0)
 
     @property
     def open(self) -> bool:

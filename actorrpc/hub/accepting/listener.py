@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-import struct
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -17,7 +16,10 @@ from actorrpc.hub.accepting.queue_age import QueueAge
 from actorrpc.loop.epoll import unregister
 from actorrpc.loop.timers import Timer
 from actorrpc.net.addresses import address_text
+from actorrpc.net.peers import Remote, peer_text
+from actorrpc.net.queue_length import queue_length
 from actorrpc.net.sockets import socket_of
+from actorrpc.net.trusted import Trusted
 
 __all__ = ["Listener"]
 
@@ -32,26 +34,27 @@ _CROWDED_PAUSE = 0.1
 #: A connection that has gone before it was accepted, and other faults of one connection (accept(2)).
 _IGNORED = (errno.ECONNABORTED, errno.EPROTO, errno.EINTR, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH)
 
-#: ``tcpi_unacked`` in struct tcp_info (linux/tcp.h): for a listening socket, the length of its queue.
-_QUEUE_LENGTH = struct.Struct("=24xI")
-
 
 class Listener:
-    """Gives each accepted socket, non-blocking and without delay, to ``accepted(sock, peer, waited)``.
+    """Gives each accepted socket, non-blocking and without delay, to ``accepted(sock, remote, waited)``.
 
     ``waited`` is for how many seconds at least the client has been in the queue: 0 unless the listener was
     resting and ``look`` was called from time to time. ``room()`` says whether one more may come. If not,
     ``full()`` is called, and nobody is accepted until ``resume``. ``failed(error)`` is called each time
-    that this process has no room for one.
+    that this process has no room for one. ``trusted`` are the proxies that send PROXY headers; ``tls``:
+    clients speak TLS.
     """
 
     def __init__(
         self,
         sock: socket.socket,
-        accepted: Callable[[socket.socket, str, float], None],
+        accepted: Callable[[socket.socket, Remote, float], None],
         room: Callable[[], bool],
         full: Callable[[], None],
         failed: Callable[[OSError], None],
+        trusted: Trusted | None = None,
+        *,
+        tls: bool = False,
     ) -> None:
         self._sock = socket_of(sock.detach())
         self._sock.setblocking(False)
@@ -60,6 +63,8 @@ class Listener:
         self._room = room
         self._full = full
         self._failed = failed
+        self._trusted = trusted
+        self._tls = tls
         self._closed = False
         #: How long clients have been in the queue; None when it has been found empty.
         self._age: QueueAge | None = None
@@ -80,13 +85,13 @@ class Listener:
         """See who waits in the queue, while it rests."""
         if self._age is None:
             self._age = QueueAge()
-        self._age.look(monotonic(), self._queue_length())
+        self._age.look(monotonic(), queue_length(self._sock))
 
     def overdue(self, patience: float) -> int:
         """How many have waited for at least ``patience`` seconds, as far as ``look`` has seen."""
         return 0 if self._age is None else self._age.overdue(monotonic(), patience)
 
-    def pick(self) -> tuple[socket.socket, str] | None:
+    def pick(self) -> tuple[socket.socket, Remote] | None:
         """Accept the oldest of the queue, whether there is room or not; None if there is nobody."""
         try:
             picked = self._take()[:2]
@@ -125,7 +130,7 @@ class Listener:
                 self._full()
                 return
             try:
-                sock, peer, waited = self._take()
+                sock, remote, waited = self._take()
             except BlockingIOError:
                 self._age = None
                 return
@@ -134,11 +139,11 @@ class Listener:
                     self._failed(error)
                     self._rest()
                 return
-            self._accepted(sock, peer, waited)
+            self._accepted(sock, remote, waited)
             if not self._watcher.active:  # closed meanwhile, or full
                 return
 
-    def _take(self) -> tuple[socket.socket, str, float]:
+    def _take(self) -> tuple[socket.socket, Remote, float]:
         """Accept one, and say how long it has waited. Raises what accept() raises."""
         # accept() would make a socket of the class that gevent has patched in.
         fd, address = self._sock._accept()  # type: ignore[attr-defined]
@@ -147,6 +152,7 @@ class Listener:
             sock.setblocking(False)
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            remote = self._remote(sock, address)
         except BaseException:
             sock.close()
             raise
@@ -154,13 +160,11 @@ class Listener:
         if self._age is not None:
             waited = self._age.waited(monotonic())
             self._age.take()
-        return sock, address_text(address), waited
+        return sock, remote, waited
 
-    def _queue_length(self) -> int:
-        if self._sock.family == socket.AF_UNIX:
-            return 0
-        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _QUEUE_LENGTH.size)
-        return int(_QUEUE_LENGTH.unpack(info)[0])
+    def _remote(self, sock: socket.socket, address: Any) -> Remote:
+        due = self._trusted is not None and (sock.family, address) in self._trusted
+        return Remote(peer_text(sock, address), tls=self._tls, header_due=due)
 
     def _rest(self) -> None:
         """Accept nothing for a moment. Clients stay in the queue."""

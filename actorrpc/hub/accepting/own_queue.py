@@ -1,18 +1,21 @@
-"""The listening socket that a hub is started with: from when on it accepts from that.
+"""The listening sockets that a hub is started with: from when on it accepts from them.
 
-With a queue for each hub, once it has been told where topics are. With one queue for all, only when the
-broker says so, or when there is no broker any more to say who does.
+Where each hub has a queue of its own, once it has been told where topics are. Of an address that is shared,
+which has one queue for all, only when the broker says so, or when there is no broker any more to say who
+does.
 
-With a queue for each hub, each queue is kept by another hub as well, which accepts from it when there is no
-broker: so nobody in it is lost, or waits, if its own hub dies or hangs then.
+Each hub's own queue is kept by another hub as well, which accepts from it when there is no broker: so nobody
+in it is lost, or waits, if its own hub dies or hangs then.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Iterable, Mapping
 
 from actorrpc.hub.accepting.reception import Reception
+from actorrpc.ipc.queues import queue_text
 
 __all__ = ["OwnQueue"]
 
@@ -20,17 +23,22 @@ log = logging.getLogger("actorrpc.hub")
 
 
 class OwnQueue:
-    """``acceptor``: it is the only one of the server, and number 0; else its number is the hub's."""
+    """``own`` are the hub's own sockets by the numbers of their queues, ``shared`` those of all hubs."""
 
     def __init__(
-        self, sock: socket.socket, hub: int, serial: int, acceptor: bool, reception: Reception
+        self,
+        own: Mapping[int, socket.socket],
+        shared: Mapping[int, socket.socket],
+        hub: int,
+        serial: int,
+        reception: Reception,
     ) -> None:
-        #: None once it is the reception's. The only one of the server stays here too, for the next time that
-        #: there is no broker.
-        self._sock: socket.socket | None = sock
+        #: They are the reception's later.
+        self._own = dict(own)
+        #: They stay here too, for the next time that there is no broker.
+        self._shared = dict(shared)
         self._hub = hub
         self._serial = serial
-        self._acceptor = acceptor
         self._reception = reception
         self._alone = False
         #: By queue, those of others that are kept.
@@ -38,9 +46,9 @@ class OwnQueue:
 
     def joined(self) -> None:
         """The hub may accept from now on."""
-        if not self._acceptor and self._sock is not None:
-            self._reception.listen(self._sock, self._hub)
-            self._sock = None
+        while self._own:
+            queue, sock = self._own.popitem()
+            self._reception.listen(sock, queue)
 
     def alone(self) -> None:
         """There is no broker any more to say who accepts for all: of those that are left, the hub with the
@@ -49,28 +57,28 @@ class OwnQueue:
         Left are those that are heard and do not stop. Another may do so already, at the broker's last word
         or because this one was not heard: they may both.
         """
-        if not self._acceptor:
-            self.joined()
-            for queue, sock in self._kept.items():
-                self._listen_too(queue, sock)
+        self.joined()
+        self._listen_too(self._kept.items())
+        if not self._shared:
             return
         occupancy = self._reception.occupancy
         if not self._alone:
             self._alone = True
             occupancy.broker_lost()
         if self._serial < min(occupancy.able, default=self._serial + 1):
-            self._listen_too(0, self._sock)
+            self._listen_too(self._shared.items(), spread=True)
 
-    def _listen_too(self, queue: int, sock: socket.socket | None) -> None:
-        """Accept from a queue whose socket stays here as well."""
-        if sock is None or queue in self._reception.waiting.listeners:
-            return
-        try:
-            copy = sock.dup()
-        except OSError as error:  # no descriptor left: the next time, perhaps
-            log.warning("cannot accept from queue %d: %s", queue, error)
-        else:
-            self._reception.listen(copy, queue, spread=self._acceptor)
+    def _listen_too(self, queues: Iterable[tuple[int, socket.socket]], *, spread: bool = False) -> None:
+        """Accept from queues whose sockets stay here as well."""
+        for queue, sock in queues:
+            if queue in self._reception.waiting.listeners:
+                continue
+            try:
+                copy = sock.dup()
+            except OSError as error:  # no descriptor left: the next time, perhaps
+                log.warning("cannot accept from queue %s: %s", queue_text(queue), error)
+            else:
+                self._reception.listen(copy, queue, spread=spread)
 
     def keep(self, queue: int, sock: socket.socket, *, more: bool) -> None:
         """Keep a queue: ``more``, beside those that are kept, else instead of them."""
@@ -95,17 +103,20 @@ class OwnQueue:
         """All listening sockets that the hub has: queue, descriptor, and whether it accepts from that."""
         listeners = self._reception.waiting.listeners
         offers = [(queue, listener.fileno(), True) for queue, listener in listeners.items()]
-        own = 0 if self._acceptor else self._hub
-        if self._sock is not None and own not in listeners:
-            offers.append((own, self._sock.fileno(), False))
-        kept = [(queue, sock.fileno(), False) for queue, sock in self._kept.items() if queue not in listeners]
-        return offers + kept
+        rest = self._own | self._shared | self._kept
+        return offers + [
+            (queue, sock.fileno(), False) for queue, sock in rest.items() if queue not in listeners
+        ]
 
     def close(self) -> None:
         self._let_go()
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
+        for sock in (*self._own.values(), *self._shared.values()):
+            sock.close()
+        self._own.clear()
+        self._shared.clear()
 
     def __repr__(self) -> str:
-        return f"<OwnQueue of hub {self._hub}{', for all' * self._acceptor}{', alone' * self._alone}>"
+        return (
+            f"<OwnQueue of hub {self._hub}, {len(self._own)} to come, {len(self._shared)} shared"
+            f"{', alone' * self._alone}>"
+        )

@@ -27,9 +27,11 @@ from itertools import count
 from typing import Any
 
 from actorrpc.hub.accepting.least_loaded import Estimate
+from actorrpc.hub.accepting.proxied import from_message, to_message
 from actorrpc.ipc.framing import close_all
 from actorrpc.ipc.sender import Sender
 from actorrpc.loop.duties import do_all
+from actorrpc.net.peers import Remote
 from actorrpc.net.sockets import socket_of
 from actorrpc.pb import control_pb2
 
@@ -47,11 +49,11 @@ HEARTBEAT = 2
 
 @dataclass(slots=True, eq=False)
 class PendingConnection:
-    """An accepted connection that no hub serves yet: no byte of it has been read."""
+    """An accepted connection that no hub serves yet: no byte of it has been read, but for a PROXY header."""
 
     sock: socket.socket
-    #: The client's address.
-    peer: str
+    #: The client.
+    remote: Remote
     #: It is to go to the least loaded hub, even if this one has room.
     spread: bool
     #: When its client began to wait, on the monotonic clock.
@@ -86,7 +88,7 @@ class Neighbour:
 
 
 class Passing:
-    """All neighbours. ``serve(sock, peer)`` takes a connection from one of them if ``has_room()``.
+    """All neighbours. ``serve(sock, remote)`` takes a connection from one of them if ``has_room()``.
 
     ``back(pending)`` is called for one that a neighbour has not taken; ``news()`` when a neighbour may take
     more than before, has been lost, or wants to be told what this hub has.
@@ -96,7 +98,7 @@ class Passing:
         self,
         *,
         has_room: Callable[[], bool],
-        serve: Callable[[socket.socket, str], None],
+        serve: Callable[[socket.socket, Remote], None],
         back: Callable[[PendingConnection], None],
         news: Callable[[], None],
     ) -> None:
@@ -155,7 +157,11 @@ class Passing:
         """Give a connection to a hub. False: it could not be sent, and remains the caller's."""
         neighbour = self.neighbours[hub]
         number = next(self._numbers)
-        message = control_pb2.HubToHub(accepted=control_pb2.Accepted(number=number, peer=pending.peer))
+        remote = pending.remote
+        accepted = control_pb2.Accepted(
+            number=number, peer=remote.peer, proxied=to_message(remote.proxied), tls=remote.tls
+        )
+        message = control_pb2.HubToHub(accepted=accepted)
         try:
             if not neighbour.link.send(message, (pending.sock.fileno(),)):
                 return False
@@ -197,6 +203,11 @@ class Passing:
                 return True
         return False
 
+    @property
+    def places(self) -> float:
+        """How many connections all neighbours may be given; infinity if one has no limit."""
+        return sum(estimate.places for estimate in self.estimates().values())
+
     def estimates(self) -> dict[int, Estimate]:
         """What is known of each neighbour now."""
         for neighbour in self.neighbours.values():
@@ -214,6 +225,8 @@ class Passing:
             neighbour.link.send(declined)
             return
         sock = socket_of(fds[0])
+        facts = from_message(accepted.proxied) if accepted.HasField("proxied") else None
+        remote = Remote(accepted.peer, facts, accepted.tls)
         neighbour.arriving.add(sock)
         neighbour.taken += 1
         if neighbour.told is not None and neighbour.taken >= neighbour.told.room:
@@ -221,7 +234,7 @@ class Passing:
 
         def own() -> None:
             neighbour.arriving.discard(sock)
-            self._serve(sock, accepted.peer)
+            self._serve(sock, remote)
 
         sent = False
         try:

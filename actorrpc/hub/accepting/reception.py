@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
 from actorrpc.config import Config
+from actorrpc.hub.accepting.headers import MOST, Headers
 from actorrpc.hub.accepting.least_loaded import choose
 from actorrpc.hub.accepting.listener import Listener
 from actorrpc.hub.accepting.occupancy import Occupancy
 from actorrpc.hub.accepting.passing import Passing, PendingConnection
 from actorrpc.hub.accepting.shortage import Shortage
 from actorrpc.hub.accepting.waiting import Waiting
+from actorrpc.ipc.queues import address_of
 from actorrpc.ipc.sender import Sender
+from actorrpc.net.peers import Remote
+from actorrpc.net.proxy_header import ProxyHeader
+from actorrpc.net.trusted import Trusted
 
 __all__ = ["Reception"]
 
@@ -25,7 +31,7 @@ __all__ = ["Reception"]
 class Reception:
     """The listening sockets of one hub, and all connections that no hub serves yet.
 
-    ``serve(sock, peer)`` makes a connection of one; ``count()`` says how many the hub has, with those that
+    ``serve(sock, remote)`` makes a connection of one; ``count()`` says how many the hub has, with those that
     are on their way to it. ``settled()`` is called when ``unsettled`` may have become false.
     """
 
@@ -34,7 +40,7 @@ class Reception:
         hub: int,
         config: Config,
         *,
-        serve: Callable[[socket.socket, str], None],
+        serve: Callable[[socket.socket, Remote], None],
         count: Callable[[], int],
         settled: Callable[[], None],
     ) -> None:
@@ -43,6 +49,10 @@ class Reception:
         self._settled = settled
         #: Queues whose connections go to the least loaded hub.
         self._spread: set[int] = set()
+        #: The numbers of the addresses of which clients speak TLS.
+        self.tls: frozenset[int] = frozenset()
+        self._trusted = Trusted(config.proxy_protocol)
+        self.headers = Headers(config.handshake_timeout, self._on_header_less)
         self.shortage = Shortage()
         self.passing = Passing(
             has_room=lambda: self.occupancy.has_room, serve=serve, back=self._take_back, news=self._on_news
@@ -56,7 +66,7 @@ class Reception:
         self.occupancy = Occupancy(
             config,
             self.passing,
-            count=count,
+            count=lambda: count() + len(self.headers),
             accepts=lambda: bool(self._spread or (self.waiting.listeners and config.max_connections)),
         )
 
@@ -70,16 +80,33 @@ class Reception:
             sock.close()
             return
 
-        def accepted(sock: socket.socket, peer: str, waited: float) -> None:
-            self._place(PendingConnection(sock, peer, spread, monotonic() - waited))
+        def accepted(sock: socket.socket, remote: Remote, waited: float) -> None:
+            since = monotonic() - waited
+            if remote.header_due:
+                self.headers.read(sock, remote.peer, partial(identified, sock, remote, since))
+            else:
+                self._place(PendingConnection(sock, remote, spread, since))
+
+        def identified(sock: socket.socket, remote: Remote, since: float, header: ProxyHeader) -> None:
+            client = Remote(header.peer or remote.peer, header.facts, remote.tls)
+            self._place(PendingConnection(sock, client, spread, since))
 
         def room() -> bool:
-            return self._may_accept() and not self.waiting.lobby  # those in the lobby go first
+            # Those in the lobby go first.
+            return self._may_accept() and not self.waiting.lobby and self._may_await()
 
         self._drop(queue)
         if spread:
             self._spread.add(queue)
-        self.waiting.listeners[queue] = Listener(sock, accepted, room, self.waiting.watch, self.shortage.met)
+        self.waiting.listeners[queue] = Listener(
+            sock,
+            accepted,
+            room,
+            self.waiting.watch,
+            self.shortage.met,
+            self._trusted or None,
+            tls=address_of(queue) in self.tls,
+        )
         self.occupancy.tell_all()
 
     def rest(self, resting: bool) -> None:
@@ -114,6 +141,17 @@ class Reception:
         """Whether there is a hub for one more."""
         return self.occupancy.has_room or self.passing.any_open()
 
+    def _may_await(self) -> bool:
+        """Whether one more may come, beside those whose PROXY header is awaited: they need places, too."""
+        awaited = len(self.headers)
+        if not awaited:
+            return True
+        return awaited < MOST and (self.occupancy.has_room or self.passing.places > awaited)
+
+    def _on_header_less(self) -> None:
+        self.occupancy.changed()
+        self.resume()
+
     def resume(self) -> None:
         """There may be room again, here or elsewhere: for those in the lobby first."""
         lobby = self.waiting.lobby
@@ -137,7 +175,7 @@ class Reception:
         while (hub := self._choose(pending, tried)) is not None:
             if hub == self._hub:
                 self.occupancy.own.fresh += 1
-                self._serve(pending.sock, pending.peer)
+                self._serve(pending.sock, pending.remote)
                 return True
             if self.passing.give(hub, pending):
                 return True
@@ -167,6 +205,7 @@ class Reception:
     def stop(self) -> None:
         """Accept nothing more, and take nothing from other hubs. Those in the lobby may still go to them."""
         self.occupancy.closed = True
+        self.headers.close()
         self.waiting.stop()
         self.occupancy.tell_all()
         self.waiting.empty_lobby()
@@ -180,6 +219,7 @@ class Reception:
         """Release everything."""
         self._settled = lambda: None
         self.occupancy.close()
+        self.headers.close()
         self.waiting.close()
         self.passing.close()
 

@@ -16,7 +16,10 @@ from time import monotonic
 from actorrpc.config import Config
 from actorrpc.errors import StatusCode
 from actorrpc.loop.timers import Timer
+from actorrpc.net.peers import Remote
+from actorrpc.net.proxy_header import ProxyHeader, ProxyHeaderError
 from actorrpc.net.pump import Pump
+from actorrpc.net.transport import Transport
 from actorrpc.wire.events import Faulted, RequestReceived
 from actorrpc.wire.server import ServerSession
 
@@ -35,13 +38,15 @@ class Refusal:
     """A connection that is not served. ``over(self)`` is called once, when the socket has been closed."""
 
     def __init__(
-        self, sock: socket.socket, peer: str, why: str, config: Config, over: Callable[[Refusal], None]
+        self, sock: socket.socket, remote: Remote, why: str, config: Config, over: Callable[[Refusal], None]
     ) -> None:
         self._why = why
         self._over = over
-        self._peer = peer
+        self._peer = remote.peer
+        #: What a proxy says first, until all of it has come.
+        self._header = ProxyHeader() if remote.header_due else None
         self._session = ServerSession(config)
-        self._pump = Pump(sock, self._session, self)
+        self._pump = Pump(Transport(sock, self), self._session)
         self._spoken = False
         self._answered = False
         self._closing = False
@@ -77,6 +82,8 @@ class Refusal:
         self._spoken = True
         if self._closing:
             return
+        if self._header is not None:
+            data = self._after_header(self._header, data)
         session = self._session
         for event in session.receive_data(data, monotonic()):
             if isinstance(event, RequestReceived):
@@ -85,6 +92,16 @@ class Refusal:
             elif isinstance(event, Faulted):
                 self._part()
         self._flush()
+
+    def _after_header(self, header: ProxyHeader, data: bytes) -> bytes:
+        """What the client itself has said."""
+        try:
+            data = data[header.feed(data) :]
+        except ProxyHeaderError:  # then it is refused for what it says
+            self._header = None
+        if header.done:
+            self._header = None
+        return data
 
     def on_writable(self) -> None:
         self._flush()

@@ -150,7 +150,7 @@ class Waiting:
         return f"the server is full: {limit} connections" + (f" on each of {hubs} hubs" if hubs > 1 else "")
 
     def _refuse(self, pending: PendingConnection, why: str) -> None:
-        refusal = Refusal(pending.sock, pending.peer, why, self._config, self._refused)
+        refusal = Refusal(pending.sock, pending.remote, why, self._config, self._refused)
         self.refusals[refusal] = None
         refusal.start()
 

@@ -7,7 +7,7 @@ It has the calls, the cells of their services, and the schedule of their turns. 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
@@ -100,6 +100,11 @@ class CallStage(ABC):
         """Bytes that travel with it, besides those of its calls and states."""
 
     # ---- what calls ask of it
+
+    @property
+    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
+        """What is known of the client for certain, as ``Call.auth_context``."""
+        return {}
 
     def changed(self) -> None:
         self.schedule.wake()

@@ -40,6 +40,8 @@ class CallHost(Protocol):
     @property
     def peer(self) -> str: ...
     @property
+    def auth_context(self) -> Mapping[str, Sequence[bytes]]: ...
+    @property
     def session(self) -> ServerSession: ...
     def changed(self) -> None:
         """Something is to be written."""
@@ -201,6 +203,10 @@ class ServerCall(Call[Reply]):
     @property
     def peer(self) -> str:
         return self.host.peer
+
+    @property
+    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
+        return self.host.auth_context
 
     @property
     def identity(self) -> str:

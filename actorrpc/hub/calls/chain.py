@@ -10,7 +10,9 @@ from google.protobuf.message import Message
 
 from actorrpc.app import App
 from actorrpc.call import Call
+from actorrpc.config import Config
 from actorrpc.errors import CallInterrupted, StatusCode
+from actorrpc.hub.calls.identity import identity_of_certificate
 from actorrpc.interceptor import Interceptor
 from actorrpc.log import about
 
@@ -22,10 +24,16 @@ log = logging.getLogger("actorrpc.hub")
 Hook = tuple[str, Callable[..., Any]]
 
 
-def chain_of(app: App) -> Chain | None:
-    """What an app does around its handlers; None if it does nothing, and its calls have no identity."""
-    if app.interceptors or app.identity is not None:
-        return Chain(app.interceptors, app.identity)
+def chain_of(app: App, config: Config) -> Chain | None:
+    """What an app does around its handlers; None if it does nothing, and its calls have no identity.
+
+    Where clients show certificates, and the app does not say whose a call is, its identity is theirs.
+    """
+    identity = app.identity
+    if identity is None and config.tls is not None and config.tls.asks:
+        identity = identity_of_certificate
+    if app.interceptors or identity is not None:
+        return Chain(app.interceptors, identity)
     return None
 
 

@@ -1,10 +1,14 @@
-"""What may be set as the identity of a call."""
+"""What may be set as the identity of a call, and what it is by the client's certificate."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from actorrpc.call import Call
+from actorrpc.errors import RpcError, StatusCode
 from actorrpc.loop.duties import brief
 
-__all__ = ["LONGEST", "check_identity", "check_unset"]
+__all__ = ["LONGEST", "check_identity", "check_unset", "identity_of_certificate"]
 
 #: Characters of an identity.
 LONGEST = 1024
@@ -27,3 +31,20 @@ def check_identity(identity: str) -> None:
         identity.encode()
     except UnicodeEncodeError:
         raise ValueError(f"the identity {brief(ascii(identity))} is not Unicode") from None
+
+
+def identity_of_certificate(call: Call[Any]) -> str:
+    """The first alternative name in the client's certificate, or else its common name; "" without one.
+
+    Raises RpcError (UNAUTHENTICATED) for a name that cannot be an identity.
+    """
+    context = call.auth_context
+    for name in ("x509_subject_alternative_name", "x509_common_name"):
+        if values := context.get(name):
+            identity = values[0].decode()
+            try:
+                check_identity(identity)
+            except ValueError as error:
+                raise RpcError(StatusCode.UNAUTHENTICATED, f"by the client's certificate: {error}") from None
+            return identity
+    return ""

@@ -6,7 +6,7 @@ sends becomes ``Answers``; where the app's interceptors are shown something, tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from actorrpc.call import Reply
@@ -47,6 +47,10 @@ class IncomingCall(ServerCall[Reply]):
     @property
     def peer(self) -> str:
         return self._peer
+
+    @property
+    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
+        return {}
 
     @property
     def caller(self) -> ActorRef | None:

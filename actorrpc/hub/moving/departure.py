@@ -15,6 +15,7 @@ from actorrpc.hub.moving.move_cost import MoveCosts
 from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.phase import CLOSED, CLOSING, QUIESCING
+from actorrpc.hub.securing.transport import SecureTransport
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.log import about
@@ -158,6 +159,11 @@ class Departure(StageDeparture):
     def fileno(self) -> int:
         return self.connection.pump.transport.fileno()
 
+    @property
+    def freezes(self) -> int:
+        transport = self.connection.pump.transport
+        return transport.freezes if isinstance(transport, SecureTransport) else 0
+
     def _resume(self) -> None:
         resume(self.connection)
 
@@ -175,10 +181,12 @@ class Arrival:
         for subscription in connection.host.subscriptions:
             connection.resources.topics.thaw(subscription)
 
-    def serve(self, fd: int) -> None:
+    def serve(self, fd: int, freezes: int = 0) -> None:
         connection = self.connection
         # With its family and type: nobody needs to ask the kernel for them.
         connection.pump.transport.attach(socket_of(fd, socket.AF_INET, socket.SOCK_STREAM, 0))
+        if isinstance(transport := connection.pump.transport, SecureTransport):
+            transport.own(freezes)
         for cell in connection.cells.values():
             cell.frozen = cell.connected
         connection.cells.thaw_hooks()

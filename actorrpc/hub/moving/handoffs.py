@@ -73,7 +73,7 @@ class Handoffs:
         """
         kind = message.WhichOneof("kind")
         if kind == "commit" and (target := self.targets.pop((link, message.commit.number), None)) is not None:
-            target.commit(fds)
+            target.commit(fds, message.commit.freezes)
             return
         try:
             self._receive(link, kind, message, fds)

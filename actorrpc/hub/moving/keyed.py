@@ -177,7 +177,7 @@ class ActorArrival:
         if self._activations.arriving.get(self._activation.name) == self._claimed:
             del self._activations.arriving[self._activation.name]
 
-    def serve(self, fd: int) -> None:
+    def serve(self, fd: int, freezes: int = 0) -> None:
         self._over()
         activation = self._activation
         self._activations.adopt(activation, self._epoch + 1)
@@ -207,7 +207,7 @@ class KeyedTarget(Target):
         self.arriving.wait(self._settled)
         super()._say_ready()
 
-    def commit(self, fds: tuple[int, ...]) -> None:
+    def commit(self, fds: tuple[int, ...], freezes: int = 0) -> None:
         close_all(fds)
         self.on(TargetEvent.COMMIT)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.phase import CLOSED, CLOSING
+from actorrpc.hub.serving.connection import Connection
 
 __all__ = ["what_runs", "why_pinned", "why_unquiet"]
 
@@ -12,6 +13,8 @@ def why_pinned(connection: CallStage) -> str:
     """Why the connection cannot move, however long one waits; "" if it can."""
     if connection.phase.state in (CLOSING, CLOSED):
         return "it is being closed"
+    if isinstance(connection, Connection) and (why := connection.pinned):
+        return why
     for call in connection.calls.values():
         if call.iterator is not None and not call.cursor_set:
             return f"the iterable that {call.method} returned is not exhausted, and sets no call.cursor"

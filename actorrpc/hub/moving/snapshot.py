@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from actorrpc.errors import RpcError, SnapshotError
+from actorrpc.hub.accepting.proxied import from_message, to_message
 from actorrpc.hub.actors.cell import Cell, key_of
 from actorrpc.hub.actors.refused import RefusedCalls
 from actorrpc.hub.calls.call import ServerCall
@@ -38,11 +39,14 @@ from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
+from actorrpc.hub.securing.facts import secure_from, secure_message
+from actorrpc.hub.securing.transport import Secured, SecureTransport
 from actorrpc.hub.serving.connection import Connection, ConnectionOwner
 from actorrpc.hub.serving.incoming_calls import IncomingCalls
 from actorrpc.hub.serving.relay import FirstMessage, Relay
-from actorrpc.ipc.hello import SNAPSHOTS
+from actorrpc.ipc.hello import SNAPSHOTS, WITH_TLS
 from actorrpc.pb import snapshot_pb2
+from actorrpc.tls.snapshot import thaw_records
 from actorrpc.wire.snapshot import freeze_session, thaw_session
 
 __all__ = ["freeze", "thaw"]
@@ -77,7 +81,13 @@ def freeze(
     if format < _BY_REFERENCE and incoming is not None and (why := _why_unknown(incoming, connection)):
         raise SnapshotError(why)
     connection.phase.state = FROZEN
-    unsent = connection.pump.transport.freeze()
+    transport = connection.pump.transport
+    unsent = transport.freeze()
+    secret = None
+    if isinstance(transport, SecureTransport):
+        if format < WITH_TLS:
+            raise SnapshotError("its client speaks TLS, of which the other hub's version knows nothing")
+        secret = transport.freeze_secrets()
     usage = connection.usage
     connection.cells.drop_ended()
     now = monotonic()
@@ -98,6 +108,9 @@ def freeze(
         shared_by=connection.shared_by,
         weighing_us=round(usage.weighing * 1e6),
         unsettled=() if incoming is None else [freeze_answers(each) for each in incoming.unsettled],
+        proxied=to_message(connection.proxied),
+        tls=secret,
+        secure=None if connection.secure is None else secure_message(connection.secure),
     )
     connection.timer.times.freeze(snapshot, now)
     data = snapshot.SerializeToString()
@@ -148,7 +161,10 @@ def thaw(
     now = monotonic()
     taken = snapshot.taken_at if 0 <= now - snapshot.taken_at < MAX_AGE else now
     session = thaw_session(snapshot.session, resources.config, taken)
-    connection = Connection(owner, resources, None, snapshot.id, snapshot.peer, session)
+    secured = None
+    if snapshot.HasField("tls"):
+        secured = Secured(secure_from(snapshot.secure), thaw_records(snapshot.tls))
+    connection = Connection(owner, resources, None, snapshot.id, snapshot.peer, session, secured)
     try:
         _fill(connection, snapshot, taken)
     except BaseException:
@@ -166,6 +182,8 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     connection.moves = snapshot.moves + 1
     connection.caller = snapshot.caller
     connection.shared_by = snapshot.shared_by
+    if snapshot.HasField("proxied"):
+        connection.proxied = from_message(snapshot.proxied)
     connection.timer.times.restore(snapshot, taken)
     usage = connection.usage
     usage.restore(snapshot.load, snapshot.recent_load, taken, connection.timer.times.accepted)

@@ -42,6 +42,10 @@ class Departing(Protocol):
 class DepartingSocket(Departing, Protocol):
     """One that is a client's connection."""
 
+    @property
+    def freezes(self) -> int:
+        """How often it has been frozen, for a client that speaks TLS."""
+
     def fileno(self) -> int: ...
 
 
@@ -154,7 +158,9 @@ class Source:
         # Only what the kernel has taken can reach the target. While it has not, the connection is ours:
         # should the link end first, the target never gets the socket, and we serve on.
         self._cancel_timer()
-        commit = control_pb2.Commit(connection=self.connection.id, number=self.number)
+        commit = control_pb2.Commit(
+            connection=self.connection.id, number=self.number, freezes=self.connection.freezes
+        )
         try:
             begun = self.link.send(
                 control_pb2.HubToHub(commit=commit),

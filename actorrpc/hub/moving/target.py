@@ -28,8 +28,9 @@ class MoveRefused(Exception):
 class Arriving(Protocol):
     """A thawed connection that has no socket yet."""
 
-    def serve(self, fd: int) -> None:
-        """Serve it over this socket, which is the connection's from now on, also if this raises."""
+    def serve(self, fd: int, freezes: int) -> None:
+        """Serve it over this socket, which is the connection's from now on, also if this raises. ``freezes``
+        is what COMMIT has said."""
 
     def discard(self) -> None:
         """Let go of all that it holds."""
@@ -50,6 +51,7 @@ class Target:
         self.state = TargetState.NEW
         self.arriving: Any = None
         self._fd = -1
+        self._freezes = 0
         self._why = ""
 
     def prepare(self, thaw: Callable[[], Arriving]) -> None:
@@ -76,10 +78,10 @@ class Target:
         """Whether the source, or the link's end, has still to decide."""
         return self.state is TargetState.PREPARED
 
-    def commit(self, fds: tuple[int, ...]) -> None:
+    def commit(self, fds: tuple[int, ...], freezes: int = 0) -> None:
         """COMMIT has come with the socket, which is ours from now on."""
         if len(fds) == 1:
-            self._fd = fds[0]
+            self._fd, self._freezes = fds[0], freezes
             self.on(TargetEvent.COMMIT)
         else:
             close_all(fds)
@@ -107,7 +109,7 @@ class Target:
     def _serve(self) -> None:
         self.link.unreserve()
         try:
-            self.arriving.serve(self._fd)
+            self.arriving.serve(self._fd, self._freezes)
         except Exception:  # better a client that sees a close than one that nobody serves
             log.exception("connection %s cannot be served", self.id, extra=self.ids)
             do_all(log, f"letting go of {self.id}", self.arriving.discard, ids=self.ids)

@@ -29,13 +29,17 @@ from actorrpc.hub.calls.intercepted import InterceptedCall
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.phase import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.resources import Resources
+from actorrpc.hub.securing.facts import AuthContext, SecureFacts, auth_context_of_proxied
+from actorrpc.hub.securing.transport import Secured, SecureTransport
 from actorrpc.hub.serving.incoming_calls import IncomingCalls
 from actorrpc.hub.serving.lifetime import Lifetime
 from actorrpc.hub.serving.lifetime_timer import LifetimeTimer
 from actorrpc.hub.serving.relay import FirstMessage, Relay
 from actorrpc.log import about
 from actorrpc.loop.duties import do_all
+from actorrpc.net.proxy_header import ProxyFacts
 from actorrpc.net.pump import Pump
+from actorrpc.net.transport import Transport
 from actorrpc.wire.events import (
     Drained,
     Event,
@@ -46,6 +50,7 @@ from actorrpc.wire.events import (
     StreamRefused,
     StreamReset,
 )
+from actorrpc.wire.flood import STEP
 from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.stream import Stream
@@ -86,7 +91,9 @@ class Connection(CallStage):
         "_owner",
         "caller",
         "incoming",
+        "proxied",
         "pump",
+        "secure",
         "shared_by",
         "timer",
     )
@@ -101,6 +108,7 @@ class Connection(CallStage):
         id: str,
         peer: str,
         session: ServerSession | None = None,
+        secured: Secured | None = None,
     ) -> None:
         super().__init__(resources, id, peer)
         self._owner = owner
@@ -113,7 +121,16 @@ class Connection(CallStage):
         self.shared_by = ""
         #: Calls of its own actors by others; None: there has been none.
         self.incoming: IncomingCalls | None = None
-        self.pump = Pump(sock, self.session, self)
+        #: What a proxy has said of its client; None: nothing.
+        self.proxied: ProxyFacts | None = None
+        #: What is known of a client that speaks TLS; None: it does not.
+        self.secure: SecureFacts | None = None
+        if secured is None:
+            transport = Transport(sock, self)
+        else:
+            self.secure = secured.facts
+            transport = SecureTransport(sock, self, secured)
+        self.pump = Pump(transport, self.session)
         self.timer = LifetimeTimer(self, Lifetime(resources.config))
 
     # ---- its life
@@ -229,6 +246,28 @@ class Connection(CallStage):
 
     def on_end(self, why: str) -> None:
         self.close(why)
+
+    def on_work(self, units: int) -> None:
+        """The client has had so much done for nothing that is no frame."""
+        self.session.flood.unsettled += units
+        if self.session.flood.unsettled >= STEP:
+            self.on_bytes(b"")  # which looks at the budget, also where no frame comes
+
+    def on_broken(self, why: str) -> None:
+        log.info("connection %s from %s: %s", self.id, self.peer, why, extra=about(connection=self.id))
+        self.close_politely()
+
+    @property
+    def pinned(self) -> str:
+        """Why it can never move; "" if it can."""
+        transport = self.pump.transport
+        return transport.pinned if isinstance(transport, SecureTransport) else ""
+
+    @property
+    def auth_context(self) -> AuthContext:
+        if self.secure is not None:
+            return self.secure.auth_context
+        return {} if self.proxied is None else auth_context_of_proxied(self.proxied)
 
     def _on_request(self, event: RequestReceived) -> None:
         stream = event.stream

@@ -6,6 +6,7 @@ the client's session: what they say becomes ``Answers``, and what waits for them
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -172,6 +173,10 @@ class IncomingCalls:
     @property
     def id(self) -> str:
         return self._connection.id
+
+    @property
+    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
+        return {}  # a client's, and an actor calls
 
     @property
     def peer(self) -> str:

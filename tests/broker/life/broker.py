@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 
-from actorrpc.broker.adoption.inheritance import Inheritance, Wanted
+from actorrpc.broker.adoption.inheritance import Inheritance, Wanted, bounds_of
 from actorrpc.broker.host.record import Record
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.net.listening import Bound
 from actorrpc.pb.record_pb2 import Server
 from tests.broker.life.processes import DRAIN_TIMEOUT, BrokerKilled
 from tests.broker.life.surroundings import Claim
@@ -60,19 +61,19 @@ class Broker:
         world = self.world
         directory: Any = world.directory
         claim: Any = Claim(world)
-        wanted = Wanted("app", "here", world.accept)
+        wanted = Wanted("app", ("here:1",), world.accept)
         inheritance = Inheritance.find(directory, wanted)
         if inheritance is not None:
             server = inheritance.server
-            queues = AcceptQueues([], server.hubs, server.accept, server.address, world.listen_again)
+            queues = AcceptQueues(bounds_of(server), server.hubs, server.accept, world.listen_again)
         else:
             world.begin_anew()
             sockets: Any = [world.sockets.another() for _ in range(1 if world.accept == "acceptor" else HUBS)]
-            queues = AcceptQueues(sockets, HUBS, world.accept, "here")
+            queues = AcceptQueues([Bound("here:1", world.accept == "acceptor", sockets)], HUBS, world.accept)
         record = Record(directory)
 
         def write(server: Server) -> None:
-            server.bind = wanted.bind
+            server.binds[:] = wanted.binds
             record.write(server)
             if not world.disk_is_full:
                 world.expected.written(server)

@@ -21,6 +21,7 @@ from gevent import get_hub
 
 from actorrpc.errors import ConfigError
 from actorrpc.ipc.hello import Hello
+from actorrpc.net.listening import Bound
 from actorrpc.pb.control_pb2 import Directory as ActorHomes
 from actorrpc.pb.control_pb2 import Homes
 from tests.broker.life.broker import HUBS, START_TIMEOUT, Broker
@@ -96,11 +97,12 @@ class World:
         end.given = True
         return end
 
-    def listen_again(self) -> Any:
+    def listen_again(self, bound: Bound) -> None:
         """As ``open_again``."""
         if any(hub.sockets for hub in self.living):
             raise ConfigError("cannot listen on here again: address already in use")
-        return self.sockets.another()
+        again: Any = self.sockets.another()
+        bound.sockets = [again]
 
     # ---- what befalls them
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from actorrpc.hub.accepting.passing import Passing, PendingConnection
+from actorrpc.net.peers import Remote
 from actorrpc.net.sockets import PlainSocket
 from actorrpc.pb import control_pb2
 
@@ -63,12 +64,12 @@ class Hub:
         self.passing = Passing(
             has_room=lambda: len(self.served) + self.passing.arriving < self.room,
             serve=self._serve,
-            back=lambda pending: (self.back.append(pending.peer), pending.sock.close()),
+            back=lambda pending: (self.back.append(pending.remote.peer), pending.sock.close()),
             news=lambda: None,
         )
 
-    def _serve(self, sock: socket.socket, peer: str) -> None:
-        self.served.append(peer)
+    def _serve(self, sock: socket.socket, remote: Remote) -> None:
+        self.served.append(remote.peer)
         sock.close()
 
     def receive(self) -> None:
@@ -95,7 +96,7 @@ def pair() -> tuple[Hub, Hub]:
 def pending(number: int) -> PendingConnection:
     with socket.socket() as sock:
         return PendingConnection(
-            PlainSocket(fileno=os.dup(sock.fileno())), str(number), spread=False, since=0.0
+            PlainSocket(fileno=os.dup(sock.fileno())), Remote(str(number)), spread=False, since=0.0
         )
 
 
@@ -113,7 +114,7 @@ def test_each_connection_has_one_owner(pair: tuple[Hub, Hub], dies: str, seed: i
 
     def give() -> None:
         one = pending(len(given))
-        given.append(one.peer)
+        given.append(one.remote.peer)
         assert giver.passing.give(0, one)
 
     steps = [give, giver.end.flush, taker.end.flush, giver.receive, taker.receive]

@@ -18,6 +18,7 @@ from actorrpc.hub.accepting.listener import Listener
 from actorrpc.hub.accepting.passing import Neighbour, PendingConnection
 from actorrpc.hub.accepting.reception import Reception
 from actorrpc.hub.accepting.waiting import LOOK, NEXT_STEP, REFUSALS_PER_STEP
+from actorrpc.net.peers import Remote
 from actorrpc.net.sockets import PlainSocket
 from actorrpc.pb import control_pb2
 
@@ -54,8 +55,10 @@ class FakeRefusal:
     begun: list[FakeRefusal]
     speaks = False
 
-    def __init__(self, sock: Any, peer: str, why: str, config: Config, over: Callable[[Any], None]) -> None:
-        self.peer = peer
+    def __init__(
+        self, sock: Any, remote: Remote, why: str, config: Config, over: Callable[[Any], None]
+    ) -> None:
+        self.peer = remote.peer
         self.silent = not self.speaks
         self._sock = sock
         self._over = over
@@ -88,9 +91,9 @@ class FakeListener:
     def overdue(self, patience: float) -> int:
         return self._waiting
 
-    def pick(self) -> tuple[socket.socket, str]:
+    def pick(self) -> tuple[socket.socket, Remote]:
         self._waiting -= 1
-        return PlainSocket(), str(self._number)
+        return PlainSocket(), Remote(str(self._number))
 
 
 class FakeLink:
@@ -124,14 +127,14 @@ class Desk(Reception):
             settled=lambda: None,
         )
 
-    def _take(self, sock: socket.socket, peer: str) -> None:
-        self.served.append(peer)
+    def _take(self, sock: socket.socket, remote: Remote) -> None:
+        self.served.append(remote.peer)
         sock.close()
         self.occupancy.changed()
 
     def come(self, count: int) -> None:
         for number in range(count):
-            self._place(PendingConnection(PlainSocket(), f"client {number}", spread=False, since=0.0))
+            self._place(PendingConnection(PlainSocket(), Remote(f"client {number}"), spread=False, since=0.0))
 
     def join(self, hub: int, gives: bool) -> FakeLink:
         link = FakeLink()

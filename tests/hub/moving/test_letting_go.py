@@ -77,10 +77,10 @@ def test_a_listener_goes_on_after_a_connection_that_could_not_be_made(
     errors: list[Exception] = []
     make = Connection.__init__
 
-    def failing(self: Connection, *args: Any) -> None:
+    def failing(self: Connection, *args: Any, **others: Any) -> None:
         if errors:
             raise errors.pop()
-        make(self, *args)
+        make(self, *args, **others)
 
     monkeypatch.setattr(Connection, "__init__", failing)
     with serving(app) as hubs:

@@ -272,8 +272,8 @@ def test_a_connection_moves_on_before_it_was_thawed(monkeypatch):
     serve = Arrival.serve
     results: list[Any] = []
 
-    def serve_and_send_on(arrival: Arrival, fd: int) -> None:
-        serve(arrival, fd)
+    def serve_and_send_on(arrival: Arrival, fd: int, freezes: int) -> None:
+        serve(arrival, fd, freezes)
         id = arrival.connection.id
         node = next(node for node in hubs.nodes if node.connections.get(id) is arrival.connection)
         if node.hub != 2:
