@@ -154,7 +154,8 @@ class Call(ABC, Generic[Reply]):
     @property
     @abstractmethod
     def peer(self) -> str:
-        """The client's address, such as ``127.0.0.1:4242`` or ``[::1]:4242``; "" where an actor calls."""
+        """The client's address, such as ``127.0.0.1:4242`` or ``[::1]:4242``, or as a trusted proxy says; for
+        a unix socket's client ``unix:pid=4242,uid=1000``. "" where an actor calls."""
 
     @property
     @abstractmethod

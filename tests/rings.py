@@ -51,6 +51,7 @@ OUTER = (
     "broker/test_hangs.py*",
     "broker/test_keyed.py*",
     "broker/test_links.py*",
+    "broker/test_listening.py*",
     "broker/test_log.py*",
     "broker/test_memory.py*",
     "broker/test_ownership.py*",

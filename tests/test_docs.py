@@ -44,7 +44,7 @@ def test_the_examples_of_options_are_taken(tmp_path: Path) -> None:
     file.write_text(text.partition("```toml\n")[2].partition("```")[0])
     options = Sources({"config": str(file), "drain_timeout": 60.0}, {"ACTORRPC_HUBS": "4"}).read()
     assert [options.values[name] for name in ("bind", "hubs", "drain_timeout")] == [
-        ("0.0.0.0:50051",),
+        ("0.0.0.0:50051", "unix:/run/app/grpc.sock"),
         4,
         60.0,
     ]

@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+from tempfile import TemporaryDirectory
 
 import gevent
 import pytest
@@ -15,7 +16,9 @@ import actorrpc
 from actorrpc.hub.metering.usage import Usage
 from actorrpc.hub.node import Node
 from tests.apps.shapes import app
+from tests.support import raw
 from tests.support.processes import ROOT, environment
+from tests.support.raw_client import RawClient
 from tests.support.waiting import PATIENCE
 
 PATCHED = "from gevent.monkey import patch_all; patch_all()\n"
@@ -58,6 +61,46 @@ def test_no_file_is_left_open_when_it_has_stopped() -> None:
         assert [use() for _ in range(3)] == [first] * 3
     finally:
         gc.enable()
+
+
+def test_it_listens_on_several_addresses() -> None:
+    with TemporaryDirectory(prefix="actorrpc-") as folder:
+        path = f"{folder}/socket"
+        with actorrpc.Server(app, ["127.0.0.1:0", f"unix:{path}"], unix_mode=0o600) as server:
+            assert server.addresses == [server.address, f"unix:{path}"]
+            assert os.stat(path).st_mode & 0o777 == 0o600
+            for address in server.addresses:
+                with RawClient(address, b"") as client:
+                    client.send(raw.OPEN)
+                    while not server.connection_count:
+                        gevent.sleep(0)
+                    (connection,) = server._node.connections.values()
+                    connection.close()
+        assert not os.path.exists(path)
+
+
+def test_a_child_that_ends_leaves_the_socket_of_its_parent() -> None:
+    """Also one that ends as a program does, and cleans up what it has of its parent's."""
+    with TemporaryDirectory(prefix="actorrpc-") as folder:
+        path = f"{folder}/socket"
+        program = f"""
+import os, sys, actorrpc
+from tests.apps.shapes import app
+server = actorrpc.Server(app, "unix:{path}")
+child = os.fork()
+if child == 0:
+    del server
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+print(os.path.exists({path!r}))
+server.stop()
+print(os.path.exists({path!r}))
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+    assert done.stdout.split() == ["True", "False"], done.stderr
 
 
 def test_its_timer_does_not_keep_the_loop_alive() -> None:

@@ -102,6 +102,8 @@ def open_addresses(
 def _open_all(
     targets: Sequence[_Target], hubs: int | None, unix_mode: int | None, opened: ExitStack
 ) -> list[Bound]:
+    if not targets:
+        raise ConfigError("there is no address to listen on")
     if unix_mode is not None and not any(each.is_file for each in targets):
         raise ConfigError("unix_mode is for unix:PATH, and there is none")
     _check_distinct(targets)

@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actorrpc.broker.deploying.scale import MOST_HUBS
 from actorrpc.broker.sharing.accept_queues import AcceptQueues, holders
 from actorrpc.errors import ConfigError
+from actorrpc.ipc.hello import Formats, Hello
+from actorrpc.ipc.queues import address_of, hub_of, queue_of, queue_text
 from actorrpc.net.addresses import address_text, parse_address
 from actorrpc.net.listening import Bound, open_addresses, open_again
 from actorrpc.pb.control_pb2 import Load, Queue, ToHub
@@ -547,4 +551,121 @@ def test_nobody_lets_go_of_a_queue_whose_holder_cannot_accept() -> None:
         assert assign(queues, holder) == [[]] and other.news() == []
         holder.state = "serving"
         assert assign(queues, holder) == [[]] and other.news() == ["unlisten 0"], "now it can"
+        queues.close()
+
+
+# ---- several addresses
+
+#: A TCP address of which each hub has a queue, and a unix socket, whose one queue is for all.
+FIRST, SECOND = 0, 65_536
+
+
+@contextmanager
+def two_addresses(hubs: int | None = 2) -> Iterator[AcceptQueues]:
+    with (
+        TemporaryDirectory(prefix="actorrpc-") as folder,
+        open_addresses(["127.0.0.1:0", f"unix:{folder}/a"], hubs) as bounds,
+    ):
+        yield AcceptQueues(bounds, 2, "acceptor" if hubs is None else "reuseport")
+
+
+def test_the_numbers_of_queues() -> None:
+    assert (queue_of(0, 3), queue_of(1), queue_of(1, 3)) == (3, SECOND, SECOND + 3)
+    for address in (0, 1, 9):
+        for hub in (0, 1, MOST_HUBS - 1):
+            queue = queue_of(address, hub)
+            assert (address_of(queue), hub_of(queue)) == (address, hub)
+    assert (queue_text(3), queue_text(SECOND)) == ("3", "0 of address 1")
+
+
+def test_what_is_shared_is_accepted_from_by_one_hub_for_all() -> None:
+    with two_addresses() as queues:
+        processes = [start(queues, hub) for hub in range(2)]
+        assert queues.start(0)[0] != queues.start(1)[0] and queues.start(0)[1] == queues.start(1)[1]
+        assert assign(queues, *processes) == [[f"listen {SECOND} and spread"], []]
+        assert [process.keeps for process in processes] == [[1], [0]], "all have the shared one"
+        processes[0].exit_code = -9
+        (told,) = assign(queues, processes[1])
+        assert told == ["listen 0", f"listen {SECOND} and spread"]
+        again = start(queues, 0)
+        assert assign(queues, again, processes[1]) == [
+            [f"listen {SECOND} and spread"],
+            ["unlisten 0", f"unlisten {SECOND}"],
+        ]
+        queues.close()
+
+
+def test_with_one_acceptor_it_is_that_of_all_addresses() -> None:
+    with two_addresses(None) as queues:
+        processes = [start(queues, hub) for hub in range(2)]
+        told = ["listen 0 and spread", f"listen {SECOND} and spread"]
+        assert assign(queues, *processes) == [told, []]
+        assert [process.keeps for process in processes] == [[], []]
+        queues.close()
+
+
+def test_a_hub_more_has_a_queue_where_each_has_one() -> None:
+    with two_addresses() as queues:
+        processes = [start(queues, hub) for hub in range(2)]
+        assign(queues, *processes)
+        queues.grow(2, 3)
+        assert sorted(queues._sockets) == [0, 1, 2, SECOND]
+        assert assign(queues, *processes) == [[], ["listen 2"]], "hub 0 has two"
+        queues.close()
+
+
+def test_what_hubs_have_and_what_none_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one address a hub gives its socket, and of the other another is made."""
+    with two_addresses() as former:
+        fds = [os.dup(sock.fileno()) for sock in former.bounds[0].sockets]
+        there = [replace(bound, sockets=[]) for bound in former.bounds]
+        former.close()
+    queues = AcceptQueues(there, 2, "reuseport", open_again)
+    process = FakeProcess(0)
+    queues.restore(process, offer(0, 1), fds)  # type: ignore[arg-type]
+    assert queues.any and not queues.all
+    os.mkdir(os.path.dirname(there[1].text.removeprefix("unix:")))
+    try:
+        queues.listen_again()
+        assert queues.all
+        assert assign(queues, process) == [[f"listen {SECOND} and spread"]]
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(there[1].text.removeprefix("unix:"))
+        queues.close()
+        assert not os.listdir(os.path.dirname(there[1].text.removeprefix("unix:")))
+    finally:
+        os.rmdir(os.path.dirname(there[1].text.removeprefix("unix:")))
+
+
+def test_where_one_cannot_be_listened_on_again_the_others_are(caplog: pytest.LogCaptureFixture) -> None:
+    """A hub that is silent may have it, and gives it later."""
+    with two_addresses() as former:
+        there = [replace(bound, sockets=[]) for bound in former.bounds]
+        queues = AcceptQueues(there, 2, "reuseport", open_again)
+        process = FakeProcess(0)
+        lent = [os.dup(sock.fileno()) for sock in former.bounds[0].sockets]
+        queues.restore(process, offer(0, 1), lent)  # type: ignore[arg-type]
+        queues.listen_again()
+        assert f"cannot listen on {there[1].text} again: somebody listens there" in caplog.text
+        assert queues.any and not queues.all
+        with pytest.raises(ConfigError, match=f"there is no socket for {there[1].text}"):
+            queues.start(0)
+        late = FakeProcess(1)
+        queues.restore(late, offer(SECOND), [os.dup(former.bounds[1].sockets[0].fileno())], late=True)  # type: ignore[arg-type]
+        assert queues.all
+        queues.start(0)
+        queues.leave()
+        assert os.path.exists(there[1].text.removeprefix("unix:")), "it is another broker's now"
+        former.close()
+
+
+def test_a_hub_that_knows_one_address_only_is_none_of_several() -> None:
+    old = replace(Hello.own(), version="0.1", control=Formats(1, 1))
+    with two_addresses() as queues:
+        assert queues.why_not(old) == "actorrpc 0.1 listens on one address, and this server on 2"
+        assert queues.why_not(Hello.own()) == ""
+        queues.close()
+    with open_addresses(["127.0.0.1:0"], 1) as bounds:
+        queues = AcceptQueues(bounds, 1, "reuseport")
+        assert queues.why_not(old) == ""
         queues.close()

@@ -55,7 +55,7 @@ def due() -> list[tuple[float, Callable[[], None]]]:
 @pytest.fixture
 def members(monkeypatch: pytest.MonkeyPatch, due: list[tuple[float, Callable[[], None]]]) -> Members:
     monkeypatch.setattr(broker_members, "introduce", lambda one, other, number: None)
-    queues: Any = SimpleNamespace(assign=len)
+    queues: Any = SimpleNamespace(assign=len, why_not=lambda hello: "")
     return Members(queues, later=lambda *event: due.append(event))
 
 

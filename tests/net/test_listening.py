@@ -245,6 +245,11 @@ def test_a_port_that_is_free_on_one_of_them_only(monkeypatch: pytest.MonkeyPatch
             assert parse_address(bounds[0].text)[1] == parse_address(bounds[1].text)[1] != port
 
 
+def test_nothing_at_all() -> None:
+    with pytest.raises(ConfigError, match="there is no address to listen on"), open_addresses([]):
+        pass
+
+
 def test_permissions_are_for_files(folder: str) -> None:
     with open_addresses([f"unix:{folder}/a", "127.0.0.1:0"], unix_mode=0o600):
         assert os.stat(f"{folder}/a").st_mode & 0o777 == 0o600

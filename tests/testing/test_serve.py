@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gevent
@@ -55,6 +56,22 @@ def count(stub: Any) -> int:
     """One call; how many the actor has had."""
     number: int = stub.Unary(Item(), timeout=PATIENCE).number
     return number
+
+
+def test_several_addresses_and_unix_sockets() -> None:
+    with TemporaryDirectory(prefix="actorrpc-") as folder:
+        bind = [f"unix:{folder}/socket", "127.0.0.1:0"]
+        with testing.serve(app, bind=bind) as server:
+            assert server.address == bind[0] and len(server.addresses) == 2
+            assert count(stub_of(server)) == 1, "a channel is to the first"
+            with grpc.insecure_channel(server.addresses[1]) as channel:
+                assert count(StatefulStub(channel)) == 1
+            peers = [each.peer for each in server.connections]
+            assert peers[0] == f"unix:pid={os.getpid()},uid={os.getuid()}"
+            assert peers[1].startswith("127.0.0.1:")
+            server.move_all()
+            assert [each.peer for each in server.connections] == peers
+        assert os.listdir(folder) == []
 
 
 class Sharing(StatefulBase):
