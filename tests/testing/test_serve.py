@@ -66,11 +66,11 @@ def test_several_addresses_and_unix_sockets() -> None:
             assert count(stub_of(server)) == 1, "a channel is to the first"
             with grpc.insecure_channel(server.addresses[1]) as channel:
                 assert count(StatefulStub(channel)) == 1
-            peers = [each.peer for each in server.connections]
-            assert peers[0] == f"unix:pid={os.getpid()},uid={os.getuid()}"
-            assert peers[1].startswith("127.0.0.1:")
-            server.move_all()
-            assert [each.peer for each in server.connections] == peers
+                peers = [each.peer for each in server.connections]
+                assert peers[0] == f"unix:pid={os.getpid()},uid={os.getuid()}"
+                assert peers[1].startswith("127.0.0.1:")
+                server.move_all()
+                assert [each.peer for each in server.connections] == peers
         assert os.listdir(folder) == []
 
 
