@@ -42,6 +42,8 @@ __all__ = ["ADDRESS", "serve", "usable_cores"]
 
 #: Where it listens, unless it is told.
 ADDRESS = "127.0.0.1:50051"
+#: On how many addresses it may listen: a hub gets all its sockets, and those that it keeps, at once.
+MOST_ADDRESSES = 64
 
 
 def usable_cores() -> int:
@@ -104,12 +106,13 @@ def serve(
     count = usable_cores() if hubs is None else hubs
     path = working_directory()
     config = (config or Config()).with_tls(tls).with_paths_from(path)
-    _check(count, accept)
+    binds, tls_binds = several(bind), several(tls_bind)
+    _check(count, accept, len(binds) + len(tls_binds))
     rebalancer = Rebalancer(policy, make_policy(policy))
     directory = RuntimeDir(runtime_dir)
     with ExitStack() as opened, Admin() as admin, ExitStack() as held:
         notify, given = opened.enter_context(Notify.from_environment()), opened.enter_context(activated())
-        wanted = _wanted(app, several(bind), several(tls_bind), accept, given)
+        wanted = _wanted(app, binds, tls_binds, accept, given)
         serves_tls = bool(wanted.tls_binds) or any(bound.tls for bound in given)
         check_files(config, serves_tls)
         # What may fail comes before another broker leaves its hubs.
@@ -240,11 +243,13 @@ def _accept_mode(
     return "acceptor"
 
 
-def _check(hubs: int, accept: str | None) -> None:
+def _check(hubs: int, accept: str | None, addresses: int) -> None:
     if accept not in (None, *ACCEPT_MODES):
         raise ConfigError(f"accept must be one of {', '.join(ACCEPT_MODES)}, not {accept!r}")
     if hubs < 1:
         raise ConfigError(f"at least one hub is needed, not {hubs}")
     if hubs > MOST_HUBS:
         raise ConfigError(f"there may be {MOST_HUBS} hubs at most, not {hubs}")
-    check_descriptors(hubs)
+    if addresses > MOST_ADDRESSES:
+        raise ConfigError(f"there may be {MOST_ADDRESSES} addresses at most, not {addresses}")
+    check_descriptors(hubs, addresses=max(addresses, 1))

@@ -248,6 +248,7 @@ def test_if_one_cannot_be_had_none_is_listened_on(serve: Serve, places: Places) 
         ("--bind unix:/nowhere/at/all", "cannot listen on unix:/nowhere/at/all: No such file or directory"),
         ("--bind 127.0.0.1:1 --bind 127.0.0.1:1", "127.0.0.1:1 is given twice"),
         ("--bind unix:/proc/a --unix-mode rw", "unix_mode cannot be 'rw': write three octal digits"),
+        ("--bind 127.0.0.1:0 " * 65, "there may be 64 addresses at most, not 65"),
         ("--bind 127.0.0.1:0 --unix-mode 600", "unix_mode is for unix:PATH, and there is none"),
         ("--bind 127.0.0.1:0 --proxy-protocol 10.0.0.1/8", "proxy_protocol cannot be '10.0.0.1/8'"),
     ],

@@ -79,7 +79,7 @@ class Broker:
     def __init__(self, hubs: int) -> None:
         self.started: list[Any] = []
         self.fails: Exception | None = None
-        queues: Any = SimpleNamespace(assign=len, grow=self._grow)
+        queues: Any = SimpleNamespace(assign=len, grow=self._grow, bounds=[])
         self.grown = hubs
         self.queues = queues
         self.members = Members(queues, later=after)

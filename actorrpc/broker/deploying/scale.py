@@ -79,7 +79,7 @@ class Scale(Change):
         if not 1 <= self.count <= MOST_HUBS:
             raise ConfigError(f"there may be 1 to {MOST_HUBS} hubs, not {self.count}")
         if self.count >= self.before:
-            check_descriptors(self.count, self.before)
+            check_descriptors(self.count, self.before, len(self._queues.bounds))
             self._queues.grow(self.before, self.count)
             self._members.assign_queues()
         else:
