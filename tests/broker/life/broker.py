@@ -16,7 +16,7 @@ from actorrpc.errors import ConfigError
 from actorrpc.net.listening import Bound
 from actorrpc.pb.record_pb2 import Server
 from tests.broker.life.processes import DRAIN_TIMEOUT, BrokerKilled
-from tests.broker.life.surroundings import Claim
+from tests.broker.life.surroundings import ADDRESSES, Claim
 
 if TYPE_CHECKING:
     from tests.broker.life.world import World
@@ -61,15 +61,14 @@ class Broker:
         world = self.world
         directory: Any = world.directory
         claim: Any = Claim(world)
-        wanted = Wanted("app", ("here:1",), world.accept)
+        wanted = Wanted("app", ADDRESSES, world.accept)
         inheritance = Inheritance.find(directory, wanted)
         if inheritance is not None:
             server = inheritance.server
             queues = AcceptQueues(bounds_of(server), server.hubs, server.accept, world.listen_again)
         else:
             world.begin_anew()
-            sockets: Any = [world.sockets.another() for _ in range(1 if world.accept == "acceptor" else HUBS)]
-            queues = AcceptQueues([Bound("here:1", world.accept == "acceptor", sockets)], HUBS, world.accept)
+            queues = AcceptQueues([*map(self._bound, ADDRESSES)], HUBS, world.accept)
         record = Record(directory)
 
         def write(server: Server) -> None:
@@ -82,6 +81,12 @@ class Broker:
         self.supervisor = Supervisor("app", config, claim, queues, lambda *moved: None, write=write)
         self.supervisor.run(self._on_ready, inheritance)
         assert self.supervisor._leaving or not world.living, f"it has left {world.living}"
+
+    def _bound(self, address: str) -> Bound:
+        """Of the second, as of a unix socket, there is one for all in any case."""
+        shared = self.world.accept == "acceptor" or address == ADDRESSES[1]
+        sockets: Any = [self.world.sockets.another() for _ in range(1 if shared else HUBS)]
+        return Bound(address, shared, sockets)
 
     def _on_ready(self) -> None:
         self.ready = True

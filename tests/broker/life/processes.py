@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 
+from actorrpc.ipc.queues import queue_of
 from actorrpc.pb import control_pb2
 from actorrpc.pb.control_pb2 import Homes, ToBroker, ToHub
 
@@ -75,7 +76,7 @@ class Control:
         self.unsent = 0
         self.closed = False
         #: What the kernel has of it, with what goes with it; None: the broker has gone.
-        self.to_hub: deque[tuple[ToHub, Any] | None] = deque()
+        self.to_hub: deque[tuple[ToHub, list[Any]] | None] = deque()
         self._to_broker: deque[tuple[ToBroker, Sequence[int]]] = deque()
         self._on_message, self._on_close = on_message, on_close
         told: Any = on_message
@@ -88,7 +89,7 @@ class Control:
         if self.closed or not self.hub.alive:
             return False
         sent = ToHub.FromString(message.SerializeToString())
-        self.to_hub.append((sent, self.world.lend(fds[0]) if fds else None))
+        self.to_hub.append((sent, list(map(self.world.lend, fds))))
         self.hub.wake()
         if then is not None:
             then()
@@ -149,9 +150,10 @@ class Hub:
         self.serves_since = inf
         self.links: dict[int, Pair] = {}
         self._numbers: dict[int, int] = {}
-        self.acceptor = False
-        #: Its own socket, as long as it has not accepted from it; and those from which it accepts, by queue.
-        self.own: int | None = None
+        #: By queue: its own sockets, as long as it has not accepted from them; those that are for all; and
+        #: those from which it accepts.
+        self.own: dict[int, int] = {}
+        self.shared: dict[int, int] = {}
         self.listeners: dict[int, int] = {}
         #: Those that it keeps for the time when there is no broker.
         self.kept: dict[int, int] = {}
@@ -194,8 +196,12 @@ class Hub:
     @property
     def sockets(self) -> set[int]:
         """The listening sockets that it has."""
-        own = [] if self.own is None else [self.own]
-        return {*own, *self.listeners.values(), *self.kept.values()}
+        return {*self.offers.values()}
+
+    @property
+    def offers(self) -> dict[int, int]:
+        """The same by their queues; those from which it accepts come first."""
+        return {**self.listeners, **self.own, **self.shared, **self.kept, **self.listeners}
 
     def linked(self, other: Hub) -> bool:
         pair = self.links.get(other.serial)
@@ -256,31 +262,31 @@ class Hub:
         """There is no broker to say who accepts."""
         if not self.joined:
             return
-        if not self.acceptor:
-            self._accept_own()
-            self.listeners = {**self.kept, **self.listeners}
-            return
+        self._accept_own()
+        self.listeners = {**self.kept, **self.listeners}
         able = [each.serial for each in self.world.living if each.able and self.linked(each)]
-        if self.own is not None and self.serial < min(able, default=self.serial + 1):
-            self.listeners.setdefault(0, self.own)
+        if self.serial < min(able, default=self.serial + 1):
+            self.listeners = {**self.shared, **self.listeners}
 
     def _accept_own(self) -> None:
-        if self.own is not None and not self.acceptor:
-            self.listeners[self.number], self.own = self.own, None
+        self.listeners.update(self.own)
+        self.own = {}
 
     # ---- what it is told
 
-    def hear(self, message: ToHub, given: Any) -> None:
+    def hear(self, message: ToHub, given: list[Any]) -> None:
         kind = message.WhichOneof("kind") or ""
         hear = getattr(self, f"_on_{kind}")
-        if given is None:
-            hear(getattr(message, kind))
-        else:
-            hear(getattr(message, kind), given)
+        hear(getattr(message, kind), *given)
 
-    def _on_start(self, start: control_pb2.Start, sock: int) -> None:
+    def _on_start(self, start: control_pb2.Start, *sockets: int) -> None:
         assert not self.told and start.serial == self.serial and start.hub == self.number
-        self.told, self.acceptor, self.own = True, start.acceptor, sock
+        self.told = True
+        for number, (address, sock) in enumerate(zip(start.addresses, sockets, strict=True)):
+            if address.shared:
+                self.shared[queue_of(number)] = sock
+            else:
+                self.own[queue_of(number, self.number)] = sock
 
     def _on_peer(self, peer: control_pb2.Peer, end: LinkEnd) -> None:
         assert self.ready, "it is told before it can hear it"
@@ -342,11 +348,7 @@ class Hub:
     def _on_adopt(self, adopt: control_pb2.Adopt) -> None:
         assert self.control is not None
         self.alone_since = None
-        offers = [(queue, sock, True) for queue, sock in self.listeners.items()]
-        own = 0 if self.acceptor else self.number
-        if self.own is not None and own not in self.listeners:
-            offers.append((own, self.own, False))
-        offers += [(queue, sock, False) for queue, sock in self.kept.items() if queue not in self.listeners]
+        offers = [(queue, sock, queue in self.listeners) for queue, sock in self.offers.items()]
         adopted = control_pb2.Adopted(
             hello=adopt.hello,
             homes=self.homes.version,
@@ -432,7 +434,7 @@ class Hub:
     def stop(self) -> None:
         if not self.stopping:
             self.stopping = True
-            self.own = None
+            self.own, self.shared = {}, {}
             self.listeners.clear()
             self.kept.clear()
             self.tell(stopping=control_pb2.Stopping())
@@ -475,7 +477,7 @@ class Hub:
         """Those that have come, and that it has not taken."""
         controls = [*self.calls] if self.control is None else [self.control, *self.calls]
         unread = [each for control in controls for each in control.to_hub if each is not None]
-        return [given.pair for _, given in unread if isinstance(given, LinkEnd)]
+        return [end.pair for _, given in unread for end in given if isinstance(end, LinkEnd)]
 
     def __repr__(self) -> str:
         return f"{self.serial} (hub {self.number}, generation {self.generation})"

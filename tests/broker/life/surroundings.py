@@ -25,10 +25,12 @@ from tests.broker.life.virtual_time import FIRST_FAKE
 if TYPE_CHECKING:
     from tests.broker.life.world import World
 
-__all__ = ["SLOTS", "Claim", "Directory", "Socket", "Sockets", "surround"]
+__all__ = ["ADDRESSES", "SLOTS", "Claim", "Directory", "Socket", "Sockets", "surround"]
 
 #: Of topics: few, and more than hubs.
 SLOTS = 6
+#: What the server listens on.
+ADDRESSES = ("here:1", "there:1")
 
 
 class Socket:

@@ -21,13 +21,14 @@ from gevent import get_hub
 
 from actorrpc.errors import ConfigError
 from actorrpc.ipc.hello import Hello
+from actorrpc.ipc.queues import address_of
 from actorrpc.net.listening import Bound
 from actorrpc.pb.control_pb2 import Directory as ActorHomes
 from actorrpc.pb.control_pb2 import Homes
 from tests.broker.life.broker import HUBS, START_TIMEOUT, Broker
 from tests.broker.life.expected import Expected
 from tests.broker.life.processes import DRAIN_TIMEOUT, BrokerKilled, Hub, LinkEnd
-from tests.broker.life.surroundings import Directory, Sockets, surround
+from tests.broker.life.surroundings import ADDRESSES, Directory, Sockets, surround
 from tests.broker.life.virtual_time import FIRST_FAKE, VirtualTime
 
 __all__ = ["PLACES", "World"]
@@ -99,8 +100,9 @@ class World:
 
     def listen_again(self, bound: Bound) -> None:
         """As ``open_again``."""
-        if any(hub.sockets for hub in self.living):
-            raise ConfigError("cannot listen on here again: address already in use")
+        number = ADDRESSES.index(bound.text)
+        if any(address_of(queue) == number for hub in self.living for queue in hub.offers):
+            raise ConfigError(f"cannot listen on {bound.text} again: address already in use")
         again: Any = self.sockets.another()
         bound.sockets = [again]
 
