@@ -247,7 +247,9 @@ class Config:
     def to_message(self) -> Struct:
         """As it travels from the broker to a hub, whose version may be another: by the names of settings."""
         message = Struct()
-        message.update(asdict(self))
+        # Some versions of Protobuf know lists, and no tuples.
+        told = {name: [*value] if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        message.update(told)
         return message
 
     @classmethod

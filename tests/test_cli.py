@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -192,6 +193,30 @@ def test_the_command_line_comes_before_the_environment_and_that_before_the_file(
     assert (given["bind"], given["hubs"]) == (("127.0.0.1:50051",), 2)
     assert given["config"] == Config(max_mailbox=1, compression=False)
     assert given["runtime_dir"] == str(tmp_path / "run")
+
+
+def test_several_addresses(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    served: list[dict[str, object]] = []
+
+    def serve(app: str, **given: Any) -> None:
+        served.append(given)
+        given["on_addresses"](["127.0.0.1:1", "unix:/a"])
+        given["on_hubs"](2)
+        given["on_ready"]("127.0.0.1:1")
+
+    monkeypatch.setattr("actorrpc.broker.serve.serve", serve)
+    file = tmp_path / "server.toml"
+    file.write_text('bind = ["127.0.0.1:1", "unix:/a"]\nunix_mode = "0660"\nproxy_protocol = "unix"\n')
+    typed = ("--bind", "127.0.0.1:1", "--bind", "unix:/a", "--unix-mode", "660", "--proxy-protocol", "unix")
+    assert run("serve", "a:b", *typed) == 0
+    assert run("serve", "a:b", "--config", str(file)) == 0
+    for given in served:
+        assert (given["bind"], given["unix_mode"]) == (("127.0.0.1:1", "unix:/a"), 0o660)
+        assert given["config"] == Config(proxy_protocol=("unix",))
+    lines = "ready on 127.0.0.1:1 (2 hubs)\nready on unix:/a (2 hubs)\n"
+    assert capfd.readouterr().out == lines * 2
 
 
 @pytest.mark.parametrize(

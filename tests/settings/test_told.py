@@ -21,6 +21,7 @@ class Some:
     name: str = setting("nobody", "Whose.", fixed=True)
     kind: str = setting("a", "Which.", choices=("a", "b", "c"))
     place: str | None = optional(str, "Where.", "nowhere", fixed=True)
+    places: tuple[str, ...] = setting((), "Where else.", unset="nowhere", choices=("a", "b", "c,d"))
     config: str | None = optional(str, "A file.", "no file", in_file=False)
 
 
@@ -39,7 +40,7 @@ def test_where_nothing_is_told_all_is_as_it_was_declared() -> None:
     options = told()
     assert options.values == {
         "count": 7, "patience": 1.5, "loud": False, "name": "nobody", "kind": "a", "place": None,
-        "config": None,
+        "places": (), "config": None,
     }  # fmt: skip
     assert set(options.origins.values()) == {Origin.DEFAULT}
     assert options.told_by("count") == "the default of count"
@@ -89,10 +90,15 @@ def test_a_fault_is_told_though_it_would_be_hidden() -> None:
         ("name", "x"),
         ("kind", "c"),
         ("place", "p"),
+        ("places", ["a", "c,d"]),
+        ("places", "c,d"),
+        ("places", []),
     ],
 )
 def test_a_file_tells_values_of_all_types(name: str, value: Any) -> None:
     found = told(**{name: value}).values[name]
+    if name == "places":
+        value = (value,) if isinstance(value, str) else tuple(value)
     assert found == value
     assert type(found) is {each.name: each.kind for each in SETTINGS}[name]
 
@@ -112,6 +118,9 @@ def test_a_file_tells_values_of_all_types(name: str, value: Any) -> None:
         ({"loud": "true"}, "some.toml: loud must be true or false, not 'true'"),
         ({"name": 5}, "some.toml: name must be a text in quotes, not 5"),
         ({"name": ["x"]}, "some.toml: name must be a text in quotes, not ['x']"),
+        ({"places": ["a", 1]}, "some.toml: places must be a text in quotes, or a list of such, not ['a', 1]"),
+        ({"places": 1}, "some.toml: places must be a text in quotes, or a list of such, not 1"),
+        ({"places": ["a", "x"]}, "some.toml: places must be a, b or c,d, not 'x'"),
         ({"kind": "d"}, "some.toml: kind must be a, b or c, not 'd'"),
         ({"cuont": 1}, "some.toml: cuont is not known: did you mean count?"),
         ({"Name": "x"}, "some.toml: Name is not known: did you mean name?"),
@@ -146,6 +155,8 @@ def test_what_a_file_cannot_tell(file: dict[str, Any], error: str) -> None:
         ("LOUD", "0", False),
         ("NAME", " x", " x"),
         ("KIND", "b", "b"),
+        ("PLACES", "a", ("a",)),
+        ("PLACES", "b, a", ("b", "a")),
         ("CONFIG", "f", "f"),
     ],
 )
