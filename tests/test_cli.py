@@ -202,7 +202,7 @@ def test_several_addresses(
 
     def serve(app: str, **given: Any) -> None:
         served.append(given)
-        given["on_addresses"](["127.0.0.1:1", "unix:/a"])
+        given["on_addresses"]([("127.0.0.1:1", False), ("unix:/a", False)])
         given["on_hubs"](2)
         given["on_ready"]("127.0.0.1:1")
 

@@ -2,8 +2,8 @@
 
 A handshake takes a millisecond of the hub, most of it in one step, when the ClientHello has come. So only so
 many begin in a second (``handshake_rate``), and so many are under way at once (``max_handshakes``); others
-wait, in the order in which they came, and unread. Each may wait as long as a client may take to say who it is
-(``handshake_timeout``), and then has as long for its handshake.
+wait, in the order in which they came, and unread. Once it has begun, a handshake has as long as a client may
+take to say who it is (``handshake_timeout``).
 
     accepted ── waits ──► begins ── records ──► over: served
         └── too many wait     └── refused, late, gone: the alert is sent, and it is closed
@@ -99,7 +99,7 @@ class Handshakes:
         elif len(self._waiting) >= MOST_WAITING:
             self._refuse(sock, remote, f"{MOST_WAITING} handshakes wait: no more may")
         else:
-            self._waiting.append(_Accepted(sock, remote, monotonic()))
+            self._waiting.append(_Accepted(sock, remote))
             self._begin_some()
 
     @staticmethod
@@ -120,10 +120,6 @@ class Handshakes:
                     self._timer.set((1 - self._tokens) / rate, self._go_on)
                 return
             accepted = waiting.popleft()
-            if 0 < config.handshake_timeout <= now - accepted.since:
-                self._refuse(accepted.sock, accepted.remote, "its turn did not come in time")
-                self._changed()
-                continue
             self._tokens -= 1
             self._start(accepted)
 
@@ -187,7 +183,6 @@ class _Accepted(NamedTuple):
 
     sock: socket.socket
     remote: Remote
-    since: float
 
 
 class _UnderWay:

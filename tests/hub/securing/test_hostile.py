@@ -200,8 +200,8 @@ def test_a_flipped_bit_gets_the_right_alert(
         with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
             while True:
                 wire.hear(1)
-    assert "TLS: " in caplog.text
     hubs.wait_for(lambda: not hubs.nodes[0].connections)
+    assert "TLS: " in caplog.text
     assert works(hubs, authority)
 
 
