@@ -16,6 +16,7 @@ import actorrpc
 from actorrpc.hub.node import Node
 from actorrpc.loop.timers import Timer
 from actorrpc.net.addresses import parse_address
+from actorrpc.net.queue_length import queue_length
 from actorrpc.pb import control_pb2
 from tests.apps.shapes import app
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub
@@ -86,7 +87,7 @@ def counts(hubs: Hubs) -> list[int]:
 def waiting(hubs: Hubs, hub: int = 0) -> int:
     """How many are in the queues of a hub that accepts nobody."""
     held_up = hubs.nodes[hub].reception.waiting.held_up
-    return sum(listener._queue_length() for listener in held_up)
+    return sum(queue_length(listener._sock) for listener in held_up)
 
 
 def frames_of(client: RawClient) -> list[int]:
