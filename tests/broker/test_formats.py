@@ -43,7 +43,7 @@ def test_who_has_no_format_in_common_with_one_that_is_there(
     kind: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker_members, "introduce", lambda one, other, number: None)
-    queues: Any = SimpleNamespace(assign=len)
+    queues: Any = SimpleNamespace(assign=len, why_not=lambda hello: "")
     members = Members(queues, later=lambda seconds, event: None)
     assert members.why_not(process(**{kind: NEXT})) == ""  # nobody is there
     members.join([process(), process(**{kind: NEXT})])
