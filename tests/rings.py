@@ -68,6 +68,7 @@ OUTER = (
     "broker/test_supervision.py*",
     "broker/test_systemd.py*",
     "broker/test_titles.py*",
+    "broker/test_tls.py*",
     "broker/test_topics.py*",
     "broker/test_worker.py*",
     "codegen/test_folders.py*",

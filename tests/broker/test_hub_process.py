@@ -172,7 +172,7 @@ def test_the_life_of_a_process(start: Start_, claim: Claim) -> None:
     assert claim.directory.living_hubs() == {hub.process.serial: hub.process.pid}
     assert int(Path(claim.directory.hub_path(hub.process.serial)).read_text()) == hub.process.pid
     with open("/dev/null") as null:
-        hub.process.send(ToHub(start=Start(app="a:b")), null.fileno())
+        hub.process.send(ToHub(start=Start(app="a:b")), [null.fileno()])
         assert hub.owner.ready.get(timeout=PATIENCE) == f"a:b {os.fstat(null.fileno()).st_ino}"
     assert hub.wait() == "exited with status 3"
     assert claim.directory.living_hubs() == {}

@@ -430,6 +430,13 @@ def test_the_broker_warns_once_and_not_each_hub(serve: Serve, files: Files) -> N
     assert "warning" not in server.run("tls", "reload").stdout
 
 
+def test_of_many_certificates_none_is_left_out_of_the_warnings(serve: Serve, files: Files) -> None:
+    pairs = [files.authority.sign(f"soon {number}", days=3.5) for number in range(12)]
+    options = [word for each in pairs for word in ("--tls-cert", each.cert, "--tls-key", each.key)]
+    server = serve(*TLS_BIND, *options, bind=None)
+    assert [f"the certificate {each.cert} expires on " in server.log for each in pairs] == [True] * 12
+
+
 def test_hubs_that_start_again_need_files_that_are_right(serve: Serve, follow: Follow, files: Files) -> None:
     """The next broker refuses to start with a file that is wrong, and the hubs serve on."""
     server = serve(*TLS_BIND, *files.options)

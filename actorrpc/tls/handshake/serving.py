@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from actorrpc.config import Config
 from actorrpc.errors import ConfigError
+from actorrpc.log import about
 
 if TYPE_CHECKING:
     from actorrpc.tls.handshake.files import Files
@@ -63,7 +64,9 @@ class ServedFiles:
     def warn(self) -> None:
         """Warn of them, as they were read, again."""
         for line in [] if self._files is None else self._files.warnings():
-            self._log.warning("%s", line)
+            self._log.warning(
+                "%s", line, extra=about(line)
+            )  # each is a kind of its own, and none is left out
 
     def __repr__(self) -> str:
         return f"<ServedFiles {self._files!r}>"
