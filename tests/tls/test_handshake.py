@@ -19,8 +19,7 @@ from actorrpc.tls.handshake.key_log import CLIENT_SECRET, SERVER_SECRET, KeyLog
 from actorrpc.tls.handshake.pinned import PinnedRecords
 from actorrpc.tls.handshake.settings import Tls
 from tests.support.certificates import Authority, Pair
-
-from .openssl_client import OpenSslClient, client_context, pieces, shake_hands
+from tests.support.openssl_client import OpenSslClient, client_context, pieces, shake_hands
 
 
 @pytest.fixture
@@ -479,7 +478,7 @@ from actorrpc.tls.handshake.contexts import Contexts
 from actorrpc.tls.handshake.handshake import Established
 from actorrpc.tls.handshake.key_log import KeyLog
 from actorrpc.tls.handshake.settings import Tls
-from tests.tls.openssl_client import OpenSslClient, shake_hands
+from tests.support.openssl_client import OpenSslClient, shake_hands
 context = ssl.create_default_context(cafile=sys.argv[3])
 context.set_alpn_protocols(["h2"])
 client = OpenSslClient(context)

@@ -16,8 +16,7 @@ from actorrpc.tls.handshake.settings import Tls
 from actorrpc.tls.record_layer import RecordLayer
 from actorrpc.tls.snapshot import freeze_records, thaw_records
 from tests.support.certificates import Authority, Pair
-
-from .openssl_client import OpenSslClient, client_context, pieces, shake_hands
+from tests.support.openssl_client import OpenSslClient, client_context, pieces, shake_hands
 
 
 def established(outcome: Established | Refused) -> tuple[Established, RecordLayer]:

@@ -19,9 +19,9 @@ from tests.apps.shapes_pb2 import Item
 from tests.hub.securing.clients import openssl, secure_channel
 from tests.support.certificates import Authority, Pair
 from tests.support.hubs import Hubs, serving
+from tests.support.openssl_client import OpenSslClient, client_context
 from tests.support.raw import GOAWAY, PING, PREFACE, SETTINGS, frame, frames
 from tests.support.waiting import PATIENCE
-from tests.tls.openssl_client import OpenSslClient, client_context
 
 APP = actorrpc.App([Stateful])
 CLIENT_HELLO_AND_MORE = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)
