@@ -128,6 +128,7 @@ class Claim:
     """A broker's hold on the directory."""
 
     server = b"the server"
+    secret = b"its secret"
 
     def __init__(self, world: World) -> None:
         self.directory = world.directory

@@ -135,7 +135,7 @@ def test_what_goes_along(where):
     does["Unary"] = look
     room = members.by(0, ask)
     acts.clear()
-    ((identity, context, caller, key, remaining),) = seen
+    identity, context, caller, key, remaining = seen[0]  # what is told back may have it ask again
     assert (identity, context, caller, key) == ("", {"tenant": "acme"}, room, "")
     assert 0 < remaining <= 9
 
