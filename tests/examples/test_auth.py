@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -74,3 +76,23 @@ def test_a_token_says_whose_a_call_is():
     assert vault.Put(PutRequest(thing="watch"), call) == PutReply(owner="bob", things=2)
     with pytest.raises(actorrpc.RpcError, match="good token"):
         Auth().on_call(testing.call(vault.Put))
+
+
+def test_a_certificate_says_whose_a_call_is(tmp_path: Path) -> None:
+    """As the example's README has it, moved after every turn."""
+    readme = (ROOT / "examples" / "auth" / "README.md").read_text()
+    script = readme.partition("```sh\n")[2].partition("```")[0]
+    subprocess.run(["sh", "-eu", "-c", script], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    files = {"--tls-cert": "localhost.pem", "--tls-key": "localhost.key", "--tls-client-ca": "ca.pem"}
+    options = [word for option, file in files.items() for word in (option, tmp_path / file)]
+    options += ["--tls-bind", "127.0.0.1:0", "--move-every", "1"]
+    with served(*options, app="examples.auth.mutual:app", bind=None) as server:
+        port = server.address.rpartition(":")[2]
+        call = f"main('ca.pem', 'ada', ['ring', 'letter'], 'localhost:{port}')"
+        program = f"import sys; from examples.auth.mutual_client import main; sys.exit({call})"
+        command = [sys.executable, "-c", program]
+        path = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=path)
+        lines = ["ring is in ada's drawer, with 0 before it", "letter is in ada's drawer, with 1 before it"]
+        assert (done.stdout.splitlines(), done.stderr, done.returncode) == (lines, "", 0)
+        server.wait_for(lambda: server.log.count("/auth.Vault/Put of ada: OK") == 2)

@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass
 from typing import Protocol
 
+from gevent import get_hub
 from gevent.monkey import get_original
 
 from actorrpc.errors import SnapshotError
@@ -103,6 +104,8 @@ class SecureTransport(Transport):
         records, user = self.records, self._user
         if not self._warm:
             self._warm_up()
+        if self._unread:
+            data, self._unread = self._unread + data, b""
         plain = records.receive(data)
         if work := records.take_work():
             user.on_work(work)
@@ -140,11 +143,13 @@ class SecureTransport(Transport):
         if isinstance(records, RecordLayer) and records.ownership is Ownership.FROZEN:
             records.resume()
         super().start()
-        if self._unread:
-            unread, self._unread = self._unread, b""
-            self.on_bytes(unread)
-        elif records.ended:
-            self._look_for_the_end()
+        if self._unread or records.ended:
+            get_hub().loop.run_callback(self._go_on)  # whoever starts it has more to start
+
+    def _go_on(self) -> None:
+        """Take what has come before it was started."""
+        if self._reading and (self._unread or self.records.ended):
+            self.on_bytes(b"")
 
     def send(self, data: bytes) -> bool:
         if not self._warm:

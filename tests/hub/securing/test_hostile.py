@@ -238,6 +238,25 @@ def test_the_client_s_close_notify_ends_it(hubs: Hubs, authority: Authority) -> 
         hubs.wait_for(lambda: not hubs.nodes[0].connections)
 
 
+def test_a_client_that_says_all_and_leaves_with_its_handshake(
+    hubs: Hubs, authority: Authority, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = OpenSslClient(client_context(authority))
+    client.feed(b"")
+    with closing(dial(hubs.address)) as sock:
+        while not client.established:
+            sock.sendall(client.output())
+            client.feed(sock.recv(65536))
+        client.tls.write(PREFACE + frame(SETTINGS, 0, 0) + frame(PING, 0, 0, b"12345678"))
+        with suppress(ssl.SSLError):
+            client.tls.unwrap()
+        sock.sendall(client.output())  # the end of the handshake with it
+        assert rest_of(sock)
+    hubs.wait_for(lambda: not hubs.nodes[0].connections)
+    assert "Traceback" not in capfd.readouterr().err, "gevent prints what a watcher raises"
+    assert works(hubs, authority)
+
+
 def test_empty_records_use_up_the_flood_budget(hubs: Hubs, authority: Authority) -> None:
     """Each costs an opening, and brings nothing."""
     limit = hubs.nodes[0].resources.config
