@@ -53,8 +53,8 @@ def table(figures: Sequence[Figure], beside: str = "unmoved") -> str:
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
-def document(figures: Iterable[Figure]) -> list[dict[str, Any]]:
-    """For JSON."""
+def document(figures: Iterable[Figure], beside: str = "unmoved") -> list[dict[str, Any]]:
+    """For JSON. ``beside`` names what nothing happened to."""
     return [
         {
             "name": figure.key,
@@ -64,7 +64,7 @@ def document(figures: Iterable[Figure]) -> list[dict[str, Any]]:
             "met": figure.met,
             "median": figure.median,
             "rounds": figure.rounds,
-            "unmoved": median(figure.beside) if figure.beside else None,
+            beside: median(figure.beside) if figure.beside else None,
         }
         for figure in figures
     ]

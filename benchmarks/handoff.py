@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from shutil import which
 from statistics import median
@@ -30,11 +30,12 @@ if not __package__:
 
 from actorrpc.percentile import percentile
 from benchmarks import descriptor_passing, figures
+from benchmarks.certificate import Files, certificate
 from benchmarks.figures import Figure
 from benchmarks.gen.bench_pb2 import Count
 from benchmarks.idle_connections import IdleConnection, crowd
-from benchmarks.pauses import Pauses, pauses_of
-from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm, python, run
+from benchmarks.ping_pong import ping_pong
+from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm
 from benchmarks.two_hubs import BUSY, Placement, TwoHubs, busy, two_hubs
 
 #: Sizes of states: how they are called, and how many moves there are of one for each of `--moves`.
@@ -59,7 +60,6 @@ _FLOOR_TRIPS = 2000
 
 #: Open files that are not connections: libraries, pipes, epoll, listeners, links.
 _OTHER_DESCRIPTORS = 200
-_PING_PONG_TIMEOUT = 600.0
 
 #: Seconds until connections that have been moved must be there.
 _ARRIVAL = 10.0
@@ -70,8 +70,11 @@ T = TypeVar("T")
 class Run:
     """The figures of all rounds."""
 
-    def __init__(self, placement: Placement, loads: Sequence[str], options: argparse.Namespace) -> None:
+    def __init__(
+        self, placement: Placement, loads: Sequence[str], options: argparse.Namespace, tls: Files | None
+    ) -> None:
         self._placement = placement
+        self._tls = tls
         self._loads = loads
         self._options = options
         self._pauses = {(size, load): _pause_figures(size, load) for load in loads for size in SIZES}
@@ -112,7 +115,7 @@ class Run:
 
     def _measure_pauses(self, number: int) -> None:
         for load in _rotated(self._loads, number):
-            with two_hubs(self._placement) as hubs, ExitStack() as loaded:
+            with self._hubs() as hubs, ExitStack() as loaded:
                 if load == "busy":
                     loaded.enter_context(busy(hubs, self._placement))
                 before, began = hubs.cpu_seconds(), monotonic()
@@ -125,22 +128,14 @@ class Run:
 
     def _measure_pause(self, hubs: TwoHubs, size: int, load: str) -> None:
         moves = max(_FEWEST, round(self._options.moves * SIZES[size][1]))
-        found = self._ping_pong(hubs, size, moves)
+        options, ca = self._options, "" if self._tls is None else self._tls.ca
+        found = ping_pong(hubs, size, moves, options.between, self._placement.client, ca)
         for figure, percent in zip(self._pauses[size, load], (50, 99), strict=True):
             figure.beside.append(percentile(found.unmoved, percent) * 1e3)
             self._note(figure, percentile(found.extra, percent) * 1e3)
 
-    def _ping_pong(self, hubs: TwoHubs, size: int, moves: int) -> Pauses:
-        command = python("benchmarks.clients.grpcio_ping_pong", hubs.address, hubs.socket)
-        command += [f"--bytes={size}", f"--moves={moves}", f"--between={self._options.between}"]
-        trips = json.loads(run(command, self._placement.client, timeout=_PING_PONG_TIMEOUT))
-        found = pauses_of([(seconds, pid) for seconds, pid in trips])
-        if len(found.extra) != moves:
-            raise BenchmarkError(f"{moves} moves were made, and {len(found.extra)} are seen in the replies")
-        return found
-
     def _measure_rate(self) -> None:
-        with two_hubs(self._placement) as hubs, crowd(hubs.address, _SHUTTLED):
+        with self._hubs() as hubs, crowd(hubs.address, _SHUTTLED, hubs.tls_address):
             connections = hubs.connections("bench.Counter")
             hubs.broker.shuttle(connections, _SHUTTLED, _WINDOW)  # a warm-up
             connections = hubs.connections("bench.Counter")
@@ -149,7 +144,7 @@ class Run:
 
     def _measure_drain(self) -> None:
         count = self._options.connections
-        with two_hubs(self._placement) as hubs, crowd(hubs.address, count) as connections:
+        with self._hubs() as hubs, crowd(hubs.address, count, hubs.tls_address) as connections:
             on_hub_1 = [id for id, hub in hubs.connections("bench.Counter") if hub == 1]
             hubs.broker.move_all(((id, 0) for id in on_hub_1), _WINDOW)
             found = _gathered(hubs, count)
@@ -159,12 +154,15 @@ class Run:
     def _measure_prepare(self) -> None:
         with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
             notes = Path(folder, "prepares")
-            with two_hubs(self._placement, prepares=notes) as hubs, crowd(hubs.address, _WEIGHED):
+            with self._hubs(notes) as hubs, crowd(hubs.address, _WEIGHED, hubs.tls_address):
                 hubs.broker.shuttle(hubs.connections("bench.Counter"), _WEIGHED, 1)
             sizes = [int(line) for line in notes.read_text().split()]
         if len(sizes) != _WEIGHED:
             raise BenchmarkError(f"{len(sizes)} PREPAREs were sent for {_WEIGHED} moves")
         self._note(self._prepare, median(sizes))
+
+    def _hubs(self, prepares: Path | None = None) -> AbstractContextManager[TwoHubs]:
+        return two_hubs(self._placement, prepares=prepares, tls=self._tls)
 
     def _note(self, figure: Figure, value: float) -> None:
         figure.rounds.append(value)
@@ -231,6 +229,7 @@ def _options() -> argparse.Namespace:
     add("--shuttles", type=int, default=5000, metavar="N", help="moves that moves per second are taken of")
     add("--connections", type=int, default=5000, metavar="N", help="idle connections of the drained hub")
     add("--only-idle", action="store_true", help="leave out the busy hubs, for which h2load is needed")
+    add("--tls", action="store_true", help="all clients but the busy hubs' load speak TLS")
     add("--quick", action="store_true", help="a tenth of it all, once: to see that it works")
     add("--json", action="store_true", help="print JSON")
     add("--no-verdict", action="store_true", help="also end with status 0 if a goal is missed")
@@ -264,7 +263,9 @@ def main() -> int:
     end_on_sigterm()
     placement = Placement.choose()
     loads = ["idle"] if options.only_idle else ["idle", "busy"]
-    found = Run(placement, loads, options)
+    secured = ExitStack()
+    tls = secured.enter_context(certificate()) if options.tls else None
+    found = Run(placement, loads, options, tls)
     try:
         if "busy" in loads and which("h2load") is None:
             raise BenchmarkError(
@@ -277,6 +278,8 @@ def main() -> int:
     except BenchmarkError as error:
         print(f"handoff: {error}", file=sys.stderr)
         return 2
+    finally:
+        secured.close()
     if options.json:
         print(json.dumps(_document(found, placement), indent=2))
     else:

@@ -26,6 +26,7 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
 
 from benchmarks.accounting import memory_bytes
+from benchmarks.certificate import Files
 from benchmarks.idle_connections import IdleConnection, grpcio_opening
 from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm, server
 
@@ -39,6 +40,9 @@ _OTHER_DESCRIPTORS = 100
 _SAME = 3
 _DISTANCE = 0.02
 _REST_TIMEOUT = 5.0
+
+#: A connection of TLS is idle in earnest after so many seconds: then actorrpc has let go of its ciphers.
+_CIPHERS_REST = 6.0
 
 
 @dataclass
@@ -56,19 +60,26 @@ class Usage:
         return median(self.batches)
 
 
-def measure(name: str, warm_up: int, connections: int, batches: int) -> Usage:
-    """Open connections to a new server and weigh them. Raises BenchmarkError if one of them fails."""
-    with server(SERVERS[name]) as running, ExitStack() as opened:
+def measure(name: str, warm_up: int, connections: int, batches: int, tls: Files | None = None) -> Usage:
+    """Open connections to a new server and weigh them, over TLS if it has files for that.
+
+    Raises BenchmarkError if one of them fails.
+    """
+    files = () if tls is None else (tls.cert, tls.key)
+    with server(SERVERS[name], None, *files) as running, ExitStack() as opened:
         opening = grpcio_opening(running.address)
+        address = running.tls_address or running.address
         connected: list[IdleConnection] = []
         weights = []
         size = connections // batches
         for wanted in range(warm_up, warm_up + size * batches + 1, size):
             while len(connected) < wanted:
-                connected.append(IdleConnection(running.address, opening))
+                connected.append(IdleConnection(address, opening, tls=tls is not None))
                 opened.callback(connected[-1].close)
             for connection in connected:
                 connection.answer()
+            if tls is not None:
+                sleep(_CIPHERS_REST)
             weights.append(_memory_at_rest(running.pid))
         print(f"{name}: {len(connected)} connections opened", file=sys.stderr, flush=True)
         return Usage(name, len(opening), [(b - a) / size for a, b in pairwise(weights)])

@@ -8,8 +8,10 @@ end of its first request is sent again on each connection, metadata and all; wha
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 
 from hpack import Decoder
 from hyperframe.frame import (
@@ -54,9 +56,12 @@ def _opening(heard: Conversation) -> bytes:
 
 
 class IdleConnection:
-    """A connection that has made one call and keeps quiet. Raises BenchmarkError if the call fails."""
+    """A connection that has made one call and keeps quiet. Raises BenchmarkError if the call fails.
 
-    def __init__(self, server: str, opening: bytes) -> None:
+    With ``tls`` it speaks TLS, and takes any certificate.
+    """
+
+    def __init__(self, server: str, opening: bytes, *, tls: bool = False) -> None:
         self._sock = socket.create_connection(parse_address(server), _TIMEOUT)
         self._partial = b""
         self._decoder = Decoder()
@@ -66,6 +71,8 @@ class IdleConnection:
         #: The DATA of the last reply.
         self.reply = b""
         try:
+            if tls:
+                self._sock = _context().wrap_socket(self._sock)
             self._sock.sendall(opening)
             while not self._ended:
                 self._receive()
@@ -83,8 +90,9 @@ class IdleConnection:
         """
         self._sock.setblocking(False)
         try:
-            self._receive()
-        except BlockingIOError:
+            while True:
+                self._receive()
+        except (BlockingIOError, ssl.SSLWantReadError):
             pass
         except OSError as error:
             raise BenchmarkError(f"an idle connection was lost: {error!r}") from error
@@ -134,14 +142,23 @@ class IdleConnection:
                 self._ended = True
 
 
+@cache
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
 @contextmanager
-def crowd(server: str, count: int) -> Iterator[list[IdleConnection]]:
-    """Connections that have made one call, as grpcio does, and are idle."""
+def crowd(server: str, count: int, tls_address: str = "") -> Iterator[list[IdleConnection]]:
+    """Connections that have made one call, as grpcio does, and are idle: over TLS, if an address for that
+    is given."""
     opening = grpcio_opening(server)
     with ExitStack() as opened:
         connections = []
         for _ in range(count):
-            connections.append(IdleConnection(server, opening))
+            connections.append(IdleConnection(tls_address or server, opening, tls=bool(tls_address)))
             opened.callback(connections[-1].close)
         for connection in connections:
             connection.answer()

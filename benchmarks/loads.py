@@ -28,8 +28,13 @@ def _framed(message: Note) -> bytes:
     return b"\0" + len(payload).to_bytes(4, "big") + payload
 
 
-_REQUEST = Note(number=7, text="hello")
-_ECHO = _framed(_REQUEST)
+_TEXT = "hello"
+
+
+def _echo(text_bytes: int) -> bytes:
+    """Request and reply, which are the same."""
+    text = (_TEXT * (text_bytes // len(_TEXT) + 1))[:text_bytes]
+    return _framed(Note(number=7, text=text))
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Load:
     in_flight: int
     #: Each call has a deadline of its own.
     deadlines: bool = False
+    #: How long the text of the request is, and of the reply.
+    text_bytes: int = len(_TEXT)
 
     @property
     def title(self) -> str:
@@ -51,21 +58,26 @@ class Load:
         """Calls in flight on all connections."""
         return self.connections * self.in_flight
 
-    def run(self, address: str, calls: int, core: int | None) -> None:
-        """Make so many calls, on new connections. Raises BenchmarkError unless each was answered well."""
+    def run(self, address: str, calls: int, core: int | None, *, tls: bool = False) -> None:
+        """Make so many calls, on new connections. Raises BenchmarkError unless each was answered well.
+
+        A load with deadlines does not speak TLS.
+        """
         if self.deadlines:
             size = f"--channels={self.connections}", f"--in-flight={self.in_flight}", f"--calls={calls}"
             _client(address, core, "--deadlines", *size)
         else:
-            self._h2load(address, calls, core)
+            self._h2load(f"{'https' if tls else 'http'}://{address}", calls, core)
 
-    def _h2load(self, address: str, calls: int, core: int | None) -> None:
+    def _h2load(self, url: str, calls: int, core: int | None) -> None:
+        echo = _echo(self.text_bytes)
         with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
             body = Path(folder, "request")
-            body.write_bytes(_ECHO)
+            body.write_bytes(echo)
             command = ["h2load", f"-n{calls}", f"-c{self.connections}", f"-m{self.in_flight}", f"-d{body}"]
             command += ["-Hcontent-type: application/grpc", "-Hte: trailers"]
-            check_h2load(run([*command, f"http://{address}/bench.Echo/Say"], core, timeout=_TIMEOUT), calls)
+            done = run([*command, f"{url}/bench.Echo/Say"], core, timeout=_TIMEOUT)
+            check_h2load(done, calls, len(echo))
 
 
 LOADS = (
@@ -81,12 +93,15 @@ def check_tools(loads: Iterable[Load]) -> None:
         raise BenchmarkError("h2load is missing: Debian and Ubuntu have it in the package nghttp2-client")
 
 
-def verify(address: str, core: int | None) -> None:
-    """Make one call with a real client, which sees its gRPC status and its reply."""
-    _client(address, core)
+def verify(address: str, core: int | None, ca: str = "") -> None:
+    """Make one call with a real client, which sees its gRPC status and its reply.
+
+    With the certificate of a CA, it speaks TLS.
+    """
+    _client(address, core, *([f"--ca={ca}"] if ca else []))
 
 
-def check_h2load(report: str, calls: int) -> None:
+def check_h2load(report: str, calls: int, echo_bytes: int = len(_echo(len(_TEXT)))) -> None:
     """Raise BenchmarkError unless h2load's report says that each call was answered with the echo.
 
     h2load sees HTTP's status and not gRPC's, which is in the trailers. But the answer to a call that fails
@@ -96,10 +111,10 @@ def check_h2load(report: str, calls: int) -> None:
     wanted = str(calls)
     if not (requests and statuses and data) or {*requests.groups(), *statuses.groups()} != {wanted}:
         raise BenchmarkError(f"h2load did not get {calls} answers:\n{report}")
-    if int(data[1]) != calls * len(_ECHO):
-        raise BenchmarkError(f"what h2load got is not {calls} echoes of {len(_ECHO)} bytes:\n{report}")
+    if int(data[1]) != calls * echo_bytes:
+        raise BenchmarkError(f"what h2load got is not {calls} echoes of {echo_bytes} bytes:\n{report}")
 
 
 def _client(address: str, core: int | None, *arguments: str) -> None:
-    command = python("benchmarks.clients.grpcio_calls", address, f"--text={_REQUEST.text}", *arguments)
+    command = python("benchmarks.clients.grpcio_calls", address, f"--text={_TEXT}", *arguments)
     run(command, core, timeout=_TIMEOUT)

@@ -59,6 +59,8 @@ class Server(NamedTuple):
 
     pid: int
     address: str
+    #: Where its clients speak TLS; "": nowhere.
+    tls_address: str = ""
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def server(module: str, core: int | None = None, *arguments: str) -> Iterator[Se
         )
     assert process.stdin is not None and process.stdout is not None
     try:
-        yield Server(process.pid, _ready(process.stdout, module))
+        yield Server(process.pid, *_ready(process.stdout, module))
     finally:
         process.stdin.close()
         try:
@@ -157,8 +159,8 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(int(task.name), {core})
 
 
-def _ready(output: IO[bytes], module: str) -> str:
-    """Wait for the line ``ready ADDRESS``, and return the address."""
+def _ready(output: IO[bytes], module: str) -> list[str]:
+    """Wait for the line ``ready ADDRESS``, or with a second address for TLS, and return the addresses."""
     line = b""
     deadline = monotonic() + _START_TIMEOUT
     while not line.endswith(b"\n"):
@@ -168,7 +170,7 @@ def _ready(output: IO[bytes], module: str) -> str:
         if not received:
             raise BenchmarkError(f"{module} has ended before it was ready; see above for why")
         line += received
-    word, _, address = line.decode().strip().partition(" ")
-    if word != "ready" or not address:
+    word, *addresses = line.decode().split()
+    if word != "ready" or len(addresses) not in (1, 2):
         raise BenchmarkError(f"{module} said {line!r} instead of ready ADDRESS")
-    return address
+    return addresses

@@ -16,6 +16,7 @@ from actorrpc.errors import ConfigError
 from benchmarks.accounting import cpu_seconds
 from benchmarks.background_load import background_load
 from benchmarks.broker_client import BrokerClient
+from benchmarks.certificate import Files
 from benchmarks.processes import BenchmarkError, pin, server
 
 __all__ = ["BUSY", "Placement", "TwoHubs", "busy", "two_hubs"]
@@ -66,6 +67,8 @@ class TwoHubs(NamedTuple):
     socket: str
     broker: BrokerClient
     pids: list[int]
+    #: Where clients speak TLS; "": nowhere.
+    tls_address: str = ""
 
     def cpu_seconds(self) -> list[float]:
         """CPU that each hub has used so far."""
@@ -79,16 +82,22 @@ class TwoHubs(NamedTuple):
 
 @contextmanager
 def two_hubs(
-    placement: Placement, *, prepares: Path | None = None, drain_timeout: float | None = None
+    placement: Placement,
+    *,
+    prepares: Path | None = None,
+    drain_timeout: float | None = None,
+    tls: Files | None = None,
 ) -> Iterator[TwoHubs]:
     """Start two hubs, and stop them at the end of the block; nothing is left of them then.
 
-    With ``prepares`` they note there how many bytes each PREPARE has. ``drain_timeout`` is in seconds.
+    With ``prepares`` they note there how many bytes each PREPARE has. ``drain_timeout`` is in seconds. With
+    ``tls`` they have a second address, whose clients speak TLS.
     """
     with TemporaryDirectory(prefix="actorrpc-benchmark-") as folder:
         directory = RuntimeDir(os.path.join(folder, "run"))
         options = [] if prepares is None else [f"--prepares={prepares}"]
         options += [] if drain_timeout is None else [f"--drain-timeout={drain_timeout}"]
+        options += [] if tls is None else ["--tls", tls.cert, tls.key]
         try:
             with (
                 server("actorrpc_hubs", placement.broker, directory.path, *options) as running,
@@ -97,7 +106,7 @@ def two_hubs(
                 pids = [hub["pid"] for hub in broker.status()["hubs"]]
                 for pid, core in zip(pids, placement.hubs or (), strict=bool(placement.hubs)):
                     pin(pid, core)
-                yield TwoHubs(running.address, directory.socket_path, broker, pids)
+                yield TwoHubs(running.address, directory.socket_path, broker, pids, running.tls_address)
         finally:
             with suppress(ConfigError, ask.NoAnswer):  # there is none, which is the rule
                 ask.stop(directory)

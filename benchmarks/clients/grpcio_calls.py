@@ -21,6 +21,7 @@ from pathlib import Path
 import grpc
 
 from actorrpc.net.addresses import parse_address
+from benchmarks.clients.channels import add_ca, tls_arguments
 from benchmarks.gen.bench_pb2 import Count, Note
 from benchmarks.gen.bench_pb2_grpc import CounterStub, EchoStub
 
@@ -75,8 +76,13 @@ async def run(options: argparse.Namespace) -> None:
         callers = []
         for _ in range(options.channels):
             # Channels with equal arguments would share one connection.
-            alone = [("grpc.use_local_subchannel_pool", 1)]
-            channel = await stack.enter_async_context(grpc.aio.insecure_channel(options.address, alone))
+            alone = ("grpc.use_local_subchannel_pool", 1)
+            if options.ca:
+                credentials, name = tls_arguments(options.ca)
+                made = grpc.aio.secure_channel(options.address, credentials, [alone, name])
+            else:
+                made = grpc.aio.insecure_channel(options.address, [alone])
+            channel = await stack.enter_async_context(made)
             callers.append(SERVICES[options.service](channel, options.text))
         left = iter(range(options.calls))
         each = timeouts(options.deadlines)
@@ -100,6 +106,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1)
     parser.add_argument("--text", default="hello")
     parser.add_argument("--deadlines", action="store_true")
+    add_ca(parser)
     options = parser.parse_args()
     try:
         asyncio.run(run(options))

@@ -20,6 +20,7 @@ from time import perf_counter
 import grpc
 
 from benchmarks.broker_client import BrokerClient
+from benchmarks.clients.channels import add_ca, tls_arguments
 from benchmarks.gen.bench_pb2 import Ping, Place, Size
 from benchmarks.gen.bench_pb2_grpc import MovableStub
 from benchmarks.pauses import RoundTrip
@@ -94,8 +95,15 @@ def _spin(seconds: float) -> None:
         pass
 
 
+def _channel(options: argparse.Namespace) -> grpc.Channel:
+    if not options.ca:
+        return grpc.insecure_channel(options.address)
+    credentials, name = tls_arguments(options.ca)
+    return grpc.secure_channel(options.address, credentials, [name])
+
+
 def run(options: argparse.Namespace) -> list[RoundTrip]:
-    with grpc.insecure_channel(options.address) as channel, BrokerClient(options.broker) as broker:
+    with _channel(options) as channel, BrokerClient(options.broker) as broker:
         stub = MovableStub(channel)
         place: Place = stub.Resize(Size(bytes=options.bytes))
         rows = [row for row in broker.connections() if row["peer"] == place.peer]
@@ -118,6 +126,7 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=100)
     parser.add_argument("--between", type=int, default=20, help="round trips from a move to the next")
     parser.add_argument("--timeout", type=float, default=300.0)
+    add_ca(parser)
     options = parser.parse_args()
     try:
         trips = run(options)

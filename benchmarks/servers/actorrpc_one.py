@@ -1,4 +1,7 @@
-"""The services on actorrpc, in one process as `actorrpc.Server` serves them."""
+"""The services on actorrpc, in one process as `actorrpc.Server` serves them.
+
+With the files of a certificate and its key as arguments, it has a second address for TLS.
+"""
 
 # The standard library is patched before anything is imported that might keep a part of it.
 # ruff: noqa: E402
@@ -31,8 +34,15 @@ class Counter(CounterBase):
 
 def main() -> None:
     app = actorrpc.App([Echo, Counter])
-    with actorrpc.Server(app, bind="127.0.0.1:0") as server:
-        print(f"ready {server.address}", flush=True)
+    files = sys.argv[1:]
+    with actorrpc.Server(
+        app,
+        bind="127.0.0.1:0",
+        tls_bind="127.0.0.1:0" if files else (),
+        tls=actorrpc.Tls(*files) if files else None,
+        config=actorrpc.Config(handshake_rate=0),
+    ) as server:
+        print("ready", *server.addresses, flush=True)
         wait_read(sys.stdin.fileno())
         server.stop(drain_timeout=0)
 

@@ -1,9 +1,13 @@
-"""The services on grpcio's synchronous server, set up as grpcio's own examples do."""
+"""The services on grpcio's synchronous server, set up as grpcio's own examples do.
+
+With the files of a certificate and its key as arguments, it has a second address for TLS.
+"""
 
 from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 
@@ -25,9 +29,12 @@ def main() -> None:
     server = grpc.server(ThreadPoolExecutor(max_workers=10))
     bench_pb2_grpc.add_EchoServicer_to_server(Echo(), server)
     bench_pb2_grpc.add_CounterServicer_to_server(Counter(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    ports = [server.add_insecure_port("127.0.0.1:0")]
+    if files := sys.argv[1:]:
+        cert, key = (Path(file).read_bytes() for file in files)
+        ports.append(server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, cert)])))
     server.start()
-    print(f"ready 127.0.0.1:{port}", flush=True)
+    print("ready", *(f"127.0.0.1:{port}" for port in ports), flush=True)
     sys.stdin.read()
     server.stop(grace=None).wait()
 
