@@ -98,7 +98,7 @@ def verify(address: str, core: int | None, ca: str = "") -> None:
 
     With the certificate of a CA, it speaks TLS.
     """
-    _client(address, core, *([f"--ca={ca}"] if ca else []))
+    _client(address, core, f"--ca={ca}")
 
 
 def check_h2load(report: str, calls: int, echo_bytes: int = len(_echo(len(_TEXT)))) -> None:

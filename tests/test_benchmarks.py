@@ -36,6 +36,7 @@ from benchmarks.numbered_clients import numbered_clients
 from benchmarks.pauses import pauses_of
 from benchmarks.policy_hubs import policy_hubs
 from benchmarks.processes import BenchmarkError, Cores, server
+from benchmarks.records import application_records
 from benchmarks.two_hubs import Placement, two_hubs
 from tests.support.processes import ROOT
 from tests.support.waiting import until
@@ -286,6 +287,56 @@ def test_calls_without_an_answer_count_and_those_after_them_are_made() -> None:
     assert min(found["probes"][0]) >= LINGER
     assert min(found["probes"][1]) < LINGER
     assert len(found["late"]) == len(starts) > 60
+
+
+def test_handoff_has_clients_that_speak_tls() -> None:
+    tiny = ["--rounds=1", "--moves=5", "--between=3", "--shuttles=250", "--connections=50"]
+    found = report("handoff", *tiny, "--only-idle", "--tls")
+    figures = {each["name"]: each for each in found["results"]}
+    assert all(len(each["rounds"]) == 1 for each in figures.values())
+    assert figures["prepare"]["median"] > 300
+
+
+@pytest.mark.skipif(not shutil.which("h2load"), reason="h2load is not installed")
+def test_tls_reports_every_figure() -> None:
+    tiny = ["--rounds=1", "--calls=500", "--handshakes=20", "--least-cpu=0.05", "--moves=5", "--between=3"]
+    found = report("tls", *tiny, "--connections=20", "--batches=2")
+    assert found["met"] in (True, False)
+    figures = {each["name"]: each for each in found["results"]}
+    costs = [f"{key}_{name}" for key in ("ping-pong", "pipelined", "1 MB", "handshake") for name in SERVERS]
+    assert [name for name in figures if name in costs] == costs
+    assert all(figures[name]["median"] > 0 and figures[name]["plaintext"] > 0 for name in costs)
+    goals = {name: each["goal"] for name, each in figures.items() if each["goal"] is not None}
+    assert goals == {
+        "ping-pong_ratio": 1 / 4,
+        "overhead_ping-pong": 15,
+        "pipelined_ratio": 1 / 12,
+        "overhead_pipelined": 15,
+        "1 MB_ratio": 1.3,
+        "handshake_ratio": 1,
+        "replies_in_a_record": 2,
+        "pause_ratio": 1.2,
+        "more_memory": 4096,
+    }
+    assert figures["replies_in_a_record"]["met"] is True
+    assert figures["handshake_actorrpc"]["median"] > figures["handshake_actorrpc"]["plaintext"]
+
+
+def test_a_ticket_is_good_for_the_hub_that_gave_it() -> None:
+    done = benchmark("resumption", "--clients=10", "--visits=2", "--handshakes=5")
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines()[:-1])
+    assert lines["resumed, 1 hub"] == "100%" and lines["resumed after a reload"] == "0%"
+    assert 0 <= int(lines["resumed, 8 hubs"][:-1]) < 70
+    costs = [float(value[:-3]) for value in lines.values() if value.endswith(" µs")]
+    assert len(costs) == 3 and min(costs) > 0
+    assert done.stdout.splitlines()[-1].startswith("grpcio's client ")
+
+
+def test_records_are_counted() -> None:
+    handshake, data = b"\x16\3\3\0\2ab", b"\x17\3\3\0\3abc"
+    assert application_records(handshake + data + data + data[:6]) == 3
+    assert application_records(b"") == 0
 
 
 def test_handoff_says_where_h2load_is_found() -> None:

@@ -41,14 +41,18 @@ class Outbound:
         size = len(data)
         due = self.answer_due or protection.sequence >= self.records_per_key - 1
         if size <= self.max_content and not due:
-            return protection.seal(APPLICATION_DATA, data) if size else b""
-        records = []
+            if not size:
+                return b""
+            header, sealed = protection.seal_parts(APPLICATION_DATA, data)
+            return header + sealed
+        records: list[bytes] = []
+        view = memoryview(data)
         for start in range(0, size, self.max_content):
             if self.answer_due or protection.sequence >= self.records_per_key - 1:
                 records.append(self._renew())
                 if self.exhausted:
                     break
-            records.append(protection.seal(APPLICATION_DATA, data[start : start + self.max_content]))
+            records += protection.seal_parts(APPLICATION_DATA, view[start : start + self.max_content])
         return b"".join(records)
 
     def end(self, description: int) -> None:

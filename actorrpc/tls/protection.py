@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from actorrpc.errors import TlsFault
 from actorrpc.tls.alerts import Alert
 from actorrpc.tls.hkdf import IV_LENGTH, next_secret, traffic_iv, traffic_key
-from actorrpc.tls.records import APPLICATION_DATA, RECORD_HEADER, VERSION
+from actorrpc.tls.records import ALERT, APPLICATION_DATA, HANDSHAKE, RECORD_HEADER, VERSION
 from actorrpc.tls.suites import TAG, Aead, Octets, Suite
 
 __all__ = ["Protection"]
+
+#: The last byte of what is sealed.
+_TYPES = {type: bytes((type,)) for type in (ALERT, HANDSHAKE, APPLICATION_DATA)}
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -32,14 +35,19 @@ class Protection:
     _iv: int = 0
     _aead: Aead | None = None
 
-    def seal(self, type: int, content: bytes) -> bytes:
+    def seal(self, type: int, content: Octets) -> bytes:
         """The next record."""
+        header, sealed = self.seal_parts(type, content)
+        return header + sealed
+
+    def seal_parts(self, type: int, content: Octets) -> tuple[bytes, bytes]:
+        """The same as its header and what it seals, for who has more to put together."""
         aead = self._aead or self.prepare()
         sequence = self.sequence
         self.sequence = sequence + 1
-        inner = content + bytes((type,))
+        inner = b"".join((content, _TYPES[type]))
         header = RECORD_HEADER.pack(APPLICATION_DATA, VERSION, len(inner) + TAG)
-        return header + aead.encrypt((self._iv ^ sequence).to_bytes(IV_LENGTH, "big"), inner, header)
+        return header, aead.encrypt((self._iv ^ sequence).to_bytes(IV_LENGTH, "big"), inner, header)
 
     def open(self, header: Octets, sealed: Octets) -> bytes:
         """What the next record has sealed: content, type and padding. Raises TlsFault."""

@@ -61,27 +61,32 @@ class RecordLayer:
     fault: TlsFault | None = None
     #: The transport has ended before the peer said that it sends no more: what it sent may have been cut off.
     truncated: bool = False
+    #: Nothing has come but data since ``take_work`` was last called: no work, no fault, no end.
+    quiet: bool = True
 
     def receive(self, data: Octets) -> bytes:
         """Take bytes from the peer and return the data in them; b"" if there is none.
 
         Never raises for what a peer may send: see ``fault``, after which input is ignored.
         """
-        self._demand_ownership()
+        if self.ownership is not _OWNED:
+            self._demand_ownership()
         if self.fault is not None:
             return b""
         inbound = self.inbound
-        pieces: list[bytes] = []
+        pieces: list[Octets] = []
         try:
             inbound.receive(data, pieces)
         except TlsFault as fault:
             # Its traceback refers to this data: only the garbage collector would free it.
             self._fail(fault.with_traceback(None))
+        if inbound.work or inbound.ended:
+            self.quiet = False
         if inbound.updated:
             self._on_update()
         if inbound.protection.sequence >= self.outbound.records_per_key:
             self._ask_for_update()
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
 
     def receive_eof(self) -> None:
         """The transport has ended: nothing more comes."""
@@ -97,7 +102,8 @@ class RecordLayer:
 
         After ``close``, or with a fault, data is dropped.
         """
-        self._demand_ownership()
+        if self.ownership is not _OWNED:
+            self._demand_ownership()
         outbound = self.outbound
         records = outbound.seal(data)
         if outbound.exhausted and self.fault is None:
@@ -119,6 +125,7 @@ class RecordLayer:
     def take_work(self) -> int:
         """What the peer has caused for nothing since this was last asked, in units of the flood budget."""
         work, self.inbound.work = self.inbound.work, 0
+        self.quiet = self.fault is None and not self.inbound.ended
         return work
 
     def rest(self) -> None:
@@ -165,6 +172,7 @@ class RecordLayer:
 
     def _fail(self, fault: TlsFault) -> None:
         self.fault = fault
+        self.quiet = False
         self.inbound.partial_record.clear()
         if fault.received:
             self.outbound.closed = True  # nothing more may be sent (RFC 9846, 6)

@@ -107,11 +107,11 @@ class SecureTransport(Transport):
         if self._unread:
             data, self._unread = self._unread + data, b""
         plain = records.receive(data)
-        if work := records.take_work():
+        if not records.quiet and (work := records.take_work()):
             user.on_work(work)
         if plain and self._user is user:
             user.on_bytes(plain)
-        if self._user is user:  # else it has been closed, or let go
+        if not records.quiet and self._user is user:  # else it has been closed, or let go
             self._look_for_the_end()
 
     def _look_for_the_end(self) -> None:
@@ -154,7 +154,7 @@ class SecureTransport(Transport):
     def send(self, data: bytes) -> bool:
         if not self._warm:
             self._warm_up()
-        return super().send(self.records.send(data))
+        return Transport.send(self, self.records.send(data))
 
     def half_close(self) -> None:
         if self.ready and super().send(self.records.close()):

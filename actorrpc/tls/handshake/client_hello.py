@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 __all__ = ["ClientHello", "other_protocol", "parse_client_hello"]
@@ -9,6 +10,12 @@ __all__ = ["ClientHello", "other_protocol", "parse_client_hello"]
 # Extensions (RFC 6066, 4; RFC 7301, 3.1).
 _MAX_FRAGMENT_LENGTH = 1
 _ALPN = 16
+
+#: Where the client's random ends: it comes after the message's type and length, and a version.
+_RANDOM_ENDS = 4 + 2 + 32
+_LENGTH = struct.Struct(">H")
+#: Type and length.
+_EXTENSION = struct.Struct(">HH")
 
 _HTTP1 = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"CONNECT ", b"PATCH ", b"TRACE ")
 
@@ -31,27 +38,38 @@ def parse_client_hello(message: bytes) -> ClientHello | None:
     What this does not look at, OpenSSL does.
     """
     try:
-        at = 4 + 2
-        random = message[at : at + 32]
-        at += 32
-        for size in (1, 2, 1):  # session id, cipher suites, compression methods
-            at = _after(message, at, size)
-        end = _after(message, at, 2) if at < len(message) else at
-        if end != len(message):
-            return None
-        at += 2
-        extensions: dict[int, bytes] = {}
-        while at < end:
-            after = _after(message, at + 2, 2, end)
-            extensions[int.from_bytes(message[at : at + 2], "big")] = message[at + 4 : after]
-            at = after
+        at = _RANDOM_ENDS + 1 + message[_RANDOM_ENDS]  # behind the session id
+        at += 2 + _LENGTH.unpack_from(message, at)[0]  # the cipher suites
+        at += 1 + message[at]  # the compression methods
+        extensions = _extensions(message, at)
         offered = extensions.get(_ALPN)
         protocols = () if offered is None else tuple(_protocols(offered))
-    except ValueError:
+    except (IndexError, ValueError, struct.error):
         return None
     fragment = extensions.get(_MAX_FRAGMENT_LENGTH, b"")
     asked = len(fragment) == 1 and 1 <= fragment[0] <= 4
+    random = message[_RANDOM_ENDS - 32 : _RANDOM_ENDS]
     return ClientHello(random, protocols, 1 << (8 + fragment[0]) if asked else 0)
+
+
+def _extensions(message: bytes, at: int) -> dict[int, bytes]:
+    """By type, from where their length is to the end. Raises ValueError or struct.error if they do not end
+    there."""
+    end = len(message)
+    found: dict[int, bytes] = {}
+    if at == end:
+        return found
+    if at + 2 + _LENGTH.unpack_from(message, at)[0] != end:
+        raise ValueError("the extensions end elsewhere")
+    at += 2
+    unpack = _EXTENSION.unpack_from
+    while at < end:
+        type_, size = unpack(message, at)
+        at += _EXTENSION.size + size
+        if at > end:
+            raise ValueError("an extension that is cut short")
+        found[type_] = message[at - size : at]
+    return found
 
 
 def other_protocol(first: bytes) -> str:
@@ -65,20 +83,15 @@ def other_protocol(first: bytes) -> str:
     return "something else"
 
 
-def _after(message: bytes, at: int, size: int, end: int | None = None) -> int:
-    """Where a vector ends whose length has ``size`` bytes at ``at``. Raises ValueError if it is cut short."""
-    after = at + size + int.from_bytes(message[at : at + size], "big")
-    if after > (len(message) if end is None else end):
-        raise ValueError("a vector that is cut short")
-    return after
-
-
 def _protocols(offered: bytes) -> list[bytes]:
-    if _after(offered, 0, 2) != len(offered):
-        raise ValueError("bytes behind the protocols")
+    end = len(offered)
+    if 2 + _LENGTH.unpack_from(offered)[0] != end:
+        raise ValueError("the protocols end elsewhere")
     at, found = 2, []
-    while at < len(offered):
-        after = _after(offered, at, 1)
-        found.append(offered[at + 1 : after])
-        at = after
+    while at < end:
+        size = offered[at]
+        at += 1 + size
+        if at > end:
+            raise ValueError("a protocol that is cut short")
+        found.append(offered[at - size : at])
     return found

@@ -9,7 +9,6 @@ time, takes 30, and its memory may be swapped.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from actorrpc.loop.descriptors import close_now
 
@@ -43,16 +42,18 @@ class KeyLog:
         Lines of others are dropped.
         """
         found: dict[bytes, bytes] = {}
-        wanted = client_random.hex().encode()
-        size = 0
-        with suppress(BlockingIOError):
+        try:
             size = os.readv(self._reader, [self._buffer])
-        for line in bytes(memoryview(self._buffer)[:size]).splitlines():
-            label, _, rest = line.partition(b" ")
-            random, _, secret = rest.partition(b" ")
-            if random == wanted and label in (CLIENT_SECRET, SERVER_SECRET):
-                found[label] = bytes.fromhex(secret.decode())
-        self._buffer[:size] = bytes(size)
+        except BlockingIOError:
+            return found
+        buffer, wanted = self._buffer, client_random.hex().encode()
+        for label in (CLIENT_SECRET, SERVER_SECRET):
+            begins = b"%b %b " % (label, wanted)
+            at = buffer.find(begins, 0, size)
+            if at >= 0:
+                at += len(begins)
+                found[label] = bytes.fromhex(buffer[at : buffer.find(b"\n", at, size)].decode())
+        buffer[:size] = bytes(size)
         return found
 
     def close(self) -> None:

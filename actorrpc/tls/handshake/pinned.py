@@ -17,6 +17,9 @@ _READ = 1 << 16
 class PinnedRecords:
     """What ``RecordLayer`` is, for everything but moves."""
 
+    #: It is to be asked for work, faults and its end whatever has come.
+    quiet = False
+
     def __init__(self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
         self._tls = tls
         self._incoming = incoming
