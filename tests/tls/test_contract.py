@@ -29,7 +29,7 @@ KINDS: dict[str, Callable[[Client, int], bytes]] = {
 }
 ENDS: dict[str, Callable[[Client, int], bytes]] = {
     "end": lambda client, n: client.alert(0, 1) + bytes(n),
-    "alert": lambda client, n: client.alert(10 + n),
+    "alert": lambda client, n: client.alert(10 + n % 246),
     "flipped": lambda client, n: client.data(b"flipped")[:-1] + bytes((n,)),
     "garbage": lambda client, n: bytes((n,)) * 20,
     "renegotiation": lambda client, n: client.record(HANDSHAKE, b"\1\0\0" + bytes((n,))),
