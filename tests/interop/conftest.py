@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.interop.endpoint import Endpoint, Identity
+from tests.support.endpoints import Endpoint, Identity
 from tests.support.server_process import ServerProcess, served
 
 MODES: dict[str, tuple[str, ...]] = {"still": (), "moved-every-turn": ("--move-every", "1")}

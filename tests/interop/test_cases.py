@@ -14,11 +14,11 @@ from tests.interop.clients.grpcio_aio import GrpcioAio
 from tests.interop.clients.grpcio_sync import CHANNEL_OPTIONS, GrpcioSync, serialization
 from tests.interop.clients.grpclib_client import Grpclib
 from tests.interop.conftest import plaintext_only
-from tests.interop.endpoint import NAME, Endpoint
 from tests.interop.procedures import LARGE_REPLY, PROCEDURES, SERVICE, YES, large
 from tests.interop.service import CALLS, ENCODING, IDENTITY
 from tests.interop.testing_pb2 import SimpleRequest
 from tests.interop.wiretap import Wiretap, wiretap
+from tests.support.endpoints import NAME, Endpoint
 
 IN_PYTHON: dict[str, type[Client]] = {"grpcio": GrpcioSync, "grpcio.aio": GrpcioAio, "grpclib": Grpclib}
 

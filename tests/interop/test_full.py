@@ -12,9 +12,9 @@ from tests.interop.clients.client import Client
 from tests.interop.clients.grpcio_aio import GrpcioAio
 from tests.interop.clients.grpcio_sync import GrpcioSync
 from tests.interop.clients.grpclib_client import Grpclib
-from tests.interop.endpoint import Endpoint
 from tests.interop.procedures import SERVICE
 from tests.interop.testing_pb2 import Empty
+from tests.support.endpoints import Endpoint
 from tests.support.server_process import served
 
 UNAVAILABLE = 14

@@ -12,7 +12,7 @@ import pytest
 
 from tests.apps.shapes_actorrpc import StatefulStub, StatelessStub
 from tests.apps.shapes_pb2 import Item
-from tests.interop.endpoint import Endpoint
+from tests.support.endpoints import Endpoint
 
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import grpc
 import pytest
 
-from tests.interop.endpoint import Endpoint
+from tests.support.endpoints import Endpoint
 from tests.support.shapes_contract import OPTIONS, ShapesContract
 
 

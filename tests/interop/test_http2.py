@@ -17,7 +17,6 @@ import pytest
 from google.protobuf.message import Message
 
 from tests.interop.conftest import Start, plaintext_only, tls_only
-from tests.interop.endpoint import NAME, Endpoint
 from tests.interop.procedures import LARGE, LARGE_REPLY, NO, YES, large, output, reply_of
 from tests.interop.service import IDENTITY
 from tests.interop.testing_pb2 import (
@@ -29,6 +28,7 @@ from tests.interop.testing_pb2 import (
 )
 from tests.interop.wiretap import wiretap
 from tests.support import raw
+from tests.support.endpoints import NAME, Endpoint
 from tests.support.programs import program
 from tests.support.waiting import PATIENCE
 

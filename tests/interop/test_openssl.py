@@ -16,12 +16,12 @@ import hpack
 import pytest
 
 from tests.interop.conftest import Start, tls_only
-from tests.interop.endpoint import NAME, Endpoint
 from tests.interop.procedures import LARGE, LARGE_REPLY, output, reply_of
 from tests.interop.service import IDENTITY
 from tests.interop.test_http2 import SERVICE, framed
 from tests.interop.testing_pb2 import SimpleRequest
 from tests.support import raw
+from tests.support.endpoints import NAME, Endpoint
 from tests.support.programs import program
 from tests.support.waiting import PATIENCE
 

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from tests.interop.clients.client import DEFAULT, Client, Conversation, Options, Outcome
 from tests.interop.clients.grpcio_sync import CHANNEL_OPTIONS, keywords, serialization
-from tests.interop.endpoint import Endpoint
+from tests.support.endpoints import Endpoint
 
 
 async def outcome(call: Any, replies: list[Message]) -> Outcome:

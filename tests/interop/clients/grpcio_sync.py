@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from tests.interop.clients.client import DEFAULT, METHODS, Client, Conversation, Options, Outcome
-from tests.interop.endpoint import Endpoint
+from tests.support.endpoints import Endpoint
 
 CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]  # so that a new channel is a new connection
 

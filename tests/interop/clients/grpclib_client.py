@@ -15,7 +15,7 @@ from grpclib.protocol import H2Protocol
 
 from actorrpc.net.addresses import parse_address
 from tests.interop.clients.client import DEFAULT, METHODS, Client, Conversation, Options, Outcome, T
-from tests.interop.endpoint import Endpoint
+from tests.support.endpoints import Endpoint
 from tests.support.waiting import PATIENCE
 
 SHAPES = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.interop.endpoint import Endpoint
 from tests.interop.programs import JS, install_node_modules
+from tests.support.endpoints import Endpoint
 from tests.support.programs import program
 
 WAIT = 120.0

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from tests.support.certificates import Authority
+from tests.support.certificates import Authority, Pair
 
 __all__ = ["NAME", "Endpoint", "Identity"]
 
@@ -19,13 +19,18 @@ NAME = "ann.example"
 
 
 class Identity:
-    """An authority, the server's certificate, which is for 127.0.0.1, and the clients'."""
+    """An authority, the server's certificate, which is for 127.0.0.1, and the clients'. ``made``: they are in
+    this folder already."""
 
-    def __init__(self, folder: Path) -> None:
-        authority = Authority(folder)
-        self.ca = authority.file
-        self.server = authority.sign("server", ["127.0.0.1", "localhost"])
-        self.client = authority.sign("ann", [NAME])
+    def __init__(self, folder: Path, *, made: bool = False) -> None:
+        if not made:
+            authority = Authority(folder)
+            authority.sign("server", ["127.0.0.1", "localhost"])
+            authority.sign("ann", [NAME])
+        self.folder = folder
+        self.ca = str(folder / "ca.pem")
+        self.server = Pair(folder, "server")
+        self.client = Pair(folder, "ann")
 
     @property
     def options(self) -> tuple[str, ...]:
