@@ -139,7 +139,7 @@ def test_reloads_to_other_versions_of_actorrpc(deployed: Deployed, contract: Any
     """A broker and hubs of this version; then hubs of one that knows a newer format of everything, too; then
     of one that knows nothing older. And back."""
     deployed.release()
-    own, newer = CONTROL.newest, CONTROL.newest + 1
+    own, newer = str(CONTROL), CONTROL.newest + 1
     with (
         deployed.serve(interpreter=False) as server,
         Callers(CALLERS, server.address, *contract) as callers,

@@ -25,9 +25,10 @@ from tests.interop.testing_pb2 import (
 
 INITIAL = "x-grpc-test-echo-initial"
 TRAILING = "x-grpc-test-echo-trailing-bin"
-#: Our own: what to compress with if not gzip; and, in trailers, the calls that the actor has had.
+#: Our own: what to compress with if not gzip; and, in trailers, the calls that the actor has had, and whose.
 ENCODING = "x-actorrpc-encoding"
 CALLS = "x-actorrpc-calls"
+IDENTITY = "x-actorrpc-identity"
 
 Expecting = SimpleRequest | StreamingInputCallRequest
 Replies = actorrpc.Call[StreamingOutputCallResponse]
@@ -79,7 +80,7 @@ class TestService(TestServiceBase):
         reply = SimpleResponse(payload=payload(request.response_size))
         if request.fill_server_id:
             reply.server_id = str(os.getpid())
-            call.set_trailing_metadata({CALLS: str(self.state.calls)})
+            call.set_trailing_metadata({CALLS: str(self.state.calls), IDENTITY: call.identity})
         return reply
 
     def StreamingOutputCall(

@@ -13,25 +13,31 @@ import inspect
 import sys
 from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.interop.cases import CASES, CLIENTS, NOT_APPLICABLE, NOTES
-from tests.interop.conftest import MODES
+from tests.interop.conftest import MODES, SECURE
 
 DOCS = Path(__file__).parents[2] / "docs" / "evidence" / "interop.md"
 BEGIN, END = "<!-- results -->\n", "<!-- end -->\n"
 
 FOLDER = Path(__file__).parent
-CASES_FILE, HTTP2_FILE = FOLDER / "test_cases.py", FOLDER / "test_http2.py"
+CASES_FILE = FOLDER / "test_cases.py"
+#: Those with tools that know no gRPC.
+TOOLS = ["test_http2", "test_openssl"]
 
-#: A cell's results, one for each of its parametrizations.
+#: What the columns of a test differ in: how its connections are secured, and whether they move.
+COLUMNS = [(secure, mode) for secure in SECURE for mode in MODES]
+TITLES = [", ".join(column) for column in COLUMNS]
+
+#: A cell's results, one for each of its parametrizations; the key ends with its column.
 Results = dict[tuple[str, ...], list[str]]
 
 
 class Collector:
-    """A pytest plugin that keeps the outcome of each test: by client, case and mode, or by test and mode."""
+    """A pytest plugin that keeps each test's outcome: by client, case and column, or by test and column."""
 
     def __init__(self) -> None:
         self.results: Results = {}
@@ -41,14 +47,18 @@ class Collector:
         report = yield
         if report.when == "call" or not report.passed:
             parameters = item.callspec.params if hasattr(item, "callspec") else {}
-            mode = next((name for name, options in MODES.items() if options == parameters.get("mode")), "")
+            column = _named(SECURE, parameters.get("secure")), _named(MODES, parameters.get("mode"))
             key: tuple[str, ...]
             if "case" in parameters:
-                key = (parameters["client"], parameters["case"], mode)
+                key = (parameters["client"], parameters["case"], *column)
             else:
-                key = (item.originalname, mode)
+                key = (item.originalname, *column)
             self.results.setdefault(key, []).append(report.outcome)
         return report
+
+
+def _named(values: dict[str, Any], value: Any) -> str:
+    return next((name for name, each in values.items() if each == value), "")
 
 
 def cell(outcomes: Iterable[str]) -> str:
@@ -76,14 +86,30 @@ class Footnotes:
         return [f"{number}. {text}" for number, text in enumerate(self._texts, 1)]
 
 
-def http2_tests() -> dict[str, tuple[str, str]]:
-    """Each test with HTTP/2 tools: the tool, and what it proves."""
-    module = importlib.import_module("tests.interop.test_http2")
+class Tool(NamedTuple):
+    """A test with a tool that knows no gRPC."""
+
+    name: str
+    proves: str
+    #: In which of ``SECURE`` it has a meaning.
+    secure: list[str]
+
+
+def tool_tests() -> dict[str, Tool]:
     tests = {}
-    for name, test in vars(module).items():
-        if name.startswith("test_"):
-            tests[name] = name.split("_")[1], (inspect.getdoc(test) or "").strip()
+    for module in TOOLS:
+        for name, test in vars(importlib.import_module(f"tests.interop.{module}")).items():
+            if name.startswith("test_"):
+                tests[name] = Tool(name.split("_")[1], (inspect.getdoc(test) or "").strip(), _secure(test))
     return tests
+
+
+def _secure(test: Any) -> list[str]:
+    of_module = getattr(inspect.getmodule(test), "pytestmark", ())
+    for mark in (*getattr(test, "pytestmark", ()), *of_module):
+        if mark.name == "parametrize" and mark.args[0] == "secure":
+            return [_named(SECURE, value) for value in mark.args[1]]
+    return list(SECURE)
 
 
 def row(*cells: str) -> str:
@@ -91,7 +117,7 @@ def row(*cells: str) -> str:
 
 
 def cases_table(results: Results) -> list[str]:
-    """Case by client, each cell "still / moved"."""
+    """Case by client, each cell with all columns."""
     notes = Footnotes()
     lines = [row("case", "what it proves", *CLIENTS), "|---" * (len(CLIENTS) + 2) + "|"]
     for name, case in CASES.items():
@@ -100,23 +126,28 @@ def cases_table(results: Results) -> list[str]:
             if reason := NOT_APPLICABLE.get((client, name)):
                 cells.append("n/a" + notes.mark(reason))
             else:
-                words = [cell(results.get((client, name, mode), ())) for mode in MODES]
+                words = [cell(results.get((client, name, *column), ())) for column in COLUMNS]
                 cells.append(" / ".join(words) + notes.mark(NOTES.get((client, name))))
         lines.append(row(f"`{name}`", case.proves, *cells))
     return [*lines, "", *notes.lines()]
 
 
-def http2_table(results: Results) -> list[str]:
-    lines = [row("tool", "what it proves", *MODES), "|---" * (len(MODES) + 2) + "|"]
-    for name, (tool, proves) in http2_tests().items():
-        words = [cell(results.get((name, mode)) or results.get((name, "")) or ()) for mode in MODES]
-        lines.append(row(tool, proves, *words))
+def tools_table(results: Results) -> list[str]:
+    lines = [row("tool", "what it proves", *TITLES), "|---" * (len(TITLES) + 2) + "|"]
+    for name, tool in tool_tests().items():
+        words = [
+            cell(results.get((name, secure, mode)) or results.get((name, secure, "")) or ())
+            if secure in tool.secure
+            else "n/a"
+            for secure, mode in COLUMNS
+        ]
+        lines.append(row(tool.name, tool.proves, *words))
     return lines
 
 
 def tables(results: Results) -> str:
-    clients = f"Each cell says how it went: {' / '.join(MODES)}."
-    return "\n".join([clients, "", *cases_table(results), "", *http2_table(results), ""])
+    clients = f"Each cell says how it went: {' / '.join(TITLES)}."
+    return "\n".join([clients, "", *cases_table(results), "", *tools_table(results), ""])
 
 
 def written(document: str) -> str:
@@ -136,7 +167,9 @@ def main() -> int:
     arguments = parser.parse_args()
     collector = Collector()
     with contextlib.redirect_stdout(sys.stderr):
-        status = pytest.main(["-q", str(CASES_FILE), str(HTTP2_FILE)], plugins=[collector])
+        status = pytest.main(
+            ["-q", str(CASES_FILE), *(str(FOLDER / f"{tool}.py") for tool in TOOLS)], plugins=[collector]
+        )
     text = tables(collector.results)
     print(text, end="")
     if arguments.write:

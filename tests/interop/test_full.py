@@ -14,7 +14,8 @@ from tests.interop.clients.grpcio_sync import GrpcioSync
 from tests.interop.clients.grpclib_client import Grpclib
 from tests.interop.procedures import SERVICE
 from tests.interop.testing_pb2 import Empty
-from tests.support.server_process import ServerProcess, served
+from tests.support.endpoints import Endpoint
+from tests.support.server_process import served
 
 UNAVAILABLE = 14
 WHY = "the server is full: 1 connections"
@@ -23,19 +24,19 @@ CLIENTS: dict[str, type[Client]] = {"grpcio": GrpcioSync, "grpcio.aio": GrpcioAi
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ServerProcess]:
+def endpoint() -> Iterator[Endpoint]:
     options = ("--max-connections", "1", "--full-timeout", "0.3")
     with served(*options, app="tests.interop.service:app", hubs=1) as server:
-        yield server
+        yield Endpoint(server.address)
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_a_client_for_whom_there_is_no_room(server: ServerProcess, name: str) -> None:
+def test_a_client_for_whom_there_is_no_room(endpoint: Endpoint, name: str) -> None:
     async def procedure() -> None:
         path = f"{SERVICE}/EmptyCall"
         async with (
-            Grpclib.connect(server.address) as inside,
-            CLIENTS[name].connect(server.address) as outside,
+            Grpclib.connect(endpoint) as inside,
+            CLIENTS[name].connect(endpoint) as outside,
         ):
             assert (await inside.unary(path, Empty())).status == 0
             outcome = await outside.unary(path, Empty())
@@ -45,12 +46,12 @@ def test_a_client_for_whom_there_is_no_room(server: ServerProcess, name: str) ->
     asyncio.run(procedure())
 
 
-def test_a_client_in_node_for_whom_there_is_no_room(server: ServerProcess) -> None:
+def test_a_client_in_node_for_whom_there_is_no_room(endpoint: Endpoint) -> None:
     async def procedure() -> None:
         path = f"{SERVICE}/EmptyCall"
-        async with Grpclib.connect(server.address) as inside:
+        async with Grpclib.connect(endpoint) as inside:
             assert (await inside.unary(path, Empty())).status == 0
-            await asyncio.to_thread(node.run, "server_is_full", server.address, 1)
+            await asyncio.to_thread(node.run, "server_is_full", endpoint, 1)
             assert (await inside.unary(path, Empty())).status == 0
 
     asyncio.run(procedure())

@@ -12,6 +12,7 @@ import pytest
 
 from tests.apps.shapes_actorrpc import StatefulStub, StatelessStub
 from tests.apps.shapes_pb2 import Item
+from tests.support.endpoints import Endpoint
 
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -23,11 +24,11 @@ Test = Callable[[Any], Awaitable[None]]
 
 
 @pytest.fixture(params=[StatelessStub, StatefulStub], ids=["stateless", "stateful"])
-def run(request: pytest.FixtureRequest, address: str) -> Callable[[Test], None]:
+def run(request: pytest.FixtureRequest, endpoint: Endpoint) -> Callable[[Test], None]:
     """Run a test with a stub on a channel of its own."""
 
     async def main(test: Test) -> None:
-        async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
+        async with endpoint.aio_channel(OPTIONS) as channel:
             await asyncio.wait_for(test(request.param(channel)), 60)
 
     return lambda test: asyncio.run(main(test))

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import Message
 
+from tests.interop.conftest import Start, plaintext_only, tls_only
 from tests.interop.procedures import LARGE, LARGE_REPLY, NO, YES, large, output, reply_of
+from tests.interop.service import IDENTITY
 from tests.interop.testing_pb2 import (
     EchoStatus,
     Empty,
@@ -26,8 +28,8 @@ from tests.interop.testing_pb2 import (
 )
 from tests.interop.wiretap import wiretap
 from tests.support import raw
+from tests.support.endpoints import NAME, Endpoint
 from tests.support.programs import program
-from tests.support.server_process import served
 from tests.support.waiting import PATIENCE
 
 SERVICE = "grpc.testing.TestService"
@@ -76,8 +78,8 @@ class Answer:
 
 
 class Curl:
-    def __init__(self, address: str, folder: Path) -> None:
-        self._address = address
+    def __init__(self, endpoint: Endpoint, folder: Path) -> None:
+        self._endpoint = endpoint
         self._folder = folder
 
     def post(self, method: str, body: bytes, *arguments: str) -> Answer:
@@ -91,8 +93,8 @@ class Curl:
     def fetch(self, path: str, *arguments: str) -> Answer:
         head, body = self._folder / "head", self._folder / "body"
         written = run(
-            "curl", "-sS", "--http2-prior-knowledge", "-D", str(head), "-o", str(body), "-w",
-            "%{http_code} %{http_version}", *arguments, f"http://{self._address}/{path}",
+            "curl", "-sS", *curl_options(self._endpoint), "-D", str(head), "-o", str(body), "-w",
+            "%{http_code} %{http_version}", *arguments, self._endpoint.url(path),
         )  # fmt: skip
         code, version = written.split()
         assert version == "2"
@@ -102,9 +104,16 @@ class Curl:
         return Answer(int(code), fields, body.read_bytes() if body.exists() else b"")
 
 
+def curl_options(endpoint: Endpoint) -> tuple[str, ...]:
+    if not endpoint.files:
+        return ("--http2-prior-knowledge",)
+    authority, certificate, key = endpoint.files
+    return ("--tlsv1.3", "--cacert", authority, "--cert", certificate, "--key", key)
+
+
 @pytest.fixture
-def curl(address: str, tmp_path: Path) -> Curl:
-    return Curl(address, tmp_path)
+def curl(endpoint: Endpoint, tmp_path: Path) -> Curl:
+    return Curl(endpoint, tmp_path)
 
 
 @pytest.fixture
@@ -156,10 +165,27 @@ def test_curl_gets_415(curl: Curl) -> None:
     assert answer.code == 415
 
 
-def test_curl_speaks_http1(address: str) -> None:
+@plaintext_only
+def test_curl_speaks_http1(endpoint: Endpoint) -> None:
     """HTTP/1.1 is told, in HTTP/1.1, what this port speaks"""
-    answer = run("curl", "-sS", "--http1.1", "-i", f"http://{address}/{SERVICE}/EmptyCall")
+    answer = run("curl", "-sS", "--http1.1", "-i", endpoint.url(f"{SERVICE}/EmptyCall"))
     assert answer.startswith("HTTP/1.1 505 ") and "gRPC over HTTP/2" in answer
+
+
+@tls_only
+def test_curl_does_not_offer_h2(endpoint: Endpoint) -> None:
+    """a client that does not offer `h2` (ALPN) is told so by an alert"""
+    url = endpoint.url(f"{SERVICE}/EmptyCall")
+    command = [program("curl"), "-sS", "--http1.1", *curl_options(endpoint), url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 35 and "no application protocol" in done.stderr
+
+
+@tls_only
+def test_curl_is_known(curl: Curl) -> None:
+    """the call knows whose it is by the client's certificate"""
+    answer = curl.post(f"{SERVICE}/UnaryCall", framed(SimpleRequest(fill_server_id=True)))
+    assert (answer.head["grpc-status"], answer.head[IDENTITY]) == ("0", NAME)
 
 
 def test_curl_has_a_deadline(curl: Curl) -> None:
@@ -219,10 +245,11 @@ def test_curl_sets_the_flag_without_an_encoding(curl: Curl) -> None:
     assert (answer.code, answer.head["grpc-status"]) == (200, "13")
 
 
-def test_curl_hears_goaway(mode: tuple[str, ...]) -> None:
+@plaintext_only  # test_openssl.py has it for TLS
+def test_curl_hears_goaway(start: Start) -> None:
     """a server that is stopped says GOAWAY, and the call that is under way goes on to its end"""
     request, reply = framed(output(10, 20)), framed(reply_of(20))
-    with served(*mode, app="tests.interop.service:app") as server, wiretap(server.address) as tap:
+    with start() as server, wiretap(server.address) as tap:
         command = [program("curl"), "-sS", "-N", "--http2-prior-knowledge", "-X", "POST", "-T", ".", *HEADERS]
         url = f"http://{tap.address}/{SERVICE}/FullDuplexCall"
         with subprocess.Popen([*command, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as curl:
@@ -243,10 +270,20 @@ def test_curl_hears_goaway(mode: tuple[str, ...]) -> None:
         assert answered.headers()[-1]["grpc-status"] == "0"
 
 
-def nghttp(address: str, body: Path, method: str, *arguments: str) -> str:
+def nghttp(endpoint: Endpoint, body: Path, method: str, *arguments: str) -> str:
     """Call a method, and return the log of all frames."""
+    _, certificate, key = endpoint.files or ("", "", "")
+    shown = (f"--cert={certificate}", f"--key={key}") if key else ()
     return run(
-        "nghttp", "-v", "-n", "-d", str(body), *HEADERS, *arguments, f"http://{address}/{SERVICE}/{method}"
+        "nghttp",
+        "-v",
+        "-n",
+        "-d",
+        str(body),
+        *HEADERS,
+        *shown,
+        *arguments,
+        endpoint.url(f"{SERVICE}/{method}"),
     )
 
 
@@ -263,27 +300,35 @@ def statuses(log: str) -> list[str]:
     return re.findall(r"recv \(stream_id=\d+\) grpc-status: (\d+)", log)
 
 
-def test_nghttp_sees_the_frames(address: str, request_file: Path) -> None:
+def test_nghttp_sees_the_frames(endpoint: Endpoint, request_file: Path) -> None:
     """an answer is HEADERS, DATA, HEADERS; the client's SETTINGS are acknowledged"""
     request_file.write_bytes(framed(Empty()))
-    log = nghttp(address, request_file, "EmptyCall", "--no-dep")
+    log = nghttp(endpoint, request_file, "EmptyCall", "--no-dep")
     assert received(log, 1) == ["HEADERS", "DATA", "HEADERS"]
     assert received(log, 0).count("SETTINGS") == 2 and "GOAWAY" not in received(log, 0)
     assert statuses(log) == ["0"]
 
 
-def test_nghttp_multiplexes(address: str, request_file: Path) -> None:
+@tls_only
+def test_nghttp_is_known(endpoint: Endpoint, request_file: Path) -> None:
+    """each of ten calls knows whose it is by the client's certificate"""
+    request_file.write_bytes(framed(SimpleRequest(fill_server_id=True)))
+    log = nghttp(endpoint, request_file, "UnaryCall", "-m", "10")
+    assert re.findall(rf"recv \(stream_id=\d+\) {IDENTITY}: (.*)", log) == [NAME] * 10
+
+
+def test_nghttp_multiplexes(endpoint: Endpoint, request_file: Path) -> None:
     """a hundred calls on one connection, begun at once, are all answered"""
     request_file.write_bytes(framed(output(10, 1000, 1000)))
-    log = nghttp(address, request_file, "StreamingOutputCall", "-m", "100")
+    log = nghttp(endpoint, request_file, "StreamingOutputCall", "-m", "100")
     assert statuses(log) == ["0"] * 100
     assert data_bytes(log) == 200 * len(framed(reply_of(1000)))
 
 
-def test_nghttp_has_small_windows(address: str, request_file: Path) -> None:
+def test_nghttp_has_small_windows(endpoint: Endpoint, request_file: Path) -> None:
     """windows of 255 bytes let a large reply through, one window at a time"""
     request_file.write_bytes(framed(output(10, 31415)))
-    log = nghttp(address, request_file, "StreamingOutputCall", "-w", "8", "-W", "8")
+    log = nghttp(endpoint, request_file, "StreamingOutputCall", "-w", "8", "-W", "8")
     lengths = [int(length) for length in re.findall(r"recv DATA frame <length=(\d+),", log)]
     assert sum(lengths) == len(framed(reply_of(31415))) and max(lengths) <= 255
     assert statuses(log) == ["0"]
@@ -295,29 +340,31 @@ def test_nghttp_has_small_windows(address: str, request_file: Path) -> None:
      ("--header-table-size", "65536"), ("--encoder-header-table-size", "0"), ("--trailer", "x-checksum: 1")],
     ids=lambda options: options[0][2:],
 )  # fmt: skip
-def test_nghttp_uses_what_http2_offers(address: str, request_file: Path, options: tuple[str, ...]) -> None:
+def test_nghttp_uses_what_http2_offers(
+    endpoint: Endpoint, request_file: Path, options: tuple[str, ...]
+) -> None:
     """padding, other header tables and request trailers are understood"""
     request_file.write_bytes(framed(LARGE))
-    log = nghttp(address, request_file, "UnaryCall", "-m", "3", *options)
+    log = nghttp(endpoint, request_file, "UnaryCall", "-m", "3", *options)
     assert statuses(log) == ["0"] * 3
     assert data_bytes(log) == 3 * len(framed(LARGE_REPLY))
 
 
-def test_nghttp_sends_too_many_headers(address: str, request_file: Path) -> None:
+def test_nghttp_sends_too_many_headers(endpoint: Endpoint, request_file: Path) -> None:
     """headers over the limit, in CONTINUATION frames, are RESOURCE_EXHAUSTED, each time"""
     request_file.write_bytes(framed(Empty()))
-    log = nghttp(address, request_file, "EmptyCall", "-m", "3", "--continuation")
+    log = nghttp(endpoint, request_file, "EmptyCall", "-m", "3", "--continuation")
     blocks = [int(length) for length in re.findall(r"send HEADERS frame <length=(\d+),", log)]
     assert min(blocks) > 16_384, "no frame holds such a header block"
     assert statuses(log) == ["8"] * 3 and "GOAWAY" not in received(log, 0)
 
 
 def h2load(
-    address: str, body: Path, method: str, calls: int, replies: Iterable[Message], *arguments: str
+    endpoint: Endpoint, body: Path, method: str, calls: int, replies: Iterable[Message], *arguments: str
 ) -> None:
     """Make so many calls. h2load sees no gRPC status; but an answer that is an error has no message."""
     report = run(
-        "h2load", f"-n{calls}", "-d", str(body), *HEADERS, *arguments, f"http://{address}/{SERVICE}/{method}"
+        "h2load", f"-n{calls}", "-d", str(body), *HEADERS, *arguments, endpoint.url(f"{SERVICE}/{method}")
     )
     assert f"{calls} succeeded, 0 failed, 0 errored, 0 timeout" in report, report
     assert f"status codes: {calls} 2xx" in report, report
@@ -325,22 +372,22 @@ def h2load(
     assert f"({calls * size}) data" in report, report
 
 
-def test_h2load_calls(address: str, request_file: Path) -> None:
+def test_h2load_calls(endpoint: Endpoint, request_file: Path) -> None:
     """2,000 calls, 32 at once on each of four connections, are all answered"""
     request_file.write_bytes(framed(SimpleRequest(response_size=10)))
     reply = SimpleResponse(payload=reply_of(10).payload)
-    h2load(address, request_file, "UnaryCall", 2000, [reply], "-c4", "-m32")
+    h2load(endpoint, request_file, "UnaryCall", 2000, [reply], "-c4", "-m32")
 
 
-def test_h2load_has_small_windows(address: str, request_file: Path) -> None:
+def test_h2load_has_small_windows(endpoint: Endpoint, request_file: Path) -> None:
     """200 streams share windows of 4 kB, and each gets its 40 kB"""
     request_file.write_bytes(framed(output(100, 31415, 9, 8192)))
     replies = [reply_of(size) for size in (31415, 9, 8192)]
-    h2load(address, request_file, "StreamingOutputCall", 200, replies, "-c2", "-m10", "-w12", "-W12")
+    h2load(endpoint, request_file, "StreamingOutputCall", 200, replies, "-c2", "-m10", "-w12", "-W12")
 
 
-def test_h2load_has_no_header_table(address: str, request_file: Path) -> None:
+def test_h2load_has_no_header_table(endpoint: Endpoint, request_file: Path) -> None:
     """calls whose headers come without HPACK's table are answered"""
     request_file.write_bytes(framed(Empty()))
     options = ["-c2", "-m8", "--header-table-size=0", "--encoder-header-table-size=0"]
-    h2load(address, request_file, "EmptyCall", 500, [Empty()], *options)
+    h2load(endpoint, request_file, "EmptyCall", 500, [Empty()], *options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -32,6 +33,13 @@ _KEYS: dict[str, Callable[[], PrivateKey]] = {
 _USAGES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
 
 
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
 class Pair:
     """A certificate's file and its key's."""
 
@@ -44,13 +52,19 @@ class Authority:
     """A CA with a folder of its own, in which it puts what it signs. ``file`` is its own certificate."""
 
     def __init__(
-        self, folder: Path, name: str = "test CA", *, signer: Authority | None = None, days: float = 365
+        self,
+        folder: Path,
+        name: str = "test CA",
+        *,
+        signer: Authority | None = None,
+        days: float = 365,
+        kind: str = "ec",
     ) -> None:
         """``signer``: the CA that signs its certificate; None: it does so itself."""
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.key = _KEYS[kind]()
         self.file = str(folder / "ca.pem")
         signer = signer or self
         made = signer._made(self.name, self.key, days).add_extension(x509.BasicConstraints(True, None), True)
@@ -87,13 +101,13 @@ class Authority:
         kind: str = "ec",
         usage: str = "",
     ) -> Pair:
-        """A certificate with this common name, and these DNS names; ``padding``: so many bytes of no use.
+        """A certificate with this common name, for these hosts; ``padding``: so many bytes of no use.
         ``usage``: it is for servers only, or for clients only."""
         key = _KEYS[kind]()
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         made = self._made(subject, key, days, begins)
         if hosts:
-            names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+            names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
             made = made.add_extension(names, critical=False)
         if usage:
             made = made.add_extension(x509.ExtendedKeyUsage([_USAGES[usage]]), critical=False)

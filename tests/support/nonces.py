@@ -23,6 +23,8 @@ class Nonces:
     def __init__(self) -> None:
         #: What was sealed, by key and nonce.
         self.sealed: dict[tuple[bytes, bytes], bytes] = {}
+        #: What was sealed a second time: whoever sealed it may have kept the exception to himself.
+        self.repeated: list[str] = []
         self._patch = pytest.MonkeyPatch()
 
     def watch(self) -> Nonces:
@@ -37,7 +39,8 @@ class Nonces:
 
     def seal(self, key: bytes, nonce: bytes, data: bytes) -> None:
         if (key, nonce) in self.sealed:
-            raise NonceUsedTwice(f"{self.sealed[key, nonce]!r} and {data!r}")
+            self.repeated.append(what := f"{self.sealed[key, nonce]!r} and {data!r}")
+            raise NonceUsedTwice(what)
         self.sealed[key, nonce] = data
 
 

@@ -328,7 +328,7 @@ def test_a_handshake_that_never_ends(contexts: Contexts) -> None:
     part = b"\x16\3\3\1\0" + bytes(256)
     assert handshake.receive(record + part * 2) == b""
     assert handshake.outcome is None
-    handshake.receive(part)
+    assert handshake.receive(part) == b"\x15\3\3\0\2\2\x2f", "illegal_parameter"
     assert handshake.outcome == Refused("has sent more than 1000 bytes in its handshake")
     byte_by_byte = Handshake(contexts)
     byte_by_byte.receive(b"\x16\3\3\0\1\1" * 70_000)

@@ -38,10 +38,13 @@ class _Warm(_PerThread):  # type: ignore[misc]
     """The transports of a thread that have sealed or opened something since they were last seen to."""
 
     def __init__(self) -> None:
-        self.transports: list[SecureTransport] = []
+        self.transports: set[SecureTransport] = set()
+        #: Whether that will be.
+        self.timed = False
 
     def rest(self) -> None:
-        transports, self.transports = self.transports, []
+        transports, self.transports = self.transports, set()
+        self.timed = False
         for transport in transports:
             transport.rest()
 
@@ -209,12 +212,14 @@ class SecureTransport(Transport):
 
     def _warm_up(self) -> None:
         self._warm = True
-        if not _warm.transports:
+        if not _warm.timed:
+            _warm.timed = True
             after(REST, _warm.rest)
-        _warm.transports.append(self)
+        _warm.transports.add(self)
 
     def _release(self) -> None:
         self._user = _NOBODY
+        _warm.transports.discard(self)  # many may come and go within its time
         try:
             super()._release()
         finally:

@@ -118,7 +118,7 @@ class Handshake:
             del unread[:size]
             self._given += size
             if self._given > self._max_bytes:
-                self._refuse(f"has sent more than {self._max_bytes} bytes in its handshake")
+                self._refuse_size()
                 break
             if type_ == HANDSHAKE and self._hello is None:
                 self._read_hello(record[HEADER:])
@@ -207,6 +207,13 @@ class Handshake:
         """Before there are keys."""
         self._last = RECORD_HEADER.pack(ALERT, VERSION, 2) + alert_message(alert)
         self._refuse(why)
+
+    def _refuse_size(self) -> None:
+        why = f"has sent more than {self._max_bytes} bytes in its handshake"
+        if self._hello is None:
+            self._refuse_with(Alert.ILLEGAL_PARAMETER, why)  # as OpenSSL says it of what is too large for it
+        else:
+            self._refuse(why)  # only OpenSSL could seal an alert
 
     def _let_go(self) -> None:
         self._secrets.clear()

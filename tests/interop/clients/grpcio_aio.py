@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from tests.interop.clients.client import DEFAULT, Client, Conversation, Options, Outcome
 from tests.interop.clients.grpcio_sync import CHANNEL_OPTIONS, keywords, serialization
+from tests.support.endpoints import Endpoint
 
 
 async def outcome(call: Any, replies: list[Message]) -> Outcome:
@@ -60,18 +61,18 @@ class AioConversation(Conversation):
 
 
 class GrpcioAio(Client):
-    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, endpoint: Endpoint) -> None:
         self._channel = channel
-        self._address = address
+        self._endpoint = endpoint
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, address: str) -> AsyncIterator[GrpcioAio]:
-        async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-            yield cls(channel, address)
+    async def connect(cls, endpoint: Endpoint) -> AsyncIterator[GrpcioAio]:
+        async with endpoint.aio_channel(CHANNEL_OPTIONS) as channel:
+            yield cls(channel, endpoint)
 
     def another(self) -> Any:
-        return self.connect(self._address)
+        return self.connect(self._endpoint)
 
     async def unary(self, path: str, request: Message, options: Options = DEFAULT) -> Outcome:
         method = self._channel.unary_unary(path, **serialization(path))

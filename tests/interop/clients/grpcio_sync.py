@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from tests.interop.clients.client import DEFAULT, METHODS, Client, Conversation, Options, Outcome
+from tests.support.endpoints import Endpoint
 
 CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]  # so that a new channel is a new connection
 
@@ -76,18 +77,18 @@ def iter_replies(call: Any) -> Iterator[Message]:
 
 
 class GrpcioSync(Client):
-    def __init__(self, channel: grpc.Channel, address: str) -> None:
+    def __init__(self, channel: grpc.Channel, endpoint: Endpoint) -> None:
         self._channel = channel
-        self._address = address
+        self._endpoint = endpoint
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, address: str) -> AsyncIterator[GrpcioSync]:
-        with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-            yield cls(channel, address)
+    async def connect(cls, endpoint: Endpoint) -> AsyncIterator[GrpcioSync]:
+        with endpoint.channel(CHANNEL_OPTIONS) as channel:
+            yield cls(channel, endpoint)
 
     def another(self) -> Any:
-        return self.connect(self._address)
+        return self.connect(self._endpoint)
 
     async def unary(self, path: str, request: Message, options: Options = DEFAULT) -> Outcome:
         method = self._channel.unary_unary(path, **serialization(path))

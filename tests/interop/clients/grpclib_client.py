@@ -11,9 +11,12 @@ import grpclib.client
 from google.protobuf.message import Message
 from grpclib import GRPCError, Status
 from grpclib.exceptions import StreamTerminatedError
+from grpclib.protocol import H2Protocol
 
 from actorrpc.net.addresses import parse_address
 from tests.interop.clients.client import DEFAULT, METHODS, Client, Conversation, Options, Outcome, T
+from tests.support.endpoints import Endpoint
+from tests.support.waiting import PATIENCE
 
 SHAPES = {
     (False, False): grpclib.client.UnaryUnaryMethod,
@@ -87,19 +90,53 @@ class GrpclibConversation(Conversation):
             raise failure
 
 
+class Channel(grpclib.client.Channel):
+    """One that can be waited for: asyncio closes a connection of TLS only when the server has, too."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(*parse_address(endpoint.address), ssl=endpoint.context())
+        #: Of each connection that was made: whether it has ended.
+        self._ended: list[asyncio.Event] = []
+
+    def _protocol_factory(self) -> H2Protocol:
+        made = super()._protocol_factory()
+        return Protocol(self._ended, made.handler, made.config, made.h2_config)
+
+    async def __aexit__(self, *exc: Any) -> None:
+        await super().__aexit__(*exc)
+        for ended in self._ended:
+            await asyncio.wait_for(ended.wait(), PATIENCE)
+
+
+class Protocol(H2Protocol):
+    def __init__(self, ended: list[asyncio.Event], *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._all_ended = ended
+        self._ended = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._all_ended.append(self._ended)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._ended.set()
+
+
 class Grpclib(Client):
-    def __init__(self, channel: grpclib.client.Channel, address: str) -> None:
+    def __init__(self, channel: Channel, endpoint: Endpoint) -> None:
         self._channel = channel
-        self._address = address
+        self._endpoint = endpoint
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, address: str) -> AsyncIterator[Grpclib]:
-        async with grpclib.client.Channel(*parse_address(address)) as channel:
-            yield cls(channel, address)
+    async def connect(cls, endpoint: Endpoint) -> AsyncIterator[Grpclib]:
+        channel = Channel(endpoint)
+        async with channel:
+            yield cls(channel, endpoint)
 
     def another(self) -> Any:
-        return self.connect(self._address)
+        return self.connect(self._endpoint)
 
     async def unary(self, path: str, request: Message, options: Options = DEFAULT) -> Outcome:
         return await self.collect(path, [request], options)
