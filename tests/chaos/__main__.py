@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument(
         "--troublemakers", type=int, default=Plan.troublemakers, help="channels whose handlers fork and fail"
     )
+    parser.add_argument("--tls", type=float, default=Plan.tls, help="the share of these that speak TLS")
     parser.add_argument("--think", type=float, default=Plan.think, help="seconds between a client's steps")
     parser.add_argument(
         "--deaths-every",
@@ -45,6 +46,7 @@ def main() -> int:
         members=arguments.clients,
         streamers=arguments.streamers,
         troublemakers=arguments.troublemakers,
+        tls=arguments.tls,
         think=arguments.think,
         seed=arguments.seed,
         deaths_every=arguments.deaths_every,

@@ -14,6 +14,7 @@ from tests.chaos.mover import Moves
 from tests.chaos.reloads import Reloaded
 from tests.chaos.storm import Plan, Storm
 from tests.chaos.streams import MAX_MAILBOX
+from tests.support.endpoints import Endpoint, Identity
 from tests.support.server_process import served
 
 __all__ = ["Outcome", "experiment"]
@@ -57,16 +58,18 @@ def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: Non
     """Serve, count, blow a storm, count again and stop. Raises AssertionError if the warm-up fails."""
     app = f"tests.apps.storm:{'app' if plan.intercepted else 'plain'}"
     # Its app forks where there are threads, of which Python warns from 3.12 on.
-    options = ("--max-mailbox", MAX_MAILBOX)
     quiet = replace(plan, moves=WARM_UP, rate=1000, seed=plan.seed + 1, deaths_every=0, reloads_every=0)
-    with TemporaryDirectory(prefix="books-") as books:
+    with TemporaryDirectory(prefix="books-") as books, TemporaryDirectory(prefix="tls-") as certificates:
         variables = {"STORM_BOOKS": books}
+        identity = Identity(Path(certificates))
+        options = ("--max-mailbox", MAX_MAILBOX, *identity.options)
         with served(*options, app=app, hubs=plan.hubs, strict=False, variables=variables) as server:
-            warm = Storm(server, quiet, Path(books))
+            tls = Endpoint(server.read_line().split()[2], identity)
+            warm = Storm(server, quiet, Path(books), tls)
             warm.blow()
             assert not warm.faults, warm.faults
             before = take_census(server)
-            storm = Storm(server, plan, Path(books))
+            storm = Storm(server, plan, Path(books), tls)
             storm.blow(progress)
             after = take_census(server)
     deaths: list[Death] = storm.deaths.all if storm.deaths else []

@@ -22,6 +22,7 @@ from tests.chaos.figures import cpu_seconds, summary
 from tests.chaos.mover import LANES, Mover, Moves
 from tests.chaos.reloads import Reloads
 from tests.chaos.visitor import visitor
+from tests.support.endpoints import Endpoint
 from tests.support.server_process import ServerProcess
 
 __all__ = ["AFTERMATH", "Plan", "Storm", "compare_thaws", "judge"]
@@ -55,6 +56,8 @@ class Plan:
     #: Clients with iterables of 100,000 replies and heaps that they read late; those whose handlers fork.
     streamers: int = 2
     troublemakers: int = 2
+    #: The share of all these that speak TLS.
+    tls: float = 1 / 3
     #: Seconds between the deaths of two hubs, each the home of topics, and at most so many; 0: none dies.
     deaths_every: float = 0.0
     deaths: int = 1_000_000
@@ -72,11 +75,13 @@ class Plan:
 class Storm:
     """One storm over a running server, from the first client to the last. ``blow`` makes it.
 
-    ``books``: where hubs that end leave what their interceptor has noted.
+    ``books``: where hubs that end leave what their interceptor has noted. ``tls``: where it speaks TLS, and
+    with which certificates.
     """
 
-    def __init__(self, server: ServerProcess, plan: Plan, books: Path) -> None:
+    def __init__(self, server: ServerProcess, plan: Plan, books: Path, tls: Endpoint) -> None:
         self.server = server
+        self._tls = tls
         self._books = books
         self.plan = plan
         self.moves = Moves()
@@ -125,6 +130,9 @@ class Storm:
 
     def _start_crews(self) -> None:
         plan, address = self.plan, self.server.address
+        assert self._tls.identity is not None
+        secure: tuple[object, ...] = ("--tls", plan.tls, "--tls-address", self._tls.address)
+        secure += ("--identity", self._tls.identity.folder)
         rooms = -(-plan.members // ROOM)
         share = -(-plan.members // plan.crews)
         for first in range(0, plan.members, share):
@@ -134,14 +142,14 @@ class Storm:
                     "tests.chaos.members",
                     address,
                     *("--first", first, "--count", count, "--members", plan.members),
-                    *("--rooms", rooms, "--think", plan.think),
+                    *("--rooms", rooms, "--think", plan.think, *secure),
                 )
             )
         if plan.streamers:
-            streams = ("--count", plan.streamers, "--think", plan.think)
+            streams = ("--count", plan.streamers, "--think", plan.think, *secure)
             self._crews.append(Crew("tests.chaos.streams", address, *streams))
         if plan.troublemakers:
-            troubles = ("--count", plan.troublemakers, "--think", plan.think)
+            troubles = ("--count", plan.troublemakers, "--think", plan.think, *secure)
             plain = () if plan.intercepted else ("--plain",)
             self._crews.append(Crew("tests.chaos.troublemakers", address, *troubles, *plain))
         if plan.silent or plan.blocked:

@@ -16,8 +16,8 @@ SLOWEST = 20
 #: Some of what is counted, of each kind of conversation.
 EVERY = {
     "counted", "watched", "uploaded", "talked", "recited", "cancelled", "published", "heard", "read slowly",
-    "poured", "heaped", "barred", "forked: process", "forked: fork", "forked: run", "forked: program",
-    "offloaded: value", "offloaded: exit", "offloaded: rpc",
+    "poured", "heaped", "barred", "clients over TLS", "forked: process", "forked: fork", "forked: run",
+    "forked: program", "offloaded: value", "offloaded: exit", "offloaded: rpc",
 }  # fmt: skip
 
 PLANS = {
