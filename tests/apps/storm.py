@@ -16,6 +16,7 @@ from greenlet import greenlet
 
 import actorrpc
 from actorrpc.hub.runtime.runners import Runner
+from actorrpc.hub.securing.transport import _warm
 from tests.apps.bodies import body
 from tests.apps.bookkeeper import Bookkeeper
 from tests.apps.iterables import Opened, opened, whose
@@ -272,6 +273,7 @@ class Inspector(InspectorBase):
         counts["greenlets"] = sum(isinstance(each, greenlet) and not _idle(each) for each in gc.get_objects())
         counts["watchers"] = loop.activecnt
         counts["open iterables"] = opened()
+        counts["a timer for TLS connections"] = int(_warm.timed)
         counts["pending watchers"] = loop.pendingcnt
         return Counts(pid=os.getpid(), counts=counts)
 

@@ -27,6 +27,7 @@ def main() -> int:
         "--troublemakers", type=int, default=Plan.troublemakers, help="channels whose handlers fork and fail"
     )
     parser.add_argument("--keyed", type=int, default=Plan.keyed, help="channels that call keyed actors")
+    parser.add_argument("--tls", type=float, default=Plan.tls, help="the share of these that speak TLS")
     parser.add_argument("--think", type=float, default=Plan.think, help="seconds between a client's steps")
     parser.add_argument(
         "--deaths-every",
@@ -47,6 +48,7 @@ def main() -> int:
         streamers=arguments.streamers,
         troublemakers=arguments.troublemakers,
         keyed=arguments.keyed,
+        tls=arguments.tls,
         think=arguments.think,
         seed=arguments.seed,
         deaths_every=arguments.deaths_every,

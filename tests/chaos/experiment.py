@@ -17,6 +17,7 @@ from tests.chaos.mover import Moves
 from tests.chaos.reloads import Reloaded
 from tests.chaos.storm import Plan, Storm
 from tests.chaos.streams import MAX_MAILBOX
+from tests.support.endpoints import Endpoint, Identity
 from tests.support.server_process import served
 
 __all__ = ["Outcome", "experiment"]
@@ -67,18 +68,20 @@ def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: Non
     """Serve, count, blow a storm, count again and stop. Raises AssertionError if the warm-up fails."""
     app = f"tests.apps.storm:{'app' if plan.intercepted else 'plain'}"
     # Its app forks where there are threads, of which Python warns from 3.12 on.
-    options = ("--max-mailbox", MAX_MAILBOX)
     quiet = replace(plan, moves=WARM_UP, rate=1000, seed=plan.seed + 1, deaths_every=0, reloads_every=0)
-    with TemporaryDirectory(prefix="books-") as folder:
+    with TemporaryDirectory(prefix="books-") as folder, TemporaryDirectory(prefix="tls-") as certificates:
         books, turns = Path(folder, "books"), Path(folder, "turns")
         books.mkdir()
         variables = {"STORM_BOOKS": str(books), VARIABLE: str(turns)}
+        identity = Identity(Path(certificates))
+        options = ("--max-mailbox", MAX_MAILBOX, *identity.options)
         with served(*options, app=app, hubs=plan.hubs, strict=False, variables=variables) as server:
-            warm = Storm(server, quiet, books, turns)
+            tls = Endpoint(server.read_line().split()[2], identity)
+            warm = Storm(server, quiet, books, turns, tls)
             warm.blow()
             assert not warm.faults, warm.faults
             before = take_census(server)
-            storm = Storm(server, plan, books, turns)
+            storm = Storm(server, plan, books, turns, tls)
             storm.blow(progress)
             after = take_census(server)
             counted_at = time.monotonic()

@@ -9,13 +9,14 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
 from typing import Any
-
-import grpc.aio
 
 from tests.chaos.client import STALL, Client
 from tests.chaos.crew import Deaths, Orders, tell
 from tests.chaos.figures import summary
+from tests.support.endpoints import Endpoint, Identity
 
 __all__ = ["Make", "arguments_of_a_crew", "live"]
 
@@ -35,12 +36,15 @@ def arguments_of_a_crew() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--think", type=float, required=True)
+    parser.add_argument("--tls-address", default="")
+    parser.add_argument("--identity", type=Path, help="the folder of the certificates")
+    parser.add_argument("--tls", type=float, default=0.0, help="the share of clients that speak it")
     return parser
 
 
-async def live(address: str, numbers: range, make: Make, options: Options = ()) -> None:
+async def live(arguments: argparse.Namespace, numbers: range, make: Make, options: Options = ()) -> None:
     """All that the crew does, from "ready" to its report. ``options`` are more for its channels."""
-    crew = _Crew(address, make, options)
+    crew = _Crew(arguments, make, options)
     loop = asyncio.get_running_loop()
     Orders(
         lambda: loop.call_soon_threadsafe(crew.going.set),
@@ -58,17 +62,23 @@ async def live(address: str, numbers: range, make: Make, options: Options = ()) 
 
 
 class _Crew:
-    def __init__(self, address: str, make: Make, options: Options) -> None:
+    def __init__(self, arguments: argparse.Namespace, make: Make, options: Options) -> None:
         self.going, self.stopping = asyncio.Event(), asyncio.Event()
         self.deaths = Deaths()
-        self._address = address
+        self._plaintext = Endpoint(arguments.address)
+        self._share = arguments.tls
+        if self._share:
+            self._tls = Endpoint(arguments.tls_address, Identity(arguments.identity, made=True))
+        self._over_tls = 0
         self._make = make
         self._options = [*OPTIONS, *options]
         self._clients: list[Client] = []
         self._channels: dict[Client, Any] = {}
 
     async def begin(self, number: int, life: int) -> Client:
-        channel = grpc.aio.insecure_channel(self._address, options=self._options)
+        speaks_tls = Random(number).random() < self._share
+        self._over_tls += speaks_tls
+        channel = (self._tls if speaks_tls else self._plaintext).aio_channel(self._options)
         client = self._make(number, life, channel, self.deaths)
         self._clients.append(client)
         self._channels[client] = channel
@@ -117,6 +127,8 @@ class _Crew:
 
     def report(self) -> None:
         numbers: Counter[str] = Counter()
+        if self._over_tls:
+            numbers["clients over TLS"] = self._over_tls
         pauses = array("f")
         for client in self._clients:
             numbers.update(client.sent)

@@ -223,7 +223,7 @@ async def main() -> None:
         )
 
     numbers = range(arguments.first, arguments.first + arguments.count)
-    await live(arguments.address, numbers, make)
+    await live(arguments, numbers, make)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from tests.chaos.figures import cpu_seconds, summary
 from tests.chaos.mover import LANES, Mover, Moves
 from tests.chaos.reloads import Reloads
 from tests.chaos.visitor import visitor
+from tests.support.endpoints import Endpoint
 from tests.support.server_process import ServerProcess
 
 __all__ = ["AFTERMATH", "Plan", "Storm", "compare_thaws", "judge"]
@@ -61,6 +62,8 @@ class Plan:
     troublemakers: int = 2
     #: Clients that call keyed actors, which call each other; these move, too.
     keyed: int = 3
+    #: The share of all these that speak TLS.
+    tls: float = 1 / 3
     #: Seconds between the deaths of two hubs, each the home of topics, and at most so many; 0: none dies.
     deaths_every: float = 0.0
     deaths: int = 1_000_000
@@ -80,11 +83,12 @@ class Storm:
     """One storm over a running server, from the first client to the last. ``blow`` makes it.
 
     ``books``: where hubs that end leave what their interceptor has noted. ``turns``: the book of the turns of
-    keyed actors.
+    keyed actors. ``tls``: where it speaks TLS, and with which certificates.
     """
 
-    def __init__(self, server: ServerProcess, plan: Plan, books: Path, turns: Path) -> None:
+    def __init__(self, server: ServerProcess, plan: Plan, books: Path, turns: Path, tls: Endpoint) -> None:
         self.server = server
+        self._tls = tls
         self._books = books
         self._turns = turns
         self.plan = plan
@@ -139,6 +143,9 @@ class Storm:
 
     def _start_crews(self) -> None:
         plan, address = self.plan, self.server.address
+        assert self._tls.identity is not None
+        secure: tuple[object, ...] = ("--tls", plan.tls, "--tls-address", self._tls.address)
+        secure += ("--identity", self._tls.identity.folder)
         rooms = -(-plan.members // ROOM)
         share = -(-plan.members // plan.crews)
         for first in range(0, plan.members, share):
@@ -148,14 +155,14 @@ class Storm:
                     "tests.chaos.members",
                     address,
                     *("--first", first, "--count", count, "--members", plan.members),
-                    *("--rooms", rooms, "--think", plan.think),
+                    *("--rooms", rooms, "--think", plan.think, *secure),
                 )
             )
         if plan.streamers:
-            streams = ("--count", plan.streamers, "--think", plan.think)
+            streams = ("--count", plan.streamers, "--think", plan.think, *secure)
             self._crews.append(Crew("tests.chaos.streams", address, *streams))
         if plan.troublemakers:
-            troubles = ("--count", plan.troublemakers, "--think", plan.think)
+            troubles = ("--count", plan.troublemakers, "--think", plan.think, *secure)
             plain = () if plan.intercepted else ("--plain",)
             self._crews.append(Crew("tests.chaos.troublemakers", address, *troubles, *plain))
         if plan.keyed:

@@ -192,7 +192,7 @@ async def main() -> None:
     def make(number: int, life: int, channel: Any, deaths: Deaths) -> Streamer:
         return Streamer(channel, f"streamer {number}, life {life}", arguments.think, deaths)
 
-    await live(arguments.address, range(arguments.count), make, WINDOWS)
+    await live(arguments, range(arguments.count), make, WINDOWS)
 
 
 if __name__ == "__main__":

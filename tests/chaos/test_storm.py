@@ -16,9 +16,10 @@ SLOWEST = 20
 #: Some of what is counted, of each kind of conversation.
 EVERY = {
     "counted", "watched", "uploaded", "talked", "recited", "cancelled", "published", "heard", "read slowly",
-    "poured", "heaped", "barred", "forked: process", "forked: fork", "forked: run", "forked: program",
-    "offloaded: value", "offloaded: exit", "offloaded: rpc", "actors asked", "recited by actors",
-    "turns of actors heard", "guests visited", "guests visited by actors", "calls cancelled",
+    "poured", "heaped", "barred", "clients over TLS", "forked: process", "forked: fork", "forked: run",
+    "forked: program", "offloaded: value", "offloaded: exit", "offloaded: rpc", "actors asked",
+    "recited by actors", "turns of actors heard", "guests visited", "guests visited by actors",
+    "calls cancelled",
 }  # fmt: skip
 
 PLANS = {

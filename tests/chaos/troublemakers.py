@@ -125,7 +125,7 @@ async def main() -> None:
         makers.append(maker)
         return maker
 
-    await live(arguments.address, range(arguments.count), make)
+    await live(arguments, range(arguments.count), make)
     for maker in makers:
         maker.end_children()
 
