@@ -248,7 +248,7 @@ async def main() -> None:
         name = f"client of actors {number}, life {life}"
         return KeyedClient(channel, name, arguments.think, deaths, key=KEYS[number % len(KEYS)])
 
-    await live(arguments.address, range(arguments.count), make)
+    await live(arguments, range(arguments.count), make)
 
 
 if __name__ == "__main__":

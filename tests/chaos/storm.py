@@ -166,7 +166,7 @@ class Storm:
             plain = () if plan.intercepted else ("--plain",)
             self._crews.append(Crew("tests.chaos.troublemakers", address, *troubles, *plain))
         if plan.keyed:
-            keyed = ("--count", plan.keyed, "--think", plan.think)
+            keyed = ("--count", plan.keyed, "--think", plan.think, *secure)
             self._crews.append(Crew("tests.chaos.keyed", address, *keyed))
         if plan.silent or plan.blocked:
             watched = ("--silent", plan.silent, "--blocked", plan.blocked, "--seed", plan.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import grpc
+import pytest
 
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
@@ -14,6 +15,12 @@ from tests.support.server_process import served
 
 MESSAGES = int(os.environ.get("ACTORRPC_STREAM_MESSAGES", "20000"))
 MOVES = MESSAGES // 100
+
+
+@pytest.fixture(scope="module")
+def secure() -> bool:
+    """Its clients speak plaintext."""
+    return False
 
 
 def test_nothing_is_lost_doubled_or_reordered():

@@ -45,6 +45,12 @@ every_proxy = pytest.mark.parametrize("name", CONFIGS)
 
 
 @pytest.fixture(scope="module")
+def secure() -> bool:
+    """Its clients speak plaintext."""
+    return False
+
+
+@pytest.fixture(scope="module")
 def vault(mode: tuple[str, ...]) -> Iterator[ServerProcess]:
     with served(*mode, app="examples.auth.server:app") as server:
         yield server
