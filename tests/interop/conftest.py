@@ -66,6 +66,11 @@ def endpoint(server: ServerProcess, secure: bool, identity: Identity) -> Endpoin
     return Endpoint(server.address, identity if secure else None)
 
 
+@pytest.fixture(scope="module")
+def address(server: ServerProcess) -> str:
+    return server.address
+
+
 @pytest.fixture
 def logged(server: ServerProcess) -> Callable[[], str]:
     return lambda: server.log

@@ -13,12 +13,6 @@ from tests.support.shapes_contract import ShapesContract
 
 
 @pytest.fixture(scope="module")
-def secure() -> bool:
-    """Its clients speak plaintext."""
-    return False
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
     with served("--move-every", "1", app="tests.apps.intercepted:app") as server:
         yield server
