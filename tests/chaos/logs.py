@@ -25,6 +25,11 @@ _UNHEARD = re.compile(
     r"WARNING hub \d+: (and \d+ more in the last \d+ s like: )?"
     r"/peers\.Peer/Note, which was told to .*, ended with UNAVAILABLE: the hub has ended where"
 )
+#: grpcio connects again by itself when the hub of a client of TLS has died; that client is over, and its
+#: channel may be closed in the midst of the handshake.
+_LEFT = re.compile(
+    r"INFO hub \d+: a TLS handshake has failed: the client has closed the connection before its handshake"
+)
 #: What the broker says of a reload.
 _RELOADED = re.compile(
     r"INFO broker: reload: generation (\d+) serves, and the old one has ended, after [\d.]+ s"
@@ -44,7 +49,7 @@ def unexpected(lines: Iterable[str], deaths: Sequence[Death], reloads: Sequence[
             generations.discard(reloaded[1])
         elif reloads and _RELOADING.search(line):
             continue
-        elif not (deaths and (any(each.search(line) for each in (_AFTER, _LOST, _UNHEARD)))):
+        elif not (deaths and (any(each.search(line) for each in (_AFTER, _LEFT, _LOST, _UNHEARD)))):
             wrong.append(line)
     wrong += [f"nothing about generation {generation}, which serves" for generation in sorted(generations)]
     return wrong + [f"nothing about hub {hub} (pid {pid}), which was killed" for hub, pid in sorted(killed)]

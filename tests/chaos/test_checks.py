@@ -62,6 +62,17 @@ def test_the_log_may_speak_of_nothing_else():
     assert unexpected([DIED, DIED], [DEATH]) == [DIED], "it has died once"
 
 
+def test_the_log_may_speak_of_clients_that_have_gone_with_their_hub():
+    left = (
+        "2026-01-01 00:00:00,000 INFO hub 0: a TLS handshake has failed: "
+        "the client has closed the connection before its handshake was over (from 127.0.0.1:1234)"
+    )
+    assert unexpected([DIED, left], [DEATH]) == []
+    assert unexpected([left], []) == [left]
+    failed = left.replace("closed the connection before its handshake was over", "ended its handshake: bad")
+    assert unexpected([DIED, failed], [DEATH]) == [failed]
+
+
 RELOAD = Reloaded(generation=2, seconds=3.0, moved=20)
 BROKER = "2026-01-01 00:00:00,000 INFO broker: "
 RELOADED = [

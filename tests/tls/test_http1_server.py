@@ -9,8 +9,8 @@ import pytest
 
 from actorrpc.tls.handshake.settings import Tls
 from tests.support.certificates import Authority, Pair
+from tests.support.openssl_client import client_context
 from tests.support.waiting import PATIENCE
-from tests.tls.openssl_client import client_context
 from tests.tls.tlsfuzzer.server import ANSWER, http1_server
 
 
