@@ -35,6 +35,13 @@ class OpenCalls(dict[int, ServerCall[Any]]):
             call.deadline = now + timeout
             self.unarmed.append(call)
 
+    def begin(self, call: ServerCall[Any], deadline: float | None) -> None:
+        """Have a call whose deadline is known, on the monotonic clock; None: it has none."""
+        self[call.stream.id] = call
+        if deadline is not None:
+            call.deadline = deadline
+            self.unarmed.append(call)
+
     def rearm(self, call: ServerCall[Any]) -> None:
         """Have its timer set anew: it came, or fired, while nothing may happen to the call."""
         self.unarmed.append(call)

@@ -13,6 +13,7 @@ from actorrpc.call import Reply
 from actorrpc.errors import StatusCode
 from actorrpc.hub.calls.call import CallHost, ServerCall
 from actorrpc.hub.calls.route import Route
+from actorrpc.hub.exchange.outgoing import Request
 from actorrpc.ref_pb2 import ActorRef
 
 __all__ = ["IncomingCall"]
@@ -73,6 +74,14 @@ class IncomingCall(ServerCall[Reply]):
         """Note who called: the client's address, or an actor; which actors wait for it; and for the call of
         which client's connection it is made, in the end."""
         self._peer, self._caller, self._waiting, self._made_for = peer, caller, waiting, made_for
+
+    def asked(self, request: Request) -> None:
+        """Note who asks, and what comes with that."""
+        self.come_from(request.peer, request.caller, request.waiting, request.origin)
+        for key, value in request.context:
+            self.context[key] = value
+        if request.passed_on:
+            self.context.pass_on(*request.passed_on)
 
     def set_compression(self, encoding: str | None) -> None:
         """Nothing is compressed on its way through the hubs."""

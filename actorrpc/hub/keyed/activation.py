@@ -120,16 +120,9 @@ class Activation(CallStage):
             return
         answers.owner = self
         call = answers.call = self._make_call(answers, route, request.identity)
-        call.come_from(request.peer, request.caller, request.waiting, request.origin)
-        if request.passed_on:
-            for key, value in request.context:
-                call.context[key] = value
-            call.context.pass_on(*request.passed_on)
-        self.calls[answers.id] = call
+        call.asked(request)
         call.receiver = cell
-        if request.deadline is not None:
-            call.deadline = request.deadline
-            self.calls.unarmed.append(call)
+        self.calls.begin(call, request.deadline)
         self.waiting_bytes += len(request.message)
         cell.push(REQUEST, call, request.message)
         self.idle_since = 0.0

@@ -86,16 +86,9 @@ class IncomingCalls:
         connection = self._connection
         answers.owner = self
         call = answers.call = self._make_call(answers, route, request.identity)
-        call.come_from(request.peer, request.caller, request.waiting, request.origin)
-        for key, value in request.context:
-            call.context[key] = value
-        if request.passed_on:
-            call.context.pass_on(*request.passed_on)
-        connection.calls[answers.id] = call
+        call.asked(request)
         self.belongs(call, cell)
-        if request.deadline is not None:
-            call.deadline = request.deadline
-            connection.calls.unarmed.append(call)
+        connection.calls.begin(call, request.deadline)
         self.waiting_bytes += len(request.message)
         cell.push(REQUEST, call, request.message)
         connection.schedule.ready(cell)

@@ -168,3 +168,18 @@ def test_only_what_is_noted_is_passed_on():
         stage.acts["a.Post"] = ask
         stage.post("a")
     assert seen == [{"tenant"}, frozenset()]
+
+
+def test_an_actor_has_what_interceptors_have_noted_also_where_nothing_is_passed_on() -> None:
+    """For a client's own call: what is not passed on goes no further."""
+
+    class Notes(actorrpc.Interceptor):
+        def on_call(self, call: actorrpc.Call[Line]) -> None:
+            call.context["tenant"] = "acme"
+
+    with staged(1, actorrpc.App([Room], interceptors=[Notes()])) as stage:
+        stage.place(a=0, b=0)
+        stage.acts["a.Post"] = tells(lambda call: dict(call.context))
+        assert stage.post("a").text == "{'tenant': 'acme'}"
+        stage.acts.update({"a.Post": asks("b"), "b.Post": tells(lambda call: dict(call.context))})
+        assert stage.post("a").text == "{}"
