@@ -254,6 +254,8 @@ class Connection(CallStage):
             self.on_bytes(b"")  # which looks at the budget, also where no frame comes
 
     def on_broken(self, why: str) -> None:
+        if self.phase.state == CLOSING:  # what comes after that is of no account
+            return
         log.info("connection %s from %s: %s", self.id, self.peer, why, extra=about(connection=self.id))
         self.close_politely()
 

@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 import actorrpc
+from actorrpc.hub.phase import CLOSING
 from tests.apps.shapes import Stateful
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
@@ -203,6 +204,24 @@ def test_a_flipped_bit_gets_the_right_alert(
     hubs.wait_for(lambda: not hubs.nodes[0].connections)  # the alert goes before the line of the log
     assert "TLS: " in caplog.text
     assert works(hubs, authority)
+
+
+def test_a_client_that_goes_on_after_its_fault_is_told_of_once(
+    hubs: Hubs, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "actorrpc.hub")
+    with closing(Wire(hubs.address, authority)) as wire:
+        wire.say(PREFACE + frame(SETTINGS, 0, 0))
+        wire.hear(9)
+        record = bytearray(wire.client.write(frame(PING, 0, 0, bytes(8))))
+        record[-3] ^= 1
+        wire.sock.sendall(bytes(record))
+        hubs.wait_for(lambda: any(each.phase.state == CLOSING for each in hubs.nodes[0].connections.values()))
+        connection = hubs.connection()
+        for _ in range(3):  # as often as it is read
+            hubs.ask(lambda: connection.pump.transport.on_bytes(bytes(record)))
+    hubs.wait_for(lambda: not hubs.nodes[0].connections)
+    assert caplog.text.count("TLS: ") == 1
 
 
 def test_what_is_cut_off_is_said(hubs: Hubs, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
