@@ -23,7 +23,7 @@ from shutil import which
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
@@ -36,6 +36,7 @@ from benchmarks.gen.bench_pb2 import Count
 from benchmarks.idle_connections import IdleConnection, crowd
 from benchmarks.ping_pong import ping_pong
 from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm
+from benchmarks.rounds import progress, rotated
 from benchmarks.two_hubs import BUSY, Placement, TwoHubs, busy, two_hubs
 
 #: Sizes of states: how they are called, and how many moves there are of one for each of `--moves`.
@@ -63,8 +64,6 @@ _OTHER_DESCRIPTORS = 200
 
 #: Seconds until connections that have been moved must be there.
 _ARRIVAL = 10.0
-
-T = TypeVar("T")
 
 
 class Run:
@@ -104,7 +103,7 @@ class Run:
             self._measure_drain,
             self._measure_prepare,
         ]
-        for measure in _rotated(parts, number):
+        for measure in rotated(parts, number):
             measure()
         at_rest = self._pauses[_GOALS_FOR][0]
         self._floors.rounds.append(at_rest.rounds[-1] / self._floor.rounds[-1])
@@ -114,12 +113,12 @@ class Run:
         self._note(self._floor, percentile(trips, 50) * 1e3)
 
     def _measure_pauses(self, number: int) -> None:
-        for load in _rotated(self._loads, number):
+        for load in rotated(self._loads, number):
             with self._hubs() as hubs, ExitStack() as loaded:
                 if load == "busy":
                     loaded.enter_context(busy(hubs, self._placement))
                 before, began = hubs.cpu_seconds(), monotonic()
-                for size in _rotated(list(SIZES), number):
+                for size in rotated(list(SIZES), number):
                     self._measure_pause(hubs, size, load)
                 elapsed = monotonic() - began
                 used = sum(hubs.cpu_seconds()) - sum(before)
@@ -166,7 +165,7 @@ class Run:
 
     def _note(self, figure: Figure, value: float) -> None:
         figure.rounds.append(value)
-        _progress(f"round {len(figure.rounds)}: {figure.title}: {value:.4g} {figure.unit}")
+        progress(f"round {len(figure.rounds)}: {figure.title}: {value:.4g} {figure.unit}")
 
 
 def _gathered(hubs: TwoHubs, count: int) -> list[tuple[str, int]]:
@@ -203,18 +202,6 @@ def _check(connections: Sequence[IdleConnection]) -> None:
         connection.call()
         if Count.FromString(connection.reply[5:]).calls != 2:
             raise BenchmarkError("an actor has lost its state")
-
-
-def _rotated(items: Sequence[T], by: int) -> list[T]:
-    by %= len(items)
-    return [*items[by:], *items[:by]]
-
-
-_started = monotonic()
-
-
-def _progress(what: str) -> None:
-    print(f"{monotonic() - _started:4.0f} s  {what}", file=sys.stderr, flush=True)
 
 
 def _options() -> argparse.Namespace:

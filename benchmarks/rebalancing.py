@@ -22,7 +22,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import monotonic
 from typing import Any, NamedTuple
 
 if not __package__:
@@ -32,6 +31,7 @@ from benchmarks import figures
 from benchmarks.figures import Figure
 from benchmarks.policy_hubs import Called, Workload, policy_hubs
 from benchmarks.processes import BenchmarkError, end_on_sigterm
+from benchmarks.rounds import progress
 
 #: What a call takes of a hub's CPU. A grpcio client takes 0.3 ms for it, from the same cores.
 _MICROSECONDS = 4000
@@ -99,7 +99,7 @@ class Question:
             self._by_key[key] = Figure(key, key, unit, goal, at_least)
             self.figures.append(self._by_key[key])
         self._by_key[key].rounds.append(value)
-        _progress(f"round {len(self._by_key[key].rounds)}: {key}: {value:.4g} {unit}")
+        progress(f"round {len(self._by_key[key].rounds)}: {key}: {value:.4g} {unit}")
 
 
 class Heavy(Question):
@@ -212,13 +212,6 @@ def _capped() -> list[Variant]:
         Variant("no cap", "none", _as_accepted),
         Variant(f"{_HEAVY} a hub", "none", _as_accepted, [f"--max-connections={_HEAVY}"]),
     ]
-
-
-_started = monotonic()
-
-
-def _progress(what: str) -> None:
-    print(f"{monotonic() - _started:4.0f} s  {what}", file=sys.stderr, flush=True)
 
 
 def _questions(options: argparse.Namespace) -> list[Question]:

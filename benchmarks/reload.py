@@ -31,6 +31,7 @@ from benchmarks.gen.bench_pb2 import Count
 from benchmarks.idle_connections import IdleConnection, crowd
 from benchmarks.numbered_clients import NumberedClients, numbered_clients
 from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm
+from benchmarks.rounds import progress
 from benchmarks.two_hubs import Placement, TwoHubs, two_hubs
 
 #: The goals.
@@ -92,7 +93,7 @@ class Run:
         self._note(self._lost, found.lost + lost)
         self._note(self._failed, len(found.failed) + failed)
         for what in found.failed[:3]:
-            _progress(f"a call failed: {what}")
+            progress(f"a call failed: {what}")
         self._note(self._ready, reloaded.ready - reloaded.began)
         self._note(self._gone, reloaded.gone - reloaded.began)
         for figure, percent in zip(self._pauses, (50, 99), strict=True):
@@ -111,7 +112,7 @@ class Run:
 
     def _note(self, figure: Figure, value: float) -> None:
         figure.rounds.append(value)
-        _progress(f"round {len(figure.rounds)}: {figure.title}: {value:.4g} {figure.unit}")
+        progress(f"round {len(figure.rounds)}: {figure.title}: {value:.4g} {figure.unit}")
 
 
 def _load(hubs: TwoHubs, clients: NumberedClients, seconds: float) -> float:
@@ -146,7 +147,7 @@ def _check(idle: Sequence[IdleConnection]) -> tuple[int, int]:
         try:
             connection.call()
         except BenchmarkError as error:
-            _progress(str(error))
+            progress(str(error))
             lost += 1
         else:
             failed += Count.FromString(connection.reply[5:]).calls != 2
@@ -163,13 +164,6 @@ def _between(calls: Sequence[tuple[float, float]], begin: float, end: float) -> 
 
 def _described(took: Sequence[float]) -> list[float]:
     return [percentile(took, 50), percentile(took, 99), max(took)]
-
-
-_started = monotonic()
-
-
-def _progress(what: str) -> None:
-    print(f"{monotonic() - _started:4.0f} s  {what}", file=sys.stderr, flush=True)
 
 
 def _options() -> argparse.Namespace:

@@ -17,8 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
@@ -41,6 +40,7 @@ from benchmarks.processes import (
     server,
 )
 from benchmarks.records import replies_in_a_record
+from benchmarks.rounds import progress, rotated
 from benchmarks.two_hubs import Placement, two_hubs
 
 #: Names of servers, and their programs in benchmarks/servers.
@@ -73,8 +73,6 @@ PARTS = ("calls", "records", "pauses", "memory")
 
 #: Open files that are not connections.
 _OTHER_DESCRIPTORS = 200
-
-T = TypeVar("T")
 
 
 class Run:
@@ -135,17 +133,17 @@ class Run:
             "pauses": self._measure_pauses,
             "memory": self._measure_memory,
         }
-        for part in _rotated(parts, number):
+        for part in rotated(parts, number):
             measures[part](number)
 
     def _measure_calls(self, number: int) -> None:
-        for name in _rotated(list(self._servers), number):
+        for name in rotated(list(self._servers), number):
             program = [self._options.cpp] if name not in SERVERS else []
             arguments = [*program, self._files.cert, self._files.key]
             with server(self._servers[name], self.cores.server, *arguments) as running:
                 verify(running.address, self.cores.client)
                 verify(running.tls_address, self.cores.client, self._files.ca)
-                for load, _ in _rotated(_LOADS, number):
+                for load, _ in rotated(_LOADS, number):
                     calls = self._options.calls // (_CALLS_PER_LARGE if load is _LARGE else 1)
                     self._measure_both(load.name, name, running, self._load(load), calls)
                 handshakes = self._options.handshakes
@@ -194,7 +192,7 @@ class Run:
         options = self._options
         with two_hubs(self.placement, tls=self._files) as hubs:
             pauses = {}
-            for ca in _rotated(["", self._files.ca], number):
+            for ca in rotated(["", self._files.ca], number):
                 pauses[bool(ca)] = ping_pong(
                     hubs, _STATE_BYTES, options.moves, options.between, self.placement.client, ca
                 ).extra
@@ -215,23 +213,11 @@ class Run:
     def _note(self, figure: Figure, value: float) -> None:
         figure.rounds.append(value)
         beside = f", {figure.beside[-1]:.4g} in plaintext" if figure.beside else ""
-        _progress(f"round {len(figure.rounds)}: {figure.title}: {value:.4g} {figure.unit}{beside}")
+        progress(f"round {len(figure.rounds)}: {figure.title}: {value:.4g} {figure.unit}{beside}")
 
 
 def _size(load: Load) -> str:
     return ", 1 MB" if load is _LARGE else ""
-
-
-def _rotated(items: Sequence[T], by: int) -> list[T]:
-    by %= len(items)
-    return [*items[by:], *items[:by]]
-
-
-_started = monotonic()
-
-
-def _progress(what: str) -> None:
-    print(f"{monotonic() - _started:4.0f} s  {what}", file=sys.stderr, flush=True)
 
 
 def _options() -> argparse.Namespace:

@@ -17,8 +17,6 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic
-from typing import TypeVar
 
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a file
@@ -28,14 +26,13 @@ from benchmarks.accounting import cpu_parts
 from benchmarks.comparison import Comparison, Result
 from benchmarks.loads import LOADS, Load, check_tools, verify
 from benchmarks.processes import BenchmarkError, Cores, Server, end_on_sigterm, server
+from benchmarks.rounds import progress, rotated
 
 #: Names of servers, and their programs in benchmarks/servers.
 SERVERS = {"grpcio": "grpcio_sync", "grpcio.aio": "grpcio_aio", "actorrpc": "actorrpc_one"}
 
 #: One warm-up call for so many that are measured: imports are done, memos and allocators have their size.
 _CALLS_PER_WARM_UP = 5
-
-T = TypeVar("T")
 
 
 def compare(
@@ -46,15 +43,16 @@ def compare(
     results = {(name, load.name): Result(name, load) for load in loads for name in servers}
     found = Comparison(cores, least_cpu, results)
     for number in range(rounds):
-        for name in _rotated(servers, number):
+        for name in rotated(servers, number):
             with server(SERVERS[name], cores.server) as running:
                 verify(running.address, cores.client)
                 if number == 0 and name == servers[0] and any(load.deadlines for load in loads):
                     found.timeout_changes = timeouts.changes(running.address, cores.client)
-                for load in _rotated(loads, number):
+                for load in rotated(loads, number):
                     result = results[name, load.name]
                     _measure(result, running, calls, least_cpu, cores.client)
-                    _progress(f"round {number + 1} of {rounds}: {name}, {load.title}", result.rounds[-1])
+                    cost = f"{result.rounds[-1] * 1e6:.1f} µs"
+                    progress(f"round {number + 1} of {rounds}: {name}, {load.title}: {cost}")
     return found
 
 
@@ -73,18 +71,6 @@ def _measure(result: Result, running: Server, calls: int, least_cpu: float, core
     result.rounds.append(used / made)
     result.kernel.append(kernel / made)
     result.calls += made
-
-
-def _rotated(items: Sequence[T], by: int) -> list[T]:
-    by %= len(items)
-    return [*items[by:], *items[:by]]
-
-
-_started = monotonic()
-
-
-def _progress(what: str, cost: float) -> None:
-    print(f"{monotonic() - _started:4.0f} s  {what}: {cost * 1e6:.1f} µs", file=sys.stderr, flush=True)
 
 
 def _options() -> argparse.Namespace:

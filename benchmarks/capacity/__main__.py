@@ -19,7 +19,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from time import monotonic
 from typing import Any
 
 if not __package__:
@@ -30,6 +29,7 @@ from benchmarks.capacity import real, simulated
 from benchmarks.capacity.search import search
 from benchmarks.figures import Figure
 from benchmarks.processes import BenchmarkError, allow_descriptors, end_on_sigterm
+from benchmarks.rounds import progress
 
 _PARTS = ("real", "simulated")
 _POLICIES = ("none", "count", "steady")
@@ -95,7 +95,7 @@ class Part:
         if title not in self._by_title:
             self._by_title[title] = Figure(title, title, unit, at_least, at_least=True)
         self._by_title[title].rounds.append(value)
-        _progress(f"{title}: {value:.4g} {unit}")
+        progress(f"{title}: {value:.4g} {unit}")
 
     def _search(self, policy: str, first: float, limit: float, seed: int) -> float:
         def p99(clients: int) -> float:
@@ -105,7 +105,7 @@ class Part:
 
     def _p99(self, policy: str, clients: int, seed: int) -> float:
         found = self._measure(policy, clients, seed)
-        _progress(f"{self._name}, seed {seed}, {policy}: {clients} clients: p99 {found:.2f} ms")
+        progress(f"{self._name}, seed {seed}, {policy}: {clients} clients: p99 {found:.2f} ms")
         return found
 
 
@@ -131,7 +131,7 @@ class Real(Part):
         found = real.measure(self._setting, policy, clients, seed)
         self._late.append(found.late)
         self._waited.append(found.waited)
-        _progress(
+        progress(
             f"late by {found.late:.2f} ms, a hub waited for its core for {found.waited:.1%} of the time:"
         )
         return found.probe
@@ -144,13 +144,6 @@ class Simulated(Part):
 
         nominal = setting.hubs * setting.per_core
         super().__init__("simulated", policies, nominal, _SIMULATED_HALVINGS, measure)
-
-
-_started = monotonic()
-
-
-def _progress(what: str) -> None:
-    print(f"{monotonic() - _started:4.0f} s  {what}", file=sys.stderr, flush=True)
 
 
 def _measure(options: argparse.Namespace) -> list[Figure]:
