@@ -11,6 +11,7 @@ import pytest
 
 import actorrpc
 from actorrpc import RpcError, StatusCode
+from actorrpc.config import Config
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.chain import chain_of
 from tests.apps.shapes_actorrpc import StatefulBase, StatelessBase
@@ -319,7 +320,7 @@ def test_a_hook_that_an_interceptors_instance_was_given_runs():
     auth = actorrpc.Interceptor()
     auth.on_call = seen.append  # type: ignore[method-assign]
     app = actorrpc.App([service(StatelessBase)], interceptors=[auth])
-    chain = chain_of(app)
+    chain = chain_of(app, Config())
     assert chain is not None and chain.admits
 
 

@@ -284,6 +284,7 @@ class End:
         on_close: Callable[[End], None],
         on_taken: Callable[[], object],
         states: object,
+        format: int,
     ) -> End:
         """The hub has been told of it, and begins to read: as ``HubLink`` does."""
         self.number = number

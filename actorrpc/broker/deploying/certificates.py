@@ -115,8 +115,13 @@ def _why_not(answer: object) -> str:
 
 def _complain(process: HubProcess, error: str) -> None:
     if error:
-        told = "hub %d (pid %d) has not taken up the certificates that are there: %s"
-        log.warning(told, process.hub, process.pid, error, extra=about(process.hub))
+        log.warning(
+            "hub %d (pid %d) has not taken up the certificates that are there: %s",
+            process.hub,
+            process.pid,
+            error,
+            extra=about(process.hub),
+        )
 
 
 def _row(process: HubProcess, answer: object) -> dict[str, Any]:

@@ -81,11 +81,13 @@ def test_what_is_known_travels() -> None:
 def test_another_hub_gets_the_client_with_what_is_known() -> None:
     with (
         serving(app, 2, spread=True, **TRUSTED) as hubs,
-        RawClient(hubs.address, TWO + raw.OPEN) as one,
-        RawClient(hubs.address, TWO + raw.OPEN) as other,
+        RawClient(hubs.address, b"") as one,
+        RawClient(hubs.address, b"") as other,
     ):
-        one.wait_for(raw.SETTINGS)
-        other.wait_for(raw.SETTINGS)
+        hubs.wait_for(lambda: hubs.nodes[0].reception.passing.estimates()[1].open)
+        for client in (one, other):
+            client.send(TWO + raw.OPEN)
+            client.wait_for(raw.SETTINGS)
         hubs.wait_for(lambda: [len(node.connections) for node in hubs.nodes] == [1, 1])
         found = [connection for node in hubs.nodes for connection in node.connections.values()]
         assert [(each.peer, each.proxied) for each in found] == [("203.0.113.9:40000", FACTS)] * 2
