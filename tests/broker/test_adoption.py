@@ -311,7 +311,8 @@ def test_where_no_hub_listens_any_more_the_next_broker_does(
     broker.wait_for(lambda: broker.hub(0)["state"] == "serving")
     assert processes(broker)[1] == before[1]
     connect(address).call()
-    assert set(where(broker).values()) == {0}
+    # The drained hub may have taken it while it was the only one, and gives it away then.
+    broker.wait_for(lambda: set(where(broker).values()) == {0})
 
 
 def test_a_hub_that_was_told_to_end_does_so(serve: Serve, follow: Follow, connect: Connect) -> None:

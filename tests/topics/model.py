@@ -377,9 +377,11 @@ class Hub:
         self.prefix = f"{number}.{generation}."
         self.reception = SimpleNamespace(add=lambda hub, link: None)
         self.host = SimpleNamespace(joined=lambda: None)
-        # Of keyed actors, of which there are none.
-        nothing = SimpleNamespace(linked=lambda serial: None, relinked=lambda serial: None)
-        self.directory = self.exchange = self._deaths = nothing
+        # Of calls of actors, of which there are none.
+        nothing = SimpleNamespace(
+            linked=lambda serial: None, relinked=lambda serial: None, joined=lambda: None
+        )
+        self.directory = self.exchange = self._deaths = self.search = nothing
         self.links = Links(
             dict.fromkeys(KINDS, self._on_topic), lambda hub: self.topics.has_room(hub), self._lost
         )
