@@ -78,12 +78,13 @@ def test_a_held_hub_is_reported_with_its_handler_and_comes_back(
     # Others go on, in calls and in new connections of whichever queue, and moves end.
     assert server.move(other, 0) == "hub 0 is silent"
     with ThreadPoolExecutor() as pool:
-        asked = time.monotonic()
         move = pool.submit(server.move, id, 1)
         assert neighbour.stub.Notes(Item(), timeout=PATIENCE) == Item()
         for _ in range(4):
             connect(server.address).call()
         assert not call.done()
+        assert server.hub(0)["pid"] == pid
+        asked = time.monotonic()  # or before: the broker has answered another question since
         until(lambda: time.monotonic() > asked + BEGIN_WITHIN)  # after that it refuses
         # What computes is not told when to end, and may have done so while it could still begin.
         held = how != "compute" or not call.done()
