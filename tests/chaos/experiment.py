@@ -27,7 +27,7 @@ WARM_UP = 2_000
 #: What a process's resident memory may grow by, in kB. The broker's grows by 17 MB in its first 20,000 moves,
 #: and by nothing in the next 280,000.
 RSS_LIMIT = 24 * 1024
-#: For so many seconds after a death each hub has a timer, to ask whose calls it has then.
+#: For so many seconds after a hub's process has ended each hub has a timer, to ask whose calls it has then.
 ASKED = MOVED + ORPHANS
 
 
@@ -37,6 +37,8 @@ class Outcome:
     should not be there."""
 
     storm: Storm
+    deaths: list[Death]
+    reloads: list[Reloaded]
     before: Census
     after: Census
     log: list[str]
@@ -46,11 +48,12 @@ class Outcome:
     @property
     def leaked(self) -> list[str]:
         before = dict(self.before)
-        for death in self.storm.deaths.all if self.storm.deaths else ():
+        for death in self.deaths:
             before[f"hub {death.hub}", "restarts"] += 1
-            if self.counted_at < death.at + ASKED:
-                for hub in range(self.storm.plan.hubs):
-                    before[f"hub {hub}", "watchers"] = self.before[f"hub {hub}", "watchers"] + 1
+        ends = [death.at for death in self.deaths] + [reload.at for reload in self.reloads]
+        if self.counted_at < max(ends, default=-ASKED) + ASKED:
+            for hub in range(self.storm.plan.hubs):
+                before[f"hub {hub}", "watchers"] += 1
         return leaks(before, self.after, RSS_LIMIT)
 
     @property
@@ -88,4 +91,4 @@ def experiment(plan: Plan, progress: Callable[[Moves], None] = lambda moves: Non
     deaths: list[Death] = storm.deaths.all if storm.deaths else []
     reloads: list[Reloaded] = storm.reloads.all if storm.reloads else []
     log = unexpected(server.log.splitlines(), deaths, reloads)
-    return Outcome(storm, before, after, log, counted_at)
+    return Outcome(storm, deaths, reloads, before, after, log, counted_at)

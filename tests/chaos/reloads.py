@@ -26,8 +26,10 @@ LOOK = 0.2
 
 @dataclass(frozen=True)
 class Reloaded:
-    """One reload that has ended: how long it took, in seconds, and how many connections it has moved."""
+    """One reload that has ended by ``at``: how long it took, in seconds, and how many connections it has
+    moved."""
 
+    at: float
     generation: int
     seconds: float
     moved: int
@@ -88,7 +90,7 @@ class Reloads:
             self._generation = None
             self._due = now + self._every
             self._mover.reload_ended()
-            self.all.append(Reloaded(generation, state["seconds"], state["moved"]))
+            self.all.append(Reloaded(now, generation, state["seconds"], state["moved"]))
             yield from self._judge(state)
         elif state["phase"] == "abandoned" or now - self._began > PATIENCE:
             yield f"a reload has not ended as it should after {now - self._began:.1f} s: {state}"

@@ -73,7 +73,7 @@ def test_the_log_may_speak_of_clients_that_have_gone_with_their_hub():
     assert unexpected([DIED, failed], [DEATH]) == [failed]
 
 
-RELOAD = Reloaded(generation=2, seconds=3.0, moved=20)
+RELOAD = Reloaded(at=0.0, generation=2, seconds=3.0, moved=20)
 BROKER = "2026-01-01 00:00:00,000 INFO broker: "
 RELOADED = [
     f"{BROKER}reload: generation 2 starts",
