@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from time import monotonic
 from typing import Any
 
@@ -20,6 +19,7 @@ from actorrpc.service import Keyed
 from tests.apps.rooms import Room
 from tests.apps.rooms_actorrpc import RoomBase, RoomStub
 from tests.apps.rooms_pb2 import Line
+from tests.support.collector import alive, no_collector
 from tests.support.hubs import Hubs
 from tests.support.keyed import PATIENCE, home, move, rooms, where
 
@@ -202,31 +202,21 @@ def test_a_withdrawal_while_the_actor_moves_arrives(hub: int) -> None:
         assert stub.Post(Line(room="a"), timeout=PATIENCE).number == 2
 
 
-def alive(*kinds: type) -> int:
-    return sum(isinstance(each, kinds) for each in gc.get_objects())
-
-
 @pytest.mark.parametrize("end", ("ends", "is cancelled", "fails", "is let go"))
 @pytest.mark.parametrize("hub", (0, 1), ids=("here", "elsewhere"))
 def test_nothing_is_left_for_the_collector(hub: int, end: str) -> None:
     kinds = (actorrpc.Call, Relay, Answers, OutgoingCall, Activation)
-    with rooms(actorrpc.App([resting(0.01, Room)]), 2) as (hubs, stub):
-        gc.collect()
-        gc.disable()
-        try:
-            before = alive(*kinds)
-            stream = stub.Listen(Line(room="a"), timeout=PATIENCE)
-            stream.initial_metadata()
-            move(hubs, A, hub)
-            if end == "ends":
-                stub.Post(Line(room="a"), timeout=PATIENCE)
-            elif end == "fails":
-                with pytest.raises(grpc.RpcError):
-                    stub.Post(Line(room="a", status=5), timeout=PATIENCE)
-            elif end == "is let go":
-                assert hubs.move(1).why == ""
-            stream.cancel()
-            hubs.wait_for(lambda: at_rest(hubs) and not where_now(hubs))
-            hubs.wait_for(lambda: alive(*kinds) <= before)
-        finally:
-            gc.enable()
+    with rooms(actorrpc.App([resting(0.01, Room)]), 2) as (hubs, stub), no_collector():
+        stream = stub.Listen(Line(room="a"), timeout=PATIENCE)
+        stream.initial_metadata()
+        move(hubs, A, hub)
+        if end == "ends":
+            stub.Post(Line(room="a"), timeout=PATIENCE)
+        elif end == "fails":
+            with pytest.raises(grpc.RpcError):
+                stub.Post(Line(room="a", status=5), timeout=PATIENCE)
+        elif end == "is let go":
+            assert hubs.move(1).why == ""
+        stream.cancel()
+        hubs.wait_for(lambda: at_rest(hubs) and not where_now(hubs))
+        hubs.wait_for(lambda: not alive(*kinds))

@@ -26,6 +26,7 @@ from actorrpc.wire.stream import Stream
 from tests.apps.shapes_actorrpc import StatefulBase, StatefulStub, StatelessBase, StatelessStub
 from tests.apps.shapes_pb2 import Item
 from tests.support import raw
+from tests.support.collector import alive, no_collector
 from tests.support.hubs import Hubs, serving
 from tests.support.raw_client import RawClient
 
@@ -404,10 +405,6 @@ class Passes(actorrpc.Interceptor):
         pass
 
 
-def alive(*kinds: type) -> int:
-    return sum(isinstance(each, kinds) for each in gc.get_objects())
-
-
 def left_at(node: Any) -> list[Connection]:
     """Connections that a hub had: other tests may have left some of theirs."""
     return [
@@ -427,10 +424,7 @@ def test_a_closed_connection_leaves_nothing_for_the_collector(method, end, inter
     kinds = (Connection, ServerSession, Transport, Stream, actorrpc.Call)
     with serving(actorrpc.App([service], interceptors=interceptors)) as hubs:
         node = hubs.nodes[0]
-        gc.collect()
-        gc.disable()
-        try:
-            before = alive(*kinds)
+        with no_collector():
             with RawClient(hubs.address) as client:
                 client.send(unary(1, method))
                 hubs.wait_for(lambda: made and any(c.calls for c in node.connections.values()))
@@ -444,9 +438,7 @@ def test_a_closed_connection_leaves_nothing_for_the_collector(method, end, inter
             hubs.wait_for(lambda: not node.connections and not node._finishing)
             # The step of the loop in which it was closed has to end.
             hubs.wait_for(lambda: made[0]() is None)
-            hubs.wait_for(lambda: alive(*kinds) <= before)
-        finally:
-            gc.enable()
+            hubs.wait_for(lambda: not alive(*kinds))
 
 
 def test_nor_does_one_that_has_moved_with_turns_that_waited():
@@ -471,24 +463,18 @@ def test_nor_does_one_that_has_moved_with_turns_that_waited():
     kinds = (Connection, ServerSession, Transport, Stream, actorrpc.Call)
     with serving(actorrpc.App([Waits]), 2, quiesce_timeout=60) as hubs:
         source, target = hubs.nodes
-        before = alive(*kinds)
-        with RawClient(hubs.address) as client:
+        with no_collector(), RawClient(hubs.address) as client:
             client.send(unary(1, "Expand") + unary(3, "Unary"))
             hubs.wait_for(lambda: "blocks" in entered)
             client.send(unary(5, "Notes") + raw.frame(raw.RST_STREAM, 0, 1, bytes(4)))
             (id,) = hubs.ask(lambda: [*source.connections])
             hubs.wait_for(lambda: len(source.connections[id].cells["shapes.Stateful"].mailbox) == 2)
-            gc.collect()
-            gc.disable()
-            try:
-                hubs.ask(lambda: source.mover.move(id, 1, lambda result: None))
-                hubs.ask(door.set)
-                hubs.wait_for(lambda: target.connections and not source.mover.handoffs)
-                # Its own there, with the session, and perhaps a call that is still under way.
-                hubs.wait_for(lambda: entered[0]() is None)
-                hubs.wait_for(lambda: not left_at(source) and alive(*kinds) <= before + 5)
-            finally:
-                gc.enable()
+            hubs.ask(lambda: source.mover.move(id, 1, lambda result: None))
+            hubs.ask(door.set)
+            hubs.wait_for(lambda: target.connections and not source.mover.handoffs)
+            # Its own there, with the session, and perhaps a call that is still under way.
+            hubs.wait_for(lambda: entered[0]() is None)
+            hubs.wait_for(lambda: not left_at(source) and alive(*kinds) <= 5)
         hubs.wait_for(lambda: not target.connections and not target._finishing)
 
 
