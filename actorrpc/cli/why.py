@@ -50,7 +50,7 @@ def why(name: tuple[str, ...], as_json: bool, runtime_dir: str | None) -> None:
 
 def paragraph(row: Mapping[str, Any]) -> str:
     """What ``actorrpc why --json`` has, in sentences."""
-    return " ".join((*_where(row), *_stays(row), *_costs(row), *_been(row)))
+    return " ".join((*_where(row), *_stays(row), *_costs(row), "".join(_been(row))))
 
 
 def _where(row: Mapping[str, Any]) -> Iterator[str]:
@@ -78,9 +78,11 @@ def _stays(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _costs(row: Mapping[str, Any]) -> Iterator[str]:
-    rank = f"place {row['rank']} among the {row['of']} of its hub"
+    rank = f"number {row['rank']} of the {row['of']} on its hub"
     if not row["rank"]:
-        rank = f"not among the heaviest of the {row['of']} of its hub"
+        rank = f"too little for a place among the {row['of']} on its hub"
+    elif row["rank"] == 1:
+        rank = f"the most of the {row['of']} on its hub"
     yield f"It takes {row['load']:.1%} of a core ({row['recent']:.1%} in the last second), {rank};"
     stop = f"a move would stop its two hubs for {row['move_ms']:.1f} ms in all"
     yield f"its states have {_size(row['state_bytes'])}, and {stop}."
@@ -88,18 +90,22 @@ def _costs(row: Mapping[str, Any]) -> Iterator[str]:
 
 def _been(row: Mapping[str, Any]) -> Iterator[str]:
     begun = "activated" if row["kind"] == "actor" else "accepted"
-    times = {0: "has not moved", 1: "has moved once"}.get(row["moved"], f"has moved {row['moved']} times")
-    ends = "," if row["moves"] else "."
-    yield f"It was {begun} {_time(row['age'])} ago, and {times}, as far as this broker knows{ends}"
+    times = {0: "not moved", 1: "moved once", 2: "moved twice"}.get(
+        row["moved"], f"moved {row['moved']} times"
+    )
+    yield f"It was {begun} {_time(row['age'])} ago and has {times}{'' if row['moves'] else '.'}"
     if row["moves"]:
-        yield f"the last of it: {'; '.join(map(_attempt, row['moves']))}."
+        known = sum(past["outcome"] == "moved" for past in row["moves"])
+        last = ", of late" if known < row["moved"] else ""
+        yield f"{last}: {'; '.join(map(_attempt, row['moves']))}."
+    elif row["moved"]:
+        yield " When, and from where, this broker does not know."
 
 
 def _attempt(past: Mapping[str, Any]) -> str:
     same = past["source"] == past["target"]
     to = "its next process" if same else f"hub {past['target']}"
-    code = f" (generation {past['generation']})" if same and past["generation"] else ""
-    way = f"from hub {past['source']} to {to}{code}"
+    way = f"from hub {past['source']} to {to}"
     who = past["reason"] if past["by"] == "asked for" else f"{past['by']}: {past['reason']}"
     who = f", {cell(who)}" if who else ""
     at = past["at"][:19].replace("T", " ")

@@ -121,6 +121,8 @@ class Journal:
         self, entry: Entry, aborted: str, pause_ms: float | None, generation: int | None = None
     ) -> None:
         entry.outcome, entry.why, entry.pause_ms = "aborted" if aborted else "moved", aborted, pause_ms
+        if entry.source is None or entry.target is None:
+            return
         past = PastMove(_now(), entry.source, entry.target, entry.by, entry.reason, entry.outcome)
         past.why, past.pause_ms, past.generation = aborted, pause_ms, generation
         self.past.add(entry.what, past)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 __all__ = ["EACH", "KEPT", "PastMove", "PastMoves"]
@@ -19,8 +20,8 @@ class PastMove:
     nothing in the same way one after another, the last one's."""
 
     at: str
-    source: int | None
-    target: int | None
+    source: int
+    target: int
     #: As ``Entry`` has it.
     by: str
     reason: str
@@ -49,17 +50,19 @@ class PastMoves:
     def __init__(self) -> None:
         #: By connection, those first of which nothing has been heard for longest.
         self._of: dict[str, deque[PastMove]] = {}
+        #: What has been added since ``take_news``: of what repeats itself, each time.
+        self._news: deque[tuple[str, PastMove]] = deque(maxlen=KEPT)
         self._count = 0
 
     def add(self, connection: str, past: PastMove) -> None:
         """An attempt has ended."""
+        self._news.append((connection, past))
         known = self._of.pop(connection, None)
         if known is None:
             known = deque(maxlen=EACH)
         self._of[connection] = known
         if known and past.repeats(last := known[-1]):
-            past.times += last.times
-            known[-1] = past
+            known[-1] = replace(past, times=past.times + last.times)
             return
         self._count += len(known) < EACH
         known.append(past)
@@ -76,6 +79,18 @@ class PastMoves:
     def rows(self, connection: str) -> list[dict[str, Any]]:
         """The form of ``actorrpc why --json``."""
         return [asdict(past) for past in self.of(connection)]
+
+    def take_news(self) -> list[tuple[str, PastMove]]:
+        """What has ended since this was last called, as far as it is kept."""
+        news = list(self._news)
+        self._news.clear()
+        return news
+
+    def all(self) -> Iterator[tuple[str, PastMove]]:
+        """All that is kept, in the order in which ``add`` would have it again."""
+        for connection, known in self._of.items():
+            for past in known:
+                yield connection, past
 
     def __repr__(self) -> str:
         return f"<PastMoves: {self._count} of {len(self._of)} connections>"

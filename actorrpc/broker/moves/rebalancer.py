@@ -70,6 +70,8 @@ class Rebalancer:
         self._serving: Callable[[], Sequence[HubProcess]] = list
         self._config: Callable[[], Config] = Config
         self._recorder: Recorder | None = None
+        #: Writes down what the journal has of the past, for another broker.
+        self._write: Callable[[], None] = lambda: None
         self._history = History()
         #: The policy's moves that have been asked for, by connection.
         self._under_way: dict[str, Move] = {}
@@ -85,9 +87,11 @@ class Rebalancer:
         serving: Callable[[], Sequence[HubProcess]],
         config: Callable[[], Config],
         recorder: Recorder | None,
+        write: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin to ask the policy. ``serving()`` returns the hubs that serve, and ``config()`` what they were
-        told; a reload may change both."""
+        told; a reload may change both. ``write()`` writes down what ``journal.past`` has."""
+        self._write = write
         self._serving = serving
         self._config = config
         self._recorder = recorder
@@ -99,6 +103,7 @@ class Rebalancer:
     def __exit__(self, *_: object) -> None:
         if self._greenlet is not None:
             self._greenlet.kill()
+        self._write()
 
     def pause(self) -> str:
         self.paused = True
@@ -184,6 +189,7 @@ class Rebalancer:
             self._wake.wait(PERIOD)
             self._wake.clear()
             try:
+                self._write()
                 if self._recorder is not None:
                     self._recorder.reported(self._loads(time.monotonic()).values())
                 if not self.paused:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from actorrpc.cli.tables import cell
+from actorrpc.cli.tables import cell, shown
 from actorrpc.cli.top.layout import LEAST, lay_out
 from actorrpc.cli.top.model import KINDS, ORDERS, PARTS, Model
 from actorrpc.cli.top.picture import Hub, Row
@@ -21,23 +21,25 @@ from actorrpc.cli.top.picture import Hub, Row
 __all__ = ["View"]
 
 _HELP = """\
-up, down, k, j    select a connection or an actor (also page up, page down, home, end)
-Enter             why: where it is, what keeps it there, what it costs, where it has been
-s, r              sort by another column; turn the order round
-/                 filter by a part of an id, an address or a service; Esc shows all again
-a                 connections and actors, only connections, or only actors
-Tab               both tables, only hubs, or only connections
-Space             hold the picture, and let it go on
-m                 move what is selected to another hub, while its client goes on
-d, u              drain a hub, after a question; have it take connections again
-p                 pause the balancer, or have it go on
-R                 reload the code, after a question
-q, Ctrl-C         quit; the server goes on
+up, down, k, j   select (also page up, page down, home, end)
+Enter            why: where it is, what keeps it, its cost, where it has been
+s, r             sort by the next column; turn the order round
+/                filter by part of an id, an address or a service; Esc: all
+a                connections and actors; only connections; only actors
+Tab              both tables; only hubs; only connections and actors
+Space            hold the picture, and let it go on
+m                move what is selected to another hub; its client goes on
+d, u             drain a hub, after a question; have it take connections again
+p                pause the balancer, or have it go on
+R                reload the code, after a question
+q, Ctrl-C        quit; the server goes on
 
-load and 1s: share of a core, over 10 s and over 1 s. state: bytes of its actors' states. moved: how often.
+load, 1s: share of a core, over 10 s and over 1 s. state: bytes of states.
+busy: share of the time in which a hub could take up nothing else. lag: how
+late its loop was, at worst, in 99 of 100 moments of the last ten seconds.
 A hub names its 32 heaviest; `actorrpc connections` lists all."""
 
-_KEYS = "q quit  ? help  Enter why  s sort  / filter  m move  d drain  u undo  p pause  R reload"
+_KEYS = "q quit ? help enter why s sort / filter m move d drain u undo p pause R reload"
 
 #: From these shares of a core on a figure stands out.
 _BUSY, _FULL = 0.7, 0.9
@@ -102,33 +104,33 @@ class View:
             )
         if picture.scale is not None and picture.scale["phase"] not in ("done", "abandoned"):
             parts.append(f"scale to {picture.scale['hubs']} hubs: {picture.scale['phase']}")
-        return cell("; ".join(parts))
+        return shown("; ".join(parts))
 
     def _foot(self, model: Model, width: int) -> list[str]:
         if model.prompt is not None:
-            typed = Text(f"{model.prompt.question}{cell(model.prompt.text)}", "bold")
+            typed = Text(shown(f"{model.prompt.question}{model.prompt.text}"), "bold")
             if not model.prompt.confirms:
                 typed.append("_", "blink")
             # What is typed last is always seen.
             excess = max(typed.cell_len - width + 1, 0)
             message = typed[excess:]
         elif model.trouble:
-            message = Text(model.trouble, "bold red")
+            message = Text(shown(model.trouble), "bold red")
         elif model.message:
-            message = Text(model.message, "red" if model.failed else "green")
+            message = Text(shown(model.message), "red" if model.failed else "green")
         else:
-            message = Text("; ".join(model.picture.warnings), "yellow")
+            message = Text(shown("; ".join(model.picture.warnings)), "yellow")
         return [self._line(message, width), self._line(Text(_KEYS, "dim"), width)]
 
     def _tables(self, model: Model, width: int, hubs: int, rows: int) -> list[str]:
-        shown: list[str] = []
+        tables: list[str] = []
         if hubs:
-            shown += self._hubs(model, width, hubs)
+            tables += self._hubs(model, width, hubs)
         if hubs and rows:
-            shown.append("")
+            tables.append(self._line(Text(_summary(model), "dim"), width))
         if rows:
-            shown += self._rows(model, width, rows)
-        return shown
+            tables += self._rows(model, width, rows)
+        return tables
 
     def _hubs(self, model: Model, width: int, room: int) -> list[str]:
         hubs = list(model.picture.hubs)
@@ -150,8 +152,9 @@ class View:
         order = ORDERS[model.order][0]
         names = ["id", "hub", "load", "1s", "state", "calls", "age", "moved"]
         marked = [f"{name}{'^' if model.reverse else '*'}" if name == order else name for name in names]
-        about = _about(model, len(rows))
-        table = _table([*marked, about], [id, 4, 7, 7, 8, 6, 5, 6, None], left={marked[0], about})
+        table = _table(
+            [*marked, "why, or who"], [id, 4, 7, 7, 8, 6, 5, 6, None], left={marked[0], "why, or who"}
+        )
         for row in rows[first : first + room]:
             table.add_row(*_row_cells(row), style="reverse" if row.id == model.selected else "")
         return self._printed(table, width, room + 1)
@@ -188,7 +191,7 @@ class View:
 
     def _text(self, text: str, width: int) -> list[str]:
         console = self._console(width)
-        lines = Text(text).wrap(console, width)
+        lines = Text("\n".join(map(shown, text.split("\n")))).wrap(console, width)
         return [self._encodable(set_cell_size(line.plain, width).rstrip()) for line in lines]
 
     def _encodable(self, line: str) -> str:
@@ -213,16 +216,11 @@ def _table(names: Sequence[str], sizes: Sequence[int | None], left: set[str]) ->
     return table
 
 
-def _about(model: Model, count: int) -> str:
-    """What the last column says, in its name."""
-    only = "" if model.kind == 0 else f" {KINDS[model.kind][0]}"
+def _summary(model: Model) -> str:
+    """Which rows are shown."""
     match = f" with {cell(model.match)!r}" if model.match else ""
     more = ", and perhaps more" if model.picture.more and model.match else ""
-    return (
-        f"what keeps it here, or who it is ({count}{only}{match}{more})"
-        if only or match
-        else "why, or who it is"
-    )
+    return f"{KINDS[model.kind][0]}{match}: {len(model.rows)}{more}"
 
 
 def _hub_cells(hub: Hub, rate: float | None) -> list[Text]:
