@@ -79,7 +79,9 @@ def _stays(row: Mapping[str, Any]) -> Iterator[str]:
 
 def _costs(row: Mapping[str, Any]) -> Iterator[str]:
     rank = f"number {row['rank']} of the {row['of']} on its hub"
-    if not row["rank"]:
+    if row["of"] == 1:
+        rank = "the only one on its hub"
+    elif not row["rank"]:
         rank = f"too little for a place among the {row['of']} on its hub"
     elif row["rank"] == 1:
         rank = f"the most of the {row['of']} on its hub"

@@ -5,7 +5,7 @@ A few dozen of them, once a second: what would take long to find out is as in th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from time import monotonic
 
@@ -19,17 +19,19 @@ __all__ = ["MOST", "list_heaviest"]
 
 #: No more are named in one answer, which takes a millisecond.
 MOST = 64
-#: For how many seconds it is looked for those that match: 5,000 connections are looked at in that time.
+#: For how many seconds it is looked for those that match, and how many are looked at in between.
 LOOKING = 0.002
+_LOOKS = 64
 
 
 def list_heaviest(
-    known: Iterable[CallStage], all: Mapping[str, CallStage], limit: int, match: str
+    known: Iterable[CallStage], all: Iterable[CallStage], services: Iterable[str], limit: int, match: str
 ) -> control_pb2.Heaviest:
     """The first ``limit`` that match: of those whose load is known, the heaviest first, then of all others.
-    ``match`` is in lower case, "" for all."""
+    ``match`` is in lower case, "" for all; ``services`` are those of the app."""
     answer = control_pb2.Heaviest()
-    for stage in islice(_matching(answer, known, all, match), min(limit, MOST)):
+    names = {name for name in services if match in name.lower()}
+    for stage in islice(_matching(answer, known, all, match, names), min(limit, MOST)):
         if isinstance(stage, Activation):
             answer.actors.append(_actor(stage))
         elif isinstance(stage, Connection):
@@ -38,31 +40,31 @@ def list_heaviest(
 
 
 def _matching(
-    answer: control_pb2.Heaviest, known: Iterable[CallStage], all: Mapping[str, CallStage], match: str
+    answer: control_pb2.Heaviest,
+    known: Iterable[CallStage],
+    all: Iterable[CallStage],
+    match: str,
+    names: Collection[str],
 ) -> Iterator[CallStage]:
+    """Those that have the match in their ids or peers, or actors of the services with these names."""
     seen = set()
     for stage in known:
         seen.add(stage.id)
-        if _has(stage, match):
+        if _has(stage, match, names):
             yield stage
     until = monotonic() + LOOKING
-    for id, stage in all.items():
-        if id in seen:
-            continue
-        if match and monotonic() > until:
+    for at, stage in enumerate(all):
+        if match and not at % _LOOKS and monotonic() > until:
             answer.more = True
             return
-        if _has(stage, match):
+        if stage.id not in seen and _has(stage, match, names):
             yield stage
 
 
-def _has(stage: CallStage, match: str) -> bool:
-    """Whether its id, its peer or one of its services has this in it."""
-    return (
-        match in stage.id.lower()
-        or match in stage.peer.lower()
-        or any(match in cell.name.lower() for cell in stage.cells.values())
-    )
+def _has(stage: CallStage, match: str, names: Collection[str]) -> bool:
+    if match in stage.id.lower() or match in stage.peer.lower():
+        return True
+    return bool(names) and any(cell.name in names for cell in stage.cells.values())
 
 
 def _obstacle(stage: CallStage) -> tuple[str, float]:

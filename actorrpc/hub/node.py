@@ -343,7 +343,8 @@ class Node:
 
     def list_heaviest(self, limit: int, match: str) -> control_pb2.Heaviest:
         """What `actorrpc top` shows: of those that match, the heaviest."""
-        return list_heaviest(self._reporter.known(), self.stages, limit, match)
+        all = chain(self.connections.values(), self.actors.by_id.values())
+        return list_heaviest(self._reporter.known(), all, self.resources.services, limit, match)
 
     def describe(self, id: str) -> control_pb2.Described:
         """What is known of one connection or keyed actor, which may not be here."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -13,12 +12,9 @@ import pytest
 
 from tests.apps.rooms_actorrpc import RoomStub
 from tests.apps.rooms_pb2 import Line
-from tests.support.counting_client import CountingClient
-from tests.support.fixtures import Follow, Serve
+from tests.support.fixtures import Connect, Follow, Serve
 from tests.support.server_process import ServerProcess
 from tests.support.waiting import PATIENCE, until
-
-Connect = Callable[[str], CountingClient]
 
 
 def why(server: ServerProcess, *name: str) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Screen:
 
     def read(self, seconds: float = 0.05) -> bool:
         """Take in what has been written, waiting for it so long. Returns False at its end."""
-        if select.select([self._fd], [], [], seconds)[0]:
+        if self._has_more(seconds):
             try:
                 data = os.read(self._fd, 65536)
             except OSError:
@@ -100,6 +100,11 @@ class Screen:
             self.written += len(data)
             self._stream.feed(data)
         return True
+
+    def _has_more(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def until(self, *texts: str, absent: str = "") -> str:
         """Wait until all of these are on the screen, and nothing ``absent``. Returns the screen."""
@@ -138,7 +143,7 @@ class Screen:
             if pid:
                 self.status = os.waitstatus_to_exitcode(status)
             assert time.monotonic() < deadline, f"it does not end:\n{self.text}"
-        while select.select([self._fd], [], [], 0)[0] and self.read(0):
+        while self._has_more(0) and self.read(0):
             pass
         return self.status
 

@@ -22,8 +22,8 @@ def hub(id: int, **more: Any) -> dict[str, Any]:
 def connection(id: str, load: float = 0.0, **more: Any) -> dict[str, Any]:
     return {
         "kind": "connection", "id": id, "hub": 0, "peer": "192.0.2.1:4000", "services": ["chat.Chat"],
-        "calls": 1, "state_bytes": 100, "load": load, "recent": load, "age": 90.0, "moved": 0, "movable": True, "why": "",
-        "running": 0.0, **more,
+        "calls": 1, "state_bytes": 100, "load": load, "recent": load, "age": 90.0, "moved": 0,
+        "movable": True, "why": "", "running": 0.0, **more,
     }  # fmt: skip
 
 

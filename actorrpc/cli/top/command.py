@@ -63,7 +63,7 @@ def _check() -> None:
     try:
         import rich  # noqa: F401
     except ImportError as error:
-        raise ConfigError("top needs rich: pip install 'actorrpc[top]'") from error
+        raise ConfigError("top needs rich, which the extra `top` brings: pip install rich") from error
 
 
 def _run(interval: float, runtime_dir: str | None) -> int:

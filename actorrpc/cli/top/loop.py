@@ -89,7 +89,7 @@ class Loop:
             self._changed = True
             reply = answer[1]
             if isinstance(reply, str):
-                self._model.fail(f"{reply}; waiting for one that answers")
+                self._model.fail(f"waiting for a broker: {reply}")
             else:
                 self._model.show(Picture.of(reply))
         for answer in self._actions.take():

@@ -86,7 +86,7 @@ class View:
         where = " ".join(picture.addresses[:1]) + (" and others" if len(picture.addresses) > 1 else "")
         count = sum(hub.connections for hub in picture.hubs)
         who = f"  broker {picture.broker}  policy {cell(picture.policy)}"
-        what = f"  {count} connections, {model.rates.total():.0f} calls/s"
+        what = f"  {count} connection{'s' * (count != 1)}, {model.rates.total():.0f} calls/s"
         first = Text.assemble(("actorrpc ", "bold"), cell(where), who, paused, held, what)
         return [self._line(first, width), self._line(Text(self._progress(model)), width)]
 
