@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
+from actorrpc.pb.admin_pb2 import Request
 from tests.apps.rooms_actorrpc import RoomStub
 from tests.apps.rooms_pb2 import Line
 from tests.support.fixtures import Connect, Follow, Serve
@@ -63,6 +64,35 @@ def test_the_whole_of_it(serve: Serve, connect: Connect) -> None:
     assert server.run("rebalance", "pause").returncode == 0
     assert "rebalancing is paused" in said(server, id)
     client.call()
+
+
+def test_hubs_that_go(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    client = connect(server.address)
+    client.call()
+    id = only(server)["id"]
+    assert server.move(id, 1) == ""
+    assert server.run("scale", 1).returncode == 0
+    assert "from hub 1 to hub 0, scale to 1 hub, with a pause" in said(server, id)
+    assert server.run("scale", 2).returncode == 0
+    os.kill(server.hub(0)["pid"], signal.SIGTERM)
+    server.wait_for(lambda: only(server)["hub"] == 1)
+    assert "from hub 0 to hub 1, hub 0 was told to end, with a pause" in said(server, id)
+    client.call()
+
+
+def test_a_hub_that_is_drained_and_keeps_it(serve: Serve, connect: Connect) -> None:
+    server = serve("--quiesce-timeout", "60")
+    client = connect(server.address)
+    client.call()
+    row = only(server)
+    slow = client.begin_slow_call(PATIENCE)
+    until(lambda: only(server)["calls"] == 1)
+    server.request(Request(drain=Request.Drain(hub=row["hub"])))
+    found = why(server, row["id"])
+    assert (found["hub"], found["hub_state"], found["movable"]) == (row["hub"], "draining", False)
+    assert f"(generation 1, pid {found['pid']}, and draining)" in said(server, row["id"])
+    slow.cancel()
 
 
 def test_what_pins_it_and_an_attempt_that_came_to_nothing(serve: Serve, connect: Connect) -> None:

@@ -4,6 +4,7 @@ out leaves the terminal as it was."""
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from tests.support.fixtures import Connect, Follow, Serve
 from tests.support.processes import ACTORRPC, actorrpc
 from tests.support.screen import Screen
 from tests.support.server_process import ServerProcess
+from tests.support.waiting import until
 
 Watch = Callable[..., Screen]
 
@@ -286,16 +288,27 @@ def test_a_terminal_that_goes(server: ServerProcess, watch: Watch) -> None:
     assert screen.status in (-signal.SIGHUP, 129)
 
 
-def test_a_terminal_that_takes_nothing_keeps_it_from_no_signal(server: ServerProcess, watch: Watch) -> None:
+def test_a_terminal_that_takes_nothing_keeps_it_from_nothing(server: ServerProcess, watch: Watch) -> None:
     """A line that hangs: nobody reads what is written, until the kernel takes no more."""
     screen = watch(server, "--interval", 0.25, columns=300, lines=100)
-    for _ in range(40):
-        screen.resize(299, 100)  # whatever is shown is written anew
-        screen.resize(300, 100)
-    os.kill(screen.pid, signal.SIGTERM)
-    _, status = os.waitpid(screen.pid, 0)
+    fd = os.open(os.readlink(f"/proc/{screen.pid}/fd/1"), os.O_WRONLY | os.O_NOCTTY)
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+
+        def is_full() -> bool:
+            screen.resize(299, 100)  # whatever is shown is written anew
+            screen.resize(300, 100)
+            return not poll.poll(0)
+
+        until(is_full)
+        screen.press("q")  # is heard, and what cannot be written is left out
+        _, status = os.waitpid(screen.pid, 0)
+    finally:
+        os.close(fd)
     screen.status = os.waitstatus_to_exitcode(status)
-    assert screen.status == -signal.SIGTERM
+    assert screen.status == 0
+    assert screen.line_mode
 
 
 def test_a_screen_that_does_not_change_is_not_written(server: ServerProcess, watch: Watch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from actorrpc.balancing.view import ConnectionLoad
 from actorrpc.broker.moves.descriptions import SEARCH, Found, find
 from actorrpc.broker.moves.rebalancer import Rebalancer
+from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.broker.supervisor import Supervisor
 from actorrpc.pb.admin_pb2 import Reply
 
@@ -39,16 +40,18 @@ def explain(supervisor: Supervisor, rebalancer: Rebalancer, name: str) -> Reply:
         "pid": found.process.pid,
         "hub_state": found.process.state,
         "policy": rebalancer.name,
-        "stays": _stays(rebalancer, row),
+        "stays": _stays(supervisor, rebalancer, found.process, row),
         "moves": past.rows(name),
     }
     return Reply(json=json.dumps(row))
 
 
-def _stays(rebalancer: Rebalancer, row: dict[str, Any]) -> str:
+def _stays(supervisor: Supervisor, rebalancer: Rebalancer, process: HubProcess, row: dict[str, Any]) -> str:
     """Why the balancer leaves it where it is, besides what keeps it from moving."""
     if row["why"]:
         return ""
+    if cause := supervisor.deployment.why_leaving(process):
+        return f"its hub gives all that it has to others ({cause})"
     load = ConnectionLoad(
         row["id"],
         row["load"],

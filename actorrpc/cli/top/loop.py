@@ -186,7 +186,7 @@ class Loop:
         """Stop, as Ctrl-Z stops any program, with the terminal as it was; go on when the shell says so."""
         self._terminal.leave()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.raise_signal(signal.SIGTSTP)  # comes to this thread, and so before anything else here
         signal.signal(signal.SIGTSTP, self._on_signal)
         self._take_terminal()
 
