@@ -36,7 +36,8 @@ def test_what_is_printed_and_told(server: ServerProcess) -> None:
     for row in found["hubs"]:
         assert list(row) == [
             "id", "pid", "generation", "serial", "restarts", "state", "draining", "connections", "cpu",
-            "lag_ms", "busy", "lag_p99_ms", "runnable", "calls", "memory", "over_memory", "unsent_bytes", "shared",
+            "lag_ms", "busy", "lag_p99_ms", "runnable", "calls", "memory", "over_memory", "unsent_bytes",
+            "shared",
         ]  # fmt: skip
         assert (row["generation"], row["state"], row["draining"]) == (1, "serving", None)
         assert row["shared"] == {"connections": 0, "calls": 0, "refused": 0, "first": ""}
