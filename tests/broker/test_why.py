@@ -152,6 +152,17 @@ def test_another_broker_knows_where_it_has_been(serve: Serve, follow: Follow, co
     assert not past.exists()
 
 
+def test_a_broker_that_takes_over_knows_all_of_it(serve: Serve, follow: Follow, connect: Connect) -> None:
+    server = serve()
+    client = connect(server.address)
+    client.call()
+    row = only(server)
+    assert server.move(row["id"], 1 - row["hub"]) == ""
+    after = follow(server, "--takeover")
+    assert server.wait() == 0
+    assert "has moved once: at 20" in said(after, row["id"])
+
+
 @pytest.mark.parametrize(
     ("name", "error"),
     [

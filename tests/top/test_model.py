@@ -255,6 +255,23 @@ def test_any_key_leads_back(model: Model, shown: str) -> None:
     assert model.over
 
 
+def test_details_are_scrolled(model: Model) -> None:
+    model.detail, model.page = "Connection 0-1-1", 10
+    for keys, at in (
+        ("down", 1),
+        ("j", 2),
+        ("page down", 12),
+        ("k", 11),
+        ("page up", 1),
+        ("up", 0),
+        ("up", 0),
+    ):
+        assert typed(model, keys) == []
+        assert (model.scrolled, bool(model.detail)) == (at, True)
+    typed(model, "j", "x")
+    assert (model.scrolled, model.detail) == (0, "")
+
+
 def test_quit_and_unknown_keys(model: Model) -> None:
     assert typed(model, "xyz\u00e9") == []
     assert not model.over

@@ -151,6 +151,25 @@ def test_help_and_details() -> None:
     assert "0-1-1" not in "".join(lines[10:])
 
 
+def test_what_has_no_room_is_scrolled() -> None:
+    model = showing(connection("0-1-1"))
+    model.detail = "\n".join(f"line {number}" for number in range(30))
+    lines = screen(model, 80, 14)
+    assert (lines[2], lines[10], lines[11]) == ("line 0", "line 8", "... (down: more)")
+    model.press("page down")
+    lines = screen(model, 80, 14)
+    assert (lines[2], lines[11]) == ("line 10", "... (down: more)")
+    for _ in range(50):
+        model.press("down")
+    lines = screen(model, 80, 14)
+    assert (lines[2], lines[11]) == ("line 20", "line 29")
+    model.press("up")
+    assert screen(model, 80, 14)[2] == "line 19"
+    model.press("x")
+    model.press("?")
+    assert screen(model, 72, 14)[11] == "... (down: more)"
+
+
 def test_what_clients_choose_steers_no_terminal() -> None:
     hostile = "\x1b[2J\x1b]0;title\x07\n\r\u202e[bold]:smile:"
     model = showing(

@@ -76,6 +76,8 @@ class Model:
         self.help = False
         #: What is shown instead of the tables; "": nothing.
         self.detail = ""
+        #: The first line of help or details that is shown. Whoever shows them knows where they end.
+        self.scrolled = 0
         #: What the last action has come to, and whether that is bad.
         self.message, self.failed = "", False
         self.over = False
@@ -145,12 +147,19 @@ class Model:
         if key.startswith(PASTED):
             return []
         if self.help or self.detail:
-            self.help, self.detail = False, ""
-            self.over = key == "q"
+            self._read_on(key)
             return []
         self.tell("")
         handler = _KEYS.get(key)
         return [] if handler is None else handler(self)
+
+    def _read_on(self, key: str) -> None:
+        """Scroll what is shown instead of the tables; any other key leads back to them."""
+        if key in _SCROLLS:
+            self.scrolled = max(self.scrolled + _SCROLLS[key] * (self.page if "page" in key else 1), 0)
+        else:
+            self.help, self.detail, self.scrolled = False, "", 0
+            self.over = key == "q"
 
     def _answer(self, prompt: Prompt, key: str) -> list[Action]:
         if prompt.confirms:
@@ -322,6 +331,8 @@ def _typed(text: str, key: str) -> str:
 def _listed(numbers: set[int]) -> str:
     return f"{min(numbers)} to {max(numbers)}" if numbers else "none"
 
+
+_SCROLLS = {"up": -1, "k": -1, "down": 1, "j": 1, "page up": -1, "page down": 1}
 
 _KEYS: dict[str, Callable[[Model], list[Action]]] = {
     "q": Model.quit,

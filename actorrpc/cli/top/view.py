@@ -63,13 +63,16 @@ class View:
         layout = lay_out(height, len(model.picture.hubs), PARTS[model.part])
         model.page = max(layout.rows, 1)
         body: list[str]
-        if model.help:
-            body = self._text(_HELP, width)
-        elif model.detail:
-            body = self._text(model.detail, width)
+        room = height - 4
+        if model.help or model.detail:
+            body = self._text(_HELP if model.help else model.detail, width)
+            model.page = room
+            model.scrolled = min(model.scrolled, max(len(body) - room, 0))
+            if len(body) > model.scrolled + room:
+                body[model.scrolled + room - 1] = "... (down: more)"
+            body = body[model.scrolled :]
         else:
             body = self._tables(model, width, layout.hubs, layout.rows)
-        room = height - 4
         body = [*body, *[""] * room][:room]
         return [*self._head(model, width), *body, *self._foot(model, width)]
 
