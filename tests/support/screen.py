@@ -6,8 +6,9 @@ import fcntl
 import os
 import pty
 import select
-import signal
 import struct
+import subprocess
+import sys
 import termios
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,14 @@ __all__ = ["Screen"]
 
 #: What an xterm knows: the other screen, and whether there is a cursor.
 _OTHER_SCREEN = 1049
+
+
+#: Makes standard input the session's terminal, and then runs a command.
+_TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 class _Screen(pyte.Screen):
@@ -54,16 +63,23 @@ class Screen:
         self._stream = pyte.ByteStream(self._screen)
         #: Bytes that the program has written.
         self.written = 0
-        self.status: int | None = None
-        pid, self._fd = pty.fork()
-        if not pid:
-            os.chdir(ROOT)
-            variables = {**environment(), "TERM": "xterm", **(variables or {})}
-            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-            os.execvpe(command[0], list(command), variables)
-        self.pid = pid
+        self._fd, terminal = pty.openpty()
         self.resize(columns, lines)
-        self.modes = termios.tcgetattr(self._fd)
+        # Not by pty.fork(): a test's process has threads.
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _TAKE_TERMINAL, *command],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            cwd=ROOT,
+            env={**environment(), "TERM": "xterm", **(variables or {})},
+        )
+        os.close(terminal)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     # ---- what it shows
 
@@ -135,23 +151,18 @@ class Screen:
         self._screen.resize(lines, columns)
 
     def end(self) -> int:
-        """Wait until it has ended. Returns its status, or minus the signal."""
+        """Read until it has ended. Returns its status, or minus the signal."""
         deadline = time.monotonic() + PATIENCE
-        while self.status is None:
+        while self._process.poll() is None:
             self.read()
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
             assert time.monotonic() < deadline, f"it does not end:\n{self.text}"
         while self._has_more(0) and self.read(0):
             pass
-        return self.status
+        return self._process.returncode
 
-    def is_stopped(self) -> bool:
-        """Whether it is suspended."""
-        self.read(0)
-        with open(f"/proc/{self.pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "T"
+    def end_unread(self) -> int:
+        """Wait until it has ended, and read nothing meanwhile."""
+        return self._process.wait(PATIENCE)
 
     def hang_up(self) -> None:
         """The terminal goes."""
@@ -159,9 +170,8 @@ class Screen:
         self._fd = -1
 
     def close(self) -> None:
-        if self.status is None:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+        self._process.kill()
+        self._process.wait()
         if self._fd >= 0:
             os.close(self._fd)
 
