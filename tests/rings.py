@@ -29,6 +29,7 @@ INNER = (
     "settings/*",
     "testing/*",
     "tls/*",
+    "top/*",
     "wire/*",
     "test_*.py::*",
 )
@@ -70,6 +71,7 @@ OUTER = (
     "broker/test_titles.py*",
     "broker/test_tls.py*",
     "broker/test_topics.py*",
+    "broker/test_why.py*",
     "broker/test_worker.py*",
     "codegen/test_folders.py*",
     "codegen/test_fresh.py*",
@@ -85,6 +87,7 @@ OUTER = (
     "moving/test_handoff.py::test_one_owner_whatever_happens*",
     "log/test_programs.py*",
     "testing/test_programs.py*",
+    "top/test_live.py*",
     "test_benchmarks.py*",
     "test_cli.py*",
     "test_supported.py*",

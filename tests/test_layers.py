@@ -53,7 +53,7 @@ LAYERS: list[set[str]] = [
     {"hub.keyed", "hub.serving"},
     {"hub.connected", "hub.moving"},
     {"hub.listing", "hub.report", "hub.watching"},
-    {"hub.memory"},
+    {"hub.heaviest", "hub.memory"},
     {"hub.node"},
     # Everything that has hubs, or stands beside them.
     {"balancing", "codegen", "hub"},

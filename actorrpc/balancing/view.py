@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-__all__ = ["ConnectionLoad", "History", "HubLoad", "Move", "Past", "Policy", "Stay", "View"]
+__all__ = ["ConnectionLoad", "Explains", "History", "HubLoad", "Move", "Past", "Policy", "Stay", "View"]
 
 #: How many ended moves are remembered.
 KEPT = 10_000
@@ -160,3 +160,12 @@ class Policy(Protocol):
         It returns the moves that should begin now. The owner may leave some out, and then they are not in the
         history; a policy that still wants them proposes them again.
         """
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A policy that can also say of a single connection why it stays where it is; it need not."""
+
+    def why_stays(self, view: View, hub: int, connection: ConnectionLoad) -> str:
+        """Say so in words for `actorrpc why`, by what the last plan has shown; decide nothing, and change
+        nothing. ``hub`` has the connection, which can move. Called as ``plan`` is, and never beside it."""

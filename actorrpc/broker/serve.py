@@ -24,6 +24,7 @@ from actorrpc.broker.host.orphans import reaping
 from actorrpc.broker.host.record import Record
 from actorrpc.broker.host.runtime_dir import RuntimeDir
 from actorrpc.broker.host.signals import caught
+from actorrpc.broker.moves.past_file import PastFile
 from actorrpc.broker.moves.rebalancer import Rebalancer
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.supervisor import GRACE, Supervisor
@@ -124,7 +125,11 @@ def serve(
         claim.announce(config.drain_timeout)
         if inheritance is None or not inheritance.server.directory.version:  # no hub goes by any
             claim.make_directory(anew=inheritance is None)
-        if inheritance is not None:
+        past = PastFile(directory, rebalancer.journal.past)
+        if inheritance is None:
+            past.clear()
+        else:
+            past.restore()
             rebalancer.paused = inheritance.server.paused
             claim.made = claim.made or inheritance.server.made_directory
             claim.server = inheritance.server.server or claim.server
@@ -170,7 +175,8 @@ def serve(
             notify.start(lambda: serving_line(supervisor.hubs.states(), supervisor.hubs.connections))
 
             def ready() -> None:
-                rebalancer.start(lambda: supervisor.members.balanced, lambda: supervisor.config, recorder)
+                serving = supervisor.members
+                rebalancer.start(lambda: serving.balanced, lambda: supervisor.config, recorder, past.write)
                 notify.ready()
                 if reload:
                     opened.enter_context(FileWatch(working_directory(), deployment.reload_soon))

@@ -64,7 +64,7 @@ class Supervisor:
         config: Config,
         claim: Claim,
         queues: AcceptQueues,
-        on_moved: Callable[[int, int, control_pb2.Moved], None],
+        on_moved: Callable[[int, int, control_pb2.Moved, str, int | None], None],
         move_every: int = 0,
         write: Callable[[Server], None] = lambda server: None,
     ) -> None:
@@ -263,8 +263,11 @@ class Supervisor:
         self.moves.record(moved)
         self.places.record(moved)
         target = self._launcher.hub_of.get(moved.target)
-        if target not in (None, process.hub):  # what goes to a hub's next process is no policy's concern
-            self._on_moved(process.hub, target, moved)
+        if target is not None:
+            receiver = next((each for each in self.hubs.processes if each.serial == moved.target), None)
+            generation = None if receiver is None else receiver.generation
+            cause = self.deployment.why_leaving(process)
+            self._on_moved(process.hub, target, moved, cause, generation)
 
     def _on_ready(self, process: HubProcess, error: str) -> None:
         if not error and (error := self.members.why_not(process)):

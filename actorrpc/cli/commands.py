@@ -20,6 +20,8 @@ from actorrpc.cli.flags import NUMBER, setting_flags, typed
 from actorrpc.cli.output import is_of_output, written
 from actorrpc.cli.simulate import simulate
 from actorrpc.cli.tls import tls
+from actorrpc.cli.top.command import top
+from actorrpc.cli.why import why
 from actorrpc.errors import ConfigError, TooManyRestarts
 from actorrpc.log import escape
 from actorrpc.loop.descriptors import fill_standard
@@ -178,5 +180,5 @@ def serve(context: click.Context, /, app: str, move_every: int, **_: Any) -> Non
 
 
 cli.add_command(protoc, "protoc")
-for _command in (*ask.COMMANDS, *deploy.COMMANDS, tls, simulate):
+for _command in (*ask.COMMANDS, why, top, *deploy.COMMANDS, tls, simulate):
     cli.add_command(_command)

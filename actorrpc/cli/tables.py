@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["cell", "print_table"]
+__all__ = ["cell", "print_table", "shown"]
 
 #: A cell of a table is no wider.
 _WIDEST = 200
@@ -26,5 +26,10 @@ def cell(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(value)
     text = "-" if value is None else str(value)
-    # Some of it was chosen by clients: it shall not steer the terminal, nor look like another row.
-    return "".join(each if each.isprintable() else "\ufffd" for each in text)[:_WIDEST]
+    return shown(text)[:_WIDEST]
+
+
+def shown(text: str) -> str:
+    """A text of which some was chosen by clients: it shall not steer the terminal, nor look like another
+    row."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)

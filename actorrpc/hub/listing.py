@@ -1,4 +1,4 @@
-"""What `actorrpc connections` and `actorrpc actors` show of one hub."""
+"""What `actorrpc connections`, `actors` and `why` show of one hub."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actorrpc.hub.moving.obstacles import what_runs, why_pinned, why_unquiet
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.pb import control_pb2
 
-__all__ = ["describe", "describe_actor", "list_actors", "list_some"]
+__all__ = ["describe", "describe_actor", "describe_any", "list_actors", "list_some"]
 
 #: How long the others wait while some connections are described, in seconds: a hundred take so long.
 LISTING = 0.002
@@ -65,12 +65,14 @@ def describe_actor(activation: Activation, cost: Cost) -> control_pb2.KeyedActor
         calls=len(activation.calls),
         state_bytes=activation.cells.state_bytes,
         load=usage.load(now),
+        recent=usage.recent(now),
         movable=not why,
         why=why or too_heavy,
         running=running,
         move_ms=cost.total * 1e3,
         age=now - usage.born,
         idle=activation.idle_for,
+        moves=activation.moves,
     )
 
 
@@ -84,26 +86,38 @@ def _obstacles(stage: CallStage, cost: Cost) -> tuple[str, float, str]:
     return why, since, heavy and f"no policy moves it: {heavy}"
 
 
-def describe(connection: Connection, cost: Cost) -> control_pb2.Connection:
-    """One of them, whose move would cost so much."""
+def describe_any(stage: CallStage | None, cost: Callable[[CallStage], Cost]) -> control_pb2.Described:
+    """A connection or a keyed actor; None: it is not here."""
+    if isinstance(stage, Activation):
+        return control_pb2.Described(actor=describe_actor(stage, cost(stage)))
+    if isinstance(stage, Connection):
+        return control_pb2.Described(connection=describe(stage, cost(stage), shared=False))
+    return control_pb2.Described()
+
+
+def describe(connection: Connection, cost: Cost, *, shared: bool = True) -> control_pb2.Connection:
+    """One of them, whose move would cost so much. ``shared``: with what its services have taken since that
+    was last asked; else ``cpu`` is smoothed over about a second."""
     why, running, too_heavy = _obstacles(connection, cost)
-    usage = connection.usage
+    usage, cells = connection.usage, connection.cells
     now = monotonic()
-    share = usage.share()
+    share = usage.share() if shared else usage.recent(now)
     return control_pb2.Connection(
         id=connection.id,
         peer=connection.peer,
-        services=sorted({cell.name for cell in connection.cells.values()}),
+        services=sorted({cell.name for cell in cells.values()}),
         calls=len(connection.calls),
-        state_bytes=connection.cells.state_bytes,
+        state_bytes=cells.state_bytes,
         cpu=share,
-        actors=shares([(cell.name, cell.part) for cell in connection.cells.values()], share),
-        identities=len(connection.cells.identities or ()),
+        actors=shares([(cell.name, cell.part) for cell in cells.values()], share) if shared else None,
+        identities=len(cells.identities or ()),
         load=usage.load(now),
+        recent=usage.recent(now),
         freeze_ms=usage.freeze_ms,
         age=now - usage.born,
         movable=not why,
         why=why or too_heavy,
         running=running,
         move_ms=cost.total * 1e3,
+        moves=connection.moves,
     )

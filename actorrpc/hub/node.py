@@ -26,10 +26,11 @@ from actorrpc.hub.connected.connected import ConnectedActors
 from actorrpc.hub.directory.directory import Directory
 from actorrpc.hub.exchange.deaths import Deaths
 from actorrpc.hub.exchange.exchange import Exchange
+from actorrpc.hub.heaviest import list_heaviest
 from actorrpc.hub.keyed.activation import Activation
 from actorrpc.hub.keyed.activations import Activations
 from actorrpc.hub.links import CALLS, CONNECTIONS, DIRECTORY, FRESH, HANDOFFS, TOPICS, HubLink, Links
-from actorrpc.hub.listing import describe, list_actors, list_some
+from actorrpc.hub.listing import describe, describe_any, list_actors, list_some
 from actorrpc.hub.memory import limited_memory
 from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.moving.draining import Draining
@@ -306,7 +307,8 @@ class Node:
 
     def report(self) -> control_pb2.Load:
         """What the broker is told of the connections. The other hubs are told how busy this one is."""
-        load = self._reporter.report(self.resources.turns, self.resources.sharing.report())
+        resources = self.resources
+        load = self._reporter.report(resources.turns, resources.sharing.report(), resources.calls)
         if self._memory is not None:
             self._memory.tell(load)
         load.crowded = self.reception.shortage.look(not can_open())
@@ -338,6 +340,17 @@ class Node:
     def list_actors(self, after: int) -> control_pb2.Actors:
         """The same of keyed actors."""
         return list_actors(self.actors.by_id, self._price, after)
+
+    def list_heaviest(self, limit: int, match: str) -> control_pb2.Heaviest:
+        """What `actorrpc top` shows: of those that match, the heaviest."""
+        all = chain(self.connections.values(), self.actors.by_id.values())
+        return list_heaviest(self._reporter.known(), all, self.resources.services, limit, match)
+
+    def describe(self, id: str) -> control_pb2.Described:
+        """What is known of one connection or keyed actor, which may not be here."""
+        described = describe_any(self.stages.get(id), self._price)
+        described.rank, described.count = self._reporter.rank(id), len(self.stages)
+        return described
 
     def _price(self, connection: CallStage) -> Cost:
         self.weigh(connection)

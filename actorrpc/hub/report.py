@@ -98,9 +98,12 @@ class Reporter:
         #: Connections that the last report has looked at closely.
         self.touched = 0
 
-    def report(self, turns: int, shared: control_pb2.SharedConnections | None) -> control_pb2.Load:
+    def report(
+        self, turns: int, shared: control_pb2.SharedConnections | None, calls: int = 0
+    ) -> control_pb2.Load:
         """What there is to tell of the connections, and of the hub. ``turns`` is how many have run there,
-        ``shared`` what is known of connections that several clients share. To be called in the loop's thread.
+        ``calls`` how many clients have begun, and ``shared`` what is known of connections that several
+        clients share. To be called in the loop's thread.
         """
         meter, connections = self._meter, self._connections
         now = meter.clock()
@@ -118,6 +121,7 @@ class Reporter:
         load = control_pb2.Load(
             connections=self._count(),
             turns=turns,
+            calls=calls,
             busy=busy,
             runnable=meter.runnable,
             memory=self._statm.read() * _PAGE,
@@ -164,6 +168,16 @@ class Reporter:
         ranked = sorted(candidates, key=lambda usage: usage.load(now), reverse=True)[:WARM]
         self._warm = [usage for usage in ranked if usage.load(now) >= _COLD]
         return ranked[:HEAVIEST]
+
+    def known(self) -> list[CallStage]:
+        """Those that lately had a load, the heaviest first."""
+        now = self._meter.clock()
+        ranked = sorted(self._warm, key=lambda usage: usage.load(now), reverse=True)
+        return [stage for usage in ranked if (stage := self._connection(usage)) is not None]
+
+    def rank(self, id: str) -> int:
+        """Which place a connection has among them, from 1 on; 0: none."""
+        return next((at for at, stage in enumerate(self.known(), 1) if stage.id == id), 0)
 
     def _connection(self, usage: Usage) -> CallStage | None:
         connection = self._connections.get(usage.id)

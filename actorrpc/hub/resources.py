@@ -60,8 +60,9 @@ class Resources:
         self.sharing = Sharing(config)
         #: What handlers hold of their requests.
         self.parsed = Parsed(config)
-        #: Turns that ran here.
+        #: Turns that ran here, and calls of clients that began here.
         self.turns = 0
+        self.calls = 0
         #: For tests: told after each turn which connection's it was, and how many turns that has had.
         self.on_turn: Callable[[str, int], None] | None = None
         self.serve(app)

@@ -103,6 +103,8 @@ class Worker:
             "drain": lambda drain: self._node.draining.drain(drain.targets, drain.within, hold=drain.hold),
             "list_stacks": self._on_list_stacks,
             "list_actors": self._on_list_actors,
+            "describe": self._on_describe,
+            "list_heaviest": self._on_list_heaviest,
             "renew_tls": self._on_renew_tls,
             "adopt": self._on_adopt,
             "keep": self._on_keep,
@@ -322,6 +324,16 @@ class Worker:
         answer = self._node.list_actors(question.after)
         answer.request = question.request
         self._link.send(control_pb2.ToBroker(actors=answer))
+
+    def _on_describe(self, question: control_pb2.Describe) -> None:
+        answer = self._node.describe(question.id)
+        answer.request = question.request
+        self._link.send(control_pb2.ToBroker(described=answer))
+
+    def _on_list_heaviest(self, question: control_pb2.ListHeaviest) -> None:
+        answer = self._node.list_heaviest(question.limit, question.match)
+        answer.request = question.request
+        self._link.send(control_pb2.ToBroker(heaviest=answer))
 
     def _on_list_stacks(self, question: control_pb2.ListStacks) -> None:
         answer = list_stacks(question.after)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x63torrpc/admin.proto\x12\x0e\x61\x63torrpc.admin\"\x89\t\n\x07Request\x12\x30\n\x06status\x18\x01 \x01(\x0b\x32\x1e.actorrpc.admin.Request.StatusH\x00\x12:\n\x0b\x63onnections\x18\x02 \x01(\x0b\x32#.actorrpc.admin.Request.ConnectionsH\x00\x12,\n\x04move\x18\x03 \x01(\x0b\x32\x1c.actorrpc.admin.Request.MoveH\x00\x12,\n\x04stop\x18\x04 \x01(\x0b\x32\x1c.actorrpc.admin.Request.StopH\x00\x12\x36\n\trebalance\x18\x05 \x01(\x0b\x32!.actorrpc.admin.Request.RebalanceH\x00\x12.\n\x05moves\x18\x06 \x01(\x0b\x32\x1d.actorrpc.admin.Request.MovesH\x00\x12\x30\n\x06reload\x18< \x01(\x0b\x32\x1e.actorrpc.admin.Request.ReloadH\x00\x12.\n\x05\x64rain\x18= \x01(\x0b\x32\x1d.actorrpc.admin.Request.DrainH\x00\x12.\n\x05scale\x18> \x01(\x0b\x32\x1d.actorrpc.admin.Request.ScaleH\x00\x12\x30\n\x06stacks\x18( \x01(\x0b\x32\x1e.actorrpc.admin.Request.StacksH\x00\x12\x35\n\thand_over\x18U \x01(\x0b\x32 .actorrpc.admin.Request.HandOverH\x00\x12\x30\n\x06\x61\x63tors\x18\x61 \x01(\x0b\x32\x1e.actorrpc.admin.Request.ActorsH\x00\x12\x35\n\trenew_tls\x18\x66 \x01(\x0b\x32 .actorrpc.admin.Request.RenewTlsH\x00\x1a\x08\n\x06Status\x1a\r\n\x0b\x43onnections\x1a\n\n\x08RenewTls\x1a\x08\n\x06\x41\x63tors\x1a\'\n\x04Move\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x0b\n\x03hub\x18\x02 \x01(\r\x1a\x34\n\x04Stop\x12\x1a\n\rdrain_timeout\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1a\x36\n\x06Reload\x12\x1a\n\rdrain_timeout\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1a\"\n\x05\x44rain\x12\x0b\n\x03hub\x18\x01 \x01(\r\x12\x0c\n\x04undo\x18\x02 \x01(\x08\x1a\x43\n\x05Scale\x12\x0c\n\x04hubs\x18\x01 \x01(\r\x12\x1a\n\rdrain_timeout\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1ai\n\tRebalance\x12\x34\n\x04wish\x18\x01 \x01(\x0e\x32&.actorrpc.admin.Request.Rebalance.Wish\"&\n\x04Wish\x12\t\n\x05PAUSE\x10\x00\x12\n\n\x06RESUME\x10\x01\x12\x07\n\x03NOW\x10\x02\x1a\x16\n\x05Moves\x12\r\n\x05limit\x18\x01 \x01(\r\x1a\x17\n\x08HandOver\x12\x0b\n\x03pid\x18\x01 \x01(\r\x1a\x15\n\x06Stacks\x12\x0b\n\x03hub\x18\x01 \x01(\rB\x06\n\x04kind\"Y\n\x05Reply\x12\r\n\x05\x65rror\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x61\x64_request\x18\x02 \x01(\x08\x12\x0c\n\x04json\x18\x03 \x01(\t\x12\x0c\n\x04\x64one\x18\x04 \x01(\t\x12\x10\n\x08warnings\x18\x05 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x63torrpc/admin.proto\x12\x0e\x61\x63torrpc.admin\"\x9d\n\n\x07Request\x12\x30\n\x06status\x18\x01 \x01(\x0b\x32\x1e.actorrpc.admin.Request.StatusH\x00\x12:\n\x0b\x63onnections\x18\x02 \x01(\x0b\x32#.actorrpc.admin.Request.ConnectionsH\x00\x12,\n\x04move\x18\x03 \x01(\x0b\x32\x1c.actorrpc.admin.Request.MoveH\x00\x12,\n\x04stop\x18\x04 \x01(\x0b\x32\x1c.actorrpc.admin.Request.StopH\x00\x12\x36\n\trebalance\x18\x05 \x01(\x0b\x32!.actorrpc.admin.Request.RebalanceH\x00\x12.\n\x05moves\x18\x06 \x01(\x0b\x32\x1d.actorrpc.admin.Request.MovesH\x00\x12\x30\n\x06reload\x18< \x01(\x0b\x32\x1e.actorrpc.admin.Request.ReloadH\x00\x12.\n\x05\x64rain\x18= \x01(\x0b\x32\x1d.actorrpc.admin.Request.DrainH\x00\x12.\n\x05scale\x18> \x01(\x0b\x32\x1d.actorrpc.admin.Request.ScaleH\x00\x12\x30\n\x06stacks\x18( \x01(\x0b\x32\x1e.actorrpc.admin.Request.StacksH\x00\x12\x35\n\thand_over\x18U \x01(\x0b\x32 .actorrpc.admin.Request.HandOverH\x00\x12\x30\n\x06\x61\x63tors\x18\x61 \x01(\x0b\x32\x1e.actorrpc.admin.Request.ActorsH\x00\x12\x35\n\trenew_tls\x18\x66 \x01(\x0b\x32 .actorrpc.admin.Request.RenewTlsH\x00\x12+\n\x03why\x18\xa0\x01 \x01(\x0b\x32\x1b.actorrpc.admin.Request.WhyH\x00\x12+\n\x03top\x18\xa1\x01 \x01(\x0b\x32\x1b.actorrpc.admin.Request.TopH\x00\x1a\x08\n\x06Status\x1a\r\n\x0b\x43onnections\x1a\n\n\x08RenewTls\x1a\x08\n\x06\x41\x63tors\x1a\x13\n\x03Why\x12\x0c\n\x04name\x18\x01 \x01(\t\x1a#\n\x03Top\x12\r\n\x05limit\x18\x01 \x01(\r\x12\r\n\x05match\x18\x02 \x01(\t\x1a\'\n\x04Move\x12\x12\n\nconnection\x18\x01 \x01(\t\x12\x0b\n\x03hub\x18\x02 \x01(\r\x1a\x34\n\x04Stop\x12\x1a\n\rdrain_timeout\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1a\x36\n\x06Reload\x12\x1a\n\rdrain_timeout\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1a\"\n\x05\x44rain\x12\x0b\n\x03hub\x18\x01 \x01(\r\x12\x0c\n\x04undo\x18\x02 \x01(\x08\x1a\x43\n\x05Scale\x12\x0c\n\x04hubs\x18\x01 \x01(\r\x12\x1a\n\rdrain_timeout\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_drain_timeout\x1ai\n\tRebalance\x12\x34\n\x04wish\x18\x01 \x01(\x0e\x32&.actorrpc.admin.Request.Rebalance.Wish\"&\n\x04Wish\x12\t\n\x05PAUSE\x10\x00\x12\n\n\x06RESUME\x10\x01\x12\x07\n\x03NOW\x10\x02\x1a\x16\n\x05Moves\x12\r\n\x05limit\x18\x01 \x01(\r\x1a\x17\n\x08HandOver\x12\x0b\n\x03pid\x18\x01 \x01(\r\x1a\x15\n\x06Stacks\x12\x0b\n\x03hub\x18\x01 \x01(\rB\x06\n\x04kind\"Y\n\x05Reply\x12\r\n\x05\x65rror\x18\x01 \x01(\t\x12\x13\n\x0b\x62\x61\x64_request\x18\x02 \x01(\x08\x12\x0c\n\x04json\x18\x03 \x01(\t\x12\x0c\n\x04\x64one\x18\x04 \x01(\t\x12\x10\n\x08warnings\x18\x05 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,35 +32,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'actorrpc.admin_pb2', _globa
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REQUEST']._serialized_start=41
-  _globals['_REQUEST']._serialized_end=1202
-  _globals['_REQUEST_STATUS']._serialized_start=714
-  _globals['_REQUEST_STATUS']._serialized_end=722
-  _globals['_REQUEST_CONNECTIONS']._serialized_start=724
-  _globals['_REQUEST_CONNECTIONS']._serialized_end=737
-  _globals['_REQUEST_RENEWTLS']._serialized_start=739
-  _globals['_REQUEST_RENEWTLS']._serialized_end=749
-  _globals['_REQUEST_ACTORS']._serialized_start=751
-  _globals['_REQUEST_ACTORS']._serialized_end=759
-  _globals['_REQUEST_MOVE']._serialized_start=761
-  _globals['_REQUEST_MOVE']._serialized_end=800
-  _globals['_REQUEST_STOP']._serialized_start=802
-  _globals['_REQUEST_STOP']._serialized_end=854
-  _globals['_REQUEST_RELOAD']._serialized_start=856
-  _globals['_REQUEST_RELOAD']._serialized_end=910
-  _globals['_REQUEST_DRAIN']._serialized_start=912
-  _globals['_REQUEST_DRAIN']._serialized_end=946
-  _globals['_REQUEST_SCALE']._serialized_start=948
-  _globals['_REQUEST_SCALE']._serialized_end=1015
-  _globals['_REQUEST_REBALANCE']._serialized_start=1017
-  _globals['_REQUEST_REBALANCE']._serialized_end=1122
-  _globals['_REQUEST_REBALANCE_WISH']._serialized_start=1084
-  _globals['_REQUEST_REBALANCE_WISH']._serialized_end=1122
-  _globals['_REQUEST_MOVES']._serialized_start=1124
-  _globals['_REQUEST_MOVES']._serialized_end=1146
-  _globals['_REQUEST_HANDOVER']._serialized_start=1148
-  _globals['_REQUEST_HANDOVER']._serialized_end=1171
-  _globals['_REQUEST_STACKS']._serialized_start=1173
-  _globals['_REQUEST_STACKS']._serialized_end=1194
-  _globals['_REPLY']._serialized_start=1204
-  _globals['_REPLY']._serialized_end=1293
+  _globals['_REQUEST']._serialized_end=1350
+  _globals['_REQUEST_STATUS']._serialized_start=804
+  _globals['_REQUEST_STATUS']._serialized_end=812
+  _globals['_REQUEST_CONNECTIONS']._serialized_start=814
+  _globals['_REQUEST_CONNECTIONS']._serialized_end=827
+  _globals['_REQUEST_RENEWTLS']._serialized_start=829
+  _globals['_REQUEST_RENEWTLS']._serialized_end=839
+  _globals['_REQUEST_ACTORS']._serialized_start=841
+  _globals['_REQUEST_ACTORS']._serialized_end=849
+  _globals['_REQUEST_WHY']._serialized_start=851
+  _globals['_REQUEST_WHY']._serialized_end=870
+  _globals['_REQUEST_TOP']._serialized_start=872
+  _globals['_REQUEST_TOP']._serialized_end=907
+  _globals['_REQUEST_MOVE']._serialized_start=909
+  _globals['_REQUEST_MOVE']._serialized_end=948
+  _globals['_REQUEST_STOP']._serialized_start=950
+  _globals['_REQUEST_STOP']._serialized_end=1002
+  _globals['_REQUEST_RELOAD']._serialized_start=1004
+  _globals['_REQUEST_RELOAD']._serialized_end=1058
+  _globals['_REQUEST_DRAIN']._serialized_start=1060
+  _globals['_REQUEST_DRAIN']._serialized_end=1094
+  _globals['_REQUEST_SCALE']._serialized_start=1096
+  _globals['_REQUEST_SCALE']._serialized_end=1163
+  _globals['_REQUEST_REBALANCE']._serialized_start=1165
+  _globals['_REQUEST_REBALANCE']._serialized_end=1270
+  _globals['_REQUEST_REBALANCE_WISH']._serialized_start=1232
+  _globals['_REQUEST_REBALANCE_WISH']._serialized_end=1270
+  _globals['_REQUEST_MOVES']._serialized_start=1272
+  _globals['_REQUEST_MOVES']._serialized_end=1294
+  _globals['_REQUEST_HANDOVER']._serialized_start=1296
+  _globals['_REQUEST_HANDOVER']._serialized_end=1319
+  _globals['_REQUEST_STACKS']._serialized_start=1321
+  _globals['_REQUEST_STACKS']._serialized_end=1342
+  _globals['_REPLY']._serialized_start=1352
+  _globals['_REPLY']._serialized_end=1441
 # @@protoc_insertion_point(module_scope)

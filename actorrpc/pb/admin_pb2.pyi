@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Request(_message.Message):
-    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves", "reload", "drain", "scale", "stacks", "hand_over", "actors", "renew_tls")
+    __slots__ = ("status", "connections", "move", "stop", "rebalance", "moves", "reload", "drain", "scale", "stacks", "hand_over", "actors", "renew_tls", "why", "top")
     class Status(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -20,6 +20,18 @@ class Request(_message.Message):
     class Actors(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
+    class Why(_message.Message):
+        __slots__ = ("name",)
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        def __init__(self, name: _Optional[str] = ...) -> None: ...
+    class Top(_message.Message):
+        __slots__ = ("limit", "match")
+        LIMIT_FIELD_NUMBER: _ClassVar[int]
+        MATCH_FIELD_NUMBER: _ClassVar[int]
+        limit: int
+        match: str
+        def __init__(self, limit: _Optional[int] = ..., match: _Optional[str] = ...) -> None: ...
     class Move(_message.Message):
         __slots__ = ("connection", "hub")
         CONNECTION_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +104,8 @@ class Request(_message.Message):
     HAND_OVER_FIELD_NUMBER: _ClassVar[int]
     ACTORS_FIELD_NUMBER: _ClassVar[int]
     RENEW_TLS_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
     status: Request.Status
     connections: Request.Connections
     move: Request.Move
@@ -105,7 +119,9 @@ class Request(_message.Message):
     hand_over: Request.HandOver
     actors: Request.Actors
     renew_tls: Request.RenewTls
-    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ..., reload: _Optional[_Union[Request.Reload, _Mapping]] = ..., drain: _Optional[_Union[Request.Drain, _Mapping]] = ..., scale: _Optional[_Union[Request.Scale, _Mapping]] = ..., stacks: _Optional[_Union[Request.Stacks, _Mapping]] = ..., hand_over: _Optional[_Union[Request.HandOver, _Mapping]] = ..., actors: _Optional[_Union[Request.Actors, _Mapping]] = ..., renew_tls: _Optional[_Union[Request.RenewTls, _Mapping]] = ...) -> None: ...
+    why: Request.Why
+    top: Request.Top
+    def __init__(self, status: _Optional[_Union[Request.Status, _Mapping]] = ..., connections: _Optional[_Union[Request.Connections, _Mapping]] = ..., move: _Optional[_Union[Request.Move, _Mapping]] = ..., stop: _Optional[_Union[Request.Stop, _Mapping]] = ..., rebalance: _Optional[_Union[Request.Rebalance, _Mapping]] = ..., moves: _Optional[_Union[Request.Moves, _Mapping]] = ..., reload: _Optional[_Union[Request.Reload, _Mapping]] = ..., drain: _Optional[_Union[Request.Drain, _Mapping]] = ..., scale: _Optional[_Union[Request.Scale, _Mapping]] = ..., stacks: _Optional[_Union[Request.Stacks, _Mapping]] = ..., hand_over: _Optional[_Union[Request.HandOver, _Mapping]] = ..., actors: _Optional[_Union[Request.Actors, _Mapping]] = ..., renew_tls: _Optional[_Union[Request.RenewTls, _Mapping]] = ..., why: _Optional[_Union[Request.Why, _Mapping]] = ..., top: _Optional[_Union[Request.Top, _Mapping]] = ...) -> None: ...
 
 class Reply(_message.Message):
     __slots__ = ("error", "bad_request", "json", "done", "warnings")

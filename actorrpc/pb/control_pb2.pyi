@@ -29,7 +29,7 @@ class Formats(_message.Message):
     def __init__(self, oldest: _Optional[int] = ..., newest: _Optional[int] = ...) -> None: ...
 
 class ToHub(_message.Message):
-    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten", "list_stacks", "list_actors", "adopt", "keep", "directory", "renew_tls")
+    __slots__ = ("start", "peer", "homes", "move", "list_connections", "stop", "drain", "listen", "unlisten", "list_stacks", "list_actors", "adopt", "keep", "directory", "renew_tls", "describe", "list_heaviest")
     START_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     HOMES_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +45,8 @@ class ToHub(_message.Message):
     KEEP_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     RENEW_TLS_FIELD_NUMBER: _ClassVar[int]
+    DESCRIBE_FIELD_NUMBER: _ClassVar[int]
+    LIST_HEAVIEST_FIELD_NUMBER: _ClassVar[int]
     start: Start
     peer: Peer
     homes: Homes
@@ -60,7 +62,9 @@ class ToHub(_message.Message):
     keep: Keep
     directory: Directory
     renew_tls: RenewTls
-    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ..., list_stacks: _Optional[_Union[ListStacks, _Mapping]] = ..., list_actors: _Optional[_Union[ListActors, _Mapping]] = ..., adopt: _Optional[_Union[Adopt, _Mapping]] = ..., keep: _Optional[_Union[Keep, _Mapping]] = ..., directory: _Optional[_Union[Directory, _Mapping]] = ..., renew_tls: _Optional[_Union[RenewTls, _Mapping]] = ...) -> None: ...
+    describe: Describe
+    list_heaviest: ListHeaviest
+    def __init__(self, start: _Optional[_Union[Start, _Mapping]] = ..., peer: _Optional[_Union[Peer, _Mapping]] = ..., homes: _Optional[_Union[Homes, _Mapping]] = ..., move: _Optional[_Union[Move, _Mapping]] = ..., list_connections: _Optional[_Union[ListConnections, _Mapping]] = ..., stop: _Optional[_Union[Stop, _Mapping]] = ..., drain: _Optional[_Union[Drain, _Mapping]] = ..., listen: _Optional[_Union[Listen, _Mapping]] = ..., unlisten: _Optional[_Union[Unlisten, _Mapping]] = ..., list_stacks: _Optional[_Union[ListStacks, _Mapping]] = ..., list_actors: _Optional[_Union[ListActors, _Mapping]] = ..., adopt: _Optional[_Union[Adopt, _Mapping]] = ..., keep: _Optional[_Union[Keep, _Mapping]] = ..., directory: _Optional[_Union[Directory, _Mapping]] = ..., renew_tls: _Optional[_Union[RenewTls, _Mapping]] = ..., describe: _Optional[_Union[Describe, _Mapping]] = ..., list_heaviest: _Optional[_Union[ListHeaviest, _Mapping]] = ...) -> None: ...
 
 class Adopt(_message.Message):
     __slots__ = ("hello",)
@@ -193,6 +197,24 @@ class ListActors(_message.Message):
     after: int
     def __init__(self, request: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
 
+class Describe(_message.Message):
+    __slots__ = ("request", "id")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    id: str
+    def __init__(self, request: _Optional[int] = ..., id: _Optional[str] = ...) -> None: ...
+
+class ListHeaviest(_message.Message):
+    __slots__ = ("request", "limit", "match")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    MATCH_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    limit: int
+    match: str
+    def __init__(self, request: _Optional[int] = ..., limit: _Optional[int] = ..., match: _Optional[str] = ...) -> None: ...
+
 class ListStacks(_message.Message):
     __slots__ = ("request", "after")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
@@ -253,7 +275,7 @@ class RenewTls(_message.Message):
     def __init__(self, request: _Optional[int] = ...) -> None: ...
 
 class ToBroker(_message.Message):
-    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring", "unlinked", "adopted", "actors", "tls_renewed")
+    __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring", "unlinked", "adopted", "actors", "tls_renewed", "described", "heaviest")
     READY_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     MOVE_RESULT_FIELD_NUMBER: _ClassVar[int]
@@ -268,6 +290,8 @@ class ToBroker(_message.Message):
     ADOPTED_FIELD_NUMBER: _ClassVar[int]
     ACTORS_FIELD_NUMBER: _ClassVar[int]
     TLS_RENEWED_FIELD_NUMBER: _ClassVar[int]
+    DESCRIBED_FIELD_NUMBER: _ClassVar[int]
+    HEAVIEST_FIELD_NUMBER: _ClassVar[int]
     ready: Ready
     load: Load
     move_result: MoveResult
@@ -282,7 +306,35 @@ class ToBroker(_message.Message):
     adopted: Adopted
     actors: Actors
     tls_renewed: TlsRenewed
-    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ..., unlinked: _Optional[_Union[Unlinked, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., actors: _Optional[_Union[Actors, _Mapping]] = ..., tls_renewed: _Optional[_Union[TlsRenewed, _Mapping]] = ...) -> None: ...
+    described: Described
+    heaviest: Heaviest
+    def __init__(self, ready: _Optional[_Union[Ready, _Mapping]] = ..., load: _Optional[_Union[Load, _Mapping]] = ..., move_result: _Optional[_Union[MoveResult, _Mapping]] = ..., connections: _Optional[_Union[Connections, _Mapping]] = ..., moved: _Optional[_Union[Moved, _Mapping]] = ..., stopping: _Optional[_Union[Stopping, _Mapping]] = ..., settled: _Optional[_Union[Settled, _Mapping]] = ..., dumps: _Optional[_Union[Dumps, _Mapping]] = ..., stacks: _Optional[_Union[Stacks, _Mapping]] = ..., retiring: _Optional[_Union[Retiring, _Mapping]] = ..., unlinked: _Optional[_Union[Unlinked, _Mapping]] = ..., adopted: _Optional[_Union[Adopted, _Mapping]] = ..., actors: _Optional[_Union[Actors, _Mapping]] = ..., tls_renewed: _Optional[_Union[TlsRenewed, _Mapping]] = ..., described: _Optional[_Union[Described, _Mapping]] = ..., heaviest: _Optional[_Union[Heaviest, _Mapping]] = ...) -> None: ...
+
+class Described(_message.Message):
+    __slots__ = ("request", "connection", "actor", "rank", "count")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    connection: Connection
+    actor: KeyedActor
+    rank: int
+    count: int
+    def __init__(self, request: _Optional[int] = ..., connection: _Optional[_Union[Connection, _Mapping]] = ..., actor: _Optional[_Union[KeyedActor, _Mapping]] = ..., rank: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+
+class Heaviest(_message.Message):
+    __slots__ = ("request", "connections", "actors", "more")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    ACTORS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    request: int
+    connections: _containers.RepeatedCompositeFieldContainer[Connection]
+    actors: _containers.RepeatedCompositeFieldContainer[KeyedActor]
+    more: bool
+    def __init__(self, request: _Optional[int] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ..., actors: _Optional[_Iterable[_Union[KeyedActor, _Mapping]]] = ..., more: bool = ...) -> None: ...
 
 class TlsRenewed(_message.Message):
     __slots__ = ("request", "error")
@@ -448,7 +500,7 @@ class Unlinked(_message.Message):
     def __init__(self, serial: _Optional[int] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Load(_message.Message):
-    __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared", "draining", "over_memory", "largest")
+    __slots__ = ("connections", "cpu", "lag_ms", "turns", "busy", "lag_p99_ms", "runnable", "memory", "unsent_bytes", "heaviest", "others", "groups", "crowded", "shared", "draining", "over_memory", "largest", "calls")
     class GroupsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -473,6 +525,7 @@ class Load(_message.Message):
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     OVER_MEMORY_FIELD_NUMBER: _ClassVar[int]
     LARGEST_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
     connections: int
     cpu: float
     lag_ms: float
@@ -490,7 +543,8 @@ class Load(_message.Message):
     draining: Draining
     over_memory: bool
     largest: _containers.RepeatedCompositeFieldContainer[ConnectionLoad]
-    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ..., busy: _Optional[float] = ..., lag_p99_ms: _Optional[float] = ..., runnable: _Optional[int] = ..., memory: _Optional[int] = ..., unsent_bytes: _Optional[int] = ..., heaviest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., groups: _Optional[_Mapping[str, float]] = ..., crowded: bool = ..., shared: _Optional[_Union[SharedConnections, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., over_memory: bool = ..., largest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ...) -> None: ...
+    calls: int
+    def __init__(self, connections: _Optional[int] = ..., cpu: _Optional[float] = ..., lag_ms: _Optional[float] = ..., turns: _Optional[int] = ..., busy: _Optional[float] = ..., lag_p99_ms: _Optional[float] = ..., runnable: _Optional[int] = ..., memory: _Optional[int] = ..., unsent_bytes: _Optional[int] = ..., heaviest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., others: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., groups: _Optional[_Mapping[str, float]] = ..., crowded: bool = ..., shared: _Optional[_Union[SharedConnections, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., over_memory: bool = ..., largest: _Optional[_Iterable[_Union[ConnectionLoad, _Mapping]]] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class SharedConnections(_message.Message):
     __slots__ = ("connections", "calls", "refused", "first")
@@ -592,7 +646,7 @@ class Connections(_message.Message):
     def __init__(self, request: _Optional[int] = ..., connections: _Optional[_Iterable[_Union[Connection, _Mapping]]] = ..., more: _Optional[int] = ...) -> None: ...
 
 class Connection(_message.Message):
-    __slots__ = ("id", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms", "running")
+    __slots__ = ("id", "peer", "services", "calls", "state_bytes", "cpu", "movable", "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms", "running", "recent", "moves")
     class ActorsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -615,6 +669,8 @@ class Connection(_message.Message):
     IDENTITIES_FIELD_NUMBER: _ClassVar[int]
     MOVE_MS_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
+    RECENT_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
     id: str
     peer: str
     services: _containers.RepeatedScalarFieldContainer[str]
@@ -630,7 +686,9 @@ class Connection(_message.Message):
     identities: int
     move_ms: float
     running: float
-    def __init__(self, id: _Optional[str] = ..., peer: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., cpu: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., actors: _Optional[_Mapping[str, float]] = ..., load: _Optional[float] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ..., identities: _Optional[int] = ..., move_ms: _Optional[float] = ..., running: _Optional[float] = ...) -> None: ...
+    recent: float
+    moves: int
+    def __init__(self, id: _Optional[str] = ..., peer: _Optional[str] = ..., services: _Optional[_Iterable[str]] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., cpu: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., actors: _Optional[_Mapping[str, float]] = ..., load: _Optional[float] = ..., freeze_ms: _Optional[float] = ..., age: _Optional[float] = ..., identities: _Optional[int] = ..., move_ms: _Optional[float] = ..., running: _Optional[float] = ..., recent: _Optional[float] = ..., moves: _Optional[int] = ...) -> None: ...
 
 class Actors(_message.Message):
     __slots__ = ("request", "actors", "more")
@@ -643,7 +701,7 @@ class Actors(_message.Message):
     def __init__(self, request: _Optional[int] = ..., actors: _Optional[_Iterable[_Union[KeyedActor, _Mapping]]] = ..., more: _Optional[int] = ...) -> None: ...
 
 class KeyedActor(_message.Message):
-    __slots__ = ("service", "key", "calls", "state_bytes", "load", "movable", "why", "running", "move_ms", "age", "idle")
+    __slots__ = ("service", "key", "calls", "state_bytes", "load", "movable", "why", "running", "move_ms", "age", "idle", "recent", "moves")
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
@@ -655,6 +713,8 @@ class KeyedActor(_message.Message):
     MOVE_MS_FIELD_NUMBER: _ClassVar[int]
     AGE_FIELD_NUMBER: _ClassVar[int]
     IDLE_FIELD_NUMBER: _ClassVar[int]
+    RECENT_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
     service: str
     key: str
     calls: int
@@ -666,7 +726,9 @@ class KeyedActor(_message.Message):
     move_ms: float
     age: float
     idle: float
-    def __init__(self, service: _Optional[str] = ..., key: _Optional[str] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., load: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., running: _Optional[float] = ..., move_ms: _Optional[float] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ...) -> None: ...
+    recent: float
+    moves: int
+    def __init__(self, service: _Optional[str] = ..., key: _Optional[str] = ..., calls: _Optional[int] = ..., state_bytes: _Optional[int] = ..., load: _Optional[float] = ..., movable: bool = ..., why: _Optional[str] = ..., running: _Optional[float] = ..., move_ms: _Optional[float] = ..., age: _Optional[float] = ..., idle: _Optional[float] = ..., recent: _Optional[float] = ..., moves: _Optional[int] = ...) -> None: ...
 
 class HubToHub(_message.Message):
     __slots__ = ("prepare", "prepared", "refused", "commit", "abort", "subscribe", "subscribed", "unsubscribe", "publish", "published", "deliver", "accepted", "taken", "declined", "occupancy", "rejoined", "handover", "received", "released", "invoke", "attach", "withdraw", "answer", "answered", "begun", "absent", "parted", "find_connection", "connection_found", "locate", "release_key", "transfer_key", "directory_answer")

@@ -118,3 +118,27 @@ class Moves(_message.Message):
     done: int
     aborted: int
     def __init__(self, done: _Optional[int] = ..., aborted: _Optional[int] = ...) -> None: ...
+
+class PastMove(_message.Message):
+    __slots__ = ("connection", "at", "source", "target", "by", "reason", "aborted", "pause_ms", "generation", "times")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ABORTED_FIELD_NUMBER: _ClassVar[int]
+    PAUSE_MS_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    TIMES_FIELD_NUMBER: _ClassVar[int]
+    connection: str
+    at: str
+    source: int
+    target: int
+    by: str
+    reason: str
+    aborted: str
+    pause_ms: float
+    generation: int
+    times: int
+    def __init__(self, connection: _Optional[str] = ..., at: _Optional[str] = ..., source: _Optional[int] = ..., target: _Optional[int] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ..., aborted: _Optional[str] = ..., pause_ms: _Optional[float] = ..., generation: _Optional[int] = ..., times: _Optional[int] = ...) -> None: ...

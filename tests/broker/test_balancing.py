@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.broker.conftest import Callable
 from tests.support.counting_client import CountingClient
 from tests.support.fixtures import Serve
 from tests.support.server_process import ServerProcess

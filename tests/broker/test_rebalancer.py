@@ -14,7 +14,9 @@ import pytest
 from gevent import GreenletExit
 from gevent.event import AsyncResult, Event
 
+from actorrpc.balancing import view as view_module
 from actorrpc.balancing.decide import MOVES_AT_ONCE
+from actorrpc.balancing.policies.simple import Nothing
 from actorrpc.balancing.recorder import Recorder, recording_to
 from actorrpc.balancing.view import Move, Stay, View
 from actorrpc.broker.moves import rebalancer as module
@@ -425,3 +427,93 @@ def test_a_full_disk_ends_the_recording_only(hubs: list[Any], caplog: pytest.Log
     recorder.moved("0-1-1", 0, 1, "")
     recorder.moved("0-1-1", 1, 0, "")
     assert "the recording ends" in caplog.text
+
+
+# ---- why a connection stays
+
+
+CONNECTION = view_module.ConnectionLoad("0-1-1", 0.25, 0.5)
+
+
+class Explaining(Scripted):
+    """Says why a connection stays."""
+
+    def __init__(self, say: Callable[[View, int, str], str]) -> None:
+        super().__init__(lambda view: ())
+        self._say = say
+
+    def why_stays(self, view: View, hub: int, connection: view_module.ConnectionLoad) -> str:
+        return self._say(view, hub, connection.id)
+
+
+def explaining(say: Callable[[View, int, str], str], hubs: list[Any]) -> Rebalancer:
+    rebalancer = Rebalancer("explaining", Explaining(say))
+    rebalancer._serving = lambda: hubs
+    return rebalancer
+
+
+def test_a_policy_says_why_a_connection_stays(hubs: list[Any]) -> None:
+    threads = set()
+
+    def say(view: View, hub: int, connection: str) -> str:
+        threads.add(threading.current_thread())
+        return f"{connection} of {hub}, of {sorted(view.loads)}" + 1000 * "!"
+
+    rebalancer = explaining(say, hubs)
+    assert rebalancer.why_stays(0, CONNECTION).startswith("0-1-1 of 0, of [0, 1]!!!")
+    assert len(rebalancer.why_stays(0, CONNECTION)) <= 500
+    assert threading.current_thread() not in threads
+
+
+def test_a_policy_that_cannot_say_it(hubs: list[Any]) -> None:
+    def say(view: View, hub: int, connection: str) -> str:
+        raise SystemExit("on purpose")
+
+    rebalancer = explaining(say, hubs)
+    assert rebalancer.why_stays(0, CONNECTION) == "the policy cannot say: SystemExit: on purpose"
+    assert not rebalancer._planning
+
+
+def test_a_policy_that_does_not_come_back_is_asked_nothing_else(
+    hubs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PLAN_TIMEOUT", 0.05)
+    go_on = threading.Event()
+    rebalancer = explaining(lambda *given: str(go_on.wait(60)), hubs)
+    assert rebalancer.why_stays(0, CONNECTION) == ""
+    assert rebalancer.why_stays(0, CONNECTION) == ""
+    assert rebalancer.now() == "the policy is still busy with its last plan"
+    go_on.set()
+    while rebalancer._planning:
+        gevent.sleep(0.001)
+    assert rebalancer.why_stays(0, CONNECTION) == "True"
+
+
+def test_of_a_policy_that_does_not_explain_its_last_words_are_given(started: Any) -> None:
+    decided: list[Stay] = []
+    rebalancer = started(lambda view: decided)
+    assert rebalancer.why_stays(0, CONNECTION) == ""
+    decided[:] = [Stay("hub 1", "is busy")]
+    rebalancer.now()
+    assert rebalancer.why_stays(0, CONNECTION) == ""
+    for what, said in (("", "it rests"), ("hub 0", "hub 0: is busy"), ("0-1-1", "0-1-1: is busy")):
+        decided[:] = [Stay(what, said.rpartition(": ")[2])]
+        rebalancer.now()
+        assert rebalancer.why_stays(0, CONNECTION) == said
+
+
+def test_words_of_long_ago_are_not(started: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rebalancer = started(lambda view: [Stay("0-1-1", "is busy")])
+    rebalancer.now()
+    monkeypatch.setattr(module, "LATELY", -10.0)
+    assert rebalancer.why_stays(0, CONNECTION) == ""
+
+
+def test_what_comes_before_the_policy(started: Any, hubs: list[Any]) -> None:
+    rebalancer = started(lambda view: [MOVE])
+    rebalancer.now()
+    assert rebalancer.why_stays(0, CONNECTION) == "it is being moved"
+    other = view_module.ConnectionLoad("0-1-2", 0.1, 0.1)
+    rebalancer.pause()
+    assert "paused" in rebalancer.why_stays(0, other)
+    assert Rebalancer("none", Nothing()).why_stays(0, other) == "the policy none moves nothing"

@@ -36,7 +36,8 @@ def test_what_is_printed_and_told(server: ServerProcess) -> None:
     for row in found["hubs"]:
         assert list(row) == [
             "id", "pid", "generation", "serial", "restarts", "state", "draining", "connections", "cpu",
-            "lag_ms", "busy", "lag_p99_ms", "runnable", "memory", "over_memory", "unsent_bytes", "shared",
+            "lag_ms", "busy", "lag_p99_ms", "runnable", "calls", "memory", "over_memory", "unsent_bytes",
+            "shared",
         ]  # fmt: skip
         assert (row["generation"], row["state"], row["draining"]) == (1, "serving", None)
         assert row["shared"] == {"connections": 0, "calls": 0, "refused": 0, "first": ""}
@@ -87,7 +88,7 @@ def test_what_a_connection_takes_is_shown_and_travels(server: ServerProcess, con
     assert row["id"] in known
     assert list(row) == [
         "id", "hub", "generation", "serial", "peer", "services", "calls", "state_bytes", "cpu", "movable",
-        "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms", "running",
+        "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms", "running", "moved",
     ]  # fmt: skip
     assert 0 < row["move_ms"] < 50
     assert list(row["actors"]) == row["services"]

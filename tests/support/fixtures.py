@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
+from tests.support.counting_client import CountingClient
 from tests.support.server_process import ServerProcess
 
-__all__ = ["Follow", "Serve", "follow", "serve"]
+__all__ = ["Connect", "Follow", "Serve", "connect", "follow", "serve", "server"]
 
 #: What ``serve`` is: the arguments are ``ServerProcess``'s, and whether it is to be ``ready``.
 Serve = Callable[..., ServerProcess]
 #: What ``follow`` is: the arguments are the broker before, those of ``ServerProcess``, and ``ready``.
 Follow = Callable[..., ServerProcess]
+#: What ``connect`` is: the argument is an address.
+Connect = Callable[[str], CountingClient]
 
 
 @pytest.fixture
@@ -50,3 +53,29 @@ def follow() -> Iterator[Follow]:
     yield follow
     for broker in reversed(brokers):
         broker.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server of two hubs for the tests of a module that do it no harm."""
+    server = ServerProcess(folder=tmp_path_factory.mktemp("server"))
+    try:
+        server.until_ready()
+        yield server
+    finally:
+        left = server.close()
+    assert left == []
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Makes clients, which are closed at the end."""
+    clients: list[CountingClient] = []
+
+    def start(address: str) -> CountingClient:
+        clients.append(client := CountingClient(address))
+        return client
+
+    yield start
+    for client in clients:
+        client.close()

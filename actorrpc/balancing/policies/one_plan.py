@@ -87,6 +87,32 @@ class Plan:
                 yield from self._fill_probe(source, target, candidates, most - weight(best), budget)
                 return
 
+    def why_stays(self, connection: ConnectionLoad, hub: int, backoff: Backoff) -> str:
+        """Why a connection of a hub that has too much does not move, or may not."""
+        source, parameters = self._loads[hub], self.parameters
+        if hub in self.resting:
+            pause = parameters.hub_pause
+            return f"hub {hub} has just given or taken something, and rests for {pause:.0f} s"
+        if self._has_just_moved(connection):
+            return f"it was to move lately, and stays where it is for {parameters.pause:.0f} s"
+        load = weight(connection)
+        if load > parameters.elephant - TOLERANCE:
+            return f"it takes {load:.2f} of a core: it would fill any other hub as well"
+        target = self._least_busy_target(source, backoff)
+        if target is None:
+            return "no hub that is less busy than the mean can take anything now"
+        half = self._gap(source, target) / 2
+        if load > half + TOLERANCE:
+            return (
+                f"it takes {load:.3f} of a core, more than half of what hub {hub} has more than hub "
+                f"{target.hub} ({self._gap(source, target):.3f})"
+            )
+        if not pays(connection, self.lasts, parameters):
+            return f"it takes {load:.3f} of a core, too little for its move to pay for itself"
+        if not self._leaves(connection, target):
+            return f"it came from hub {target.hub} less than {parameters.no_return:.0f} s ago"
+        return f"it may move to hub {target.hub}, after those that fit better"
+
     def _is_obvious(self, source: HubLoad, target: HubLoad) -> bool:
         """Whether one is full and the other idle: then a move helps, whatever comes of it."""
         return (

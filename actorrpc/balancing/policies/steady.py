@@ -25,7 +25,7 @@ from actorrpc.balancing.policies.persistence import Persistence
 from actorrpc.balancing.policies.rounding import TOLERANCE, rounded
 from actorrpc.balancing.policies.throttling import Backoff, Budget, Rest
 from actorrpc.balancing.policies.trials import Trials
-from actorrpc.balancing.view import HubLoad, Move, Stay, View
+from actorrpc.balancing.view import ConnectionLoad, HubLoad, Move, Stay, View
 
 __all__ = ["Steady"]
 
@@ -66,6 +66,24 @@ class Steady:
         self._budget.refill(view.now, max(self.parameters.least_budget, self.parameters.budget * len(hubs)))
         plan.resting = {hub for hub, until in self._resting_until.items() if until > view.now}
         return self._decide(plan)
+
+    def why_stays(self, view: View, hub: int, connection: ConnectionLoad) -> str:
+        """As ``Explains`` has it."""
+        levels = self._levels.current()
+        hubs = [load for load in known(view) if load.hub in levels]
+        if hub not in levels or len(hubs) < 2:
+            return "there is no other hub to compare its hub with"
+        plan = Plan(self.parameters, view, hubs, levels, self._gaps.lasts, probing=not self._trials.trusted)
+        if hub not in self._giving:
+            start, _ = plan.thresholds()
+            return (
+                f"hub {hub} is at {plan.levels[hub]:.2f} of a core, {plan.mean:.2f} on average: it gives "
+                f"nothing away until it is {start:.2f} above that"
+            )
+        if self._rest.resting(view.now):
+            return self._why
+        plan.resting = {each for each, until in self._resting_until.items() if until > view.now}
+        return plan.why_stays(connection, hub, self._backoff)
 
     def _read(self, hubs: list[HubLoad], view: View) -> None:
         self._levels.observe(view.now, hubs, view.history)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import gevent
 from gevent import get_hub
 
+from actorrpc.broker.admin.explain import explain
 from actorrpc.broker.deploying.scale import MOST_HUBS
+from actorrpc.broker.moves.descriptions import list_heaviest
 from actorrpc.broker.moves.hub_questions import MOVE_GRACE, list_actors, list_connections, move
 from actorrpc.broker.moves.rebalancer import Rebalancer
 from actorrpc.broker.processes.hub_process import HubProcess
@@ -186,8 +189,11 @@ class Admin:
     def _reply_to(self, request: Request) -> Reply:
         kind = request.WhichOneof("kind")
         if kind == "status":
-            status = {**self._supervisor.status(), "rebalance": self._rebalancer.status()}
-            return Reply(json=json.dumps(status))
+            return Reply(json=json.dumps(self._status()))
+        if kind == "top":
+            return self._top(request.top)
+        if kind == "why":
+            return explain(self._supervisor, self._rebalancer, request.why.name)
         if kind == "connections":
             return self._connections()
         if kind == "actors":
@@ -213,6 +219,15 @@ class Admin:
         return Reply(
             error="this broker does not know the question: it is of another version", bad_request=True
         )
+
+    def _status(self) -> dict[str, Any]:
+        return {**self._supervisor.status(), "rebalance": self._rebalancer.status()}
+
+    def _top(self, wish: Request.Top) -> Reply:
+        found = list_heaviest(self._supervisor.members.serving, wish.limit, wish.match)
+        warnings = [f"hub {each.hub} does not answer; what it has is not listed" for each in found.silent]
+        top = {"at": time.monotonic(), "status": self._status(), "heaviest": found.rows, "more": found.more}
+        return Reply(json=json.dumps(top), warnings=warnings)
 
     def _reload(self, wish: Request.Reload) -> Reply:
         rows, _ = self._list_connections()
@@ -277,7 +292,8 @@ class Admin:
         if target is None or target.state != "serving":
             return Reply(error=f"hub {number} is {target.state if target else states[number]}")
         timeout = self._supervisor.config.quiesce_timeout + MOVE_GRACE
-        places = self._supervisor.places
+        places, journal = self._supervisor.places, self._rebalancer.journal
+        journal.asked(connection, target.hub)
         verdict = move(
             self._supervisor.members.serving,
             connection,
@@ -286,6 +302,7 @@ class Admin:
             first=places.guess(connection),
             arriving=places.is_arriving(connection),
         )
+        journal.answered(connection, verdict.hub, target.hub, verdict.why)
         if verdict.unknown:
             places.forget(connection)
         if verdict.moved:

@@ -286,6 +286,19 @@ class Deployment:
         self.takes(process, f"hub {process.hub} {process.describe_exit()} while it was starting")
         self._drains.changed()
 
+    def why_leaving(self, process: HubProcess) -> str:
+        """Why a process gives away what it has; "" if it does not."""
+        if not process.draining:
+            return ""
+        if process in self._retirements:
+            return f"hub {process.hub} was told to end"
+        if process.generation < self.generation.number:
+            return f"reload to generation {self.generation.number}"
+        scale = self._scale
+        if scale is not None and scale.under_way and process.hub >= scale.count:
+            return f"scale to {scale.count} hub{'s' * (scale.count != 1)}"
+        return f"drain of hub {process.hub}"
+
     # ---- what one broker leaves to the next
 
     def write(self, server: Server) -> None:

@@ -44,7 +44,7 @@ __all__ = [
 #: Longer paths of unix sockets do not fit the kernel's sockaddr_un.
 MAX_SOCKET_PATH = 107
 
-LOCK, SOCKET, SERIAL, RECORD = "broker.lock", "broker.sock", "serial", "server"
+LOCK, SOCKET, SERIAL, RECORD, PAST = "broker.lock", "broker.sock", "serial", "server", "moves"
 
 #: Hubs are numbered from 0, their processes from here on: so that a number names the one or the other.
 FIRST_SERIAL = 1001
@@ -106,6 +106,11 @@ class RuntimeDir:
     @property
     def record_path(self) -> str:
         return os.path.join(self.path, RECORD)
+
+    @property
+    def past_path(self) -> str:
+        """Where it stands which connections have moved."""
+        return os.path.join(self.path, PAST)
 
     def holder(self) -> Holder | None:
         """The live broker of this directory."""
@@ -314,7 +319,7 @@ class Claim:
     def _remove_files(self) -> None:
         path = self.directory.path
         for name in _names(path):
-            if name in (SOCKET, SERIAL, RECORD) or _HUBS_FILES.fullmatch(name):
+            if name in (SOCKET, SERIAL, RECORD, PAST) or _HUBS_FILES.fullmatch(name):
                 remove_file(os.path.join(path, name))
         with suppress(OSError):  # something else is in it
             self._remove_directory()

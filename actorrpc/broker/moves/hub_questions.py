@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
@@ -14,7 +14,17 @@ from actorrpc.broker.processes.hub_process import Answer, HubProcess
 from actorrpc.pb import control_pb2
 from actorrpc.pb.control_pb2 import MoveResult
 
-__all__ = ["MOVE_GRACE", "Verdict", "judge", "list_actors", "list_connections", "move", "move_question"]
+__all__ = [
+    "MOVE_GRACE",
+    "Verdict",
+    "actor_row",
+    "connection_row",
+    "judge",
+    "list_actors",
+    "list_connections",
+    "move",
+    "move_question",
+]
 
 #: How late after the question a hub may begin with a move. After that it refuses: whoever asked may have been
 #: told that the move failed.
@@ -96,7 +106,7 @@ class _Listing:
 
     def found(self, answer: Any) -> list[dict[str, Any]]:
         """The rows of a page."""
-        return [_row(self.process, row) for row in answer.connections]
+        return [connection_row(self.process, row) for row in answer.connections]
 
 
 class _ActorListing(_Listing):
@@ -106,10 +116,11 @@ class _ActorListing(_Listing):
         return control_pb2.ToHub(list_actors=control_pb2.ListActors(after=after))
 
     def found(self, answer: Any) -> list[dict[str, Any]]:
-        return [_actor_row(self.process, row) for row in answer.actors]
+        return [actor_row(self.process, row) for row in answer.actors]
 
 
-def _actor_row(process: HubProcess, actor: control_pb2.KeyedActor) -> dict[str, Any]:
+def actor_row(process: HubProcess, actor: control_pb2.KeyedActor) -> dict[str, Any]:
+    """One of ``actorrpc actors --json``."""
     return {
         "service": actor.service,
         "key": actor.key,
@@ -125,10 +136,12 @@ def _actor_row(process: HubProcess, actor: control_pb2.KeyedActor) -> dict[str, 
         "move_ms": round(actor.move_ms, 1),
         "age": round(actor.age, 1),
         "idle": round(actor.idle, 1),
+        "moved": actor.moves,
     }
 
 
-def _row(process: HubProcess, connection: control_pb2.Connection) -> dict[str, Any]:
+def connection_row(process: HubProcess, connection: control_pb2.Connection) -> dict[str, Any]:
+    """One of ``actorrpc connections --json``."""
     return {
         "id": connection.id,
         "hub": process.hub,
@@ -148,6 +161,7 @@ def _row(process: HubProcess, connection: control_pb2.Connection) -> dict[str, A
         "identities": connection.identities,
         "move_ms": round(connection.move_ms, 1),
         "running": round(connection.running, 1),
+        "moved": connection.moves,
     }
 
 
@@ -158,6 +172,9 @@ class Verdict:
     moved: bool
     text: str
     unknown: bool = False
+    #: The hub that has it and has not moved it, and why not.
+    hub: int | None = field(default=None, compare=False)
+    why: str = field(default="", compare=False)
 
 
 def move(
@@ -260,10 +277,11 @@ def judge(answers: Mapping[HubProcess, MoveResult | None], connection: str, targ
 
 def _verdict(process: HubProcess, answer: MoveResult, connection: str, target: HubProcess) -> Verdict:
     """What the answer of the process that has the connection means."""
-    if answer.outcome == MoveResult.UNKNOWN_HUB:
-        return Verdict(False, f"{connection} stays on hub {process.hub}: it has no link to hub {target.hub}")
     if answer.outcome != MoveResult.MOVED:
-        return Verdict(False, f"{connection} stays on hub {process.hub}: {answer.why}")
+        no_link = answer.outcome == MoveResult.UNKNOWN_HUB
+        why = f"it has no link to hub {target.hub}" if no_link else answer.why
+        stays = f"{connection} stays on hub {process.hub}: {why}"
+        return Verdict(False, stays, hub=process.hub, why=why)
     if process is target:
         return Verdict(True, f"{connection} is already on hub {target.hub}")
     return Verdict(True, f"moved {connection} to hub {target.hub}")

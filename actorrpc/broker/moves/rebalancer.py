@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import gevent
@@ -17,8 +18,20 @@ from gevent import get_hub
 from gevent.event import AsyncResult, Event
 
 from actorrpc.balancing.decide import MOVES_AT_ONCE, Decisions, PolicyFailed, decide
+from actorrpc.balancing.policies.simple import Nothing
 from actorrpc.balancing.recorder import Recorder
-from actorrpc.balancing.view import KEPT, ConnectionLoad, History, HubLoad, Move, Past, Policy, Stay, View
+from actorrpc.balancing.view import (
+    KEPT,
+    ConnectionLoad,
+    Explains,
+    History,
+    HubLoad,
+    Move,
+    Past,
+    Policy,
+    Stay,
+    View,
+)
 from actorrpc.broker.moves.hub_questions import MOVE_GRACE, move_question
 from actorrpc.broker.moves.journal import BY_OTHERS, Journal
 from actorrpc.broker.moves.relief import LOW, Relief
@@ -26,7 +39,7 @@ from actorrpc.broker.processes.hub_process import Answer, HubProcess
 from actorrpc.config import Config
 from actorrpc.forks import users_code
 from actorrpc.log import about
-from actorrpc.loop.duties import reason
+from actorrpc.loop.duties import brief, reason
 from actorrpc.pb import control_pb2
 
 __all__ = ["PERIOD", "PLAN_TIMEOUT", "Rebalancer", "hub_load"]
@@ -39,6 +52,8 @@ PERIOD = 0.5
 PLAN_TIMEOUT = 1.0
 #: Who asks for a move away from a hub that has too much memory, in the journal.
 BY_MEMORY = "--max-memory"
+#: So many seconds ago a decision not to move something still says why it stays.
+LATELY = 10.0
 #: The same failure of a policy is logged no more often than this, in seconds.
 COMPLAINT_PAUSE = 60.0
 
@@ -55,6 +70,8 @@ class Rebalancer:
         self._serving: Callable[[], Sequence[HubProcess]] = list
         self._config: Callable[[], Config] = Config
         self._recorder: Recorder | None = None
+        #: Writes down what the journal has of the past, for another broker.
+        self._write: Callable[[], None] = lambda: None
         self._history = History()
         #: The policy's moves that have been asked for, by connection.
         self._under_way: dict[str, Move] = {}
@@ -70,9 +87,11 @@ class Rebalancer:
         serving: Callable[[], Sequence[HubProcess]],
         config: Callable[[], Config],
         recorder: Recorder | None,
+        write: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin to ask the policy. ``serving()`` returns the hubs that serve, and ``config()`` what they were
-        told; a reload may change both."""
+        told; a reload may change both. ``write()`` writes down what ``journal.past`` has."""
+        self._write = write
         self._serving = serving
         self._config = config
         self._recorder = recorder
@@ -84,6 +103,7 @@ class Rebalancer:
     def __exit__(self, *_: object) -> None:
         if self._greenlet is not None:
             self._greenlet.kill()
+        self._write()
 
     def pause(self) -> str:
         self.paused = True
@@ -119,10 +139,42 @@ class Rebalancer:
             "plan_ms": round(self._plan_ms, 3),
         }
 
-    def hub_moved(self, source: int, target: int, moved: control_pb2.Moved) -> None:
-        """A handoff from a hub to another has ended, whoever asked for it."""
+    def why_stays(self, hub: int, connection: ConnectionLoad) -> str:
+        """What the policy says of a connection that can move, and does not; "" if it says nothing."""
+        if connection.id in self._under_way:
+            return "it is being moved"
+        if self.paused:
+            return "rebalancing is paused, until `actorrpc rebalance resume`"
+        if isinstance(self._policy, Nothing):
+            return "the policy none moves nothing"
+        now = time.monotonic()
+        if isinstance(self._policy, Explains) and not self._planning:
+            view = View(now, self._loads(now), self._history)
+            return self._explained(self._policy, view, hub, connection)
+        since = datetime.now(timezone.utc) - timedelta(seconds=LATELY)
+        subjects = (connection.id, f"hub {hub}", "")
+        return self.journal.why_stays(subjects, since.isoformat(timespec="milliseconds"))
+
+    def _explained(self, policy: Explains, view: View, hub: int, connection: ConnectionLoad) -> str:
+        self._planning = True
+        result: AsyncResult[str] = get_hub().threadpool.spawn(_why_stays, policy, view, hub, connection)
+        result.rawlink(self._planned)
+        return result.wait(PLAN_TIMEOUT) or ""
+
+    def hub_moved(
+        self,
+        source: int,
+        target: int,
+        moved: control_pb2.Moved,
+        cause: str = "",
+        generation: int | None = None,
+    ) -> None:
+        """A handoff has ended, whoever asked for it; ``cause`` and ``generation`` as in ``Journal.ended``.
+        What goes to another process of its hub is no policy's concern."""
         move = Move(moved.connection, source, target, BY_OTHERS)
-        self.journal.ended(move, moved.aborted, moved.pause_ms)
+        self.journal.ended(move, moved.aborted, moved.pause_ms, cause, generation)
+        if source == target:
+            return
         ours = self._under_way.get(moved.connection)
         foreign = ours is None or (ours.source, ours.target) != (move.source, move.target)
         if foreign and len(self._news) < KEPT:  # a bound, in case the policy never returns
@@ -137,6 +189,7 @@ class Rebalancer:
             self._wake.wait(PERIOD)
             self._wake.clear()
             try:
+                self._write()
                 if self._recorder is not None:
                     self._recorder.reported(self._loads(time.monotonic()).values())
                 if not self.paused:
@@ -271,6 +324,15 @@ def _decisions(policy: Policy, view: View, under_way: frozenset[str]) -> Decisio
             return decide(policy, view, under_way)
     except PolicyFailed as failure:
         return failure
+
+
+def _why_stays(policy: Explains, view: View, hub: int, connection: ConnectionLoad) -> str:
+    """In a thread, as ``_decisions``."""
+    try:
+        with users_code():
+            return brief(str(policy.why_stays(view, hub, connection)))
+    except BaseException as error:
+        return f"the policy cannot say: {reason(error)}"
 
 
 def _why_aborted(move: Move, answer: Answer | None) -> str:

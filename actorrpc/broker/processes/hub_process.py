@@ -41,6 +41,8 @@ Answer = (
     | control_pb2.Stacks
     | control_pb2.Actors
     | control_pb2.TlsRenewed
+    | control_pb2.Described
+    | control_pb2.Heaviest
 )
 
 
@@ -270,7 +272,7 @@ class HubProcess:
         elif kind == "tls_renewed":
             message.tls_renewed.error = brief(message.tls_renewed.error)
             self._answer(message.tls_renewed)
-        elif kind in ("connections", "stacks", "actors"):
+        elif kind in ("connections", "stacks", "actors", "described", "heaviest"):
             self._answer(getattr(message, kind))
 
     def _on_ready(self, ready: control_pb2.Ready) -> None:

@@ -94,6 +94,8 @@ class HubSlot:
             "busy": round(load.busy, 4),
             "lag_p99_ms": round(load.lag_p99_ms, 3),
             "runnable": load.runnable,
+            # Of clients, so far: of this process.
+            "calls": load.calls,
             "memory": load.memory,
             "over_memory": load.over_memory,
             "unsent_bytes": load.unsent_bytes,

@@ -284,6 +284,7 @@ class Connection(CallStage):
             self.session.refuse(stream, StatusCode.UNIMPLEMENTED, f"{route.path} {NO_STREAMS}")
             return
         call = self.calls[stream.id] = resources.call_type(self, stream, route)
+        resources.calls += 1
         cells = self.cells
         if keyed is not None and cells.admission is None:
             call.receiver = Relay(self, call)
