@@ -165,6 +165,9 @@ class Config:
     handshake_rate: int = setting(500,
         "TLS handshakes that one hub begins in a second, each of which takes about a millisecond of it; "
         "more clients wait. 0: no limit.")
+    core_dumps: bool = setting(True,
+        "Have the kernel write the memory of a process that crashes to a core dump, where its limits say so. "
+        "Without it no process of the server is dumped, and only root can trace it or read its memory.")
     start_timeout: float = setting(120.0,
         "How long a hub's process may take until it serves, which is to import the app; then it is killed, "
         "and started again. 0: for ever.")

@@ -17,6 +17,7 @@ from gevent.event import Event
 from actorrpc.app import App
 from actorrpc.broker.serve import serve
 from actorrpc.config import Config
+from actorrpc.core_dumps import no_core_dumps
 from actorrpc.forks import guard, unguard
 from actorrpc.hub.node import Node
 from actorrpc.hub.runtime import grpcio
@@ -72,6 +73,8 @@ class Server:
         tls_binds = several(tls_bind)
         binds = several(bind) or (() if tls_binds else (ADDRESS,))
         self._config = (config or Config()).with_tls(tls).with_paths_from(os.getcwd())
+        if not self._config.core_dumps:
+            no_core_dumps()
         self._files = ServedFiles(bool(tls_binds), log)
         self._files.read(self._config)
         self._node = Node(app, self._config)

@@ -46,6 +46,7 @@ OUTER = (
     "broker/test_boot.py*",
     "broker/test_calling_threads.py*",
     "broker/test_connected.py*",
+    "broker/test_core_dumps.py*",
     "broker/test_grpcio.py*",
     "broker/test_descriptors.py*",
     "broker/test_dumps.py*",

@@ -19,7 +19,7 @@ __all__ = ["OPTIONS", "PAGES", "named", "written"]
 
 _FOLDER = Path(__file__).parents[1] / "docs" / "operate"
 #: Where each setting is told of among those of its subject.
-PAGES = (_FOLDER / "limits.md", _FOLDER / "logging.md", _FOLDER / "listening.md", _FOLDER / "tls.md")
+PAGES = tuple(_FOLDER / name for name in ("limits.md", "logging.md", "listening.md", "security.md", "tls.md"))
 #: Where all options are.
 OPTIONS = _FOLDER / "options.md"
 

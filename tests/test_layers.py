@@ -22,9 +22,10 @@ PACKAGE = Path(actorrpc.__file__).parent
 #: From the bottom up: each may import what stands below it, and what it is made of. Those on one line do
 #: not know each other. A part is a module or a package, or one of a package that is named here itself.
 LAYERS: list[set[str]] = [
-    {"errors", "log", "loop", "metadata", "pb", "percentile", "supported", "titles"},
+    {"errors", "log", "loop", "metadata", "pb", "percentile", "pids", "supported", "titles"},
     # How TLS is to be served is a setting.
     {
+        "core_dumps",
         "forks",
         "loading",
         "options_pb2",

@@ -29,6 +29,7 @@ from actorrpc.broker.moves.rebalancer import Rebalancer
 from actorrpc.broker.sharing.accept_queues import AcceptQueues
 from actorrpc.broker.supervisor import GRACE, Supervisor
 from actorrpc.config import Config
+from actorrpc.core_dumps import no_core_dumps
 from actorrpc.errors import ConfigError
 from actorrpc.forks import users_code
 from actorrpc.loop.descriptors import raise_limit
@@ -96,7 +97,8 @@ def serve(
     next generation of hubs; without it that is ``config``. ``on_config(config)`` is called with it once these
     serve. In the main thread SIGTERM and SIGINT stop the server, and SIGHUP reloads it; ``actorrpc stop`` and
     ``reload`` do from anywhere. This process's soft limit of open files is raised to the hard one, as it is
-    in the hubs. ``move_every`` is a test's: it moves each connection on after so many turns, as in
+    in the hubs; without ``config.core_dumps`` no core dump of it is written any more, nor of the hubs.
+    ``move_every`` is a test's: it moves each connection on after so many turns, as in
     ``actorrpc.testing.serve``.
 
     Raises ConfigError, with one line that says what is wrong, if it cannot start, and TooManyRestarts when it
@@ -107,6 +109,8 @@ def serve(
     count = usable_cores() if hubs is None else hubs
     path = working_directory()
     config = (config or Config()).with_tls(tls).with_paths_from(path)
+    if not config.core_dumps:  # before keys are looked at
+        no_core_dumps()
     binds, tls_binds = several(bind), several(tls_bind)
     _check(count, accept, len(binds) + len(tls_binds))
     rebalancer = Rebalancer(policy, make_policy(policy))
@@ -152,6 +156,8 @@ def serve(
             def next_config() -> Config:
                 config = deployment.generation.config if read_again is None else read_again()
                 config = config.with_paths_from(path)
+                if not config.core_dumps:
+                    no_core_dumps()
                 certificates.check(config)
                 return config
 

@@ -19,6 +19,7 @@ from gevent.event import AsyncResult, Event
 
 from actorrpc.app import App, load
 from actorrpc.config import Config
+from actorrpc.core_dumps import no_core_dumps
 from actorrpc.errors import ConfigError
 from actorrpc.forks import guard, serves, users_code
 from actorrpc.hub.accepting.own_queue import OwnQueue
@@ -129,6 +130,8 @@ class Worker:
 
     def _serve(self, start: control_pb2.Start, listeners: list[socket.socket]) -> int:
         config = Config.from_message(start.config)
+        if not config.core_dumps:  # before the app, or who serves TLS, reads what is secret
+            no_core_dumps()
         of_hub(start.hub)
         log_as_told(f"hub {start.hub}", config.log_level, config.log_format)
         self._title = Title(f"hub {start.hub}")

@@ -61,6 +61,20 @@ def test_all_threads_get_their_priority_back(process: subprocess.Popen[str]) -> 
 
 
 @able
+def test_where_its_threads_are_not_shown_the_first_gets_it_back(
+    process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low = LowPriority(process.pid)
+
+    def hidden(path: str) -> list[str]:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(low_priority.os, "listdir", hidden)
+    low.end()
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == USUAL
+
+
+@able
 def test_it_is_not_low_for_ever(process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(low_priority, "LONGEST", 0.01)
     LowPriority(process.pid)

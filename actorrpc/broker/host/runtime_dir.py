@@ -29,6 +29,7 @@ from actorrpc.errors import ConfigError
 from actorrpc.forks import hold, serves
 from actorrpc.ipc.directory_files import FOLDER, JOURNAL
 from actorrpc.loop.descriptors import close_now
+from actorrpc.pids import exists
 
 __all__ = [
     "FIRST_SERIAL",
@@ -138,7 +139,7 @@ class RuntimeDir:
             if match and _is_locked(path := os.path.join(self.path, name)):
                 pid = _read_number(path)
                 # A process that the app has forked may hold the lock of a hub that is dead.
-                if pid == 0 or os.path.exists(f"/proc/{pid}"):
+                if pid == 0 or exists(pid):
                     found[int(match[1])] = pid
         return dict(sorted(found.items()))
 

@@ -57,7 +57,7 @@ class LowPriority:
     def _raise(self) -> bool:
         """Whether there was one to raise."""
         found = False
-        for thread in map(int, os.listdir(f"/proc/{self._pid}/task")):
+        for thread in _threads(self._pid):
             try:
                 if os.getpriority(os.PRIO_PROCESS, thread) > self._usual:
                     found = True
@@ -65,6 +65,14 @@ class LowPriority:
             except ProcessLookupError:  # it has ended
                 continue
         return found
+
+
+def _threads(pid: int) -> list[int]:
+    """The threads of a process; only its first where /proc does not show it (proc(5), hidepid)."""
+    try:
+        return [int(thread) for thread in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return [pid]
 
 
 @cache

@@ -12,6 +12,7 @@ from gevent.lock import BoundedSemaphore
 from gevent.socket import wait_read
 
 from actorrpc.loop.descriptors import close_now
+from actorrpc.pids import exists
 
 __all__ = ["Dumps", "NoStack", "Place", "parse"]
 
@@ -24,6 +25,7 @@ LONGEST = 64 * 1024
 _STOPPED = "it is stopped (SIGSTOP, or a debugger)"
 _IN_KERNEL = "it waits in the kernel, for a disk or a file server, say"
 _NO_HANDLER = "it has no handler for the signal any more"
+_HIDDEN = "/proc does not show its process to this one (hidepid)"
 _NO_WORD = "it does not write it"
 
 
@@ -124,13 +126,13 @@ class Dumps:
 def _look(pid: int) -> tuple[str, int]:
     """The state of a process, as a letter, and the set of signals that it has handlers for (proc(5)).
 
-    Raises NoStack if it has ended.
+    Raises NoStack if it has ended, or is not shown.
     """
     try:
         with open(f"/proc/{pid}/status") as file:
             found = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
     except OSError:
-        raise NoStack("its process has ended") from None
+        raise NoStack(_HIDDEN if exists(pid) else "its process has ended") from None
     return found["State"][0], int(found["SigCgt"], 16)
 
 

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from actorrpc.forks import hold
 from actorrpc.hub.directory import files
 from actorrpc.ipc.directory_files import JOURNAL
+from actorrpc.pids import exists
 
 __all__ = ["Claim", "Journal"]
 
@@ -114,7 +115,7 @@ class Journal:
         # What the process has forked behind Python's back has the same open file, and so the lock.
         if serial not in self._pids:
             self.refresh()
-        return serial not in self._pids or _exists(self._pids[serial])
+        return serial not in self._pids or exists(self._pids[serial])
 
     def _append(self, records: Iterable[bytes]) -> None:
         data = b"".join(records)
@@ -140,13 +141,3 @@ class Journal:
 
 def _flock(kind: int, serial: int) -> bytes:
     return _FLOCK.pack(kind, os.SEEK_SET, serial, 1, 0)
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -107,7 +107,7 @@ def _no_password() -> str:
 
 def _load(load: Callable[[], None], cert: str, key: str) -> None:
     for file in (cert, key):
-        if not os.access(file, os.R_OK):
+        if not os.access(file, os.R_OK, effective_ids=True):  # a capability may let it, say
             what = "cannot be read" if os.path.exists(file) else "is not there"
             raise ConfigError(f"{file} {what}")
     try:
