@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 
 from actorrpc.hub.actors.call_stage import CallStage
@@ -11,30 +11,79 @@ from actorrpc.hub.metering.usage import shares
 from actorrpc.hub.moving.move_cost import Cost, too_long
 from actorrpc.hub.moving.obstacles import what_runs, why_pinned, why_unquiet
 from actorrpc.hub.serving.connection import Connection
+from actorrpc.net.peers import Unserved
 from actorrpc.pb import control_pb2
 
-__all__ = ["describe", "describe_actor", "describe_any", "list_actors", "list_some"]
+__all__ = ["describe", "describe_actor", "describe_any", "describe_unserved", "list_actors", "list_some"]
 
 #: How long the others wait while some connections are described, in seconds: a hundred take so long.
 LISTING = 0.002
 
+#: A place among those that are not served yet has this bit, and their numbers are below it.
+_UNSERVED = 1 << 63
+_LAST = _UNSERVED - 1
+
 Price = Callable[[Connection], Cost]
 
 
-def list_some(connections: Mapping[str, Connection], price: Price, after: int) -> control_pb2.Connections:
+def list_some(
+    connections: Mapping[str, Connection],
+    unserved: Callable[[], Iterable[Unserved]],
+    id: Callable[[int], str],
+    price: Price,
+    after: int,
+) -> control_pb2.Connections:
     """Those after a place, 0 for the first: as many as ``LISTING`` seconds allow. ``more`` is the place to go
-    on from, and ``price`` says what moving one would cost."""
+    on from, and ``price`` says what moving one would cost.
+
+    Those come first that are not served yet, whose number says the ``id``: one that is served meanwhile is
+    named again, and none is missing.
+    """
     page = control_pb2.Connections()
     until = monotonic() + LISTING
+    if not after or after & _UNSERVED:
+        if _list_unserved(page, unserved(), id, after, until):
+            return page
+        after = 0
     for connection in connections.values():  # in the order of their places
         if connection.place <= after:
             continue
         if page.connections and monotonic() > until:
-            page.more = after
+            page.more = after or _UNSERVED | _LAST
             break
         page.connections.append(describe(connection, price(connection)))
         after = connection.place
     return page
+
+
+def _list_unserved(
+    page: control_pb2.Connections,
+    unserved: Iterable[Unserved],
+    id: Callable[[int], str],
+    after: int,
+    until: float,
+) -> bool:
+    """Put them on a page; returns whether it is full."""
+    after &= _LAST
+    rows = [each for each in unserved if each.remote.number > after]
+    for each in sorted(rows, key=lambda each: each.remote.number):
+        if page.connections and monotonic() > until:
+            page.more = _UNSERVED | after
+            return True
+        page.connections.append(describe_unserved(each, id(each.remote.number)))
+        after = each.remote.number
+    return False
+
+
+def describe_unserved(unserved: Unserved, id: str) -> control_pb2.Connection:
+    """One that is not served yet, and is to have this id."""
+    return control_pb2.Connection(
+        id=id,
+        peer=unserved.remote.peer,
+        age=monotonic() - unserved.since,
+        why=unserved.why,
+        awaits=unserved.awaits,
+    )
 
 
 def list_actors(

@@ -6,8 +6,9 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from secrets import token_bytes
 from time import monotonic
 from typing import Any
@@ -30,7 +31,7 @@ from actorrpc.hub.heaviest import list_heaviest
 from actorrpc.hub.keyed.activation import Activation
 from actorrpc.hub.keyed.activations import Activations
 from actorrpc.hub.links import CALLS, CONNECTIONS, DIRECTORY, FRESH, HANDOFFS, TOPICS, HubLink, Links
-from actorrpc.hub.listing import describe, describe_any, list_actors, list_some
+from actorrpc.hub.listing import describe, describe_any, describe_unserved, list_actors, list_some
 from actorrpc.hub.memory import limited_memory
 from actorrpc.hub.metering.proc import can_open
 from actorrpc.hub.moving.draining import Draining
@@ -51,7 +52,7 @@ from actorrpc.ipc.hello import LINKS, SNAPSHOTS
 from actorrpc.log import tell_what_is_due, tell_what_was_left_out
 from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
-from actorrpc.net.peers import Remote
+from actorrpc.net.peers import Remote, Unserved
 from actorrpc.pb import control_pb2
 from actorrpc.tls.handshake.admission import Admission
 
@@ -115,7 +116,8 @@ class Node:
         self.connections: dict[str, Connection] = {}
         #: Closed connections whose last turns, such as on_disconnect, still run.
         self._finishing: set[Connection] = set()
-        self._accepted = 0
+        #: Of what it has accepted, and gives an id.
+        self._numbers = count(1)
         #: How many have had a place among the connections.
         self._places = 0
         self.links = Links(
@@ -183,10 +185,15 @@ class Node:
             self.topics,
             self.mover.cost,
             config.max_move_time,
-            lambda: len(self.connections) + len(self.handshakes),
+            lambda: len(self.connections) + len(self.handshakes) + len(self.reception.headers),
         )
         self.reception = Reception(
-            self.serial, config, serve=self._accept, count=lambda: self.expected, settled=self.settled
+            self.serial,
+            config,
+            serve=self._accept,
+            count=lambda: self.expected,
+            settled=self.settled,
+            number=self._numbers.__next__,
         )
         #: Whether it is drained.
         self.draining = Draining(
@@ -195,6 +202,7 @@ class Node:
             self.links.by_serial,
             self.reception.rest,
             config.drain_timeout,
+            self.unserved,
         )
         self._memory = limited_memory(
             config.max_memory,
@@ -227,15 +235,30 @@ class Node:
         return here + len(self.mover.handoffs.targets) + self.reception.passing.arriving
 
     def _accept(self, sock: socket.socket, remote: Remote) -> None:
-        if remote.tls:
+        if not remote.tls:
+            self._serve(sock, remote)
+        elif remote.number:
             self.handshakes.begin(sock, remote)
         else:
-            self._serve(sock, remote)
+            self.handshakes.begin(sock, replace(remote, number=next(self._numbers)))
+
+    def unserved(self) -> Iterator[Unserved]:
+        """Connections that it has accepted, and does not serve yet, in no order."""
+        return chain(self.handshakes.unserved(), self.reception.headers.unserved())
+
+    def _id(self, number: int) -> str:
+        return f"{self.hub}-{self.serial}-{number}"
+
+    def _unserved(self, id: str) -> Unserved | None:
+        return next((each for each in self.unserved() if self._id(each.remote.number) == id), None)
+
+    def why_unserved(self, id: str) -> str:
+        found = self._unserved(id)
+        return "" if found is None else found.why
 
     def _serve(self, sock: socket.socket, remote: Remote, secured: Secured | None = None) -> None:
-        self._accepted += 1
         try:
-            id = f"{self.hub}-{self.serial}-{self._accepted}"
+            id = self._id(remote.number or next(self._numbers))
             connection = Connection(self, self.resources, sock, id, remote.peer, secured=secured)
             connection.proxied = remote.proxied
         except BaseException:
@@ -335,7 +358,7 @@ class Node:
 
     def list_some(self, after: int) -> control_pb2.Connections:
         """The same of those after a place, as many as may be at once."""
-        return list_some(self.connections, self._price, after)
+        return list_some(self.connections, self.unserved, self._id, self._price, after)
 
     def list_actors(self, after: int) -> control_pb2.Actors:
         """The same of keyed actors."""
@@ -348,7 +371,10 @@ class Node:
 
     def describe(self, id: str) -> control_pb2.Described:
         """What is known of one connection or keyed actor, which may not be here."""
-        described = describe_any(self.stages.get(id), self._price)
+        stage = self.stages.get(id)
+        if stage is None and (unserved := self._unserved(id)) is not None:
+            return control_pb2.Described(connection=describe_unserved(unserved, id))
+        described = describe_any(stage, self._price)
         described.rank, described.count = self._reporter.rank(id), len(self.stages)
         return described
 

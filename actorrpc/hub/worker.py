@@ -234,7 +234,7 @@ class Worker:
         self._retirement = Retirement(
             ask=self._ask_to_retire,
             drain=self._node.draining.drain_to_all,
-            empty=lambda: not self._node.expected,
+            empty=lambda: not (self._node.expected or self._node.reception.headers),
             stop=lambda: self._stop(drain_timeout),
             drain_timeout=drain_timeout,
         )

@@ -10,7 +10,7 @@ from typing import Any
 from actorrpc.net.addresses import address_text, without_mapping
 from actorrpc.net.proxy_header import ProxyFacts
 
-__all__ = ["Remote", "peer_text"]
+__all__ = ["Remote", "Unserved", "peer_text"]
 
 #: struct ucred (unix(7)): process, user, group.
 _CREDENTIALS = struct.Struct("=iII")
@@ -48,3 +48,18 @@ class Remote:
     tls: bool = False
     #: It is a proxy's, whose PROXY header is still to come.
     header_due: bool = False
+    #: What the hub calls it that has accepted it, and awaits something before it can be served; 0: it has no
+    #: number yet.
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """A new connection that a hub has accepted, and does not serve yet."""
+
+    remote: Remote
+    #: When it was accepted, on the monotonic clock.
+    since: float
+    #: What is awaited, in a word or two, and in a clause.
+    awaits: str
+    why: str

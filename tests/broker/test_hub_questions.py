@@ -152,7 +152,7 @@ def test_connections_of_all_hubs_but_the_silent(monkeypatch: pytest.MonkeyPatch)
         actors={"a.B": 0.5}, load=0.25, freeze_ms=1.5, age=7, identities=2, move_ms=12.34, running=3.21,
         moves=4,
     )  # fmt: skip
-    two = Connection(id="1-1-1", movable=True)
+    two = Connection(id="1-1-1", movable=True, awaits="handshake")
     processes = [
         FakeProcess(0, Connections(connections=[one])),
         FakeProcess(1, None),
@@ -165,13 +165,13 @@ def test_connections_of_all_hubs_but_the_silent(monkeypatch: pytest.MonkeyPatch)
             "id": "0-1-1", "hub": 2, "generation": 3, "serial": 1002, "peer": "127.0.0.1:9",
             "services": ["a.B"], "calls": 2, "state_bytes": 3, "cpu": 0.5, "movable": False, "why": "",
             "actors": {"a.B": 0.5}, "load": 0.25, "freeze_ms": 1.5, "age": 7.0,
-            "identities": 2, "move_ms": 12.3, "running": 3.2, "moved": 4,
+            "identities": 2, "move_ms": 12.3, "running": 3.2, "moved": 4, "awaits": "",
         },
         {
             "id": "1-1-1", "hub": 2, "generation": 3, "serial": 1002, "peer": "", "services": [], "calls": 0,
             "state_bytes": 0, "cpu": 0.0, "movable": True, "why": "",
             "actors": {}, "load": 0.0, "freeze_ms": 0.0, "age": 0.0,
-            "identities": 0, "move_ms": 0.0, "running": 0.0, "moved": 0,
+            "identities": 0, "move_ms": 0.0, "running": 0.0, "moved": 0, "awaits": "handshake",
         },
     ]  # fmt: skip
 

@@ -89,6 +89,7 @@ def test_what_a_connection_takes_is_shown_and_travels(server: ServerProcess, con
     assert list(row) == [
         "id", "hub", "generation", "serial", "peer", "services", "calls", "state_bytes", "cpu", "movable",
         "why", "actors", "load", "freeze_ms", "age", "identities", "move_ms", "running", "moved",
+        "awaits",
     ]  # fmt: skip
     assert 0 < row["move_ms"] < 50
     assert list(row["actors"]) == row["services"]

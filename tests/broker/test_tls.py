@@ -189,6 +189,22 @@ def test_the_next_broker_takes_no_plaintext_for_tls(
     assert server.run("stop").returncode == 0
 
 
+def test_a_handshake_under_way_is_listed_and_does_not_move(serve: Serve, files: Files) -> None:
+    server = serve(*TLS_BIND, *files.options, bind=None)
+    host, _, port = server.address.rpartition(":")
+    with socket.create_connection((host, int(port)), PATIENCE):
+        (row,) = server.wait_for(lambda: json.loads(server.run("connections", "--json").stdout))
+        assert (row["movable"], row["awaits"]) == (False, "handshake")
+        moved = server.run("move", row["id"], 1 - row["hub"])
+        assert moved.returncode == 1
+        told = f"{row['id']} stays on hub {row['hub']}: its TLS handshake is under way"
+        assert moved.stderr == f"actorrpc: error: {told}\n"
+        told = server.run("why", row["id"])
+        assert (told.returncode, told.stderr) == (0, "") and "its TLS handshake is under way" in told.stdout
+        assert "  no       its TLS handshake is under way" in server.run("connections").stdout
+    server.wait_for(lambda: server.connections() == [])
+
+
 # ---- what is refused before anything is opened
 
 

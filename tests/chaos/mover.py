@@ -163,6 +163,7 @@ class Mover:
     def look(self) -> None:
         """Learn what connections and actors there are, while no move is under way."""
         rows = self._rows(Request(connections=Request.Connections()))
+        rows = [row for row in rows if not row["awaits"]]  # else it cannot move yet
         self._peers = {row["id"]: row["peer"] for row in rows}
         self._where = {row["id"]: row["hub"] for row in rows}
         for row in self._rows(Request(actors=Request.Actors())):

@@ -162,6 +162,7 @@ def connection_row(process: HubProcess, connection: control_pb2.Connection) -> d
         "move_ms": round(connection.move_ms, 1),
         "running": round(connection.running, 1),
         "moved": connection.moves,
+        "awaits": connection.awaits,
     }
 
 

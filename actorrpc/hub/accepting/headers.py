@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any
 
 from gevent import get_hub
 
 from actorrpc.loop.epoll import unregister
 from actorrpc.loop.timers import after
+from actorrpc.net.peers import Remote, Unserved
 from actorrpc.net.proxy_header import LONGEST, ProxyHeader, ProxyHeaderError
 
 __all__ = ["MOST", "Headers"]
@@ -38,12 +40,17 @@ class Headers:
     def __len__(self) -> int:
         return len(self._awaited)
 
-    def read(self, sock: socket.socket, peer: str, then: Callable[[ProxyHeader], None]) -> None:
-        """Read the header of a connection from a proxy, ``peer``; ``then`` gets it, perhaps at once.
+    def unserved(self) -> Iterator[Unserved]:
+        """Those connections, in no order."""
+        for awaited in self._awaited:
+            yield Unserved(awaited.remote, awaited.since, "proxy header", "its PROXY header has not come")
+
+    def read(self, sock: socket.socket, remote: Remote, then: Callable[[ProxyHeader], None]) -> None:
+        """Read the header of a connection from a proxy, ``remote``; ``then`` gets it, perhaps at once.
 
         If it is wrong, or does not come in time, the socket is closed.
         """
-        awaited = _Awaited(sock, peer, then, self._awaited.discard, self._changed)
+        awaited = _Awaited(sock, remote, then, self._awaited.discard, self._changed)
         self._awaited.add(awaited)
         awaited.start(self._timeout)
 
@@ -62,13 +69,14 @@ class _Awaited:
     def __init__(
         self,
         sock: socket.socket,
-        peer: str,
+        remote: Remote,
         then: Callable[[ProxyHeader], None],
         over: Callable[[_Awaited], None],
         changed: Callable[[], None],
     ) -> None:
         self._sock = sock
-        self._peer = peer
+        self.remote = remote
+        self.since = monotonic()
         self._then = then
         self._over = over
         self._changed = changed
@@ -90,7 +98,7 @@ class _Awaited:
         try:
             self._read()
         except Exception:  # gevent would stop the watcher, and the client wait for ever
-            log.exception("the connection from %s is closed", self._peer)
+            log.exception("the connection from %s is closed", self.remote.peer)
             self.close()
             self._changed()
 
@@ -116,7 +124,7 @@ class _Awaited:
             self._changed()
 
     def _fail(self, why: str) -> None:
-        log.info("the connection from %s is closed: %s", self._peer, why)
+        log.info("the connection from %s is closed: %s", self.remote.peer, why)
         self.close()
         self._changed()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 
@@ -32,7 +33,8 @@ class Reception:
     """The listening sockets of one hub, and all connections that no hub serves yet.
 
     ``serve(sock, remote)`` makes a connection of one; ``count()`` says how many the hub has, with those that
-    are on their way to it. ``settled()`` is called when ``unsettled`` may have become false.
+    are on their way to it, and ``number()`` numbers one that awaits its PROXY header. ``settled()`` is
+    called when ``unsettled`` may have become false.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class Reception:
         serve: Callable[[socket.socket, Remote], None],
         count: Callable[[], int],
         settled: Callable[[], None],
+        number: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._number = number
         self._hub = hub
         self._serve = serve
         self._settled = settled
@@ -83,12 +87,13 @@ class Reception:
         def accepted(sock: socket.socket, remote: Remote, waited: float) -> None:
             since = monotonic() - waited
             if remote.header_due:
-                self.headers.read(sock, remote.peer, partial(identified, sock, remote, since))
+                remote = replace(remote, number=self._number())
+                self.headers.read(sock, remote, partial(identified, sock, remote, since))
             else:
                 self._place(PendingConnection(sock, remote, spread, since))
 
         def identified(sock: socket.socket, remote: Remote, since: float, header: ProxyHeader) -> None:
-            client = Remote(header.peer or remote.peer, header.facts, remote.tls)
+            client = Remote(header.peer or remote.peer, header.facts, remote.tls, number=remote.number)
             self._place(PendingConnection(sock, client, spread, since))
 
         def room() -> bool:

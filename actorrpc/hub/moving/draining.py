@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from actorrpc.hub.actors.call_stage import CallStage
 from actorrpc.hub.moving.drain import Drain
 from actorrpc.hub.moving.mover import Mover
+from actorrpc.net.peers import Unserved
 from actorrpc.pb import control_pb2
 
 __all__ = ["Draining"]
@@ -16,7 +17,7 @@ class Draining:
     """Of one hub, which gives to processes that it has ``links`` to.
 
     ``rest(whether)`` has it accept no connections meanwhile. ``drain_timeout``: in how many seconds it is to
-    be empty, unless it is told.
+    be empty, unless it is told. ``unserved()``: connections that stay until they are served.
     """
 
     def __init__(
@@ -26,7 +27,9 @@ class Draining:
         links: Mapping[int, object],
         rest: Callable[[bool], object],
         drain_timeout: float,
+        unserved: Callable[[], Iterable[Unserved]] = tuple,
     ) -> None:
+        self._unserved = unserved
         self._connections = connections
         self._mover = mover
         self._links = links
@@ -78,6 +81,9 @@ class Draining:
         """Put how far it is into a report."""
         if self._drain is not None:
             load.draining.CopyFrom(self._drain.report())
+            for each in self._unserved():
+                load.draining.left += 1
+                load.draining.stays[each.why] += 1
 
     def close(self) -> None:
         """Begin no more moves, and take nothing all the same."""

@@ -49,6 +49,9 @@ class MoverOwner(ConnectionOwner, Protocol):
     def stages(self) -> Mapping[str, CallStage]:
         """What can move, by id: connections, and keyed actors."""
 
+    def why_unserved(self, id: str) -> str:
+        """Why a connection cannot move that it has accepted, and does not serve yet; "": it has none such."""
+
     @property
     def rest_refusal(self) -> str:
         """The same, where it is not for a client's connection."""
@@ -145,7 +148,9 @@ class Mover:
         both hubs for too long.
         """
         connection = self._owner.stages.get(connection_id)
-        if connection is None:
+        if connection is None and (why := self._owner.why_unserved(connection_id)):
+            done(MoveResult(outcome=MoveResult.ABORTED, why=why, of_connection=True))
+        elif connection is None:
             why = f"no connection {connection_id} here"
             done(MoveResult(outcome=MoveResult.UNKNOWN_CONNECTION, why=why, of_connection=True))
         elif target == self._owner.serial:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from actorrpc.hub.securing.transport import Secured
 from actorrpc.log import about
 from actorrpc.loop.timers import Timer, after
 from actorrpc.net.linger import LINGER, Linger
-from actorrpc.net.peers import Remote
+from actorrpc.net.peers import Remote, Unserved
 from actorrpc.net.transport import Transport
 from actorrpc.tls.handshake.contexts import Contexts
 from actorrpc.tls.handshake.handshake import Established, Handshake, Refused
@@ -37,6 +37,8 @@ log = logging.getLogger("actorrpc.hub")
 
 #: So many may wait for their handshake to begin; more are closed.
 MOST_WAITING = 4096
+
+_AWAITS = "handshake"
 
 _WHY = b"This port speaks TLS, and only that.\n"
 #: What a client gets that speaks something else, in its own words.
@@ -99,7 +101,7 @@ class Handshakes:
         elif len(self._waiting) >= MOST_WAITING:
             self._refuse(sock, remote, f"{MOST_WAITING} handshakes wait: no more may")
         else:
-            self._waiting.append(_Accepted(sock, remote))
+            self._waiting.append(_Accepted(sock, remote, monotonic()))
             self._begin_some()
 
     @staticmethod
@@ -155,10 +157,12 @@ class Handshakes:
             self._changed()
             self._begin_some()
 
-    @property
-    def under_way(self) -> list[Remote]:
-        """Who is not served yet, in no order."""
-        return [each.remote for each in self._waiting] + [each.remote for each in self._under_way]
+    def unserved(self) -> Iterator[Unserved]:
+        """Connections that nobody serves yet, in no order."""
+        for under_way in self._under_way:
+            yield Unserved(under_way.remote, under_way.since, _AWAITS, "its TLS handshake is under way")
+        for accepted in self._waiting:
+            yield Unserved(accepted.remote, accepted.since, _AWAITS, "its TLS handshake has not begun")
 
     def close(self) -> None:
         """End those that are not over: nobody will serve them."""
@@ -183,6 +187,7 @@ class _Accepted(NamedTuple):
 
     sock: socket.socket
     remote: Remote
+    since: float
 
 
 class _UnderWay:
@@ -196,6 +201,7 @@ class _UnderWay:
         gone: Callable[[_UnderWay], None],
     ) -> None:
         self.remote = accepted.remote
+        self.since = accepted.since
         self.transport = Transport(accepted.sock, self)
         self._handshake = handshake
         self._over = over
