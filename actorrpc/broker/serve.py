@@ -164,6 +164,7 @@ def serve(
             def told(config: Config) -> None:
                 claim.tell(config.drain_timeout)
                 certificates.taken_up(config)
+                certificates.succeeded()
                 with users_code():
                     on_config(config)
 

@@ -96,7 +96,10 @@ class Supervisor:
         )
         #: What hubs serve TLS with.
         self.certificates = Certificates(
-            any(bound.tls for bound in queues.bounds), lambda: self.config, lambda: self.hubs.processes
+            any(bound.tls for bound in queues.bounds),
+            lambda: self.config,
+            lambda: self.deployment.generation.number,
+            lambda: self.hubs.processes,
         )
         self._restarts = Restarts(lambda: self.config)
         #: For how many seconds open calls may go on when the server stops; None: as the config says.
@@ -200,6 +203,7 @@ class Supervisor:
         self._leaving = False
         self._announced = self.events.outlive_errors = True
         self.estate.go_on()
+        self.certificates.succeeded()
         for hub in self.hubs:
             self._start(hub)
 
@@ -252,6 +256,7 @@ class Supervisor:
     def hub_adopted(self, process: HubProcess, adopted: control_pb2.Adopted, fds: tuple[int, ...]) -> None:
         if self.estate.adopted(process, adopted, fds):
             self.events.put(partial(self.estate.heard, process, adopted, fds))
+            self.events.put(partial(self.certificates.taken_over, process))
         if adopted.retiring:
             self.hub_retiring(process)
 

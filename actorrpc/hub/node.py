@@ -55,6 +55,7 @@ from actorrpc.loop.timers import after
 from actorrpc.net.peers import Remote, Unserved
 from actorrpc.pb import control_pb2
 from actorrpc.tls.handshake.admission import Admission
+from actorrpc.tls.handshake.settings import Tls
 
 __all__ = ["Node"]
 
@@ -213,6 +214,8 @@ class Node:
         )
         #: Those that are to speak TLS, until they do.
         self.handshakes = Handshakes(config, self._serve, self._handshake_over)
+        #: How that is served now.
+        self._tls = config.tls
         #: Clients that would not be admitted any more.
         self.readmission = Readmission(Admission(config.tls))
         self._stopped: Callable[[], None] | None = None
@@ -382,11 +385,14 @@ class Node:
         self.weigh(connection)
         return self.mover.cost(connection)
 
-    def renew_tls(self) -> None:
-        """Take up the files of certificates as they are now. Raises ConfigError, with the reason, for one
-        that is wrong: then those before are gone on with."""
-        admission = Admission(self.resources.config.tls)
-        self.handshakes.renew()
+    def renew_tls(self, tls: Tls | None = None) -> None:
+        """Take up the files of certificates as they are now; ``tls`` says which ones from now on, and what is
+        asked of clients. Raises ConfigError, with the reason, for one that is wrong: then those before are
+        gone on with."""
+        tls = tls or self._tls
+        admission = Admission(tls)
+        self.handshakes.renew(tls)
+        self._tls = tls
         self.readmission.use(admission, self.connections.values())
 
     # ---- other hubs

@@ -345,8 +345,9 @@ class Worker:
 
     def _on_renew_tls(self, question: control_pb2.RenewTls) -> None:
         answer = control_pb2.TlsRenewed(request=question.request)
+        told = question.config if question.HasField("config") else None
         try:
-            self._node.renew_tls()
+            self._node.renew_tls(None if told is None else Config.from_message(told).tls)
         except ConfigError as error:
             answer.error = str(error)
         self._link.send(control_pb2.ToBroker(tls_renewed=answer))

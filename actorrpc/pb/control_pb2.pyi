@@ -269,10 +269,12 @@ class Unlisten(_message.Message):
     def __init__(self, queue: _Optional[int] = ...) -> None: ...
 
 class RenewTls(_message.Message):
-    __slots__ = ("request",)
+    __slots__ = ("request", "config")
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
     request: int
-    def __init__(self, request: _Optional[int] = ...) -> None: ...
+    config: _struct_pb2.Struct
+    def __init__(self, request: _Optional[int] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class ToBroker(_message.Message):
     __slots__ = ("ready", "load", "move_result", "connections", "moved", "stopping", "settled", "dumps", "stacks", "retiring", "unlinked", "adopted", "actors", "tls_renewed", "described", "heaviest")

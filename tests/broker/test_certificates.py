@@ -35,10 +35,14 @@ class Process:
         self.started = time.monotonic()
         self.answer = answer
         self.asked = 0
+        #: The settings that it was told.
+        self.told: list[Config | None] = []
 
     def ask(self, question: ToHub) -> AsyncResult[Any]:
         assert question.WhichOneof("kind") == "renew_tls"
         self.asked += 1
+        renew = question.renew_tls
+        self.told.append(Config.from_message(renew.config) if renew.HasField("config") else None)
         result: AsyncResult[Any] = AsyncResult()
         if self.answer is not None:
             result.set(self.answer)
@@ -55,9 +59,11 @@ def pair(authority: Authority) -> Pair:
     return authority.sign("server", ["localhost"])
 
 
-def made(pair: Pair, *processes: Any, **more: Any) -> Certificates:
+def made(
+    pair: Pair, *processes: Any, generation: int = 1, serves_tls: bool = True, **more: Any
+) -> Certificates:
     config = Config(tls_cert=pair.cert, tls_key=pair.key, **more)
-    return Certificates(True, lambda: config, lambda: processes)
+    return Certificates(serves_tls, lambda: config, lambda: generation, lambda: processes)
 
 
 def test_all_that_are_ready_are_told_also_those_that_end(
@@ -90,6 +96,41 @@ def test_one_that_was_starting_meanwhile_is_told_once_it_is_ready(
         certificates.ready(process)
     until(lambda: "hub 1 (pid 101) has not taken up" in caplog.text, sleep=gevent.sleep)
     assert (late.asked, later.asked) == (1, 0), "who started later has read what was there then"
+
+
+def of(generation: int, process: Process) -> Process:
+    process.generation = generation
+    return process
+
+
+def test_those_of_an_earlier_generation_go_by_what_the_current_one_was_told(
+    pair: Pair, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, unable = of(1, Process(0, Renewed())), of(2, Process(1, Renewed(error="gone")))
+    own, gone = of(3, Process(0, Renewed())), of(1, Process(2, None))
+    starting = of(4, Process(0, Renewed(), ready=False))
+    gone.exit_code = 0
+    everyone = (old, unable, own, gone, starting)
+    certificates = made(pair, *everyone, generation=3, tls_client_ca=authority.file)
+    certificates.succeeded()
+    assert [each.told for each in everyone] == [[certificates._config()]] * 2 + [[]] * 3
+    until(lambda: "hub 1 (pid 101) has not taken up" in caplog.text, sleep=gevent.sleep)
+    certificates.renew()
+    assert [old.told[-1], own.told] == [certificates._config(), [None]]
+    starting.started = 0.0
+    certificates.ready(starting)
+    assert starting.told == [None], "it may be of another generation, with files of its own"
+
+
+def test_another_broker_tells_them_too(pair: Pair) -> None:
+    old, own = of(1, Process(0, Renewed())), of(2, Process(1, Renewed()))
+    certificates = made(pair, generation=2)
+    for process in (old, own):
+        certificates.taken_over(process)
+    assert (old.told, own.told) == ([certificates._config()], [])
+    plain = of(1, Process(0, Renewed()))
+    made(pair, plain, generation=2, serves_tls=False).succeeded()
+    assert plain.told == [], "there is nothing to serve by"
 
 
 def test_a_file_that_is_wrong_is_told_to_no_hub(pair: Pair) -> None:

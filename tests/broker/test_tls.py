@@ -19,6 +19,7 @@ import grpc
 import pytest
 from cryptography import x509
 
+from actorrpc.pb.admin_pb2 import Request
 from tests.apps.shapes_pb2 import Item
 from tests.broker.test_systemd import activated
 from tests.support.certificates import Authority, Pair
@@ -331,6 +332,42 @@ def test_who_is_not_admitted_any_more_is_disconnected(
     server.wait_for(lambda: len(server.connections()) == 1)
     assert server.log.count(" ends: its certificate is not admitted: unable to get local issuer cert") == 1
     stays.call()
+
+
+def test_connections_that_stay_are_judged_by_the_cas_of_the_reload(
+    serve: Serve, follow: Follow, files: Files, connect: Connect
+) -> None:
+    """Also where its files are others than those that their hubs were started with, and these are gone."""
+    one, other = files.authority, Authority(files.folder / "other", "another CA")
+    texts = [Path(each.file).read_text() for each in (one, other)]
+    ca = {name: files.folder / f"{name}.pem" for name in ("first", "second")}
+    ca["first"].write_text("".join(texts))
+    toml = files.folder / "server.toml"
+    toml.write_text(f'tls_client_ca = "{ca["first"]}"\ndrain_timeout = 600\n')
+    server = serve(*TLS_BIND, *files.options, "--config", toml, bind=None)
+    stays, goes = connect(server.address, one.sign("one")), connect(server.address, other.sign("two"))
+    calls = [client.begin_slow_call(600) for client in (stays, goes)]
+    server.wait_for(lambda: [row["movable"] for row in server.connections()] == [False] * 2)
+    ca["second"].write_text(texts[0])
+    toml.write_text(f'tls_client_ca = "{ca["second"]}"\ndrain_timeout = 600\n')
+    ca["first"].unlink()
+    assert server.request(Request(reload=Request.Reload())).error == ""
+    with pytest.raises(grpc.RpcError) as raised:
+        calls[1].result()
+    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    server.wait_for(lambda: [row["generation"] for row in server.connections()] == [1])
+    assert not calls[0].done()
+    # A renewal reaches it too, with the files of now, and so does another broker.
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+    ca["second"].write_text(texts[1])
+    server = follow(server, *TLS_BIND, *files.options, "--config", toml, bind=None)
+    with pytest.raises(grpc.RpcError) as raised:
+        calls[0].result()
+    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    server.wait_for(lambda: server.connections() == [])
+    renewed = json.loads(server.run("tls", "reload", "--json").stdout)
+    assert {each["error"] for each in renewed["hubs"]} == {""}
 
 
 def test_a_hub_that_starts_again_says_which_file_is_wrong(

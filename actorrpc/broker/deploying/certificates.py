@@ -30,13 +30,22 @@ PATIENCE = 5.0
 
 class Certificates:
     """What hubs serve with, and what is known of it. ``serves_tls``: there is an address of which clients
-    speak TLS; ``config()`` is what the hubs of now were told."""
+    speak TLS; ``config()`` is what the hubs of the current ``generation()`` were told.
+
+    Those of an earlier one serve what has not moved yet by what the current one was told: who is not admitted
+    there is not admitted anywhere.
+    """
 
     def __init__(
-        self, serves_tls: bool, config: Callable[[], Config], processes: Callable[[], Iterable[HubProcess]]
+        self,
+        serves_tls: bool,
+        config: Callable[[], Config],
+        generation: Callable[[], int],
+        processes: Callable[[], Iterable[HubProcess]],
     ) -> None:
         self._served = ServedFiles(serves_tls, log)
         self._config = config
+        self._generation = generation
         self._processes = processes
         #: When hubs were last told to read them again, on the monotonic clock: one that had been started
         #: before, and was not ready, may have read what was there before.
@@ -73,10 +82,10 @@ class Certificates:
         files = self._served.check(self._config())
         assert files is not None
         self._told_at = time.monotonic()
-        processes = [each for each in self._processes() if each.ready and each.exit_code is None]
+        processes = self._living()
         log.info("tls: %d hubs read the files of certificates again", len(processes))
         # All are told before any is waited for.
-        told = [(process, process.ask(_question())) for process in processes]
+        told = [(process, process.ask(self._question(process))) for process in processes]
         gevent.joinall([gevent.spawn(answer.wait, PATIENCE) for _, answer in told])
         self.taken_up(self._config())
         return {
@@ -91,10 +100,31 @@ class Certificates:
     def ready(self, process: HubProcess) -> None:
         """A process is ready: if it may have read what was there before, it reads again."""
         if process.started <= self._told_at:
-            gevent.spawn(self._renew_late, process)
+            self._renew_one(process)
 
-    def _renew_late(self, process: HubProcess) -> None:
-        _complain(process, _why_not(process.ask(_question()).wait(PATIENCE)))
+    def succeeded(self) -> None:
+        """There is another generation. Never blocks."""
+        for process in self._living():
+            self.taken_over(process)
+
+    def taken_over(self, process: HubProcess) -> None:
+        """A process is this broker's now: if it is of an earlier generation, another broker may not have told
+        it of the current one."""
+        if self._served.serves_tls and process.generation < self._generation():
+            self._renew_one(process)
+
+    def _living(self) -> list[HubProcess]:
+        return [each for each in self._processes() if each.ready and each.exit_code is None]
+
+    def _renew_one(self, process: HubProcess) -> None:
+        answer = process.ask(self._question(process))
+        gevent.spawn(lambda: _complain(process, _why_not(answer.wait(PATIENCE))))
+
+    def _question(self, process: HubProcess) -> control_pb2.ToHub:
+        # One of a generation that does not serve yet has files of its own.
+        older = process.generation < self._generation()
+        config = self._config().to_message() if older else None
+        return control_pb2.ToHub(renew_tls=control_pb2.RenewTls(config=config))
 
     def __repr__(self) -> str:
         return f"<Certificates {self._served!r}>"
@@ -102,10 +132,6 @@ class Certificates:
 
 def _warn_of(error: ConfigError) -> None:
     log.warning("a hub that starts again could not serve: %s", error)
-
-
-def _question() -> control_pb2.ToHub:
-    return control_pb2.ToHub(renew_tls=control_pb2.RenewTls())
 
 
 def _why_not(answer: object) -> str:

@@ -29,6 +29,7 @@ from actorrpc.net.transport import Transport
 from actorrpc.tls.handshake.contexts import Contexts
 from actorrpc.tls.handshake.handshake import Established, Handshake, Refused
 from actorrpc.tls.handshake.key_log import KeyLog
+from actorrpc.tls.handshake.settings import Tls
 from actorrpc.wire.frames import ErrorCode, goaway
 
 __all__ = ["MOST_WAITING", "Handshakes"]
@@ -68,7 +69,7 @@ class Handshakes:
         self._changed = changed
         self._log: KeyLog | None = None
         self._contexts: Contexts | None = None
-        self.renew()
+        self.renew(config.tls)
         self._waiting: deque[_Accepted] = deque()
         self._under_way: set[_UnderWay] = set()
         #: Those that have failed, and are told why.
@@ -78,12 +79,11 @@ class Handshakes:
         self._since = monotonic()
         self._timer = Timer()
 
-    def renew(self) -> None:
+    def renew(self, tls: Tls | None) -> None:
         """Take up the files of certificates as they are now, for handshakes that begin from now on.
 
         Raises ConfigError, with the reason, for a file that is wrong: then those before are gone on with.
         """
-        tls = self._config.tls
         if tls is None:
             return
         if self._log is None:
