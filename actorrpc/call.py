@@ -161,8 +161,9 @@ class Call(ABC, Generic[Reply]):
     @abstractmethod
     def auth_context(self) -> Mapping[str, Sequence[bytes]]:
         """What is known for certain of the client, as gRPC has it: names to lists of bytes. Empty where it
-        does not speak TLS, and for calls that come to an actor by its key or a reference: interceptors have
-        seen it where the client called.
+        does not speak TLS. It goes along as ``identity`` does: to a keyed actor, in whichever hub, and with
+        what an actor asks of others in the turn of a client's call. So it is empty where hooks call, or
+        greenlets of the app.
 
         ``transport_security_type`` is ``ssl``, ``ssl_version`` such as ``TLSv1.3``. Where the client has
         shown a certificate: ``x509_common_name``, ``x509_subject_alternative_name`` and ``x509_pem_cert``.

@@ -1040,7 +1040,7 @@ class Occupancy(_message.Message):
     def __init__(self, connections: _Optional[int] = ..., busy: _Optional[float] = ..., room: _Optional[int] = ..., gives: bool = ..., stopping: bool = ..., over_memory: bool = ...) -> None: ...
 
 class Invoke(_message.Message):
-    __slots__ = ("call", "service", "key", "method", "metadata", "time_remaining", "request", "identity", "context", "peer", "waiting", "caller", "one_way", "origin", "attempt")
+    __slots__ = ("call", "service", "key", "method", "metadata", "time_remaining", "request", "identity", "context", "peer", "waiting", "caller", "one_way", "origin", "attempt", "client")
     CALL_FIELD_NUMBER: _ClassVar[int]
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1056,6 +1056,7 @@ class Invoke(_message.Message):
     ONE_WAY_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
     call: int
     service: str
     key: str
@@ -1071,7 +1072,8 @@ class Invoke(_message.Message):
     one_way: bool
     origin: str
     attempt: int
-    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., method: _Optional[str] = ..., metadata: _Optional[_Iterable[str]] = ..., time_remaining: _Optional[float] = ..., request: _Optional[bytes] = ..., identity: _Optional[str] = ..., context: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., peer: _Optional[str] = ..., waiting: _Optional[_Iterable[str]] = ..., caller: _Optional[bytes] = ..., one_way: bool = ..., origin: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+    client: bytes
+    def __init__(self, call: _Optional[int] = ..., service: _Optional[str] = ..., key: _Optional[str] = ..., method: _Optional[str] = ..., metadata: _Optional[_Iterable[str]] = ..., time_remaining: _Optional[float] = ..., request: _Optional[bytes] = ..., identity: _Optional[str] = ..., context: _Optional[_Iterable[_Union[Note, _Mapping]]] = ..., peer: _Optional[str] = ..., waiting: _Optional[_Iterable[str]] = ..., caller: _Optional[bytes] = ..., one_way: bool = ..., origin: _Optional[str] = ..., attempt: _Optional[int] = ..., client: _Optional[bytes] = ...) -> None: ...
 
 class Note(_message.Message):
     __slots__ = ("key", "text", "data", "passed_on")

@@ -6,7 +6,7 @@ the actor asks of its hub is checked as a hub does, and written down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import copy_context
 from itertools import count
 from typing import Any, NamedTuple, TypeVar, cast
@@ -22,6 +22,7 @@ from actorrpc.errors import StatusCode
 from actorrpc.hub.actors.service_host import check_subscription
 from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.route import routes_of
+from actorrpc.hub.securing.facts import ClientFacts
 from actorrpc.hub.topics.publications import check_size
 from actorrpc.metadata import encode_request
 from actorrpc.ref_pb2 import ActorRef
@@ -65,7 +66,7 @@ class Recorder:
         self.routes = routes_of(App([service]))
         self.id = connection_id or f"0-1-{next(_ids)}"
         self.peer = peer
-        self.auth_context: Mapping[str, Sequence[bytes]] = {}
+        self.client_facts: ClientFacts | None = None
         self.published: list[Publication] = []
         #: In a dict in place of a set, for its order.
         self.subscriptions: dict[Subscription, None] = {}

@@ -7,7 +7,7 @@ It has the calls, the cells of their services, and the schedule of their turns. 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
@@ -22,6 +22,7 @@ from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.metering.usage import Usage
 from actorrpc.hub.phase import CLOSED, FROZEN, SERVING, Phase
 from actorrpc.hub.resources import Resources
+from actorrpc.hub.securing.facts import ClientFacts
 
 __all__ = ["CallStage", "Restorer"]
 
@@ -102,9 +103,9 @@ class CallStage(ABC):
     # ---- what calls ask of it
 
     @property
-    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
-        """What is known of the client for certain, as ``Call.auth_context``."""
-        return {}
+    def client_facts(self) -> ClientFacts | None:
+        """What is known of its client for certain."""
+        return None
 
     def changed(self) -> None:
         self.schedule.wake()

@@ -16,6 +16,7 @@ from actorrpc.errors import CallInterrupted, RpcError, StatusCode, status_code
 from actorrpc.hub.calls.route import Route
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.runtime.runners import Runner
+from actorrpc.hub.securing.facts import ClientFacts, auth_context_of
 from actorrpc.metadata import Metadata, encode_metadata
 from actorrpc.ref_pb2 import ActorRef
 from actorrpc.wire import compression
@@ -40,7 +41,7 @@ class CallHost(Protocol):
     @property
     def peer(self) -> str: ...
     @property
-    def auth_context(self) -> Mapping[str, Sequence[bytes]]: ...
+    def client_facts(self) -> ClientFacts | None: ...
     @property
     def session(self) -> ServerSession: ...
     def changed(self) -> None:
@@ -205,8 +206,13 @@ class ServerCall(Call[Reply]):
         return self.host.peer
 
     @property
+    def client_facts(self) -> ClientFacts | None:
+        """What is known for certain of the client whose call it is, or for whose call it is made."""
+        return self.host.client_facts
+
+    @property
     def auth_context(self) -> Mapping[str, Sequence[bytes]]:
-        return self.host.auth_context
+        return auth_context_of(self.client_facts)
 
     @property
     def identity(self) -> str:

@@ -6,7 +6,7 @@ sends becomes ``Answers``; where the app's interceptors are shown something, tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from actorrpc.call import Reply
@@ -14,6 +14,7 @@ from actorrpc.errors import StatusCode
 from actorrpc.hub.calls.call import CallHost, ServerCall
 from actorrpc.hub.calls.route import Route
 from actorrpc.hub.exchange.outgoing import Request
+from actorrpc.hub.securing.facts import ClientFacts
 from actorrpc.ref_pb2 import ActorRef
 
 __all__ = ["IncomingCall"]
@@ -22,7 +23,7 @@ __all__ = ["IncomingCall"]
 class IncomingCall(ServerCall[Reply]):
     """A call whose stream is its ``Answers``; once it has ended elsewhere, what is left of them."""
 
-    __slots__ = ("_caller", "_identity", "_key", "_made_for", "_peer", "_waiting")
+    __slots__ = ("_caller", "_client_facts", "_identity", "_key", "_made_for", "_peer", "_waiting")
 
     stream: Any
 
@@ -31,6 +32,7 @@ class IncomingCall(ServerCall[Reply]):
         self._identity, self._key = identity, key
         self._peer = self._made_for = ""
         self._caller = b""
+        self._client_facts: ClientFacts | None = None
         self._waiting: tuple[str, ...] = ()
 
     @property
@@ -50,8 +52,12 @@ class IncomingCall(ServerCall[Reply]):
         return self._peer
 
     @property
-    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
-        return {}
+    def client_facts(self) -> ClientFacts | None:
+        return self._client_facts
+
+    @client_facts.setter
+    def client_facts(self, value: ClientFacts | None) -> None:
+        self._client_facts = value
 
     @property
     def caller(self) -> ActorRef | None:
@@ -78,6 +84,7 @@ class IncomingCall(ServerCall[Reply]):
     def asked(self, request: Request) -> None:
         """Note who asks, and what comes with that."""
         self.come_from(request.peer, request.caller, request.waiting, request.origin)
+        self._client_facts = request.client
         for key, value in request.context:
             self.context[key] = value
         if request.passed_on:

@@ -9,6 +9,7 @@ from actorrpc.errors import StatusCode
 from actorrpc.hub.directory.names import Name
 from actorrpc.hub.exchange.answers import Answer
 from actorrpc.hub.exchange.outgoing import END, HEADERS, MESSAGE, Fields, Request
+from actorrpc.hub.securing.facts import client_from, client_written
 from actorrpc.pb import control_pb2
 from actorrpc.wire.fields import pairs
 
@@ -34,6 +35,7 @@ def invoke_message(id: int, name: Name, request: Request, attempt: int) -> contr
         caller=request.caller,
         one_way=request.one_way,
         attempt=attempt,
+        client=client_written(request.client),
     )
 
 
@@ -47,6 +49,7 @@ def request_from(invoke: control_pb2.Invoke) -> Request:
         identity=invoke.identity,
         peer=invoke.peer,
         origin=invoke.origin,
+        client=client_from(invoke.client) if invoke.client else None,
         context=tuple(
             (note.key, note.data if note.HasField("data") else note.text) for note in invoke.context
         ),

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from actorrpc.errors import StatusCode
 from actorrpc.hub.directory.names import Location, Name
+from actorrpc.hub.securing.facts import ClientFacts
 
 __all__ = [
     "BEGUN",
@@ -53,6 +54,8 @@ class Request:
     peer: str = ""
     #: The client's connection that it comes from, by its id; "": no client's.
     origin: str = ""
+    #: What is known for certain of the client in whose call it is made; None: nothing.
+    client: ClientFacts | None = None
     #: What of the caller's context is passed on.
     context: tuple[tuple[str, str | bytes], ...] = ()
     #: The keys of those that go on from there.

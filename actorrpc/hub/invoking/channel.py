@@ -223,7 +223,7 @@ class _Method(Generic[Sent, Reply]):
         fields = self._fields if metadata is None else (*self._fields, *_fields(metadata))
         asked = Request(self._path, message, fields)
         if (call := turn.call) is not None:
-            asked.identity, asked.origin = call.identity, call.made_for
+            asked.identity, asked.origin, asked.client = call.identity, call.made_for, call.client_facts
             if passed_on := call.passed_on:
                 asked.passed_on = passed_on
                 asked.context = tuple(each for each in call.noted if each[0] in passed_on)

@@ -15,14 +15,15 @@ from actorrpc.hub.exchange.exchange import Exchange
 from actorrpc.hub.exchange.incoming import IncomingCall
 from actorrpc.hub.exchange.messages import answer_from, fill_answer
 from actorrpc.hub.moving.call_snapshot import freeze_call, make_call, thaw_parsed
+from actorrpc.hub.moving.clients import Clients
 from actorrpc.pb import control_pb2, snapshot_pb2
 from actorrpc.wire.head import freeze_head, thaw_head
 
 __all__ = ["freeze_answers", "freeze_incoming", "thaw_answers", "thaw_incoming", "waiting_bytes"]
 
 
-def freeze_incoming(call: Any, now: float) -> snapshot_pb2.CallSnapshot:
-    snapshot = freeze_call(call, now)
+def freeze_incoming(call: Any, now: float, clients: Clients) -> snapshot_pb2.CallSnapshot:
+    snapshot = freeze_call(call, now, clients)
     snapshot.answers.CopyFrom(freeze_answers(call.stream))
     snapshot.answers.peer, snapshot.answers.calling = call.peer, call.calling
     snapshot.answers.waiting.extend(call.waiting)
@@ -52,12 +53,12 @@ def _written(answer: Any) -> bytes:
 
 
 def thaw_incoming(
-    stage: CallStage, owner: Restorer, snapshot: snapshot_pb2.CallSnapshot, taken: float
+    stage: CallStage, owner: Restorer, snapshot: snapshot_pb2.CallSnapshot, taken: float, clients: Clients
 ) -> tuple[IncomingCall[Any], Cell]:
     """A call of an actor that is on ``stage`` already. ``owner`` is whose its answers are."""
     told = snapshot.answers
     answers = thaw_answers(stage.resources.exchange, owner, told)
-    call: Any = make_call(owner, answers, snapshot, taken)
+    call: Any = make_call(owner, answers, snapshot, taken, clients)
     service = call.route.service.__rpc__.name
     cell = stage.cells.get(key_of(service, told.identity))
     if cell is None:

@@ -18,6 +18,7 @@ from actorrpc.hub.calls.call import ServerCall
 from actorrpc.hub.calls.call_ends import Ended
 from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.exchange.incoming import IncomingCall
+from actorrpc.hub.moving.clients import Clients
 from actorrpc.hub.serving.relay import Relay
 from actorrpc.loop.duties import reason
 from actorrpc.pb import snapshot_pb2
@@ -29,7 +30,7 @@ from actorrpc.wire.stream import Stream
 __all__ = ["freeze_call", "freeze_cell", "make_call", "thaw_cell", "thaw_ended", "thaw_parsed", "thaw_turns"]
 
 
-def freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot:
+def freeze_call(call: ServerCall[Any], now: float, clients: Clients) -> snapshot_pb2.CallSnapshot:
     return snapshot_pb2.CallSnapshot(
         stream=call.stream.id,
         time_remaining=None if call.deadline is None else max(0.0, call.deadline - now),
@@ -48,15 +49,16 @@ def freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot:
         identity=call.identity,
         begun=call.served,
         incoming=isinstance(call, IncomingCall),
+        client=clients.place(call),
         parsed=call.parsed,
         relay=call.receiver.freeze() if isinstance(call.receiver, Relay) else None,
     )
 
 
-def _freeze_ended(ended: Ended, now: float) -> snapshot_pb2.EndedCall:
+def _freeze_ended(ended: Ended, now: float, clients: Clients) -> snapshot_pb2.EndedCall:
     call, status, message = ended
     return snapshot_pb2.EndedCall(
-        call=freeze_call(call, now),
+        call=freeze_call(call, now, clients),
         head=freeze_head(call.stream.head),
         status=status,
         message=message.encode("utf-8", "surrogatepass"),
@@ -90,7 +92,9 @@ def _thaw_end(cell: Cell, stream: int, ended: dict[int, Ended]) -> None:
         cell.queue().append((CALL_END, None, ended[stream]))
 
 
-def thaw_ended(stage: CallStage, cell: Cell, snapshot: snapshot_pb2.EndedCall, taken: float) -> Ended:
+def thaw_ended(
+    stage: CallStage, cell: Cell, snapshot: snapshot_pb2.EndedCall, taken: float, clients: Clients
+) -> Ended:
     """A call that its actor is to hear of: of its stream is left what the client sent with it."""
     try:
         stream = Stream.over(snapshot.call.stream, thaw_head(snapshot.head))
@@ -98,7 +102,7 @@ def thaw_ended(stage: CallStage, cell: Cell, snapshot: snapshot_pb2.EndedCall, t
         message = snapshot.message.decode("utf-8", "surrogatepass")
     except (StreamFault, ValueError) as error:
         raise SnapshotError(f"the end of a call that cannot have been: {error}") from error
-    call = make_call(stage.restorer(snapshot.call.incoming), stream, snapshot.call, taken)
+    call = make_call(stage.restorer(snapshot.call.incoming), stream, snapshot.call, taken, clients)
     call.receiver = cell
     call.ended = True
     call.cancelled = snapshot.cancelled
@@ -107,10 +111,11 @@ def thaw_ended(stage: CallStage, cell: Cell, snapshot: snapshot_pb2.EndedCall, t
 
 
 def make_call(
-    restorer: Restorer, stream: Any, snapshot: snapshot_pb2.CallSnapshot, taken: float
+    restorer: Restorer, stream: Any, snapshot: snapshot_pb2.CallSnapshot, taken: float, clients: Clients
 ) -> ServerCall[Any]:
     """A call as far as it travels, whether it is open or has ended."""
     call = restorer.restore_call(stream, snapshot.identity)
+    clients.tell(call, snapshot.client)
     call.cursor = snapshot.cursor
     call.compression = snapshot.compression
     for payload, compressed in zip_longest(snapshot.held, snapshot.held_compressed[: len(snapshot.held)]):
@@ -149,7 +154,9 @@ def _freeze_entry(key: str, value: str | bytes, passed_on: bool) -> snapshot_pb2
     return snapshot_pb2.ContextEntry(key=key, data=value, passed_on=passed_on)
 
 
-def freeze_cell(cell: Cell, identities: Identities | None, now: float) -> snapshot_pb2.ActorSnapshot:
+def freeze_cell(
+    cell: Cell, identities: Identities | None, now: float, clients: Clients
+) -> snapshot_pb2.ActorSnapshot:
     """The state, and the turns that wait."""
     service = cell.service
     kind = service.__rpc__.state
@@ -166,7 +173,7 @@ def freeze_cell(cell: Cell, identities: Identities | None, now: float) -> snapsh
         concurrent=[freeze_turn(turn) for turn in cell.concurrent if turn[0] <= CALL_END],
         state_version=service.state_version if issubclass(service, Actor) else 0,
         identity=cell.identity,
-        ended=[_freeze_ended(each, now) for each in cell.ended_calls],
+        ended=[_freeze_ended(each, now, clients) for each in cell.ended_calls],
         idle=identities.idle(cell.identity, now) if cell.identity and identities is not None else 0.0,
     )
 

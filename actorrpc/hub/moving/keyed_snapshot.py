@@ -19,6 +19,7 @@ from actorrpc.hub.moving.answers_snapshot import (
     waiting_bytes,
 )
 from actorrpc.hub.moving.call_snapshot import freeze_cell, thaw_cell, thaw_ended, thaw_turns
+from actorrpc.hub.moving.clients import Clients
 from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
@@ -47,6 +48,7 @@ def freeze_activation(
     activation.cells.drop_ended()
     usage, now = activation.usage, monotonic()
     service, key = activation.name
+    clients = Clients()
     snapshot = snapshot_pb2.ConnectionSnapshot(
         format=format,
         taken_at=now,
@@ -58,8 +60,9 @@ def freeze_activation(
             origin=activation.origin,
             unsettled=[freeze_answers(answers) for answers in activation.unsettled],
         ),
-        calls=[freeze_incoming(call, now) for call in activation.calls.values()],
-        actors=[freeze_cell(cell, None, now) for cell in activation.cells.values()],
+        calls=[freeze_incoming(call, now, clients) for call in activation.calls.values()],
+        actors=[freeze_cell(cell, None, now, clients) for cell in activation.cells.values()],
+        clients=clients.written,
         subscriptions=activation.host.freeze(),
         turns=activation.schedule.turns,
         moves=activation.moves,
@@ -130,11 +133,12 @@ def _fill(
     (actor,) = snapshot.actors
     cell = activation.cell = thaw_cell(activation, actor)
     activation.cells.take(cell, taken)
+    clients = Clients(snapshot.clients)
     for each in snapshot.calls:
-        activation.calls[each.stream], _ = thaw_incoming(activation, activation, each, taken)
+        activation.calls[each.stream], _ = thaw_incoming(activation, activation, each, taken, clients)
     for call in activation.calls.values():
         activation.calls.rearm(call)
-    ended = {each.call.stream: thaw_ended(activation, cell, each, taken) for each in actor.ended}
+    ended = {each.call.stream: thaw_ended(activation, cell, each, taken, clients) for each in actor.ended}
     thaw_turns(cell, actor, activation.calls, ended)
     for call in activation.calls.values():
         if call.origin is not None:

@@ -35,6 +35,7 @@ from actorrpc.hub.moving.call_snapshot import (
     thaw_parsed,
     thaw_turns,
 )
+from actorrpc.hub.moving.clients import Clients
 from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
@@ -90,15 +91,17 @@ def freeze(
         secret = transport.freeze_secrets()
     usage = connection.usage
     connection.cells.drop_ended()
-    now = monotonic()
+    now, clients = monotonic(), Clients()
+    identities = connection.cells.identities
     snapshot = snapshot_pb2.ConnectionSnapshot(
         format=format,
         taken_at=now,
         id=connection.id,
         peer=connection.peer,
         session=freeze_session(connection.session, unsent, now),
-        calls=[_freeze_call(call, now) for call in connection.calls.values()],
-        actors=[freeze_cell(cell, connection.cells.identities, now) for cell in connection.cells.values()],
+        calls=[_freeze_call(call, now, clients) for call in connection.calls.values()],
+        actors=[freeze_cell(cell, identities, now, clients) for cell in connection.cells.values()],
+        clients=clients.written,
         subscriptions=connection.host.freeze(),
         turns=connection.schedule.turns,
         moves=connection.moves,
@@ -139,8 +142,9 @@ def _why_unknown(incoming: IncomingCalls, connection: Connection) -> str:
     return ""
 
 
-def _freeze_call(call: ServerCall[Any], now: float) -> snapshot_pb2.CallSnapshot:
-    return freeze_incoming(call, now) if isinstance(call, IncomingCall) else freeze_call(call, now)
+def _freeze_call(call: ServerCall[Any], now: float, clients: Clients) -> snapshot_pb2.CallSnapshot:
+    freeze = freeze_incoming if isinstance(call, IncomingCall) else freeze_call
+    return freeze(call, now, clients)
 
 
 def thaw(
@@ -192,12 +196,13 @@ def _fill(connection: Connection, snapshot: snapshot_pb2.ConnectionSnapshot, tak
     usage.weighing = snapshot.weighing_us / 1e6
     for actor in snapshot.actors:
         connection.cells.take(thaw_cell(connection, actor), taken - actor.idle)
+    clients = Clients(snapshot.clients)
     for each in snapshot.calls:
-        call = connection.calls[each.stream] = _thaw_call(connection, each, taken)
+        call = connection.calls[each.stream] = _thaw_call(connection, each, taken, clients)
         connection.calls.rearm(call)
     for actor in snapshot.actors:
         cell = connection.cells[key_of(actor.service, actor.identity)]
-        ended = {each.call.stream: thaw_ended(connection, cell, each, taken) for each in actor.ended}
+        ended = {each.call.stream: thaw_ended(connection, cell, each, taken, clients) for each in actor.ended}
         thaw_turns(cell, actor, connection.calls, ended)
     if snapshot.unsettled or connection.incoming is not None:
         _thaw_unsettled(connection, snapshot)
@@ -219,21 +224,23 @@ def _thaw_unsettled(connection: Connection, snapshot: snapshot_pb2.ConnectionSna
 
 
 def _thaw_incoming(
-    connection: Connection, snapshot: snapshot_pb2.CallSnapshot, taken: float
+    connection: Connection, snapshot: snapshot_pb2.CallSnapshot, taken: float, clients: Clients
 ) -> ServerCall[Any]:
     incoming = connection.incoming_calls()
-    call, cell = thaw_incoming(connection, incoming, snapshot, taken)
+    call, cell = thaw_incoming(connection, incoming, snapshot, taken, clients)
     incoming.belongs(call, cell)
     return call
 
 
-def _thaw_call(connection: Connection, snapshot: snapshot_pb2.CallSnapshot, taken: float) -> ServerCall[Any]:
+def _thaw_call(
+    connection: Connection, snapshot: snapshot_pb2.CallSnapshot, taken: float, clients: Clients
+) -> ServerCall[Any]:
     if snapshot.incoming:
-        return _thaw_incoming(connection, snapshot, taken)
+        return _thaw_incoming(connection, snapshot, taken, clients)
     stream = connection.session.streams.get(snapshot.stream)
     if stream is None:
         raise SnapshotError(f"a call on stream {snapshot.stream}, which is not open")
-    call = make_call(connection, stream, snapshot, taken)
+    call = make_call(connection, stream, snapshot, taken, clients)
     if snapshot.HasField("relay"):
         if call.route.keyed is None:
             raise SnapshotError(f"{stream.head.path} is of a keyed actor, and here of the connection's")

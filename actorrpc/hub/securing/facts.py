@@ -1,7 +1,8 @@
 """What is known of a client that speaks TLS: of its connection, and of the certificate that it has shown.
 
 It is plain data, which travels with the connection; what handlers see of it (``auth_context``) is made when
-it is first asked for.
+it is first asked for. Calls that actors get from others know it as well: within a hub as it is, and over a
+link, and in snapshots, as much of it as handlers see (``client_written``).
 """
 
 from __future__ import annotations
@@ -10,12 +11,25 @@ import base64
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from actorrpc.net.proxy_header import ProxyFacts
 from actorrpc.pb import snapshot_pb2
-from actorrpc.tls.handshake.handshake import Established
 
-__all__ = ["AuthContext", "SecureFacts", "auth_context_of_proxied", "secure_from", "secure_message"]
+if TYPE_CHECKING:
+    from actorrpc.tls.handshake.handshake import Established
+
+__all__ = [
+    "AuthContext",
+    "ClientFacts",
+    "SecureFacts",
+    "auth_context_of",
+    "client_from",
+    "client_written",
+    "secure_from",
+    "secure_message",
+]
 
 #: As gRPC has it: https://grpc.github.io/grpc/core/group__grpc__tsi__transport__security__type.html
 AuthContext = Mapping[str, Sequence[bytes]]
@@ -37,6 +51,8 @@ class SecureFacts:
     #: Who has admitted it: ``Contexts.admits``.
     admitted_by: bytes = b""
     _auth_context: AuthContext | None = field(default=None, repr=False, compare=False)
+    #: What ``client_written`` has made of it.
+    written: bytes = field(default=b"", repr=False, compare=False)
 
     @classmethod
     def of(cls, established: Established) -> SecureFacts:
@@ -89,7 +105,61 @@ def secure_from(message: snapshot_pb2.Secure) -> SecureFacts:
     )
 
 
-def auth_context_of_proxied(facts: ProxyFacts) -> AuthContext:
+#: What is known of a client for certain: by its connection, or by its proxy.
+ClientFacts = SecureFacts | ProxyFacts
+
+#: So many clients are known at once as calls from other hubs have told of them; of others it is read again.
+_KNOWN = 256
+
+
+def client_written(client: ClientFacts | None) -> bytes:
+    """As much of it as handlers see; b"" for nothing."""
+    if isinstance(client, SecureFacts):
+        if not client.written:
+            secure = snapshot_pb2.Secure(
+                version=client.version, cipher=client.cipher, peer_certificate=client.peer_certificate
+            )
+            client.written = snapshot_pb2.ClientFacts(secure=secure).SerializeToString()
+        return client.written
+    if client is None or not client.tls:
+        return b""
+    proxied = snapshot_pb2.Proxied(
+        tls=True,
+        tls_version=client.tls_version,
+        cipher=client.cipher,
+        verified=client.verified,
+        common_name=client.common_name,
+    )
+    return snapshot_pb2.ClientFacts(proxied=proxied).SerializeToString()
+
+
+@lru_cache(_KNOWN)
+def client_from(written: bytes) -> ClientFacts:
+    """What ``client_written`` has made: the same for all calls of a client, which may wait by the thousand.
+
+    Raises DecodeError for what is none.
+    """
+    message = snapshot_pb2.ClientFacts.FromString(written)
+    if message.HasField("secure"):
+        return secure_from(message.secure)
+    proxied = message.proxied
+    return ProxyFacts(
+        tls=proxied.tls,
+        tls_version=proxied.tls_version,
+        cipher=proxied.cipher,
+        verified=proxied.verified,
+        common_name=proxied.common_name,
+    )
+
+
+def auth_context_of(client: ClientFacts | None) -> AuthContext:
+    """What handlers see of it."""
+    if client is None:
+        return {}
+    return client.auth_context if isinstance(client, SecureFacts) else _of_proxied(client)
+
+
+def _of_proxied(facts: ProxyFacts) -> AuthContext:
     """What a proxy that ends TLS says of its client, in the same names."""
     if not facts.tls:
         return {}

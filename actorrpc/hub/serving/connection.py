@@ -29,7 +29,7 @@ from actorrpc.hub.calls.intercepted import InterceptedCall
 from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.phase import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.resources import Resources
-from actorrpc.hub.securing.facts import AuthContext, SecureFacts, auth_context_of_proxied
+from actorrpc.hub.securing.facts import ClientFacts, SecureFacts
 from actorrpc.hub.securing.transport import Secured, SecureTransport
 from actorrpc.hub.serving.incoming_calls import IncomingCalls
 from actorrpc.hub.serving.lifetime import Lifetime
@@ -266,10 +266,8 @@ class Connection(CallStage):
         return transport.pinned if isinstance(transport, SecureTransport) else ""
 
     @property
-    def auth_context(self) -> AuthContext:
-        if self.secure is not None:
-            return self.secure.auth_context
-        return {} if self.proxied is None else auth_context_of_proxied(self.proxied)
+    def client_facts(self) -> ClientFacts | None:
+        return self.proxied if self.secure is None else self.secure
 
     def _on_request(self, event: RequestReceived) -> None:
         stream = event.stream

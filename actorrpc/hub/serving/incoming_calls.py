@@ -6,7 +6,6 @@ the client's session: what they say becomes ``Answers``, and what waits for them
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf.message import Message
@@ -24,6 +23,7 @@ from actorrpc.hub.exchange.incoming import IncomingCall
 from actorrpc.hub.exchange.no_session import NoSession
 from actorrpc.hub.exchange.outgoing import Request
 from actorrpc.hub.phase import QUIESCING, SERVING
+from actorrpc.hub.securing.facts import ClientFacts
 
 __all__ = ["MAX_WAITING_BYTES", "IncomingCalls"]
 
@@ -168,8 +168,8 @@ class IncomingCalls:
         return self._connection.id
 
     @property
-    def auth_context(self) -> Mapping[str, Sequence[bytes]]:
-        return {}  # a client's, and an actor calls
+    def client_facts(self) -> ClientFacts | None:
+        return None  # each call has its own: another client's, perhaps
 
     @property
     def peer(self) -> str:

@@ -115,6 +115,7 @@ class Relay(Receiver):
             identity=call.identity,
             peer=self._stage.peer,
             origin=self._stage.id,
+            client=self._stage.client_facts,
             context=tuple(call.noted),
             passed_on=call.passed_on,
         )
