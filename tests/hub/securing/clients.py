@@ -12,9 +12,10 @@ from typing import Any
 import grpc
 
 from tests.support.certificates import Authority, Pair
+from tests.support.openssl_client import OpenSslClient, client_context
 from tests.support.waiting import PATIENCE
 
-__all__ = ["openssl", "secure_channel"]
+__all__ = ["Wire", "dial", "openssl", "secure_channel"]
 
 
 def secure_channel(address: str, authority: Authority, pair: Pair | None = None) -> grpc.Channel:
@@ -40,3 +41,49 @@ def openssl(
         made.wrap_socket(plain, server_hostname="localhost") as secure,
     ):
         yield secure
+
+
+def dial(address: str, receive_buffer: int = 0) -> socket.socket:
+    """A connected socket, which takes little at once with a small ``receive_buffer``."""
+    host, _, port = address.rpartition(":")
+    sock = socket.socket()
+    sock.settimeout(PATIENCE)
+    if receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.connect((host, int(port)))
+    return sock
+
+
+class Wire:
+    """A client of OpenSSL's whose records can be changed on their way."""
+
+    def __init__(
+        self, address: str, authority: Authority, *, receive_buffer: int = 0, **context: Any
+    ) -> None:
+        self.sock = dial(address, receive_buffer)
+        self.client = OpenSslClient(client_context(authority, **context))
+        self.client.feed(b"")
+        try:
+            while not self.client.established:
+                self.sock.sendall(self.client.output())
+                self.client.feed(self.sock.recv(65536))
+        except ssl.SSLError:
+            self.sock.close()
+            raise
+        self.sock.sendall(self.client.output())
+
+    def say(self, data: bytes) -> None:
+        self.sock.sendall(self.client.write(data))
+
+    def hear(self, size: int) -> bytes:
+        """So much data, or more."""
+        data = self.client.read()
+        while len(data) < size:
+            received = self.sock.recv(65536)
+            assert received, "the server has closed"
+            self.client.feed(received)
+            data += self.client.read()
+        return data
+
+    def close(self) -> None:
+        self.sock.close()

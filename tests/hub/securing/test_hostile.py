@@ -17,7 +17,7 @@ from actorrpc.hub.phase import CLOSING
 from tests.apps.shapes import Stateful
 from tests.apps.shapes_actorrpc import StatefulStub
 from tests.apps.shapes_pb2 import Item
-from tests.hub.securing.clients import openssl, secure_channel
+from tests.hub.securing.clients import Wire, dial, openssl, secure_channel
 from tests.support.certificates import Authority, Pair
 from tests.support.hubs import Hubs, serving
 from tests.support.openssl_client import OpenSslClient, client_context
@@ -39,11 +39,6 @@ def hubs(config: dict[str, Any]) -> Iterator[Hubs]:
         yield hubs
 
 
-def dial(address: str) -> socket.socket:
-    host, _, port = address.rpartition(":")
-    return socket.create_connection((host, int(port)), PATIENCE)
-
-
 def rest_of(sock: socket.socket) -> bytes:
     """All that comes until the server closes."""
     received = b""
@@ -55,39 +50,6 @@ def rest_of(sock: socket.socket) -> bytes:
 def works(hubs: Hubs, authority: Authority) -> bool:
     with secure_channel(hubs.address, authority) as channel:
         return bool(StatefulStub(channel).Unary(Item(number=1), timeout=PATIENCE).number == 1)
-
-
-class Wire:
-    """A client of OpenSSL's whose records can be changed on their way."""
-
-    def __init__(self, address: str, authority: Authority, **context: Any) -> None:
-        self.sock = dial(address)
-        self.client = OpenSslClient(client_context(authority, **context))
-        self.client.feed(b"")
-        try:
-            while not self.client.established:
-                self.sock.sendall(self.client.output())
-                self.client.feed(self.sock.recv(65536))
-        except ssl.SSLError:
-            self.sock.close()
-            raise
-        self.sock.sendall(self.client.output())
-
-    def say(self, data: bytes) -> None:
-        self.sock.sendall(self.client.write(data))
-
-    def hear(self, size: int) -> bytes:
-        """So much data, or more."""
-        data = self.client.read()
-        while len(data) < size:
-            received = self.sock.recv(65536)
-            assert received, "the server has closed"
-            self.client.feed(received)
-            data += self.client.read()
-        return data
-
-    def close(self) -> None:
-        self.sock.close()
 
 
 # ---- other protocols
