@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import actorrpc
+from tests.support.processes import python
 
 PACKAGE = Path(actorrpc.__file__).parent
 
@@ -271,6 +272,28 @@ def test_tls_needs_its_ciphers_when_it_is_used_and_not_before() -> None:
     program = "import sys, actorrpc.tls.snapshot; print(sorted({'cryptography', 'ssl'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_hub_without_tls_imports_nothing_of_it() -> None:
+    """But for the settings: the rest takes 25 ms."""
+    program = """
+import sys
+from gevent.monkey import patch_all; patch_all()
+import actorrpc.hub.__main__
+from actorrpc.config import Config
+from actorrpc.hub.node import Node
+from tests.apps.shapes import app
+node = Node(app, Config())
+print(*sorted(each for each in sys.modules if each.startswith(("actorrpc.tls", "cryptography"))))
+node.renew_tls()
+node.close()
+"""
+    done = python("-c", program)
+    room = "actorrpc.tls"
+    assert (done.stdout.split(), done.stderr) == (
+        [room, f"{room}.handshake", f"{room}.handshake.settings"],
+        "",
+    )
 
 
 # ---- the reader of imports itself

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain, count
 from secrets import token_bytes
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gevent import get_hub
 
@@ -42,8 +42,7 @@ from actorrpc.hub.resources import Resources
 from actorrpc.hub.runtime.current import know_calls
 from actorrpc.hub.search.places import Places
 from actorrpc.hub.search.search import Search
-from actorrpc.hub.securing.handshakes import Handshakes
-from actorrpc.hub.securing.transport import Secured
+from actorrpc.hub.securing.serving import admission_of, handshakes_of
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.hub.serving.readmission import Readmission
 from actorrpc.hub.topics.embedded import EmbeddedTopics
@@ -54,8 +53,10 @@ from actorrpc.loop.duties import do_all
 from actorrpc.loop.timers import after
 from actorrpc.net.peers import Remote, Unserved
 from actorrpc.pb import control_pb2
-from actorrpc.tls.handshake.admission import Admission
 from actorrpc.tls.handshake.settings import Tls
+
+if TYPE_CHECKING:
+    from actorrpc.hub.securing.transport import Secured
 
 __all__ = ["Node"]
 
@@ -213,11 +214,11 @@ class Node:
             self.reception.occupancy.set_over_memory,
         )
         #: Those that are to speak TLS, until they do.
-        self.handshakes = Handshakes(config, self._serve, self._handshake_over)
+        self.handshakes = handshakes_of(config, self._serve, self._handshake_over)
         #: How that is served now.
         self._tls = config.tls
         #: Clients that would not be admitted any more.
-        self.readmission = Readmission(Admission(config.tls))
+        self.readmission = Readmission(admission_of(config.tls))
         self._stopped: Callable[[], None] | None = None
         self._stop_timer: Any = None
         #: When the drain timeout is over, on the monotonic clock; and whether it is.
@@ -390,7 +391,7 @@ class Node:
         asked of clients. Raises ConfigError, with the reason, for one that is wrong: then those before are
         gone on with."""
         tls = tls or self._tls
-        admission = Admission(tls)
+        admission = admission_of(tls)
         self.handshakes.renew(tls)
         self._tls = tls
         self.readmission.use(admission, self.connections.values())

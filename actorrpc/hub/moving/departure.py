@@ -15,7 +15,6 @@ from actorrpc.hub.moving.move_cost import MoveCosts
 from actorrpc.hub.moving.obstacles import why_pinned, why_unquiet
 from actorrpc.hub.moving.snapshot import freeze
 from actorrpc.hub.phase import CLOSED, CLOSING, QUIESCING
-from actorrpc.hub.securing.transport import SecureTransport
 from actorrpc.hub.serving.connection import Connection
 from actorrpc.ipc.hello import SNAPSHOTS
 from actorrpc.log import about
@@ -161,8 +160,8 @@ class Departure(StageDeparture):
 
     @property
     def freezes(self) -> int:
-        transport = self.connection.pump.transport
-        return transport.freezes if isinstance(transport, SecureTransport) else 0
+        secure = self.connection.secure_transport
+        return 0 if secure is None else secure.freezes
 
     def _resume(self) -> None:
         resume(self.connection)
@@ -185,8 +184,8 @@ class Arrival:
         connection = self.connection
         # With its family and type: nobody needs to ask the kernel for them.
         connection.pump.transport.attach(socket_of(fd, socket.AF_INET, socket.SOCK_STREAM, 0))
-        if isinstance(transport := connection.pump.transport, SecureTransport):
-            transport.own(freezes)
+        if (secure := connection.secure_transport) is not None:
+            secure.own(freezes)
         for cell in connection.cells.values():
             cell.frozen = cell.connected
         connection.cells.thaw_hooks()

@@ -40,14 +40,12 @@ from actorrpc.hub.moving.contents import contents
 from actorrpc.hub.moving.move_cost import MoveCosts, price, too_long
 from actorrpc.hub.phase import FROZEN
 from actorrpc.hub.resources import Resources
-from actorrpc.hub.securing.facts import secure_from, secure_message
-from actorrpc.hub.securing.transport import Secured, SecureTransport
+from actorrpc.hub.securing.facts import secure_message
 from actorrpc.hub.serving.connection import Connection, ConnectionOwner
 from actorrpc.hub.serving.incoming_calls import IncomingCalls
 from actorrpc.hub.serving.relay import FirstMessage, Relay
 from actorrpc.ipc.hello import SNAPSHOTS, WITH_TLS
 from actorrpc.pb import snapshot_pb2
-from actorrpc.tls.snapshot import thaw_records
 from actorrpc.wire.snapshot import freeze_session, thaw_session
 
 __all__ = ["freeze", "thaw"]
@@ -82,13 +80,12 @@ def freeze(
     if format < _BY_REFERENCE and incoming is not None and (why := _why_unknown(incoming, connection)):
         raise SnapshotError(why)
     connection.phase.state = FROZEN
-    transport = connection.pump.transport
-    unsent = transport.freeze()
+    unsent = connection.pump.transport.freeze()
     secret = None
-    if isinstance(transport, SecureTransport):
+    if (secure := connection.secure_transport) is not None:
         if format < WITH_TLS:
             raise SnapshotError("its client speaks TLS, of which the other hub's version knows nothing")
-        secret = transport.freeze_secrets()
+        secret = secure.freeze_secrets()
     usage = connection.usage
     connection.cells.drop_ended()
     now, clients = monotonic(), Clients()
@@ -167,7 +164,9 @@ def thaw(
     session = thaw_session(snapshot.session, resources.config, taken)
     secured = None
     if snapshot.HasField("tls"):
-        secured = Secured(secure_from(snapshot.secure), thaw_records(snapshot.tls))
+        from actorrpc.hub.securing.transport import thaw_secured  # here: see hub/securing/serving.py
+
+        secured = thaw_secured(snapshot.secure, snapshot.tls)
     connection = Connection(owner, resources, None, snapshot.id, snapshot.peer, session, secured)
     try:
         _fill(connection, snapshot, taken)

@@ -61,15 +61,21 @@ class Handshakes:
     def __init__(
         self,
         config: Config,
+        tls: Tls,
         served: Callable[[socket.socket, Remote, Secured], object],
         changed: Callable[[], object],
     ) -> None:
         self._config = config
         self._served = served
         self._changed = changed
-        self._log: KeyLog | None = None
+        self._log = KeyLog()
+        #: None once it is closed.
         self._contexts: Contexts | None = None
-        self.renew(config.tls)
+        try:
+            self._contexts = Contexts(tls, self._log)
+        except BaseException:
+            self._log.close()
+            raise
         self._waiting: deque[_Accepted] = deque()
         self._under_way: set[_UnderWay] = set()
         #: Those that have failed, and are told why.
@@ -84,11 +90,8 @@ class Handshakes:
 
         Raises ConfigError, with the reason, for a file that is wrong: then those before are gone on with.
         """
-        if tls is None:
-            return
-        if self._log is None:
-            self._log = KeyLog()
-        self._contexts = Contexts(tls, self._log)
+        if tls is not None and self._contexts is not None:
+            self._contexts = Contexts(tls, self._log)
 
     def __len__(self) -> int:
         """Connections that nobody serves yet."""
@@ -97,7 +100,7 @@ class Handshakes:
     def begin(self, sock: socket.socket, remote: Remote) -> None:
         """Take a connection that has been accepted. It is closed if too many wait."""
         if self._contexts is None:
-            self._refuse(sock, remote, "TLS is not served here: there is no certificate")
+            self._refuse(sock, remote, "the hub has stopped")
         elif len(self._waiting) >= MOST_WAITING:
             self._refuse(sock, remote, f"{MOST_WAITING} handshakes wait: no more may")
         else:
@@ -173,10 +176,9 @@ class Handshakes:
         for under_way in [*self._under_way, *self._parting]:
             under_way.end()
         self._under_way.clear()
-        self._contexts = None
-        if self._log is not None:
+        if self._contexts is not None:
+            self._contexts = None
             self._log.close()
-            self._log = None
 
     def __repr__(self) -> str:
         return f"<Handshakes {len(self._under_way)} under way, {len(self._waiting)} wait>"

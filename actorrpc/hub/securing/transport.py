@@ -15,16 +15,16 @@ from gevent import get_hub
 from gevent.monkey import get_original
 
 from actorrpc.errors import SnapshotError
-from actorrpc.hub.securing.facts import SecureFacts
+from actorrpc.hub.securing.facts import SecureFacts, secure_from
 from actorrpc.loop.timers import after
 from actorrpc.net.transport import Owner, Transport
-from actorrpc.pb import tls_pb2
+from actorrpc.pb import snapshot_pb2, tls_pb2
 from actorrpc.tls.handshake.pinned import PinnedRecords
 from actorrpc.tls.ownership import Ownership
 from actorrpc.tls.record_layer import RecordLayer
-from actorrpc.tls.snapshot import freeze_records
+from actorrpc.tls.snapshot import freeze_records, thaw_records
 
-__all__ = ["REST", "SecureTransport", "SecureUser", "Secured"]
+__all__ = ["REST", "SecureTransport", "SecureUser", "Secured", "thaw_secured"]
 
 #: What seals and opens is dropped that has been made for so many seconds: two take 5 kB, and to make one
 #: again takes less than a microsecond.
@@ -61,6 +61,15 @@ class Secured:
     #: What has come after the handshake, and what the handshake has said and is not written.
     unread: bytes = b""
     backlog: bytes = b""
+
+    def transport(self, sock: socket.socket | None, user: SecureUser) -> SecureTransport:
+        """The connection's way to the socket. Without one, another process has secured it."""
+        return SecureTransport(sock, user, self)
+
+
+def thaw_secured(secure: snapshot_pb2.Secure, tls: tls_pb2.TlsSnapshot) -> Secured:
+    """What a snapshot has of a connection. Raises SnapshotError for what cannot be."""
+    return Secured(secure_from(secure), thaw_records(tls))
 
 
 class SecureUser(Owner, Protocol):

@@ -17,7 +17,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from actorrpc.errors import CallCancelled, SnapshotError, StatusCode
 from actorrpc.hub.actors.admission import Admission
@@ -30,7 +30,6 @@ from actorrpc.hub.metering.usage import Part
 from actorrpc.hub.phase import CLOSED, CLOSING, FROZEN, QUIESCING, SERVING
 from actorrpc.hub.resources import Resources
 from actorrpc.hub.securing.facts import ClientFacts, SecureFacts
-from actorrpc.hub.securing.transport import Secured, SecureTransport
 from actorrpc.hub.serving.incoming_calls import IncomingCalls
 from actorrpc.hub.serving.lifetime import Lifetime
 from actorrpc.hub.serving.lifetime_timer import LifetimeTimer
@@ -54,6 +53,9 @@ from actorrpc.wire.flood import STEP
 from actorrpc.wire.responses import trailers
 from actorrpc.wire.server import ServerSession
 from actorrpc.wire.stream import Stream
+
+if TYPE_CHECKING:
+    from actorrpc.hub.securing.transport import Secured, SecureTransport
 
 __all__ = ["Connection", "ConnectionOwner"]
 
@@ -129,7 +131,7 @@ class Connection(CallStage):
             transport = Transport(sock, self)
         else:
             self.secure = secured.facts
-            transport = SecureTransport(sock, self, secured)
+            transport = secured.transport(sock, self)
         self.pump = Pump(transport, self.session)
         self.timer = LifetimeTimer(self, Lifetime(resources.config))
 
@@ -262,8 +264,13 @@ class Connection(CallStage):
     @property
     def pinned(self) -> str:
         """Why it can never move; "" if it can."""
-        transport = self.pump.transport
-        return transport.pinned if isinstance(transport, SecureTransport) else ""
+        secure = self.secure_transport
+        return "" if secure is None else secure.pinned
+
+    @property
+    def secure_transport(self) -> SecureTransport | None:
+        """Its transport, if its client speaks TLS."""
+        return None if self.secure is None else cast("SecureTransport", self.pump.transport)
 
     @property
     def client_facts(self) -> ClientFacts | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
@@ -18,7 +18,9 @@ from actorrpc.errors import StatusCode
 from actorrpc.hub.calls.open_calls import OpenCalls
 from actorrpc.hub.phase import CLOSED, CLOSING, FROZEN, Phase
 from actorrpc.log import about
-from actorrpc.tls.handshake.admission import Admission
+
+if TYPE_CHECKING:
+    from actorrpc.tls.handshake.admission import Admission
 
 __all__ = ["Admitted", "Client", "Readmission"]
 
@@ -55,16 +57,16 @@ class Client(Protocol):
 
 
 class Readmission:
-    """Of one hub. ``admission`` says whom it admits."""
+    """Of one hub. ``admission`` says whom it admits; None: it does not serve TLS."""
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission | None) -> None:
         self._admission = admission
         #: Connections that are still to be looked at, by id.
         self._due: dict[str, Client] = {}
         self._verdicts: dict[tuple[bytes, ...], str] = {}
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
-    def use(self, admission: Admission, connections: Iterable[Client]) -> None:
+    def use(self, admission: Admission | None, connections: Iterable[Client]) -> None:
         """Another one says it from now on, and of these connections, too."""
         self._admission = admission
         self._verdicts.clear()
@@ -75,7 +77,7 @@ class Readmission:
         """A connection is here, and may have been admitted by others; or it stays here although it was to
         move. If it is not admitted here, it ends soon. Never blocks."""
         secure = connection.secure
-        if secure is None or secure.admitted_by == self._admission.fingerprint:
+        if secure is None or secure.admitted_by == self._fingerprint:
             return
         self._due[connection.id] = connection
         if self._greenlet is None:
@@ -101,7 +103,7 @@ class Readmission:
             return
         why = self._why_not(secure.chain)
         if not why:
-            secure.admitted_by = self._admission.fingerprint
+            secure.admitted_by = self._fingerprint
             return
         ids = about(connection=connection.id)
         log.info("connection %s from %s ends: %s", connection.id, connection.peer, why, extra=ids)
@@ -116,9 +118,13 @@ class Readmission:
             why = self._verdicts[chain] = self._ask(chain)
         return why
 
+    @property
+    def _fingerprint(self) -> bytes:
+        return b"" if self._admission is None else self._admission.fingerprint
+
     def _ask(self, chain: tuple[bytes, ...]) -> str:
         try:
-            return self._admission.why_not(chain)
+            return "" if self._admission is None else self._admission.why_not(chain)
         except Exception:
             log.exception("a client's certificate could not be verified")
             return "its certificate could not be verified"
