@@ -42,6 +42,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         name = f"{_file(item)}::{item.name}"
         if rings.is_quick(name):
             item.add_marker("quick")
+        if rings.is_brief(name):
+            item.add_marker("brief")
         if rings.wants_the_machine(name):
             item.add_marker("whole_machine")
     if hasattr(config, "workerinput"):  # side by side: what takes longest begins first

@@ -2,7 +2,7 @@
 
 The inner rings are tables, two sessions joined in memory, and hubs in a thread of the test's own process.
 The outer ones start servers and clients in processes of their own, or make storms. ``tox -e quick`` runs the
-inner ones.
+inner ones, and ``tox -e brief`` those of them that do not go through all cases of a rule.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from fnmatch import fnmatch
 
-__all__ = ["is_quick", "may_have", "rank", "wants_the_machine", "workers"]
+__all__ = ["is_brief", "is_quick", "may_have", "rank", "wants_the_machine", "workers"]
 
 INNER = (
     "balancing/*",
@@ -94,6 +94,29 @@ OUTER = (
     "test_supported.py*",
     "test_weight.py*",
 )
+#: Of the inner rings what goes through every cut of a conversation, any order of events or all sources. It
+#: takes more than half of their time, and what it tests is the same whatever runs it: where only another
+#: version of Python is tried, it is left out.
+EXHAUSTIVE = (
+    "balancing/test_policies.py*",
+    "broker/test_accept_queues.py*",
+    "broker/test_life.py*",
+    "broker/test_relief.py*",
+    "broker/test_topic_homes.py*",
+    "chaos/test_history.py*",
+    "hub/securing/test_nonces.py*",
+    "test_layers.py*",
+    "test_suites.py*",
+    "tls/test_contract.py*",
+    "tls/test_ownership.py*",
+    "wire/test_contract.py*",
+    "wire/test_flood.py*",
+    "wire/test_flow_to_client.py*",
+    "wire/test_flow_to_server.py*",
+    "wire/test_fuzz.py*",
+    "wire/test_heads.py*",
+    "wire/test_hpack.py*",
+)
 #: What measures, or fills the machine: one after another, and nothing beside it.
 WHOLE_MACHINE = (
     "chaos/test_histories.py*",
@@ -127,6 +150,11 @@ def is_quick(test: str) -> bool:
     return _matches(test, INNER) and not _matches(test, OUTER)
 
 
+def is_brief(test: str) -> bool:
+    """Whether a test is quick and goes through no long list of cases; it is named as for ``is_quick``."""
+    return is_quick(test) and not _matches(test, EXHAUSTIVE)
+
+
 def wants_the_machine(test: str) -> bool:
     """Whether nothing may go on beside a test, which is named as for ``is_quick``."""
     return _matches(test, WHOLE_MACHINE)
@@ -136,6 +164,8 @@ def may_have(file: str, marks: str) -> bool:
     """Whether a file may have a test of these marks, as ``-m`` names them: else it need not be imported."""
     if marks == "quick":
         return is_quick(f"{file}::test")
+    if marks == "brief":
+        return is_brief(f"{file}::test")
     if marks == "whole_machine":
         return _matches(file, tuple(pattern.partition("::")[0] for pattern in WHOLE_MACHINE))
     return True

@@ -16,7 +16,7 @@ STARTS = re.compile(
 
 
 #: All that say which tests are meant.
-PATTERNS = (*rings.INNER, *rings.OUTER, *rings.WHOLE_MACHINE)
+PATTERNS = (*rings.INNER, *rings.OUTER, *rings.EXHAUSTIVE, *rings.WHOLE_MACHINE)
 
 
 def test_files_that_are_left_out_have_nothing_to_run():
@@ -26,9 +26,10 @@ def test_files_that_are_left_out_have_nothing_to_run():
     for file in files:
         names = [f"{file}::{test}" for test in tests]
         assert rings.may_have(file, "quick") or not any(map(rings.is_quick, names))
+        assert rings.may_have(file, "brief") or not any(map(rings.is_brief, names))
         assert rings.may_have(file, "whole_machine") or not any(map(rings.wants_the_machine, names))
         assert rings.may_have(file, "not whole_machine") and rings.may_have(file, "")
-    for marks in ("quick", "whole_machine"):
+    for marks in ("quick", "brief", "whole_machine"):
         assert 0 < sum(rings.may_have(file, marks) for file in files) < len(files)
 
 
