@@ -25,10 +25,12 @@ __all__ = ["Screen"]
 _OTHER_SCREEN = 1049
 
 
-#: Makes standard input the session's terminal, and then runs a command.
+#: Makes standard input the session's terminal, and then runs a command. Where tests run under nohup(1),
+#: it is not to ignore SIGHUP as they do.
 _TAKE_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.execvp(sys.argv[1], sys.argv[1:])
 """
 
