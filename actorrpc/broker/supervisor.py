@@ -269,7 +269,7 @@ class Supervisor:
         self.places.record(moved)
         target = self._launcher.hub_of.get(moved.target)
         if target is not None:
-            receiver = next((each for each in self.hubs.processes if each.serial == moved.target), None)
+            receiver = self.hubs.by_serial(moved.target)
             generation = None if receiver is None else receiver.generation
             cause = self.deployment.why_leaving(process)
             self._on_moved(process.hub, target, moved, cause, generation)

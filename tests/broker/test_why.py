@@ -82,13 +82,18 @@ def test_hubs_that_go(serve: Serve, connect: Connect) -> None:
     client.call()
 
 
-def test_a_hub_that_is_drained_and_keeps_it(serve: Serve, connect: Connect) -> None:
-    server = serve("--quiesce-timeout", "60")
+def held(server: ServerProcess, connect: Connect) -> tuple[dict[str, Any], Any]:
+    """The only connection, which a handler keeps where it is, and the call of that."""
     client = connect(server.address)
     client.call()
-    row = only(server)
     slow = client.begin_slow_call(PATIENCE)
     until(lambda: only(server)["calls"] == 1)
+    return only(server), slow
+
+
+def test_a_hub_that_is_drained_and_keeps_it(serve: Serve, connect: Connect) -> None:
+    server = serve("--quiesce-timeout", "60")
+    row, slow = held(server, connect)
     server.request(Request(drain=Request.Drain(hub=row["hub"])))
     found = why(server, row["id"])
     assert (found["hub"], found["hub_state"], found["movable"]) == (row["hub"], "draining", False)
@@ -98,11 +103,7 @@ def test_a_hub_that_is_drained_and_keeps_it(serve: Serve, connect: Connect) -> N
 
 def test_what_pins_it_and_an_attempt_that_came_to_nothing(serve: Serve, connect: Connect) -> None:
     server = serve("--quiesce-timeout", "0.2")
-    client = connect(server.address)
-    client.call()
-    row = only(server)
-    slow = client.begin_slow_call(PATIENCE)
-    until(lambda: only(server)["calls"] == 1)
+    row, slow = held(server, connect)
     assert "handler Unary running" in server.move(row["id"], 1 - row["hub"])
     text = said(server, row["id"])
     assert "It cannot move now: handler Unary running, for " in text

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from actorrpc.balancing.view import ConnectionLoad
-from actorrpc.broker.moves.descriptions import SEARCH, Found, find
+from actorrpc.broker.moves.descriptions import Found, find
 from actorrpc.broker.moves.rebalancer import Rebalancer
 from actorrpc.broker.processes.hub_process import HubProcess
 from actorrpc.broker.supervisor import Supervisor
@@ -17,8 +17,6 @@ __all__ = ["explain"]
 
 #: An id of a connection: the hub and the process that accepted it, and which of its connections it was.
 _CONNECTION = re.compile(r"\d+-\d+-\d+")
-#: How long one that has just moved is looked for: its hub may be very busy.
-_PATIENT = 8.0
 
 
 def explain(supervisor: Supervisor, rebalancer: Rebalancer, name: str) -> Reply:
@@ -30,8 +28,7 @@ def explain(supervisor: Supervisor, rebalancer: Rebalancer, name: str) -> Reply:
             bad_request=True,
         )
     places = supervisor.places
-    patience = _PATIENT if places.is_arriving(name) else SEARCH
-    found = find(supervisor.members.serving, name, places.guess(name), patience)
+    found = find(supervisor.members.serving, name, places.guess(name), places.is_arriving(name))
     if found.process is None:
         return _missing(rebalancer, name, found)
     row = found.row

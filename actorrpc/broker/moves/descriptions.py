@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult
 
-from actorrpc.broker.moves.hub_questions import actor_row, connection_row
+from actorrpc.broker.moves.hub_questions import PATIENT_SEARCH, SEARCH, actor_row, connection_row
 from actorrpc.broker.processes.hub_process import Answer, HubProcess
 from actorrpc.pb import control_pb2
 
@@ -18,8 +18,8 @@ __all__ = ["Found", "Heaviest", "find", "list_heaviest"]
 
 #: How long a hub may take to answer.
 ANSWER = 2.0
-#: How long a connection that no hub has is looked for: it may be on its way between two hubs.
-SEARCH, PAUSE = 1.0, 0.02
+#: Between two looks for a connection that no hub has.
+PAUSE = 0.02
 #: Of each hub no more are named in one answer to `top`.
 OF_EACH = 32
 
@@ -50,11 +50,12 @@ class Found:
         return {"kind": kind, **row, "rank": described.rank, "of": described.count}
 
 
-def find(processes: Iterable[HubProcess], id: str, first: int | None, patience: float = SEARCH) -> Found:
+def find(processes: Iterable[HubProcess], id: str, first: int | None, arriving: bool = False) -> Found:
     """Find who has a connection or keyed actor. The process with the serial ``first`` is asked before the
-    others, and all of them again for so many seconds: it may be on its way between two of them."""
+    others, and all of them again, as long as for a move: it may be on its way between two of them.
+    ``arriving`` as for ``hub_questions.move``."""
     asked = list(processes)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + (PATIENT_SEARCH if arriving else SEARCH)
     found = _ask([process for process in asked if process.serial == first], id)
     if found.process is not None:
         return found

@@ -66,7 +66,10 @@ class HubSlots:
         if number < len(self._slots):
             process = self._slots[number].process
             return process if process is not None and process.exit_code is None else None
-        return next((process for process in self.processes if process.serial == number), None)
+        return self.by_serial(number)
+
+    def by_serial(self, serial: int) -> HubProcess | None:
+        return next((process for process in self.processes if process.serial == serial), None)
 
     def inherit(self, process: HubProcess, generation: int) -> None:
         """Add one that another broker has started: its hub's own, if it is of that generation of code."""

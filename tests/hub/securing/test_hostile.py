@@ -150,16 +150,22 @@ def test_a_stop_does_not_wait_for_those_that_say_nothing(config: dict[str, Any])
 # ---- after the handshake
 
 
+def say_broken(wire: Wire) -> bytes:
+    """Begin to speak HTTP/2, and send a record with a flipped bit, which is returned."""
+    wire.say(PREFACE + frame(SETTINGS, 0, 0))
+    wire.hear(9)
+    record = bytearray(wire.client.write(frame(PING, 0, 0, bytes(8))))
+    record[-3] ^= 1
+    wire.sock.sendall(bytes(record))
+    return bytes(record)
+
+
 def test_a_flipped_bit_gets_the_right_alert(
     hubs: Hubs, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "actorrpc.hub")
     with closing(Wire(hubs.address, authority)) as wire:
-        wire.say(PREFACE + frame(SETTINGS, 0, 0))
-        wire.hear(9)
-        record = bytearray(wire.client.write(frame(PING, 0, 0, bytes(8))))
-        record[-3] ^= 1
-        wire.sock.sendall(bytes(record))
+        say_broken(wire)
         with pytest.raises(ssl.SSLError, match=r"(?i)bad.record.mac"):
             while True:
                 wire.hear(1)
@@ -173,15 +179,11 @@ def test_a_client_that_goes_on_after_its_fault_is_told_of_once(
 ) -> None:
     caplog.set_level("INFO", "actorrpc.hub")
     with closing(Wire(hubs.address, authority)) as wire:
-        wire.say(PREFACE + frame(SETTINGS, 0, 0))
-        wire.hear(9)
-        record = bytearray(wire.client.write(frame(PING, 0, 0, bytes(8))))
-        record[-3] ^= 1
-        wire.sock.sendall(bytes(record))
+        record = say_broken(wire)
         hubs.wait_for(lambda: any(each.phase.state == CLOSING for each in hubs.nodes[0].connections.values()))
         connection = hubs.connection()
         for _ in range(3):  # as often as it is read
-            hubs.ask(lambda: connection.pump.transport.on_bytes(bytes(record)))
+            hubs.ask(lambda: connection.pump.transport.on_bytes(record))
     hubs.wait_for(lambda: not hubs.nodes[0].connections)
     assert caplog.text.count("TLS: ") == 1
 
